@@ -1,0 +1,88 @@
+"""Every exception that we raise on purpose, in one tree.
+
+Each text says what was tried, what came back, and what to do next. What runs in
+the job cannot import this file; `wire.frames.ProtocolError` is its counterpart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class RemoteKernelError(Exception):
+    """Anything that this library reports. `transient` says that trying again may help."""
+
+    transient = False
+
+
+class ConfigError(RemoteKernelError, ValueError):
+    """The kernelspec or an option asks for something that cannot be."""
+
+
+class CommandError(RemoteKernelError):
+    """A command that we ran failed.
+
+    Parameters
+    ----------
+    summary:
+        What was tried, one sentence.
+    argv:
+        The command as it was run.
+    returncode:
+        Its exit code; negative for a signal, None when it was not started or did
+        not end in time.
+    stdout, stderr:
+        Both streams, verbatim.
+    advice:
+        What to do next.
+    """
+
+    def __init__(
+        self,
+        summary: str,
+        argv: Sequence[str],
+        returncode: int | None,
+        stdout: str = "",
+        stderr: str = "",
+        advice: str = "",
+    ) -> None:
+        self.argv = list(argv)
+        self.returncode = returncode
+        self.stdout = stdout
+        self.stderr = stderr
+        ended = "did not end" if returncode is None else f"exit code {returncode}"
+        lines = [summary, f"  command: {' '.join(argv)}", f"  {ended}"]
+        for name, text in (("stderr", stderr), ("stdout", stdout)):
+            if text.strip():
+                lines.append(f"  {name}: {text.strip()}")
+        if advice:
+            lines.append(advice)
+        super().__init__("\n".join(lines))
+
+
+class SubmitError(CommandError):
+    """The scheduler did not take the job."""
+
+
+class ControllerError(CommandError):
+    """The scheduler did not answer. Says nothing about the job."""
+
+    transient = True
+
+
+class JobError(RemoteKernelError):
+    """The job cannot start, or ended before its kernel was ready."""
+
+
+class AgentError(RemoteKernelError):
+    """The agent started but could not do its work, or its kernel failed to start."""
+
+
+class TunnelError(RemoteKernelError):
+    """No carrier reaches the agent, or the session cannot be resumed."""
+
+    transient = True
+
+
+class RecordError(RemoteKernelError):
+    """The state directory cannot hold our records."""

@@ -1,0 +1,1 @@
+"""The ZMQ sockets that the notebook server sees."""

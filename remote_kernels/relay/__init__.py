@@ -1,0 +1,1 @@
+"""The asyncio shell over wire/, the same at both ends."""

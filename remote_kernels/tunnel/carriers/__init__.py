@@ -1,0 +1,1 @@
+"""Ways to get a byte pipe to the agent."""

@@ -1,0 +1,1 @@
+"""The protocol between tunnel and agent, sans-IO: bytes in, events out."""

@@ -1,0 +1,60 @@
+"""The job's program: `agent.pyz run` is the agent, `agent.pyz connect` reaches it.
+
+Standard library only, Python 3.9. `run` starts the kernel before it imports what it
+needs to talk about it: an interpreter's start hides the other's. Exit codes: 0 the
+agent was told to end, 98 it could not do its work (the job's log says why).
+
+    run --record DIR --node-dir DIR    DIR: the kernel's record; a private directory here
+    connect SOCKET                     standard input and output to the agent's socket
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+FAILED = 98
+
+
+def _run(record: str, node_dir: str) -> int:
+    from remote_kernels.agent.supervisor import Kernel
+
+    with open(os.path.join(record, "spec.json"), encoding="utf-8") as file:
+        spec = json.load(file)
+    kernels = {
+        id: Kernel(id, kernel, node_dir, record)
+        for id, kernel in spec["kernels"].items()
+    }
+    for kernel in kernels.values():
+        kernel.spawn()
+
+    from remote_kernels.agent.endpoint import serve
+
+    return serve(spec, kernels, record, node_dir)
+
+
+def _connect(path: str) -> int:
+    from remote_kernels.agent.connect import connect
+
+    return connect(path)
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) == 5 and argv[0] == "run":
+        options = dict(zip(argv[1::2], argv[2::2]))
+        try:
+            return _run(options["--record"], options["--node-dir"])
+        except Exception:  # noqa: BLE001 - the last resort of a process of its own
+            import traceback
+
+            traceback.print_exc()
+            return FAILED
+    if len(argv) == 2 and argv[0] == "connect":
+        return _connect(argv[1])
+    sys.stderr.write(__doc__ or "")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,203 @@
+"""Where carriers land: listen, check the hello, serve the session, obey its messages.
+
+One session at a time: a new one takes the place of the old. The socket lies in a 0700
+directory, and the hello's challenge-response comes before anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from remote_kernels.relay.forward import Mux, Stream
+from remote_kernels.relay.pump import Link
+from remote_kernels.wire import control
+from remote_kernels.wire.hello import AgentHello, Refused
+from remote_kernels.wire.session import Session
+
+from .node import facts
+from .ports import SUN_PATH
+from .supervisor import Kernel
+
+LINGER = 60.0  # seconds without a living kernel, then the job is given back
+SPOOL_BYTES = 64 * 1024 * 1024  # of a kernel socket's output kept in memory
+LAST_WORDS = 1.0  # seconds for the last message to leave
+
+
+class Agent:
+    """The agent on its event loop.
+
+    Parameters
+    ----------
+    spec:
+        The record's spec.json: agent, secret, and optionally linger (seconds).
+    kernels:
+        The kernels, spawned.
+    """
+
+    def __init__(self, spec: dict[str, Any], kernels: dict[str, Kernel]) -> None:
+        self._id = str(spec["agent"])
+        self._secret = bytes.fromhex(spec["secret"])
+        self._linger = float(spec.get("linger", LINGER))
+        self._kernels = kernels
+        self._mux: Mux | None = None
+        self._links: set[Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lingering: asyncio.TimerHandle | None = None
+        self._end = asyncio.Event()
+
+    async def run(self, path: str, announce: Callable[[], None]) -> None:
+        """Serve on the Unix socket `path` until told to stop."""
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(signum, self._end.set)
+        server = await loop.create_unix_server(self._link, path)
+        os.chmod(path, 0o600)
+        announce()
+        for kernel in self._kernels.values():
+            kernel.watch(self._kernel_changed)
+        await self._end.wait()
+        server.close()
+        await self._stop()
+
+    async def _stop(self) -> None:
+        await asyncio.gather(*(kernel.end() for kernel in self._kernels.values()))
+        if self._mux is not None:
+            self._mux.control(control.Stopping())
+            await asyncio.sleep(0)  # let flush_soon() run
+            self._mux.close("the agent ends")
+        for link in list(self._links):
+            link.close("the agent ends")
+        deadline = asyncio.get_running_loop().time() + LAST_WORDS
+        while not all(link.closed for link in self._links):
+            if asyncio.get_running_loop().time() > deadline:
+                break
+            await asyncio.sleep(0.01)
+
+    # Carriers
+
+    def _link(self) -> Link:
+        hello = AgentHello(self._secret, self._id, self._decide)
+        link = Link(hello, self._attached)
+        self._links.add(link)
+        link.lost.add_done_callback(lambda _: self._forget_later(link))
+        return link
+
+    def _forget_later(self, link: Link) -> None:
+        if not self._end.is_set():
+            self._links.discard(link)
+
+    def _decide(self, session: str, received: int, resume: bool) -> int:
+        """Our position in `session`, or Refused. A session that is new begins here."""
+        if not resume:
+            self._begin(session)
+        elif self._mux is None or self._mux.session.id != session:
+            msg = "unknown-session"
+            raise Refused(msg, "this agent serves another session")
+        elif not self._mux.session.can_resume(received):
+            msg = "position"
+            raise Refused(msg, f"cannot go on from {received}")
+        assert self._mux is not None
+        return self._mux.session.received
+
+    def _begin(self, session: str) -> None:
+        if self._mux is not None:
+            self._mux.close("replaced")
+        self._mux = Mux(
+            Session(session, first_channel=2, high_water=SPOOL_BYTES),
+            self._obey,
+            self._connect,
+        )
+        for kernel in self._kernels.values():
+            self._mux.control(kernel.state())
+
+    def _attached(self) -> Mux:
+        assert self._mux is not None
+        return self._mux
+
+    async def _connect(
+        self, kernel: str, target: str, stream: Callable[[], Stream]
+    ) -> None:
+        """Join `stream` to a kernel's socket. Raises OSError."""
+        known = self._kernels.get(kernel)
+        if known is None or known.sockets is None:
+            msg = f"kernel {kernel} is not running"
+            raise ConnectionRefusedError(msg)
+        try:
+            address = known.sockets.address(target)
+        except KeyError:
+            msg = f"a kernel has no socket {target}"
+            raise ConnectionRefusedError(msg) from None
+        loop = asyncio.get_running_loop()
+        if isinstance(address, str):
+            await loop.create_unix_connection(stream, address)
+        else:
+            await loop.create_connection(stream, *address)
+
+    # Messages
+
+    def _kernel_changed(self, state: control.KernelState) -> None:
+        if self._mux is not None:
+            self._mux.control(state)
+        alive = any(kernel.alive for kernel in self._kernels.values())
+        if alive and self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+        elif not alive and self._lingering is None:
+            loop = asyncio.get_running_loop()
+            self._lingering = loop.call_later(self._linger, self._end.set)
+
+    def _obey(self, message: control.Message) -> None:
+        if isinstance(message, control.Signal):
+            kernel = self._kernels.get(message.kernel)
+            if kernel is not None:
+                kernel.signal(message.signum)
+        elif isinstance(message, control.Start):
+            kernel = self._kernels.get(message.kernel)
+            if kernel is not None:
+                task = asyncio.ensure_future(kernel.restart(message.spec))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        elif isinstance(message, control.Stop):
+            self._end.set()
+        else:
+            sys.stderr.write(f"agent: ignored {message}\n")
+
+
+def _announce(record: str, body: dict[str, Any]) -> None:
+    """agent.json in the record: written beside and renamed, so never half there."""
+    path = os.path.join(record, "agent.json")
+    fd = os.open(f"{path}.tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w") as file:
+        json.dump(body, file)
+    os.replace(f"{path}.tmp", path)
+
+
+def serve(
+    spec: dict[str, Any], kernels: dict[str, Kernel], record: str, node_dir: str
+) -> int:
+    """Run the agent to its end; leaves nothing on the node. Returns the exit code."""
+    path = os.path.join(node_dir, "agent")
+    try:
+        if len(os.fsencode(path)) > SUN_PATH:
+            msg = f"the socket's path is longer than {SUN_PATH} bytes: {path}"
+            raise OSError(msg)
+        pyz = os.path.join(node_dir, "agent.pyz")
+        agent = Agent(spec, kernels)
+        asyncio.run(agent.run(path, lambda: _announce(record, facts(path, pyz))))
+    except OSError as exc:
+        with contextlib.suppress(OSError):
+            _announce(record, {"error": str(exc)})
+        raise
+    finally:
+        for kernel in kernels.values():
+            kernel.kill()
+        shutil.rmtree(node_dir, ignore_errors=True)
+    return 0

@@ -1,0 +1,47 @@
+"""What a carrier must know of this node: names, addresses, SSH host keys.
+
+Written into the record, which only the user can write: the scheduler started us as
+that user, so the ssh carrier may trust these keys.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import socket
+import sys
+from typing import Any
+
+
+def facts(socket_path: str, pyz: str) -> dict[str, Any]:
+    hostname = socket.gethostname()
+    return {
+        "socket": socket_path,
+        "pyz": pyz,
+        "python": sys.executable,
+        "pid": os.getpid(),
+        "node": os.environ.get("SLURMD_NODENAME", hostname),
+        "hostname": hostname,
+        "addresses": _addresses(hostname),
+        "host_keys": _host_keys(),
+    }
+
+
+def _addresses(hostname: str) -> list[str]:
+    try:
+        found = socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
+    return [a for a in addresses if not a.startswith("127.") and a != "::1"]
+
+
+def _host_keys() -> list[str]:
+    keys = []
+    for path in sorted(glob.glob("/etc/ssh/ssh_host_*_key.pub")):
+        try:
+            with open(path, encoding="ascii", errors="replace") as file:
+                keys.append(file.read().strip())
+        except OSError:
+            continue  # a site may hide them; the user's known_hosts must do then
+    return keys

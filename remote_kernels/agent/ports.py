@@ -1,0 +1,125 @@
+"""Where a kernel's five sockets are: chosen on the node, told in a connection file.
+
+Unix sockets in our private directory where the kernel can use them; nobody else can
+take those. Else loopback TCP: ports are chosen by binding and releasing, so another
+program may take one in between, which `taken()` tells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from typing import Any, Union
+
+TARGETS = ("shell", "iopub", "stdin", "control", "hb")
+SUN_PATH = 107  # bytes, sun_path of unix(7) without its closing NUL
+
+Address = Union[str, tuple[str, int]]  # a Unix socket's path, or (ip, port)
+
+
+class Sockets:
+    """The addresses of one kernel process.
+
+    Parameters
+    ----------
+    directory:
+        A private directory on the node.
+    name:
+        Makes the paths of this process unlike those of the one before.
+    connection:
+        From the login end: key, signature_scheme, transport (`ipc` or `tcp`), and
+        for CURVE curve_publickey and curve_secretkey.
+    """
+
+    def __init__(self, directory: str, name: str, connection: dict[str, Any]) -> None:
+        self.transport = connection["transport"]
+        if self.transport == "ipc":
+            self._ip = os.path.join(directory, name)
+            self._ports = {target: n for n, target in enumerate(TARGETS, 1)}
+        else:
+            self._ip = "127.0.0.1"
+            self._ports = _free_ports()
+        self.file = os.path.join(directory, f"{name}.json")
+        self._write(connection)
+
+    def _write(self, connection: dict[str, Any]) -> None:
+        ports = {f"{target}_port": port for target, port in self._ports.items()}
+        body = {**connection, "ip": self._ip, **ports}
+        fd = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "w") as file:
+            json.dump(body, file)
+
+    def address(self, target: str) -> Address:
+        """Where `target` is. Raises KeyError for a name that is none of TARGETS."""
+        port = self._ports[target]
+        if self.transport == "ipc":
+            return f"{self._ip}-{port}"
+        return (self._ip, port)
+
+    def listening(self) -> bool:
+        """Whether all five accept connections, and are ours."""
+        if self.transport == "ipc":
+            return all(_accepts(f"{self._ip}-{n}") for n in self._ports.values())
+        owners = _tcp_listeners()
+        return all(owners.get(port) == os.getuid() for port in self._ports.values())
+
+    def taken(self) -> bool:
+        """Whether somebody listens on one of these ports though the kernel is dead."""
+        return self.transport != "ipc" and not self._ports_free()
+
+    def foreign(self) -> bool:
+        """Whether another user listens on one of these ports."""
+        owners = _tcp_listeners() if self.transport != "ipc" else {}
+        return any(
+            owners.get(p, os.getuid()) != os.getuid() for p in self._ports.values()
+        )
+
+    def _ports_free(self) -> bool:
+        owners = _tcp_listeners()
+        return not any(port in owners for port in self._ports.values())
+
+    def remove(self) -> None:
+        paths = [self.file]
+        if self.transport == "ipc":
+            paths += [f"{self._ip}-{port}" for port in self._ports.values()]
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+def _accepts(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        try:
+            sock.connect(path)
+        except OSError:
+            return False
+    return True
+
+
+def _free_ports() -> dict[str, int]:
+    sockets = [socket.socket() for _ in TARGETS]
+    try:
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return {t: s.getsockname()[1] for t, s in zip(TARGETS, sockets)}
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def _tcp_listeners() -> dict[int, int]:
+    """Port to user ID of all listening TCP sockets, from /proc/net/tcp{,6} (proc(5))."""
+    listeners: dict[int, int] = {}
+    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(name, encoding="ascii") as file:
+                rows = file.readlines()[1:]
+        except FileNotFoundError:
+            continue
+        for row in rows:
+            fields = row.split()
+            if fields[3] == "0A":  # TCP_LISTEN
+                listeners[int(fields[1].rpartition(":")[2], 16)] = int(fields[7])
+    return listeners

@@ -1,0 +1,281 @@
+"""One kernel process: start, signal, watch, report. It never outlives its agent's end.
+
+`spawn()` needs no event loop (see __main__); `watch()` does the rest on one. A kernel
+is the leader of a session and process group of its own, so that signals reach what it
+started, too, and never the agent. Signals pass unchanged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .ports import Sockets
+
+if TYPE_CHECKING:
+    from remote_kernels.wire.control import KernelState
+
+LOG_BYTES = 8 * 1024 * 1024  # of kernel.log, then it becomes kernel.log.1
+TAIL_BYTES = 8 * 1024  # of output told to the login end
+PORT_TRIES = 5
+LISTEN_POLL = 0.01  # seconds
+GRACE = 2.0  # seconds from SIGTERM to SIGKILL
+
+# Of the server's host, not of this node: a missing run-time directory breaks kernels,
+# and ipykernel exits when JPY_PARENT_PID is not its parent.
+UNSET = ("XDG_RUNTIME_DIR", "JPY_PARENT_PID")
+
+
+class Log:
+    """What the kernel process writes: into kernel.log, its end kept for errors.
+
+    A thread of its own, because the record's file system may stall.
+    """
+
+    def __init__(self, fd: int, path: str) -> None:
+        self._fd = fd
+        self._path = path
+        self._tail = b""
+        self._thread = threading.Thread(target=self._copy, daemon=True)
+        self._thread.start()
+
+    def _copy(self) -> None:
+        size = 0
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.close, self._fd)
+            file = stack.enter_context(open(self._path, "ab", buffering=0))
+            while True:
+                data = os.read(self._fd, 64 * 1024)
+                if not data:
+                    return
+                self._tail = (self._tail + data)[-TAIL_BYTES:]
+                if size > LOG_BYTES:
+                    os.replace(self._path, f"{self._path}.1")
+                    file = stack.enter_context(open(self._path, "ab", buffering=0))
+                    size = 0
+                with contextlib.suppress(OSError):  # a full quota ends no kernel
+                    size += file.write(data)
+
+    def tail(self) -> str:
+        """The end of what was written, once the process has ended."""
+        self._thread.join(1.0)  # a child of the kernel may hold the pipe open
+        return self._tail.decode(errors="replace")
+
+
+class Kernel:
+    """One kernel of this job.
+
+    Parameters
+    ----------
+    id:
+        The kernel's ID.
+    spec:
+        argv (with `{connection_file}`), env, cwd, connection (see ports.Sockets).
+    node_dir:
+        A private directory on the node.
+    record:
+        The kernel's record, for kernel.log.
+    """
+
+    def __init__(
+        self, id: str, spec: dict[str, Any], node_dir: str, record: str
+    ) -> None:
+        self.id = id
+        self.incarnation = 1
+        self.sockets: Sockets | None = None
+        self._spec = spec
+        self._node_dir = node_dir
+        self._log_path = os.path.join(record, "kernel.log")
+        self._log: Log | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._state = "starting"
+        self._detail = ""
+        self._watcher: Any = None
+        self._tell: Callable[[KernelState], None] = lambda state: None
+
+    def spawn(self) -> None:
+        """Start the process. What goes wrong is a state, not an exception."""
+        spec = self._spec
+        name = f"k{self.incarnation}-{time.monotonic_ns() // 1000 % 10**8}"
+        try:
+            self.sockets = Sockets(self._node_dir, name, spec["connection"])
+            argv = [
+                arg.replace("{connection_file}", self.sockets.file)
+                for arg in spec["argv"]
+            ]
+            cwd = spec.get("cwd") or os.getcwd()
+            if not os.path.isdir(cwd):
+                sys.stderr.write(f"agent: no directory {cwd} on this node\n")
+                cwd = os.path.expanduser("~")
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=self._env(),
+                cwd=cwd,
+                start_new_session=True,
+            )
+        except OSError as exc:
+            self._state = "failed"
+            self._detail = f"cannot start {' '.join(spec['argv'])}: {exc}"
+            self._remove_sockets()
+
+    def _env(self) -> dict[str, str]:
+        env = {**os.environ, **self._spec.get("env", {})}
+        for name in UNSET:
+            env.pop(name, None)
+        return env
+
+    def _remove_sockets(self) -> None:
+        if self.sockets is not None:
+            self.sockets.remove()
+            self.sockets = None
+
+    # On the event loop
+
+    def state(self) -> KernelState:
+        from remote_kernels.wire.control import KernelState
+
+        code = self._process.returncode if self._process is not None else None
+        ended = self._state == "exited" and code is not None
+        return KernelState(
+            kernel=self.id,
+            incarnation=self.incarnation,
+            state=self._state,
+            pid=self._process.pid if self._process is not None else 0,
+            exit_code=code if ended and code is not None and code >= 0 else None,
+            signum=-code if ended and code is not None and code < 0 else None,
+            output=self._log.tail() if ended and self._log is not None else "",
+            detail=self._detail,
+        )
+
+    @property
+    def alive(self) -> bool:
+        return self._state in ("starting", "running")
+
+    def watch(self, tell: Callable[[KernelState], None]) -> None:
+        """Follow the spawned process; `tell` each change of its state."""
+        import asyncio
+
+        self._tell = tell
+        tell(self.state())
+        if self._state != "failed":
+            self._watcher = asyncio.ensure_future(self._watch())
+
+    async def _watch(self) -> None:
+        """Starting, running, exited; a TCP port taken by another: once more."""
+        for attempt in range(1, PORT_TRIES + 1):
+            started = await self._until_listening()
+            if started:
+                self._state = "running"
+                self._tell(self.state())
+                await self._exit()
+            elif attempt < PORT_TRIES and self._port_lost():
+                sys.stderr.write(f"agent: a port was taken, attempt {attempt + 1}\n")
+                await self._end_process()
+                self._remove_sockets()
+                self.spawn()
+                continue
+            break
+        self._kill_group(signal.SIGKILL)  # what the kernel started and left behind
+        self._remove_sockets()
+        if self._state != "failed":
+            self._state = "exited"
+        self._tell(self.state())
+
+    def _port_lost(self) -> bool:
+        return self.sockets is not None and self.sockets.taken()
+
+    async def _until_listening(self) -> bool:
+        """True once all sockets listen, False if the process ended before."""
+        import asyncio
+
+        process, sockets = self._process, self.sockets
+        if process is None or sockets is None:
+            return False
+        if process.stdout is not None:
+            self._log = Log(os.dup(process.stdout.fileno()), self._log_path)
+            process.stdout.close()
+        delay = LISTEN_POLL
+        while process.poll() is None:
+            if sockets.listening():
+                return True
+            if sockets.foreign():
+                return False
+            await asyncio.sleep(delay)
+            delay = min(delay * 1.05, 0.25)
+        return False
+
+    async def _exit(self) -> None:
+        """Until the process has ended. A thread: pidfd needs Linux 5.3, RHEL 8 has 4.18."""
+        import asyncio
+
+        if self._process is not None:
+            loop = asyncio.get_running_loop()
+            done = loop.create_future()
+
+            def wait(process: subprocess.Popen[bytes]) -> None:
+                process.wait()
+                with contextlib.suppress(RuntimeError):  # the loop is gone
+                    loop.call_soon_threadsafe(
+                        lambda: None if done.done() else done.set_result(None)
+                    )
+
+            threading.Thread(target=wait, args=(self._process,), daemon=True).start()
+            await done
+
+    def signal(self, signum: int) -> None:
+        """To the kernel's process group; without effect on a dead kernel."""
+        if self.alive:
+            self._kill_group(signum)
+
+    def kill(self) -> None:
+        """At the agent's end, whatever brought it: nothing of the kernel stays."""
+        self._kill_group(signal.SIGKILL)
+        self._remove_sockets()
+
+    def _kill_group(self, signum: int) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signum)
+
+    async def _end_process(self) -> None:
+        import asyncio
+
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        self._kill_group(signal.SIGTERM)
+        deadline = time.monotonic() + GRACE
+        while process.poll() is None and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        if process.poll() is None:
+            self._kill_group(signal.SIGKILL)
+            await self._exit()
+
+    async def end(self) -> None:
+        """End the process: SIGTERM, then SIGKILL to its whole group."""
+        import asyncio
+
+        await self._end_process()
+        if self._watcher is not None:
+            await asyncio.wait([self._watcher])
+        self._remove_sockets()
+
+    async def restart(self, spec: dict[str, Any]) -> None:
+        """A new process, in this job, as `spec` says."""
+        await self.end()
+        self._spec = spec
+        self.incarnation += 1
+        self._state, self._detail = "starting", ""
+        self._process, self._log = None, None
+        self.spawn()
+        self.watch(self._tell)

@@ -1,0 +1,223 @@
+"""Drive one session over one pipe until the pipe breaks.
+
+`Link` is an `asyncio.Protocol`: anything that offers a transport can carry a session
+(a socket, a process's standard streams, an SSH channel). A link lives as long as its
+pipe; the session and its mux live on and get the next link. Made by tunnel.tunnel at
+the login end and by agent.endpoint in the job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from remote_kernels.wire.frames import ProtocolError
+from remote_kernels.wire.hello import Hello
+from remote_kernels.wire.session import Goodbye
+
+from .forward import Mux
+
+log = logging.getLogger(__name__)
+
+HELLO_TIMEOUT = 10.0  # seconds
+PING_AFTER = 5.0  # seconds of silence
+DEAD_AFTER = 15.0  # seconds of silence
+ACK_DELAY = 0.02  # seconds
+BATCH = 256 * 1024  # bytes handed to the transport at once
+
+
+class LinkLost(Exception):
+    """The pipe is gone. The text says why; `final`: the other end wants no other."""
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final
+
+
+class Link(asyncio.Protocol):
+    """One pipe.
+
+    Parameters
+    ----------
+    hello:
+        Our part of the hello.
+    attach:
+        Called once the hello is done; returns the mux that this link serves.
+    hello_timeout, ping_after, dead_after:
+        Seconds.
+
+    `ready` is done when frames may flow (or with the reason why not); `lost` is done,
+    with the reason, when the pipe is gone. Neither is ever cancelled by us.
+    """
+
+    def __init__(
+        self,
+        hello: Hello,
+        attach: Callable[[], Mux],
+        *,
+        hello_timeout: float = HELLO_TIMEOUT,
+        ping_after: float = PING_AFTER,
+        dead_after: float = DEAD_AFTER,
+    ) -> None:
+        self._hello = hello
+        self._attach = attach
+        self._hello_timeout = hello_timeout
+        self._ping_after = ping_after
+        self._dead_after = dead_after
+        self._loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[None] = self._loop.create_future()
+        self.lost: asyncio.Future[LinkLost] = self._loop.create_future()
+        self.closed = False  # the transport is gone, all that was written has left
+        self._transport: asyncio.Transport | None = None
+        self._mux: Mux | None = None
+        self._paused = False
+        self._flushing = False
+        self._heard = self._loop.time()
+        self._watch: asyncio.TimerHandle | None = None
+        self._ack: asyncio.TimerHandle | None = None
+
+    # The transport calls these
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=BATCH)
+        first = self._hello.start()
+        if first:
+            transport.write(first)
+        self._watch = self._loop.call_later(self._hello_timeout, self._hello_late)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
+        try:
+            if self._mux is None:
+                data = self._greet(data)
+            if self._mux is not None and data:
+                self._take(self._mux, data)
+        except ProtocolError as exc:
+            self.close(str(exc))
+
+    def eof_received(self) -> bool:
+        self.close("the other end closed the pipe")
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        self.close(f"the pipe broke: {exc}" if exc else "the pipe was closed")
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self.flush()
+
+    # Hello
+
+    def _greet(self, data: bytes) -> bytes:
+        """Feed the hello; returns what came behind it."""
+        answer = self._hello.receive(data)
+        if answer and self._transport is not None:
+            self._transport.write(answer)
+        if not self._hello.done:
+            return b""
+        self._mux = self._attach()
+        if self._mux.link is not None:
+            self._mux.link.close("a new pipe took its place")
+        self._mux.session.connected(self._hello.peer_received)
+        self._mux.link = self
+        self._schedule_watch()
+        if not self.ready.done():
+            self.ready.set_result(None)
+        self.flush()
+        return self._hello.rest
+
+    def _hello_late(self) -> None:
+        said = getattr(self._hello, "banner", b"")
+        heard = f"; it said {said!r}" if said else ""
+        self.close(f"no hello within {self._hello_timeout:g} s{heard}")
+
+    # Frames
+
+    def _take(self, mux: Mux, data: bytes) -> None:
+        for event in mux.session.receive(data):
+            if isinstance(event, Goodbye):
+                self.close(f"the other end said goodbye: {event.reason}", final=True)
+                return
+            mux.handle(event)
+        self._schedule_ack(mux)
+        self.flush_soon()
+
+    def flush_soon(self) -> None:
+        """Send what the session has, once for all that happens in this turn."""
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        self._flushing = False
+        mux, transport = self._mux, self._transport
+        while mux is not None and transport is not None and not self._paused:
+            data, events = mux.session.data_to_send(BATCH)
+            if not data:
+                return
+            transport.write(data)
+            for event in events:
+                mux.handle(event)
+
+    def _schedule_ack(self, mux: Mux) -> None:
+        if self._ack is None and mux.session.ack_pending:
+            self._ack = self._loop.call_later(ACK_DELAY, self._send_ack)
+
+    def _send_ack(self) -> None:
+        self._ack = None
+        if self._mux is not None and self._mux.session.ack_pending:
+            self._mux.session.ack()
+            self.flush()
+
+    # Silence
+
+    def _schedule_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = self._loop.call_later(self._ping_after, self._check_silence)
+
+    def _check_silence(self) -> None:
+        silent = self._loop.time() - self._heard
+        if silent >= self._dead_after:
+            self.close(f"nothing heard for {silent:.0f} s")
+            if self._transport is not None:
+                self._transport.abort()  # nobody takes what is still buffered
+            return
+        if silent >= self._ping_after * 0.9 and self._mux is not None:
+            self._mux.session.ping()
+            self.flush()
+        self._schedule_watch()
+
+    # The end
+
+    def say_goodbye(self, reason: str) -> None:
+        """Close on purpose: the other end does not wait for this session."""
+        if self._mux is not None:
+            self._mux.session.goodbye(reason)
+            self.flush()
+        self.close(reason)
+
+    def close(self, reason: str, *, final: bool = False) -> None:
+        """Close the pipe; what was handed to the transport still goes out."""
+        for timer in (self._watch, self._ack):
+            if timer is not None:
+                timer.cancel()
+        mux, self._mux = self._mux, None
+        if mux is not None and mux.link is self:
+            mux.link = None
+        if self._transport is not None:
+            self._transport.close()
+        lost = LinkLost(reason, final=final)
+        if not self.ready.done():
+            self.ready.set_exception(lost)
+            self.ready.exception()  # seen: whoever awaits it gets it all the same
+        if not self.lost.done():
+            log.debug("= link lost: %s", reason)
+            self.lost.set_result(lost)

@@ -1,0 +1,96 @@
+"""The messages of channel 0. SPEC.md section 4.
+
+Frozen dataclasses at both ends; JSON only here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Union
+
+from .frames import ProtocolError
+
+
+@dataclass(frozen=True)
+class Start:
+    """End what runs of this kernel and start it again, as `spec` says."""
+
+    kernel: str
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Send `signum` to the kernel's process group."""
+
+    kernel: str
+    signum: int
+
+
+@dataclass(frozen=True)
+class Stop:
+    """End all kernels, then the agent, then the job."""
+
+
+@dataclass(frozen=True)
+class KernelState:
+    """How a kernel is. `state`: starting, running, exited or failed."""
+
+    kernel: str
+    incarnation: int
+    state: str
+    pid: int = 0
+    exit_code: int | None = None
+    signum: int | None = None
+    output: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """The agent's last message."""
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A message of another version: to be logged and ignored."""
+
+    type: str
+
+
+Message = Union[Start, Signal, Stop, KernelState, Stopping, Unknown]
+
+_TYPES: dict[str, Any] = {
+    "start": Start,
+    "signal": Signal,
+    "stop": Stop,
+    "kernel": KernelState,
+    "stopping": Stopping,
+}
+_NAMES = {cls: name for name, cls in _TYPES.items()}
+
+
+def encode(message: Message) -> bytes:
+    body = dataclasses.asdict(message)
+    return json.dumps({"type": _NAMES[type(message)], **body}).encode()
+
+
+def decode(payload: bytes) -> Message:
+    """The message in `payload`. Raises ProtocolError if it is none.
+
+    Fields that this version does not know are left out.
+    """
+    try:
+        body = json.loads(payload)
+        name = body.pop("type")
+        cls = _TYPES.get(name)
+        if cls is None:
+            return Unknown(str(name))
+        known = {field.name for field in dataclasses.fields(cls)}
+        message: Message = cls(**{k: v for k, v in body.items() if k in known})
+    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        msg = f"a control message that is none: {payload[:200]!r}"
+        raise ProtocolError(msg) from exc
+    return message

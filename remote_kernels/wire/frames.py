@@ -1,0 +1,82 @@
+"""One frame to bytes and back. SPEC.md section 2.
+
+Used by session.py only. Nothing here knows what the frames mean.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+HEADER = struct.Struct(">BBHIIQ")
+MAX_DATA = 64 * 1024  # bytes of payload in one DATA frame
+MAX_PAYLOAD = 256 * 1024  # more than this is not our protocol
+
+
+class ProtocolError(Exception):
+    """The other end does not speak this protocol; the pipe must be closed."""
+
+
+class Type(IntEnum):
+    DATA = 1
+    OPEN = 2
+    FIN = 3
+    RST = 4
+    CREDIT = 5
+    CONTROL = 6
+    ACK = 16
+    PING = 17
+    PONG = 18
+    GOODBYE = 19
+
+    @property
+    def numbered(self) -> bool:
+        return self < Type.ACK
+
+
+class Frame(NamedTuple):
+    type: Type
+    channel: int
+    seq: int
+    payload: bytes
+
+
+def encode(type: Type, channel: int, seq: int, payload: bytes = b"") -> bytes:
+    return HEADER.pack(type, 0, 0, channel, len(payload), seq) + payload
+
+
+class Decoder:
+    """Bytes in, whole frames out."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Frames that are complete with `data`. Raises ProtocolError."""
+        buffer = self._buffer
+        buffer += data
+        frames: list[Frame] = []
+        at = 0
+        with memoryview(buffer) as view:
+            while len(buffer) - at >= HEADER.size:
+                kind, _, _, channel, length, seq = HEADER.unpack_from(view, at)
+                if length > MAX_PAYLOAD:
+                    msg = f"a frame of {length} bytes (at most {MAX_PAYLOAD})"
+                    raise ProtocolError(msg)
+                end = at + HEADER.size + length
+                if end > len(buffer):
+                    break
+                payload = bytes(view[at + HEADER.size : end])
+                frames.append(Frame(_type(kind), channel, seq, payload))
+                at = end
+        del buffer[:at]
+        return frames
+
+
+def _type(kind: int) -> Type:
+    try:
+        return Type(kind)
+    except ValueError as exc:
+        msg = f"a frame of unknown type {kind}"
+        raise ProtocolError(msg) from exc

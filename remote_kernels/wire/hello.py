@@ -1,0 +1,207 @@
+"""Who are you, which session, where did we stop. SPEC.md section 1.
+
+Two small state machines, one for each end: `receive()` takes bytes and returns
+bytes to send; `done` turns true when frames may follow; what came after the hello
+is in `rest`. Used by relay.pump.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from typing import Any, Callable
+
+from .frames import ProtocolError
+
+MARKER = b"\0remote-kernels/1 "
+MAX_LINE = 4096
+MAX_BANNER = 64 * 1024
+
+
+class Refused(ProtocolError):
+    """The other end answered, and said no. `code` is one of SPEC.md's."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+        self.detail = detail
+
+
+def _mac(secret: bytes, *parts: bytes) -> bytes:
+    digest = hmac.new(secret, b"\0".join(parts), hashlib.sha256)
+    return digest.hexdigest().encode("ascii")
+
+
+def _dump(message: dict[str, Any]) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode("ascii")
+
+
+def _load(text: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(text)
+    except ValueError as exc:
+        msg = f"a line of the hello is not JSON: {text[:200]!r}"
+        raise ProtocolError(msg) from exc
+    if not isinstance(message, dict):
+        msg = f"a line of the hello is not an object: {text[:200]!r}"
+        raise ProtocolError(msg)
+    return message
+
+
+def _position(message: dict[str, Any]) -> int:
+    received = message.get("received")
+    if not isinstance(received, int) or received < 0:
+        msg = f"no position in the hello: {message!r}"
+        raise ProtocolError(msg)
+    return received
+
+
+class Hello:
+    """What both ends share: lines in, one step of the conversation each."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._buffer = b""
+        self.done = False
+        self.peer_received = 0
+
+    @property
+    def rest(self) -> bytes:
+        """What came behind the hello: the first frames."""
+        return self._buffer if self.done else b""
+
+    def start(self) -> bytes:
+        """What to send before anything was received."""
+        return b""
+
+    def receive(self, data: bytes) -> bytes:
+        """Bytes to send back. Raises ProtocolError, Refused among them."""
+        self._buffer += data
+        out = b""
+        while not self.done:
+            if not self._skip_banner():
+                break
+            line, newline, rest = self._buffer.partition(b"\n")
+            if len(line) > MAX_LINE:
+                msg = f"a line of {len(line)} bytes in the hello: {line[:200]!r}"
+                raise ProtocolError(msg)
+            if not newline:
+                break
+            self._buffer = rest
+            out += self._step(line)
+        return out
+
+    def _skip_banner(self) -> bool:
+        return True
+
+    def _step(self, line: bytes) -> bytes:
+        raise NotImplementedError
+
+    def _signed(self, line: bytes, *parts: bytes) -> bytes:
+        """The JSON of a line whose MAC is right over `parts` and that JSON."""
+        text, _, mac = line.rpartition(b" ")
+        if not hmac.compare_digest(mac, _mac(self._secret, *parts, text)):
+            msg = f"the other end does not know this job's secret ({line[:200]!r})"
+            raise ProtocolError(msg)
+        return text
+
+
+class LoginHello(Hello):
+    """The login end's part.
+
+    Parameters
+    ----------
+    secret:
+        The job's secret.
+    session:
+        The session's ID.
+    received:
+        Highest frame number received so far.
+    resume:
+        Whether the session goes on, rather than begins.
+    """
+
+    def __init__(
+        self, secret: bytes, session: str, received: int = 0, *, resume: bool = False
+    ) -> None:
+        super().__init__(secret)
+        self._ask = {"session": session, "received": received, "resume": resume}
+        self._offer = b""
+        self._request = b""
+        self.banner = b""
+
+    def _skip_banner(self) -> bool:
+        if self._offer:
+            return True
+        before, marker, rest = self._buffer.partition(MARKER)
+        if not marker:
+            self.banner = self._buffer[:MAX_LINE]
+            if len(before) > MAX_BANNER:
+                msg = f"no agent behind this carrier; it said {self.banner[:400]!r}"
+                raise ProtocolError(msg)
+            return False
+        self.banner = before[:MAX_LINE]
+        if b"\n" not in rest and len(rest) <= MAX_LINE:
+            return False
+        self._buffer = rest
+        return True
+
+    def _step(self, line: bytes) -> bytes:
+        if not self._offer:
+            _load(line)
+            self._offer = line
+            self._request = _dump({"nonce": secrets.token_hex(16), **self._ask})
+            mac = _mac(self._secret, b"login", self._offer, self._request)
+            return self._request + b" " + mac + b"\n"
+        text = self._signed(line, b"agent", self._offer, self._request)
+        answer = _load(text)
+        if "refused" in answer:
+            raise Refused(str(answer["refused"]), str(answer.get("detail", "")))
+        self.peer_received = _position(answer)
+        self.done = True
+        return b""
+
+
+class AgentHello(Hello):
+    """The agent's part.
+
+    Parameters
+    ----------
+    secret:
+        The job's secret.
+    agent:
+        The agent's ID, for logs.
+    decide:
+        Called as `decide(session, received, resume)` once the other end has proved
+        itself; returns our own position or raises Refused.
+    """
+
+    def __init__(
+        self, secret: bytes, agent: str, decide: Callable[[str, int, bool], int]
+    ) -> None:
+        super().__init__(secret)
+        self._offer = _dump({"nonce": secrets.token_hex(16), "agent": agent})
+        self._decide = decide
+
+    def start(self) -> bytes:
+        return MARKER + self._offer + b"\n"
+
+    def _step(self, line: bytes) -> bytes:
+        text = self._signed(line, b"login", self._offer)
+        request = _load(text)
+        self.peer_received = _position(request)
+        try:
+            received = self._decide(
+                str(request.get("session")),
+                self.peer_received,
+                request.get("resume") is True,
+            )
+            answer: dict[str, Any] = {"received": received}
+            self.done = True
+        except Refused as exc:
+            answer = {"refused": exc.code, "detail": exc.detail}
+        body = _dump(answer)
+        mac = _mac(self._secret, b"agent", self._offer, text, body)
+        return body + b" " + mac + b"\n"

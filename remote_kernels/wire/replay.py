@@ -1,0 +1,96 @@
+"""Sequence numbers, acknowledgement, and what is kept until acknowledged.
+
+SPEC.md section 2, "Numbers". Used by session.py only.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from .frames import Frame, ProtocolError, Type, encode
+
+MAX_UNACKED = 32 * 1024 * 1024  # bytes kept for replay; beyond it no new frames
+
+
+class Outbound:
+    """Numbers our frames and keeps each until the other end has it."""
+
+    def __init__(self) -> None:
+        self._next = 1
+        self._kept: deque[tuple[int, bytes]] = deque()
+        self._kept_bytes = 0
+        self._again: deque[bytes] = deque()  # to be sent again on a new pipe
+
+    @property
+    def full(self) -> bool:
+        return self._kept_bytes >= MAX_UNACKED
+
+    @property
+    def last(self) -> int:
+        """Highest number given so far."""
+        return self._next - 1
+
+    @property
+    def kept_bytes(self) -> int:
+        return self._kept_bytes
+
+    def number(self, type: Type, channel: int, payload: bytes = b"") -> bytes:
+        data = encode(type, channel, self._next, payload)
+        self._kept.append((self._next, data))
+        self._kept_bytes += len(data)
+        self._next += 1
+        return data
+
+    def acked(self, seq: int) -> None:
+        """The other end has everything up to `seq`. Raises ProtocolError."""
+        if seq > self.last:
+            msg = f"frame {seq} acknowledged, {self.last} was the last one sent"
+            raise ProtocolError(msg)
+        while self._kept and self._kept[0][0] <= seq:
+            self._kept_bytes -= len(self._kept.popleft()[1])
+
+    def can_resume(self, peer_received: int) -> bool:
+        first_kept = self._kept[0][0] if self._kept else self._next
+        return first_kept - 1 <= peer_received <= self.last
+
+    def resume(self, peer_received: int) -> None:
+        """A new pipe: everything after `peer_received` goes out again."""
+        self.acked(peer_received)
+        self._again = deque(data for _, data in self._kept)
+
+    def again(self) -> bytes | None:
+        return self._again.popleft() if self._again else None
+
+
+class Inbound:
+    """Drops what was received before, notices gaps, knows what to acknowledge."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.unacked_bytes = 0
+        self._acked = 0
+
+    def is_new(self, frame: Frame) -> bool:
+        """Whether this frame takes effect. Raises ProtocolError on a gap."""
+        if frame.seq <= self.received:
+            return False
+        if frame.seq != self.received + 1:
+            msg = f"frame {frame.seq} after {self.received}: frames are missing"
+            raise ProtocolError(msg)
+        self.received = frame.seq
+        self.unacked_bytes += len(frame.payload) + 20
+        return True
+
+    @property
+    def ack_pending(self) -> bool:
+        return self._acked < self.received
+
+    def ack(self) -> bytes:
+        self._acked = self.received
+        self.unacked_bytes = 0
+        return encode(Type.ACK, 0, self.received)
+
+    def forget_acks(self) -> None:
+        """A new pipe: hello has told our position."""
+        self._acked = self.received
+        self.unacked_bytes = 0

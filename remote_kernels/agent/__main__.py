@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 
 FAILED = 98
@@ -26,12 +27,16 @@ def _run(record: str, node_dir: str) -> int:
         id: Kernel(id, kernel, node_dir, record)
         for id, kernel in spec["kernels"].items()
     }
+    # A SIGTERM before the event loop is up must not leave the kernel behind.
+    early: list[int] = []
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, lambda number, _: early.append(number))
     for kernel in kernels.values():
         kernel.spawn()
 
     from remote_kernels.agent.endpoint import serve
 
-    return serve(spec, kernels, record, node_dir)
+    return serve(spec, kernels, record, node_dir, early)
 
 
 def _connect(path: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -53,11 +54,18 @@ class Agent:
         self._lingering: asyncio.TimerHandle | None = None
         self._end = asyncio.Event()
 
-    async def run(self, path: str, announce: Callable[[], None]) -> None:
-        """Serve on the Unix socket `path` until told to stop."""
+    async def run(
+        self, path: str, announce: Callable[[], None], early: list[int]
+    ) -> None:
+        """Serve on the Unix socket `path` until told to stop.
+
+        `early`: signals that came before this loop.
+        """
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(signum, self._end.set)
+        if early:
+            self._end.set()
         server = await loop.create_unix_server(self._link, path)
         os.chmod(path, 0o600)
         announce()
@@ -181,7 +189,11 @@ def _announce(record: str, body: dict[str, Any]) -> None:
 
 
 def serve(
-    spec: dict[str, Any], kernels: dict[str, Kernel], record: str, node_dir: str
+    spec: dict[str, Any],
+    kernels: dict[str, Kernel],
+    record: str,
+    node_dir: str,
+    early: list[int],
 ) -> int:
     """Run the agent to its end; leaves nothing on the node. Returns the exit code."""
     path = os.path.join(node_dir, "agent")
@@ -191,7 +203,8 @@ def serve(
             raise OSError(msg)
         pyz = os.path.join(node_dir, "agent.pyz")
         agent = Agent(spec, kernels)
-        asyncio.run(agent.run(path, lambda: _announce(record, facts(path, pyz))))
+        announce = functools.partial(_announce, record, facts(path, pyz))
+        asyncio.run(agent.run(path, announce, early))
     except OSError as exc:
         with contextlib.suppress(OSError):
             _announce(record, {"error": str(exc)})

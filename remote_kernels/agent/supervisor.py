@@ -239,7 +239,8 @@ class Kernel:
 
     def kill(self) -> None:
         """At the agent's end, whatever brought it: nothing of the kernel stays."""
-        self._kill_group(signal.SIGKILL)
+        if self.alive:
+            self._kill_group(signal.SIGKILL)
         self._remove_sockets()
 
     def _kill_group(self, signum: int) -> None:

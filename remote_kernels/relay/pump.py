@@ -96,7 +96,7 @@ class Link(asyncio.Protocol):
             if self._mux is not None and data:
                 self._take(self._mux, data)
         except ProtocolError as exc:
-            self.close(str(exc))
+            self.close(str(exc), cause=exc)
 
     def eof_received(self) -> bool:
         self.close("the other end closed the pipe")
@@ -204,7 +204,9 @@ class Link(asyncio.Protocol):
             self.flush()
         self.close(reason)
 
-    def close(self, reason: str, *, final: bool = False) -> None:
+    def close(
+        self, reason: str, *, final: bool = False, cause: Exception | None = None
+    ) -> None:
         """Close the pipe; what was handed to the transport still goes out."""
         for timer in (self._watch, self._ack):
             if timer is not None:
@@ -215,6 +217,7 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
         lost = LinkLost(reason, final=final)
+        lost.__cause__ = cause
         if not self.ready.done():
             self.ready.set_exception(lost)
             self.ready.exception()  # seen: whoever awaits it gets it all the same

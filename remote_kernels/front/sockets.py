@@ -1,0 +1,65 @@
+"""A short private directory for one kernel's sockets at the login end.
+
+$XDG_RUNTIME_DIR where it is ours, else /tmp: a Unix socket's path has 107 bytes, so a
+deep home directory will not do. Called by kernel.py.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+from remote_kernels.errors import ConfigError, RecordError
+
+SUN_PATH = 107  # bytes, sun_path of unix(7) without its closing NUL
+LONGEST_NAME = len("/up-control")
+
+
+def choose_base(configured: str | None, environ: dict[str, str]) -> Path:
+    """Where to make the directory. Raises ConfigError when its path is too long."""
+    if configured:
+        base = Path(configured).expanduser()
+        example = base / "rk-12345678"
+        length = len(os.fsencode(example)) + LONGEST_NAME
+        if length > SUN_PATH:
+            msg = (
+                f"runtime_dir {base} is too long: a Unix socket's path has at most "
+                f"{SUN_PATH} bytes, and ours would have {length}. Choose a directory "
+                f"of at most {SUN_PATH - length + len(os.fsencode(base))} bytes."
+            )
+            raise ConfigError(msg)
+        return base
+    runtime = environ.get("XDG_RUNTIME_DIR", "")
+    if runtime and len(runtime) < 60 and _is_ours(Path(runtime)):
+        return Path(runtime)
+    return Path("/tmp")  # noqa: S108 - mkdtemp makes a 0700 directory in it
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    private = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077
+    return private and status.st_uid == os.getuid()
+
+
+def make_directory(base: Path) -> Path:
+    """A new 0700 directory in `base`. Raises RecordError."""
+    try:
+        base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Path(tempfile.mkdtemp(prefix="rk-", dir=base))
+    except OSError as exc:
+        msg = (
+            f"Cannot make a directory for the kernel's sockets in {base}: {exc}\n"
+            "Set runtime_dir in the kernelspec's config to a short path that you can "
+            "write."
+        )
+        raise RecordError(msg) from exc
+
+
+def remove_directory(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)

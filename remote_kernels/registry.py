@@ -1,0 +1,138 @@
+"""One private directory per kernel in shared storage: its record.
+
+    STATE_DIR/kernels/KERNEL_ID/   0700
+        record.json   who, where, which job      written by the login end
+        spec.json     what the agent starts, with the job's secret      written by the login end
+        agent.json    where the agent is                                written by the agent
+        job.log       what the scheduler and the agent wrote
+        kernel.log    what the kernel process wrote
+
+Every file has one writer, is 0600, and is written beside and renamed. Called by
+kernel.py and the CLI.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from remote_kernels.errors import RecordError
+
+TAIL = 4000  # characters of a log quoted in an error
+
+
+def state_dir(configured: str | None) -> Path:
+    """Where records are: as configured, else the XDG state directory."""
+    if configured:
+        return Path(configured).expanduser()
+    return platformdirs.user_state_path("remote_kernels")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a 0600 file beside and rename it."""
+    beside = path.with_name(f"{path.name}.tmp")
+    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(text)
+    beside.replace(path)
+
+
+class Record:
+    """The record of one kernel.
+
+    Parameters
+    ----------
+    base:
+        The state directory.
+    kernel_id:
+        The kernel's ID.
+    """
+
+    def __init__(self, base: Path, kernel_id: str) -> None:
+        self.base = base
+        self.kernel_id = kernel_id
+        self.path = base / "kernels" / kernel_id
+        self.job_log = self.path / "job.log"
+        self.kernel_log = self.path / "kernel.log"
+
+    def create(self) -> None:
+        """Make the directory. Raises RecordError."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.path.mkdir(mode=0o700)
+        except OSError as exc:
+            msg = (
+                f"Cannot keep this kernel's record in {self.path}: {exc}\n"
+                "Set state_dir in the kernelspec's config to a directory of yours "
+                "that both this machine and the compute nodes can write."
+            )
+            raise RecordError(msg) from exc
+
+    def write(self, name: str, body: dict[str, Any]) -> None:
+        """Write one of the JSON files. Raises RecordError."""
+        try:
+            write_private(self.path / name, json.dumps(body, indent=1))
+        except OSError as exc:
+            msg = f"Cannot write {self.path / name}: {exc}"
+            raise RecordError(msg) from exc
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """One of the JSON files, or None when it is not there yet."""
+        try:
+            # Listing makes an NFS client look again (its attribute cache holds 3-60 s).
+            os.listdir(self.path)  # noqa: PTH208
+            body = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as exc:
+            msg = f"Cannot read {self.path / name}: {exc}"
+            raise RecordError(msg) from exc
+        assert isinstance(body, dict)
+        return body
+
+    def logs(self) -> str:
+        """The ends of both logs, for an error's text."""
+        parts = []
+        for path in (self.job_log, self.kernel_log):
+            try:
+                text = path.read_text(encoding="utf-8", errors="replace").strip()
+            except OSError:
+                continue
+            if text:
+                parts.append(f"--- {path.name}\n{text[-TAIL:]}")
+        return "\n".join(parts)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+class Memory:
+    """What worked per cluster, in one small file; losing it costs only a probe."""
+
+    def __init__(self, base: Path) -> None:
+        self._path = base / "carriers.json"
+
+    def carrier(self, cluster: str) -> str | None:
+        name = self._load().get(cluster)
+        return name if isinstance(name, str) else None
+
+    def remember(self, cluster: str, carrier: str) -> None:
+        known = self._load()
+        if known.get(cluster) == carrier:
+            return
+        try:
+            write_private(self._path, json.dumps({**known, cluster: carrier}))
+        except OSError:
+            return
+
+    def _load(self) -> dict[str, Any]:
+        try:
+            known = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}

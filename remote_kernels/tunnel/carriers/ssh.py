@@ -1,0 +1,283 @@
+"""SSH to the node, there a Unix socket. The only file that imports asyncssh.
+
+asyncssh because host keys, keys and forwards are data and calls, not a command line
+and its temper; it is imported when first used (0.1 s and 20 MB that a server without
+such kernels need not pay).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from .base import CarrierError, P
+
+if TYPE_CHECKING:
+    import asyncssh
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT = 10.0  # seconds for TCP and the login of one address
+CLOSE_TIMEOUT = 3.0  # seconds
+WINDOW = 4 * 1024 * 1024  # bytes; asyncssh's default of 2 MiB halves a long link
+
+KNOWN_HOSTS = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where the agent is.
+
+    Parameters
+    ----------
+    hosts:
+        Names and addresses of the node, the likeliest first.
+    host_keys:
+        The node's public host keys, as its agent reported them through the job; empty
+        to go by the user's and the system's known_hosts.
+    socket:
+        The agent's Unix socket.
+    connect:
+        The command that joins its standard streams to that socket, for nodes whose
+        sshd does not forward.
+    """
+
+    hosts: tuple[str, ...]
+    host_keys: tuple[str, ...]
+    socket: str
+    connect: tuple[str, ...]
+
+
+class _Pipe:
+    def __init__(self, connection: asyncssh.SSHClientConnection) -> None:
+        self._connection = connection
+
+    async def close(self) -> str:
+        self._connection.close()
+        try:
+            await asyncio.wait_for(self._connection.wait_closed(), CLOSE_TIMEOUT)
+        except asyncio.TimeoutError:
+            self._connection.abort()
+        return ""
+
+
+class SshCarrier:
+    """Carry a session over SSH.
+
+    Parameters
+    ----------
+    destination:
+        Where the agent is.
+    port:
+        The node's sshd.
+    """
+
+    name = "ssh"
+
+    def __init__(self, destination: Destination, port: int = 22) -> None:
+        self._to = destination
+        self._port = port
+
+    def __repr__(self) -> str:
+        return f"<SshCarrier {', '.join(self._to.hosts)}>"
+
+    async def connect(self, make: Callable[[], P]) -> tuple[_Pipe, P]:
+        reasons = []
+        for host in self._to.hosts:
+            try:
+                connection = await self._log_in(host)
+            except CarrierError as exc:
+                reasons.append(f"{host}: {exc}")
+                continue
+            try:
+                return _Pipe(connection), await self._reach_agent(connection, make)
+            except BaseException:
+                connection.abort()
+                raise
+        raise CarrierError("\n".join(reasons))
+
+    async def _log_in(self, host: str) -> asyncssh.SSHClientConnection:
+        import asyncssh
+
+        said: list[str] = []
+        try:
+            connection, _ = await asyncssh.create_connection(
+                lambda: cast(asyncssh.SSHClient, _client(said)),
+                host,
+                self._port,
+                **self._options(),
+            )
+        except asyncssh.HostKeyNotVerifiable as exc:
+            msg = (
+                f"the node's SSH host key is not the one that it reported through its "
+                f"job ({exc}). Someone may stand in between, or sshd was given new "
+                "keys while the job ran: ask the site's staff."
+            )
+            raise CarrierError(msg) from exc
+        except asyncssh.PermissionDenied as exc:
+            advice = (
+                "sshd let nobody in without a prompt. With an SSH key of the cluster's "
+                "own (ssh-keygen -t ed25519, then its .pub into ~/.ssh/authorized_keys) "
+                "this carrier works where the site allows ssh to the nodes of a job."
+            )
+            raise CarrierError(_with(said, f"{exc}. {advice}")) from exc
+        except (OSError, asyncssh.Error, asyncio.TimeoutError) as exc:
+            text = str(exc) or f"no answer in {CONNECT_TIMEOUT:g} s"
+            raise CarrierError(_with(said, text)) from exc
+        return connection
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "username": getpass.getuser(),
+            "known_hosts": self._known_hosts(),
+            "encryption_algs": "^aes128-gcm@openssh.com",
+            "compression_algs": ["none"],
+            "password_auth": False,
+            "kbdint_auth": False,
+            "agent_forwarding": False,
+            "connect_timeout": CONNECT_TIMEOUT,
+            "login_timeout": CONNECT_TIMEOUT,
+        }
+
+    def _known_hosts(self) -> Any:
+        """Pin what the job reported; else the files that ssh(1) goes by."""
+        import asyncssh
+
+        keys = []
+        for line in self._to.host_keys:
+            try:
+                keys.append(asyncssh.import_public_key(line))
+            except asyncssh.KeyImportError:
+                log.debug("= a host key of a kind that asyncssh does not know")
+        if keys:
+            return (keys, [], [])
+        paths = [Path(path).expanduser() for path in KNOWN_HOSTS]
+        return [str(path) for path in paths if path.exists()]
+
+    async def _reach_agent(
+        self, connection: asyncssh.SSHClientConnection, make: Callable[[], P]
+    ) -> P:
+        """The forwarded socket; or, where sshd does not forward, a command's streams."""
+        import asyncssh
+
+        # sshd turns Nagle's algorithm off only once a session channel has run a
+        # command (9.2p1): without this one, small messages wait 40 ms for an ACK.
+        idle = await self._run(connection, ("cat",), asyncssh.SSHClientSession)
+        protocol = make()
+        try:
+            await connection.create_unix_connection(
+                lambda: cast("asyncssh.SSHUNIXSession[bytes]", _session(protocol)),
+                self._to.socket,
+                encoding=None,
+                window=WINDOW,
+            )
+        except asyncssh.ChannelOpenError as exc:
+            log.debug("= no forward to the agent's socket: %s", exc)
+            idle.close()
+            await self._run(
+                connection,
+                self._to.connect,
+                lambda: cast("asyncssh.SSHClientSession[bytes]", _session(protocol)),
+            )
+        return protocol
+
+    async def _run(
+        self,
+        connection: asyncssh.SSHClientConnection,
+        argv: Sequence[str],
+        session: Callable[[], asyncssh.SSHClientSession[bytes]],
+    ) -> asyncssh.SSHClientChannel[bytes]:
+        import shlex
+
+        import asyncssh
+
+        try:
+            channel, _ = await connection.create_session(
+                session, shlex.join(argv), encoding=None, window=WINDOW
+            )
+        except asyncssh.ChannelOpenError as exc:
+            msg = f"sshd opens no session: {exc}"
+            raise CarrierError(msg) from exc
+        return channel
+
+
+def _with(said: Sequence[str], text: str) -> str:
+    return f"{text} (the node said: {' '.join(said)})" if said else text
+
+
+def _client(said: list[str]) -> object:
+    """An SSHClient that keeps the banner: pam_slurm_adopt says there why it refuses."""
+    import asyncssh
+
+    class Client(asyncssh.SSHClient):
+        def auth_banner_received(self, msg: str, lang: str) -> None:
+            said.append(msg.strip())
+
+    return Client()
+
+
+class _Transport(asyncio.Transport):
+    """An SSH channel as a transport."""
+
+    def __init__(self, channel: asyncssh.SSHClientChannel[bytes]) -> None:
+        super().__init__()
+        self._channel = channel
+
+    def write(self, data: Any) -> None:
+        if not self._channel.is_closing():
+            self._channel.write(data)
+
+    def set_write_buffer_limits(
+        self, high: int | None = None, low: int | None = None
+    ) -> None:
+        self._channel.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_size(self) -> int:
+        return int(self._channel.get_write_buffer_size())
+
+    def pause_reading(self) -> None:
+        self._channel.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._channel.resume_reading()
+
+    def is_closing(self) -> bool:
+        return bool(self._channel.is_closing())
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def abort(self) -> None:
+        self._channel.abort()
+
+
+def _session(protocol: asyncio.Protocol) -> object:
+    """An SSH session that passes what its channel does on to `protocol`."""
+    import asyncssh
+
+    class Session(asyncssh.SSHUNIXSession[bytes], asyncssh.SSHClientSession[bytes]):
+        def connection_made(self, chan: Any) -> None:
+            protocol.connection_made(_Transport(chan))
+
+        def data_received(self, data: bytes, datatype: Any) -> None:
+            if datatype is None:  # not standard error
+                protocol.data_received(data)
+
+        def eof_received(self) -> bool:
+            return bool(protocol.eof_received())
+
+        def pause_writing(self) -> None:
+            protocol.pause_writing()
+
+        def resume_writing(self) -> None:
+            protocol.resume_writing()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            protocol.connection_lost(exc)
+
+    return Session()

@@ -1,0 +1,176 @@
+"""Keep one session with an agent alive: connect, attach, lose, back off, attach again.
+
+Knows carriers only by their interface. Called by kernel.py; runs on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from remote_kernels.errors import TunnelError
+from remote_kernels.relay.forward import Mux, Stream
+from remote_kernels.relay.pump import Link, LinkLost
+from remote_kernels.wire import control
+from remote_kernels.wire.hello import LoginHello, Refused
+from remote_kernels.wire.session import Session
+
+from .carriers.base import Carrier, CarrierError, Pipe
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY = 0.2  # seconds after a pipe broke; doubled at each failure
+LAST_RETRY = 30.0  # seconds
+QUEUE_BYTES = 8 * 1024 * 1024  # from one local socket, before it is read no further
+
+
+class Tunnel:
+    """The login end of one session.
+
+    Parameters
+    ----------
+    carriers:
+        Ways to reach the agent, the preferred first.
+    secret:
+        The job's secret.
+    on_control:
+        Called with each control message.
+
+    `ended` is done, with the reason, once the agent wants no more of this session.
+    """
+
+    def __init__(
+        self,
+        carriers: Sequence[Carrier],
+        secret: bytes,
+        on_control: Callable[[control.Message], None],
+    ) -> None:
+        self._carriers = list(carriers)
+        self._secret = secret
+        session = Session(secrets.token_hex(16), 1, QUEUE_BYTES)
+        self._mux = Mux(session, on_control)
+        self._servers: list[tuple[asyncio.Server, Path]] = []
+        self._link: Link | None = None
+        self._pipe: Pipe | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self.carrier: Carrier | None = None
+        self.rejected: dict[str, str] = {}
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def __repr__(self) -> str:
+        name = self.carrier.name if self.carrier else "no carrier"
+        return f"<Tunnel over {name}: {self._mux.session!r}>"
+
+    @property
+    def connected(self) -> bool:
+        return self._mux.link is not None
+
+    async def open(self) -> None:
+        """First contact, by the first carrier that works, then keep it up.
+
+        Raises TunnelError with each carrier's reason.
+        """
+        await self._connect_any(resume=False)
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def _connect_any(self, *, resume: bool) -> None:
+        """Try each carrier once. Raises TunnelError, or Refused by the agent."""
+        self.rejected = {}
+        for carrier in self._carriers:
+            try:
+                self._pipe, self._link = await self._connect(carrier, resume=resume)
+            except CarrierError as exc:
+                log.debug("= carrier %s: %s", carrier.name, exc)
+                self.rejected[carrier.name] = str(exc)
+                continue
+            self.carrier = carrier
+            # The one that works is tried first from now on.
+            self._carriers.remove(carrier)
+            self._carriers.insert(0, carrier)
+            return
+        reasons = "\n".join(f"  {name}: {why}" for name, why in self.rejected.items())
+        msg = f"No carrier reaches the agent on the node.\n{reasons}"
+        raise TunnelError(msg)
+
+    async def _connect(self, carrier: Carrier, *, resume: bool) -> tuple[Pipe, Link]:
+        session = self._mux.session
+        hello = LoginHello(self._secret, session.id, session.received, resume=resume)
+        pipe, link = await carrier.connect(lambda: Link(hello, lambda: self._mux))
+        try:
+            await asyncio.shield(link.ready)
+        except LinkLost as exc:
+            said = await pipe.close()
+            if isinstance(exc.__cause__, Refused):
+                raise exc.__cause__ from None
+            msg = f"{exc}; {said}" if said else str(exc)
+            raise CarrierError(msg) from exc
+        except asyncio.CancelledError:
+            link.close("cancelled")
+            await pipe.close()
+            raise
+        return pipe, link
+
+    async def _keep(self) -> None:
+        """While the session lives: when its pipe breaks, find it another one."""
+        while True:
+            assert self._link is not None
+            assert self._pipe is not None
+            lost = await asyncio.shield(self._link.lost)
+            await self._pipe.close()
+            if lost.final:
+                self._end(str(lost))
+                return
+            log.info("carrier lost, session goes on: %s", lost)
+            if not await self._reconnect():
+                return
+
+    async def _reconnect(self) -> bool:
+        delay = FIRST_RETRY
+        while True:
+            # Jitter: hundreds of tunnels may have broken at the same moment.
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311
+            try:
+                await self._connect_any(resume=True)
+            except Refused as exc:
+                self._end(str(exc))
+                return False
+            except TunnelError as exc:
+                log.info("%s", exc)
+                delay = min(delay * 2, LAST_RETRY)
+            else:
+                log.info("session resumed")
+                return True
+
+    def _end(self, reason: str) -> None:
+        if not self.ended.done():
+            self.ended.set_result(reason)
+
+    async def listen(self, path: Path, kernel: str, target: str) -> None:
+        """Carry connections to the Unix socket `path` to `target` of `kernel`."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_unix_server(
+            lambda: Stream(self._mux, kernel=kernel, target=target), path
+        )
+        self._servers.append((server, path))
+
+    def send(self, message: control.Message) -> None:
+        self._mux.control(message)
+
+    async def close(self) -> None:
+        """Let go of the session. The agent and its kernels live on."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+        for server, path in self._servers:
+            server.close()
+            path.unlink(missing_ok=True)
+        self._mux.close("detached")
+        if self._pipe is not None:
+            await self._pipe.close()
+        self._end("closed at this end")

@@ -86,3 +86,7 @@ class TunnelError(RemoteKernelError):
 
 class RecordError(RemoteKernelError):
     """The state directory cannot hold our records."""
+
+
+class KernelspecError(RemoteKernelError):
+    """A kernelspec cannot be found, read or written, or is not ours to change."""

@@ -1,0 +1,70 @@
+"""Completion in the shell: the script that turns it on, and the words it offers.
+
+The words come back from this same program, so they are always those of today.
+Called by `main`, and by the parameters that take the name of a kernelspec.
+"""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ZshComplete,
+)
+
+from remote_kernels.cli import kernelspec
+from remote_kernels.cli.kernelspec import Kernelspec
+from remote_kernels.errors import KernelspecError
+
+_SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(list(_SHELLS)))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the script that completes remote-kernels in SHELL.
+
+    \b
+    in ~/.bashrc:                  eval "$(remote-kernels completion bash)"
+    in ~/.zshrc, after compinit:   eval "$(remote-kernels completion zsh)"
+    in ~/.config/fish/config.fish: remote-kernels completion fish | source
+    """
+    variable = "_REMOTE_KERNELS_COMPLETE"  # the name that click derives by itself
+    script = _SHELLS[shell](ctx.find_root().command, {}, "remote-kernels", variable)
+    click.echo(script.source())
+
+
+def template_names(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The templates whose name begins with `incomplete`."""
+    try:
+        return _items(kernelspec.templates(), incomplete)
+    except KernelspecError:
+        return []
+
+
+def kernel_names(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The installed kernelspecs whose name begins with `incomplete`."""
+    return _items(kernelspec.installed(), incomplete)
+
+
+def our_kernel_names(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Those of the installed kernelspecs that are ours."""
+    ours = {n: k for n, k in kernelspec.installed().items() if k.is_ours}
+    return _items(ours, incomplete)
+
+
+def _items(kernels: dict[str, Kernelspec], incomplete: str) -> list[CompletionItem]:
+    return [
+        CompletionItem(name, help=kernel.spec["display_name"])
+        for name, kernel in kernels.items()
+        if name.startswith(incomplete)
+    ]

@@ -1,0 +1,234 @@
+"""`remote-kernels install`: put a kernelspec of ours where Jupyter looks.
+
+Everything is checked before anything is written: the name, the place, and the
+configuration, by the same `config.parse` that reads it when the kernel starts.
+Called by `main`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from remote_kernels import config
+from remote_kernels.cli import kernelspec
+from remote_kernels.cli.completion import kernel_names, template_names
+from remote_kernels.cli.kernels import summary
+from remote_kernels.cli.kernelspec import Kernelspec
+from remote_kernels.cli.options import GroupedCommand, config_options
+from remote_kernels.cli.render import Wishes, render
+from remote_kernels.errors import KernelspecError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Under which name, and where; no prefix means for this user."""
+
+    name: str
+    prefix: Path | None
+    replace: bool
+
+    @property
+    def directory(self) -> Path:
+        """The directory of the kernelspec."""
+        return kernelspec.destination(self.name, self.prefix)
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("template", required=False, shell_complete=template_names)
+@click.option(
+    "--from",
+    "wrapped",
+    metavar="NAME",
+    shell_complete=kernel_names,
+    help="Begin with this installed kernelspec instead of a template.",
+)
+@click.option(
+    "--name",
+    metavar="NAME",
+    help="Name of the new kernelspec.  [default: TEMPLATE or NAME-compute]",
+)
+@click.option("--display-name", metavar="TEXT", help="What the kernel picker shows.")
+@click.option(
+    "--env",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="A variable for the kernel; others can read it. Repeatable.",
+)
+@click.option(
+    "--python",
+    metavar="PATH",
+    help="The kernel's interpreter; a bare name is looked up on the node. "
+    "[default: the one that runs this command]",
+)
+@click.option(
+    "--user", is_flag=True, help="Install for you alone. This is the default."
+)
+@click.option(
+    "--sys-prefix",
+    is_flag=True,
+    help="Install into the environment of this command (venv, conda).",
+)
+@click.option(
+    "--prefix",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Install into PATH/share/jupyter/kernels; for all users of a "
+    "machine, /usr/local.",
+)
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Replace a kernelspec of that name even if it is not ours.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the kernel.json; write nothing.")
+@config_options
+def install(
+    template: str | None,
+    wrapped: str | None,
+    name: str | None,
+    display_name: str | None,
+    env: Sequence[tuple[str, str]],
+    python: str | None,
+    user: bool,
+    sys_prefix: bool,
+    prefix: Path | None,
+    replace: bool,
+    dry_run: bool,
+    settings: dict[str, object],
+) -> None:
+    """Add a kernel that runs in a job to Jupyter's kernel picker.
+
+    TEMPLATE is one of `remote-kernels list --templates`. With --from, any kernel
+    that Jupyter has already, in any language, is made to run on compute nodes.
+
+    \b
+    remote-kernels install python-compute
+    remote-kernels install python-compute --partition debug --time 30 --name quick
+    remote-kernels install python-gpu --gres gpu:a100:2 --account physics
+    remote-kernels install --from ir --mem 16G --display-name "R, 16 GB"
+    remote-kernels install python-compute --python ~/venvs/torch/bin/python --name torch
+    """
+    place_prefix = _prefix(user, sys_prefix, prefix)
+    source = _source(template, wrapped)
+    wishes = Wishes(settings, dict(env), display_name, python)
+    place = Place(_name(source, wrapped, name), place_prefix, replace)
+    rendered = render(source, wishes)
+    new = Kernelspec(place.name, place.directory, rendered.spec)
+    config.parse(new.config)
+    replaced = _replaced(place)
+    if dry_run:
+        click.echo(f"Would write {place.directory}/kernel.json:", err=True)
+        click.echo(kernelspec.as_json(rendered.spec), nl=False)
+    else:
+        kernelspec.write(rendered.spec, source, place.name, place.prefix)
+        _report(new, replaced)
+    for note in (*rendered.notes, *_advice(new)):
+        click.echo(f"Note: {note}", err=True)
+
+
+def _prefix(user: bool, sys_prefix: bool, prefix: Path | None) -> Path | None:
+    """The one place that was asked for."""
+    if user + sys_prefix + (prefix is not None) > 1:
+        message = "choose one of --user, --sys-prefix and --prefix"
+        raise click.UsageError(message)
+    return Path(sys.prefix) if sys_prefix else prefix
+
+
+def _source(template: str | None, wrapped: str | None) -> Kernelspec:
+    """The kernelspec to begin with."""
+    if wrapped is not None and template is None:
+        return kernelspec.find(wrapped, kernelspec.installed(), "kernelspec")
+    templates = kernelspec.templates()
+    if template is None or wrapped is not None:
+        names = ", ".join(templates) or "none found"
+        message = f"give a template ({names}) or --from NAME"
+        raise click.UsageError(message)
+    return kernelspec.find(template, templates, "template")
+
+
+def _name(source: Kernelspec, wrapped: str | None, name: str | None) -> str:
+    """What the new kernelspec is called."""
+    if name is not None:
+        return kernelspec.check_name(name)
+    if wrapped is None:
+        return source.name
+    if source.is_ours:
+        message = (
+            f"{wrapped} runs in a job already. Give --name NEW for a second one like "
+            f"it, or --name {wrapped} to change it"
+        )
+        raise click.UsageError(message)
+    return f"{source.name}-compute"
+
+
+def _replaced(place: Place) -> Kernelspec | None:
+    """The kernelspec that gives way; one that is not ours only with `--replace`."""
+    if not place.directory.exists():
+        return None
+    try:
+        old = kernelspec.read(place.directory)
+    except KernelspecError:
+        old = Kernelspec(place.name, place.directory, {"metadata": {}})
+    if not (old.is_ours or place.replace):
+        message = (
+            f"{place.directory} holds a kernelspec that is not ours. Choose another "
+            "--name, or say --replace"
+        )
+        raise KernelspecError(message)
+    return old
+
+
+def _report(new: Kernelspec, replaced: Kernelspec | None) -> None:
+    done = "Replaced" if replaced else "Installed"
+    click.echo(f"{done} {new.name} in {new.directory}")
+    click.echo(f"  in the kernel picker: {new.spec['display_name']}")
+    click.echo(f"  the job:              {summary(new.config)}")
+
+
+def _advice(new: Kernelspec) -> list[str]:
+    """What may surprise the user later."""
+    notes = [_about_ipykernel(new.spec["argv"])]
+    if not kernelspec.is_searched(new.directory):
+        notes.append(
+            f"Jupyter, as it runs here, does not look into {new.directory.parent}; "
+            "see `jupyter --paths`"
+        )
+    for other in kernelspec.installed().values():
+        notes.append(_about_other(new, other))
+    return [note for note in notes if note]
+
+
+def _about_other(new: Kernelspec, other: Kernelspec) -> str:
+    """What `other`, installed already, means for `new`."""
+    if other.name != new.name:
+        same = other.spec["display_name"] == new.spec["display_name"]
+        hint = f"the picker shows {other.name} under the same name; see --display-name"
+        return hint if same else ""
+    if other.directory == new.directory:
+        return ""
+    return f"there is also a {new.name} in {other.directory}; Jupyter shows only one"
+
+
+def _about_ipykernel(argv: Sequence[str]) -> str:
+    """Whether the interpreter of an IPython kernel can start one."""
+    python = argv[0]
+    if "ipykernel_launcher" not in argv or not Path(python).is_absolute():
+        return ""
+    if Path(python).name == "env":
+        return ""
+    probe = "import importlib.util as u, sys; sys.exit(not u.find_spec('ipykernel'))"
+    try:
+        found = subprocess.run(
+            [python, "-c", probe], timeout=20, check=False, capture_output=True
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{python} does not run here ({error}); it must on the node"
+    advice = f"{python} has no ipykernel. To add it: {python} -m pip install ipykernel"
+    return advice if found.returncode else ""

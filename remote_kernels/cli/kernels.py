@@ -1,0 +1,125 @@
+"""`remote-kernels list` and `remote-kernels remove`: our kernelspecs, and no others.
+
+A table for people when the output is a terminal, tab-separated lines otherwise, and
+JSON on request. Called by `main`; `summary` also by `install`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from remote_kernels import config
+from remote_kernels.cli import kernelspec
+from remote_kernels.cli.completion import our_kernel_names
+from remote_kernels.cli.kernelspec import Kernelspec
+from remote_kernels.errors import ConfigError
+
+_HEADER = ("Name", "Display name", "Scheduler options", "Where")
+
+
+@click.command("list")
+@click.option("--templates", is_flag=True, help="What can be installed, instead.")
+@click.option("--json", "as_json", is_flag=True, help="All that is known, as JSON.")
+def list_kernels(templates: bool, as_json: bool) -> None:
+    """List the kernelspecs that start their kernel in a job."""
+    if templates:
+        kernels = list(kernelspec.templates().values())
+    else:
+        kernels = [k for k in kernelspec.installed().values() if k.is_ours]
+    if as_json:
+        click.echo(json.dumps([_record(kernel) for kernel in kernels], indent=2))
+    elif sys.stdout.isatty():
+        _print_table(kernels)
+    else:
+        for kernel in kernels:
+            click.echo("\t".join(_row(kernel)))
+    if not kernels and not as_json:
+        click.echo(
+            "No kernelspec here starts its kernel in a job. To add one:\n"
+            "  remote-kernels install python-compute",
+            err=True,
+        )
+
+
+@click.command()
+@click.argument(
+    "names",
+    metavar="NAME...",
+    nargs=-1,
+    required=True,
+    shell_complete=our_kernel_names,
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def remove(names: Sequence[str], yes: bool) -> None:
+    """Remove kernelspecs that start their kernel in a job.
+
+    Kernels that run already are not touched.
+    """
+    found = kernelspec.installed()
+    kernels = [kernelspec.find(name, found, "kernelspec") for name in names]
+    for kernel in kernels:
+        kernelspec.check_ours(kernel)
+    for kernel in kernels:
+        if yes or click.confirm(f"Remove {kernel.name} ({kernel.directory})?"):
+            kernelspec.remove(kernel)
+            click.echo(f"Removed {kernel.name} from {kernel.directory}")
+
+
+def summary(settings: dict[str, object]) -> str:
+    """The scheduler and the options for it, as one would type them."""
+    words = [str(settings.get("scheduler", "auto"))]
+    for option in config.OPTIONS:
+        value = settings.get(option.name)
+        if option.scheduler and value not in (None, False):
+            name = f"--{option.name}"
+            words.append(name if value is True else f"{name}={value}")
+    further = settings.get("sbatch_args")
+    words += map(str, further) if isinstance(further, list) else []
+    return " ".join(words)
+
+
+def _problem(kernel: Kernelspec) -> str | None:
+    """What our provisioner would say to this configuration; None if nothing."""
+    try:
+        config.parse(kernel.config)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _row(kernel: Kernelspec) -> tuple[str, str, str, str]:
+    problem = _problem(kernel)
+    options = f"INVALID: {problem.splitlines()[0]}" if problem else ""
+    return (
+        kernel.name,
+        str(kernel.spec["display_name"]),
+        options or summary(kernel.config),
+        str(kernel.directory),
+    )
+
+
+def _record(kernel: Kernelspec) -> dict[str, object]:
+    return {
+        "name": kernel.name,
+        "display_name": kernel.spec["display_name"],
+        "language": kernel.spec["language"],
+        "argv": kernel.spec["argv"],
+        "directory": str(kernel.directory),
+        "config": kernel.config,
+        "problem": _problem(kernel),
+    }
+
+
+def _print_table(kernels: list[Kernelspec]) -> None:
+    table = Table(*_HEADER, box=None, header_style="bold", pad_edge=False)
+    for kernel in kernels:
+        table.add_row(*map(Text, _row(kernel)))  # Text: nothing in it is markup
+    if kernels:
+        Console().print(table)

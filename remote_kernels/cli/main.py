@@ -1,0 +1,72 @@
+"""`remote-kernels`, also run by Jupyter as `jupyter remote-kernels`.
+
+The one place where commands are registered, and where errors meet the user: what we
+raise on purpose is printed without a traceback, and Ctrl-C ends with 130.
+Called by the two script entry points of pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import click
+
+from remote_kernels import __version__
+from remote_kernels.cli.completion import completion
+from remote_kernels.cli.install import install
+from remote_kernels.cli.kernels import list_kernels, remove
+from remote_kernels.errors import RemoteKernelError
+
+NAME = "remote-kernels"
+
+log = logging.getLogger(__name__)
+
+
+class Commands(click.Group):
+    """A click group that shows our errors as a user wants to read them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except RemoteKernelError as error:
+            log.debug("traceback of the error", exc_info=True)
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            raise _interrupted() from None
+        except click.Abort as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # at a prompt
+                raise _interrupted() from None
+            raise
+
+
+def _interrupted() -> click.exceptions.Exit:
+    click.echo("\nInterrupted.", err=True)
+    return click.exceptions.Exit(130)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.option("-v", "--verbose", count=True, help="Log to stderr; -vv logs more.")
+def cli(verbose: int) -> None:
+    """Jupyter kernels as batch jobs: the notebook stays, the kernel computes.
+
+    \b
+    remote-kernels install python-compute --partition debug --time 60
+    remote-kernels list
+    """
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("remote_kernels").setLevel(level)
+    # jupyter_client warns there of what the commands say themselves.
+    logging.getLogger("traitlets").setLevel(level if verbose else logging.ERROR)
+
+
+for command in (install, list_kernels, remove, completion):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line. Ends the process."""
+    cli(prog_name=NAME)

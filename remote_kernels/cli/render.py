@@ -1,0 +1,143 @@
+"""From a kernelspec and the wishes of a command line to a kernel.json of ours.
+
+Pure but for one look at PATH: writes nothing, prints nothing. What the user should
+know comes back as notes. Called by `install`.
+
+The templates name no time limit. A limit of ours would end notebooks by surprise on
+one cluster and be refused on the next; without one, the partition's default holds,
+which is the site's own choice, and `--time` sets another.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from remote_kernels.cli.kernelspec import PROVISIONER, Kernelspec, Spec
+from remote_kernels.errors import KernelspecError
+
+SUFFIX = " (Compute Node)"
+
+_PYTHON = re.compile(r"python[0-9.]*")
+
+# Slurm takes one of each pair; the one on the command line replaces the other.
+_INSTEAD_OF = {
+    "gpus": "gres",
+    "gres": "gpus",
+    "mem": "mem-per-cpu",
+    "mem-per-cpu": "mem",
+}
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a command line asks for, beside the kernelspec to begin with."""
+
+    config: Mapping[str, object] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    display_name: str | None = None
+    python: str | None = None
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A kernel.json, and what the user should know about it."""
+
+    spec: Spec
+    notes: list[str]
+
+
+def render(source: Kernelspec, wishes: Wishes) -> Rendered:
+    """The kernel.json that runs the kernel of `source` as `wishes` say."""
+    _check_source(source)
+    spec, notes = copy.deepcopy(source.spec), list[str]()
+    spec["argv"] = _argv(source, wishes.python, notes)
+    spec["display_name"] = wishes.display_name or _display_name(source)
+    spec["env"] |= wishes.env
+    spec["metadata"]["kernel_provisioner"] = {
+        "provisioner_name": PROVISIONER,
+        "config": _config(source, wishes.config, notes),
+    }
+    return Rendered(spec, notes)
+
+
+def _check_source(source: Kernelspec) -> None:
+    """Refuse what cannot be a command on a node."""
+    if source.provisioner not in (None, PROVISIONER):
+        message = (
+            f"{source.name} is started by {source.provisioner!r}, not by a plain "
+            "command; give the kernelspec that it was made from"
+        )
+        raise KernelspecError(message)
+    if not any("{connection_file}" in word for word in source.spec["argv"]):
+        message = (
+            f"the argv of {source.name} has no {{connection_file}}, so the kernel "
+            f"cannot be told where to listen: {source.spec['argv']}"
+        )
+        raise KernelspecError(message)
+
+
+def _display_name(source: Kernelspec) -> str:
+    name: str = source.spec["display_name"] or source.name
+    return name if source.is_ours else name + SUFFIX
+
+
+def _argv(source: Kernelspec, python: str | None, notes: list[str]) -> list[str]:
+    """The kernel's command, as a node can find it."""
+    command, *rest = source.spec["argv"]
+    if Path(command).name == "env" and rest:  # as `_interpreter` writes it
+        command, *rest = rest
+    if python is not None:
+        if not _PYTHON.fullmatch(Path(command).name):
+            message = f"--python: {source.name} does not start Python but {command!r}"
+            raise KernelspecError(message)
+        return [*_interpreter(python), *rest]
+    if command != source.spec["argv"][0]:
+        return list(source.spec["argv"])
+    return [_absolute(command, notes), *rest]
+
+
+def _interpreter(python: str) -> Sequence[str]:
+    """What `--python` means: a file here, or a name to be looked up on the node.
+
+    A bare "python" in a kernelspec is replaced by the server's own interpreter
+    (jupyter_client 8.10, `format_kernel_cmd`), which `env` prevents.
+    """
+    if "/" in python:
+        return [str(Path(python).expanduser().absolute())]
+    return ["/usr/bin/env", python]
+
+
+def _absolute(command: str, notes: list[str]) -> str:
+    """`command` as a path: the node knows nothing of the environment here."""
+    if "/" in command or "{" in command:
+        return command
+    if command in ("python", f"python{sys.version_info[0]}"):
+        return sys.executable  # what Jupyter itself takes for these words
+    found = shutil.which(command)
+    if found is None:
+        notes.append(
+            f"there is no {command!r} on PATH here; the node must find one, for "
+            "instance after --prologue 'module load ...'"
+        )
+    return found or command
+
+
+def _config(
+    source: Kernelspec, wanted: Mapping[str, object], notes: list[str]
+) -> dict[str, object]:
+    """The provisioner's configuration; an empty value takes an option away."""
+    config: dict[str, object] = {"scheduler": "slurm"}
+    if source.is_ours:
+        config = source.config
+    for name in wanted:
+        other = _INSTEAD_OF.get(name)
+        if other and other in config and other not in wanted:
+            notes.append(f"--{name} replaces --{other}={config.pop(other)}")
+    config.update(wanted)
+    return {name: value for name, value in config.items() if value not in ("", [])}

@@ -1,0 +1,202 @@
+"""What every batch system looks like to us: requests, states, and the driver.
+
+Rules: pure. A driver is argv out, text in: it runs nothing, and never learns how or
+where its commands are run. Unknown input is normal: an unseen state is `UNKNOWN`,
+which means alive. Called by `queue.py` and by the kernel's story.
+"""
+
+from __future__ import annotations
+
+import enum
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """What a job is to be; `output` is the absolute path of its log."""
+
+    name: str
+    options: Mapping[str, str | int | bool]
+    extra_args: tuple[str, ...]
+    output: str
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that was run to its end, and all that it said."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Phase(enum.Enum):
+    """Where a job is in its life. `UNKNOWN` is a word we do not know: still there."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    ENDING = "ending"
+    SUSPENDED = "suspended"
+    ENDED = "ended"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """What the scheduler says of one job.
+
+    `state` and `reason` are the scheduler's own words. `node` is where the batch
+    script runs. `end_time` is when the job ended, or will at its time limit, in
+    seconds since the epoch. `standing` is how long we have seen this state and
+    reason without a change, in seconds (0 where nobody watches).
+    """
+
+    job_id: str
+    phase: Phase
+    state: str
+    reason: str = ""
+    node: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    end_time: float | None = None
+    standing: float = 0.0
+
+
+class Driver(Protocol):
+    """One batch system. Methods that parse raise ControllerError for no answer."""
+
+    @property
+    def name(self) -> str:
+        """What the kernelspec's `scheduler` calls it."""
+
+    @property
+    def command(self) -> str:
+        """The program that must be there (a name on PATH, or a path)."""
+
+    @property
+    def carriers(self) -> tuple[str, ...]:
+        """The carriers that can reach its jobs, the best one first."""
+
+    def check(self, request: JobRequest) -> None:
+        """Raise ConfigError for a request that this scheduler has no words for."""
+
+    def submit_argv(self, request: JobRequest) -> list[str]:
+        """Takes the batch script on standard input. May raise ConfigError."""
+
+    def parse_submit(self, stdout: str) -> str:
+        """The job id: "123", or "123;where" (see `split_id`). ValueError if none."""
+
+    def unanswered(self, completed: Completed) -> bool:
+        """Whether the scheduler did not answer, so that nothing is known."""
+
+    def groups(self, job_ids: Sequence[str]) -> list[list[str]]:
+        """The ids that one query can ask for together."""
+
+    def status_argv(self, job_ids: Sequence[str]) -> list[str]:
+        """Asks for the live jobs among these, which are of one group."""
+
+    def parse_status(
+        self, completed: Completed, job_ids: Sequence[str]
+    ) -> dict[str, JobStatus]:
+        """The jobs by id; one that the scheduler no longer knows is missing."""
+
+    def ended_argvs(self, job_id: str) -> list[list[str]]:
+        """Ways to ask how a job ended, to be tried in this order."""
+
+    def parse_ended(self, completed: Completed, job_id: str) -> JobStatus | None:
+        """How the job ended; None if this way does not know it."""
+
+    def cancel_argv(self, job_ids: Sequence[str]) -> list[str]:
+        """Ends these jobs, which are of one group."""
+
+    def cancel_name_argv(self, name: str, user: str) -> list[str]:
+        """Ends a job whose id we never learned."""
+
+    def check_cancel(self, completed: Completed) -> None:
+        """Raise CommandError unless the jobs are ending or gone."""
+
+    def attach_argv(self, job_id: str, node: str, argv: Sequence[str]) -> list[str]:
+        """Runs argv inside the job, with clean binary standard input and output."""
+
+    def environment(
+        self, environ: Mapping[str, str], keep: Sequence[str] = ()
+    ) -> dict[str, str]:
+        """What of the server's environment these commands, and so the job, may see."""
+
+    def never(self, status: JobStatus) -> str | None:
+        """Why a waiting job can never start and what to change; None if it may."""
+
+    def pending_text(self, status: JobStatus) -> str:
+        """What a waiting job waits for, in plain words."""
+
+    def ended_text(self, status: JobStatus) -> str:
+        """How a job ended, in plain words, and what to change."""
+
+    def explain_submit(self, completed: Completed) -> str:
+        """What to do about a failed submission; "" if we do not know it."""
+
+
+def split_id(job_id: str) -> tuple[str, str]:
+    """The scheduler's own id, and where to ask for it ("" for the usual place)."""
+    own, _, where = job_id.partition(";")
+    return own, where
+
+
+# The job gets what a login shell would find, not what the notebook server holds:
+# no tokens, no SLURM_* of an enclosing job, no half-loaded modules. An inherited
+# _ModuleTable* or LOADEDMODULES makes Lmod believe that modules are loaded whose
+# variables were not passed. XDG_RUNTIME_DIR names a directory the node has not.
+ALLOWED = [
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "PATH",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TZ",
+    "TERM",
+    "MODULEPATH",
+    "MODULESHOME",
+    "LMOD_*",
+]
+# A pattern in env_keep never reaches these; a full name does.
+GUARDED = [
+    "SLURM_*",
+    "SBATCH_*",
+    "SALLOC_*",
+    "SRUN_*",
+    "SQUEUE_*",
+    "SCANCEL_*",
+    "PMI_*",
+    "PMIX_*",
+    "XDG_RUNTIME_DIR",
+    "JUPYTER_TOKEN",
+    "JUPYTERHUB_API_TOKEN",
+    "JPY_API_TOKEN",
+    "_ModuleTable*",
+    "LOADEDMODULES",
+    "_LMFILES_",
+]
+
+
+def chosen(
+    environ: Mapping[str, str], allowed: Sequence[str], keep: Sequence[str]
+) -> dict[str, str]:
+    """The variables that are allowed or kept (see `ALLOWED`, `GUARDED`)."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in keep
+        or _matches(name, allowed)
+        or (_matches(name, keep) and not _matches(name, GUARDED))
+    }
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

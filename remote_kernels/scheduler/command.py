@@ -1,0 +1,131 @@
+"""Run one command to its end: `Completed`, or CommandError with all that it said.
+
+Rules: never through a shell; the command gets a session of its own, and when we give
+up (timeout, cancellation) everything in its process group ends before we return.
+What it says is kept up to a bound. Called by `queue.py`, which takes any function of
+this signature instead, for example one that runs commands on another host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+
+from remote_kernels.errors import CommandError
+from remote_kernels.scheduler.base import Completed
+
+KEPT = 512 * 1024  # bytes, at the beginning and again at the end of a stream
+GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    input: str = "",
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
+) -> Completed:
+    """Run argv; whatever its exit code is. CommandError if it cannot or will not end."""
+    process = await _start(argv, env)
+    out, err = _Bounded(), _Bounded()
+    try:
+        await asyncio.wait_for(_talk(process, input, out, err), timeout)
+    except asyncio.TimeoutError:
+        raise _too_slow(argv, timeout, out, err) from None
+    finally:
+        if process.returncode is None:
+            await _end(process)
+    return Completed(tuple(argv), process.returncode or 0, out.text(), err.text())
+
+
+async def _start(
+    argv: Sequence[str], env: Mapping[str, str] | None
+) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    try:
+        return await asyncio.create_subprocess_exec(
+            *argv, stdin=pipe, stdout=pipe, stderr=pipe, env=env, start_new_session=True
+        )
+    except OSError as error:
+        summary = f"{argv[0]} could not be started: {error.strerror}."
+        advice = (
+            f"Is {argv[0]} installed on this machine and on PATH? "
+            "On many clusters only the login nodes have it, or a module must be loaded."
+        )
+        raise CommandError(summary, argv, None, advice=advice) from error
+
+
+async def _talk(
+    process: asyncio.subprocess.Process, text: str, out: _Bounded, err: _Bounded
+) -> None:
+    assert process.stdout is not None
+    assert process.stderr is not None
+    await asyncio.gather(
+        _feed(process, text.encode()),
+        out.read(process.stdout),
+        err.read(process.stderr),
+    )
+    await process.wait()
+
+
+async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
+    assert process.stdin is not None
+    try:
+        process.stdin.write(data)
+        await process.stdin.drain()
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # it ended without reading; its exit code says why
+    process.stdin.close()
+
+
+def _too_slow(
+    argv: Sequence[str], timeout: float, out: _Bounded, err: _Bounded
+) -> CommandError:
+    summary = f"{argv[0]} did not answer within {timeout:g} s and was ended."
+    advice = "The scheduler may be overloaded or down; try again in a while."
+    return CommandError(summary, argv, None, out.text(), err.text(), advice)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End the whole group: SIGTERM, and SIGKILL after a grace or a second cancel."""
+    _signal(process, signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), GRACE)
+    except asyncio.TimeoutError:
+        pass
+    finally:
+        _signal(process, signal.SIGKILL)
+    await process.wait()
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+class _Bounded:
+    """The beginning and the end of a stream."""
+
+    def __init__(self) -> None:
+        self.head = bytearray()
+        self.tail = bytearray()
+        self.dropped = 0
+
+    async def read(self, stream: asyncio.StreamReader) -> None:
+        while chunk := await stream.read(65536):
+            room = max(0, KEPT - len(self.head))
+            self.head += chunk[:room]
+            self.tail += chunk[room:]
+            excess = max(0, len(self.tail) - KEPT)
+            self.dropped += excess
+            del self.tail[:excess]
+
+    def text(self) -> str:
+        gap = f"\n[{self.dropped} bytes left out]\n" if self.dropped else ""
+        head, tail = bytes(self.head), bytes(self.tail)
+        if not gap:
+            return (head + tail).decode(errors="replace")
+        return head.decode(errors="replace") + gap + tail.decode(errors="replace")

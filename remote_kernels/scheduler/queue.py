@@ -1,0 +1,347 @@
+"""Submit, watch and cancel jobs: a driver, a way to run commands, and one poller.
+
+Rules: one query serves all jobs that are watched, backs off while nothing changes,
+and never is more frequent than `poll_interval`; a scheduler that does not answer
+says nothing about a job; a submission is never left half done. A Queue belongs to
+one event loop. Called by the kernel's story.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import pwd
+import random
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from remote_kernels.errors import CommandError, SubmitError
+from remote_kernels.scheduler import command
+from remote_kernels.scheduler.base import (
+    Completed,
+    Driver,
+    JobRequest,
+    JobStatus,
+    Phase,
+)
+
+log = logging.getLogger(__name__)
+
+Run = Callable[..., Awaitable[Completed]]
+T = TypeVar("T")
+
+SLOWEST = 60.0  # seconds between two queries while nothing changes
+_GROWTH = 1.5
+_SUBMIT_TIMEOUT = 120.0
+_UNDO_TIMEOUT = 30.0
+_CANCEL_PAUSES = (1.0, 2.0, 4.0, 8.0)
+
+
+@dataclass
+class _Watched:
+    """One job that somebody watches."""
+
+    updates: list[asyncio.Queue[JobStatus | Exception]] = field(default_factory=list)
+    last: JobStatus | None = None
+    since: float = 0.0
+
+
+class Queue:
+    """All the jobs of one scheduler, as one process sees them.
+
+    `environ` is what the commands get: `driver.environment(...)` of the server's by
+    default. `run` is `command.run`, or the like on another host.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        run: Run = command.run,
+        environ: Mapping[str, str] | None = None,
+        poll_interval: float = 2.0,
+    ) -> None:
+        self.driver = driver
+        self.poll_interval = poll_interval
+        self._runner = run
+        self._environ = environ
+        self._watched: dict[str, _Watched] = {}
+        self._poller: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._silent = False
+
+    # --- submit ---------------------------------------------------------------------
+
+    async def submit(self, script: str, request: JobRequest) -> str:
+        """The id of the new job; SubmitError if there is none.
+
+        Cancelled half way, it learns the id, cancels the job, then lets the
+        cancellation pass.
+        """
+        argv = self.driver.submit_argv(request)
+        task = asyncio.ensure_future(self._submit(argv, script, request))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await _to_the_end(self._undo(task, request))
+            raise
+
+    async def _submit(
+        self, argv: Sequence[str], script: str, request: JobRequest
+    ) -> str:
+        try:
+            done = await self._run(argv, input=script, timeout=_SUBMIT_TIMEOUT)
+        except CommandError as error:
+            await self._cancel_name(request)
+            raise self._not_taken(error, argv, error.stdout, error.stderr) from error
+        try:
+            if done.returncode == 0:
+                return self.driver.parse_submit(done.stdout)
+        except ValueError:
+            await self._cancel_name(request)
+        if self.driver.unanswered(done):
+            await self._cancel_name(request)
+        raise self._refused(done)
+
+    def _not_taken(
+        self, error: CommandError, argv: Sequence[str], out: str, err: str
+    ) -> SubmitError:
+        summary, _, _ = str(error).partition("\n")
+        advice = str(error).rpartition("\n")[2]
+        return SubmitError(summary, argv, error.returncode, out, err, advice)
+
+    def _refused(self, done: Completed) -> SubmitError:
+        return SubmitError(
+            f"The scheduler ({self.driver.name}) did not take the job.",
+            done.argv,
+            done.returncode,
+            done.stdout,
+            done.stderr,
+            self.driver.explain_submit(done),
+        )
+
+    async def _undo(self, task: asyncio.Future[str], request: JobRequest) -> None:
+        """End the job that a cancelled submission may have made."""
+        await asyncio.wait([task], timeout=_UNDO_TIMEOUT)
+        if task.done() and not task.cancelled() and task.exception() is None:
+            await self._quietly(self.cancel(task.result()))
+        elif not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+            await self._cancel_name(request)
+
+    async def _cancel_name(self, request: JobRequest) -> None:
+        """The scheduler may have taken the job although we never learned its id."""
+        argv = self.driver.cancel_name_argv(request.name, _user())
+        await self._quietly(self._run(argv, timeout=_UNDO_TIMEOUT))
+
+    async def _quietly(self, work: Coroutine[Any, Any, object]) -> None:
+        try:
+            await work
+        except CommandError as error:
+            log.warning("a job may be left over: %s", error)
+
+    # --- one question ---------------------------------------------------------------
+
+    async def status(self, job_id: str) -> JobStatus:
+        """The job's state now. ControllerError if the scheduler does not answer."""
+        found = await self._query([job_id])
+        return found[job_id]
+
+    async def cancel(self, job_id: str) -> None:
+        """End the job; no error if it has ended. Tries again while nobody answers."""
+        argv = self.driver.cancel_argv([job_id])
+        for pause in (*_CANCEL_PAUSES, None):
+            try:
+                self.driver.check_cancel(await self._run(argv))
+                break
+            except CommandError as error:
+                if pause is None or not (error.transient or error.returncode is None):
+                    raise
+                log.info("job=%s cancel is tried again: %s", job_id, error)
+            await asyncio.sleep(pause)
+        self._wake.set()
+
+    async def _query(self, job_ids: Sequence[str]) -> dict[str, JobStatus]:
+        """All of these jobs; those that the scheduler lost are ENDED, UNKNOWN."""
+        found: dict[str, JobStatus] = {}
+        for group in self.driver.groups(job_ids):
+            done = await self._run(self.driver.status_argv(group))
+            rows = self.driver.parse_status(done, group)
+            for job_id in group:
+                found[job_id] = await self._settled(job_id, rows.get(job_id))
+        return found
+
+    async def _settled(self, job_id: str, row: JobStatus | None) -> JobStatus:
+        """How it ended, for a job that has: the list of jobs has no exit codes."""
+        if row is not None and row.phase is not Phase.ENDED:
+            return row
+        for argv in self.driver.ended_argvs(job_id):
+            try:
+                done = await self._run(argv)
+            except CommandError as error:
+                log.debug("job=%s %s", job_id, error)
+                continue  # sacct may not be installed
+            status = self.driver.parse_ended(done, job_id)
+            if status is not None:
+                return status
+        return row or JobStatus(job_id, Phase.ENDED, "UNKNOWN")
+
+    async def _run(
+        self, argv: Sequence[str], *, input: str = "", timeout: float = 60.0
+    ) -> Completed:
+        environ = self._environ
+        if environ is None:
+            environ = self.driver.environment(os.environ)
+        return await self._runner(argv, input=input, env=environ, timeout=timeout)
+
+    # --- watching -------------------------------------------------------------------
+
+    async def watch(self, job_id: str) -> AsyncIterator[JobStatus]:
+        """The job's status now and at every change; the last one is ENDED."""
+        updates: asyncio.Queue[JobStatus | Exception] = asyncio.Queue()
+        self._watch(job_id, updates)
+        try:
+            while True:
+                status = await updates.get()
+                if isinstance(status, Exception):
+                    raise status
+                yield status
+                if status.phase is Phase.ENDED:
+                    return
+        finally:
+            await self._unwatch(job_id, updates)
+
+    async def wait_ended(self, job_id: str, timeout: float) -> JobStatus | None:
+        """The status with which the job ended; None if it has not, in that time."""
+        try:
+            return await asyncio.wait_for(self._ended(job_id), timeout)
+        except asyncio.TimeoutError:
+            return None
+
+    async def _ended(self, job_id: str) -> JobStatus:
+        updates: asyncio.Queue[JobStatus | Exception] = asyncio.Queue()
+        self._watch(job_id, updates)
+        try:
+            while True:
+                status = await updates.get()
+                if isinstance(status, Exception):
+                    raise status
+                if status.phase is Phase.ENDED:
+                    return status
+        finally:
+            await self._unwatch(job_id, updates)
+
+    def _watch(
+        self, job_id: str, updates: asyncio.Queue[JobStatus | Exception]
+    ) -> None:
+        watched = self._watched.setdefault(job_id, _Watched())
+        watched.updates.append(updates)
+        if watched.last is not None:
+            updates.put_nowait(watched.last)
+        self._wake.set()
+        if self._poller is None:
+            self._poller = asyncio.ensure_future(self._poll())
+
+    async def _unwatch(
+        self, job_id: str, updates: asyncio.Queue[JobStatus | Exception]
+    ) -> None:
+        watched = self._watched[job_id]
+        watched.updates.remove(updates)
+        if not watched.updates:
+            del self._watched[job_id]
+        if not self._watched and self._poller is not None:
+            poller, self._poller = self._poller, None
+            poller.cancel()
+            await asyncio.wait([poller])
+
+    async def _poll(self) -> None:
+        """Ask, tell, wait; for as long as somebody watches."""
+        pause = self.poll_interval
+        while True:
+            self._wake.clear()
+            changed = await self._round()
+            pause = self.poll_interval if changed else min(pause * _GROWTH, SLOWEST)
+            await asyncio.sleep(self.poll_interval)
+            rest = pause * random.uniform(0.9, 1.1) - self.poll_interval  # noqa: S311
+            try:
+                await asyncio.wait_for(self._wake.wait(), max(0.0, rest))
+                pause = self.poll_interval
+            except asyncio.TimeoutError:
+                pass
+
+    async def _round(self) -> bool:
+        """One query for all; whether any job's phase changed."""
+        try:
+            found = await self._query(list(self._watched))
+        except CommandError as error:
+            if not self._silent:
+                log.warning("the scheduler does not answer; jobs go on: %s", error)
+            self._silent = True
+            return False
+        except Exception as error:  # noqa: BLE001 -- handed to all who watch
+            self._fail(error)
+            return False
+        if self._silent:
+            log.info("the scheduler answers again")
+        self._silent = False
+        changes = [self._tell(status) for status in found.values()]
+        return any(changes)
+
+    def _tell(self, status: JobStatus) -> bool:
+        watched = self._watched.get(status.job_id)
+        if watched is None:
+            return False
+        now, last = asyncio.get_running_loop().time(), watched.last
+        if last is None or (last.state, last.reason) != (status.state, status.reason):
+            watched.since = now
+        status = replace(status, standing=now - watched.since)
+        watched.last = status
+        if last is None or self._news(last) != self._news(status):
+            for updates in watched.updates:
+                updates.put_nowait(status)
+        return last is None or last.phase is not status.phase
+
+    def _news(self, status: JobStatus) -> tuple[object, ...]:
+        return (
+            status.phase,
+            status.state,
+            status.reason,
+            status.node,
+            self.driver.never(status),
+        )
+
+    def _fail(self, error: Exception) -> None:
+        for watched in self._watched.values():
+            for updates in watched.updates:
+                updates.put_nowait(error)
+
+
+async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for it although we are cancelled again; the cancellation then passes."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

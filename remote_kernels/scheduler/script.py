@@ -1,0 +1,213 @@
+"""The batch script: everything that happens on the node before the agent runs.
+
+Rules: pure text; every value is quoted; nothing secret is in it. It ends by becoming
+the agent (`exec`), so that the scheduler's signals reach the agent. Whatever fails
+before that removes the node directory and ends with an exit code of its own
+(`explain_exit`). Called by the kernel's story, which hands it to `queue.py`.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from remote_kernels.errors import ConfigError
+
+RESTARTED = 93
+NO_NODE_DIR = 94
+PROLOGUE_FAILED = 95
+STATE_DIR_MISSING = 96
+NO_PYTHON = 97
+AGENT_FAILED = 98
+
+_EXITS = {
+    RESTARTED: "The scheduler started the job a second time (after a node failure or a "
+    "preemption), and the kernel's memory was lost with the first. Start the kernel "
+    "again.",
+    NO_NODE_DIR: "No private directory could be made on the compute node (the job's log "
+    "says why). Is its disk full? 'node_dir' names another place.",
+    PROLOGUE_FAILED: "A line of the prologue failed on the compute node; the job's log "
+    "names it. Correct 'prologue', or write `|| true` behind a line that may fail.",
+    STATE_DIR_MISSING: "The state directory is not shared with the compute node, or "
+    "cannot be written there. Set 'state_dir' to a directory on a filesystem that the "
+    "login node and the compute nodes share.",
+    NO_PYTHON: "No Python 3.9 or later was found on the compute node; the job's log "
+    "lists what was tried. Set 'python' to one, or load one in 'prologue'.",
+    AGENT_FAILED: "The agent failed on the compute node; the job's log says why.",
+}
+
+# A Unix socket's path has 107 bytes at most; a base that is longer than this leaves
+# too few for what the agent puts behind it.
+_LONGEST_BASE = 60
+_OLDEST = "3.9"
+_PYTHONS = (
+    *("python3", "python3.13", "python3.12", "python3.11", "python3.10", "python3.9"),
+    "/usr/bin/python3",
+)
+
+
+def build(
+    *,
+    record_dir: str,
+    agent: bytes,
+    python: str | None = None,
+    kernel_python: str | None = None,
+    prologue: Sequence[str] = (),
+    node_dir: str | None = None,
+) -> str:
+    """The batch script that runs the agent (a zipped application) for this record."""
+    shebang = "#!/bin/bash -l" if prologue else "#!/bin/bash"  # -l: so `module` exists
+    text = "\n".join(
+        [
+            shebang,
+            _HEAD,
+            f"rk_record={shlex.quote(record_dir)}",
+            _CHECK_RECORD,
+            f"rk_base={_node_path(node_dir) if node_dir else '${TMPDIR:-/tmp}'}",
+            _MAKE_NODE_DIR if node_dir else _SHORTEN_BASE + _MAKE_NODE_DIR,
+            _prologue(prologue),
+            f"rk_pythons=({shlex.join(_candidates(python, kernel_python))})",
+            _FIND_PYTHON,
+            _UNPACK,
+            base64.encodebytes(agent).decode("ascii") + "rk_end_of_agent",
+            _RUN,
+        ]
+    )
+    if "\0" in text or "\r" in text:
+        message = "a value for the batch script holds a NUL or a carriage return"
+        raise ConfigError(message)
+    return text
+
+
+def explain_exit(code: int) -> str | None:
+    """What an exit code of the job's script means and what to do; None if not ours."""
+    return _EXITS.get(code)
+
+
+def _candidates(python: str | None, kernel_python: str | None) -> list[str]:
+    """Where to look for a Python; the kernel's own first, as it is surely meant."""
+    if python:
+        return [python]
+    own = []
+    if kernel_python and PurePosixPath(kernel_python).name.startswith("python"):
+        own = [kernel_python]
+    return list(dict.fromkeys([*own, *_PYTHONS]))
+
+
+def _node_path(path: str) -> str:
+    """Quoted, but for variables such as $USER, which mean the node's."""
+    parts = re.split(r"(\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*\}))", path)
+    return "".join(
+        f'"{part}"' if index % 2 else shlex.quote(part)
+        for index, part in enumerate(parts)
+        if part
+    )
+
+
+def _prologue(lines: Sequence[str]) -> str:
+    """In this very shell, but as one string: a bad quote in it stays inside it.
+
+    An ERR trap checks what `set -e` would, without changing the shell in which
+    module and conda functions run; failures inside those and inside sourced files
+    are their own affair.
+    """
+    if not lines:
+        return ""
+    return f"""\
+rk_stage=prologue
+rk_check() {{
+  [ "$3" -gt 1 ] && return
+  echo "remote_kernels: the prologue failed with exit code $1 at: $2" >&2
+  exit {PROLOGUE_FAILED}
+}}
+trap 'rk_check "$?" "$BASH_COMMAND" "${{#BASH_SOURCE[@]}}"' ERR
+eval {shlex.quote(chr(10).join(lines))}
+trap - ERR
+set +eu
+rk_stage=ours"""
+
+
+_HEAD = f"""\
+# A Jupyter kernel as a batch job; made by remote_kernels.
+umask 077
+unset XDG_RUNTIME_DIR  # names a directory of the login node
+rk_dir= rk_stage=ours
+rk_say() {{ echo "remote_kernels: $*" >&2; }}
+rk_clean() {{
+  local code=$?
+  trap - ERR EXIT
+  if [ "$rk_stage" = prologue ] && [ "$code" -lt 128 ]; then
+    [ "$code" -eq {PROLOGUE_FAILED} ] || rk_say "the prologue ended the script ($code)"
+    code={PROLOGUE_FAILED}
+  fi
+  [ -z "$rk_dir" ] || rm -rf -- "$rk_dir"
+  exit "$code"
+}}
+trap rk_clean EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
+trap 'exit 129' HUP
+if [ "${{SLURM_RESTART_COUNT:-0}}" != 0 ]; then
+  rk_say "the scheduler started this job again; its kernel was lost"
+  exit {RESTARTED}
+fi"""
+
+# The directory is a few seconds old, and NFS may take some to show it.
+_CHECK_RECORD = f"""\
+for rk_try in 1 2 3; do
+  [ -d "$rk_record" ] && break
+  sleep 1
+done
+if ! [ -d "$rk_record" ] || ! [ -w "$rk_record" ]; then
+  rk_say "the state directory is not shared with this node, $(uname -n):" \\
+    "$rk_record is not there or cannot be written"
+  exit {STATE_DIR_MISSING}
+fi"""
+
+_SHORTEN_BASE = f"""\
+rk_length() {{ local LC_ALL=C; echo "${{#1}}"; }}
+if [ "$(rk_length "$rk_base")" -gt {_LONGEST_BASE} ] || ! [ -w "$rk_base" ]; then
+  rk_base=/tmp
+fi
+"""
+
+_MAKE_NODE_DIR = f"""\
+rk_dir=$(mktemp -d -- "${{rk_base%/}}/rk-XXXXXXXX") || {{
+  rk_say "no private directory can be made on $(uname -n) in $rk_base"
+  exit {NO_NODE_DIR}
+}}"""
+
+_FIND_PYTHON = f"""\
+rk_python= rk_tried=
+rk_ask='import sys, zlib; print("%d.%d" % sys.version_info[:2])
+sys.exit(sys.version_info < ({_OLDEST.replace(".", ", ")}))'
+for rk_one in "${{rk_pythons[@]}}"; do
+  if ! rk_path=$(command -v -- "$rk_one"); then
+    rk_why="not found"
+  elif rk_why=$("$rk_path" -I -S -c "$rk_ask" 2>&1); then
+    rk_python=$rk_path
+    break
+  fi
+  rk_tried="$rk_tried
+  $rk_one: $rk_why"
+done
+if [ -z "$rk_python" ]; then
+  rk_say "no Python {_OLDEST} or later on $(uname -n). Tried:$rk_tried"
+  exit {NO_PYTHON}
+fi"""
+
+_UNPACK = f"""\
+rk_unpack() {{
+  base64 -d > "$rk_dir/agent.pyz" && return
+  rk_say "the agent cannot be written to $rk_dir"
+  exit {NO_NODE_DIR}
+}}
+rk_unpack <<'rk_end_of_agent'"""
+
+_RUN = """\
+exec "$rk_python" -I -S "$rk_dir/agent.pyz" run --record "$rk_record" \\
+  --node-dir "$rk_dir"
+"""

@@ -1,0 +1,269 @@
+"""The driver for Slurm: its commands out, its answers in.
+
+Rules: pure. Only forms that work from 20.11 to 26.05; no --json (its schema changes
+with each release, and scontrol has none before 23.02). Slurm's words for the user
+are in `slurm_text.py`. Called through `base.Driver`. Quirks were seen on 22.05.8.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+
+from remote_kernels.errors import CommandError, ControllerError
+from remote_kernels.scheduler import base, slurm_text
+from remote_kernels.scheduler.base import Completed, JobRequest, JobStatus, Phase
+
+# A site may need these three to find its controller; all other SLURM_* variables of
+# the server would speak of an enclosing job.
+_SITE = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CLUSTER_NAME")
+
+_PHASES = {
+    Phase.PENDING: "PENDING CONFIGURING POWER_UP_NODE REQUEUED REQUEUE_FED "
+    "REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT",
+    Phase.RUNNING: "RUNNING RESIZING SIGNALING",
+    Phase.ENDING: "COMPLETING STAGE_OUT",
+    Phase.SUSPENDED: "SUSPENDED STOPPED",
+    Phase.ENDED: "COMPLETED FAILED CANCELLED TIMEOUT OUT_OF_MEMORY NODE_FAIL BOOT_FAIL "
+    "PREEMPTED DEADLINE REVOKED",
+}
+_PHASE_OF = {word: phase for phase, words in _PHASES.items() for word in words.split()}
+
+_UNANSWERED = re.compile(
+    r"Unable to contact slurm controller|Socket timed out|Zero Bytes were transmitted|"
+    r"Slurm controller not responding|slurm backup controller in standby|"
+    r"Connection refused|Connection timed out|Insane message length|"
+    r"Unable to establish control|Communication connection failure|"
+    r"can't be reached now|Protocol authentication error|temporarily unable",
+    re.IGNORECASE,
+)
+_GONE = re.compile(
+    r"Invalid job id|already completing or completed|already finished", re.IGNORECASE
+)
+# Reasons may hold spaces, commas and bars; nothing else in a row does.
+_ROW = "%i|%T|%r|%B|%N|%e"
+
+
+class Slurm:
+    """`base.Driver` for Slurm."""
+
+    name = "slurm"
+    command = "sbatch"
+    carriers: tuple[str, ...] = ("ssh", "srun")
+
+    def check(self, request: JobRequest) -> None:
+        """Everything that `config.py` lets pass has a word in Slurm."""
+
+    def submit_argv(self, request: JobRequest) -> list[str]:
+        """The kernel's memory dies with its job, so the job is never requeued."""
+        argv = ["sbatch", "--parsable", "--no-requeue", "--export=ALL"]
+        argv += [f"--job-name={request.name}", f"--output={_pattern(request.output)}"]
+        argv += ["--open-mode=append"]
+        for name, value in request.options.items():
+            if value is True:
+                argv.append(f"--{name}")
+            elif value is not False:
+                argv.append(f"--{name}={value}")
+        return [*argv, *request.extra_args]
+
+    def parse_submit(self, stdout: str) -> str:
+        """The last line of that form: job_submit plugins may print lines of theirs."""
+        found = re.findall(r"^(\d+(?:;\S+)?)\s*$", stdout, re.MULTILINE)
+        if not found:
+            text = "sbatch printed no job id"
+            raise ValueError(text)
+        return str(found[-1])
+
+    def unanswered(self, completed: Completed) -> bool:
+        return completed.returncode != 0 and bool(_UNANSWERED.search(completed.stderr))
+
+    def groups(self, job_ids: Sequence[str]) -> list[list[str]]:
+        """By cluster: two clusters may have a job of the same number."""
+        found: dict[str, list[str]] = {}
+        for job_id in job_ids:
+            found.setdefault(base.split_id(job_id)[1], []).append(job_id)
+        return list(found.values())
+
+    def status_argv(self, job_ids: Sequence[str]) -> list[str]:
+        numbers = ",".join(base.split_id(job_id)[0] for job_id in job_ids)
+        where = _cluster(job_ids[0])
+        return ["squeue", *where, "-h", "-t", "all", "-j", numbers, "-o", _ROW]
+
+    def parse_status(
+        self, completed: Completed, job_ids: Sequence[str]
+    ) -> dict[str, JobStatus]:
+        """A single unknown id fails with "Invalid job id"; among others it is absent.
+
+        With -M a line "CLUSTER: name" comes first, even with -h.
+        """
+        if completed.returncode != 0 and _GONE.search(completed.stderr):
+            return {}
+        if completed.returncode != 0 or _UNANSWERED.search(completed.stderr):
+            raise _no_answer(completed)
+        known = {base.split_id(job_id)[0]: job_id for job_id in job_ids}
+        rows = (_row(line, known) for line in completed.stdout.splitlines())
+        return {status.job_id: status for status in rows if status}
+
+    def ended_argvs(self, job_id: str) -> list[list[str]]:
+        """The controller knows a job for MinJobAge (300 s); then only accounting."""
+        number, where = base.split_id(job_id)[0], _cluster(job_id)
+        fields = "State,ExitCode,End,NodeList"
+        return [
+            ["scontrol", *where, "show", "job", "-o", number],
+            ["sacct", *where, "-X", "-n", "-P", "-j", number, "-o", fields],
+        ]
+
+    def parse_ended(self, completed: Completed, job_id: str) -> JobStatus | None:
+        """Without accounting sacct says so and exits with 1: it does not know."""
+        if completed.argv[0] == "sacct":
+            return _accounted(completed.stdout, job_id)
+        if completed.returncode != 0 and _GONE.search(completed.stderr):
+            return None
+        if completed.returncode != 0:
+            raise _no_answer(completed)
+        return _shown(completed.stdout, job_id)
+
+    def cancel_argv(self, job_ids: Sequence[str]) -> list[str]:
+        numbers = [base.split_id(job_id)[0] for job_id in job_ids]
+        return ["scancel", *_cluster(job_ids[0]), *numbers]
+
+    def cancel_name_argv(self, name: str, user: str) -> list[str]:
+        return ["scancel", f"--user={user}", f"--name={name}"]
+
+    def check_cancel(self, completed: Completed) -> None:
+        if completed.returncode == 0 or _GONE.search(completed.stderr):
+            return
+        if self.unanswered(completed):
+            raise _no_answer(completed)
+        summary = "The job could not be cancelled."
+        streams = completed.stdout, completed.stderr
+        raise CommandError(summary, completed.argv, completed.returncode, *streams)
+
+    def attach_argv(self, job_id: str, node: str, argv: Sequence[str]) -> list[str]:
+        """A step that asks for nothing, so that it never waits for the job's own use.
+
+        Without --gres=none the step would ask again for the job's GPUs; --mem=0 shares
+        the job's memory; --mpi=none and --chdir=/ keep plugins and missing
+        directories out of it. srun's own messages go to its standard error.
+        """
+        number = base.split_id(job_id)[0]
+        step = ["--overlap", "--nodes=1", "--ntasks=1", f"--nodelist={node}"]
+        step += ["--mem=0", "--gres=none", "--cpu-bind=none", "--mpi=none"]
+        step += ["--unbuffered", "--chdir=/", "--quiet"]
+        return ["srun", *_cluster(job_id), f"--jobid={number}", *step, *argv]
+
+    def environment(
+        self, environ: Mapping[str, str], keep: Sequence[str] = ()
+    ) -> dict[str, str]:
+        return base.chosen(environ, [*base.ALLOWED, *_SITE], keep)
+
+    def never(self, status: JobStatus) -> str | None:
+        return slurm_text.never(status)
+
+    def pending_text(self, status: JobStatus) -> str:
+        return slurm_text.pending(status)
+
+    def ended_text(self, status: JobStatus) -> str:
+        return slurm_text.ended(status)
+
+    def explain_submit(self, completed: Completed) -> str:
+        return slurm_text.submit(completed.stderr)
+
+
+def _pattern(path: str) -> str:
+    """In a file name for sbatch % begins a pattern, and a backslash ends patterns."""
+    return path.replace("%", "%%")
+
+
+def _cluster(job_id: str) -> list[str]:
+    where = base.split_id(job_id)[1]
+    return ["-M", where] if where else []
+
+
+def _no_answer(completed: Completed) -> ControllerError:
+    return ControllerError(
+        f"Slurm did not answer {completed.argv[0]}.",
+        completed.argv,
+        completed.returncode,
+        completed.stdout,
+        completed.stderr,
+        "This says nothing about the job. Slurm's controller may be restarting; "
+        "`sinfo` shows whether it answers.",
+    )
+
+
+def _row(line: str, known: Mapping[str, str]) -> JobStatus | None:
+    """One line of squeue; None for a line that is none. Component 0 hosts us."""
+    head, rest = line.split("|", 2), line.rsplit("|", 3)
+    if line.count("|") < 5:
+        return None
+    number = head[0].strip().removesuffix("+0")
+    if number not in known:
+        return None
+    reason = line.split("|", 2)[2].rsplit("|", 3)[0]
+    return _status(
+        known[number], head[1], reason=_word(reason), node=_word(rest[1]), end=rest[3]
+    )
+
+
+def _status(
+    job_id: str, state: str, *, reason: str, node: str, end: str, exit: str = ""
+) -> JobStatus:
+    state = state.strip()
+    code, signal = _exit_code(exit)
+    return JobStatus(
+        job_id=job_id,
+        # "CANCELLED by 1000" in accounting; "+" marks a cut word there.
+        phase=_PHASE_OF.get(state.partition(" ")[0].rstrip("+"), Phase.UNKNOWN),
+        state=state,
+        reason=reason,
+        node=node or None,
+        exit_code=code,
+        signal=signal,
+        end_time=_epoch(end),
+    )
+
+
+def _word(text: str) -> str:
+    text = text.strip()
+    return "" if text in ("n/a", "(null)", "None", "N/A", "None assigned") else text
+
+
+def _exit_code(text: str) -> tuple[int | None, int | None]:
+    """Slurm's "code:signal"; a signal of 0 is none."""
+    found = re.fullmatch(r"(\d+):(\d+)", text.strip())
+    if not found:
+        return None, None
+    return int(found[1]), int(found[2]) or None
+
+
+def _epoch(text: str) -> float | None:
+    """Slurm prints its own host's local time, which is ours as well."""
+    try:
+        return time.mktime(time.strptime(text.strip(), "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return None  # N/A, Unknown, NONE, or a site's own SLURM_TIME_FORMAT
+
+
+def _shown(text: str, job_id: str) -> JobStatus | None:
+    """The first line of `scontrol show job -o`: of a het job the component 0."""
+    fields = dict(re.findall(r"(?:^|\s)(\w+)=(\S*)", text.partition("\n")[0])[::-1])
+    if "JobState" not in fields:
+        return None
+    return _status(
+        job_id,
+        fields["JobState"],
+        reason=_word(fields.get("Reason", "")),
+        node=_word(fields.get("BatchHost", "")),
+        end=fields.get("EndTime", ""),
+        exit=fields.get("ExitCode", ""),
+    )
+
+
+def _accounted(text: str, job_id: str) -> JobStatus | None:
+    lines = [line for line in text.splitlines() if line.count("|") == 3]
+    if not lines:
+        return None
+    state, exit, end, _ = lines[-1].split("|")
+    return _status(job_id, state, reason="", node="", end=end, exit=exit)

@@ -22,6 +22,7 @@ def facts(socket_path: str, pyz: str) -> dict[str, Any]:
         "pid": os.getpid(),
         "node": os.environ.get("SLURMD_NODENAME", hostname),
         "hostname": hostname,
+        "cluster": os.environ.get("SLURM_CLUSTER_NAME", ""),
         "addresses": _addresses(hostname),
         "host_keys": _host_keys(),
     }

@@ -35,7 +35,7 @@ class Pair:
         self._front = front
         self._back = back
         self._loop = asyncio.get_running_loop()
-        self._fds = [front.getsockopt(zmq.FD), back.getsockopt(zmq.FD)]
+        self._fds = [_number(front, zmq.FD), _number(back, zmq.FD)]
         for fd in self._fds:
             self._loop.add_reader(fd, self.pump)
         self._closed = False
@@ -56,9 +56,9 @@ class Pair:
         self._loop.call_soon(self.pump)
 
     def _move(self, source: zmq.Socket[bytes], sink: zmq.Socket[bytes]) -> bool:
-        if not (source.getsockopt(zmq.EVENTS) & zmq.POLLIN):
+        if not (_number(source, zmq.EVENTS) & zmq.POLLIN):
             return False
-        if not (sink.getsockopt(zmq.EVENTS) & zmq.POLLOUT):
+        if not (_number(sink, zmq.EVENTS) & zmq.POLLOUT):
             return False
         parts = source.recv_multipart(zmq.NOBLOCK, copy=False)
         sink.send_multipart(parts, zmq.NOBLOCK, copy=False)
@@ -70,6 +70,15 @@ class Pair:
             self._loop.remove_reader(fd)
         self._front.close(linger=0)
         self._back.close(linger=0)
+
+
+def _number(sock: zmq.Socket[bytes], option: int) -> int:
+    return int(sock.getsockopt(option))
+
+
+def curve_keypair() -> tuple[bytes, bytes]:
+    """A new CURVE public and secret key (Z85)."""
+    return zmq.curve_keypair()
 
 
 class Front:

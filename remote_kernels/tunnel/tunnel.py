@@ -61,6 +61,8 @@ class Tunnel:
         self.carrier: Carrier | None = None
         self.rejected: dict[str, str] = {}
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._up = asyncio.Event()
+        self._down = asyncio.Event()
 
     def __repr__(self) -> str:
         name = self.carrier.name if self.carrier else "no carrier"
@@ -89,6 +91,8 @@ class Tunnel:
                 self.rejected[carrier.name] = str(exc)
                 continue
             self.carrier = carrier
+            self._up.set()
+            self._down.clear()
             # The one that works is tried first from now on.
             self._carriers.remove(carrier)
             self._carriers.insert(0, carrier)
@@ -121,6 +125,8 @@ class Tunnel:
             assert self._link is not None
             assert self._pipe is not None
             lost = await asyncio.shield(self._link.lost)
+            self._up.clear()
+            self._down.set()
             await self._pipe.close()
             if lost.final:
                 self._end(str(lost))
@@ -146,7 +152,20 @@ class Tunnel:
                 log.info("session resumed")
                 return True
 
+    async def lost(self) -> None:
+        """Until the session has no pipe."""
+        await self._down.wait()
+
+    async def resumed(self) -> None:
+        """Until the session has a pipe again, or is over."""
+        up = asyncio.ensure_future(self._up.wait())
+        try:
+            await asyncio.wait((up, self.ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            up.cancel()
+
     def _end(self, reason: str) -> None:
+        self._down.set()
         if not self.ended.done():
             self.ended.set_result(reason)
 

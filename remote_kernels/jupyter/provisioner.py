@@ -1,0 +1,191 @@
+"""Jupyter's door: a kernel provisioner, each call handed to a RemoteKernel.
+
+Entry point `remote-kernels` in the group `jupyter_client.kernel_provisioners`. The
+order in which jupyter_client calls these methods, and which of its flags can be relied
+on, was traced on 8.10: only `shutdown_requested` and `cleanup` know whether a restart
+follows, so the job is given back in `cleanup(restart=False)` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
+
+from remote_kernels.config import parse
+from remote_kernels.errors import RemoteKernelError
+
+from .background import background
+
+if TYPE_CHECKING:
+    from jupyter_client.connect import KernelConnectionInfo
+    from jupyter_client.manager import KernelManager
+
+    from remote_kernels.kernel import Launch, RemoteKernel
+
+log = logging.getLogger(__name__)
+
+WAIT_TIMEOUT = 10.0  # seconds; jupyter_client awaits wait() without a limit
+
+
+class RemoteKernelProvisioner(KernelProvisionerBase):
+    """A kernel in a batch job.
+
+    The kernelspec's `metadata.kernel_provisioner.config` is not declared as traits:
+    traitlets accepts misspelt names with no more than a warning. remote_kernels.config
+    refuses them.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        own = {name: kwargs.pop(name) for name in list(kwargs) if name not in _TRAITS}
+        super().__init__(**kwargs)
+        self._config = own
+        self._kernel: RemoteKernel | None = None
+        self._curve: tuple[bytes, bytes] | None = None
+        self._has_process = False
+
+    @property
+    def _manager(self) -> KernelManager:
+        assert self.parent is not None
+        return self.parent
+
+    # Start
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        """Called before each launch_kernel, also of a restart."""
+        kwargs = await super().pre_launch(**kwargs)
+        extra = kwargs.pop("extra_arguments", None) or []
+        return {**kwargs, "cmd": [*self.kernel_spec.argv, *extra]}
+
+    async def launch_kernel(
+        self, cmd: list[str], **kwargs: Any
+    ) -> KernelConnectionInfo:
+        """Start the kernel: in its living job if there is one, else in a new job."""
+        launch = self._launch(cmd, **kwargs)
+        try:
+            started = await background().run(self._start(launch))
+        except BaseException:
+            self._forget_pending()
+            raise
+        info = cast("KernelConnectionInfo", started)
+        self.connection_info = info
+        self._has_process = True
+        self._drop_stale_connection_file()
+        return info
+
+    def _launch(self, cmd: list[str], **kwargs: Any) -> Launch:
+        from remote_kernels.front.proxy import curve_keypair
+        from remote_kernels.kernel import Launch
+
+        env: dict[str, str] = kwargs.get("env") or {}
+        names = [*self.kernel_spec.env, "JPY_SESSION_NAME"]
+        if self._offers_curve() and self._curve is None:
+            self._curve = curve_keypair()
+        return Launch(
+            argv=tuple(cmd),
+            env={name: env[name] for name in names if name in env},
+            cwd=str(kwargs.get("cwd") or os.getcwd()),  # noqa: PTH109
+            key=self._manager.session.key,
+            curve=self._curve,
+        )
+
+    def _offers_curve(self) -> bool:
+        return "curve" in (self.kernel_spec.metadata.get("supported_encryption") or ())
+
+    async def _start(self, launch: Launch) -> dict[str, Any]:
+        from remote_kernels.kernel import RemoteKernel
+
+        if self._kernel is not None and self._kernel.started:
+            return await self._kernel.restart(launch)
+        if self._kernel is not None:  # its job ended; a person asked for another
+            await self._kernel.release()
+        self._kernel = RemoteKernel(
+            self.kernel_id, parse(self._config), self.kernel_spec.display_name
+        )
+        try:
+            return await self._kernel.start(launch)
+        except BaseException:
+            self._kernel = None
+            raise
+
+    def _forget_pending(self) -> None:
+        """After a start that failed, jupyter_server (2.21) hangs at its own end.
+
+        MultiKernelManager (jupyter_client 8.10) keeps the id among its pending kernels,
+        and shutdown_all stumbles over it.
+        """
+        pending = getattr(self._manager.parent, "_pending_kernels", None)
+        if isinstance(pending, dict):
+            pending.pop(self.kernel_id, None)
+
+    def _drop_stale_connection_file(self) -> None:
+        """One that a killed server left makes KernelManager refuse ours."""
+        if not getattr(self.parent, "_connection_file_written", False):
+            try:
+                os.unlink(self._manager.connection_file)  # noqa: PTH108
+            except OSError:
+                log.debug("no stale connection file")
+
+    # Life
+
+    @property
+    def has_process(self) -> bool:
+        return self._has_process
+
+    async def poll(self) -> int | None:
+        """None while the kernel lives. Called every 3 s for each kernel: asks nobody."""
+        if self._kernel is None:
+            return 0
+        code = self._kernel.poll()
+        if code is not None and self._kernel.end:
+            self._do_not_resubmit()
+        return code
+
+    def _do_not_resubmit(self) -> None:
+        """The job ended: the kernel is dead until a person restarts it.
+
+        Jupyter's restarter would submit one job after the other at each time limit.
+        """
+        restarter = getattr(self.parent, "_restarter", None)
+        if restarter is not None:
+            restarter.restart_limit = 0
+
+    async def wait(self) -> int | None:
+        """Called without a limit once poll() is not None, or after kill()."""
+        code: int | None = None
+        if self._kernel is not None:
+            try:
+                waiting = background().run(self._kernel.wait())
+                code = await asyncio.wait_for(waiting, WAIT_TIMEOUT)
+            except asyncio.TimeoutError:
+                log.warning("kernel=%s did not end; going on", self.kernel_id)
+        self._has_process = False
+        return code
+
+    async def send_signal(self, signum: int) -> None:
+        """Must not raise: jupyter_client calls it first in each shutdown."""
+        if self._kernel is not None and signum:
+            background().loop.call_soon_threadsafe(self._kernel.signal, signum)
+
+    async def kill(self, restart: bool = False) -> None:
+        """SIGKILL to the kernel process. Not to its job: see `cleanup`."""
+        await self.send_signal(9)
+
+    async def terminate(self, restart: bool = False) -> None:
+        """SIGTERM to the kernel process."""
+        await self.send_signal(15)
+
+    async def cleanup(self, restart: bool = False) -> None:
+        """The one call that says reliably whether a restart follows."""
+        if not restart and self._kernel is not None:
+            kernel, self._kernel = self._kernel, None
+            try:
+                await background().run(kernel.release())
+            except RemoteKernelError:
+                log.exception("kernel=%s was not released", self.kernel_id)
+
+
+_TRAITS = frozenset(KernelProvisionerBase.class_trait_names()) | {"parent", "config"}

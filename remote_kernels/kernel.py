@@ -1,0 +1,595 @@
+"""The story of one kernel: submit, wait, attach, signal, restart in the job, release.
+
+The only file that knows every part. Runs on one event loop, which must keep turning
+for as long as the kernel is there (a tunnel and a front live on it): see
+jupyter/background.py. Called by jupyter.provisioner and cli.doctor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import logging
+import os
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from remote_kernels import bundle, registry
+from remote_kernels.config import Settings, resolve_scheduler
+from remote_kernels.errors import (
+    AgentError,
+    ConfigError,
+    JobError,
+    RemoteKernelError,
+)
+from remote_kernels.front import sockets
+from remote_kernels.front.proxy import PORTS, TARGETS, Front
+from remote_kernels.scheduler import script
+from remote_kernels.scheduler.base import Driver, JobRequest, JobStatus, Phase
+from remote_kernels.scheduler.local import Local
+from remote_kernels.scheduler.queue import Queue
+from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.tunnel.carriers.base import Carrier
+from remote_kernels.tunnel.carriers.ssh import Destination, SshCarrier
+from remote_kernels.tunnel.carriers.stdio import StdioCarrier
+from remote_kernels.tunnel.tunnel import Tunnel
+from remote_kernels.wire import control
+
+log = logging.getLogger(__name__)
+
+DRIVERS: dict[str, Callable[[], Driver]] = {"slurm": Slurm, "local": Local}
+FIRST_LOOK = 0.02  # seconds between looks for the agent's file, growing to
+LAST_LOOK = 0.5  # seconds
+STOP_TIMEOUT = 8.0  # seconds for the agent to end its kernels and itself
+RESTART_TIMEOUT = 60.0  # seconds for a new process in the job to listen
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to start on the node.
+
+    Parameters
+    ----------
+    argv:
+        The kernel's command, with `{connection_file}`.
+    env:
+        Variables for the kernel beyond the job's own.
+    cwd:
+        Where it starts, if the node has that directory; None: the home directory.
+    key:
+        The HMAC key of the connection.
+    curve:
+        CURVE public and secret key (Z85), for kernels that listen on TCP.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str | None = None
+    key: bytes = b""
+    curve: tuple[bytes, bytes] | None = None
+
+    def spec(self, settings: Settings) -> dict[str, Any]:
+        """As the agent wants it."""
+        connection: dict[str, Any] = {
+            "transport": transport_for(settings, self.argv),
+            "key": self.key.decode(),
+            "signature_scheme": "hmac-sha256",
+        }
+        if self.curve is not None and connection["transport"] == "tcp":
+            public, secret = self.curve
+            connection["curve_publickey"] = public.decode()
+            connection["curve_secretkey"] = secret.decode()
+        return {
+            "argv": [*settings.prefix, *self.argv],
+            "env": dict(self.env),
+            "cwd": self.cwd,
+            "connection": connection,
+        }
+
+
+def transport_for(settings: Settings, argv: tuple[str, ...]) -> str:
+    """`ipc` for kernels that are known to speak it, else `tcp`."""
+    if settings.transport != "auto":
+        return settings.transport
+    return "ipc" if any("ipykernel" in arg for arg in argv) else "tcp"
+
+
+class RemoteKernel:
+    """One kernel and its job.
+
+    Parameters
+    ----------
+    kernel_id:
+        The kernel's ID, as Jupyter has it.
+    settings:
+        The kernelspec's config.
+    name:
+        The kernelspec's name, for people.
+    on_status:
+        Called with each change of the job while it waits.
+    """
+
+    def __init__(
+        self,
+        kernel_id: str,
+        settings: Settings,
+        name: str = "",
+        on_status: Callable[[JobStatus], None] = lambda status: None,
+    ) -> None:
+        self.kernel_id = kernel_id
+        self.settings = settings
+        self.name = name
+        self._on_status = on_status
+        self.job_id: str | None = None
+        self.node: str | None = None
+        self.times: dict[str, float] = {}  # stage: seconds since the epoch
+        self.end: str = ""  # why the job ended, in plain words
+        self._exit_code: int | None = None
+        self._state: control.KernelState | None = None
+        self._incarnation = 0  # the process that clients talk to
+        self._changed = asyncio.Event()
+        self._exited = asyncio.Event()
+        self._secret = secrets.token_bytes(32)
+        self._record = registry.Record(
+            registry.state_dir(settings.state_dir), kernel_id
+        )
+        self._driver: Driver | None = None
+        self._queue: Queue | None = None
+        self._tunnel: Tunnel | None = None
+        self._front: Front | None = None
+        self._directory: Path | None = None
+        self._guard: asyncio.Task[None] | None = None
+        self._deadline: float | None = None  # for the agent to show up, loop time
+
+    def __repr__(self) -> str:
+        return f"<RemoteKernel {self.kernel_id[:8]} job {self.job_id} on {self.node}>"
+
+    # Start
+
+    async def start(self, launch: Launch) -> dict[str, Any]:
+        """Submit, wait, attach. Returns Jupyter's connection info.
+
+        Leaves nothing behind when it fails or is cancelled. Raises RemoteKernelError.
+        """
+        try:
+            self._prepare()
+            await self._submit(launch)
+            agent = await self._await_agent()
+            await self._attach(agent)
+            await self._await_running(1, self.settings.start_timeout)
+        except BaseException:
+            await asyncio.shield(self._abandon())
+            raise
+        return await self._open_front(launch)
+
+    def _prepare(self) -> None:
+        """Everything that can be found wrong before a job is submitted."""
+        name = resolve_scheduler(self.settings)
+        self._driver = DRIVERS[name]()
+        if shutil.which(self._driver.command) is None:
+            msg = (
+                f"There is no {self._driver.command} on PATH of this server, so no job "
+                f"can be submitted (scheduler: {name}).\n"
+                "Start the notebook server on a login node of the cluster, or load the "
+                "scheduler's module before; without a batch system, choose a kernel "
+                'with "scheduler": "local".\n'
+                f"PATH: {os.environ.get('PATH', '')}"
+            )
+            raise ConfigError(msg)
+        if self.settings.carrier not in ("auto", *self._driver.carriers):
+            msg = (
+                f"carrier '{self.settings.carrier}' does not reach jobs of scheduler "
+                f"'{name}'; choose one of auto, {', '.join(self._driver.carriers)}."
+            )
+            raise ConfigError(msg)
+        base = sockets.choose_base(self.settings.runtime_dir, dict(os.environ))
+        self._directory = sockets.make_directory(base)
+        self._record.create()
+        env = self._driver.environment(os.environ, self.settings.env_keep)
+        self._queue = Queue(
+            self._driver, environ=env, poll_interval=self.settings.poll_interval
+        )
+
+    async def _submit(self, launch: Launch) -> None:
+        assert self._queue is not None
+        self._mark("submitting")
+        self._record.write(
+            "spec.json",
+            {
+                "agent": self.kernel_id,
+                "secret": self._secret.hex(),
+                "kernels": {self.kernel_id: launch.spec(self.settings)},
+            },
+        )
+        text = script.build(
+            record_dir=str(self._record.path),
+            agent=bundle.agent_pyz(),
+            python=self.settings.python,
+            kernel_python=_interpreter(launch.argv),
+            prologue=self.settings.prologue,
+            node_dir=self.settings.node_dir,
+        )
+        request = JobRequest(
+            name=f"jupyter-{self.kernel_id[:8]}",
+            options=self.settings.options,
+            extra_args=self.settings.sbatch_args,
+            output=str(self._record.job_log),
+        )
+        self.job_id = await self._queue.submit(text, request)
+        self._mark("submitted")
+        self._save()
+        log.info("kernel=%s job=%s submitted", self.kernel_id, self.job_id)
+
+    def _save(self) -> None:
+        assert self._driver is not None
+        self._record.write(
+            "record.json",
+            {
+                "kernel_id": self.kernel_id,
+                "name": self.name,
+                "scheduler": self._driver.name,
+                "job_id": self.job_id,
+                "node": self.node,
+                "user": getpass.getuser(),
+                "host": socket.gethostname(),
+                "carrier": self.carrier,
+                "times": self.times,
+            },
+        )
+
+    def _mark(self, stage: str) -> None:
+        self.times[stage] = time.time()
+
+    # Wait
+
+    async def _await_agent(self) -> dict[str, Any]:
+        """Until the agent has written where it is. Raises JobError, AgentError."""
+        self._deadline = _after(self.settings.queue_timeout)
+        watch = asyncio.create_task(self._watch_start())
+        look = asyncio.create_task(self._look_for_agent())
+        try:
+            await asyncio.wait((watch, look), return_when=asyncio.FIRST_COMPLETED)
+            if not look.done():
+                await watch  # a watch ends only by raising
+            agent = await look
+        finally:
+            for task in (watch, look):
+                task.cancel()
+            await asyncio.wait((watch, look))
+        if "error" in agent:
+            msg = f"The agent could not start on the node: {agent['error']}"
+            raise AgentError(msg)
+        self.node = str(agent["node"])
+        self._mark("agent")
+        return agent
+
+    async def _look_for_agent(self) -> dict[str, Any]:
+        delay = FIRST_LOOK
+        while True:
+            agent = self._record.read("agent.json")
+            if agent is not None:
+                return agent
+            if self._deadline is not None and _now() > self._deadline:
+                raise JobError(self._too_late())
+            await asyncio.sleep(delay)
+            delay = min(delay * 1.05, LAST_LOOK)
+
+    def _too_late(self) -> str:
+        if self.settings.queue_timeout is not None and "running" not in self.times:
+            return (
+                f"Job {self.job_id} did not start within queue_timeout "
+                f"({self.settings.queue_timeout:g} s); it was cancelled."
+            )
+        return (
+            f"Job {self.job_id} has been running for start_timeout "
+            f"({self.settings.start_timeout:g} s), but its agent has not reported in "
+            f"{self._record.path}; the job was cancelled. A slow file system or "
+            "prologue needs a longer start_timeout; a state_dir that the node does "
+            f"not share would never work.\n{self._record.logs()}"
+        )
+
+    async def _watch_start(self) -> None:
+        """Follow the job; ends only by raising why there will be no agent."""
+        assert self._queue is not None
+        assert self._driver is not None
+        assert self.job_id is not None
+        async for status in self._queue.watch(self.job_id):
+            self._on_status(status)
+            log.info("kernel=%s job=%s %s", self.kernel_id, self.job_id, status.state)
+            if status.phase is Phase.RUNNING and "running" not in self.times:
+                self._mark("running")
+                self._deadline = _after(self.settings.start_timeout)
+            never = self._driver.never(status)
+            if never:
+                msg = f"Job {self.job_id} was cancelled. {never}"
+                raise JobError(msg)
+            if status.phase is Phase.ENDED:
+                raise JobError(self._ended_early(status))
+
+    def _ended_early(self, status: JobStatus) -> str:
+        assert self._driver is not None
+        ours = script.explain_exit(status.exit_code or 0)
+        text = ours or self._driver.ended_text(status)
+        where = f" on {status.node}" if status.node else ""
+        return (
+            f"Job {self.job_id} ended{where} before its kernel was ready "
+            f"({status.state}, exit code {status.exit_code}).\n{text}\n"
+            f"{self._record.logs()}"
+        ).rstrip()
+
+    # Attach
+
+    async def _attach(self, agent: Mapping[str, Any]) -> None:
+        """Reach the agent by the first carrier that works. Raises TunnelError."""
+        assert self._directory is not None
+        memory = registry.Memory(self._record.base)
+        cluster = str(agent.get("cluster") or agent["hostname"])
+        carriers = self._carriers(agent, memory.carrier(cluster))
+        self._tunnel = Tunnel(carriers, self._secret, self._heard)
+        await self._tunnel.open()
+        for name, reason in self._tunnel.rejected.items():
+            log.warning("kernel=%s carrier %s: %s", self.kernel_id, name, reason)
+        for target in TARGETS:
+            await self._tunnel.listen(self._back(target), self.kernel_id, target)
+        if self.carrier is not None:
+            memory.remember(cluster, self.carrier)
+        self._guard = asyncio.create_task(self._watch_over())
+        self._mark("attached")
+        self._save()
+
+    @property
+    def carrier(self) -> str | None:
+        """The name of the carrier in use."""
+        if self._tunnel is None or self._tunnel.carrier is None:
+            return None
+        return self._tunnel.carrier.name
+
+    def _back(self, target: str) -> Path:
+        assert self._directory is not None
+        return self._directory / f"up-{target}"
+
+    def _carriers(
+        self, agent: Mapping[str, Any], remembered: str | None
+    ) -> list[Carrier]:
+        assert self._driver is not None
+        names = [self.settings.carrier]
+        if self.settings.carrier == "auto":
+            names = sorted(self._driver.carriers, key=lambda name: name != remembered)
+        return [self._carrier(name, agent) for name in names]
+
+    def _carrier(self, name: str, agent: Mapping[str, Any]) -> Carrier:
+        assert self._driver is not None
+        assert self.job_id is not None
+        node, path = str(agent["node"]), str(agent["socket"])
+        argv = [str(agent["python"]), "-I", "-S", str(agent["pyz"]), "connect", path]
+        if name == "ssh":
+            hosts = [node, str(agent["hostname"]), *agent["addresses"]]
+            if self.settings.address:
+                hosts = [self.settings.address.format(node=node)]
+            keys = tuple(agent["host_keys"])
+            to = Destination(tuple(dict.fromkeys(hosts)), keys, path, tuple(argv))
+            return SshCarrier(to)
+        env = self._driver.environment(os.environ, self.settings.env_keep)
+        return StdioCarrier(
+            name, self._driver.attach_argv(self.job_id, node, argv), env
+        )
+
+    def _heard(self, message: control.Message) -> None:
+        """A control message from the agent."""
+        if isinstance(message, control.KernelState):
+            log.debug("kernel=%s < %s", self.kernel_id, message)
+            self._state = message
+            if message.incarnation == self._incarnation and message.state in (
+                "exited",
+                "failed",
+            ):
+                self._set_exited(message.exit_code, message.signum)
+            self._changed.set()
+
+    def _set_exited(self, exit_code: int | None, signum: int | None) -> None:
+        if self._exit_code is None:
+            self._exit_code = -signum if signum else (exit_code or 0)
+            self._exited.set()
+
+    async def _await_running(self, incarnation: int, timeout: float) -> None:
+        """Until this process of the kernel listens. Raises AgentError, JobError."""
+        deadline = _now() + timeout
+        while True:
+            self._changed.clear()
+            state = self._state
+            if state is not None and state.incarnation == incarnation:
+                if state.state == "running":
+                    break
+                if state.state in ("exited", "failed"):
+                    raise AgentError(self._not_started(state))
+            if self.end:
+                raise JobError(self.end)
+            try:
+                await asyncio.wait_for(self._changed.wait(), deadline - _now())
+            except asyncio.TimeoutError:
+                msg = (
+                    f"The kernel did not listen on all its sockets within {timeout:g} s "
+                    f"on {self.node}.\n{self._record.logs()}"
+                )
+                raise AgentError(msg) from None
+        self._incarnation = incarnation
+        self._exit_code = None
+        self._exited.clear()
+        self._mark("kernel")
+
+    def _not_started(self, state: control.KernelState) -> str:
+        if state.state == "failed":
+            return (
+                f"The kernel could not be started on {self.node}: {state.detail}\n"
+                "Is that program there, on the compute node? `python` in the "
+                "kernelspec's argv must be one that the node can see, and a prologue "
+                "may have to load its module."
+            )
+        code = f"signal {state.signum}" if state.signum else f"code {state.exit_code}"
+        output = state.output.strip() or "(nothing)"
+        return (
+            f"The kernel ended on {self.node} before it was ready, with exit {code}. "
+            f"It wrote:\n{output}"
+        )
+
+    async def _open_front(self, launch: Launch) -> dict[str, Any]:
+        """Sockets for the server; made anew at each launch (see front.proxy)."""
+        assert self._directory is not None
+        if self._front is not None:
+            self._front.close()
+        ip = str(self._directory / "k")
+        self._front = Front(ip, {target: self._back(target) for target in TARGETS})
+        self._front.bind()
+        spec = launch.spec(self.settings)
+        self._front.connect(launch.curve if _uses_curve(spec) else None)
+        ports = {f"{target}_port": port for target, port in PORTS.items()}
+        self._mark("ready")
+        self._save()
+        log.info(
+            "kernel=%s job=%s ready on %s over %s",
+            *(self.kernel_id, self.job_id, self.node, self.carrier),
+        )
+        return {
+            "transport": "ipc",
+            "ip": ip,
+            **ports,
+            "key": launch.key,
+            "signature_scheme": "hmac-sha256",
+        }
+
+    # Life
+
+    @property
+    def started(self) -> bool:
+        """Whether there is a job that can hold a new process of this kernel."""
+        return self._tunnel is not None and not self.end
+
+    def poll(self) -> int | None:
+        """None while the kernel process lives; else its exit code. Costs nothing."""
+        return self._exit_code
+
+    async def wait(self) -> int:
+        """Until the kernel process has ended."""
+        await self._exited.wait()
+        return self._exit_code or 0
+
+    def signal(self, signum: int) -> None:
+        """To the kernel's process group, unchanged; without effect on a dead one."""
+        if self._tunnel is not None and self._exit_code is None:
+            self._tunnel.send(control.Signal(self.kernel_id, signum))
+
+    async def restart(self, launch: Launch) -> dict[str, Any]:
+        """A new kernel process in the same job. Raises RemoteKernelError."""
+        assert self._tunnel is not None
+        if self._front is not None:
+            self._front.close()
+            self._front = None
+        following = self._incarnation + 1
+        self._tunnel.send(control.Start(self.kernel_id, launch.spec(self.settings)))
+        await self._await_running(following, RESTART_TIMEOUT)
+        return await self._open_front(launch)
+
+    async def _watch_over(self) -> None:
+        """While the kernel lives: notice the end of its job.
+
+        The scheduler is asked only when the session is silent for good or cannot be
+        resumed; all else is told by the agent.
+        """
+        assert self._tunnel is not None
+        assert self._queue is not None
+        assert self._driver is not None
+        assert self.job_id is not None
+        while not self._tunnel.ended.done():
+            await self._tunnel.lost()
+            status = await self._ended_or_resumed()
+            if status is not None:
+                self._job_ended(self._driver.ended_text(status), status)
+                return
+        self._job_ended(f"The agent ended ({self._tunnel.ended.result()}).", None)
+        status = await self._queue.wait_ended(self.job_id, STOP_TIMEOUT)
+        if status is not None:
+            self._job_ended(self._driver.ended_text(status), status)
+
+    async def _ended_or_resumed(self) -> JobStatus | None:
+        """The job's end, or None when the session goes on (or is over)."""
+        assert self._tunnel is not None
+        assert self._queue is not None
+        assert self.job_id is not None
+        over = asyncio.ensure_future(self._tunnel.resumed())
+        ended = asyncio.ensure_future(self._queue.wait_ended(self.job_id, 1e9))
+        try:
+            await asyncio.wait((over, ended), return_when=asyncio.FIRST_COMPLETED)
+            return ended.result() if ended.done() else None
+        finally:
+            for task in (over, ended):
+                task.cancel()
+            await asyncio.wait((over, ended))
+
+    def _job_ended(self, text: str, status: JobStatus | None) -> None:
+        self.end = f"Job {self.job_id}: {text}"
+        log.warning("kernel=%s %s", self.kernel_id, self.end)
+        code = status.exit_code if status is not None else None
+        self._set_exited(code or 1, None)
+        self._changed.set()
+
+    # End
+
+    async def release(self) -> None:
+        """End the kernel and its job, and remove all that belonged to it."""
+        if self._guard is not None:
+            self._guard.cancel()
+        if self._tunnel is not None and self._tunnel.connected and not self.end:
+            self._tunnel.send(control.Stop())
+            await asyncio.wait((self._tunnel.ended,), timeout=STOP_TIMEOUT)
+        told = self._tunnel is not None and self._tunnel.ended.done()
+        await self._abandon(cancel=not (told or self.end))
+
+    async def _abandon(self, *, cancel: bool = True) -> None:
+        """Remove every trace, of a start that failed or a kernel that ended."""
+        if self._guard is not None:
+            self._guard.cancel()
+        if self._front is not None:
+            self._front.close()
+            self._front = None
+        if self._tunnel is not None:
+            await self._tunnel.close()
+            self._tunnel = None
+        try:
+            await self._end_job(cancel)
+        finally:
+            if self._directory is not None:
+                sockets.remove_directory(self._directory)
+                self._directory = None
+            self._record.remove()
+            self._set_exited(0, None)
+
+    async def _end_job(self, cancel: bool) -> None:
+        if self._queue is not None and self.job_id is not None and cancel:
+            try:
+                await self._queue.cancel(self.job_id)
+                await self._queue.wait_ended(self.job_id, STOP_TIMEOUT)
+            except RemoteKernelError:
+                log.exception("job=%s could not be cancelled", self.job_id)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _after(seconds: float | None) -> float | None:
+    return None if seconds is None else _now() + seconds
+
+
+def _interpreter(argv: tuple[str, ...]) -> str | None:
+    """The kernel's own Python, which may run the agent, too."""
+    return argv[0] if argv and "python" in Path(argv[0]).name else None
+
+
+def _uses_curve(spec: Mapping[str, Any]) -> bool:
+    return "curve_publickey" in spec["connection"]

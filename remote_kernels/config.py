@@ -56,13 +56,13 @@ class Option:
     """
 
     name: str
-    kinds: tuple[str, ...]
     help: str
     metavar: str
     example: Any
+    scheduler: bool
+    kinds: tuple[str, ...]
     expected: str
     read: Callable[[object], Any]
-    scheduler: bool = False
     choices: tuple[str, ...] = ()
 
 
@@ -160,15 +160,7 @@ def _told(problems: Sequence[str]) -> str:
 # --- readers: a JSON value in, ours out, ConfigError if it cannot be -----------------
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_TIME = re.compile(
-    r"\d+(:\d{1,2}){0,2}|\d+-\d{1,2}(:\d{1,2}){0,2}|UNLIMITED|INFINITE", re.IGNORECASE
-)
-_MEMORY = re.compile(r"\d+[KMGT]?", re.IGNORECASE)
-_NODES = re.compile(r"[1-9]\d*(-[1-9]\d*)?")
-_GPUS = re.compile(r"([^:,\s]+:)?\d+(,([^:,\s]+:)?\d+)*")
 _ENV_NAME = re.compile(r"[\w*?\[\]!-]+")
-_HOME_PATH = re.compile(r"/.*|~[^/]*(/.*)?")
-_NODE_PATH = re.compile(r"/.*|\$(\w+|\{\w+\})(/.*)?")
 
 
 def _text(value: object) -> str:
@@ -177,10 +169,10 @@ def _text(value: object) -> str:
     return value.strip()
 
 
-def _matching(pattern: re.Pattern[str]) -> Callable[[object], str]:
+def _matching(pattern: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         text = _text(value)
-        if not pattern.fullmatch(text):
+        if not re.fullmatch(pattern, text, re.IGNORECASE):
             raise ConfigError
         return text
 
@@ -195,7 +187,7 @@ def _whole(value: object, least: int = 1) -> int:
     return value
 
 
-def _whole_or(pattern: re.Pattern[str], least: int) -> Callable[[object], Value]:
+def _whole_or(pattern: str, least: int) -> Callable[[object], Value]:
     """A whole number, or text in the scheduler's own notation."""
     as_text = _matching(pattern)
 
@@ -269,35 +261,19 @@ def _address(value: object) -> str:
 
 # What sbatch must not be told, and why. Slurm takes any unambiguous beginning of a
 # long option, so those are refused as well.
-_REFUSED = {
-    "array": "a kernel is one job, not an array of jobs",
-    "error": "the job's log goes to the kernel's own private directory",
-    "export": "the job's environment is chosen by env_keep",
-    "export-file": "the job's environment is chosen by env_keep",
-    "help": "it would only print sbatch's help",
-    "input": "the job's script comes on standard input",
-    "job-name": "the job is found again by the name that we give it",
-    "output": "the job's log goes to the kernel's own private directory",
+_REASONS = {
+    "array -a": "a kernel is one job, not an array of jobs",
+    "error -e output -o": "the job's log goes to the kernel's own private directory",
+    "export export-file": "the job's environment is chosen by env_keep",
+    "help -h usage version -V test-only": "it would submit nothing",
+    "input -i wrap": "the job's script is made here",
+    "job-name -J": "the job is found again by the name that we give it",
     "parsable": "it is always given",
-    "quiet": "it would hide the job id",
+    "quiet -Q": "it would hide the job id",
     "requeue": "a job that starts anew has lost its kernel",
-    "test-only": "it would submit nothing",
-    "usage": "it would only print sbatch's usage",
-    "version": "it would only print sbatch's version",
-    "wait": "sbatch would not return before the job ends",
-    "wrap": "the job's script is made here",
+    "wait -W": "sbatch would not return before the job ends",
 }
-_REFUSED_SHORT = {
-    "-a": "array",
-    "-e": "error",
-    "-h": "help",
-    "-i": "input",
-    "-J": "job-name",
-    "-o": "output",
-    "-Q": "quiet",
-    "-V": "version",
-    "-W": "wait",
-}
+_REFUSED = {name: why for names, why in _REASONS.items() for name in names.split()}
 
 
 def _sbatch_args(value: object) -> tuple[str, ...]:
@@ -316,238 +292,170 @@ def _refuse(arg: str) -> None:
     if arg in ("-", "--"):
         reason = f"{arg!r} ends the options of sbatch"
         raise ConfigError(reason)
-    name = _REFUSED_SHORT.get(arg[:2], "")
+    why = _REFUSED.get(arg[:2])
     if arg.startswith("--"):
         given = arg[2:].partition("=")[0]
-        name = next((known for known in _REFUSED if known.startswith(given)), "")
-    if name:
-        reason = f"{arg!r} cannot be given to sbatch here: {_REFUSED[name]}"
+        why = next(
+            (why for name, why in _REFUSED.items() if name.startswith(given)), ""
+        )
+    if why:
+        reason = f"{arg!r} cannot be given to sbatch here: {why}"
         raise ConfigError(reason)
 
 
 # --- the table ----------------------------------------------------------------------
 
 
-def _scheduler_text(name: str, metavar: str, example: str, help: str) -> Option:
-    expected = "text without line breaks"
-    return Option(name, ("string",), help, metavar, example, expected, _text, True)
+@dataclass(frozen=True)
+class _Kind:
+    kinds: tuple[str, ...]
+    expected: str
+    read: Callable[[object], Any]
+    choices: tuple[str, ...] = ()
 
 
-def _path(name: str, example: str, help: str) -> Option:
-    expected = "an absolute path, or one that starts with ~"
-    read = _matching(_HOME_PATH)
-    return Option(name, ("string",), help, "DIR", example, expected, read)
+_TEXT = _Kind(("string",), "text without line breaks", _text)
+_TIME = _Kind(
+    ("string", "integer"),
+    "a time limit: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED",
+    _whole_or(
+        r"\d+(:\d{1,2}){0,2}|\d+-\d{1,2}(:\d{1,2}){0,2}|UNLIMITED|INFINITE", least=0
+    ),
+)
+_SIZE = _Kind(
+    ("string", "integer"),
+    "a size: megabytes, or a number with K, M, G or T",
+    _whole_or(r"\d+[KMGT]?", least=0),
+)
+_COUNT = _Kind(("integer",), "a whole number above 0", _whole)
+_NODES = _Kind(
+    ("integer", "string"),
+    "a whole number above 0, or a range such as 1-2",
+    _whole_or(r"[1-9]\d*(-[1-9]\d*)?", least=1),
+)
+_GPUS = _Kind(
+    ("integer", "string"),
+    "a number of GPUs, with a type if wanted",
+    _whole_or(r"([^:,\s]+:)?\d+(,([^:,\s]+:)?\d+)*", least=0),
+)
+_HOW = _Kind(("boolean", "string"), "true, false, user, mcs or topo", _exclusive)
+_ARGS = _Kind(("list",), "a list of arguments", _sbatch_args)
+_WORDS = _Kind(("list",), "a list of words", _texts)
+_LINES = _Kind(("list", "string"), "lines of shell", _lines)
+_NAMES = _Kind(
+    ("list", "string"), "names of variables, or patterns with * and ?", _names
+)
+_COMMAND = _Kind(("string",), "a command's name or path", _text)
+_PATH = _Kind(
+    ("string",),
+    "an absolute path, or one that starts with ~",
+    _matching(r"/.*|~[^/]*(/.*)?"),
+)
+_NODE_PATH = _Kind(
+    ("string",),
+    "an absolute path, or one that starts with a variable",
+    _matching(r"/.*|\$(\w+|\{\w+\})(/.*)?"),
+)
+_ADDRESS = _Kind(
+    ("string",), "text in which {node} stands for the node's name", _address
+)
+_SPAN = _Kind(("number",), "a number of seconds above 0", _seconds)
 
 
-def _one_of(name: str, help: str, *choices: str) -> Option:
+def _one_of(*choices: str) -> _Kind:
     expected = f"one of {', '.join(choices)}"
-    read = _choice(*choices)
-    return Option(
-        name, ("string",), help, "WHICH", choices[1], expected, read, False, choices
-    )
+    return _Kind(("string",), expected, _choice(*choices), choices)
 
 
-def _time_span(name: str, example: int, help: str) -> Option:
-    expected = "a number of seconds above 0"
-    return Option(name, ("number",), help, "SECONDS", example, expected, _seconds)
-
-
-_SIZE = "a size: megabytes, or a number with K, M, G or T"
-_COUNT = "a whole number above 0"
-
-OPTIONS: tuple[Option, ...] = (
-    _scheduler_text("partition", "NAME", "gpu", "Partition (queue) to submit to."),
-    _scheduler_text("account", "NAME", "proj42", "Account that pays for the job."),
-    _scheduler_text("qos", "NAME", "interactive", "Quality of service."),
-    Option(
-        name="time",
-        kinds=("string", "integer"),
-        help="Time limit of the job, and so of the kernel: minutes or D-HH:MM:SS.",
-        metavar="TIME",
-        example="2:00:00",
-        expected="a time limit: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS "
-        "or UNLIMITED",
-        read=_whole_or(_TIME, least=0),
-        scheduler=True,
+# Name, kind, metavar, example, help. The first go to the scheduler under their names.
+_ROWS: tuple[tuple[str, _Kind, str, Any, str], ...] = (
+    ("partition", _TEXT, "NAME", "gpu", "Partition (queue) to submit to."),
+    ("account", _TEXT, "NAME", "proj42", "Account that pays for the job."),
+    ("qos", _TEXT, "NAME", "interactive", "Quality of service."),
+    ("time", _TIME, "TIME", "2:00:00", "Time limit: minutes, or D-HH:MM:SS."),
+    ("nodes", _NODES, "N", 1, "Number of nodes; the kernel runs on the first."),
+    ("ntasks", _COUNT, "N", 1, "Number of tasks to allocate for; a kernel is one."),
+    ("cpus-per-task", _COUNT, "N", 4, "CPUs for the kernel."),
+    ("mem", _SIZE, "SIZE", "4G", "Memory per node: 4G, 500M, or megabytes."),
+    ("mem-per-cpu", _SIZE, "SIZE", "2G", "Memory per CPU, instead of mem."),
+    ("gres", _TEXT, "LIST", "gpu:1", "Generic resources, such as gpu:1."),
+    ("gpus", _GPUS, "[TYPE:]N", 1, "Number of GPUs, with a type if wanted: a100:1."),
+    ("constraint", _TEXT, "LIST", "skylake", "Features that the node must have."),
+    ("reservation", _TEXT, "NAME", "course", "Reservation to run in."),
+    ("exclusive", _HOW, "HOW", True, "Share the node with no job: all, user, mcs."),
+    ("nodelist", _TEXT, "LIST", "node[01-02]", "Nodes that the job must get."),
+)
+_OUR_ROWS: tuple[tuple[str, _Kind, str, Any, str], ...] = (
+    ("sbatch_args", _ARGS, "ARG", ["--mail-type=FAIL"], "Further argument of sbatch."),
+    (
+        *("scheduler", _one_of("auto", "slurm", "local"), "NAME", "slurm"),
+        "What runs the job: Slurm, or this machine itself (local). "
+        "auto: slurm where sbatch is on PATH.",
     ),
-    Option(
-        name="nodes",
-        kinds=("integer", "string"),
-        help="Number of nodes; the kernel runs on the first.",
-        metavar="N",
-        example=1,
-        expected="a whole number above 0, or a range such as 1-2",
-        read=_whole_or(_NODES, least=1),
-        scheduler=True,
-    ),
-    Option(
-        name="ntasks",
-        kinds=("integer",),
-        help="Number of tasks to allocate for (a kernel is one).",
-        metavar="N",
-        example=1,
-        expected=_COUNT,
-        read=_whole,
-        scheduler=True,
-    ),
-    Option(
-        name="cpus-per-task",
-        kinds=("integer",),
-        help="CPUs for the kernel.",
-        metavar="N",
-        example=4,
-        expected=_COUNT,
-        read=_whole,
-        scheduler=True,
-    ),
-    Option(
-        name="mem",
-        kinds=("string", "integer"),
-        help="Memory per node: 4G, 500M, or megabytes.",
-        metavar="SIZE",
-        example="4G",
-        expected=_SIZE,
-        read=_whole_or(_MEMORY, least=0),
-        scheduler=True,
-    ),
-    Option(
-        name="mem-per-cpu",
-        kinds=("string", "integer"),
-        help="Memory per CPU, instead of mem.",
-        metavar="SIZE",
-        example="2G",
-        expected=_SIZE,
-        read=_whole_or(_MEMORY, least=1),
-        scheduler=True,
-    ),
-    _scheduler_text("gres", "LIST", "gpu:1", "Generic resources, as in gpu:1."),
-    Option(
-        name="gpus",
-        kinds=("integer", "string"),
-        help="Number of GPUs, with a type if wanted: a100:1.",
-        metavar="[TYPE:]N",
-        example=1,
-        expected="a number of GPUs, with a type if wanted",
-        read=_whole_or(_GPUS, least=0),
-        scheduler=True,
-    ),
-    _scheduler_text("constraint", "LIST", "skylake", "Features the node must have."),
-    _scheduler_text("reservation", "NAME", "course", "Reservation to run in."),
-    Option(
-        name="exclusive",
-        kinds=("boolean", "string"),
-        help="Share the node with no other job (true), or none of others (user, mcs).",
-        metavar="HOW",
-        example=True,
-        expected="true, false, user, mcs or topo",
-        read=_exclusive,
-        scheduler=True,
-    ),
-    _scheduler_text("nodelist", "LIST", "node[01-02]", "Nodes that must be used."),
-    Option(
-        name="sbatch_args",
-        kinds=("list",),
-        help="Further arguments for sbatch, one option each.",
-        metavar="ARG",
-        example=["--mail-type=FAIL"],
-        expected="a list of arguments",
-        read=_sbatch_args,
-    ),
-    _one_of(
-        "scheduler",
-        "What runs the job: Slurm, or this machine itself. auto: Slurm where sbatch "
-        "is on PATH.",
-        "auto",
-        "slurm",
-        "local",
-    ),
-    _one_of(
-        "carrier",
+    (
+        *("carrier", _one_of("auto", "ssh", "srun", "pipe"), "NAME", "ssh"),
         "How to reach the job: ssh to its node, srun into the job, or a pipe "
-        "(scheduler local). auto tries them.",
-        "auto",
-        "ssh",
-        "srun",
-        "pipe",
+        "(for scheduler local). auto tries them.",
     ),
-    _one_of(
-        "transport",
+    (
+        *("transport", _one_of("auto", "ipc", "tcp"), "NAME", "tcp"),
         "What the kernel listens on at its node: Unix sockets (ipc) or loopback TCP.",
-        "auto",
-        "ipc",
-        "tcp",
     ),
-    Option(
-        name="python",
-        kinds=("string",),
-        help="Python 3.9 or later that runs the agent on the node; default: search.",
-        metavar="PATH",
-        example="/usr/bin/python3.11",
-        expected="a command's name or path",
-        read=_text,
+    (
+        *("python", _COMMAND, "PATH", "/usr/bin/python3.11"),
+        "Python 3.9 or later that runs the agent on the node; default: search.",
     ),
-    Option(
-        name="prologue",
-        kinds=("list", "string"),
-        help="Shell lines to run on the node before the kernel.",
-        metavar="LINE",
-        example=["module load python"],
-        expected="lines of shell",
-        read=_lines,
+    (
+        *("prologue", _LINES, "LINE", ["module load python"]),
+        "Shell line to run on the node before the kernel.",
     ),
-    Option(
-        name="prefix",
-        kinds=("list",),
-        help="Words to put before the kernel's command, such as a container's.",
-        metavar="WORD",
-        example=["apptainer", "exec", "image.sif"],
-        expected="a list of words",
-        read=_texts,
+    (
+        *("prefix", _WORDS, "WORD", ["apptainer", "exec", "image.sif"]),
+        "Words to put before the kernel's command, such as a container's.",
     ),
-    Option(
-        name="env_keep",
-        kinds=("list", "string"),
-        help="Variables of the notebook server's environment that the job may see.",
-        metavar="NAME",
-        example=["HTTPS_PROXY", "MYLAB_*"],
-        expected="names of variables, or patterns with * and ?",
-        read=_names,
+    (
+        *("env_keep", _NAMES, "NAME", ["HTTPS_PROXY", "MYLAB_*"]),
+        "Variable of the notebook server's environment that the job may see.",
     ),
-    _path(
-        "state_dir",
-        "/work/me/kernels",
+    (
+        *("state_dir", _PATH, "DIR", "/work/me/kernels"),
         "Directory for the kernels' records, shared by login and compute nodes.",
     ),
-    _path(
-        "runtime_dir",
-        "/run/user/1000/kernels",
+    (
+        *("runtime_dir", _PATH, "DIR", "/run/user/1000/kernels"),
         "Directory on the login node for the sockets; a short path.",
     ),
-    Option(
-        name="node_dir",
-        kinds=("string",),
-        help="Directory on the compute node for the job's sockets and files.",
-        metavar="DIR",
-        example="/scratch/$USER",
-        expected="an absolute path, or one that starts with a variable",
-        read=_matching(_NODE_PATH),
+    (
+        *("node_dir", _NODE_PATH, "DIR", "/scratch/$USER"),
+        "Directory on the compute node for the job's sockets and files; a short path.",
     ),
-    Option(
-        name="address",
-        kinds=("string",),
-        help="Name to reach a node by, made from Slurm's name for it.",
-        metavar="TEMPLATE",
-        example="{node}-ib",
-        expected="text in which {node} stands for the node's name",
-        read=_address,
+    (
+        *("address", _ADDRESS, "TEMPLATE", "{node}-ib"),
+        "Name to reach a node by, made from Slurm's name for it.",
     ),
-    _time_span("start_timeout", 300, "How long the kernel may take once the job runs."),
-    _time_span(
-        "queue_timeout", 3600, "How long the job may wait in the queue; default: ever."
+    (
+        *("start_timeout", _SPAN, "SECONDS", 300),
+        "How long the kernel may take to start once its job runs.",
     ),
-    _time_span(
-        "poll_interval", 2, "Least time between two questions to the scheduler."
+    (
+        *("queue_timeout", _SPAN, "SECONDS", 3600),
+        "How long the job may wait in the queue; default: no limit.",
+    ),
+    (
+        *("poll_interval", _SPAN, "SECONDS", 2),
+        "Least time between two questions to the scheduler.",
     ),
 )
 
+
+def _option(
+    name: str, kind: _Kind, metavar: str, example: Any, help: str, *, scheduler: bool
+) -> Option:
+    return Option(name, help, metavar, example, scheduler, **vars(kind))
+
+
+OPTIONS: tuple[Option, ...] = (
+    *(_option(*row, scheduler=True) for row in _ROWS),
+    *(_option(*row, scheduler=False) for row in _OUR_ROWS),
+)
 _BY_KEY = {option.name.replace("-", "_"): option for option in OPTIONS}

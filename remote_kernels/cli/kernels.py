@@ -118,7 +118,9 @@ def _record(kernel: Kernelspec) -> dict[str, object]:
 
 
 def _print_table(kernels: list[Kernelspec]) -> None:
-    table = Table(*_HEADER, box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in _HEADER:
+        table.add_column(title, overflow="fold")
     for kernel in kernels:
         table.add_row(*map(Text, _row(kernel)))  # Text: nothing in it is markup
     if kernels:

@@ -126,9 +126,17 @@ def _value(option: Option, text: str | tuple[str, ...]) -> object:
     if isinstance(text, tuple):
         return [line for line in text if line]
     if option.name == "prefix":
-        return shlex.split(text)
+        return _words(text)
     if "boolean" in option.kinds and text in ("true", "false"):
         return text == "true"
     if text.isdecimal() and {"integer", "number"} & set(option.kinds):
         return int(text)
     return text
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        message = f"--command-prefix: {error} in {command!r}"
+        raise click.UsageError(message) from error

@@ -49,8 +49,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
 
     @property
     def _manager(self) -> KernelManager:
-        assert self.parent is not None
-        return self.parent
+        return cast("KernelManager", self.parent)
 
     # Start
 

@@ -115,10 +115,8 @@ def _unknown(key: str) -> str:
     close = close or difflib.get_close_matches(key.replace("-", "_"), names, 1)
     if close:
         return f"{text}; did you mean '{close[0]}'?"
-    return (
-        f"{text}; known are {', '.join(names)}. Any other option of sbatch goes "
-        f'into sbatch_args: "sbatch_args": ["--{key.strip("-")}=..."]'
-    )
+    further = json.dumps({"sbatch_args": [f"--{key.strip('-')}=..."]})[1:-1]
+    return f"{text}; an option of sbatch is given as {further}"
 
 
 def _wrong(option: Option, value: object, reason: str) -> str:
@@ -295,9 +293,8 @@ def _refuse(arg: str) -> None:
     why = _REFUSED.get(arg[:2])
     if arg.startswith("--"):
         given = arg[2:].partition("=")[0]
-        why = next(
-            (why for name, why in _REFUSED.items() if name.startswith(given)), ""
-        )
+        found = [why for name, why in _REFUSED.items() if name.startswith(given)]
+        why = found[0] if found else None
     if why:
         reason = f"{arg!r} cannot be given to sbatch here: {why}"
         raise ConfigError(reason)
@@ -367,12 +364,24 @@ def _one_of(*choices: str) -> _Kind:
     return _Kind(("string",), expected, _choice(*choices), choices)
 
 
+_SCHEDULER = _one_of("auto", "slurm", "local")
+_CARRIER = _one_of("auto", "ssh", "srun", "pipe")
+_TRANSPORT = _one_of("auto", "ipc", "tcp")
+
 # Name, kind, metavar, example, help. The first go to the scheduler under their names.
-_ROWS: tuple[tuple[str, _Kind, str, Any, str], ...] = (
+# fmt: off -- a table reads better with one row a line
+_Rows = tuple[tuple[str, _Kind, str, Any, str], ...]
+_ROWS: _Rows = (
     ("partition", _TEXT, "NAME", "gpu", "Partition (queue) to submit to."),
     ("account", _TEXT, "NAME", "proj42", "Account that pays for the job."),
     ("qos", _TEXT, "NAME", "interactive", "Quality of service."),
-    ("time", _TIME, "TIME", "2:00:00", "Time limit: minutes, or D-HH:MM:SS."),
+    (
+        "time",
+        _TIME,
+        "TIME",
+        "2:00:00",
+        "Time limit of the job, and so of the kernel: minutes, or D-HH:MM:SS.",
+    ),
     ("nodes", _NODES, "N", 1, "Number of nodes; the kernel runs on the first."),
     ("ntasks", _COUNT, "N", 1, "Number of tasks to allocate for; a kernel is one."),
     ("cpus-per-task", _COUNT, "N", 4, "CPUs for the kernel."),
@@ -382,70 +391,117 @@ _ROWS: tuple[tuple[str, _Kind, str, Any, str], ...] = (
     ("gpus", _GPUS, "[TYPE:]N", 1, "Number of GPUs, with a type if wanted: a100:1."),
     ("constraint", _TEXT, "LIST", "skylake", "Features that the node must have."),
     ("reservation", _TEXT, "NAME", "course", "Reservation to run in."),
-    ("exclusive", _HOW, "HOW", True, "Share the node with no job: all, user, mcs."),
+    (
+        "exclusive",
+        _HOW,
+        "HOW",
+        True,
+        "Share the node with no other job, or with none of other users (user).",
+    ),
     ("nodelist", _TEXT, "LIST", "node[01-02]", "Nodes that the job must get."),
 )
-_OUR_ROWS: tuple[tuple[str, _Kind, str, Any, str], ...] = (
-    ("sbatch_args", _ARGS, "ARG", ["--mail-type=FAIL"], "Further argument of sbatch."),
+_OUR_ROWS: _Rows = (
+    ("sbatch_args", _ARGS, "ARG", ["--mail-type=FAIL"], "Further argument for sbatch."),
     (
-        *("scheduler", _one_of("auto", "slurm", "local"), "NAME", "slurm"),
-        "What runs the job: Slurm, or this machine itself (local). "
-        "auto: slurm where sbatch is on PATH.",
+        "scheduler",
+        _SCHEDULER,
+        "NAME",
+        "slurm",
+        "What runs the job: Slurm, or this machine itself (local). auto: slurm where sbatch is on PATH.",
     ),
     (
-        *("carrier", _one_of("auto", "ssh", "srun", "pipe"), "NAME", "ssh"),
-        "How to reach the job: ssh to its node, srun into the job, or a pipe "
-        "(for scheduler local). auto tries them.",
+        "carrier",
+        _CARRIER,
+        "NAME",
+        "ssh",
+        "How to reach the job: ssh to its node, srun into it, or a pipe (scheduler local). auto tries them.",
     ),
     (
-        *("transport", _one_of("auto", "ipc", "tcp"), "NAME", "tcp"),
+        "transport",
+        _TRANSPORT,
+        "NAME",
+        "tcp",
         "What the kernel listens on at its node: Unix sockets (ipc) or loopback TCP.",
     ),
     (
-        *("python", _COMMAND, "PATH", "/usr/bin/python3.11"),
+        "python",
+        _COMMAND,
+        "PATH",
+        "/usr/bin/python3.11",
         "Python 3.9 or later that runs the agent on the node; default: search.",
     ),
     (
-        *("prologue", _LINES, "LINE", ["module load python"]),
+        "prologue",
+        _LINES,
+        "LINE",
+        ["module load python"],
         "Shell line to run on the node before the kernel.",
     ),
     (
-        *("prefix", _WORDS, "WORD", ["apptainer", "exec", "image.sif"]),
+        "prefix",
+        _WORDS,
+        "WORD",
+        ["apptainer", "exec", "image.sif"],
         "Words to put before the kernel's command, such as a container's.",
     ),
     (
-        *("env_keep", _NAMES, "NAME", ["HTTPS_PROXY", "MYLAB_*"]),
+        "env_keep",
+        _NAMES,
+        "NAME",
+        ["HTTPS_PROXY", "LAB_*"],
         "Variable of the notebook server's environment that the job may see.",
     ),
     (
-        *("state_dir", _PATH, "DIR", "/work/me/kernels"),
+        "state_dir",
+        _PATH,
+        "DIR",
+        "/work/me/kernels",
         "Directory for the kernels' records, shared by login and compute nodes.",
     ),
     (
-        *("runtime_dir", _PATH, "DIR", "/run/user/1000/kernels"),
+        "runtime_dir",
+        _PATH,
+        "DIR",
+        "/run/user/1000/kernels",
         "Directory on the login node for the sockets; a short path.",
     ),
     (
-        *("node_dir", _NODE_PATH, "DIR", "/scratch/$USER"),
+        "node_dir",
+        _NODE_PATH,
+        "DIR",
+        "/scratch/$USER",
         "Directory on the compute node for the job's sockets and files; a short path.",
     ),
     (
-        *("address", _ADDRESS, "TEMPLATE", "{node}-ib"),
+        "address",
+        _ADDRESS,
+        "TEMPLATE",
+        "{node}-ib",
         "Name to reach a node by, made from Slurm's name for it.",
     ),
     (
-        *("start_timeout", _SPAN, "SECONDS", 300),
+        "start_timeout",
+        _SPAN,
+        "SECONDS",
+        300,
         "How long the kernel may take to start once its job runs.",
     ),
     (
-        *("queue_timeout", _SPAN, "SECONDS", 3600),
+        "queue_timeout",
+        _SPAN,
+        "SECONDS",
+        3600,
         "How long the job may wait in the queue; default: no limit.",
     ),
     (
-        *("poll_interval", _SPAN, "SECONDS", 2),
+        "poll_interval",
+        _SPAN,
+        "SECONDS",
+        2,
         "Least time between two questions to the scheduler.",
     ),
 )
+# fmt: on
 
 
 def _option(

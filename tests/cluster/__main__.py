@@ -1,0 +1,152 @@
+"""The command line: `python3 tests/cluster --help`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:
+    # Started as a directory: make `import cluster` find this very directory.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from cluster import machine
+from cluster.api import Cluster
+from cluster.layout import HOSTS, ClusterError
+
+PASSED_ON = {
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+}
+SI_KERNEL = 0x80  # the terminal sent it, and so to the command as well
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their arguments."""
+    top = argparse.ArgumentParser(
+        prog="python3 tests/cluster",
+        description="A small Slurm cluster of real parts on one machine.",
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    up = commands.add_parser("up", help="bring the cluster up")
+    up.add_argument("--login2", action="store_true", help="with a second login host")
+    for name, text in {
+        "down": "take it down and leave nothing",
+        "status": "show hosts, nodes and jobs",
+        "install": "install the Debian packages that it needs",
+        "stop-slurmctld": "stop the controller",
+        "start-slurmctld": "start the controller",
+        "logs": "show the end of every log",
+    }.items():
+        commands.add_parser(name, help=text)
+    for name, text in {
+        "cut": "cut a host's cable: packets vanish",
+        "mend": "mend the cable",
+        "crash": "kill all of a host at once",
+        "boot": "start a host",
+    }.items():
+        commands.add_parser(name, help=text).add_argument("host", choices=HOSTS)
+    slow = commands.add_parser("slow", help="limit a host's network")
+    slow.add_argument("host", choices=HOSTS)
+    rate = slow.add_mutually_exclusive_group(required=True)
+    rate.add_argument("rate", nargs="?", help="as in 10mbit")
+    rate.add_argument("--off", action="store_true", help="no limit any more")
+    add_run(commands.add_parser("run", help="run a command on a host as a user"))
+    shell = commands.add_parser("shell", help="a shell on a host")
+    shell.add_argument("host", choices=HOSTS)
+    shell.add_argument("user", nargs="?", default="alice")
+    return top
+
+
+def add_run(run: argparse.ArgumentParser) -> None:
+    """The arguments of `run`."""
+    run.add_argument("host", choices=HOSTS)
+    run.add_argument("user", help="alice, bob or root")
+    run.add_argument("--env", action="append", default=[], metavar="K=V")
+    run.add_argument("--cwd", default="", help="start there instead of at home")
+    run.add_argument("argv", nargs="+", metavar="-- CMD", help="the command")
+
+
+def run(cluster: Cluster, options: argparse.Namespace) -> int:
+    """Run a command with our own streams; its exit code."""
+    env = dict(pair.split("=", 1) for pair in options.env)
+    watched = {*PASSED_ON, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    child = cluster.popen(options.host, options.user, options.argv, env, options.cwd)
+    while child.poll() is None:
+        info = signal.sigwaitinfo(watched)
+        if info.si_signo in PASSED_ON and info.si_code != SI_KERNEL:
+            child.send_signal(info.si_signo)
+    code = child.returncode
+    return code if code >= 0 else 128 - code
+
+
+def shell(cluster: Cluster, options: argparse.Namespace) -> int:
+    """A login shell with a terminal of the host's own."""
+    options.argv = ["script", "--quiet", "--command", "exec bash -l", "/dev/null"]
+    options.env, options.cwd = ["TERM=xterm-256color"], ""
+    return run(cluster, options)
+
+
+def status(cluster: Cluster) -> None:
+    """Hosts, nodes, jobs."""
+    print(f"directory {cluster.layout.root}")
+    for host in HOSTS.values():
+        on = cluster.is_running(host.name)
+        state = "down" if not on else "cut" if cluster.is_cut(host.name) else "up"
+        print(f"{host.name:8} {host.address:15} {host.role:11} {state}")
+    if not cluster.is_up():
+        print("not up; start it with: python3 tests/cluster up")
+        return
+    for command in (["sinfo"], ["squeue"]):
+        done = cluster.run("ctl", "root", command, check=False, timeout=30)
+        print(done.stdout + done.stderr, end="")
+
+
+def install() -> None:
+    """Install what is missing."""
+    names = machine.install()
+    print(f"installed {' '.join(names)}" if names else "nothing is missing")
+
+
+def main() -> int:
+    """Do one command."""
+    options = parser().parse_args()
+    cluster = Cluster(say=lambda line: print(line, flush=True))
+    name = options.command
+    try:
+        if name in ("run", "shell"):
+            return {"run": run, "shell": shell}[name](cluster, options)
+        do(cluster, name, options)
+    except (ClusterError, subprocess.SubprocessError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def do(cluster: Cluster, name: str, options: argparse.Namespace) -> None:
+    """The commands that have no exit code of their own."""
+    if name == "up":
+        cluster.up(options.login2)
+    elif name == "slow":
+        cluster.slow(options.host, options.rate or "")
+    elif name == "status":
+        status(cluster)
+    elif name == "install":
+        install()
+    elif name == "logs":
+        print(cluster.logs())
+    elif "host" in options:
+        getattr(cluster, name)(options.host)
+    else:
+        getattr(cluster, name.replace("-", "_"))()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

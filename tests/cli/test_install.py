@@ -1,0 +1,457 @@
+"""`remote-kernels install`: what it writes, what it refuses, what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from remote_kernels.cli import kernelspec
+from remote_kernels.config import OPTIONS, Option, parse
+
+Run = Callable[..., Result]
+AddKernel = Callable[..., Path]
+
+IPYKERNEL = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
+
+
+def spec_of(jupyter: Path, name: str) -> dict[str, Any]:
+    text = (jupyter / "kernels" / name / "kernel.json").read_text()
+    spec: dict[str, Any] = json.loads(text)
+    return spec
+
+
+def dry(result: Result) -> dict[str, Any]:
+    """The kernel.json that a dry run printed."""
+    assert result.exit_code == 0, result.output
+    spec: dict[str, Any] = json.loads(result.stdout)
+    return spec
+
+
+def config_of(spec: dict[str, Any]) -> dict[str, Any]:
+    config: dict[str, Any] = spec["metadata"]["kernel_provisioner"]["config"]
+    return config
+
+
+# --- templates ----------------------------------------------------------------------
+
+
+def test_the_shipped_templates(jupyter: Path) -> None:
+    """Three templates ship, each with a configuration that our parser takes."""
+    names = {
+        "python-compute": "Python (Compute Node)",
+        "python-gpu": "Python (GPU Node)",
+        "python-local": "Python (Local Agent)",
+    }
+    found = kernelspec.templates()
+    assert names == {name: t.spec["display_name"] for name, t in found.items()}
+    for template in found.values():
+        assert template.is_ours
+        parse(template.config)
+
+
+def test_a_template_is_installed_for_this_user(run: Run, jupyter: Path) -> None:
+    """Without options: the user's directory, this interpreter, all logos."""
+    result = run("install", "python-compute")
+    assert result.exit_code == 0, result.output
+    target = jupyter / "kernels" / "python-compute"
+    assert result.stdout.startswith(f"Installed python-compute in {target}\n")
+    files = ["kernel.json", "logo-32x32.png", "logo-64x64.png", "logo-svg.svg"]
+    assert files == sorted(path.name for path in target.iterdir())
+    assert [sys.executable, *IPYKERNEL] == spec_of(jupyter, "python-compute")["argv"]
+    assert "Note:" not in result.stderr
+
+
+def test_the_command_of_the_manual(run: Run, jupyter: Path) -> None:
+    """Scheduler options go into the provisioner's config, under the new name."""
+    words = "install python-compute --user --partition debug --time 30 --name mine"
+    assert run(*words.split()).exit_code == 0
+    spec = spec_of(jupyter, "mine")
+    assert (
+        spec["metadata"]["kernel_provisioner"]["provisioner_name"] == "remote-kernels"
+    )
+    expected = {"scheduler": "slurm", "partition": "debug", "time": 30}
+    assert expected == config_of(spec)
+    assert spec["metadata"]["debugger"] is True
+    assert spec["metadata"]["supported_encryption"] == ["curve"]
+
+
+def test_a_template_of_the_user_comes_first(run: Run, jupyter: Path) -> None:
+    """A user's own template hides the shipped one of the same name."""
+    own = jupyter / "remote_kernels" / "kernelspecs" / "python-gpu"
+    own.mkdir(parents=True)
+    own.joinpath("kernel.json").write_text(
+        json.dumps({"argv": ["/bin/k", "{connection_file}"], "display_name": "Mine"})
+    )
+    # JUPYTER_PATH goes before the user's directory, so the site's must not be there.
+    spec = dry(run("install", "python-gpu", "--dry-run", env={"JUPYTER_PATH": ""}))
+    assert spec["display_name"] == "Mine (Compute Node)"
+    assert config_of(spec) == {"scheduler": "slurm"}
+
+
+def test_no_template(run: Run, jupyter: Path) -> None:
+    """Without a template, or with a wrong one, the message names those there are."""
+    for words in (["install"], ["install", "python-compute", "--from", "python3"]):
+        result = run(*words)
+        assert result.exit_code == 2
+        assert "python-compute, python-gpu, python-local" in result.stderr
+    result = run("install", "python")
+    assert result.exit_code == 1
+    assert "no template called 'python'; there is: python-compute" in result.stderr
+
+
+# --- options ------------------------------------------------------------------------
+
+
+def as_typed(option: Option) -> list[str]:
+    """The example of `option` on a command line."""
+    renamed = {
+        "python": "--agent-python",
+        "prefix": "--command-prefix",
+        "sbatch_args": "--sbatch-arg",
+    }
+    flag = renamed.get(option.name, "--" + option.name.replace("_", "-"))
+    if option.example is True:
+        return [flag]
+    if option.name == "prefix":
+        return [flag, " ".join(option.example)]
+    values = option.example if isinstance(option.example, list) else [option.example]
+    return [word for value in values for word in (flag, str(value))]
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_every_option_has_its_flag(run: Run, option: Option) -> None:
+    """Each key of kernel.json's config can be given, and arrives as it is meant."""
+    template = "python-local" if option.example == "local" else "python-compute"
+    words = ["install", template, "--dry-run", *as_typed(option)]
+    config = config_of(dry(run(*words)))
+    assert option.example == config[option.name]
+
+
+def test_short_options_are_those_of_slurm(run: Run) -> None:
+    """-p, -A, -q, -t, -N, -n, -c, -G, -C and -w mean what they mean to sbatch."""
+    words = "-p a -A b -q c -t 4 -N 5 -n 6 -c 7 -G 8 -C d -w e"
+    config = config_of(
+        dry(run("install", "python-compute", "--dry-run", *words.split()))
+    )
+    assert config == {
+        "scheduler": "slurm",
+        "partition": "a",
+        "account": "b",
+        "qos": "c",
+        "time": 4,
+        "nodes": 5,
+        "ntasks": 6,
+        "cpus-per-task": 7,
+        "gpus": 8,
+        "constraint": "d",
+        "nodelist": "e",
+    }
+
+
+def test_exclusive_takes_no_word_from_the_line(run: Run) -> None:
+    """As with sbatch, a value of --exclusive follows "=", so the template stays one."""
+    config = config_of(
+        dry(run("install", "--dry-run", "--exclusive", "python-compute"))
+    )
+    assert config["exclusive"] is True
+    words = ["--exclusive=user", "--sbatch-arg", "--exclusive"]
+    config = config_of(dry(run("install", "python-compute", "--dry-run", *words)))
+    assert config["exclusive"] == "user"
+    assert config["sbatch_args"] == ["--exclusive"]
+
+
+def test_lists_repeat(run: Run) -> None:
+    """--prologue, --sbatch-arg and --env can be given several times."""
+    words = ["--prologue", "module load a", "--prologue", "module load b"]
+    words += ["--sbatch-arg", "--mail-type=END", "--sbatch-arg", "--comment=x y"]
+    words += ["--env", "A", "1", "--env", "B", "two words"]
+    spec = dry(run("install", "python-compute", "--dry-run", *words))
+    assert config_of(spec)["prologue"] == ["module load a", "module load b"]
+    assert config_of(spec)["sbatch_args"] == ["--mail-type=END", "--comment=x y"]
+    assert spec["env"] == {"A": "1", "B": "two words"}
+
+
+def test_an_alternative_replaces_the_templates(run: Run) -> None:
+    """--gpus takes the place of the template's gres, and the user is told."""
+    result = run("install", "python-gpu", "--gpus", "a100:2", "--dry-run")
+    assert config_of(dry(result)) == {"scheduler": "slurm", "gpus": "a100:2"}
+    assert "Note: --gpus replaces --gres=gpu:1" in result.stderr
+
+
+def test_an_empty_value_takes_an_option_away(run: Run) -> None:
+    """--gres "" removes what the template asks for."""
+    config = config_of(dry(run("install", "python-gpu", "--gres", "", "--dry-run")))
+    assert config == {"scheduler": "slurm"}
+
+
+# --- the interpreter ----------------------------------------------------------------
+
+
+def test_python_as_a_path(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--python PATH is made absolute; links stay, for they are what makes a venv."""
+    python = tmp_path / "venv" / "python"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    monkeypatch.chdir(tmp_path)
+    for path in ("venv/python", "./venv/python", str(python)):
+        words = ["install", "python-compute", "--dry-run", "--python", path]
+        assert [str(python), *IPYKERNEL] == dry(run(*words))["argv"]
+
+
+def test_python_as_a_name(run: Run) -> None:
+    """A bare name is for the node to look up; Jupyter would replace a bare "python"."""
+    words = ["install", "python-compute", "--dry-run", "--python", "python3"]
+    assert ["/usr/bin/env", "python3", *IPYKERNEL] == dry(run(*words))["argv"]
+
+
+def test_an_interpreter_without_ipykernel(run: Run, tmp_path: Path) -> None:
+    """The missing package is named with the command that adds it; still installed."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
+    python.chmod(0o755)
+    result = run("install", "python-compute", "--python", str(python))
+    assert result.exit_code == 0
+    assert f"{python} -m pip install ipykernel" in result.stderr
+
+
+def test_an_interpreter_that_is_not_here(run: Run, tmp_path: Path) -> None:
+    """An interpreter that only the nodes have is fine, with a word about it."""
+    result = run("install", "python-compute", "--python", str(tmp_path / "python3"))
+    assert result.exit_code == 0
+    assert "does not run here" in result.stderr
+
+
+# --- --from -------------------------------------------------------------------------
+
+
+def test_wrapping_a_kernel(run: Run, jupyter: Path, add_kernel: AddKernel) -> None:
+    """All but the way of starting is kept, other files and their modes included."""
+    metadata = {"debugger": False, "supported_encryption": ["curve"], "other": 1}
+    old = {
+        "argv": ["{resource_dir}/start", "--connection={connection_file}"],
+        "display_name": "R 4.5",
+        "language": "R",
+        "env": {"R_LIBS": "/r"},
+        "interrupt_mode": "message",
+        "kernel_protocol_version": "5.3",
+        "metadata": metadata,
+    }
+    source = add_kernel("ir", **old)
+    (source / "start").write_text("#!/bin/sh\n")
+    (source / "start").chmod(0o555)
+    result = run("install", "--from", "ir", "--mem", "16G", "--env", "LANG", "C")
+    assert result.exit_code == 0, result.output
+    new = spec_of(jupyter, "ir-compute")
+    stanza = {
+        "provisioner_name": "remote-kernels",
+        "config": {"scheduler": "slurm", "mem": "16G"},
+    }
+    assert new == {
+        **old,
+        "display_name": "R 4.5 (Compute Node)",
+        "env": {"R_LIBS": "/r", "LANG": "C"},
+        "metadata": {**metadata, "kernel_provisioner": stanza},
+    }
+    copied = jupyter / "kernels" / "ir-compute" / "start"
+    assert stat.S_IMODE(copied.stat().st_mode) == 0o755
+    assert old == spec_of(jupyter, "ir")
+
+
+def test_wrapping_the_kernel_of_this_environment(run: Run, jupyter: Path) -> None:
+    """ipykernel's own kernelspec, which Jupyter makes up, can be wrapped too."""
+    result = run("install", "--from", "python3")
+    assert result.exit_code == 0, result.output
+    spec = spec_of(jupyter, "python3-compute")
+    assert Path(spec["argv"][0]).is_absolute()
+    assert "{connection_file}" in spec["argv"]
+    assert (jupyter / "kernels" / "python3-compute" / "logo-64x64.png").exists()
+
+
+@pytest.mark.parametrize("word", ["python", "python3"])
+def test_a_bare_python_becomes_absolute(
+    run: Run, add_kernel: AddKernel, word: str
+) -> None:
+    """For these words Jupyter takes its own interpreter, so the job gets that one."""
+    add_kernel("bash", argv=[word, "-m", "bash_kernel", "{connection_file}"])
+    spec = dry(run("install", "--from", "bash", "--dry-run"))
+    assert [sys.executable, "-m", "bash_kernel", "{connection_file}"] == spec["argv"]
+
+
+def test_a_bare_command_becomes_absolute(
+    run: Run, add_kernel: AddKernel, tmp_path: Path
+) -> None:
+    """Another command is looked up here; one that is not here is left to the node."""
+    program = tmp_path / "bin" / "rterm"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    add_kernel("ir", argv=["rterm", "{connection_file}"])
+    words = ["install", "--from", "ir", "--dry-run"]
+    found = run(*words, env={"PATH": str(program.parent)})
+    assert [str(program), "{connection_file}"] == dry(found)["argv"]
+    missing = run(*words, env={"PATH": ""})
+    assert dry(missing)["argv"] == ["rterm", "{connection_file}"]
+    assert "there is no 'rterm' on PATH here" in missing.stderr
+
+
+def test_wrapping_one_of_ours(run: Run, jupyter: Path) -> None:
+    """It has a job already: a second needs a name, the same name changes it."""
+    run("install", "python-gpu", "--partition", "gpu", "--python", "python3")
+    result = run("install", "--from", "python-gpu")
+    assert result.exit_code == 2
+    assert "--name python-gpu to change it" in result.stderr
+    words = ["install", "--from", "python-gpu", "--time", "5", "--name"]
+    result = run(*words, "quick")
+    assert "Note: the picker shows python-gpu under the same name" in result.stderr
+    result = run(*words, "python-gpu")
+    assert result.stdout.startswith("Replaced python-gpu in ")
+    expected = {"scheduler": "slurm", "gres": "gpu:1", "partition": "gpu", "time": 5}
+    for name in ("quick", "python-gpu"):
+        spec = spec_of(jupyter, name)
+        assert expected == config_of(spec)
+        assert spec["display_name"] == "Python (GPU Node)"
+        assert ["/usr/bin/env", "python3", *IPYKERNEL] == spec["argv"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "words", "message"),
+    [
+        (
+            {"metadata": {"kernel_provisioner": {"provisioner_name": "other"}}},
+            [],
+            "odd is started by 'other', not by a plain command",
+        ),
+        ({"argv": ["/bin/kernel"]}, [], "the argv of odd has no {connection_file}"),
+        ({}, ["--python", "python3"], "odd does not start Python but '/bin/kernel'"),
+    ],
+)
+def test_what_cannot_be_wrapped(
+    run: Run,
+    jupyter: Path,
+    add_kernel: AddKernel,
+    spec: dict[str, Any],
+    words: list[str],
+    message: str,
+) -> None:
+    """A kernelspec that is no command for a node is refused with the reason."""
+    add_kernel("odd", **spec)
+    result = run("install", "--from", "odd", *words)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert [path.name for path in (jupyter / "kernels").iterdir()] == ["odd"]
+
+
+# --- where, and over what ----------------------------------------------------------
+
+
+def test_dry_run_writes_nothing(run: Run, jupyter: Path) -> None:
+    """kernel.json on standard output, all else on standard error."""
+    result = run("install", "python-compute", "--dry-run")
+    path = jupyter / "kernels" / "python-compute" / "kernel.json"
+    assert f"Would write {path}:\n" == result.stderr
+    assert dry(result)["display_name"] == "Python (Compute Node)"
+    assert not jupyter.exists()
+
+
+def test_places(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--prefix and --sys-prefix; a place where Jupyter does not look is told."""
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "env"))
+    monkeypatch.setattr(
+        "jupyter_core.paths.ENV_JUPYTER_PATH", [str(tmp_path / "env/share/jupyter")]
+    )
+    result = run("install", "python-compute", "--sys-prefix")
+    assert (tmp_path / "env/share/jupyter/kernels/python-compute").is_dir()
+    assert "Note:" not in result.stderr
+    result = run("install", "python-gpu", "--prefix", str(tmp_path / "opt"))
+    assert (tmp_path / "opt/share/jupyter/kernels/python-gpu").is_dir()
+    assert "does not look into" in result.stderr
+    result = run("install", "python-gpu", "--user", "--sys-prefix")
+    assert result.exit_code == 2
+    assert "choose one of --user, --sys-prefix and --prefix" in result.stderr
+
+
+def test_a_place_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
+    """The message says where, why, and what else could be chosen."""
+    blocked = tmp_path / "file"
+    blocked.touch()
+    result = run("install", "python-compute", "--prefix", str(blocked))
+    assert result.exit_code == 1
+    assert f"cannot write the kernelspec to {blocked}/share/jupyter" in result.stderr
+    assert "Not a directory" in result.stderr
+    assert "--user" in result.stderr
+
+
+def test_ours_is_replaced_theirs_is_not(
+    run: Run, jupyter: Path, add_kernel: AddKernel
+) -> None:
+    """Someone else's kernelspec of that name gives way only with --replace."""
+    theirs = add_kernel("mine")
+    before = (theirs / "kernel.json").read_bytes()
+    words = ["install", "python-compute", "--name", "mine"]
+    result = run(*words)
+    assert result.exit_code == 1
+    assert "holds a kernelspec that is not ours" in result.stderr
+    assert before == (theirs / "kernel.json").read_bytes()
+    assert run(*words, "--replace").stdout.startswith("Replaced mine in ")
+    assert run(*words, "--time", "5").stdout.startswith("Replaced mine in ")
+    assert config_of(spec_of(jupyter, "mine"))["time"] == 5
+
+
+def test_a_second_kernel_of_that_name_elsewhere(run: Run, tmp_path: Path) -> None:
+    """Jupyter shows one of two that share a name, so the user hears of the other."""
+    run("install", "python-compute", "--user")
+    result = run("install", "python-compute", "--prefix", str(tmp_path / "opt"))
+    assert "there is also a python-compute in" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "Big", "", "-x", "a b", "ä"])
+def test_names_that_cannot_be(run: Run, jupyter: Path, name: str) -> None:
+    """Nothing that could leave Jupyter's directory, or that Jupyter would not find."""
+    (jupyter / "kernels").mkdir(parents=True)
+    result = run("install", "python-compute", f"--name={name}", "--replace")
+    assert result.exit_code == 1
+    assert "cannot be the name of a kernelspec" in result.stderr
+    assert list((jupyter / "kernels").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--time", "soon"], "option 'time' is \"soon\""),
+        (["--nodes", "0"], "option 'nodes' is 0"),
+        (["--mem", "1G", "--mem-per-cpu", "1G"], "exclude each other"),
+        (["--sbatch-arg", "--output=x"], "cannot be given to sbatch here"),
+        (["--carrier", "pigeon"], "'pigeon' is not one of 'auto', 'ssh'"),
+        (["--exclusive=none"], "option 'exclusive' is \"none\""),
+        (["--command-prefix", "a 'b"], "--command-prefix: No closing quotation"),
+        (["--partion", "x"], "Did you mean"),
+    ],
+)
+def test_bad_values_leave_nothing(
+    run: Run, jupyter: Path, words: list[str], message: str
+) -> None:
+    """Everything is checked before anything is written."""
+    result = run("install", "python-compute", *words)
+    assert result.exit_code in (1, 2)
+    assert message in re.sub(r"\s+", " ", result.stderr)
+    assert not jupyter.exists()
+
+
+def test_a_read_only_template(run: Run, jupyter: Path, tmp_path: Path) -> None:
+    """What is copied from a read-only file system can be replaced and removed."""
+    template = tmp_path / "site/remote_kernels/kernelspecs/python-compute"
+    for path in (*template.iterdir(), template):
+        path.chmod(path.stat().st_mode & ~0o222)
+    assert run("install", "python-compute").exit_code == 0
+    target = jupyter / "kernels" / "python-compute"
+    for path in (target, *target.iterdir()):
+        assert path.stat().st_mode & stat.S_IWUSR

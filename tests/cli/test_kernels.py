@@ -1,0 +1,154 @@
+"""`remote-kernels list` and `remote-kernels remove`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from rich.console import Console
+
+from remote_kernels.cli import kernels, kernelspec
+
+Run = Callable[..., Result]
+AddKernel = Callable[..., Path]
+
+
+def names(jupyter: Path) -> list[str]:
+    return sorted(path.name for path in (jupyter / "kernels").iterdir())
+
+
+# --- list ---------------------------------------------------------------------------
+
+
+def test_list_as_lines(run: Run, jupyter: Path, add_kernel: AddKernel) -> None:
+    """Not on a terminal: one line each, tab-separated, ours only."""
+    add_kernel("ir")
+    words = "--partition debug --time 30 --exclusive --sbatch-arg --comment=x"
+    run("install", "python-compute", "--display-name", "Fast", *words.split())
+    line = (
+        "python-compute\tFast\t"
+        "slurm --partition=debug --time=30 --exclusive --comment=x\t"
+        f"{jupyter}/kernels/python-compute\n"
+    )
+    result = run("list")
+    assert (line, "") == (result.stdout, result.stderr)
+
+
+def test_list_as_json(run: Run, jupyter: Path) -> None:
+    """All that is known, for programs."""
+    run("install", "python-gpu", "--python", "python3")
+    assert json.loads(run("list", "--json").stdout) == [
+        {
+            "name": "python-gpu",
+            "display_name": "Python (GPU Node)",
+            "language": "python",
+            "argv": [
+                "/usr/bin/env",
+                "python3",
+                "-m",
+                "ipykernel_launcher",
+                "-f",
+                "{connection_file}",
+            ],
+            "directory": f"{jupyter}/kernels/python-gpu",
+            "config": {"scheduler": "slurm", "gres": "gpu:1"},
+            "problem": None,
+        }
+    ]
+
+
+def test_list_as_table(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal: a table; what looks like markup is shown as it is."""
+    run("install", "python-gpu", "--display-name", "[red]hot")
+    console = Console(width=200)
+    monkeypatch.setattr(kernels, "Console", lambda: console)
+    kernels._print_table([kernelspec.installed()["python-gpu"]])
+    header, row = capsys.readouterr().out.splitlines()
+    assert header.split() == [
+        "Name",
+        "Display",
+        "name",
+        "Scheduler",
+        "options",
+        "Where",
+    ]
+    assert row.split()[:4] == ["python-gpu", "[red]hot", "slurm", "--gres=gpu:1"]
+
+
+def test_list_shows_what_is_invalid(run: Run, add_kernel: AddKernel) -> None:
+    """A kernelspec edited by hand that would not start says why."""
+    stanza = {"provisioner_name": "remote-kernels", "config": {"partion": "x"}}
+    add_kernel("typo", metadata={"kernel_provisioner": stanza})
+    options = run("list").stdout.split("\t")[2]
+    assert options.startswith("INVALID: unknown option 'partion'")
+    assert "partition" in json.loads(run("list", "--json").stdout)[0]["problem"]
+
+
+def test_list_of_nothing(run: Run, add_kernel: AddKernel) -> None:
+    """Nothing of ours: empty output, and a hint beside it."""
+    add_kernel("ir")
+    result = run("list")
+    assert result.stdout == ""
+    assert "remote-kernels install python-compute" in result.stderr
+    assert run("list", "--json").stdout == "[]\n"
+
+
+def test_list_passes_over_what_is_broken(run: Run, jupyter: Path) -> None:
+    """One unreadable kernel.json, perhaps not even ours, does not hide the others."""
+    run("install", "python-local")
+    broken = jupyter / "kernels" / "broken"
+    broken.mkdir()
+    (broken / "kernel.json").write_text("{")
+    result = run("list")
+    assert "python-local\tPython (Local Agent)\tlocal\t" in result.stdout
+    assert result.exit_code == 0
+
+
+def test_list_templates(run: Run) -> None:
+    """What can be installed."""
+    lines = run("list", "--templates").stdout.splitlines()
+    expected = ["python-compute", "python-gpu", "python-local"]
+    assert expected == [line.split("\t")[0] for line in lines]
+
+
+# --- remove -------------------------------------------------------------------------
+
+
+def test_remove(run: Run, jupyter: Path) -> None:
+    """Several at once, each with its place."""
+    for template in ("python-compute", "python-gpu", "python-local"):
+        run("install", template)
+    result = run("remove", "-y", "python-compute", "python-local")
+    assert f"Removed python-local from {jupyter}/kernels/python-local" in result.stdout
+    assert names(jupyter) == ["python-gpu"]
+
+
+def test_remove_asks(run: Run, jupyter: Path) -> None:
+    """Without -y each is asked for; no answer is a no."""
+    run("install", "python-compute")
+    run("install", "python-gpu")
+    result = run("remove", "python-compute", "python-gpu", input="n\ny\n")
+    assert result.exit_code == 0
+    assert names(jupyter) == ["python-compute"]
+    result = run("remove", "python-compute", input="")
+    assert result.exit_code == 1
+    assert names(jupyter) == ["python-compute"]
+
+
+def test_remove_spares_the_others(
+    run: Run, jupyter: Path, add_kernel: AddKernel
+) -> None:
+    """One that is not ours, or not there: nothing at all is removed."""
+    add_kernel("ir")
+    run("install", "python-compute")
+    result = run("remove", "-y", "python-compute", "ir")
+    assert result.exit_code == 1
+    assert "ir is not a kernelspec of remote-kernels, so it stays" in result.stderr
+    result = run("remove", "-y", "python-compute", "none")
+    assert "no kernelspec called 'none'; there is: ir, python-compute" in result.stderr
+    assert names(jupyter) == ["ir", "python-compute"]

@@ -13,7 +13,6 @@ import difflib
 import json
 import re
 import shutil
-import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -238,8 +237,8 @@ def _lines(value: object) -> tuple[str, ...]:
     if not all(isinstance(part, str) and "\0" not in part for part in parts):
         raise ConfigError
     # Not splitlines(): only \n ends a line for the shell; \r\n comes from Windows.
-    lines = "\n".join(parts).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return tuple(line for line in lines if line.strip())
+    text = "\n".join(parts).replace("\r\n", "\n").replace("\r", "\n").strip("\n")
+    return tuple(text.split("\n")) if text.strip() else ()
 
 
 def _names(value: object) -> tuple[str, ...]:
@@ -251,8 +250,7 @@ def _names(value: object) -> tuple[str, ...]:
 
 def _address(value: object) -> str:
     text = _text(value)
-    fields = [name for _, name, _, _ in string.Formatter().parse(text)]
-    if any(name not in (None, "node") for name in fields):
+    if re.search(r"[{}]", text.replace("{node}", "")):
         raise ConfigError
     return text
 

@@ -1,0 +1,129 @@
+"""wire.hello: both ends prove themselves before any frame; banners do not matter."""
+
+from __future__ import annotations
+
+import pytest
+
+from remote_kernels.wire.frames import ProtocolError
+from remote_kernels.wire.hello import MARKER, AgentHello, LoginHello, Refused
+
+SECRET = b"s" * 32
+
+
+def talk(login: LoginHello, agent: AgentHello, banner: bytes = b"") -> None:
+    """Pass bytes to and fro, one at a time, until neither has anything to say."""
+    to_login, to_agent = banner + agent.start(), login.start()
+    while to_login or to_agent:
+        new_login = b"".join(agent.receive(bytes([b])) for b in to_agent)
+        new_agent = b"".join(login.receive(bytes([b])) for b in to_login)
+        to_login, to_agent = new_login, new_agent
+
+
+def accept(session: str, received: int, resume: bool) -> int:
+    return 17
+
+
+def test_positions_are_exchanged() -> None:
+    """Each end learns how far the other one is."""
+    login = LoginHello(SECRET, "s", received=5, resume=True)
+    agent = AgentHello(SECRET, "a", accept)
+
+    talk(login, agent)
+
+    assert (login.peer_received, agent.peer_received) == (17, 5)
+    assert login.done
+    assert agent.done
+
+
+def test_a_banner_is_skipped() -> None:
+    """What a login shell prints before us is not ours."""
+    login = LoginHello(SECRET, "s")
+
+    talk(login, AgentHello(SECRET, "a", accept), b"Welcome to the cluster!\n\0\n")
+
+    assert login.done
+    assert login.banner == b"Welcome to the cluster!\n\0\n"
+
+
+def test_frames_behind_the_hello_are_kept() -> None:
+    """What came in the same read as the last line is the first frame's beginning."""
+    login = LoginHello(SECRET, "s")
+    agent = AgentHello(SECRET, "a", accept)
+
+    login.receive(agent.receive(login.receive(agent.start())) + b"frame")
+
+    assert login.rest == b"frame"
+
+
+def test_a_wrong_secret_is_noticed_by_the_agent() -> None:
+    """Whoever does not know the secret gets no answer."""
+    login = LoginHello(b"x" * 32, "s")
+    agent = AgentHello(SECRET, "a", accept)
+
+    with pytest.raises(ProtocolError, match="secret"):
+        talk(login, agent)
+
+    assert not agent.done
+
+
+def test_a_wrong_secret_is_noticed_by_the_login_end() -> None:
+    """An impostor that accepts everybody does not get our frames."""
+
+    class Impostor(AgentHello):
+        def _signed(self, line: bytes, *parts: bytes) -> bytes:
+            return line.rpartition(b" ")[0]
+
+    login = LoginHello(SECRET, "s")
+
+    with pytest.raises(ProtocolError, match="secret"):
+        talk(login, Impostor(b"x" * 32, "a", accept))
+
+    assert not login.done
+
+
+def test_a_replayed_hello_is_not_accepted() -> None:
+    """Each pipe has its own nonce: an overheard line opens no second pipe."""
+    first, second = AgentHello(SECRET, "a", accept), AgentHello(SECRET, "a", accept)
+    overheard = LoginHello(SECRET, "s").receive(first.start())
+    second.start()
+
+    with pytest.raises(ProtocolError, match="secret"):
+        second.receive(overheard)
+
+
+def test_a_refusal_says_why() -> None:
+    """The login end can tell an unknown session from a broken pipe."""
+
+    def refuse(session: str, received: int, resume: bool) -> int:
+        raise Refused("unknown-session", "another one")
+
+    login = LoginHello(SECRET, "s", resume=True)
+
+    with pytest.raises(Refused, match="another one") as caught:
+        talk(login, AgentHello(SECRET, "a", refuse))
+
+    assert caught.value.code == "unknown-session"
+
+
+def test_an_endless_banner_is_given_up() -> None:
+    """Something else is behind this carrier; its words are quoted."""
+    login = LoginHello(SECRET, "s")
+
+    with pytest.raises(ProtocolError, match="no agent behind"):
+        login.receive(b"login: " * 20_000)
+
+
+def test_an_endless_line_is_given_up() -> None:
+    """No line of a hello is longer than 4096 bytes."""
+    login = LoginHello(SECRET, "s")
+
+    with pytest.raises(ProtocolError, match="a line of"):
+        login.receive(MARKER + b"x" * 5000)
+
+
+def test_rubbish_is_a_protocol_error() -> None:
+    """A line that is no JSON ends the hello."""
+    login = LoginHello(SECRET, "s")
+
+    with pytest.raises(ProtocolError, match="not JSON"):
+        login.receive(MARKER + b"rubbish\n")

@@ -1,0 +1,275 @@
+"""wire.session: what goes in comes out, in order, once, whatever the pipe does."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from remote_kernels.wire import control
+from remote_kernels.wire.channels import WINDOW
+from remote_kernels.wire.frames import MAX_DATA, ProtocolError, Type, encode
+from remote_kernels.wire.session import (
+    ACK_BYTES,
+    Controlled,
+    Drained,
+    Event,
+    Goodbye,
+    Opened,
+    Reset,
+    Session,
+)
+from wire.pair import Pair
+
+
+def test_a_channel_names_its_kernel_and_target() -> None:
+    """OPEN arrives as an event with what it names."""
+    pair = Pair()
+
+    channel = pair.login.open("k1", "shell")
+    pair.settle()
+
+    assert [Opened(channel, "k1", "shell")] == pair.opened("agent")
+
+
+def test_data_follows_open_without_an_answer() -> None:
+    """Data queued at once after open() arrives in order."""
+    pair = Pair()
+
+    channel = pair.login.open("k1", "shell")
+    pair.login.send(channel, b"one")
+    pair.login.send(channel, b"two")
+    pair.settle()
+
+    assert pair.received("agent", channel) == b"onetwo"
+
+
+def test_both_ends_may_open() -> None:
+    """The login end's channels are odd, the agent's even."""
+    pair = Pair()
+
+    assert (pair.login.open("k", "a"), pair.agent.open("k", "b")) == (1, 2)
+
+
+def test_credit_bounds_what_is_under_way() -> None:
+    """A reader that consumes nothing gets one window and no more."""
+    pair = Pair()
+    channel = pair.login.open("k", "iopub")
+
+    pair.login.send(channel, b"x" * (WINDOW + 1000))
+    pair.settle()
+
+    assert len(pair.received("agent", channel)) == WINDOW
+
+
+def test_consumed_bytes_give_credit_back() -> None:
+    """Once the window is consumed, the rest follows."""
+    pair = Pair()
+    channel = pair.login.open("k", "iopub")
+    pair.login.send(channel, b"x" * (WINDOW + 1000))
+    pair.settle()
+
+    pair.agent.consumed(channel, WINDOW)
+    pair.settle()
+
+    assert len(pair.received("agent", channel)) == WINDOW + 1000
+
+
+def test_channels_take_turns() -> None:
+    """A short reply does not wait behind a long output."""
+    pair = Pair()
+    long, short = pair.login.open("k", "iopub"), pair.login.open("k", "shell")
+    pair.login.send(long, b"x" * (20 * MAX_DATA))
+    pair.login.send(short, b"reply")
+
+    pair.login.data_to_send(200)  # the two OPENs
+    data, _ = pair.login.data_to_send(2 * MAX_DATA)
+
+    assert b"reply" in data
+
+
+def test_control_goes_before_data() -> None:
+    """An interrupt is not held up by what is queued."""
+    pair = Pair()
+    channel = pair.login.open("k", "shell")
+    pair.settle()
+    pair.login.send(channel, b"x" * (10 * MAX_DATA))
+    pair.login.control(control.Signal("k", 2))
+
+    data, _ = pair.login.data_to_send(1)
+
+    assert b'"signum": 2' in data
+
+
+def test_a_full_queue_says_stop_and_later_go_on() -> None:
+    """is_full() asks the reader to stop; Drained tells it to read on."""
+    pair = Pair()
+    channel = pair.login.open("k", "iopub")
+    pair.login.send(channel, b"x" * (1 << 21))
+    events: list[Event] = []
+
+    stopped = pair.login.is_full(channel)
+    while Drained(channel) not in events:
+        data, new = pair.login.data_to_send(1 << 18)
+        assert data
+        events += new
+
+    assert stopped
+
+
+def test_fin_comes_after_the_data() -> None:
+    """finish() does not cut off what is queued."""
+    pair = Pair()
+    channel = pair.login.open("k", "shell")
+    pair.login.send(channel, b"x" * (3 * MAX_DATA))
+
+    pair.login.finish(channel)
+    pair.settle()
+
+    assert len(pair.received("agent", channel)) == 3 * MAX_DATA
+    assert [channel] == pair.finished("agent")
+
+
+def test_reset_ends_a_channel_with_its_reason() -> None:
+    """The other end learns why."""
+    pair = Pair()
+    channel = pair.login.open("k", "shell")
+    pair.settle()
+
+    pair.agent.reset(channel, "no such socket")
+    pair.settle()
+
+    assert Reset(channel, "no such socket") in pair.events["login"]
+
+
+def test_frames_for_a_gone_channel_are_ignored() -> None:
+    """Data that crosses a reset has no effect."""
+    pair = Pair()
+    channel = pair.login.open("k", "shell")
+    pair.settle()
+    pair.agent.reset(channel, "gone")
+
+    pair.login.send(channel, b"crossing")
+    pair.settle()
+
+    assert pair.received("agent", channel) == b""
+
+
+def test_control_messages_pass_unchanged() -> None:
+    """What encode() makes, the other end's event holds."""
+    pair = Pair()
+    message = control.KernelState("k", 3, "exited", exit_code=1, output="é")
+
+    pair.agent.control(message)
+    pair.settle()
+
+    assert [Controlled(message)] == pair.events["login"]
+
+
+def test_an_unknown_control_message_is_told_apart() -> None:
+    """Versions can be mixed: it is Unknown, not an error."""
+    assert control.Unknown("later") == control.decode(b'{"type": "later", "x": 1}')
+
+
+def test_unknown_fields_are_left_out() -> None:
+    """A newer end may add fields."""
+    decoded = control.decode(b'{"type": "signal", "kernel": "k", "signum": 2, "n": 1}')
+
+    assert control.Signal("k", 2) == decoded
+
+
+def test_goodbye_is_an_event() -> None:
+    """The other end closes on purpose."""
+    pair = Pair()
+
+    pair.agent.goodbye("replaced")
+    pair.settle()
+
+    assert [Goodbye("replaced")] == pair.events["login"]
+
+
+def test_a_ping_is_answered() -> None:
+    """PONG comes back though nothing else is under way."""
+    pair = Pair()
+
+    pair.login.ping()
+    data, _ = pair.login.data_to_send(100)
+    pair.agent.receive(data)
+
+    assert (encode(Type.PONG, 0, 0), []) == pair.agent.data_to_send(100)
+
+
+def test_acknowledged_frames_are_forgotten() -> None:
+    """After an ACK nothing is kept for replay."""
+    pair = Pair()
+    channel = pair.login.open("k", "shell")
+    pair.login.send(channel, b"x" * ACK_BYTES)
+
+    pair.settle()
+
+    assert pair.login.idle
+
+
+def test_a_gap_is_a_protocol_error() -> None:
+    """A frame whose predecessor is missing is not taken."""
+    session = Session("s", 1, 1)
+
+    with pytest.raises(ProtocolError, match="frames are missing"):
+        session.receive(encode(Type.CREDIT, 1, 2, b"\0\0\0\1"))
+
+
+def test_an_oversized_frame_is_a_protocol_error() -> None:
+    """A length that is no length of ours ends the pipe at once."""
+    session = Session("s", 1, 1)
+
+    with pytest.raises(ProtocolError, match="a frame of"):
+        session.receive(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def test_an_ack_from_the_future_is_a_protocol_error() -> None:
+    """Nobody has frames that were not sent."""
+    session = Session("s", 1, 1)
+
+    with pytest.raises(ProtocolError, match="acknowledged"):
+        session.receive(encode(Type.ACK, 0, 7))
+
+
+step = st.one_of(
+    st.tuples(st.just("login"), st.integers(0, 2), st.binary(max_size=300_000)),
+    st.tuples(st.just("agent"), st.integers(0, 2), st.binary(max_size=2000)),
+    st.tuples(st.just("deliver"), st.integers(1, 5000), st.just(b"")),
+    st.tuples(st.just("cut"), st.integers(0, 400), st.just(b"")),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(step, max_size=60))
+def test_what_comes_out_equals_what_went_in(
+    steps: list[tuple[str, int, bytes]],
+) -> None:
+    """Whatever is sent, delivered piecemeal and cut: in order, once, nothing lost."""
+    pair = Pair()
+    channels = [pair.login.open("k", f"t{n}") for n in range(3)]
+    sent = {(end, c): b"" for end in ("login", "agent") for c in channels}
+    pair.deliver(70)
+
+    for kind, number, data in steps:
+        if kind == "deliver":
+            pair.deliver(number)
+        elif kind == "cut":
+            pair.deliver(number)
+            pair.cut()
+        elif kind == "login" or pair.agent.received >= 3:
+            channel = channels[number]
+            getattr(pair, kind).send(channel, data)
+            sent[kind, channel] += data
+    pair.cut()
+    for _ in range(20):
+        pair.settle()
+        for channel in channels:
+            pair.agent.consumed(channel, WINDOW)
+
+    for channel in channels:
+        assert sent["login", channel] == pair.received("agent", channel)
+        assert sent["agent", channel] == pair.received("login", channel)
+    assert len(pair.opened("agent")) == 3

@@ -43,7 +43,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         own = {name: kwargs.pop(name) for name in list(kwargs) if name not in _TRAITS}
         super().__init__(**kwargs)
         self._config = own
-        self._kernel: RemoteKernel | None = None
+        self.remote_kernel: RemoteKernel | None = None  # for whoever wants its times
         self._curve: tuple[bytes, bytes] | None = None
         self._has_process = False
 
@@ -97,17 +97,17 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
     async def _start(self, launch: Launch) -> dict[str, Any]:
         from remote_kernels.kernel import RemoteKernel
 
-        if self._kernel is not None and self._kernel.started:
-            return await self._kernel.restart(launch)
-        if self._kernel is not None:  # its job ended; a person asked for another
-            await self._kernel.release()
-        self._kernel = RemoteKernel(
+        if self.remote_kernel is not None and self.remote_kernel.started:
+            return await self.remote_kernel.restart(launch)
+        if self.remote_kernel is not None:  # its job ended; a person asked for another
+            await self.remote_kernel.release()
+        self.remote_kernel = RemoteKernel(
             self.kernel_id, parse(self._config), self.kernel_spec.display_name
         )
         try:
-            return await self._kernel.start(launch)
+            return await self.remote_kernel.start(launch)
         except BaseException:
-            self._kernel = None
+            self.remote_kernel = None
             raise
 
     def _forget_pending(self) -> None:
@@ -136,10 +136,10 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
 
     async def poll(self) -> int | None:
         """None while the kernel lives. Called every 3 s for each kernel: asks nobody."""
-        if self._kernel is None:
+        if self.remote_kernel is None:
             return 0
-        code = self._kernel.poll()
-        if code is not None and self._kernel.end:
+        code = self.remote_kernel.poll()
+        if code is not None and self.remote_kernel.end:
             self._do_not_resubmit()
         return code
 
@@ -155,9 +155,9 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
     async def wait(self) -> int | None:
         """Called without a limit once poll() is not None, or after kill()."""
         code: int | None = None
-        if self._kernel is not None:
+        if self.remote_kernel is not None:
             try:
-                waiting = background().run(self._kernel.wait())
+                waiting = background().run(self.remote_kernel.wait())
                 code = await asyncio.wait_for(waiting, WAIT_TIMEOUT)
             except asyncio.TimeoutError:
                 log.warning("kernel=%s did not end; going on", self.kernel_id)
@@ -166,8 +166,8 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
 
     async def send_signal(self, signum: int) -> None:
         """Must not raise: jupyter_client calls it first in each shutdown."""
-        if self._kernel is not None and signum:
-            background().loop.call_soon_threadsafe(self._kernel.signal, signum)
+        if self.remote_kernel is not None and signum:
+            background().loop.call_soon_threadsafe(self.remote_kernel.signal, signum)
 
     async def kill(self, restart: bool = False) -> None:
         """SIGKILL to the kernel process. Not to its job: see `cleanup`."""
@@ -179,8 +179,8 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
 
     async def cleanup(self, restart: bool = False) -> None:
         """The one call that says reliably whether a restart follows."""
-        if not restart and self._kernel is not None:
-            kernel, self._kernel = self._kernel, None
+        if not restart and self.remote_kernel is not None:
+            kernel, self.remote_kernel = self.remote_kernel, None
             try:
                 await background().run(kernel.release())
             except RemoteKernelError:

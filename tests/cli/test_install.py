@@ -277,6 +277,25 @@ def test_wrapping_the_kernel_of_this_environment(run: Run, jupyter: Path) -> Non
     assert (jupyter / "kernels" / "python3-compute" / "logo-64x64.png").exists()
 
 
+def test_wrapping_a_kernel_with_capitals(
+    run: Run, jupyter: Path, add_kernel: AddKernel
+) -> None:
+    """Jupyter calls a kernelspec in a directory IR "ir", and so do we."""
+    add_kernel("IR")
+    assert run("install", "--from", "ir").exit_code == 0
+    assert (jupyter / "kernels" / "ir-compute").is_dir()
+
+
+def test_wrapping_a_kernel_that_names_the_local_provisioner(
+    run: Run, add_kernel: AddKernel
+) -> None:
+    """Jupyter's own provisioner, spelt out, is a plain command like any other."""
+    stanza = {"provisioner_name": "local-provisioner", "config": {"x": 1}}
+    add_kernel("ir", metadata={"kernel_provisioner": stanza})
+    spec = dry(run("install", "--from", "ir", "--dry-run"))
+    assert config_of(spec) == {"scheduler": "slurm"}
+
+
 @pytest.mark.parametrize("word", ["python", "python3"])
 def test_a_bare_python_becomes_absolute(
     run: Run, add_kernel: AddKernel, word: str

@@ -15,6 +15,7 @@ import os
 import pwd
 import signal
 import sys
+import warnings  # noqa: F401 - os.execvpe wants it, too late where root has its own Python
 
 PR_SET_PDEATHSIG = 1
 

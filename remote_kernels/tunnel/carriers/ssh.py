@@ -104,6 +104,8 @@ class SshCarrier:
     async def _log_in(self, host: str) -> asyncssh.SSHClientConnection:
         import asyncssh
 
+        # Its INFO tells each step of each connection: too much for a server's log.
+        asyncssh.set_log_level("WARNING")
         said: list[str] = []
         try:
             connection, _ = await asyncssh.create_connection(

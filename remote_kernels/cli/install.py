@@ -158,14 +158,14 @@ def _name(source: Kernelspec, wrapped: str | None, name: str | None) -> str:
     if name is not None:
         return kernelspec.check_name(name)
     if wrapped is None:
-        return source.name
+        return kernelspec.check_name(source.name)
     if source.is_ours:
         message = (
             f"{wrapped} runs in a job already. Give --name NEW for a second one like "
             f"it, or --name {wrapped} to change it"
         )
         raise click.UsageError(message)
-    return f"{source.name}-compute"
+    return kernelspec.check_name(f"{source.name}-compute")
 
 
 def _replaced(place: Place) -> Kernelspec | None:

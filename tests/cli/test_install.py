@@ -282,8 +282,10 @@ def test_wrapping_a_kernel_with_capitals(
 ) -> None:
     """Jupyter calls a kernelspec in a directory IR "ir", and so do we."""
     add_kernel("IR")
-    assert run("install", "--from", "ir").exit_code == 0
-    assert (jupyter / "kernels" / "ir-compute").is_dir()
+    result = run("install", "--from", "ir")
+    target = jupyter / "kernels" / "ir-compute"
+    assert result.stdout.startswith(f"Installed ir-compute in {target}\n")
+    assert target.is_dir()
 
 
 def test_wrapping_a_kernel_that_names_the_local_provisioner(

@@ -151,19 +151,21 @@ def test_completion_scripts(run: Run, shell: str) -> None:
         assert done.returncode == 0
 
 
-@pytest.mark.parametrize(
-    "argv",
-    [["remote-kernels"], ["jupyter-remote-kernels"], ["jupyter", "remote-kernels"]],
-)
+@pytest.mark.parametrize("program", ["remote-kernels", "jupyter"])
 @pytest.mark.usefixtures("jupyter")
-def test_the_installed_scripts(argv: list[str]) -> None:
+def test_the_installed_scripts(program: str) -> None:
     """Both ways to call us, where the package is installed."""
     scripts = Path(sys.executable).parent
-    program = scripts / argv[0]
-    if not (scripts / "remote-kernels").exists():
+    script = scripts / "remote-kernels"
+    if not script.exists():
         pytest.skip("the package is not installed here, only on the path")
+    calls = {
+        "remote-kernels": [script],
+        "jupyter": [sys.executable, "-m", "jupyter", "remote-kernels"],
+    }
     done = subprocess.run(
-        [program, *argv[1:], "install", "python-local", "--dry-run"],
+        [*calls[program], "install", "python-local", "--dry-run"],
+        env={**os.environ, "PATH": f"{scripts}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         check=False,

@@ -27,6 +27,7 @@ from remote_kernels.errors import (
     ConfigError,
     JobError,
     RemoteKernelError,
+    TunnelError,
 )
 from remote_kernels.front import sockets
 from remote_kernels.front.proxy import PORTS, TARGETS, Front
@@ -332,7 +333,11 @@ class RemoteKernel:
         cluster = str(agent.get("cluster") or agent["hostname"])
         carriers = self._carriers(agent, memory.carrier(cluster))
         self._tunnel = Tunnel(carriers, self._secret, self._heard)
-        await self._tunnel.open()
+        try:
+            await self._tunnel.open()
+        except TunnelError as exc:
+            msg = f"{exc}\n{self._record.logs()}".rstrip()
+            raise TunnelError(msg) from exc
         for name, reason in self._tunnel.rejected.items():
             log.warning("kernel=%s carrier %s: %s", self.kernel_id, name, reason)
         for target in TARGETS:

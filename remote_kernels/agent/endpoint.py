@@ -188,6 +188,17 @@ def _announce(record: str, body: dict[str, Any]) -> None:
     os.replace(f"{path}.tmp", path)
 
 
+async def _run(
+    spec: dict[str, Any],
+    kernels: dict[str, Kernel],
+    path: str,
+    announce: Callable[[], None],
+    early: list[int],
+) -> None:
+    # Made on the loop: Python 3.9 ties an Event to the loop that is there.
+    await Agent(spec, kernels).run(path, announce, early)
+
+
 def serve(
     spec: dict[str, Any],
     kernels: dict[str, Kernel],
@@ -202,9 +213,8 @@ def serve(
             msg = f"the socket's path is longer than {SUN_PATH} bytes: {path}"
             raise OSError(msg)
         pyz = os.path.join(node_dir, "agent.pyz")
-        agent = Agent(spec, kernels)
         announce = functools.partial(_announce, record, facts(path, pyz))
-        asyncio.run(agent.run(path, announce, early))
+        asyncio.run(_run(spec, kernels, path, announce, early))
     except OSError as exc:
         with contextlib.suppress(OSError):
             _announce(record, {"error": str(exc)})

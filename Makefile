@@ -1,0 +1,31 @@
+# Two commands matter: `make demo` and `make test`. Both set up what they need:
+# Debian packages where they may (root, apt-get), and a Python environment in $(ENV),
+# outside root's home, because the test cluster's users run it, too.
+
+SHELL := /bin/bash
+ROOT := $(filter 0,$(shell id -u))
+ENV ?= $(if $(ROOT),/opt/remote_kernels-dev/env,$(HOME)/.cache/remote_kernels-dev/env)
+export ENV
+
+.PHONY: help demo lab test lint unit clean
+
+help:  ## this text
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+demo:  ## a notebook through a compute-node kernel, on a cluster made for it
+	@tests/run demo
+
+lab:  ## JupyterLab on the login host of the cluster; open it in a browser
+	@tests/run lab
+
+test:  ## all checks and all tests
+	@tests/run test
+
+lint:  ## only ruff, mypy and import-linter
+	@tests/run lint
+
+unit:  ## only the tests that need no cluster
+	@tests/run unit
+
+clean:  ## take the cluster down and remove the environment
+	@tests/run clean

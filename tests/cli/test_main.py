@@ -159,8 +159,8 @@ def test_the_installed_scripts(program: str) -> None:
     script = scripts / "remote-kernels"
     if not script.exists():
         pytest.skip("the package is not installed here, only on the path")
-    calls = {
-        "remote-kernels": [script],
+    calls: dict[str, list[str]] = {
+        "remote-kernels": [str(script)],
         "jupyter": [sys.executable, "-m", "jupyter", "remote-kernels"],
     }
     done = subprocess.run(

@@ -342,7 +342,7 @@ class RemoteKernel:
             log.warning("kernel=%s carrier %s: %s", self.kernel_id, name, reason)
         for target in TARGETS:
             await self._tunnel.listen(self._back(target), self.kernel_id, target)
-        if self.carrier is not None:
+        if self.carrier is not None and self.settings.carrier == "auto":
             memory.remember(cluster, self.carrier)
         self._guard = asyncio.create_task(self._watch_over())
         self._mark("attached")

@@ -14,8 +14,10 @@ kernel.py and the CLI.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ import platformdirs
 
 from remote_kernels.errors import RecordError
 
+log = logging.getLogger(__name__)
+
+MEMORY = 24 * 3600.0  # seconds
 TAIL = 4000  # characters of a log quoted in an error
 
 
@@ -112,23 +117,30 @@ class Record:
 
 
 class Memory:
-    """What worked per cluster, in one small file; losing it costs only a probe."""
+    """Which carrier worked, per cluster, in one small file.
+
+    Losing it costs only a probe. It is forgotten after a day, so that one bad moment
+    of the better carrier does not last.
+    """
 
     def __init__(self, base: Path) -> None:
         self._path = base / "carriers.json"
 
     def carrier(self, cluster: str) -> str | None:
-        name = self._load().get(cluster)
-        return name if isinstance(name, str) else None
+        """The carrier's name, or None when none is known."""
+        known = self._load().get(cluster)
+        if not isinstance(known, dict) or time.time() - known["time"] > MEMORY:
+            return None
+        return str(known["carrier"])
 
     def remember(self, cluster: str, carrier: str) -> None:
-        known = self._load()
-        if known.get(cluster) == carrier:
+        if self.carrier(cluster) == carrier:
             return
+        known = {**self._load(), cluster: {"carrier": carrier, "time": time.time()}}
         try:
-            write_private(self._path, json.dumps({**known, cluster: carrier}))
-        except OSError:
-            return
+            write_private(self._path, json.dumps(known))
+        except OSError as exc:
+            log.info("cannot remember the carrier: %s", exc)
 
     def _load(self) -> dict[str, Any]:
         try:

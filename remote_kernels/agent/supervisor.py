@@ -255,10 +255,9 @@ class Kernel:
         if process is None or process.poll() is not None:
             return
         self._kill_group(signal.SIGTERM)
-        deadline = time.monotonic() + GRACE
-        while process.poll() is None and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
-        if process.poll() is None:
+        try:
+            await asyncio.wait_for(self._exit(), GRACE)
+        except asyncio.TimeoutError:
             self._kill_group(signal.SIGKILL)
             await self._exit()
 

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,7 +101,7 @@ class Cluster:
         try:
             for name in ("ctl", "login1", "c1", "c2"):
                 self._boot(host_named(name))
-            self._wait_for_nodes()
+            self._settle()
         except ClusterError as error:
             raise ClusterError(f"{error}\n{self.logs()}") from error
         self.layout.ready.write_text(json.dumps({"owner": owner}))
@@ -151,6 +152,7 @@ class Cluster:
             if self.is_running(name):
                 raise ClusterError(f"{name} is up already")
             self._boot(host_named(name))
+            self._settle()
 
     def crash(self, name: str) -> None:
         """Kill all of a host at once, as a power cut does. `boot` starts it again."""
@@ -233,10 +235,16 @@ class Cluster:
         cwd: str = "",
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on a host to its end, with its output as text."""
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        source = subprocess.DEVNULL if input is None else subprocess.PIPE
         process = self.popen(
-            host, user, argv, env, cwd, stdin=source, text=True, **streams
+            host,
+            user,
+            argv,
+            env,
+            cwd,
+            stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         with process:
             try:
@@ -321,20 +329,34 @@ class Cluster:
         if self._slurmctld():
             raise ClusterError("slurmctld runs already")
         self._start_daemon(host_named("ctl"), "root", ["slurmctld"])
-        self._wait_for_controller()
+        self._settle()
 
     def _slurmctld(self) -> list[Process]:
         return [p for p in self.processes("ctl") if "slurmctld" in p.cmdline[0]]
 
-    def _wait_for_controller(self) -> None:
-        ping = ["scontrol", "ping"]
-        ready = lambda: self.run("ctl", "root", ping, check=False).returncode == 0  # noqa: E731
-        wait_for("slurmctld to answer", ready, 20)
+    def _settle(self) -> None:
+        """Wait until the controller answers and has heard of every node that is up."""
+        if not (self._can_talk("ctl") and self._slurmctld()):
+            return
+        wait_for("slurmctld to answer", self._controller_answers, 20)
+        names = [host.name for host in COMPUTE if self._can_talk(host.name)]
+        wait_for(f"slurmctld to hear of {names}", partial(self._known, names), 20)
 
-    def _wait_for_nodes(self) -> None:
-        self._wait_for_controller()
-        idle = {host.name: "idle" for host in COMPUTE}
-        wait_for("idle compute nodes", lambda: self.nodes() == idle, 20)
+    def _can_talk(self, name: str) -> bool:
+        return self.is_running(name) and not self.is_cut(name)
+
+    def _controller_answers(self) -> bool:
+        ping = self.run("ctl", "root", ["scontrol", "ping"], check=False)
+        return ping.returncode == 0
+
+    def _known(self, names: list[str]) -> bool:
+        """Whether slurmctld knows the state of these nodes; "*" is no answer."""
+        states = self.nodes()
+        unknown = ("unknown", "down")
+        return not any(
+            states[name].startswith(unknown) or states[name].endswith("*")
+            for name in names
+        )
 
 
 def daemons(host: Host) -> list[tuple[str, list[str]]]:

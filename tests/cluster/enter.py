@@ -16,15 +16,18 @@ import pwd
 import signal
 import sys
 import warnings  # noqa: F401 - os.execvpe wants it, too late where root has its own Python
+from pathlib import Path
 
+NAMESPACES = ("time", "ipc", "uts", "net", "mnt")
 PR_SET_PDEATHSIG = 1
 
 
 def enter(pid: str) -> None:
     """Step into the namespaces of the host whose PID 1 is `pid`."""
     libc = ctypes.CDLL(None, use_errno=True)
-    names = ("ipc", "uts", "net", "mnt")
-    for door in [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in names]:
+    paths = [Path(f"/proc/{pid}/ns/{name}") for name in NAMESPACES]
+    # All are opened first: after "mnt" there is another /proc.
+    for door in [os.open(path, os.O_RDONLY) for path in paths if path.exists()]:
         if libc.setns(door, 0):
             error = ctypes.get_errno()
             raise OSError(error, f"setns: {os.strerror(error)}")
@@ -69,7 +72,7 @@ def main() -> int:
         enter(pid)
         entry = become(user, keep == "die")
         os.chdir(cwd or entry.pw_dir)
-        os.execvpe(argv[0], argv, environment(entry))
+        os.execvpe(argv[0], argv, environment(entry))  # noqa: S606
     except (OSError, KeyError) as error:
         print(f"cannot run {argv[0]} as {user}: {error}", file=sys.stderr)
         return 127 if isinstance(error, FileNotFoundError) else 126

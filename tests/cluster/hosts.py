@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,7 +120,7 @@ def kill(pid: int, host: Host) -> None:
 def remove_cgroups(host: Host) -> None:
     """Remove what slurmd left in the machine's cgroup tree."""
     for top in CGROUP.glob(f"*/slurm_{host.name}"):
-        wait_for(f"the end of cgroup {top}", lambda top=top: _removed(top), 10)
+        wait_for(f"the end of cgroup {top}", partial(_removed, top), 10)
 
 
 def _removed(top: Path) -> bool:
@@ -175,11 +176,11 @@ def popen(
 
 def processes(pid: int, user: int | None) -> list[Process]:
     """The processes of the host whose PID 1 is `pid`, all or those of one uid."""
-    space = os.readlink(f"/proc/{pid}/ns/pid")
+    space = Path(f"/proc/{pid}/ns/pid").readlink()
     found = []
     for candidate in _pids():
         try:
-            here = os.readlink(f"/proc/{candidate}/ns/pid") == space
+            here = Path(f"/proc/{candidate}/ns/pid").readlink() == space
             owner = Path(f"/proc/{candidate}").stat().st_uid
         except OSError:
             continue

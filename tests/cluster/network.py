@@ -22,7 +22,8 @@ DISABLED, FORWARDING = "0", "3"
 def call(*argv: str) -> str:
     """Run a command of iproute2; what it says."""
     program = shutil.which(argv[0], path=SBIN) or argv[0]
-    done = subprocess.run([program, *argv[1:]], capture_output=True, text=True)
+    command = [program, *argv[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ClusterError(f"{' '.join(argv)}: {done.stderr.strip()}")
     return done.stdout
@@ -116,7 +117,7 @@ def is_cut(host: Host) -> bool:
 
 def slow_command(link: str, rate: str) -> list[str]:
     """The command that limits what is sent into `link`, or lifts the limit."""
-    if not rate:
-        return ["tc", "qdisc", "del", "dev", link, "root"]
-    shape = ["tbf", "rate", rate, "burst", "64kb", "latency", "400ms"]
+    shape = ["noqueue"]  # what a new cable has
+    if rate:
+        shape = ["tbf", "rate", rate, "burst", "64kb", "latency", "400ms"]
     return ["tc", "qdisc", "replace", "dev", link, "root", *shape]

@@ -18,7 +18,7 @@ import sys
 import warnings  # noqa: F401 - os.execvpe wants it, too late where root has its own Python
 from pathlib import Path
 
-NAMESPACES = ("time", "ipc", "uts", "net", "mnt")
+NAMESPACES = ("ipc", "uts", "net", "mnt")
 PR_SET_PDEATHSIG = 1
 
 
@@ -27,7 +27,7 @@ def enter(pid: str) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     paths = [Path(f"/proc/{pid}/ns/{name}") for name in NAMESPACES]
     # All are opened first: after "mnt" there is another /proc.
-    for door in [os.open(path, os.O_RDONLY) for path in paths if path.exists()]:
+    for door in [os.open(path, os.O_RDONLY) for path in paths]:
         if libc.setns(door, 0):
             error = ctypes.get_errno()
             raise OSError(error, f"setns: {os.strerror(error)}")

@@ -21,7 +21,6 @@ import sys
 from pathlib import Path
 
 # <linux/sched.h>; `os.unshare` is there from Python 3.12 on.
-NEWTIME = 0x00000080
 NEWNS, NEWUTS, NEWIPC, NEWPID, NEWNET = (
     0x00020000,
     0x04000000,
@@ -42,21 +41,9 @@ def make_namespaces() -> None:
     if libc.unshare(NEWNS | NEWUTS | NEWIPC | NEWPID | NEWNET):
         error = ctypes.get_errno()
         raise OSError(error, f"unshare: {os.strerror(error)}")
-    start_clock(libc)
     if os.fork():
         os._exit(0)
     os.setsid()
-
-
-def start_clock(libc: ctypes.CDLL) -> None:
-    """Let the host's uptime begin now.
-
-    By the uptime slurmctld sees that a node was rebooted and its jobs are lost. Time
-    namespaces came with Linux 5.6; without them it notices minutes later.
-    """
-    if libc.unshare(NEWTIME) == 0:
-        uptime = int(float(Path("/proc/uptime").read_text().split()[0]))
-        Path("/proc/self/timens_offsets").write_text(f"boottime -{uptime} 0\n")
 
 
 def make_directories(directories: list[tuple[str, str, int]]) -> None:

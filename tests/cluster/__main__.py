@@ -127,6 +127,9 @@ def main() -> int:
     except (ClusterError, subprocess.SubprocessError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted; the next up or down cleans what is left", file=sys.stderr)
+        return 130
     return 0
 
 

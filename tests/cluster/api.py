@@ -125,11 +125,16 @@ class Cluster:
         self._remove_directory()
 
     def _remove_directory(self) -> None:
-        root = self.layout.root
-        if self.layout.marker.exists():
-            shutil.rmtree(root)
-        elif root.exists():
+        root, marker = self.layout.root, self.layout.marker
+        if not root.exists():
+            return
+        if any(root.iterdir()) and not marker.exists():
             raise ClusterError(f"{root} exists and is not ours; set RK_CLUSTER_DIR")
+        # The marker goes last: an interrupted removal can be finished.
+        for path in set(root.iterdir()) - {marker}:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        marker.unlink(missing_ok=True)
+        root.rmdir()
 
     def logs(self, lines: int = 15) -> str:
         """The last lines of every log of every host."""

@@ -50,9 +50,8 @@ def missing_packages() -> list[str]:
         for program, package in PROGRAMS.items()
         if shutil.which(program, path=SBIN) is None
     }
-    places = ("lib", "usr/lib")
-    modules = [m for p in places for m in Path("/", p).glob("**/pam_slurm_adopt.so")]
-    if has_cgroup_v1() and not modules:
+    module = Path("/lib").glob("*/security/pam_slurm_adopt.so")
+    if has_cgroup_v1() and not any(module):
         missing.add(ADOPT)
     return sorted(missing)
 

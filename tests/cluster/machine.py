@@ -50,8 +50,9 @@ def missing_packages() -> list[str]:
         for program, package in PROGRAMS.items()
         if shutil.which(program, path=SBIN) is None
     }
-    module = Path("/lib").glob("*/security/pam_slurm_adopt.so")
-    if has_cgroup_v1() and not any(module):
+    places = [Path("/lib/security"), *Path("/lib").glob("*/security")]
+    modules = [place / "pam_slurm_adopt.so" for place in places]
+    if has_cgroup_v1() and not any(module.exists() for module in modules):
         missing.add(ADOPT)
     return sorted(missing)
 

@@ -1,9 +1,10 @@
 """One event loop in one thread, for all kernels of this process.
 
 A synchronous KernelManager (jupyter console, plain scripts) runs its loop only during
-each call, so whatever must go on between calls lives here. What is still starting when
-the process exits is cancelled, and has a bounded time to undo itself. Called by the
-provisioner and the CLI.
+each call, so whatever must go on between calls lives here. When the process exits,
+what is still starting is cancelled, and kernels that nobody has shut down are released
+(jupyter_console 6.6 only sends shutdown_request, and plain scripts forget), in bounded
+time. Called by the provisioner.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import asyncio
 import atexit
 import concurrent.futures
 import functools
+import logging
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -27,6 +31,7 @@ class Background:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self._running: set[concurrent.futures.Future[Any]] = set()
+        self._held: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
         self._thread = threading.Thread(
             target=self.loop.run_forever, name="remote_kernels", daemon=True
         )
@@ -35,6 +40,13 @@ class Background:
         self._thread.start()
         # threading's own exit hooks run before atexit's and join no daemon threads.
         atexit.register(self._exit)
+
+    def hold(self, name: str, release: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Call `release` at exit, unless `let_go` was called before."""
+        self._held[name] = release
+
+    def let_go(self, name: str) -> None:
+        self._held.pop(name, None)
 
     def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Run `work` on the loop."""
@@ -75,6 +87,10 @@ class Background:
         self._thread.join(EXIT_TIMEOUT)
 
     async def _drain(self) -> None:
+        releases = [release() for release in self._held.values()]
+        for result in await asyncio.gather(*releases, return_exceptions=True):
+            if isinstance(result, Exception):
+                log.error("a kernel was not released at exit: %s", result)
         mine = asyncio.current_task()
         rest = [task for task in asyncio.all_tasks() if task is not mine]
         for task in rest:

@@ -105,10 +105,12 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             self.kernel_id, parse(self._config), self.kernel_spec.display_name
         )
         try:
-            return await self.remote_kernel.start(launch)
+            info = await self.remote_kernel.start(launch)
         except BaseException:
             self.remote_kernel = None
             raise
+        background().hold(self.kernel_id, self.remote_kernel.release)
+        return info
 
     def _forget_pending(self) -> None:
         """After a start that failed, jupyter_server (2.21) hangs at its own end.
@@ -181,6 +183,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         """The one call that says reliably whether a restart follows."""
         if not restart and self.remote_kernel is not None:
             kernel, self.remote_kernel = self.remote_kernel, None
+            background().let_go(self.kernel_id)
             try:
                 await background().run(kernel.release())
             except RemoteKernelError:

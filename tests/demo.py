@@ -13,6 +13,8 @@ import time
 import nbformat
 from nbclient import NotebookClient
 
+from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
+
 WHERE = """
 import os, socket
 print(f"host {socket.gethostname()}, job {os.environ.get('SLURM_JOB_ID', '(none)')}, "
@@ -21,8 +23,7 @@ print(f"host {socket.gethostname()}, job {os.environ.get('SLURM_JOB_ID', '(none)
 CELLS = [
     WHERE,
     "total = sum(n * n for n in range(1_000_000)); print(total)",
-    "import subprocess; print(subprocess.run(['nproc'], capture_output=True, "
-    "text=True).stdout.strip(), 'cores')",
+    "import os; print(len(os.sched_getaffinity(0)), 'cores')",
     WHERE + "print(f'still here: {total}')",
 ]
 
@@ -36,8 +37,11 @@ def main(kernel_name: str) -> None:
     began = time.time()
     with client.setup_kernel():
         ready = time.time()
-        times = client.km.provisioner.remote_kernel.times
-        carrier = client.km.provisioner.remote_kernel.carrier
+        assert client.km is not None
+        provisioner = client.km.provisioner
+        assert isinstance(provisioner, RemoteKernelProvisioner)
+        kernel = provisioner.remote_kernel
+        assert kernel is not None
         for number, cell in enumerate(notebook.cells):
             at = time.time()
             client.execute_cell(cell, number)
@@ -45,8 +49,8 @@ def main(kernel_name: str) -> None:
             indented = text.strip().replace("\n", "\n      ")
             print(f"  [{number + 1}] {time.time() - at:5.2f} s  {indented}")
         ending = time.time()
-    print(f"carrier: {carrier}; seconds from the start of the kernel:")
-    for stage, at in times.items():
+    print(f"carrier: {kernel.carrier}; seconds from the start of the kernel:")
+    for stage, at in kernel.times.items():
         print(f"  {at - began:6.2f}  {stage}")
     print(f"  {ready - began:6.2f}  kernel_info answered")
     print(f"  {time.time() - ending:6.2f}  to shut down (its own length)")

@@ -88,10 +88,11 @@ class Agent:
             "kernels": {"k1": kernel},
         }
         (self.record / "spec.json").write_text(json.dumps(spec))
-        run = ["run", "--record", self.record, "--node-dir", self.node_dir]
+        run = ["--record", str(self.record), "--node-dir", str(self.node_dir)]
         # As in the job: no site-packages, an environment that is not ours.
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", self.pyz, *run], env={"PATH": os.defpath}
+            [sys.executable, "-I", "-S", str(self.pyz), "run", *run],
+            env={"PATH": os.defpath},
         )
 
     def talk(self) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jupyter_client import AsyncKernelClient, AsyncKernelManager
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.manager import AsyncKernelManager
 
 from login.specs import KERNELS, write_spec
 

@@ -23,7 +23,7 @@ KERNELS: dict[str, dict[str, Any]] = {
 
 
 def on_cluster(name: str) -> bool:
-    return KERNELS[name]["scheduler"] == "slurm"
+    return bool(KERNELS[name]["scheduler"] == "slurm")
 
 
 def params(*names: str) -> list[Any]:

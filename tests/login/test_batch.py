@@ -21,18 +21,17 @@ WHERE = "import socket; print('ran on', socket.gethostname())"
 @pytest.fixture(params=EVERY_CARRIER)
 def notebook(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A notebook of two cells, for each carrier's kernel."""
-    book = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
+    book = nbformat.v4.new_notebook()
     book.metadata["kernelspec"] = {
         "name": request.param,
         "display_name": request.param,
         "language": "python",
     }
     book.cells = [
-        nbformat.v4.new_code_cell(code)  # type: ignore[no-untyped-call]
-        for code in (WHERE, "answer = 6 * 7\nanswer")
+        nbformat.v4.new_code_cell(code) for code in (WHERE, "answer = 6 * 7\nanswer")
     ]
     path = tmp_path / "notebook.ipynb"
-    nbformat.write(book, path)  # type: ignore[no-untyped-call]
+    nbformat.write(book, path)
     return path
 
 
@@ -76,10 +75,10 @@ def test_papermill(notebook: Path) -> None:
 
 def test_nbclient(notebook: Path) -> None:
     """NotebookClient, as other programs use it."""
-    book = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    book = nbformat.read(notebook, as_version=4)
 
     NotebookClient(book).execute()
-    nbformat.write(book, notebook)  # type: ignore[no-untyped-call]
+    nbformat.write(book, notebook)
 
     check(notebook)
 

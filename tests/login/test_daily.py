@@ -9,7 +9,7 @@ import uuid
 from typing import Any
 
 import pytest
-from jupyter_client import AsyncKernelClient
+from jupyter_client.asynchronous.client import AsyncKernelClient
 
 from login.conftest import START_TIMEOUT, run, running
 from login.specs import EVERY_CARRIER, on_cluster, params
@@ -188,7 +188,7 @@ async def test_a_subshell_runs_while_the_main_shell_is_busy(kernel: str) -> None
         )
         message["header"]["subshell_id"] = reply["content"]["subshell_id"]
         client.shell_channel.send(message)
-        replies = {}
+        replies: dict[str, str] = {}
         while len(replies) < 2:
             got = await client.get_shell_msg(timeout=START_TIMEOUT)
             replies[got["parent_header"]["msg_id"]] = got["content"]["status"]

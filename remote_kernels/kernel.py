@@ -205,6 +205,7 @@ class RemoteKernel:
             {
                 "agent": self.kernel_id,
                 "secret": self._secret.hex(),
+                "attach": self.settings.start_timeout,
                 "kernels": {self.kernel_id: launch.spec(self.settings)},
             },
         )

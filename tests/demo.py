@@ -42,6 +42,7 @@ def main(kernel_name: str) -> None:
         assert isinstance(provisioner, RemoteKernelProvisioner)
         kernel = provisioner.remote_kernel
         assert kernel is not None
+        carrier = kernel.carrier
         for number, cell in enumerate(notebook.cells):
             at = time.time()
             client.execute_cell(cell, number)
@@ -49,7 +50,7 @@ def main(kernel_name: str) -> None:
             indented = text.strip().replace("\n", "\n      ")
             print(f"  [{number + 1}] {time.time() - at:5.2f} s  {indented}")
         ending = time.time()
-    print(f"carrier: {kernel.carrier}; seconds from the start of the kernel:")
+    print(f"carrier: {carrier}; seconds from the start of the kernel:")
     for stage, at in kernel.times.items():
         print(f"  {at - began:6.2f}  {stage}")
     print(f"  {ready - began:6.2f}  kernel_info answered")

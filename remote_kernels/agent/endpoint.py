@@ -28,6 +28,7 @@ from .ports import SUN_PATH
 from .supervisor import Kernel
 
 LINGER = 60.0  # seconds without a living kernel, then the job is given back
+ATTACH = 300.0  # seconds for somebody to come; else whoever submitted us is dead
 SPOOL_BYTES = 64 * 1024 * 1024  # of a kernel socket's output kept in memory
 LAST_WORDS = 1.0  # seconds for the last message to leave
 
@@ -38,7 +39,8 @@ class Agent:
     Parameters
     ----------
     spec:
-        The record's spec.json: agent, secret, and optionally linger (seconds).
+        The record's spec.json: agent, secret, and optionally linger and attach
+        (seconds).
     kernels:
         The kernels, spawned.
     """
@@ -47,11 +49,13 @@ class Agent:
         self._id = str(spec["agent"])
         self._secret = bytes.fromhex(spec["secret"])
         self._linger = float(spec.get("linger", LINGER))
+        self._attach = float(spec.get("attach", ATTACH))
         self._kernels = kernels
         self._mux: Mux | None = None
         self._links: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._lingering: asyncio.TimerHandle | None = None
+        self._alone: asyncio.TimerHandle | None = None
         self._end = asyncio.Event()
 
     async def run(
@@ -69,11 +73,16 @@ class Agent:
         server = await loop.create_unix_server(self._link, path)
         os.chmod(path, 0o600)
         announce()
+        self._alone = loop.call_later(self._attach, self._nobody_came)
         for kernel in self._kernels.values():
             kernel.watch(self._kernel_changed)
         await self._end.wait()
         server.close()
         await self._stop()
+
+    def _nobody_came(self) -> None:
+        sys.stderr.write(f"agent: nobody attached within {self._attach:g} s\n")
+        self._end.set()
 
     async def _stop(self) -> None:
         await asyncio.gather(*(kernel.end() for kernel in self._kernels.values()))
@@ -128,6 +137,8 @@ class Agent:
 
     def _attached(self) -> Mux:
         assert self._mux is not None
+        if self._alone is not None:
+            self._alone.cancel()
         return self._mux
 
     async def _connect(

@@ -72,9 +72,7 @@ class Agent:
         self.pyz.write_bytes(agent_pyz())
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(
-        self, argv: list[str], transport: str = "ipc", linger: float = 60
-    ) -> None:
+    def start(self, argv: list[str], transport: str = "ipc", **seconds: float) -> None:
         kernel = {
             "argv": argv,
             "env": {"GREETING": "hello"},
@@ -84,7 +82,7 @@ class Agent:
         spec = {
             "agent": "a",
             "secret": SECRET,
-            "linger": linger,
+            **seconds,
             "kernels": {"k1": kernel},
         }
         (self.record / "spec.json").write_text(json.dumps(spec))
@@ -232,6 +230,15 @@ def test_the_kernel_gets_its_variables_and_none_of_the_login_host(agent: Agent) 
 def test_without_a_living_kernel_the_job_is_given_back(agent: Agent) -> None:
     """After `linger` seconds the agent ends by itself."""
     agent.start(python("pass"), linger=0.1)
+    assert agent.process is not None
+
+    assert 0 == agent.process.wait(TIMEOUT)
+    assert not agent.node_dir.exists()
+
+
+def test_an_agent_to_which_nobody_comes_ends(agent: Agent) -> None:
+    """Whoever submitted the job died before it attached: the job is given back."""
+    agent.start(python(KERNEL), attach=0.1)
     assert agent.process is not None
 
     assert 0 == agent.process.wait(TIMEOUT)

@@ -14,6 +14,7 @@ import atexit
 import concurrent.futures
 import functools
 import logging
+import signal
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -76,6 +77,9 @@ class Background:
             raise
 
     def _exit(self) -> None:
+        """A second Ctrl-C must not leave jobs behind; the wait is bounded."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         for future in list(self._running):
             future.cancel()
         stopped = asyncio.run_coroutine_threadsafe(self._drain(), self.loop)

@@ -64,11 +64,8 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
     ) -> KernelConnectionInfo:
         """Start the kernel: in its living job if there is one, else in a new job."""
         launch = self._launch(cmd, **kwargs)
-        try:
-            started = await background().run(self._start(launch))
-        except BaseException:
-            self._forget_pending()
-            raise
+        self._forget_pending()
+        started = await background().run(self._start(launch))
         info = cast("KernelConnectionInfo", started)
         self.connection_info = info
         self._has_process = True
@@ -109,17 +106,27 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         except BaseException:
             self.remote_kernel = None
             raise
-        background().hold(self.kernel_id, self.remote_kernel.release)
+        background().hold(self.kernel_id, self._release_at_exit)
         return info
 
-    def _forget_pending(self) -> None:
-        """After a start that failed, jupyter_server (2.21) hangs at its own end.
+    async def _release_at_exit(self) -> None:
+        """Nobody shut the kernel down, so nobody removed its connection file either."""
+        if self.remote_kernel is not None:
+            await self.remote_kernel.release()
+        self._manager.cleanup_connection_file()
 
-        MultiKernelManager (jupyter_client 8.10) keeps the id among its pending kernels,
-        and shutdown_all stumbles over it.
+    def _forget_pending(self) -> None:
+        """Else jupyter_server (2.21) hangs at its own end.
+
+        MultiKernelManager (jupyter_client 8.10) notes the id of a kernel that starts
+        among its pending ones, keeps it there when the start fails, and stumbles over
+        it in shutdown_all; only with `use_pending_kernels` does it need it.
         """
-        pending = getattr(self._manager.parent, "_pending_kernels", None)
-        if isinstance(pending, dict):
+        manager = self._manager.parent
+        pending = getattr(manager, "_pending_kernels", None)
+        if isinstance(pending, dict) and not getattr(
+            manager, "use_pending_kernels", False
+        ):
             pending.pop(self.kernel_id, None)
 
     def _drop_stale_connection_file(self) -> None:

@@ -5,4 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import remote_kernels
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+def pytest_report_header() -> str:
+    """`make test` tests the built wheel, not the checkout."""
+    return f"remote_kernels {remote_kernels.__version__} in {remote_kernels.__path__[0]}"

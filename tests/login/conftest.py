@@ -18,7 +18,7 @@ import pytest
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
-from login.specs import KERNELS, write_spec
+from login.specs import KERNELS, METADATA, write_spec
 
 START_TIMEOUT = 60.0
 
@@ -33,7 +33,8 @@ def jupyter() -> Iterator[Path]:
             os.environ[variable] = str(home / variable.lower())
             Path(os.environ[variable]).mkdir()
         for kernel, config in KERNELS.items():
-            write_spec(kernel, {**config, "state_dir": str(home / "state")})
+            config = {**config, "state_dir": str(home / "state")}
+            write_spec(kernel, config, metadata=METADATA.get(kernel, {}))
         yield home
         assert [*(home / "state" / "kernels").glob("*")] == [], "records are left"
 

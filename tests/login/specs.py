@@ -19,7 +19,9 @@ KERNELS: dict[str, dict[str, Any]] = {
     "t-ssh": {"scheduler": "slurm", "carrier": "ssh", "time": 10},
     "t-srun": {"scheduler": "slurm", "carrier": "srun", "time": 10},
     "t-tcp": {"scheduler": "slurm", "transport": "tcp", "time": 10},
+    "t-curve": {"scheduler": "slurm", "transport": "tcp", "time": 10},
 }
+METADATA = {"t-curve": {"supported_encryption": ["curve"]}}
 
 
 def on_cluster(name: str) -> bool:

@@ -196,10 +196,10 @@ async def test_a_subshell_runs_while_the_main_shell_is_busy(kernel: str) -> None
         assert {main: "ok", message["header"]["msg_id"]: "ok"} == replies
 
 
-@pytest.mark.parametrize("kernel", params("t-local-tcp", "t-tcp"))
+@pytest.mark.parametrize("kernel", params("t-local-tcp", "t-tcp", "t-curve"))
 @pytest.mark.asyncio
 async def test_a_kernel_that_only_does_tcp(kernel: str) -> None:
-    """Ports are chosen on the node, on loopback."""
+    """Ports are chosen on the node, on loopback; CURVE where the spec offers it."""
     code = (
         "from ipykernel.kernelapp import IPKernelApp as A; app = A.instance(); "
         "print(app.transport, app.ip, bool(app.curve_publickey))"
@@ -209,7 +209,8 @@ async def test_a_kernel_that_only_does_tcp(kernel: str) -> None:
         await manager.restart_kernel()
         await client.wait_for_ready(timeout=START_TIMEOUT)
 
-        assert ("tcp 127.0.0.1 False", first) == (first, await run(client, code))
+        expected = f"tcp 127.0.0.1 {kernel == 't-curve'}"
+        assert (expected, first) == (first, await run(client, code))
 
 
 @pytest.mark.asyncio

@@ -71,7 +71,10 @@ _PERHAPS_NEVER = (
         ),
     ),
 )
-PATIENCE = 120.0  # seconds until one of those is believed
+PATIENCE = 20.0  # seconds until one of those is believed
+
+# ExitCode=0:53 is what Slurm (22.05) says of a job whose --output cannot be opened.
+_NO_OUTPUT = 53
 
 _WAITS = (
     (r"", "waiting in the queue"),
@@ -228,6 +231,12 @@ def submit(stderr: str) -> str:
 
 
 def _failed(status: JobStatus) -> str:
+    if status.signal == _NO_OUTPUT:
+        return (
+            "The job's log could not be opened on the compute node: the state "
+            "directory is not shared with it. Set 'state_dir' to a directory on a "
+            "filesystem that the login node and the compute nodes share."
+        )
     if status.signal:
         return f"The job was ended by signal {status.signal}."
     if status.exit_code is not None:

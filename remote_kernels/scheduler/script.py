@@ -66,11 +66,14 @@ def build(
             _HEAD,
             f"rk_record={shlex.quote(record_dir)}",
             _CHECK_RECORD,
-            f"rk_base={_node_path(node_dir) if node_dir else '${TMPDIR:-/tmp}'}",
-            _MAKE_NODE_DIR if node_dir else _SHORTEN_BASE + _MAKE_NODE_DIR,
             _prologue(prologue),
             f"rk_pythons=({shlex.join(_candidates(python, kernel_python))})",
             _FIND_PYTHON,
+            # Not before: bash runs no trap while it waits for a command, so what is
+            # there when a slow prologue is cancelled would stay (Slurm 22.05 signals
+            # bash alone, then kills all).
+            f"rk_base={_node_path(node_dir) if node_dir else '${TMPDIR:-/tmp}'}",
+            _MAKE_NODE_DIR if node_dir else _SHORTEN_BASE + _MAKE_NODE_DIR,
             _UNPACK,
             base64.encodebytes(agent).decode("ascii") + "rk_end_of_agent",
             _RUN,

@@ -1,0 +1,408 @@
+"""Nothing is left: no job, process, listener, socket or file, on any host.
+
+One test body for each way to an end: an orderly one, a start that fails, a signal at
+some stage of a start. Kernels are bob's, since no other test has any of his.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster.api import Cluster
+from cluster.hosts import wait_for
+from on_cluster.traces import BIN, Desk, left_over, traces
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+
+USER = "bob"
+SECONDS = 20.0  # for all traces to go
+PORT = 8917
+TOKEN = "token-of-a-test"  # noqa: S105
+LATER: dict[str, Any] = {"sbatch_args": ["--begin=now+1hour"]}
+NOBODY = "10.197.53.99"  # an address of the cluster's network that no host has
+
+CELL = "open({ran!r}, 'w').close()\nimport time\ntime.sleep({sleep})\n"
+SYNC = """\
+from jupyter_client.manager import KernelManager
+manager = KernelManager(kernel_name="k")
+manager.start_kernel()
+client = manager.client()
+client.start_channels()
+client.wait_for_ready(timeout=60)
+client.execute_interactive(open({cell!r}).read(), timeout=60)
+client.stop_channels()
+manager.shutdown_kernel()
+"""
+ASYNC = """\
+import asyncio
+from jupyter_client.manager import AsyncKernelManager
+
+async def main():
+    manager = AsyncKernelManager(kernel_name="k")
+    await manager.start_kernel()
+    client = manager.client()
+    client.start_channels()
+    await client.wait_for_ready(timeout=60)
+    await client.execute_interactive(open({cell!r}).read(), timeout=60)
+    client.stop_channels()
+    await manager.shutdown_kernel()
+
+asyncio.run(main())
+"""
+
+
+# --- who starts kernels -------------------------------------------------------------
+
+CALLERS = {
+    "script": ["python", "script.py"],
+    "async script": ["python", "async.py"],
+    "nbconvert": ["jupyter-nbconvert", "--execute", "--inplace", "notebook.ipynb"],
+    "run": ["jupyter-run", "--kernel=k", "cell.py"],
+    "console": ["jupyter-console", "--simple-prompt", "--kernel=k"],
+}
+
+
+class Caller:
+    """A program of Jupyter on the login host that starts a kernel."""
+
+    def __init__(self, cluster: Cluster, desk: Desk, name: str) -> None:
+        self.name = name
+        self._cluster = cluster
+        self._asks: list[threading.Thread] = []
+        self.answers: list[tuple[int, str]] = []
+        server = ["jupyter-server", f"--ServerApp.ip={cluster.address('login1')}"]
+        server += [f"--port={PORT}", f"--IdentityProvider.token={TOKEN}"]
+        program, *arguments = CALLERS.get(name, server)
+        self.process = cluster.popen(
+            "login1",
+            USER,
+            [str(BIN / program), *arguments],
+            env=desk.env,
+            cwd=str(desk.given("")),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if name == "console":
+            assert self.process.stdin is not None
+            self.process.stdin.write("exec(open('cell.py').read())\nexit\n")
+            self.process.stdin.flush()
+        elif name == "server":
+            wait_for("the server", self._is_up, 30)
+            self.own = traces(cluster, USER)
+            self.ask("POST", "/api/kernels", {"name": "k"})
+
+    def _is_up(self) -> bool:
+        try:
+            return self._ask("GET", "/api/status")[0] == 200
+        except OSError:
+            return False
+
+    def _ask(self, method: str, path: str, body: object = None) -> tuple[int, str]:
+        address = self._cluster.address("login1")
+        connection = http.client.HTTPConnection(address, PORT, timeout=60)
+        headers = {"Authorization": f"token {TOKEN}"}
+        with closing(connection):
+            connection.request(method, path, json.dumps(body), headers)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+
+    def ask(self, method: str, path: str, body: object = None) -> threading.Thread:
+        """Ask the server without waiting for its answer, as a browser does."""
+
+        def work() -> None:
+            try:
+                self.answers.append(self._ask(method, path, body))
+            except (OSError, http.client.HTTPException) as error:
+                self.answers.append((0, repr(error)))
+
+        self._asks.append(threading.Thread(target=work, daemon=True))
+        self._asks[-1].start()
+        return self._asks[-1]
+
+    def end(self, signals: list[int], seconds: float = 45.0) -> str:
+        """Send the signals; returns what the program said until its end."""
+        for number in signals:
+            self.process.send_signal(number)
+        try:
+            return str(self.process.communicate(timeout=seconds)[0])
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            said = self.process.communicate()[0]
+            pytest.fail(f"{self.name} did not end in {seconds:g} s; it said:\n{said}")
+
+    def close(self) -> None:
+        """Whatever happened, nothing of this test disturbs the next."""
+        self.process.kill()
+        self.process.communicate()
+        for thread in self._asks:
+            thread.join(10)
+
+
+@pytest.fixture
+def desk(cluster: Cluster) -> Iterator[Desk]:
+    """A Jupyter for the callers, and an end to whatever they leave."""
+    desk = Desk(cluster, USER)
+    ran = str(desk.given("ran"))
+    cell = desk.write("cell.py", CELL.format(ran=ran, sleep=0))
+    desk.write("script.py", SYNC.format(cell=str(cell)))
+    desk.write("async.py", ASYNC.format(cell=str(cell)))
+    yield desk
+    cluster.run("login1", USER, ["scancel", f"--user={USER}"])
+    wait_for(
+        "the end of jobs", lambda: USER not in {j.user for j in cluster.jobs()}, 30
+    )
+    desk.remove()
+
+
+def lengthen(desk: Desk) -> None:
+    """Make the cell run for as long as a test may take."""
+    desk.write("cell.py", CELL.format(ran=str(desk.given("ran")), sleep=120))
+
+
+def write_notebook(desk: Desk) -> None:
+    """What nbconvert executes: the cell."""
+    cell = {
+        "cell_type": "code",
+        "id": "a",
+        "metadata": {},
+        "outputs": [],
+        "execution_count": None,
+        "source": f"exec(open({str(desk.given('cell.py'))!r}).read())",
+    }
+    spec = {"name": "k", "display_name": "k", "language": "python"}
+    book = {"cells": [cell], "metadata": {"kernelspec": spec}}
+    body = json.dumps({**book, "nbformat": 4, "nbformat_minor": 5})
+    desk.write("notebook.ipynb", body)
+
+
+@pytest.fixture
+def caller(cluster: Cluster, desk: Desk) -> Iterator[Callable[[str], Caller]]:
+    """Start one of CALLERS, or a server with a kernel."""
+    callers: list[Caller] = []
+
+    def start(name: str) -> Caller:
+        write_notebook(desk)
+        callers.append(Caller(cluster, desk, name))
+        return callers[-1]
+
+    yield start
+    for started in callers:
+        started.close()
+
+
+# --- orderly ------------------------------------------------------------------------
+
+CARRIERS: dict[str, dict[str, Any]] = {
+    "ssh": {"carrier": "ssh"},
+    "srun": {"carrier": "srun"},
+    "tcp": {"transport": "tcp"},
+}
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+@pytest.mark.parametrize("name", ["script", "async script", "nbconvert", "run"])
+def test_after_an_orderly_end(
+    cluster: Cluster,
+    desk: Desk,
+    caller: Callable[[str], Caller],
+    name: str,
+    carrier: str,
+) -> None:
+    """A program that shuts its kernel down leaves nothing."""
+    desk.spec(CARRIERS[carrier])
+    before = traces(cluster, USER)
+
+    program = caller(name)
+    said = program.end([])
+
+    assert program.process.returncode == 0, said
+    assert desk.has("ran"), said
+    assert left_over(cluster, USER, before, SECONDS) == [], said
+
+
+def test_after_a_server_shut_a_kernel_down(
+    cluster: Cluster, desk: Desk, caller: Callable[[str], Caller]
+) -> None:
+    """DELETE of a kernel leaves the server as it was before it; its end, nothing."""
+    desk.spec({})
+    before = traces(cluster, USER)
+    server = caller("server")
+    wait_for("the kernel", lambda: server.answers, 60)
+    status, kernel = server.answers.pop()
+    assert status == 201, kernel
+    assert [j.user for j in cluster.jobs()].count(USER) == 1
+
+    server.ask("DELETE", f"/api/kernels/{json.loads(kernel)['id']}").join(60)
+
+    assert [204] == [status for status, _ in server.answers]
+    assert [] == left_over(cluster, USER, server.own, SECONDS)
+    said = server.end([signal.SIGTERM])
+    assert left_over(cluster, USER, before, SECONDS) == [], said
+
+
+# --- how a start is spoilt ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Spoilt:
+    """A kernelspec and, instead of the system's, programs; {given} is a directory."""
+
+    config: dict[str, Any] = field(default_factory=dict)
+    argv: list[str] | None = None
+    programs: dict[str, str] = field(default_factory=dict)
+
+
+def set_up(desk: Desk, spoilt: Spoilt) -> None:
+    def fill(text: str) -> str:
+        text = text.replace("{private}", str(desk.private))
+        return text.replace("{given}", str(desk.given("")))
+
+    config = json.loads(fill(json.dumps(spoilt.config)))
+    desk.spec(config, [fill(arg) for arg in spoilt.argv] if spoilt.argv else None)
+    for program, script in spoilt.programs.items():
+        desk.program(program, fill(script))
+
+
+# --- starts that fail ---------------------------------------------------------------
+
+# A word of the message that says why, and how to make it come.
+FAILURES: dict[str, tuple[str, Spoilt]] = {
+    "sbatch refuses": ("invalid partition", Spoilt({"partition": "none"})),
+    "queue timeout": ("queue_timeout", Spoilt({**LATER, "queue_timeout": 1})),
+    "prologue": ("prologue failed", Spoilt({"prologue": ["false"]})),
+    "cancelled": (
+        "ancelled",
+        Spoilt({"prologue": ["scancel $SLURM_JOB_ID; sleep 30"]}),
+    ),
+    "start timeout": (
+        "start_timeout",
+        Spoilt({"prologue": ["sleep 60"], "start_timeout": 1}),
+    ),
+    "no python": ("no Python", Spoilt({"python": "/no/such/python"})),
+    "no node_dir": ("private directory", Spoilt({"node_dir": "/proc/no"})),
+    "state not shared": ("not shared", Spoilt({"state_dir": "{private}"})),
+    "no such name": ("No carrier", Spoilt({"carrier": "ssh", "address": "no.invalid"})),
+    "nobody there": ("No carrier", Spoilt({"carrier": "ssh", "address": NOBODY})),
+    "srun refused": (
+        "No carrier",
+        Spoilt({"carrier": "srun"}, programs={"srun": "echo no >&2; exit 1"}),
+    ),
+    "no such kernel": ("could not be started", Spoilt(argv=["/no/such/kernel"])),
+    "kernel ends": ("ended on c", Spoilt(argv=["sh", "-c", "echo no; exit 3"])),
+}
+
+
+@pytest.mark.parametrize("name", ["script", "nbconvert", "server"])
+@pytest.mark.parametrize("failure", FAILURES)
+def test_after_a_start_that_failed(
+    cluster: Cluster,
+    desk: Desk,
+    caller: Callable[[str], Caller],
+    failure: str,
+    name: str,
+) -> None:
+    """The caller hears why, and nothing is left."""
+    word, case = FAILURES[failure]
+    set_up(desk, case)
+    before = traces(cluster, USER)
+
+    started = caller(name)
+    if name == "server":
+        wait_for("the server's answer", lambda: started.answers, 60)
+        said = started.end([signal.SIGTERM])
+        assert [500] == [status for status, _ in started.answers], said
+    else:
+        said = started.end([])
+        assert started.process.returncode != 0, said
+
+    assert word in said
+    assert left_over(cluster, USER, before, SECONDS) == [], said
+
+
+# --- signals ------------------------------------------------------------------------
+
+Reached = Callable[[Cluster, Desk], bool]
+
+
+def has_file(name: str) -> Reached:
+    return lambda cluster, desk: desk.has(name)
+
+
+def is_pending(cluster: Cluster, desk: Desk) -> bool:
+    return (USER, "PENDING") in {(job.user, job.state) for job in cluster.jobs()}
+
+
+def is_connecting(cluster: Cluster, desk: Desk) -> bool:
+    """Whether somebody on the login host waits for NOBODY to answer."""
+    parts = reversed([int(part) for part in NOBODY.split(".")])
+    remote = "".join(f"{part:02X}" for part in parts) + ":0016"
+    table = Path(f"/proc/{cluster.pid('login1')}/net/tcp").read_text()
+    rows = [line.split() for line in table.splitlines()]
+    return (remote, "02") in {(row[2], row[3]) for row in rows}  # 02: TCP_SYN_SENT
+
+
+def is_attached(cluster: Cluster, desk: Desk) -> bool:
+    return desk.has("starting") and any("/up-hb" in t for t in traces(cluster, USER))
+
+
+# How to see that a start is at this stage, and how to keep it there.
+SLOW_SBATCH = 'touch {given}/submitting; sleep 3; exec /usr/bin/sbatch "$@"'
+SLOW_KERNEL = ["sh", "-c", "touch {given}/starting; sleep 100; true"]
+STAGES: dict[str, tuple[Reached, Spoilt]] = {
+    "submitting": (has_file("submitting"), Spoilt(programs={"sbatch": SLOW_SBATCH})),
+    "pending": (is_pending, Spoilt(LATER)),
+    "agent awaited": (
+        has_file("prologue"),
+        Spoilt({"prologue": ["touch {given}/prologue; sleep 100"]}),
+    ),
+    "attaching": (is_connecting, Spoilt({"carrier": "ssh", "address": NOBODY})),
+    "starting": (is_attached, Spoilt(argv=SLOW_KERNEL)),
+    "running": (has_file("ran"), Spoilt()),
+}
+SIGNALS: dict[str, list[int]] = {"SIGINT": [signal.SIGINT], "SIGTERM": [signal.SIGTERM]}
+
+
+@pytest.fixture
+def silence(cluster: Cluster) -> Iterator[None]:
+    """Let packets to NOBODY vanish, instead of being told that nobody is there."""
+    entry = [NOBODY, "lladdr", "02:72:6b:00:00:63", "dev", "eth0"]
+    cluster.run("login1", "root", ["ip", "neigh", "replace", *entry])
+    yield
+    cluster.run("login1", "root", ["ip", "neigh", "del", *entry])
+
+
+@pytest.mark.usefixtures("silence")
+@pytest.mark.parametrize("signals", SIGNALS)
+@pytest.mark.parametrize("name", ["script", "nbconvert", "run"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_after_a_signal(
+    cluster: Cluster,
+    desk: Desk,
+    caller: Callable[[str], Caller],
+    stage: str,
+    name: str,
+    signals: str,
+) -> None:
+    """Ctrl-C, or a SIGTERM, at each stage of a start."""
+    reached, case = STAGES[stage]
+    set_up(desk, case)
+    lengthen(desk)
+    before = traces(cluster, USER)
+    program = caller(name)
+    wait_for(f"stage {stage}", lambda: reached(cluster, desk), 60)
+
+    said = program.end(SIGNALS[signals])
+
+    assert left_over(cluster, USER, before, SECONDS) == [], said

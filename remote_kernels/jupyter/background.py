@@ -32,6 +32,7 @@ class Background:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self._running: set[concurrent.futures.Future[Any]] = set()
+        self._work: set[asyncio.Task[Any]] = set()  # begun for callers, not yet ended
         self._held: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
         self._thread = threading.Thread(
             target=self.loop.run_forever, name="remote_kernels", daemon=True
@@ -49,32 +50,42 @@ class Background:
     def let_go(self, name: str) -> None:
         self._held.pop(name, None)
 
-    def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """Run `work` on the loop."""
-        future = asyncio.run_coroutine_threadsafe(work, self.loop)
-        self._running.add(future)
-        future.add_done_callback(self._running.discard)
-        return future
-
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` on the loop and await it from another; cancellation passes on.
 
         A cancelled caller waits until `work` has undone what it did.
         """
-        done: concurrent.futures.Future[None] = concurrent.futures.Future()
-
-        async def tell_end() -> T:
-            try:
-                return await work
-            finally:
-                done.set_result(None)
-
-        future = asyncio.wrap_future(self.submit(tell_end()))
+        future, done = self._submit(work)
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
         try:
-            return await future
+            return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             await asyncio.wait((asyncio.wrap_future(done),), timeout=EXIT_TIMEOUT)
             raise
+
+    async def finish(self, work: Coroutine[Any, Any, T]) -> T:
+        """Like `run`, but `work` goes on to its end whatever becomes of the caller."""
+        future, _ = self._submit(work)
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    def _submit(
+        self, work: Coroutine[Any, Any, T]
+    ) -> tuple[concurrent.futures.Future[T], concurrent.futures.Future[None]]:
+        """Both are done when `work` is; the second also waits for what undoes it."""
+        done: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+        async def tell_end() -> T:
+            task = asyncio.current_task()
+            assert task is not None
+            self._work.add(task)
+            try:
+                return await work
+            finally:
+                self._work.discard(task)
+                done.set_result(None)
+
+        return asyncio.run_coroutine_threadsafe(tell_end(), self.loop), done
 
     def _exit(self) -> None:
         """A second Ctrl-C must not leave jobs behind; the wait is bounded."""
@@ -95,6 +106,8 @@ class Background:
         for result in await asyncio.gather(*releases, return_exceptions=True):
             if isinstance(result, Exception):
                 log.error("a kernel was not released at exit: %s", result)
+        if self._work:  # is undoing what it did, or finishing
+            await asyncio.wait(set(self._work), timeout=EXIT_TIMEOUT)
         mine = asyncio.current_task()
         rest = [task for task in asyncio.all_tasks() if task is not mine]
         for task in rest:

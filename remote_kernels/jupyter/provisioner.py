@@ -192,7 +192,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             kernel, self.remote_kernel = self.remote_kernel, None
             background().let_go(self.kernel_id)
             try:
-                await background().run(kernel.release())
+                await background().finish(kernel.release())
             except RemoteKernelError:
                 log.exception("kernel=%s was not released", self.kernel_id)
 

@@ -14,6 +14,7 @@ import click
 
 from remote_kernels import __version__
 from remote_kernels.cli.completion import completion
+from remote_kernels.cli.doctor import doctor
 from remote_kernels.cli.install import install
 from remote_kernels.cli.kernels import list_kernels, remove
 from remote_kernels.errors import RemoteKernelError
@@ -63,7 +64,7 @@ def cli(verbose: int) -> None:
     logging.getLogger("traitlets").setLevel(level if verbose else logging.ERROR)
 
 
-for command in (install, list_kernels, remove, completion):
+for command in (install, list_kernels, remove, doctor, completion):
     cli.add_command(command)
 
 

@@ -1,0 +1,80 @@
+"""remote-kernels doctor, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BIN = Path(sys.executable).parent
+
+
+def doctor(*argv: str) -> tuple[int, dict[str, Any]]:
+    done = subprocess.run(
+        [BIN / "remote-kernels", "doctor", "--json", *argv],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    return done.returncode, json.loads(done.stdout)
+
+
+def states(report: dict[str, Any]) -> dict[str, str]:
+    return {finding["stage"]: finding["state"] for finding in report["findings"]}
+
+
+@pytest.mark.cluster
+def test_all_carriers_of_a_healthy_cluster_work() -> None:
+    """Every stage is ok, each carrier is measured, ssh is recommended."""
+    code, report = doctor("--time", "10")
+
+    assert (0, True, "ssh") == (code, report["usable"], report["carrier"])
+    assert {"ok"} == set(states(report).values())
+    assert "interrupt works" in report["findings"][-1]["text"]
+
+
+@pytest.mark.cluster
+def test_one_carrier_that_fails_is_explained() -> None:
+    """ssh goes nowhere: the reason, and that srun does the work."""
+    code, report = doctor("--time", "10", "--address", "nosuchhost")
+
+    assert (0, "srun") == (code, report["carrier"])
+    assert "failed" == states(report)["carrier ssh"]
+    assert "Not working: carrier ssh" in report["summary"]
+
+
+@pytest.mark.cluster
+def test_nothing_works() -> None:
+    """Exit code 1, and sbatch's own words."""
+    code, report = doctor("--partition", "nosuch")
+
+    assert (1, False) == (code, report["usable"])
+    assert "Invalid partition name specified" in report["findings"][-1]["text"]
+
+
+def test_without_a_batch_system() -> None:
+    """The local scheduler goes the same way."""
+    code, report = doctor("t-local")
+
+    assert (0, "pipe") == (code, report["carrier"])
+
+
+def test_without_a_job() -> None:
+    """--no-job looks at this side only."""
+    code, report = doctor("t-local", "--no-job")
+
+    assert 0 == code
+    assert "carrier pipe" not in states(report)
+
+
+def test_a_mistake_in_the_configuration() -> None:
+    """Nothing is tried with it."""
+    code, report = doctor("--scheduler", "local", "--transport", "ipc", "--mem", "lots")
+
+    assert 1 == code
+    assert "failed" == states(report)["configuration"]

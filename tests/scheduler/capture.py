@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cluster.api import Cluster
+
 from remote_kernels.scheduler.base import Completed, JobRequest, Phase
 from remote_kernels.scheduler.slurm import Slurm
 
@@ -92,7 +93,11 @@ def refusals() -> None:
 def silence() -> None:
     """No controller: nobody listens at its port; and no configuration at all."""
     job = submit()
-    nobody = ["sh", "-c", "sed 's/^ClusterName.*/&\\nSlurmctldPort=9/' /etc/slurm/*m.conf"]
+    nobody = [
+        "sh",
+        "-c",
+        "sed 's/^ClusterName.*/&\\nSlurmctldPort=9/' /etc/slurm/*m.conf",
+    ]
     conf = run([*nobody]).stdout
     run(["sh", "-c", "cat > nobody.conf"], conf)
     for name, path in (("down", "/home/alice/nobody.conf"), ("unset", "/nope")):
@@ -109,7 +114,9 @@ def silence() -> None:
 
 def bare(done: Completed, prefix: Sequence[str]) -> Completed:
     """The command as the driver makes it."""
-    return Completed(done.argv[len(prefix) :], done.returncode, done.stdout, done.stderr)
+    return Completed(
+        done.argv[len(prefix) :], done.returncode, done.stdout, done.stderr
+    )
 
 
 def waiting() -> None:

@@ -1,0 +1,150 @@
+"""scheduler.local with scheduler.queue: real jobs of this machine, from end to end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from remote_kernels.errors import CommandError, ConfigError, SubmitError
+from remote_kernels.scheduler import command
+from remote_kernels.scheduler.base import Completed, JobRequest, JobStatus, Phase
+from remote_kernels.scheduler.local import Local
+from remote_kernels.scheduler.queue import Queue
+
+TIMEOUT = 30.0
+
+
+def queue() -> Queue:
+    return Queue(Local(grace=1.0), poll_interval=0.05)
+
+
+def request(tmp_path: Path) -> JobRequest:
+    return JobRequest("test", {}, (), str(tmp_path / "job.log"))
+
+
+async def ended(jobs: Queue, job_id: str) -> JobStatus:
+    status = await jobs.wait_ended(job_id, TIMEOUT)
+    assert status is not None
+    return status
+
+
+@pytest.mark.asyncio
+async def test_a_job_runs_and_its_exit_code_is_known(tmp_path: Path) -> None:
+    """Both streams are in its log."""
+    jobs = queue()
+
+    job_id = await jobs.submit("echo out; echo err >&2; exit 7\n", request(tmp_path))
+    status = await ended(jobs, job_id)
+
+    assert (Phase.ENDED, 7) == (status.phase, status.exit_code)
+    assert "out\nerr\n" == (tmp_path / "job.log").read_text()
+
+
+@pytest.mark.asyncio
+async def test_cancel_is_sigterm_first(tmp_path: Path) -> None:
+    """The script may clean up."""
+    jobs = queue()
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    script = f"trap 'echo cleaned; exit 0' TERM\necho ready > {fifo}\nsleep 60 & wait\n"
+    job_id = await jobs.submit(script, request(tmp_path))
+    assert "ready\n" == await asyncio.to_thread(fifo.read_text)
+
+    await jobs.cancel(job_id)
+    await ended(jobs, job_id)
+
+    assert "cleaned\n" == (tmp_path / "job.log").read_text()
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    """After the grace, with its whole session."""
+    jobs = queue()
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    script = f"trap '' TERM\necho $$ > {fifo}\nwhile :; do sleep 60; done\n"
+    job_id = await jobs.submit(script, request(tmp_path))
+    pid = (await asyncio.to_thread(fifo.read_text)).strip()
+
+    await jobs.cancel(job_id)
+    await ended(jobs, job_id)
+
+    assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.asyncio
+async def test_watch_yields_each_change(tmp_path: Path) -> None:
+    """The last one is the end."""
+    jobs = queue()
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    job_id = await jobs.submit(f"read line < {fifo}\n", request(tmp_path))
+    phases = []
+
+    async for status in jobs.watch(job_id):
+        phases.append(status.phase)
+        if status.phase is Phase.RUNNING:
+            await asyncio.to_thread(fifo.write_text, "go on\n")
+
+    assert (Phase.RUNNING, Phase.ENDED) == (phases[0], phases[-1])
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_submission_leaves_no_job(tmp_path: Path) -> None:
+    """It learns the id, cancels the job, and only then lets the cancellation pass."""
+    submitted = asyncio.Event()
+    made: list[str] = []
+
+    async def slow(argv: list[str], **kwargs: object) -> Completed:
+        done = await command.run(argv, **kwargs)  # type: ignore[arg-type]
+        if "submit" in argv:
+            made.append(done.stdout.strip())
+            submitted.set()
+            await asyncio.sleep(0.05)  # the scheduler is slow to answer
+        return done
+
+    jobs = Queue(Local(grace=1.0), run=slow, poll_interval=0.05)
+    task = asyncio.ensure_future(jobs.submit("sleep 60\n", request(tmp_path)))
+    await submitted.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    status = await ended(jobs, made[0])
+    assert Phase.ENDED is status.phase
+
+
+@pytest.mark.asyncio
+async def test_a_refused_submission_shows_everything(tmp_path: Path) -> None:
+    """Command, exit code, both streams."""
+    wanted = JobRequest("test", {}, (), str(tmp_path / "missing" / "job.log"))
+
+    with pytest.raises(SubmitError, match="exit code") as caught:
+        await queue().submit("true\n", wanted)
+
+    assert "missing" in str(caught.value)
+
+
+def test_options_that_nothing_obeys_are_refused() -> None:
+    """A time limit must not look granted."""
+    with pytest.raises(ConfigError, match="asks for time"):
+        Local().submit_argv(JobRequest("n", {"time": 5}, (), "/tmp/log"))
+
+
+@pytest.mark.asyncio
+async def test_a_missing_command_is_a_command_error() -> None:
+    """With what to do about it."""
+    with pytest.raises(CommandError, match="could not be started"):
+        await command.run(["/no/such/command"])
+
+
+@pytest.mark.asyncio
+async def test_a_command_that_takes_too_long_is_ended() -> None:
+    """And what it had said is told."""
+    with pytest.raises(CommandError, match="did not answer within") as caught:
+        await command.run(["sh", "-c", "echo started; sleep 60"], timeout=0.5)
+
+    assert "started" in caught.value.stdout

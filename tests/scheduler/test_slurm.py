@@ -1,0 +1,216 @@
+"""scheduler.slurm: commands out, captured answers of Slurm 22.05 in."""
+
+from __future__ import annotations
+
+import pytest
+
+from remote_kernels.errors import CommandError, ControllerError
+from remote_kernels.scheduler.base import JobRequest, JobStatus, Phase
+from remote_kernels.scheduler.slurm import Slurm
+from scheduler.captured import captured
+
+slurm = Slurm()
+
+
+def the_job(name: str) -> JobStatus:
+    """The one job in a captured squeue."""
+    done = captured(name)
+    job_ids = done.argv[done.argv.index("-j") + 1].split(",")
+    (status,) = slurm.parse_status(done, job_ids).values()
+    return status
+
+
+def test_submit_has_every_option_by_slurm_s_name() -> None:
+    """Options, then further arguments; the script comes on standard input."""
+    options: dict[str, str | int | bool] = {
+        "partition": "gpu",
+        "cpus-per-task": 4,
+        "exclusive": True,
+    }
+    request = JobRequest("jupyter-ab", options, ("--comment=x",), "/home/a/50%/job.log")
+
+    argv = slurm.submit_argv(request)
+
+    assert ["sbatch", "--parsable", "--no-requeue", "--export=ALL"] == argv[:4]
+    assert "--output=/home/a/50%%/job.log" in argv
+    assert ["--partition=gpu", "--cpus-per-task=4", "--exclusive", "--comment=x"] == (
+        argv[-4:]
+    )
+
+
+def test_the_job_id_is_the_last_line_of_that_form() -> None:
+    """Also with a cluster's name, and with words of a plugin before it."""
+    assert "41" == slurm.parse_submit(captured("sbatch-ok").stdout)
+    assert "7;big" == slurm.parse_submit("hello 12\n7;big\n")
+    with pytest.raises(ValueError, match="no job id"):
+        slurm.parse_submit("Submitted batch job 12")
+
+
+@pytest.mark.parametrize(
+    ("name", "phase", "state", "node"),
+    [
+        ("squeue-running", Phase.RUNNING, "RUNNING", "c1"),
+        ("squeue-fresh", Phase.PENDING, "PENDING", None),
+        ("squeue-completing", Phase.ENDING, "COMPLETING", "c1"),
+        ("squeue-suspended", Phase.SUSPENDED, "SUSPENDED", "c1"),
+        ("squeue-completed", Phase.ENDED, "COMPLETED", "c1"),
+        ("squeue-failed", Phase.ENDED, "FAILED", "c1"),
+        ("squeue-cancelled", Phase.ENDED, "CANCELLED", "c1"),
+        ("squeue-timeout", Phase.ENDED, "TIMEOUT", "c1"),
+        ("squeue-out-of-memory", Phase.ENDED, "OUT_OF_MEMORY", "c1"),
+        ("squeue-node-fail", Phase.ENDED, "NODE_FAIL", "c2"),
+    ],
+)
+def test_squeue(name: str, phase: Phase, state: str, node: str | None) -> None:
+    """Phase, Slurm's own word, and the batch host."""
+    status = the_job(name)
+
+    assert (phase, state, node) == (status.phase, status.state, status.node)
+
+
+def test_a_reason_may_hold_anything() -> None:
+    """Spaces, commas and bars in it break nothing."""
+    done = captured("squeue-fresh")
+    reason = "Nodes required for job are DOWN, DRAINED | or reserved"
+    text = done.stdout.replace("Priority", reason)
+
+    status = slurm.parse_status(
+        type(done)(done.argv, 0, text, ""), [text.partition("|")[0]]
+    )
+
+    assert [reason] == [job.reason for job in status.values()]
+
+
+def test_an_unknown_state_is_alive() -> None:
+    """A word of a later Slurm never means that the job is gone."""
+    done = captured("squeue-running")
+    text = done.stdout.replace("RUNNING", "DREAMING")
+
+    (status,) = slurm.parse_status(type(done)(done.argv, 0, text, ""), ["40"]).values()
+
+    assert (Phase.UNKNOWN, "DREAMING") == (status.phase, status.state)
+
+
+def test_an_unknown_id_alone_is_no_error() -> None:
+    """Finished and purged: nothing known of it."""
+    assert {} == slurm.parse_status(captured("squeue-unknown"), ["999999"])
+
+
+def test_an_unknown_id_among_others_is_missing() -> None:
+    """The others are there."""
+    done = captured("squeue-some-unknown")
+
+    assert ["40"] == [*slurm.parse_status(done, ["40", "999999"])]
+
+
+@pytest.mark.parametrize("name", ["squeue-down", "squeue-unset"])
+def test_no_answer_is_not_gone(name: str) -> None:
+    """A controller that does not answer says nothing about a job."""
+    with pytest.raises(ControllerError, match="says nothing about the job"):
+        slurm.parse_status(captured(name), ["40"])
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "code", "signum", "words"),
+    [
+        ("scontrol-completed", "COMPLETED", 0, None, "ended on its own"),
+        ("scontrol-failed", "FAILED", 97, None, "exit code 97"),
+        ("scontrol-cancelled", "CANCELLED", 0, 9, "was cancelled"),
+        ("scontrol-timeout", "TIMEOUT", 0, 15, "time limit"),
+        ("scontrol-out-of-memory", "OUT_OF_MEMORY", 0, 125, "more memory"),
+        ("scontrol-node-fail", "NODE_FAIL", None, None, "node failed"),
+    ],
+)
+def test_scontrol_of_an_ended_job(
+    name: str, state: str, code: int | None, signum: int | None, words: str
+) -> None:
+    """How it ended, in Slurm's word and in plain ones."""
+    done = captured(name)
+
+    status = slurm.parse_ended(done, done.argv[-1])
+
+    assert status is not None
+    assert (Phase.ENDED, state) == (status.phase, status.state)
+    if code is not None:
+        assert (code, signum) == (status.exit_code, status.signal)
+    assert words in slurm.ended_text(status)
+
+
+def test_accounting_that_is_off_knows_nothing() -> None:
+    """sacct's error is not an answer."""
+    assert slurm.parse_ended(captured("sacct-disabled"), "40") is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "standing", "hopeless"),
+    [
+        ("PartitionTimeLimit", 0, True),
+        ("PartitionConfig", 0, False),
+        ("PartitionConfig", 600, True),
+        ("Resources", 86400, False),
+        ("Priority", 86400, False),
+        ("ReasonOfTheFuture", 86400, False),
+    ],
+)
+def test_impossible_is_told_from_long(
+    reason: str, standing: float, hopeless: bool
+) -> None:
+    """Some reasons are believed at once, some only when they stand."""
+    status = JobStatus("1", Phase.PENDING, "PENDING", reason, standing=standing)
+
+    assert hopeless == (slurm.never(status) is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("sbatch-partition", "sinfo -s"),
+        ("sbatch-reservation", "scontrol show reservation"),
+        ("sbatch-gres", "'gres'"),
+        ("sbatch-mem", "sinfo -N"),
+        ("sbatch-down", "Try again"),
+        ("sbatch-option", "sbatch --version"),
+    ],
+)
+def test_sbatch_s_errors_get_advice(name: str, advice: str) -> None:
+    """What to do about each that we know."""
+    assert advice in slurm.explain_submit(captured(name))
+
+
+@pytest.mark.parametrize("name", ["scancel-ok", "scancel-ended", "scancel-unknown"])
+def test_a_job_that_is_gone_is_cancelled(name: str) -> None:
+    """No error when there is nothing left to cancel."""
+    slurm.check_cancel(captured(name))
+
+
+def test_a_cancel_that_failed_is_an_error() -> None:
+    """Somebody else's job; and a controller that is down may be asked again."""
+    with pytest.raises(CommandError, match="Access/permission denied"):
+        slurm.check_cancel(captured("scancel-not-ours"))
+    with pytest.raises(ControllerError):
+        slurm.check_cancel(captured("scancel-down"))
+
+
+def test_attach_asks_for_no_resources() -> None:
+    """A step that never waits for what the job uses."""
+    argv = slurm.attach_argv("12;big", "c1", ["cat"])
+
+    assert ["srun", "-M", "big", "--jobid=12", "--overlap"] == argv[:5]
+    assert {"--mem=0", "--gres=none", "--unbuffered"} < set(argv)
+    assert ["cat"] == argv[-1:]
+
+
+def test_the_job_sees_no_secret_of_the_server() -> None:
+    """An allow-list; SLURM_* of an enclosing job stay out, a site's own stay in."""
+    environ = {
+        "HOME": "/home/a",
+        "PATH": "/bin",
+        "JUPYTERHUB_API_TOKEN": "secret",
+        "SLURM_CPU_BIND": "verbose",
+        "SLURM_CONF": "/etc/slurm.conf",
+        "XDG_RUNTIME_DIR": "/run/user/1",
+        "MY_DATA": "/data",
+    }
+
+    kept = {"HOME", "PATH", "SLURM_CONF", "MY_DATA"}
+    assert kept == set(slurm.environment(environ, keep=("MY_*",)))

@@ -1,0 +1,80 @@
+"""config: one frozen Settings, or one error with all that is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from remote_kernels.config import OPTIONS, Settings, parse, resolve_scheduler
+from remote_kernels.errors import ConfigError
+
+
+def test_nothing_given_is_all_defaults() -> None:
+    """An empty config is a good one."""
+    assert Settings() == parse({})
+
+
+def test_scheduler_options_keep_slurm_s_names() -> None:
+    """Underscores are taken, too."""
+    settings = parse({"partition": "gpu", "cpus_per_task": 4, "exclusive": True})
+
+    assert {"partition": "gpu", "cpus-per-task": 4, "exclusive": True} == dict(
+        settings.options
+    )
+
+
+@pytest.mark.parametrize("option", [*OPTIONS], ids=lambda o: o.name)
+def test_every_example_in_the_table_is_accepted(option: object) -> None:
+    """The documentation is right."""
+    from remote_kernels.config import Option
+
+    assert isinstance(option, Option)
+    parse({option.name: option.example})
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"partion": "debug"}, "did you mean 'partition'?"),
+        ({"nodes": [1]}, "option 'nodes' is [1] (a list); expected"),
+        ({"time": "soon"}, "option 'time'"),
+        ({"mem": "lots"}, "option 'mem'"),
+        ({"cpus-per-task": 0}, "option 'cpus-per-task'"),
+        ({"scheduler": "pbs"}, "option 'scheduler'"),
+        ({"sbatch_args": ["--array=1-3"]}, "--array"),
+        ({"sbatch_args": ["--wrap", "x"]}, "--wrap"),
+        ({"start_timeout": -1}, "option 'start_timeout'"),
+        ({"state_dir": "relative/path"}, "option 'state_dir'"),
+        ({"mem": "1G", "mem-per-cpu": "1G"}, "mem-per-cpu"),
+        ({"time": True}, "option 'time'"),
+    ],
+)
+def test_bad_input_is_refused(config: dict[str, object], words: str) -> None:
+    """What was given, and what is expected."""
+    with pytest.raises(ConfigError) as caught:
+        parse(config)
+
+    assert words in str(caught.value)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """Not one after the other."""
+    with pytest.raises(ConfigError) as caught:
+        parse({"partion": "debug", "nodes": [1]})
+
+    assert "partion" in str(caught.value)
+    assert "nodes" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [30, "30", "30:00", "1:30:00", "1-12", "1-12:30", "1-12:30:00", "UNLIMITED"],
+)
+def test_every_time_format_of_slurm(time: object) -> None:
+    """sbatch(1), --time."""
+    assert "time" in parse({"time": time}).options
+
+
+def test_auto_is_slurm_where_sbatch_is() -> None:
+    """Else the local scheduler."""
+    assert "slurm" == resolve_scheduler(Settings(), lambda name: "/usr/bin/sbatch")
+    assert "local" == resolve_scheduler(Settings(), lambda name: None)

@@ -176,11 +176,15 @@ def test_no_file_can_be_read(held: Held, cluster: Cluster, host: str) -> None:
         cluster, host, "/tmp", "-user", "alice", "-type", "f", "-path", "*rk-*"
     )
     if host == "c1":
-        files += found(cluster, host, "/var/spool/slurmd", "-type", "f")
+        files += found(
+            cluster, host, "/var/spool/slurmd", "-type", "f", "-user", "alice"
+        )
 
     assert len(files) >= 6
     assert "" == output(cluster, host, "bob", "cat", *files)
-    assert held.facts["secret"] in output(cluster, host, "alice", "cat", *files)
+    secret = held.facts["secret"]
+    own = output(cluster, host, "alice", "grep", "--text", "-oh", secret, *files)
+    assert [secret] == own.split()
 
 
 def test_no_process_can_be_looked_into(held: Held, cluster: Cluster) -> None:

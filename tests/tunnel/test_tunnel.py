@@ -1,0 +1,140 @@
+"""tunnel.tunnel with a real agent on this machine, its carrier killed under it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from agent.test_bundle import KERNEL, SECRET, Agent, python
+
+from remote_kernels.errors import TunnelError
+from remote_kernels.tunnel.carriers.stdio import StdioCarrier
+from remote_kernels.tunnel.tunnel import Tunnel
+from remote_kernels.wire import control
+
+TIMEOUT = 30.0
+
+# A kernel whose shell socket echoes.
+ECHO = KERNEL.replace(
+    "signal.pause()",
+    """
+c, _ = held[0].accept()
+while True:
+    if c.recv(1, socket.MSG_PEEK) == b"":
+        c, _ = held[0].accept()
+    else:
+        c.sendall(c.recv(65536))
+""",
+)
+
+
+class Recorder(StdioCarrier):
+    """Remembers the processes that it started."""
+
+    pids: list[int]
+
+    async def connect(self, make):  # type: ignore[no-untyped-def]
+        pipe, link = await super().connect(make)
+        process = pipe._process.process
+        assert process is not None
+        self.pids = [*getattr(self, "pids", []), process.get_pid()]
+        return pipe, link
+
+
+@asynccontextmanager
+async def tunnel(tmp_path: Path) -> AsyncIterator[tuple[Tunnel, Recorder, Path]]:
+    """An agent with an echoing kernel, a tunnel to it, and the local end of `shell`."""
+    agent = Agent(tmp_path)
+    agent.start(python(ECHO))
+    running = asyncio.Event()
+
+    def heard(message: control.Message) -> None:
+        if isinstance(message, control.KernelState) and message.state == "running":
+            running.set()
+
+    while not (agent.record / "agent.json").exists():
+        await asyncio.sleep(0.01)
+    facts = json.loads((agent.record / "agent.json").read_text())
+    argv = [sys.executable, "-I", "-S", facts["pyz"], "connect", facts["socket"]]
+    carrier = Recorder("pipe", argv, {"PATH": os.defpath})
+    made = Tunnel([carrier], bytes.fromhex(SECRET), heard)
+    try:
+        await made.open()
+        await asyncio.wait_for(running.wait(), TIMEOUT)
+        local = tmp_path / "up"
+        await made.listen(local, "k1", "shell")
+        yield made, carrier, local
+    finally:
+        await made.close()
+        agent.end()
+
+
+@pytest.mark.asyncio
+async def test_bytes_come_back_as_they_went(tmp_path: Path) -> None:
+    """Three megabytes there and back through the tunnel."""
+    payload = random.Random(1).randbytes(3_000_000)
+
+    async with tunnel(tmp_path) as (_, _, local):
+        reader, writer = await asyncio.open_unix_connection(local)
+        writer.write(payload)
+        echoed = await asyncio.wait_for(reader.readexactly(len(payload)), TIMEOUT)
+        writer.close()
+
+    assert payload == echoed
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_lost_when_the_carrier_is_killed(tmp_path: Path) -> None:
+    """SIGKILL while bytes are under way, five times: the stream notices nothing."""
+    generator = random.Random(2)
+    payload = generator.randbytes(5_000_000)
+
+    async with tunnel(tmp_path) as (made, carrier, local):
+        reader, writer = await asyncio.open_unix_connection(local)
+        writer.write(payload)
+        echoed = b""
+        for _ in range(5):
+            echoed += await asyncio.wait_for(reader.readexactly(100_000), TIMEOUT)
+            os.kill(carrier.pids[-1], signal.SIGKILL)
+            await asyncio.wait_for(made.lost(), TIMEOUT)
+            await asyncio.wait_for(made.resumed(), TIMEOUT)
+        rest = reader.readexactly(len(payload) - len(echoed))
+        echoed += await asyncio.wait_for(rest, TIMEOUT)
+        writer.close()
+
+    assert 6 == len(carrier.pids)
+    assert payload == echoed
+
+
+@pytest.mark.asyncio
+async def test_a_wrong_secret_reaches_nobody(tmp_path: Path) -> None:
+    """No carrier arrives, and the reason names it."""
+    async with tunnel(tmp_path) as (_, carrier, _):
+        stranger = Tunnel([carrier], b"x" * 32, lambda message: None)
+
+        with pytest.raises(TunnelError, match="pipe: "):
+            await stranger.open()
+        await stranger.close()
+
+
+@pytest.mark.asyncio
+async def test_each_rejected_carrier_says_why(tmp_path: Path) -> None:
+    """What it printed is in the text."""
+    silent = StdioCarrier("one", ["sh", "-c", "echo no route >&2"], {})
+    missing = StdioCarrier("two", ["/no/such/command"], {})
+    made = Tunnel([silent, missing], b"x" * 32, lambda message: None)
+
+    with pytest.raises(TunnelError, match="No carrier") as caught:
+        await made.open()
+    await made.close()
+
+    assert "one: the other end closed the pipe; no route" in str(caught.value)
+    assert "two: cannot run /no/such/command" in str(caught.value)

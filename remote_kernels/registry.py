@@ -8,7 +8,7 @@
         kernel.log    what the kernel process wrote
 
 Every file has one writer, is 0600, and is written beside and renamed. Called by
-kernel.py and the CLI.
+kernel/ and the CLI.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ ROUTER/DEALER for shell, control, stdin and hb, XPUB/XSUB for iopub, so that how
 many clients there are, each channel crosses the tunnel once. The DEALERs of shell,
 control and stdin share one identity: a kernel asks for input by the identity that sent
 the request. Driven by the sockets' file descriptors on an asyncio loop. Made by
-kernel.py for each launch, because jupyter_client (8.10) unlinks the socket files at
+kernel/ for each launch, because jupyter_client (8.10) unlinks the socket files at
 every restart.
 """
 

@@ -1,7 +1,7 @@
 """A short private directory for one kernel's sockets at the login end.
 
 $XDG_RUNTIME_DIR where it is ours, else /tmp: a Unix socket's path has 107 bytes, so a
-deep home directory will not do. Called by kernel.py.
+deep home directory will not do. Called by kernel/.
 """
 
 from __future__ import annotations

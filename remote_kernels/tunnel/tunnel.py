@@ -1,6 +1,6 @@
 """Keep one session with an agent alive: connect, attach, lose, back off, attach again.
 
-Knows carriers only by their interface. Called by kernel.py; runs on one event loop.
+Knows carriers only by their interface. Called by kernel/; runs on one event loop.
 """
 
 from __future__ import annotations

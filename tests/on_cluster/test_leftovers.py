@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import pty
 import signal
 import subprocess
 import threading
@@ -41,6 +43,7 @@ client.start_channels()
 client.wait_for_ready(timeout=60)
 client.execute_interactive(open({cell!r}).read(), timeout=60)
 client.stop_channels()
+open("ending", "w").close()
 manager.shutdown_kernel()
 """
 ASYNC = """\
@@ -68,7 +71,6 @@ CALLERS = {
     "async script": ["python", "async.py"],
     "nbconvert": ["jupyter-nbconvert", "--execute", "--inplace", "notebook.ipynb"],
     "run": ["jupyter-run", "--kernel=k", "cell.py"],
-    "console": ["jupyter-console", "--simple-prompt", "--kernel=k"],
 }
 
 
@@ -78,27 +80,23 @@ class Caller:
     def __init__(self, cluster: Cluster, desk: Desk, name: str) -> None:
         self.name = name
         self._cluster = cluster
+        self._desk = desk
         self._asks: list[threading.Thread] = []
+        self._terminal = pty.openpty()  # only with one does a server mind Ctrl-C
         self.answers: list[tuple[int, str]] = []
         server = ["jupyter-server", f"--ServerApp.ip={cluster.address('login1')}"]
         server += [f"--port={PORT}", f"--IdentityProvider.token={TOKEN}"]
         program, *arguments = CALLERS.get(name, server)
+        command = [str(BIN / program), *arguments]
         self.process = cluster.popen(
             "login1",
             USER,
-            [str(BIN / program), *arguments],
+            ["sh", "-c", f'exec "$@" >{desk.given("said")} 2>&1', "sh", *command],
             env=desk.env,
             cwd=str(desk.given("")),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            stdin=self._terminal[1],
         )
-        if name == "console":
-            assert self.process.stdin is not None
-            self.process.stdin.write("exec(open('cell.py').read())\nexit\n")
-            self.process.stdin.flush()
-        elif name == "server":
+        if name == "server":
             wait_for("the server", self._is_up, 30)
             self.own = traces(cluster, USER)
             self.ask("POST", "/api/kernels", {"name": "k"})
@@ -131,23 +129,34 @@ class Caller:
         self._asks[-1].start()
         return self._asks[-1]
 
-    def end(self, signals: list[int], seconds: float = 45.0) -> str:
-        """Send the signals; returns what the program said until its end."""
-        for number in signals:
+    @property
+    def said(self) -> str:
+        """All that it wrote so far."""
+        return self._desk.read("said")
+
+    def send(self, number: int) -> None:
+        """Send it a signal; a server wants a second Ctrl-C once it saw the first."""
+        self.process.send_signal(number)
+        if self.name == "server" and number == signal.SIGINT:
+            wait_for("the first Ctrl-C", lambda: "interrupted" in self.said, 20)
             self.process.send_signal(number)
+
+    def end(self, seconds: float = 45.0) -> str:
+        """Wait for its end; returns all that it wrote."""
         try:
-            return str(self.process.communicate(timeout=seconds)[0])
+            self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            said = self.process.communicate()[0]
-            pytest.fail(f"{self.name} did not end in {seconds:g} s; it said:\n{said}")
+            pytest.fail(f"no end of {self.name} in {seconds:g} s:\n{self.said}")
+        return self.said
 
     def close(self) -> None:
         """Whatever happened, nothing of this test disturbs the next."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
         for thread in self._asks:
             thread.join(10)
+        for end in self._terminal:
+            os.close(end)
 
 
 @pytest.fixture
@@ -173,7 +182,7 @@ def lengthen(desk: Desk) -> None:
 
 def write_notebook(desk: Desk) -> None:
     """What nbconvert executes: the cell."""
-    cell = {
+    cell: dict[str, object] = {
         "cell_type": "code",
         "id": "a",
         "metadata": {},
@@ -211,8 +220,11 @@ CARRIERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("carrier", CARRIERS)
-@pytest.mark.parametrize("name", ["script", "async script", "nbconvert", "run"])
+@pytest.mark.parametrize(
+    ("name", "carrier"),
+    [("script", carrier) for carrier in CARRIERS]
+    + [(name, "ssh") for name in CALLERS if name != "script"],
+)
 def test_after_an_orderly_end(
     cluster: Cluster,
     desk: Desk,
@@ -225,7 +237,7 @@ def test_after_an_orderly_end(
     before = traces(cluster, USER)
 
     program = caller(name)
-    said = program.end([])
+    said = program.end()
 
     assert program.process.returncode == 0, said
     assert desk.has("ran"), said
@@ -248,7 +260,8 @@ def test_after_a_server_shut_a_kernel_down(
 
     assert [204] == [status for status, _ in server.answers]
     assert [] == left_over(cluster, USER, server.own, SECONDS)
-    said = server.end([signal.SIGTERM])
+    server.send(signal.SIGTERM)
+    said = server.end()
     assert left_over(cluster, USER, before, SECONDS) == [], said
 
 
@@ -304,14 +317,18 @@ FAILURES: dict[str, tuple[str, Spoilt]] = {
 }
 
 
-@pytest.mark.parametrize("name", ["script", "nbconvert", "server"])
-@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize(
+    ("name", "failure"),
+    [("script", failure) for failure in FAILURES]
+    + [("nbconvert", "prologue")]
+    + [("server", name) for name in ("sbatch refuses", "no such name", "kernel ends")],
+)
 def test_after_a_start_that_failed(
     cluster: Cluster,
     desk: Desk,
     caller: Callable[[str], Caller],
-    failure: str,
     name: str,
+    failure: str,
 ) -> None:
     """The caller hears why, and nothing is left."""
     word, case = FAILURES[failure]
@@ -321,10 +338,11 @@ def test_after_a_start_that_failed(
     started = caller(name)
     if name == "server":
         wait_for("the server's answer", lambda: started.answers, 60)
-        said = started.end([signal.SIGTERM])
+        started.send(signal.SIGTERM)
+        said = started.end()
         assert [500] == [status for status, _ in started.answers], said
     else:
-        said = started.end([])
+        said = started.end()
         assert started.process.returncode != 0, said
 
     assert word in said
@@ -370,8 +388,15 @@ STAGES: dict[str, tuple[Reached, Spoilt]] = {
     "attaching": (is_connecting, Spoilt({"carrier": "ssh", "address": NOBODY})),
     "starting": (is_attached, Spoilt(argv=SLOW_KERNEL)),
     "running": (has_file("ran"), Spoilt()),
+    "ending": (has_file("ending"), Spoilt()),
 }
-SIGNALS: dict[str, list[int]] = {"SIGINT": [signal.SIGINT], "SIGTERM": [signal.SIGTERM]}
+# Not each with each: a caller matters where it waits in another way.
+AT_STAGES = {
+    "script": list(STAGES),
+    "nbconvert": ["pending", "attaching", "running"],
+    "run": ["pending", "starting", "running"],
+    "server": ["submitting", "pending", "starting", "running"],
+}
 
 
 @pytest.fixture
@@ -384,25 +409,32 @@ def silence(cluster: Cluster) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("silence")
-@pytest.mark.parametrize("signals", SIGNALS)
-@pytest.mark.parametrize("name", ["script", "nbconvert", "run"])
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [(name, stage) for name, stages in AT_STAGES.items() for stage in stages],
+)
 def test_after_a_signal(
     cluster: Cluster,
     desk: Desk,
     caller: Callable[[str], Caller],
-    stage: str,
     name: str,
-    signals: str,
+    stage: str,
+    number: signal.Signals,
 ) -> None:
-    """Ctrl-C, or a SIGTERM, at each stage of a start."""
+    """Ctrl-C, or a SIGTERM, at each stage of a start and of a kernel's life."""
     reached, case = STAGES[stage]
     set_up(desk, case)
-    lengthen(desk)
+    if stage == "running":
+        lengthen(desk)
     before = traces(cluster, USER)
     program = caller(name)
-    wait_for(f"stage {stage}", lambda: reached(cluster, desk), 60)
+    # A server's kernel runs once it has answered; it was given no cell.
+    wait_for(stage, lambda: program.answers or reached(cluster, desk), 60)
+    assert program.process.poll() is None, program.said
+    assert {201} >= {status for status, _ in program.answers}, program.said
 
-    said = program.end(SIGNALS[signals])
+    program.send(number)
+    said = program.end()
 
     assert left_over(cluster, USER, before, SECONDS) == [], said

@@ -124,6 +124,10 @@ class Desk:
         """Whether that file is there by now."""
         return (self._here / self.GIVEN / name).exists()
 
+    def read(self, name: str) -> str:
+        """What is in that file by now."""
+        return (self._here / self.GIVEN / name).read_text()
+
     def write(self, name: str, text: str, mode: int = 0o644) -> Path:
         """Give the user a file."""
         path = self._here / self.GIVEN / name

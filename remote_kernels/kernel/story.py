@@ -16,7 +16,6 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,69 +35,18 @@ from remote_kernels.scheduler.base import Driver, JobRequest, JobStatus, Phase
 from remote_kernels.scheduler.local import Local
 from remote_kernels.scheduler.queue import Queue
 from remote_kernels.scheduler.slurm import Slurm
-from remote_kernels.tunnel.carriers.base import Carrier
-from remote_kernels.tunnel.carriers.ssh import Destination, SshCarrier
-from remote_kernels.tunnel.carriers.stdio import StdioCarrier
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
+
+from .launch import Launch
+from .reach import carriers
+from .waiting import Waiting
 
 log = logging.getLogger(__name__)
 
 DRIVERS: dict[str, Callable[[], Driver]] = {"slurm": Slurm, "local": Local}
-FIRST_LOOK = 0.02  # seconds between looks for the agent's file, growing to
-LAST_LOOK = 0.5  # seconds
 STOP_TIMEOUT = 8.0  # seconds for the agent to end its kernels and itself
 RESTART_TIMEOUT = 60.0  # seconds for a new process in the job to listen
-
-
-@dataclass(frozen=True)
-class Launch:
-    """What to start on the node.
-
-    Parameters
-    ----------
-    argv:
-        The kernel's command, with `{connection_file}`.
-    env:
-        Variables for the kernel beyond the job's own.
-    cwd:
-        Where it starts, if the node has that directory; None: the home directory.
-    key:
-        The HMAC key of the connection.
-    curve:
-        CURVE public and secret key (Z85), for kernels that listen on TCP.
-    """
-
-    argv: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=dict)
-    cwd: str | None = None
-    key: bytes = b""
-    curve: tuple[bytes, bytes] | None = None
-
-    def spec(self, settings: Settings) -> dict[str, Any]:
-        """As the agent wants it."""
-        connection: dict[str, Any] = {
-            "transport": transport_for(settings, self.argv),
-            "key": self.key.decode(),
-            "signature_scheme": "hmac-sha256",
-        }
-        if self.curve is not None and connection["transport"] == "tcp":
-            public, secret = self.curve
-            connection["curve_publickey"] = public.decode()
-            connection["curve_secretkey"] = secret.decode()
-        return {
-            "argv": [*settings.prefix, *self.argv],
-            "env": dict(self.env),
-            "cwd": self.cwd,
-            "connection": connection,
-        }
-
-
-def transport_for(settings: Settings, argv: tuple[str, ...]) -> str:
-    """`ipc` for kernels that are known to speak it, else `tcp`."""
-    if settings.transport != "auto":
-        return settings.transport
-    return "ipc" if any("ipykernel" in arg for arg in argv) else "tcp"
 
 
 class RemoteKernel:
@@ -146,7 +94,6 @@ class RemoteKernel:
         self._front: Front | None = None
         self._directory: Path | None = None
         self._guard: asyncio.Task[None] | None = None
-        self._deadline: float | None = None  # for the agent to show up, loop time
 
     def __repr__(self) -> str:
         return f"<RemoteKernel {self.kernel_id[:8]} job {self.job_id} on {self.node}>"
@@ -161,8 +108,7 @@ class RemoteKernel:
         try:
             self._prepare()
             await self._submit(launch)
-            agent = await self._await_agent()
-            await self._attach(agent)
+            await self._attach(await self._await_agent())
             await self._await_running(1, self.settings.start_timeout)
         except BaseException:
             await asyncio.shield(self._abandon())
@@ -213,7 +159,7 @@ class RemoteKernel:
             record_dir=str(self._record.path),
             agent=bundle.agent_pyz(),
             python=self.settings.python,
-            kernel_python=_interpreter(launch.argv),
+            kernel_python=launch.interpreter,
             prologue=self.settings.prologue,
             node_dir=self.settings.node_dir,
         )
@@ -251,79 +197,21 @@ class RemoteKernel:
     # Wait
 
     async def _await_agent(self) -> dict[str, Any]:
-        """Until the agent has written where it is. Raises JobError, AgentError."""
-        self._deadline = _after(self.settings.queue_timeout)
-        watch = asyncio.create_task(self._watch_start())
-        look = asyncio.create_task(self._look_for_agent())
-        try:
-            await asyncio.wait((watch, look), return_when=asyncio.FIRST_COMPLETED)
-            if not look.done():
-                await watch  # a watch ends only by raising
-            agent = await look
-        finally:
-            for task in (watch, look):
-                task.cancel()
-            await asyncio.wait((watch, look))
-        if "error" in agent:
-            msg = f"The agent could not start on the node: {agent['error']}"
-            raise AgentError(msg)
+        assert self._queue is not None
+        assert self.job_id is not None
+        waiting = Waiting(
+            self.job_id, self._queue, self._record, self.settings, self._waits
+        )
+        agent = await waiting.agent()
         self.node = str(agent["node"])
         self._mark("agent")
         return agent
 
-    async def _look_for_agent(self) -> dict[str, Any]:
-        delay = FIRST_LOOK
-        while True:
-            agent = self._record.read("agent.json")
-            if agent is not None:
-                return agent
-            if self._deadline is not None and _now() > self._deadline:
-                raise JobError(self._too_late())
-            await asyncio.sleep(delay)
-            delay = min(delay * 1.05, LAST_LOOK)
-
-    def _too_late(self) -> str:
-        if self.settings.queue_timeout is not None and "running" not in self.times:
-            return (
-                f"Job {self.job_id} did not start within queue_timeout "
-                f"({self.settings.queue_timeout:g} s); it was cancelled."
-            )
-        return (
-            f"Job {self.job_id} has been running for start_timeout "
-            f"({self.settings.start_timeout:g} s), but its agent has not reported in "
-            f"{self._record.path}; the job was cancelled. A slow file system or "
-            "prologue needs a longer start_timeout; a state_dir that the node does "
-            f"not share would never work.\n{self._record.logs()}"
-        )
-
-    async def _watch_start(self) -> None:
-        """Follow the job; ends only by raising why there will be no agent."""
-        assert self._queue is not None
-        assert self._driver is not None
-        assert self.job_id is not None
-        async for status in self._queue.watch(self.job_id):
-            self._on_status(status)
-            log.info("kernel=%s job=%s %s", self.kernel_id, self.job_id, status.state)
-            if status.phase is Phase.RUNNING and "running" not in self.times:
-                self._mark("running")
-                self._deadline = _after(self.settings.start_timeout)
-            never = self._driver.never(status)
-            if never:
-                msg = f"Job {self.job_id} was cancelled. {never}"
-                raise JobError(msg)
-            if status.phase is Phase.ENDED:
-                raise JobError(self._ended_early(status))
-
-    def _ended_early(self, status: JobStatus) -> str:
-        assert self._driver is not None
-        ours = script.explain_exit(status.exit_code or 0)
-        text = ours or self._driver.ended_text(status)
-        where = f" on {status.node}" if status.node else ""
-        return (
-            f"Job {self.job_id} ended{where} before its kernel was ready "
-            f"({status.state}, exit code {status.exit_code}).\n{text}\n"
-            f"{self._record.logs()}"
-        ).rstrip()
+    def _waits(self, status: JobStatus) -> None:
+        log.info("kernel=%s job=%s %s", self.kernel_id, self.job_id, status.state)
+        if status.phase is Phase.RUNNING and "running" not in self.times:
+            self._mark("running")
+        self._on_status(status)
 
     # Attach
 
@@ -332,8 +220,11 @@ class RemoteKernel:
         assert self._directory is not None
         memory = registry.Memory(self._record.base)
         cluster = str(agent.get("cluster") or agent["hostname"])
-        carriers = self._carriers(agent, memory.carrier(cluster))
-        self._tunnel = Tunnel(carriers, self._secret, self._heard)
+        assert self._driver is not None
+        assert self.job_id is not None
+        remembered = memory.carrier(cluster)
+        choice = carriers(agent, self.job_id, self._driver, self.settings, remembered)
+        self._tunnel = Tunnel(choice, self._secret, self._heard)
         try:
             await self._tunnel.open()
         except TunnelError as exc:
@@ -359,32 +250,6 @@ class RemoteKernel:
     def _back(self, target: str) -> Path:
         assert self._directory is not None
         return self._directory / f"up-{target}"
-
-    def _carriers(
-        self, agent: Mapping[str, Any], remembered: str | None
-    ) -> list[Carrier]:
-        assert self._driver is not None
-        names = [self.settings.carrier]
-        if self.settings.carrier == "auto":
-            names = sorted(self._driver.carriers, key=lambda name: name != remembered)
-        return [self._carrier(name, agent) for name in names]
-
-    def _carrier(self, name: str, agent: Mapping[str, Any]) -> Carrier:
-        assert self._driver is not None
-        assert self.job_id is not None
-        node, path = str(agent["node"]), str(agent["socket"])
-        argv = [str(agent["python"]), "-I", "-S", str(agent["pyz"]), "connect", path]
-        if name == "ssh":
-            hosts = [node, str(agent["hostname"]), *agent["addresses"]]
-            if self.settings.address:
-                hosts = [self.settings.address.format(node=node)]
-            keys = tuple(agent["host_keys"])
-            to = Destination(tuple(dict.fromkeys(hosts)), keys, path, tuple(argv))
-            return SshCarrier(to)
-        env = self._driver.environment(os.environ, self.settings.env_keep)
-        return StdioCarrier(
-            name, self._driver.attach_argv(self.job_id, node, argv), env
-        )
 
     def _heard(self, message: control.Message) -> None:
         """A control message from the agent."""
@@ -452,8 +317,7 @@ class RemoteKernel:
         ip = str(self._directory / "k")
         self._front = Front(ip, {target: self._back(target) for target in TARGETS})
         self._front.bind()
-        spec = launch.spec(self.settings)
-        self._front.connect(launch.curve if _uses_curve(spec) else None)
+        self._front.connect(launch.curve_in_use(self.settings))
         ports = {f"{target}_port": port for target, port in PORTS.items()}
         self._mark("ready")
         self._save()
@@ -586,16 +450,3 @@ class RemoteKernel:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _after(seconds: float | None) -> float | None:
-    return None if seconds is None else _now() + seconds
-
-
-def _interpreter(argv: tuple[str, ...]) -> str | None:
-    """The kernel's own Python, which may run the agent, too."""
-    return argv[0] if argv and "python" in Path(argv[0]).name else None
-
-
-def _uses_curve(spec: Mapping[str, Any]) -> bool:
-    return "curve_publickey" in spec["connection"]

@@ -1,0 +1,71 @@
+"""What to start on the node. Made by the provisioner, passed on by story.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from remote_kernels.config import Settings
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to start on the node.
+
+    Parameters
+    ----------
+    argv:
+        The kernel's command, with `{connection_file}`.
+    env:
+        Variables for the kernel beyond the job's own.
+    cwd:
+        Where it starts, if the node has that directory; None: the home directory.
+    key:
+        The HMAC key of the connection.
+    curve:
+        CURVE public and secret key (Z85), for kernels that listen on TCP.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str | None = None
+    key: bytes = b""
+    curve: tuple[bytes, bytes] | None = None
+
+    def spec(self, settings: Settings) -> dict[str, Any]:
+        """As the agent wants it."""
+        connection: dict[str, Any] = {
+            "transport": transport_for(settings, self.argv),
+            "key": self.key.decode(),
+            "signature_scheme": "hmac-sha256",
+        }
+        curve = self.curve_in_use(settings)
+        if curve is not None:
+            public, secret = curve
+            connection["curve_publickey"] = public.decode()
+            connection["curve_secretkey"] = secret.decode()
+        return {
+            "argv": [*settings.prefix, *self.argv],
+            "env": dict(self.env),
+            "cwd": self.cwd,
+            "connection": connection,
+        }
+
+    @property
+    def interpreter(self) -> str | None:
+        """The kernel's own Python, which may run the agent, too."""
+        command = self.argv[0] if self.argv else ""
+        return command if "python" in Path(command).name else None
+
+    def curve_in_use(self, settings: Settings) -> tuple[bytes, bytes] | None:
+        """The CURVE keys, if this kernel is to use them."""
+        return self.curve if transport_for(settings, self.argv) == "tcp" else None
+
+
+def transport_for(settings: Settings, argv: tuple[str, ...]) -> str:
+    """`ipc` for kernels that are known to speak it, else `tcp`."""
+    if settings.transport != "auto":
+        return settings.transport
+    return "ipc" if any("ipykernel" in arg for arg in argv) else "tcp"

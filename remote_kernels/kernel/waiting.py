@@ -1,0 +1,132 @@
+"""From submission until the agent reports: follow the job, and look for its file.
+
+The job's own word comes first (agent.json in the record); the scheduler is asked
+besides, batched and backing off, because it alone knows why a job does not start.
+Called by story.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from remote_kernels.config import Settings
+from remote_kernels.errors import AgentError, JobError
+from remote_kernels.registry import Record
+from remote_kernels.scheduler import script
+from remote_kernels.scheduler.base import JobStatus, Phase
+from remote_kernels.scheduler.queue import Queue
+
+FIRST_LOOK = 0.02  # seconds between looks for the agent's file, growing to
+LAST_LOOK = 0.5  # seconds
+
+
+class Waiting:
+    """The wait for one job's agent.
+
+    Parameters
+    ----------
+    job_id:
+        The job.
+    queue:
+        Where it is.
+    record:
+        Where its agent will report.
+    settings:
+        For queue_timeout and start_timeout.
+    on_status:
+        Called with each change of the job.
+    """
+
+    def __init__(
+        self,
+        job_id: str,
+        queue: Queue,
+        record: Record,
+        settings: Settings,
+        on_status: Callable[[JobStatus], None],
+    ) -> None:
+        self._job_id = job_id
+        self._queue = queue
+        self._record = record
+        self._settings = settings
+        self._on_status = on_status
+        self._running = False
+        self._deadline: float | None = None  # loop time
+
+    async def agent(self) -> dict[str, Any]:
+        """Until the agent has written where it is. Raises JobError, AgentError."""
+        self._deadline = _after(self._settings.queue_timeout)
+        watch = asyncio.create_task(self._watch_start())
+        look = asyncio.create_task(self._look_for_agent())
+        try:
+            await asyncio.wait((watch, look), return_when=asyncio.FIRST_COMPLETED)
+            if not look.done():
+                await watch  # a watch ends only by raising
+            agent = await look
+        finally:
+            for task in (watch, look):
+                task.cancel()
+            await asyncio.wait((watch, look))
+        if "error" in agent:
+            msg = f"The agent could not start on the node: {agent['error']}"
+            raise AgentError(msg)
+        return agent
+
+    async def _look_for_agent(self) -> dict[str, Any]:
+        delay = FIRST_LOOK
+        while True:
+            agent = self._record.read("agent.json")
+            if agent is not None:
+                return agent
+            if self._deadline is not None and _now() > self._deadline:
+                raise JobError(self._too_late())
+            await asyncio.sleep(delay)
+            delay = min(delay * 1.05, LAST_LOOK)
+
+    def _too_late(self) -> str:
+        if self._settings.queue_timeout is not None and not self._running:
+            return (
+                f"Job {self._job_id} did not start within queue_timeout "
+                f"({self._settings.queue_timeout:g} s); it was cancelled."
+            )
+        return (
+            f"Job {self._job_id} has been running for start_timeout "
+            f"({self._settings.start_timeout:g} s), but its agent has not reported in "
+            f"{self._record.path}; the job was cancelled. A slow file system or "
+            "prologue needs a longer start_timeout; a state_dir that the node does "
+            f"not share would never work.\n{self._record.logs()}"
+        )
+
+    async def _watch_start(self) -> None:
+        """Follow the job; ends only by raising why there will be no agent."""
+        async for status in self._queue.watch(self._job_id):
+            self._on_status(status)
+            if status.phase is Phase.RUNNING and not self._running:
+                self._running = True
+                self._deadline = _after(self._settings.start_timeout)
+            never = self._queue.driver.never(status)
+            if never:
+                msg = f"Job {self._job_id} was cancelled. {never}"
+                raise JobError(msg)
+            if status.phase is Phase.ENDED:
+                raise JobError(self._ended_early(status))
+
+    def _ended_early(self, status: JobStatus) -> str:
+        ours = script.explain_exit(status.exit_code or 0)
+        text = ours or self._queue.driver.ended_text(status)
+        where = f" on {status.node}" if status.node else ""
+        return (
+            f"Job {self._job_id} ended{where} before its kernel was ready "
+            f"({status.state}, exit code {status.exit_code}).\n{text}\n"
+            f"{self._record.logs()}"
+        ).rstrip()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _after(seconds: float | None) -> float | None:
+    return None if seconds is None else _now() + seconds

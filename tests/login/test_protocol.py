@@ -16,12 +16,12 @@ class Suite:
     code_hello_world = "print('hello, world')"
     code_stderr = "import sys; print('test', file=sys.stderr)"
     completion_samples: ClassVar = [{"text": "zi", "matches": {"zip"}}]
-    complete_code_samples: ClassVar = ["1", "def f(x):\n  return x * 2\n\n"]
+    complete_code_samples: ClassVar = ["1+2", "def f(x):\n  return x * 2\n\n"]
     incomplete_code_samples: ClassVar = ["print('''hello", "def f(x):\n  x * 2"]
     invalid_code_samples: ClassVar = ["import = 7q"]
     code_page_something = "zip?"
     code_generate_error = "raise"
-    code_execute_result: ClassVar = [{"code": "1 + 2 + 3", "result": "6"}]
+    code_execute_result: ClassVar = [{"code": "1+2+3", "result": "6"}]
     code_display_data: ClassVar = [
         {
             "code": "from IPython.display import HTML, display; display(HTML('<b>'))",

@@ -1,17 +1,24 @@
-"""JupyterLab on the login host, as alice, for a browser on this machine."""
+"""JupyterLab on the login host, as alice, for a browser on this machine.
+
+Rules: all of its files (settings, kernelspecs, records, sockets, log) lie in one
+directory, so that two of them do not meet; exactly the process that was started is
+ended. Called by `test_lab` and by `serve_lab`.
+"""
 
 from __future__ import annotations
 
+import http.client
 import json
 import secrets
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cluster.api import Cluster
+from cluster.hosts import wait_for
 
 BIN = Path(sys.executable).parent
 HOST = "login1"
@@ -19,71 +26,120 @@ USER = "alice"
 TEMPLATES = ("python-compute", "python-gpu", "python-local")
 # Lab asks at its first start whether to fetch news; the cluster has no Internet.
 NO_NEWS = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+# A server that was killed leaves its address behind in runtime/.
+PREPARE = """set -e
+rm -rf "$0/runtime"
+mkdir -p -m 700 "$0" "$0/runtime"
+mkdir -p "$0/work" "$0/config/labconfig"
+cat >"$0/config/labconfig/page_config.json"
+"""
 
 
-def _prepare(cluster: Cluster, home: str) -> dict[str, str]:
-    """A Jupyter of its own in `home`: settings and our kernelspecs."""
-    env = {
-        "JUPYTER_CONFIG_DIR": f"{home}/config",
-        "JUPYTER_DATA_DIR": f"{home}/data",
-        "JUPYTER_RUNTIME_DIR": f"{home}/runtime",
-        "IPYTHONDIR": f"{home}/ipython",
-    }
-    page_config = f"{home}/config/labconfig/page_config.json"
-    script = f"mkdir -p {home}/work {home}/config/labconfig && cat > {page_config}"
-    cluster.run(HOST, USER, ["sh", "-c", script], input=json.dumps(NO_NEWS))
-    for template in TEMPLATES:
-        argv = [str(BIN / "remote-kernels"), "install", template, "--replace"]
-        cluster.run(HOST, USER, argv, env=env)
-    return env
+class Lab:
+    """A JupyterLab and where its parts are."""
 
+    def __init__(self, cluster: Cluster, home: str) -> None:
+        self.cluster = cluster
+        self.home = home
+        self.url = ""
 
-@contextmanager
-def lab(cluster: Cluster, home: str, port: int = 8888) -> Iterator[str]:
-    """Run JupyterLab with its files in `home`; gives its URL, token included."""
-    token = secrets.token_hex(16)
-    env = {**_prepare(cluster, home), "JUPYTER_TOKEN": token}
-    address = cluster.address(HOST)
-    argv = [str(BIN / "jupyter-lab"), "--no-browser", f"--ip={address}"]
-    argv += [f"--port={port}", f"--ServerApp.root_dir={home}/work"]
-    process = cluster.popen(
-        HOST,
-        USER,
-        [*argv, "--ServerApp.port_retries=0"],
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    reader = None
-    try:
-        reader = _wait_for(process)
-        yield f"http://{address}:{port}/lab?token={token}"
-    finally:
+    @property
+    def env(self) -> dict[str, str]:
+        """What makes any Jupyter program use this directory."""
+        return {
+            "JUPYTER_CONFIG_DIR": f"{self.home}/config",
+            "JUPYTER_DATA_DIR": f"{self.home}/data",
+            "JUPYTER_RUNTIME_DIR": f"{self.home}/runtime",
+            "IPYTHONDIR": f"{self.home}/ipython",
+            "XDG_RUNTIME_DIR": f"{self.home}/runtime",
+            "XDG_STATE_HOME": f"{self.home}/state",
+        }
+
+    def run(self, *argv: str, input: str | None = None) -> str:
+        """Run a command as Lab's user, with Lab's environment; its output."""
+        done = self.cluster.run(HOST, USER, argv, input=input, env=self.env)
+        return str(done.stdout)
+
+    def prepare(self) -> None:
+        """Settings and kernelspecs."""
+        self.run("sh", "-c", PREPARE, self.home, input=json.dumps(NO_NEWS))
+        for template in TEMPLATES:
+            program = str(BIN / "remote-kernels")
+            self.run(program, "install", template, "--user", "--replace")
+
+    def start(self, port: int) -> subprocess.Popen[bytes]:
+        """Start it; the next free port is taken where this one is not free."""
+        address = f"--ip={self.cluster.address(HOST)}"
+        root = f"--ServerApp.root_dir={self.home}/work"
+        program = [str(BIN / "jupyter-lab"), "--no-browser", address, root]
+        into_log = ["sh", "-c", 'exec "$@" >"$0" 2>&1', f"{self.home}/lab.log"]
+        return self.cluster.popen(
+            HOST,
+            USER,
+            [*into_log, *program, f"--port={port}"],
+            env={**self.env, "JUPYTER_TOKEN": secrets.token_hex(16)},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us; we end it in order
+        )
+
+    def wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+        """Until a browser would be answered; then `url` is known."""
+
+        def answers() -> bool:
+            if process.poll() is not None:
+                msg = f"JupyterLab ended, exit code {process.returncode}:\n{self.log()}"
+                raise AssertionError(msg)
+            return self._answers()
+
+        wait_for("JupyterLab to answer", answers, 120)
+
+    def _answers(self) -> bool:
+        runtime = self.cluster.path(HOST, f"{self.home}/runtime")
+        try:
+            (info,) = [json.loads(f.read_text()) for f in runtime.glob("jpserver*json")]
+        except ValueError:  # not there, or not written to its end
+            return False
+        self.url = f"{info['url']}lab?token={info['token']}"
+        return status(self.url) == 200
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """Have it shut down its kernels and end; the log is shown if it does not."""
         process.terminate()
         try:
             process.wait(60)
-        except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired as error:
             process.kill()
             process.wait()
-        if reader is not None:
-            reader.join(10)
-        assert process.stdout is not None
-        process.stdout.close()
+            msg = f"JupyterLab did not end within 60 s of SIGTERM:\n{self.log()}"
+            raise AssertionError(msg) from error
+
+    def log(self) -> str:
+        """What it wrote."""
+        path = self.cluster.path(HOST, f"{self.home}/lab.log")
+        return path.read_text() if path.exists() else "(no log)"
 
 
-def _wait_for(process: subprocess.Popen[str]) -> threading.Thread:
-    """Until the server says where it is; then somebody must go on reading."""
-    said = []
-    assert process.stdout is not None
-    for line in process.stdout:
-        said.append(line)
-        if "is running at" in line:
-            break
-    else:
-        raise AssertionError("JupyterLab ended:\n" + "".join(said[-30:]))
-    output = process.stdout
-    reader = threading.Thread(target=output.read, daemon=True)
-    reader.start()
-    return reader
+def status(url: str) -> int:
+    """The HTTP status that a browser gets there; 0 where nobody answers."""
+    where = urlsplit(url)
+    connection = http.client.HTTPConnection(where.netloc, timeout=30)
+    try:
+        connection.request("GET", f"{where.path}?{where.query}")
+        return connection.getresponse().status
+    except OSError:
+        return 0
+    finally:
+        connection.close()
+
+
+@contextmanager
+def lab(cluster: Cluster, home: str, port: int = 8888) -> Iterator[Lab]:
+    """Run JupyterLab with its files in `home`."""
+    made = Lab(cluster, home)
+    made.prepare()
+    process = made.start(port)
+    try:
+        made.wait_until_it_answers(process)
+        yield made
+    finally:
+        made.end(process)

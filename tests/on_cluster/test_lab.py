@@ -6,16 +6,22 @@ at.
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cluster.api import Cluster
-from on_cluster.lab import lab
+from cluster.hosts import wait_for
+from on_cluster import lab as labs
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -29,7 +35,8 @@ FLAGS = [
 ]
 PATIENCE = 60_000  # milliseconds, on a small machine
 NODES = ("c1", "c2")
-HOME = "/home/alice/lab"
+KERNEL = "Python (Compute Node)"
+WHERE = "import os; print(os.environ['SLURM_JOB_ID'], os.getpid())"
 
 
 class Notebook:
@@ -50,8 +57,7 @@ class Notebook:
 
     def type(self, code: str) -> Locator:
         """Type into the last cell, which is empty; returns it."""
-        number = self.cells.count() - 1
-        cell = self.cells.nth(number)
+        cell = self.cells.nth(self.cells.count() - 1)
         cell.locator(".cm-content").click()
         self.page.keyboard.insert_text(code)
         return cell
@@ -64,13 +70,19 @@ class Notebook:
         expect(self.cells).to_have_count(count + 1)
         return cell.locator(".jp-Cell-outputArea")
 
+    def where(self) -> list[str]:
+        """The kernel's job and process."""
+        output = self.run(WHERE)
+        expect(output).to_have_text(re.compile(r"^\s*\d+ \d+\s*$"))
+        return output.inner_text().split()
+
     def menu(self, name: str, item: str) -> None:
         self.page.locator(".lm-MenuBar-itemLabel", has_text=name).first.click()
         self.page.locator(".lm-Menu-itemLabel").get_by_text(item, exact=True).click()
 
     def idle(self) -> None:
         """Connected and idle; before that, Lab drops what one runs."""
-        self.page.get_by_text("Python (Compute Node) | Idle").wait_for()
+        self.page.get_by_text(f"{KERNEL} | Idle").wait_for()
 
 
 @pytest.fixture
@@ -81,52 +93,104 @@ def shots(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def page(cluster: Cluster) -> Iterator[Page]:
+def home(cluster: Cluster) -> Iterator[str]:
+    """A directory of alice's own for a JupyterLab."""
+    made = cluster.run("login1", "alice", ["mktemp", "-d", "/home/alice/lab-XXXXXX"])
+    yield made.stdout.strip()
+    cluster.run("login1", "alice", ["rm", "-r", made.stdout.strip()])
+
+
+@pytest.fixture
+def lab(cluster: Cluster, home: str) -> Iterator[labs.Lab]:
+    """JupyterLab on the login host; pytest shows its log where a test fails."""
+    with labs.lab(cluster, home) as running:
+        yield running
+    print(running.log())
+
+
+@pytest.fixture
+def page(lab: labs.Lab, shots: Path) -> Iterator[Page]:
     """Lab's launcher, in a browser window."""
-    cluster.run("login1", "alice", ["rm", "-rf", HOME])
-    with lab(cluster, HOME) as url, sync_playwright() as playwright:
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         made = browser.new_page(viewport={"width": 1400, "height": 900})
         made.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
-        made.goto(url)
+        made.goto(lab.url)
+        card(made).wait_for()
         yield made
+        made.screenshot(path=shots / "end.png")
         browser.close()
 
 
-def job_of(cluster: Cluster) -> list[str]:
-    done = cluster.run("login1", "alice", ["squeue", "-h", "-u", "alice", "-o", "%i"])
-    return str(done.stdout).split()
+def card(page: Page) -> Locator:
+    return page.locator(f".jp-LauncherCard[title='{KERNEL}']").first
 
 
-def test_the_first_hour(page: Page, cluster: Cluster, shots: Path) -> None:
+def jobs(lab: labs.Lab) -> list[str]:
+    """The jobs of this JupyterLab: their output goes to its directory."""
+    rows = lab.run("squeue", "-h", "-u", "alice", "-O", "JobID:20,STDOUT:300")
+    return [row.split()[0] for row in rows.splitlines() if f"{lab.home}/" in row]
+
+
+def left(lab: labs.Lab) -> list[str]:
+    """Files of kernels: records, connection files, sockets."""
+    names = lab.run(
+        "find", f"{lab.home}/state", f"{lab.home}/runtime", "-mindepth", "1"
+    )
+    known = ("jpserver-", "jupyter_cookie_secret", "state/remote_kernels")
+    return [line for line in names.splitlines() if not any(n in line for n in known)]
+
+
+def test_the_first_hour(page: Page, lab: labs.Lab, shots: Path) -> None:
     """Pick the kernel, run, plot, answer, interrupt, restart, debug, slide, shut down."""
-    before = set(job_of(cluster))
-    page.locator(".jp-LauncherCard[title='Python (Compute Node)']").first.wait_for()
     book = Notebook(page, shots)
+    pick(book)
+    run_on_a_node(book)
+    plot(book)
+    answer(book)
+    interrupt(book)
+    restart(book, lab)
+    debug(book)
+    slide(book)
+    shut_down(book, lab)
+
+
+def pick(book: Notebook) -> None:
+    """The launcher has the kernel, and nothing covers the page."""
+    expect(book.page.locator(".jp-Dialog")).to_have_count(0)
     book.shot("launcher")
-    page.locator(".jp-LauncherCard[title='Python (Compute Node)']").first.click()
-    page.locator(".jp-Notebook .cm-content").first.wait_for()
+    card(book.page).click()
+    book.page.locator(".jp-Notebook .cm-content").first.wait_for()
     book.idle()
 
-    output = book.run("import os, socket\nprint('host', socket.gethostname())")
-    expect(output).to_contain_text("host c")
+
+def run_on_a_node(book: Notebook) -> None:
+    output = book.run("import socket\nprint('host', socket.gethostname())")
+    expect(output).to_contain_text("host ")
     assert output.inner_text().split()[-1] in NODES
     book.shot("host-name")
 
+
+def plot(book: Notebook) -> None:
     output = book.run(
         "import matplotlib.pyplot as plt\nplt.plot([1, 4, 9])\nplt.title('squares');"
     )
     output.locator("img").wait_for()
     book.shot("matplotlib")
 
-    output = book.run("print('hello,', input('who? '))")
-    answer = output.locator("input.jp-Stdin-input")
-    answer.fill("browser")
-    answer.press("Enter")
-    expect(output).to_contain_text("hello, browser")
-    book.shot("input")
 
+def answer(book: Notebook) -> None:
+    output = book.run("print('hello,', input('who? '))")
+    question = output.locator("input.jp-Stdin-input")
+    question.fill("browser")
+    book.shot("input")
+    question.press("Enter")
+    expect(output).to_contain_text("hello, browser")
+    book.shot("answered")
+
+
+def interrupt(book: Notebook) -> None:
     book.run("kept = 42")
     output = book.run("print('looping')\nwhile True:\n    pass")
     expect(output).to_contain_text("looping")
@@ -135,86 +199,114 @@ def test_the_first_hour(page: Page, cluster: Cluster, shots: Path) -> None:
     expect(book.run("print('kept', kept)")).to_contain_text("kept 42")
     book.shot("interrupt")
 
-    where = "import os; print(os.environ['SLURM_JOB_ID'], os.getpid())"
-    first = book.run(where)
-    expect(first).to_contain_text(" ")
-    job, pid = first.inner_text().split()
+
+def restart(book: Notebook, lab: labs.Lab) -> None:
+    """A new process in the same job."""
+    job, process = book.where()
+    assert [job] == jobs(lab)
     book.menu("Kernel", "Restart Kernel…")
-    page.locator(".jp-Dialog .jp-mod-accept").click()
-    page.wait_for_function("() => !document.querySelector('.jp-Dialog')")
+    # Its answer is awaited, because until then "Idle" may be the old process's.
+    with book.page.expect_response(lambda response: "/restart" in response.url):
+        book.page.locator(".jp-Dialog .jp-mod-accept").click()
+    expect(book.page.locator(".jp-Dialog")).to_have_count(0)
     book.idle()
-    second = book.run(where)
-    expect(second).to_contain_text(job)
-    assert job == second.inner_text().split()[0]
-    assert pid != second.inner_text().split()[1]
+    new_job, new_process = book.where()
     book.shot("restart")
-
-    debug(book)
-    slide(book)
-
-    book.menu("Kernel", "Shut Down Kernel")
-    indicator = page.locator(".jp-Toolbar-kernelName")
-    expect(indicator).to_contain_text("No Kernel")
-    book.shot("shut-down")
-    assert set(job_of(cluster)) <= before
+    assert (job, True) == (new_job, new_process != process)
 
 
 def debug(book: Notebook) -> None:
-    """Stop at a breakpoint, see a variable, go on."""
+    """Stop at a breakpoint, see variables, go on."""
     page = book.page
-    page.locator(".jp-DebuggerBugButton").click()
-    expect(page.locator(".jp-DebuggerBugButton")).to_have_attribute(
-        "aria-pressed", "true"
-    )
+    bug = page.locator(".jp-DebuggerBugButton")
+    bug.click()
+    expect(bug).to_have_attribute("aria-pressed", "true")
     cell = book.type("apples = 3\npears = apples + 4\nprint('sum', apples + pears)")
+    # Before the lines' elements there is one more, which gives the gutter its width.
     gutter = cell.locator(".cm-breakpoint-gutter .cm-gutterElement").nth(3)
     gutter.click()
     gutter.locator(".cm-breakpoint-icon").wait_for()
     cell.locator(".cm-content").click()
     page.keyboard.press("Shift+Enter")
-    page.locator(".jp-DebuggerCallstackFrame").first.wait_for()
-    variables = page.locator(".jp-DebuggerVariables")
-    expect(variables).to_contain_text("pears")
+    expect(page.locator(".jp-DebuggerCallstackFrame").first).to_contain_text("<module>")
+    expect(page.locator(".jp-DebuggerVariables")).to_contain_text("pears")
+    output = cell.locator(".jp-Cell-outputArea")
+    assert "" == output.inner_text().strip()
     book.shot("breakpoint")
     page.get_by_role("button", name="Continue").first.click()
-    expect(cell.locator(".jp-Cell-outputArea")).to_contain_text("sum 10")
-    page.locator(".jp-DebuggerBugButton").click()
+    expect(output).to_contain_text("sum 10")
+    bug.click()
+    expect(bug).to_have_attribute("aria-pressed", "false")
 
 
 def slide(book: Notebook) -> None:
-    """Drag an ipywidgets slider; the kernel sees the new value."""
+    """Drag an ipywidgets slider; the kernel sees the new value, and tells it."""
     output = book.run(
-        "import ipywidgets as w\nslider = w.IntSlider(value=0, max=100)\nslider"
+        "import ipywidgets as w\nslider = w.IntSlider(value=0, max=100)\n"
+        "twice = w.Label()\n"
+        "slider.observe(lambda c: setattr(twice, 'value', f'twice {2 * c.new}'), 'value')"
+        "\nw.VBox([slider, twice])"
     )
     handle = output.locator(".noUi-handle")
     handle.wait_for()
     handle.scroll_into_view_if_needed()
-    box = handle.bounding_box()
-    assert box is not None
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    book.page.mouse.move(x, y)
-    book.page.mouse.down()
-    book.page.mouse.move(x + 60, y, steps=6)
-    book.page.mouse.up()
-    moved = book.run("print('moved', slider.value > 10)")
-    expect(moved).to_contain_text("moved True")
+    drag(book.page, handle, 60)
+    value = int(output.locator(".widget-readout").inner_text())
+    assert value > 10
+    expect(output.locator(".widget-label").last).to_have_text(f"twice {2 * value}")
+    expect(book.run("print('value', slider.value)")).to_have_text(f"value {value}")
     book.shot("slider")
 
 
-def test_the_error_dialog_shows_sbatch_s_words(
-    page: Page, cluster: Cluster, shots: Path
-) -> None:
-    """A partition that is not there: what sbatch said, and what to do."""
-    spec = f"{HOME}/data/kernels/python-compute/kernel.json"
-    sed = ["sed", "-i", 's/"scheduler": "slurm"/&, "partition": "nosuch"/', spec]
-    cluster.run("login1", "alice", sed)
-    before = set(job_of(cluster))
-    book = Notebook(page, shots)
+def drag(page: Page, handle: Locator, distance: int) -> None:
+    box = handle.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + distance, y, steps=6)
+    page.mouse.up()
 
-    page.locator(".jp-LauncherCard[title='Python (Compute Node)']").first.click()
+
+def shut_down(book: Notebook, lab: labs.Lab) -> None:
+    """The job leaves the queue, and the kernel leaves nothing."""
+    book.menu("Kernel", "Shut Down Kernel")
+    expect(book.page.locator(".jp-Toolbar-kernelName")).to_contain_text("No Kernel")
+    wait_for("the job to leave the queue", lambda: not jobs(lab), 60)
+    book.shot("shut-down")
+    assert [] == left(lab)
+
+
+def test_the_error_dialog_shows_sbatch_s_words(
+    page: Page, lab: labs.Lab, shots: Path
+) -> None:
+    """A partition that is not there: what sbatch said, what to do, nothing left."""
+    spec = f"{lab.home}/data/kernels/python-compute/kernel.json"
+    kernel = json.loads(lab.run("cat", spec))
+    kernel["metadata"]["kernel_provisioner"]["config"]["partition"] = "nosuch"
+    lab.run("tee", spec, input=json.dumps(kernel))
+
+    card(page).click()
 
     dialog = page.locator(".jp-Dialog")
+    expect(dialog).to_contain_text("Error Starting Kernel")
     expect(dialog).to_contain_text("Invalid partition name specified")
     expect(dialog).to_contain_text("sinfo -s")
-    book.shot("error-dialog")
-    assert set(job_of(cluster)) <= before
+    page.screenshot(path=shots / "error-dialog.png")
+    assert ([], []) == (jobs(lab), left(lab))
+
+
+def test_make_lab_serves_until_ctrl_c(cluster: Cluster, home: str) -> None:
+    """It says where Lab is, ends with Ctrl-C, and leaves a running cluster running."""
+    program = [sys.executable, "-u", str(Path(labs.__file__).with_name("serve_lab.py"))]
+    with subprocess.Popen(
+        [*program, home], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        url = next(line.strip() for line in process.stdout if "token=" in line)
+        answered = labs.status(url)
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.stdout.read()
+    assert (200, 0, 0) == (answered, process.returncode, labs.status(url))
+    assert "ending" in said
+    assert cluster.is_up()

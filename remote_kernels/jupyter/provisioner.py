@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
@@ -71,6 +72,15 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._has_process = True
         self._drop_stale_connection_file()
         return info
+
+    async def post_launch(self, **kwargs: Any) -> None:
+        """Called once KernelManager has written its connection file."""
+        await super().post_launch(**kwargs)
+        if self.remote_kernel is not None:
+            self.remote_kernel.remove_at_death(self._connection_file())
+
+    def _connection_file(self) -> Path:
+        return Path(self._manager.connection_file).absolute()
 
     def _launch(self, cmd: list[str], **kwargs: Any) -> Launch:
         from remote_kernels.front.proxy import curve_keypair

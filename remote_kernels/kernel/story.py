@@ -38,6 +38,7 @@ from remote_kernels.scheduler.slurm import Slurm
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
 
+from .last_will import LastWill
 from .launch import Launch
 from .reach import carriers
 from .waiting import Waiting
@@ -93,6 +94,7 @@ class RemoteKernel:
         self._tunnel: Tunnel | None = None
         self._front: Front | None = None
         self._directory: Path | None = None
+        self._will: LastWill | None = None
         self._guard: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -142,6 +144,20 @@ class RemoteKernel:
         self._queue = Queue(
             self._driver, environ=env, poll_interval=self.settings.poll_interval
         )
+        cancel = self._driver.cancel_name_argv(self._job_name, str(os.getuid()))
+        self._will = LastWill(cancel, env)
+        self._will.start()
+        self.remove_at_death(self._record.path)
+        self.remove_at_death(self._directory)
+
+    def remove_at_death(self, path: Path) -> None:
+        """A file that goes with the kernel, also if this process is killed."""
+        if self._will is not None:
+            self._will.remove(path)
+
+    @property
+    def _job_name(self) -> str:
+        return f"jupyter-{self.kernel_id[:8]}"
 
     async def _submit(self, launch: Launch) -> None:
         assert self._queue is not None
@@ -164,7 +180,7 @@ class RemoteKernel:
             node_dir=self.settings.node_dir,
         )
         request = JobRequest(
-            name=f"jupyter-{self.kernel_id[:8]}",
+            name=self._job_name,
             options=self.settings.options,
             extra_args=self.settings.sbatch_args,
             output=str(self._record.job_log),
@@ -437,6 +453,9 @@ class RemoteKernel:
                 sockets.remove_directory(self._directory)
                 self._directory = None
             self._record.remove()
+            if self._will is not None:
+                self._will.revoke()
+                self._will = None
             self._set_exited(0, None)
 
     async def _end_job(self, cancel: bool) -> None:

@@ -1,0 +1,96 @@
+"""What is done when our process dies without having cleaned up.
+
+A SIGTERM ends a plain Python script before any of our code runs, and so does a Ctrl-C
+in `jupyter console` while its kernel starts (jupyter_client 8.10 resets SIGINT for
+that time): the job would stay in the queue. So a small shell waits at the other end of
+a pipe. When the pipe closes without a word, it cancels the job and removes our files.
+Called by story.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+REVOKED = "revoked"
+END_TIMEOUT = 5.0  # seconds for the shell to end
+
+# Twice, since an sbatch that was under way hands its job in after our death (one that
+# comes later still ends as soon as it starts: its record is gone); and again while the
+# controller does not answer.
+_SCRIPT = f"""\
+trap '' HUP INT TERM
+paths= newline='
+'
+while IFS= read -r line; do
+  case $line in
+    {REVOKED}) exit 0 ;;
+    /*) paths="$paths$line$newline" ;;
+  esac
+done
+times=0
+for pause in 0 4 8 16 32 64 128; do
+  sleep "$pause"
+  if "$@"; then times=$((times + 1)); fi
+  printf %s "$paths" | while IFS= read -r path; do rm -rf -- "$path"; done
+  [ "$times" -lt 2 ] || exit 0
+done
+"""
+
+
+class LastWill:
+    """Who cancels the job when we cannot.
+
+    Parameters
+    ----------
+    cancel:
+        The command that cancels the job, known before the job is.
+    environ:
+        Its environment.
+    """
+
+    def __init__(self, cancel: Sequence[str], environ: Mapping[str, str]) -> None:
+        self._cancel = list(cancel)
+        self._environ = dict(environ)
+        self._shell: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """From now on. Without it (no process to be had) the kernel works as well."""
+        try:
+            self._shell = subprocess.Popen(
+                ["/bin/sh", "-c", _SCRIPT, "remote-kernels", *self._cancel],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=self._environ,
+                cwd="/",
+                text=True,
+                start_new_session=True,  # a Ctrl-C in the terminal is not for it
+            )
+        except OSError as exc:
+            log.warning("a job may be left over if this process dies: %s", exc)
+
+    def remove(self, path: Path) -> None:
+        """This file or directory, too."""
+        assert path.is_absolute()
+        self._say(str(path))
+
+    def revoke(self) -> None:
+        """All is cleaned up; nothing will be done."""
+        self._say(REVOKED)
+        shell, self._shell = self._shell, None
+        if shell is None:
+            return
+        with contextlib.suppress(OSError):
+            shell.communicate(timeout=END_TIMEOUT)
+
+    def _say(self, line: str) -> None:
+        if self._shell is not None and self._shell.stdin is not None:
+            with contextlib.suppress(OSError):  # somebody killed it
+                self._shell.stdin.write(f"{line}\n")
+                self._shell.stdin.flush()

@@ -7,6 +7,7 @@ own. Both are used by the tests of leftovers and of isolation.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -96,6 +97,9 @@ class Desk:
         self.cluster = cluster
         self.user = user
         home = cluster.layout.home / user
+        # One desk at a time: traces are counted.
+        self._lock = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._here = Path(tempfile.mkdtemp(prefix="desk-", dir=home))
         self.path = Path("/home", user, self._here.name)
         self.private = Path("/tmp", self._here.name)  # on the login host alone
@@ -111,6 +115,7 @@ class Desk:
     def remove(self) -> None:
         shutil.rmtree(self._here)
         self.cluster.run("login1", self.user, ["rm", "-r", str(self.private)])
+        os.close(self._lock)
 
     def _give(self) -> None:
         for path in (self._here, *self._here.rglob("*")):

@@ -77,10 +77,8 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         """Called once KernelManager has written its connection file."""
         await super().post_launch(**kwargs)
         if self.remote_kernel is not None:
-            self.remote_kernel.remove_at_death(self._connection_file())
-
-    def _connection_file(self) -> Path:
-        return Path(self._manager.connection_file).absolute()
+            path = Path(self._manager.connection_file).absolute()
+            self.remote_kernel.remove_at_death(path)
 
     def _launch(self, cmd: list[str], **kwargs: Any) -> Launch:
         from remote_kernels.front.proxy import curve_keypair

@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 REVOKED = "revoked"
 END_TIMEOUT = 5.0  # seconds for the shell to end
 
-# Twice, since an sbatch that was under way hands its job in after our death (one that
-# comes later still ends as soon as it starts: its record is gone); and again while the
-# controller does not answer.
+# Several rounds: an sbatch that was under way hands its job in after our death, and
+# the controller may not answer. A job that starts later still ends at once, since its
+# record is gone.
 _SCRIPT = f"""\
 trap '' HUP INT TERM
 paths= newline='
@@ -33,12 +33,10 @@ while IFS= read -r line; do
     /*) paths="$paths$line$newline" ;;
   esac
 done
-times=0
-for pause in 0 4 8 16 32 64 128; do
+for pause in 0 1 2 4 8; do
   sleep "$pause"
-  if "$@"; then times=$((times + 1)); fi
+  "$@"
   printf %s "$paths" | while IFS= read -r path; do rm -rf -- "$path"; done
-  [ "$times" -lt 2 ] || exit 0
 done
 """
 

@@ -318,7 +318,7 @@ def _one_of(*choices: str) -> _Kind:
 # fmt: off
 _TEXT = _Kind(("string",), "text without line breaks", _text)
 _TIME = _Kind(("string", "integer"), "a time limit: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED", _whole_or(r"\d+(:\d{1,2}){0,2}|\d+-\d{1,2}(:\d{1,2}){0,2}|UNLIMITED|INFINITE", least=0))
-_SIZE = _Kind(("string", "integer"), "a size: megabytes, or a number with K, M, G or T", _whole_or(r"\d+[KMGT]?", least=0))
+_SIZE = _Kind(("string", "integer"), "a size: megabytes, or a number with K, M, G or T", _whole_or(r"\d+([KMGT]B?)?", least=0))
 _COUNT = _Kind(("integer",), "a whole number above 0", _whole)
 _NODES = _Kind(("integer", "string"), "a whole number above 0, or a range such as 1-2", _whole_or(r"[1-9]\d*(-[1-9]\d*)?", least=1))
 _GPUS = _Kind(("integer", "string"), "a number of GPUs, with a type if wanted", _whole_or(r"([^:,\s]+:)?\d+(,([^:,\s]+:)?\d+)*", least=0))

@@ -12,4 +12,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 def pytest_report_header() -> str:
     """`make test` tests the built wheel, not the checkout."""
-    return f"remote_kernels {remote_kernels.__version__} in {remote_kernels.__path__[0]}"
+    return (
+        f"remote_kernels {remote_kernels.__version__} in {remote_kernels.__path__[0]}"
+    )

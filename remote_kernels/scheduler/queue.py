@@ -14,7 +14,7 @@ import os
 import pwd
 import random
 from collections.abc import (
-    AsyncIterator,
+    AsyncGenerator,
     Awaitable,
     Callable,
     Coroutine,
@@ -78,6 +78,7 @@ class Queue:
         self._poller: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._silent = False
+        self._asked = float("-inf")
 
     # --- submit ---------------------------------------------------------------------
 
@@ -206,8 +207,11 @@ class Queue:
 
     # --- watching -------------------------------------------------------------------
 
-    async def watch(self, job_id: str) -> AsyncIterator[JobStatus]:
-        """The job's status now and at every change; the last one is ENDED."""
+    async def watch(self, job_id: str) -> AsyncGenerator[JobStatus, None]:
+        """The job's status now and at every change; the last one is ENDED.
+
+        To be closed (contextlib.aclosing) where it is left early.
+        """
         updates: asyncio.Queue[JobStatus | Exception] = asyncio.Queue()
         self._watch(job_id, updates)
         try:
@@ -267,6 +271,7 @@ class Queue:
     async def _poll(self) -> None:
         """Ask, tell, wait; for as long as somebody watches."""
         pause = self.poll_interval
+        await asyncio.sleep(self._asked + self.poll_interval - _now())
         while True:
             self._wake.clear()
             changed = await self._round()
@@ -281,6 +286,7 @@ class Queue:
 
     async def _round(self) -> bool:
         """One query for all; whether any job's phase changed."""
+        self._asked = _now()
         try:
             found = await self._query(list(self._watched))
         except CommandError as error:
@@ -301,7 +307,7 @@ class Queue:
         watched = self._watched.get(status.job_id)
         if watched is None:
             return False
-        now, last = asyncio.get_running_loop().time(), watched.last
+        now, last = _now(), watched.last
         if last is None or (last.state, last.reason) != (status.state, status.reason):
             watched.since = now
         status = replace(status, standing=now - watched.since)
@@ -338,6 +344,10 @@ async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
     if cancelled is not None:
         raise cancelled
     return task.result()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _user() -> str:

@@ -86,9 +86,10 @@ class Slurm:
         return list(found.values())
 
     def status_argv(self, job_ids: Sequence[str]) -> list[str]:
+        # -a: a partition may be hidden. Without it a job there would seem to be gone.
         numbers = ",".join(base.split_id(job_id)[0] for job_id in job_ids)
         where = _cluster(job_ids[0])
-        return ["squeue", *where, "-h", "-t", "all", "-j", numbers, "-o", _ROW]
+        return ["squeue", *where, "-a", "-h", "-t", "all", "-j", numbers, "-o", _ROW]
 
     def parse_status(
         self, completed: Completed, job_ids: Sequence[str]
@@ -110,7 +111,7 @@ class Slurm:
         number, where = base.split_id(job_id)[0], _cluster(job_id)
         fields = "State,ExitCode,End,NodeList"
         return [
-            ["scontrol", *where, "show", "job", "-o", number],
+            ["scontrol", *where, "-a", "-o", "show", "job", number],
             ["sacct", *where, "-X", "-n", "-P", "-j", number, "-o", fields],
         ]
 
@@ -239,7 +240,7 @@ def _exit_code(text: str) -> tuple[int | None, int | None]:
 
 
 def _epoch(text: str) -> float | None:
-    """Slurm prints its own host's local time, which is ours as well."""
+    """Slurm's commands print the local time of the host on which they run."""
     try:
         return time.mktime(time.strptime(text.strip(), "%Y-%m-%dT%H:%M:%S"))
     except ValueError:
@@ -247,8 +248,10 @@ def _epoch(text: str) -> float | None:
 
 
 def _shown(text: str, job_id: str) -> JobStatus | None:
-    """The first line of `scontrol show job -o`: of a het job the component 0."""
-    fields = dict(re.findall(r"(?:^|\s)(\w+)=(\S*)", text.partition("\n")[0])[::-1])
+    """The first line of `scontrol -o show job`: of a het job the component 0."""
+    found = re.findall(r"(?:^|\s)(\w+)=(\S*)", text.partition("\n")[0])
+    # The first of each name: a comment may hold what looks like fields.
+    fields = dict(reversed(found))
     if "JobState" not in fields:
         return None
     return _status(
@@ -262,8 +265,11 @@ def _shown(text: str, job_id: str) -> JobStatus | None:
 
 
 def _accounted(text: str, job_id: str) -> JobStatus | None:
+    """What sacct prints with -X -n -P: one line with bars."""
     lines = [line for line in text.splitlines() if line.count("|") == 3]
     if not lines:
         return None
     state, exit, end, _ = lines[-1].split("|")
-    return _status(job_id, state, reason="", node="", end=end, exit=exit)
+    status = _status(job_id, state, reason="", node="", end=end, exit=exit)
+    # A job that accounting believes to run, but the controller does not know, is lost.
+    return status if status.phase is Phase.ENDED else None

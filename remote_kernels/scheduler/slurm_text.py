@@ -141,7 +141,7 @@ _SUBMITS = (
         ),
     ),
     (
-        r"reservation is invalid|reservation",
+        r"reservation",
         (
             "Change 'reservation': `scontrol show reservation` lists them with those who "
             "may use them."
@@ -152,13 +152,13 @@ _SUBMITS = (
         "Change 'gres' or 'gpus': `sinfo -o '%P %G'` lists what the nodes have.",
     ),
     (
-        r"time limit",
+        r"time limit|--time spec",
         "Change 'time': `sinfo -o '%P %l'` lists the longest time of each partition.",
     ),
     (
         (
             r"node configuration is not available|node count|Node name|feature|"
-            r"More processors requested|Memory (required|specification)"
+            r"More processors requested|Memory (required|specification)|--mem\S* spec"
         ),
         (
             "No node has what is asked for: `sinfo -N -o '%N %P %c %m %G %f'` lists what "
@@ -187,6 +187,13 @@ _SUBMITS = (
         ),
     ),
     (r"can't be reached now", "Check the cluster's name in --clusters."),
+    (
+        r"Unable to process configuration file|establish a configuration source",
+        (
+            "This machine is no client of a Slurm cluster, or SLURM_CONF does not name "
+            "the cluster's slurm.conf."
+        ),
+    ),
 )
 
 

@@ -1,0 +1,219 @@
+"""scheduler.queue with Slurm's driver, answered with what Slurm 22.05 really said."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+import pytest
+
+from remote_kernels.errors import CommandError, SubmitError
+from remote_kernels.scheduler import queue
+from remote_kernels.scheduler.base import Completed, JobRequest, Phase
+from remote_kernels.scheduler.queue import Queue
+from remote_kernels.scheduler.slurm import Slurm
+from scheduler.captured import captured
+
+REQUEST = JobRequest("jupyter-ab", {}, (), "/home/alice/job.log")
+UNANSWERED = captured("squeue-down")
+Answer = Completed | CommandError
+
+
+def about(name: str, job_id: str) -> Completed:
+    """A captured answer, as if it had been about this job."""
+    done = captured(name)
+    own, _, rest = done.stdout.partition("|")
+    return replace(done, stdout=f"{job_id}|{rest}" if own.isdigit() else done.stdout)
+
+
+class Answers:
+    """Stands in for the machine: each program's next answer; the last one stays."""
+
+    def __init__(self, **answers: Sequence[Answer]) -> None:
+        self.answers = {name: list(given) for name, given in answers.items()}
+        self.asked: list[list[str]] = []
+
+    async def run(self, argv: Sequence[str], **options: object) -> Completed:
+        self.asked.append(list(argv))
+        given = self.answers[argv[0]]
+        answer = given.pop(0) if len(given) > 1 else given[0]
+        await asyncio.sleep(0)
+        if isinstance(answer, CommandError):
+            raise answer
+        return replace(answer, argv=tuple(argv))
+
+    def count(self, program: str) -> int:
+        return sum(argv[0] == program for argv in self.asked)
+
+
+def jobs_of(answers: Answers) -> Queue:
+    return Queue(Slurm(), run=answers.run, environ={}, poll_interval=0.01)
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pauses between attempts to cancel."""
+    monkeypatch.setattr(queue, "_CANCEL_PAUSES", (0.0, 0.0, 0.0))
+
+
+@pytest.mark.asyncio
+async def test_watch_yields_changes_only_and_ends_with_the_end() -> None:
+    """The end has the exit code, which the list of jobs has not."""
+    answers = Answers(
+        squeue=[
+            about("squeue-fresh", "43"),
+            about("squeue-fresh", "43"),
+            about("squeue-running", "43"),
+            about("squeue-running", "43"),
+            about("squeue-failed", "43"),
+        ],
+        scontrol=[captured("scontrol-failed")],
+    )
+
+    seen = [status async for status in jobs_of(answers).watch("43")]
+
+    expected = [("PENDING", None), ("RUNNING", None), ("FAILED", 97)]
+    assert expected == [(status.state, status.exit_code) for status in seen]
+
+
+@pytest.mark.asyncio
+async def test_no_answer_is_told_once_and_changes_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A controller that is down is never a job that is gone."""
+    caplog.set_level(logging.INFO)
+    slow = CommandError("squeue did not answer", ["squeue"], None)
+    answers = Answers(
+        squeue=[
+            about("squeue-running", "43"),
+            *(UNANSWERED, slow, UNANSWERED),
+            about("squeue-completed", "43"),
+        ],
+        scontrol=[captured("scontrol-completed")],
+    )
+
+    seen = [status async for status in jobs_of(answers).watch("43")]
+
+    assert [Phase.RUNNING, Phase.ENDED] == [status.phase for status in seen]
+    told = [record.levelname for record in caplog.records if "answer" in record.message]
+    assert ["WARNING", "INFO"] == told
+
+
+@pytest.mark.asyncio
+async def test_one_query_serves_all_who_watch() -> None:
+    """Both ids are in it; one that the controller forgot has ended."""
+    answers = Answers(
+        squeue=[captured("squeue-some-unknown")],
+        scontrol=[captured("scontrol-unknown")],
+        sacct=[captured("sacct-disabled")],
+    )
+    jobs = jobs_of(answers)
+    gone = asyncio.ensure_future(jobs.wait_ended("999999", 10))
+    async with aclosing(jobs.watch("40")) as watching:
+        there = await anext(watching)
+        status = await gone
+
+    assert Phase.RUNNING is there.phase
+    assert status is not None
+    assert (Phase.ENDED, "UNKNOWN") == (status.phase, status.state)
+    ids = {argv[argv.index("-j") + 1] for argv in answers.asked if argv[0] == "squeue"}
+    assert {"40,999999", "999999,40"} & ids
+
+
+@pytest.mark.asyncio
+async def test_jobs_of_two_clusters_are_asked_for_apart() -> None:
+    """They may have the same number."""
+    answers = Answers(squeue=[captured("squeue-running")])
+
+    await jobs_of(answers)._query(["40", "40;big"])
+
+    expected = [["squeue", "-a", "-h"], ["squeue", "-M", "big"]]
+    assert expected == [argv[:3] for argv in answers.asked[:2]]
+
+
+@pytest.mark.asyncio
+async def test_the_poller_ends_with_its_last_watcher() -> None:
+    """No task is left that asks the scheduler."""
+    jobs = jobs_of(Answers(squeue=[captured("squeue-running")]))
+
+    async with aclosing(jobs.watch("40")) as watching:
+        await anext(watching)
+
+    assert {asyncio.current_task()} == asyncio.all_tasks()
+
+
+@pytest.mark.asyncio
+async def test_a_watcher_that_comes_later_is_told_at_once() -> None:
+    """It does not wait for the next query."""
+    answers = Answers(squeue=[captured("squeue-running")])
+    jobs = Queue(Slurm(), run=answers.run, environ={}, poll_interval=60)
+    async with aclosing(jobs.watch("40")) as first, aclosing(jobs.watch("40")) as late:
+        await anext(first)
+        status = await asyncio.wait_for(anext(late), 1)
+
+    assert "RUNNING" == status.state
+    assert 1 == answers.count("squeue")
+
+
+@pytest.mark.asyncio
+async def test_cancel_asks_again_while_nobody_answers(hurry: None) -> None:
+    """And is content when the job has ended by itself meanwhile."""
+    answers = Answers(
+        scancel=[*[captured("scancel-down")] * 2, captured("scancel-unknown")]
+    )
+
+    await jobs_of(answers).cancel("40")
+
+    assert [["scancel", "40"]] * 3 == answers.asked
+
+
+@pytest.mark.asyncio
+async def test_cancel_gives_up_with_all_that_was_said(hurry: None) -> None:
+    """After some attempts; and at once where asking again is useless."""
+    with pytest.raises(CommandError, match="Unable to contact slurm controller"):
+        await jobs_of(Answers(scancel=[captured("scancel-down")])).cancel("40")
+
+    answers = Answers(scancel=[captured("scancel-not-ours")])
+    with pytest.raises(CommandError, match="permission denied"):
+        await jobs_of(answers).cancel("40")
+    assert 1 == answers.count("scancel")
+
+
+def refused(name: str) -> Answer:
+    return captured(name)
+
+
+def too_slow(name: str) -> Answer:
+    return CommandError("sbatch did not answer", [name], None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"), [(refused, "sbatch-down"), (too_slow, "sbatch")]
+)
+@pytest.mark.asyncio
+async def test_a_job_that_may_exist_is_cancelled_by_its_name(
+    answer: Callable[[str], Answer], name: str
+) -> None:
+    """sbatch without an answer may have submitted."""
+    answers = Answers(sbatch=[answer(name)], scancel=[captured("scancel-unknown")])
+
+    with pytest.raises(SubmitError, match="sbatch"):
+        await jobs_of(answers).submit("#!/bin/bash\n", REQUEST)
+
+    assert "--name=jupyter-ab" == answers.asked[-1][-1]
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_shows_what_sbatch_said_and_what_to_do() -> None:
+    """Verbatim, and nothing is cancelled, as there is nothing."""
+    answers = Answers(sbatch=[captured("sbatch-partition")])
+
+    with pytest.raises(SubmitError) as caught:
+        await jobs_of(answers).submit("#!/bin/bash\n", REQUEST)
+
+    assert "invalid partition specified: nope" in str(caught.value)
+    assert "sinfo -s" in str(caught.value)
+    assert 1 == len(answers.asked)

@@ -77,7 +77,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         """Called once KernelManager has written its connection file."""
         await super().post_launch(**kwargs)
         if self.remote_kernel is not None:
-            path = Path(self._manager.connection_file).absolute()
+            path = Path(self._manager.connection_file).absolute()  # noqa: ASYNC240
             self.remote_kernel.remove_at_death(path)
 
     def _launch(self, cmd: list[str], **kwargs: Any) -> Launch:

@@ -12,10 +12,13 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 from remote_kernels.errors import CommandError
 from remote_kernels.scheduler.base import Completed
+
+T = TypeVar("T")
 
 KEPT = 512 * 1024  # bytes, at the beginning and again at the end of a stream
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL
@@ -29,16 +32,49 @@ async def run(
     timeout: float = 60.0,
 ) -> Completed:
     """Run argv; whatever its exit code is. CommandError if it cannot or will not end."""
-    process = await _start(argv, env)
+    process = await _started(argv, env)
     out, err = _Bounded(), _Bounded()
     try:
         await asyncio.wait_for(_talk(process, input, out, err), timeout)
     except asyncio.TimeoutError:
+        await _end(process)
         raise _too_slow(argv, timeout, out, err) from None
-    finally:
-        if process.returncode is None:
-            await _end(process)
+    except asyncio.CancelledError:
+        await _end(process)
+        raise
     return Completed(tuple(argv), process.returncode or 0, out.text(), err.text())
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for it although we are cancelled meanwhile; the cancellation then passes."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        task.exception()  # seen; the cancellation is what the caller asked for
+        raise cancelled
+    return task.result()
+
+
+async def _started(
+    argv: Sequence[str], env: Mapping[str, str] | None
+) -> asyncio.subprocess.Process:
+    """The process. asyncio would kill it alone, not its group, if cancelled here."""
+    task = asyncio.ensure_future(_start(argv, env))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await to_the_end(_end_started(task))
+        raise
+
+
+async def _end_started(task: asyncio.Future[asyncio.subprocess.Process]) -> None:
+    with contextlib.suppress(CommandError):
+        await _end(await task)
 
 
 async def _start(
@@ -98,6 +134,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         pass
     finally:
         _signal(process, signal.SIGKILL)
+        # A process that left the group may hold our pipes, and wait() waits for them.
+        process._transport.close()  # type: ignore[attr-defined]
     await process.wait()
 
 

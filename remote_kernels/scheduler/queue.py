@@ -22,7 +22,7 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from remote_kernels.errors import CommandError, SubmitError
 from remote_kernels.scheduler import command
@@ -37,7 +37,6 @@ from remote_kernels.scheduler.base import (
 log = logging.getLogger(__name__)
 
 Run = Callable[..., Awaitable[Completed]]
-T = TypeVar("T")
 
 SLOWEST = 60.0  # seconds between two queries while nothing changes
 _GROWTH = 1.5
@@ -93,7 +92,7 @@ class Queue:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await _to_the_end(self._undo(task, request))
+            await command.to_the_end(self._undo(task, request))
             raise
 
     async def _submit(
@@ -330,20 +329,6 @@ class Queue:
         for watched in self._watched.values():
             for updates in watched.updates:
                 updates.put_nowait(error)
-
-
-async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Wait for it although we are cancelled again; the cancellation then passes."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return task.result()
 
 
 def _now() -> float:

@@ -84,7 +84,7 @@ async def test_no_answer_is_told_once_and_changes_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A controller that is down is never a job that is gone."""
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "remote_kernels")
     slow = CommandError("squeue did not answer", ["squeue"], None)
     answers = Answers(
         squeue=[

@@ -54,7 +54,8 @@ class CommandError(RemoteKernelError):
         lines = [summary, f"  command: {' '.join(argv)}", f"  {ended}"]
         for name, text in (("stderr", stderr), ("stdout", stdout)):
             if text.strip():
-                lines.append(f"  {name}: {text.strip()}")
+                aligned = text.strip().replace("\n", "\n" + " " * len("  stderr: "))
+                lines.append(f"  {name}: {aligned}")
         if advice:
             lines.append(advice)
         super().__init__("\n".join(lines))

@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 REVOKED = "revoked"
 END_TIMEOUT = 5.0  # seconds for the shell to end
 
-# Several rounds: an sbatch that was under way hands its job in after our death, and
-# the controller may not answer. A job that starts later still ends at once, since its
-# record is gone.
+# Twice, since an sbatch that was under way hands its job in after our death (one that
+# comes later still ends as soon as it starts: its record is gone); and again while the
+# controller does not answer.
 _SCRIPT = f"""\
 trap '' HUP INT TERM
 paths= newline='
@@ -33,10 +33,12 @@ while IFS= read -r line; do
     /*) paths="$paths$line$newline" ;;
   esac
 done
-for pause in 0 1 2 4 8; do
+times=0
+for pause in 0 4 8 16 32 64 128; do
   sleep "$pause"
-  "$@"
+  if "$@"; then times=$((times + 1)); fi
   printf %s "$paths" | while IFS= read -r path; do rm -rf -- "$path"; done
+  [ "$times" -lt 2 ] || exit 0
 done
 """
 
@@ -84,7 +86,7 @@ class LastWill:
         shell, self._shell = self._shell, None
         if shell is None:
             return
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             shell.communicate(timeout=END_TIMEOUT)
 
     def _say(self, line: str) -> None:

@@ -6,6 +6,7 @@ the user makes stays in the directory. Usage: serve_lab.py [DIRECTORY]
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -35,7 +36,7 @@ def main() -> None:
     cluster = Cluster(say=print)
     ours = not cluster.is_up()
     try:
-        cluster.up()
+        cluster.up(owner=os.getpid())
         serve(cluster, sys.argv[1] if len(sys.argv) > 1 else HOME)
     except KeyboardInterrupt:
         print("\nended before it was there")

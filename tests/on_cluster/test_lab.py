@@ -303,7 +303,14 @@ def test_make_lab_serves_until_ctrl_c(cluster: Cluster, home: str) -> None:
         [*program, home], stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         assert process.stdout is not None
-        url = next(line.strip() for line in process.stdout if "token=" in line)
+        before = []
+        for line in process.stdout:
+            before.append(line)
+            if "token=" in line:
+                break
+        else:
+            pytest.fail("".join(before))
+        url = before[-1].strip()
         answered = labs.status(url)
         os.killpg(process.pid, signal.SIGINT)
         said = process.stdout.read()

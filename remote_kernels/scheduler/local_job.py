@@ -169,10 +169,12 @@ def _record(ended: Path, status: int, cancelled: bool) -> None:
 
 def _sweep() -> None:
     """End what the job left running, as a batch system does at the end of a job."""
-    while pids := _descendants():
-        _kill(pids, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
+    while True:
+        _kill(_descendants(), signal.SIGKILL)
+        try:
             os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
 
 
 def _descendants() -> list[int]:

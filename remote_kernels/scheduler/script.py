@@ -115,20 +115,23 @@ def _prologue(lines: Sequence[str]) -> str:
 
     An ERR trap checks what `set -e` would, without changing the shell in which
     module and conda functions run; failures inside those and inside sourced files
-    are their own affair.
+    are their own affair. The DEBUG trap remembers the prologue's own command, as
+    after a function BASH_COMMAND is the function's last one; it runs once more for
+    the ERR trap itself, so the command before is the one (bash 5.2).
     """
     if not lines:
         return ""
     return f"""\
-rk_stage=prologue
+rk_stage=prologue rk_command= rk_before= rk_depth=${{#BASH_SOURCE[@]}}
 rk_check() {{
-  [ "$3" -gt 1 ] && return
-  echo "remote_kernels: the prologue failed with exit code $1 at: $2" >&2
+  [ "$2" -gt "$rk_depth" ] && return
+  echo "remote_kernels: the prologue failed with exit code $1 at: $rk_before" >&2
   exit {PROLOGUE_FAILED}
 }}
-trap 'rk_check "$?" "$BASH_COMMAND" "${{#BASH_SOURCE[@]}}"' ERR
+trap 'rk_before=$rk_command rk_command=$BASH_COMMAND' DEBUG
+trap 'rk_check "$?" "${{#BASH_SOURCE[@]}}"' ERR
 eval {shlex.quote(chr(10).join(lines))}
-trap - ERR
+trap - DEBUG ERR
 set +eu
 rk_stage=ours"""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,48 @@ async def test_a_job_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     await ended(jobs, job_id)
 
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.asyncio
+async def test_nothing_of_a_job_outlives_it(tmp_path: Path) -> None:
+    """Not even what left its session, as in a batch system."""
+    jobs = queue()
+    script = "setsid sleep 60 &\necho $!\nsetsid sh -c 'sleep 60 & echo $!; wait' &\n"
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reading = asyncio.ensure_future(asyncio.to_thread(fifo.read_text))
+
+    job_id = await jobs.submit(f"{{ {script} }} > {fifo}\n", request(tmp_path))
+    status = await ended(jobs, job_id)
+
+    assert "COMPLETED" == status.state
+    pids = (await reading).split()
+    assert [False] * len(pids) == [Path(f"/proc/{pid}").exists() for pid in pids]
+
+
+@pytest.mark.asyncio
+async def test_a_number_that_is_used_again_is_another_job(tmp_path: Path) -> None:
+    """A job is its holder's number and start: nobody else is asked or ended."""
+    jobs = queue()
+    mine = f"{os.getpid()}-1;{tmp_path}/job.log"
+
+    await jobs.cancel(mine)
+    status = await jobs.status(mine)
+
+    assert (Phase.ENDED, "UNKNOWN") == (status.phase, status.state)
+
+
+@pytest.mark.asyncio
+async def test_a_job_can_be_cancelled_by_its_name(tmp_path: Path) -> None:
+    """For a submission whose answer never came."""
+    jobs = queue()
+    named = replace(request(tmp_path), name=f"test-{os.getpid()}")
+    job_id = await jobs.submit("exec sleep 60\n", named)
+
+    await command.run(Local().cancel_name_argv(named.name, ""))
+    status = await ended(jobs, job_id)
+
+    assert "CANCELLED" == status.state
 
 
 @pytest.mark.asyncio

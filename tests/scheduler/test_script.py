@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from remote_kernels.errors import ConfigError
 from remote_kernels.scheduler import script
 
 AGENT = "import os, sys; print(sys.argv[1:]); print(os.environ.get('LOADED'))"
@@ -23,8 +28,8 @@ def pyz() -> bytes:
     return buffer.getvalue()
 
 
-def run(tmp_path: Path, **options: object) -> subprocess.CompletedProcess[str]:
-    """Build with these options, and let bash run it from standard input."""
+def build(tmp_path: Path, **options: object) -> str:
+    """The script with these options; a record and a place on the node are there."""
     record = tmp_path / "record of it's own"
     record.mkdir(exist_ok=True)
     nodes = tmp_path / "n"
@@ -35,14 +40,25 @@ def run(tmp_path: Path, **options: object) -> subprocess.CompletedProcess[str]:
         "python": sys.executable,
         "node_dir": str(nodes),
     }
-    text = script.build(**{**defaults, **options})  # type: ignore[arg-type]
+    return script.build(**{**defaults, **options})  # type: ignore[arg-type]
+
+
+def run(
+    tmp_path: Path, env: Mapping[str, str] | None = None, **options: object
+) -> subprocess.CompletedProcess[str]:
+    """Build with these options, and let bash run it."""
+    file = tmp_path / "script"
+    file.write_text(build(tmp_path, **options))
     return subprocess.run(
-        ["bash", "-s"],
-        input=text,
+        ["bash", str(file)],
         capture_output=True,
         text=True,
         check=False,
-        env={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": "/run/user/1"},
+        env={
+            "PATH": os.environ["PATH"],
+            "XDG_RUNTIME_DIR": "/run/user/1",
+            **(env or {}),
+        },
     )
 
 
@@ -74,12 +90,14 @@ def test_the_prologue_s_environment_reaches_the_agent(tmp_path: Path) -> None:
         ({"record_dir": "/nowhere"}, script.STATE_DIR_MISSING, "is not shared"),
         ({"prologue": ["false"]}, script.PROLOGUE_FAILED, "at: false"),
         ({"prologue": ["exit 3"]}, script.PROLOGUE_FAILED, "ended the script (3)"),
+        ({"prologue": ["if true; then"]}, script.PROLOGUE_FAILED, "syntax error"),
+        ({"prologue": ["echo 'open"]}, script.PROLOGUE_FAILED, "unexpected EOF"),
         ({"python": "/no/python"}, script.NO_PYTHON, "/no/python: not found"),
         ({"node_dir": "/proc"}, script.NO_NODE_DIR, "no private directory"),
     ],
 )
 def test_each_failure_has_an_exit_code_of_its_own(
-    tmp_path: Path, options: dict[str, object], code: int, words: str
+    tmp_path: Path, options: dict[str, Any], code: int, words: str
 ) -> None:
     """With a sentence in the log, and nothing left on the node."""
     done = run(tmp_path, **options)
@@ -105,3 +123,97 @@ def test_a_python_that_is_too_old_is_passed_over(tmp_path: Path) -> None:
 def test_an_exit_code_that_is_not_ours_is_not_explained() -> None:
     """The kernel's story then says what the scheduler said."""
     assert script.explain_exit(1) is None
+
+
+def test_what_a_prologue_may_do(tmp_path: Path) -> None:
+    """Blocks of lines, set -eu, conditions that do not hold, files that fail inside."""
+    other = tmp_path / "activate"
+    other.write_text("false\ntrue\n")
+    lines = [
+        "set -eu",
+        "[ -d /nowhere ] && echo wrong",
+        "if true; then",
+        "  export LOADED=$(cat <<END",
+        "it's",
+        "END",
+        "  )",
+        "fi",
+        f". {other} || true",
+        "module() { false; true; }",
+        "set +e",
+        f". {other}",
+        "module load x",
+    ]
+
+    done = run(tmp_path, prologue=lines)
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert done.stdout.endswith("it's\n")
+
+
+def test_a_prologue_s_failure_is_found_where_it_is(tmp_path: Path) -> None:
+    """A function that fails, as `module load` does; `|| true` makes it good."""
+    module = "module() { false; return 4; }"
+
+    done = run(tmp_path, prologue=[module, "module load x"])
+    assert script.PROLOGUE_FAILED == done.returncode
+    assert "failed with exit code 4 at: module load x" in done.stderr
+
+    assert 0 == run(tmp_path, prologue=[module, "module load x || true"]).returncode
+
+
+def test_a_job_that_starts_again_says_so(tmp_path: Path) -> None:
+    """Slurm may requeue a job although we asked it not to; its kernel is lost."""
+    done = run(tmp_path, env={"SLURM_RESTART_COUNT": "1"})
+
+    assert script.RESTARTED == done.returncode
+    assert [] == left(tmp_path)
+
+
+def test_the_node_directory_is_short_enough_for_sockets(tmp_path: Path) -> None:
+    """A long TMPDIR is passed over; one of the prologue is taken."""
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    done = run(tmp_path, env={"TMPDIR": str(long)}, node_dir=None)
+    directory = Path(done.stdout.splitlines()[0].split("'")[-2])
+    assert Path("/tmp") == directory.parent
+    shutil.rmtree(directory)
+
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        done = run(tmp_path, prologue=[f"export TMPDIR={short}"], node_dir=None)
+        assert f"'{short}/rk-" in done.stdout
+
+
+def test_a_node_directory_may_name_variables(tmp_path: Path) -> None:
+    """They mean the node's; all else is taken as it is written."""
+    place = tmp_path / "a $(false) b"
+    place.mkdir()
+
+    done = run(tmp_path, env={"TOP": str(tmp_path)}, node_dir="${TOP}/a $(false) b")
+
+    assert 0 == done.returncode
+    assert 1 == len([*place.iterdir()])
+
+
+def test_nothing_is_left_when_it_is_cancelled(tmp_path: Path) -> None:
+    """SIGTERM while it looks for a Python, with the longest search."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    slow = tmp_path / "python3"
+    slow.write_text(f"#!/bin/sh\necho here > {fifo}\nread line < {fifo}\n")
+    slow.chmod(0o755)
+    file = tmp_path / "script"
+    file.write_text(build(tmp_path, python=str(slow)))
+    with subprocess.Popen(["bash", str(file)]) as process:
+        assert "here\n" == fifo.read_text()
+        process.terminate()
+        fifo.write_text("go on\n")
+
+    assert 143 == process.returncode
+    assert [] == left(tmp_path)
+
+
+def test_what_cannot_be_in_a_script_is_refused(tmp_path: Path) -> None:
+    """A NUL would end it."""
+    with pytest.raises(ConfigError, match="NUL"):
+        build(tmp_path, prologue=["echo \0"])

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 HOSTS = ("login1", "c1")
 HOME = "/home/alice/isolation"
-IN_ENV = "value-of-a-variable-in-the-kernelspec"
+IN_ENV = f"value-in-the-kernelspec-{uuid.uuid4()}"
 
 # Runs as alice: holds a kernel until its standard input ends; prints all that matters.
 HOLD = """
@@ -73,6 +75,28 @@ while sub.poll(3000):
 print(count)
 """
 
+# Knocks at the agent's door with each secret of its standard input, "" to say nothing;
+# prints what comes of it.
+KNOCK = """
+import socket, sys
+from remote_kernels.wire.hello import LoginHello, Refused
+def knock(secret):
+    hello = LoginHello(bytes.fromhex(secret), "0" * 32, resume=True)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(sys.argv[1])
+        s.settimeout(20)
+        while data := s.recv(4096):
+            try:
+                answer = hello.receive(data)
+            except Refused as exc:
+                return exc.code
+            if secret:
+                s.sendall(answer)
+        return "dropped"
+for line in sys.stdin:
+    print(knock(line.strip()))
+"""
+
 
 @dataclass
 class Held:
@@ -85,6 +109,12 @@ class Held:
     def secrets(self) -> list[str]:
         own = [self.facts["secret"], self.facts["key"], self.facts["curve"], IN_ENV]
         return [secret for secret in own if secret]
+
+    def owns(self, pid: int) -> bool:
+        """Whether this process is the holder or one of the job."""
+        environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        job = f"SLURM_JOB_ID={self.facts['job']}".encode()
+        return pid == self.process.pid or job in environ
 
     def execute(self, code: str) -> None:
         assert self.process.stdin is not None
@@ -117,7 +147,8 @@ def held(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Held]:
         "metadata": {"supported_encryption": ["curve"], "kernel_provisioner": stanza},
     }
     directory = f"{HOME}/data/kernels/{name}"
-    write = f"rm -rf {HOME}; mkdir -p {directory} && cat > {directory}/kernel.json"
+    spec_file = f"{directory}/kernel.json"  # private, unlike the directories
+    write = f"rm -rf {HOME}; mkdir -p {directory}; umask 077; cat > {spec_file}"
     cluster.run("login1", "alice", ["sh", "-c", write], input=json.dumps(spec))
     process = cluster.popen(
         "login1",
@@ -235,6 +266,69 @@ def test_nothing_listens_beyond_loopback(
     beyond = [address for address in listening if not address.startswith("0100007F:")]
 
     assert [] == beyond
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_only_the_kernel_listens_on_tcp(
+    held: Held, cluster: Cluster, host: str
+) -> None:
+    """The server's end and the agent have Unix sockets alone.
+
+    ipykernel 7.4 opens a loopback port of its own even with Unix sockets; what comes
+    there without a random word is thrown away.
+    """
+    table = Path(f"/proc/{cluster.pid(host)}/net/tcp").read_text().splitlines()[1:]
+    rows = [row.split() for row in table]
+    listening = {f"socket:[{row[9]}]" for row in rows if row[3] == "0A"}
+    ours = [p for p in cluster.processes(host, "alice") if held.owns(p.pid)]
+    listeners = [p.cmdline for p in ours if listening & open_files(p.pid)]
+
+    assert len(ours) >= 1
+    if host == "login1":
+        assert [] == listeners
+    else:
+        (kernel,) = listeners
+        assert "ipykernel_launcher" in kernel
+
+
+def open_files(pid: int) -> set[str]:
+    """What the links in /proc/PID/fd say."""
+    return {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+@pytest.mark.parametrize("host", ["login1", "c1", "ctl"])
+def test_no_readable_file_tells_a_secret(
+    held: Held, cluster: Cluster, host: str
+) -> None:
+    """Bob searches every file that he can read, wherever programs leave files."""
+    decoy = "a-word-that-alice-gave-away"
+    path = f"/tmp/{decoy}"
+    cluster.run(host, "alice", ["sh", "-c", f"echo {decoy} >{path}"])
+    places = ["/tmp", "/var/tmp", "/var/spool", "/var/log", "/run", "/home", "/dev/shm"]
+    argv = ["grep", "-rlsF", "--devices=skip", "--file=-", *places]
+
+    words = "\n".join([decoy, *held.secrets])
+    found = cluster.run(host, "bob", argv, input=words, check=False).stdout
+    cluster.run(host, "alice", ["rm", path])
+
+    assert [path] == found.split()
+
+
+def test_the_agent_s_door(held: Held, cluster: Cluster) -> None:
+    """Its socket is not enough: who lacks the job's secret, or is silent, is dropped."""
+    if held.facts["curve"] is not None:
+        return  # the same door
+    (record,) = [
+        json.loads(output(cluster, "c1", "alice", "cat", path))
+        for path in found(cluster, "c1", held.facts["record"], "-name", "agent.json")
+    ]
+    argv = [sys.executable, "-c", KNOCK, record["socket"]]
+    secrets = [held.facts["secret"], "00" * 32, ""]
+
+    done = cluster.run("c1", "alice", argv, input="\n".join([*secrets, ""]))
+
+    assert ["unknown-session", "dropped", "dropped"] == done.stdout.split()
+    held.execute("print('the kernel noticed nothing')")
 
 
 def test_without_keys_a_tcp_kernel_tells_nothing(held: Held, cluster: Cluster) -> None:

@@ -35,9 +35,14 @@ class Answers:
     def __init__(self, **answers: Sequence[Answer]) -> None:
         self.answers = {name: list(given) for name, given in answers.items()}
         self.asked: list[list[str]] = []
+        self.times: list[float] = []
+        self.ninth = asyncio.Event()
 
     async def run(self, argv: Sequence[str], **options: object) -> Completed:
         self.asked.append(list(argv))
+        self.times.append(asyncio.get_running_loop().time())
+        if len(self.asked) == 9:
+            self.ninth.set()
         given = self.answers[argv[0]]
         answer = given.pop(0) if len(given) > 1 else given[0]
         await asyncio.sleep(0)
@@ -156,6 +161,19 @@ async def test_a_watcher_that_comes_later_is_told_at_once() -> None:
 
     assert "RUNNING" == status.state
     assert 1 == answers.count("squeue")
+
+
+@pytest.mark.asyncio
+async def test_it_asks_less_and_less_often_while_nothing_changes() -> None:
+    """Each pause is half as long again as the one before, give or take a tenth."""
+    answers = Answers(squeue=[captured("squeue-running")])
+    jobs = jobs_of(answers)
+    async with aclosing(jobs.watch("40")) as first, aclosing(jobs.watch("40")) as late:
+        await anext(first)
+        await anext(late)  # wakes the poller, which must fall asleep again
+        await answers.ninth.wait()
+
+    assert answers.times[8] - answers.times[7] > 0.1
 
 
 @pytest.mark.asyncio

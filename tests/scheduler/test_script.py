@@ -213,6 +213,20 @@ def test_nothing_is_left_when_it_is_cancelled(tmp_path: Path) -> None:
     assert [] == left(tmp_path)
 
 
+def test_nothing_is_left_when_the_agent_cannot_be_written(tmp_path: Path) -> None:
+    """As on a full disk."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "base64").write_text("#!/bin/sh\nexit 1\n")
+    (tools / "base64").chmod(0o755)
+
+    done = run(tmp_path, env={"PATH": f"{tools}:{os.environ['PATH']}"})
+
+    assert script.NO_NODE_DIR == done.returncode
+    assert "the agent cannot be written" in done.stderr
+    assert [] == left(tmp_path)
+
+
 def test_what_cannot_be_in_a_script_is_refused(tmp_path: Path) -> None:
     """A NUL would end it."""
     with pytest.raises(ConfigError, match="NUL"):

@@ -301,8 +301,8 @@ def test_no_readable_file_tells_a_secret(
     held: Held, cluster: Cluster, host: str
 ) -> None:
     """Bob searches every file that he can read, wherever programs leave files."""
-    decoy = "a-word-that-alice-gave-away"
-    path = f"/tmp/{decoy}"
+    decoy = uuid.uuid4().hex
+    path = f"/tmp/decoy-{decoy[:8]}"
     cluster.run(host, "alice", ["sh", "-c", f"echo {decoy} >{path}"])
     places = ["/tmp", "/var/tmp", "/var/spool", "/var/log", "/run", "/home", "/dev/shm"]
     argv = ["grep", "-rlsF", "--devices=skip", "--file=-", *places]

@@ -110,9 +110,10 @@ def kill(pid: int, host: Host) -> None:
     if network.exists(host.cable):
         # First, or the dying sockets would say goodbye to their peers.
         network.cut(host)
+    space = Path(f"/proc/{pid}/ns/pid").readlink()
     os.kill(pid, signal.SIGKILL)
-    # PID 1 goes last: the kernel ends everything else first.
-    wait_for(f"the end of {host.name}", lambda: not cmdline(pid), 20)
+    # PID 1 loses its memory first, and only then the kernel ends everything else.
+    wait_for(f"the end of {host.name}", lambda: not _living(space), 20)
     network.remove(host.cable)
     remove_cgroups(host)
 
@@ -174,17 +175,26 @@ def popen(
         )
 
 
+def _living(space: Path) -> list[tuple[int, int]]:
+    """Process and uid of all that run in a PID namespace, zombies left out."""
+    found = []
+    for pid in _pids():
+        try:
+            here = Path(f"/proc/{pid}/ns/pid").readlink() == space
+            owner = Path(f"/proc/{pid}").stat().st_uid
+        except OSError:
+            continue
+        if here and cmdline(pid):
+            found.append((pid, owner))
+    return found
+
+
 def processes(pid: int, user: int | None) -> list[Process]:
     """The processes of the host whose PID 1 is `pid`, all or those of one uid."""
     space = Path(f"/proc/{pid}/ns/pid").readlink()
     found = []
-    for candidate in _pids():
-        try:
-            here = Path(f"/proc/{candidate}/ns/pid").readlink() == space
-            owner = Path(f"/proc/{candidate}").stat().st_uid
-        except OSError:
-            continue
+    for candidate, owner in _living(space):
         argv, numbers = cmdline(candidate), _numbers(candidate)
-        if here and argv and numbers and user in (None, owner):
+        if argv and numbers and user in (None, owner):
             found.append(Process(candidate, numbers[-1], argv))
     return found

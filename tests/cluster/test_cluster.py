@@ -228,7 +228,8 @@ def inventory() -> set[str]:
     for path in Path("/proc").glob("[0-9]*"):
         try:
             space = (path / "ns" / "pid").readlink()
-            if space != ours or MARK in (path / "cmdline").read_text():
+            argv = (path / "cmdline").read_text()  # none of a zombie
+            if argv and (space != ours or MARK in argv):
                 found.add(f"process {path.name}")
         except OSError:
             continue

@@ -85,6 +85,10 @@ class TunnelError(RemoteKernelError):
     transient = True
 
 
+class InUseError(RemoteKernelError):
+    """Another server is attached to the kernel."""
+
+
 class RecordError(RemoteKernelError):
     """The state directory cannot hold our records."""
 

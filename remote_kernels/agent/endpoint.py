@@ -30,6 +30,7 @@ from .supervisor import Kernel
 LINGER = 60.0  # seconds without a living kernel, then the job is given back
 ATTACH = 300.0  # seconds for somebody to come; else whoever submitted us is dead
 SPOOL_BYTES = 64 * 1024 * 1024  # of a kernel socket's output kept in memory
+IN_USE = 11.0  # seconds: a living login end is never silent for so long (relay.pump)
 LAST_WORDS = 1.0  # seconds for the last message to leave
 
 
@@ -111,8 +112,12 @@ class Agent:
         if not self._end.is_set():
             self._links.discard(link)
 
-    def _decide(self, session: str, received: int, resume: bool) -> int:
+    def _decide(self, session: str, received: int, resume: bool, take: bool) -> int:
         """Our position in `session`, or Refused. A session that is new begins here."""
+        link = self._mux.link if self._mux is not None else None
+        if not resume and not take and link is not None and link.silence < IN_USE:
+            msg = "in-use"
+            raise Refused(msg, f"it was heard {link.silence:.1f} s ago")
         if not resume:
             self._begin(session)
         elif self._mux is None or self._mux.session.id != session:
@@ -146,6 +151,9 @@ class Agent:
     ) -> None:
         """Join `stream` to a kernel's socket. Raises OSError."""
         known = self._kernels.get(kernel)
+        if known is not None and known.keeper is not None and target in known.keeper:
+            known.keeper.attach(target, stream())
+            return
         if known is None or known.sockets is None:
             msg = f"kernel {kernel} is not running"
             raise ConnectionRefusedError(msg)
@@ -184,6 +192,10 @@ class Agent:
                 task = asyncio.ensure_future(kernel.restart(message.spec))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+        elif isinstance(message, control.Delivered):
+            kernel = self._kernels.get(message.kernel)
+            if kernel is not None and kernel.keeper is not None:
+                kernel.keeper.delivered(message.target, message.through, message.forget)
         elif isinstance(message, control.Stop):
             self._end.set()
         else:

@@ -22,11 +22,14 @@ from .ports import Sockets
 if TYPE_CHECKING:
     from remote_kernels.wire.control import KernelState
 
+    from .keeper import Keeper
+
 LOG_BYTES = 8 * 1024 * 1024  # of kernel.log, then it becomes kernel.log.1
 TAIL_BYTES = 8 * 1024  # of output told to the login end
 PORT_TRIES = 5
 LISTEN_POLL = 0.01  # seconds
 GRACE = 2.0  # seconds from SIGTERM to SIGKILL
+DISK = 512 * 1024 * 1024  # bytes of each spool, unless the spec says otherwise
 
 # Of the server's host, not of this node: a missing run-time directory breaks kernels,
 # and ipykernel exits when JPY_PARENT_PID is not its parent.
@@ -99,6 +102,7 @@ class Kernel:
         self._detail = ""
         self._watcher: Any = None
         self._tell: Callable[[KernelState], None] = lambda state: None
+        self.keeper: Keeper | None = None
 
     def spawn(self) -> None:
         """Start the process. What goes wrong is a state, not an exception."""
@@ -166,18 +170,28 @@ class Kernel:
         import asyncio
 
         self._tell = tell
+        self._make_keeper()
         tell(self.state())
         if self._state != "failed":
             self._watcher = asyncio.ensure_future(self._watch())
+
+    def _make_keeper(self) -> None:
+        """For all processes of this kernel, unless its sockets speak CURVE."""
+        from .keeper import Keeper
+
+        if self.keeper is None and "curve_publickey" not in self._spec["connection"]:
+            self.keeper = Keeper(self._node_dir, int(self._spec.get("spool", DISK)))
 
     async def _watch(self) -> None:
         """Starting, running, exited; a TCP port taken by another: once more."""
         for attempt in range(1, PORT_TRIES + 1):
             started = await self._until_listening()
-            if started:
+            if started and await self._kept():
                 self._state = "running"
                 self._tell(self.state())
                 await self._exit()
+                if self.keeper is not None:
+                    await self.keeper.drained()
             elif attempt < PORT_TRIES and self._port_lost():
                 sys.stderr.write(f"agent: a port was taken, attempt {attempt + 1}\n")
                 await self._end_process()
@@ -190,6 +204,19 @@ class Kernel:
         if self._state != "failed":
             self._state = "exited"
         self._tell(self.state())
+
+    async def _kept(self) -> bool:
+        """Whether the keeper has reached the new process (or none is wanted)."""
+        if self.keeper is None or self.sockets is None:
+            return True
+        try:
+            await self.keeper.connect(self.sockets.address)
+        except OSError as exc:
+            self._state, self._detail = "failed", str(exc)
+            self._kill_group(signal.SIGKILL)
+            await self._exit()
+            return False
+        return True
 
     def _port_lost(self) -> bool:
         return self.sockets is not None and self.sockets.taken()
@@ -242,6 +269,8 @@ class Kernel:
         if self.alive:
             self._kill_group(signal.SIGKILL)
         self._remove_sockets()
+        if self.keeper is not None:
+            self.keeper.close()
 
     def _kill_group(self, signum: int) -> None:
         if self._process is not None:

@@ -1,21 +1,26 @@
-"""The ZMQ sockets that the notebook server sees: a proxy to the tunnel's local ends.
+"""The ZMQ sockets that the notebook server sees.
 
-ROUTER/DEALER for shell, control, stdin and hb, XPUB/XSUB for iopub, so that however
-many clients there are, each channel crosses the tunnel once. The DEALERs of shell,
-control and stdin share one identity: a kernel asks for input by the identity that sent
-the request. Driven by the sockets' file descriptors on an asyncio loop. Made by
-kernel/ for each launch, because jupyter_client (8.10) unlinks the socket files at
+ROUTER for shell, control, stdin and hb, XPUB for iopub, so that however many clients
+there are, each channel crosses the tunnel once. A `Door` hands messages to `Clients`,
+and so to the agent's keeper; a `Pair` passes them on as they are, for heartbeats and
+for kernels with CURVE, whose streams only the login end can read. The DEALERs of
+shell, control and stdin share one identity: a kernel asks for input by the identity
+that sent the request. Driven by the sockets' file descriptors on an asyncio loop. Made
+by kernel/ for each launch, because jupyter_client (8.10) unlinks the socket files at
 every restart.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
 import zmq
+
+from .clients import Clients
 
 TARGETS = ("shell", "iopub", "stdin", "control", "hb")
 PORTS = {target: number for number, target in enumerate(TARGETS, 1)}
@@ -24,6 +29,7 @@ PORTS = {target: number for number, target in enumerate(TARGETS, 1)}
 # running cell as soon as the server is busy for a moment; beyond ours, it drops, too,
 # because one stopped client must not hold up the others.
 CLIENT_HWM = 100_000
+SUBSCRIBE = b"\x01"
 TURN = 200  # messages forwarded before other callbacks get their turn
 RECONNECT_MS = 20  # the kernel's socket was not there yet
 
@@ -76,6 +82,52 @@ def _number(sock: zmq.Socket[bytes], option: int) -> int:
     return int(sock.getsockopt(option))
 
 
+class Door:
+    """One socket whose messages pass through `Clients`, not straight to the kernel."""
+
+    def __init__(self, target: str, sock: zmq.Socket[bytes], clients: Clients) -> None:
+        self._target = target
+        self._sock = sock
+        self._clients = clients
+        self._loop = asyncio.get_running_loop()
+        self._fd = _number(sock, zmq.FD)
+        self._loop.add_reader(self._fd, self.pump)
+        self._closed = self._pumping = False
+
+    def pump(self) -> None:
+        """Take what clients say, while the channel has room."""
+        self._pumping = False
+        for _ in range(TURN):
+            if self._closed or self._clients.full(self._target):
+                return
+            if not _number(self._sock, zmq.EVENTS) & zmq.POLLIN:
+                return
+            self._take(self._sock.recv_multipart(zmq.NOBLOCK))
+        self._pump_soon()
+
+    def _take(self, parts: list[bytes]) -> None:
+        if self._target != "iopub":
+            self._clients.request(self._target, parts)
+        elif parts[0][:1] == SUBSCRIBE:  # the agent subscribes once and for good
+            self._clients.subscribed(parts[0])
+
+    def send(self, parts: list[bytes]) -> None:
+        """To clients; a client that has gone is no error."""
+        with contextlib.suppress(zmq.Again):
+            self._sock.send_multipart(parts, zmq.NOBLOCK, copy=False)
+        self._pump_soon()  # the send may have eaten the descriptor's edge
+
+    def _pump_soon(self) -> None:
+        if not self._pumping:
+            self._pumping = True
+            self._loop.call_soon(self.pump)
+
+    def close(self) -> None:
+        self._closed = True
+        self._loop.remove_reader(self._fd)
+        self._sock.close(linger=0)
+
+
 def curve_keypair() -> tuple[bytes, bytes]:
     """A new CURVE public and secret key (Z85)."""
     return zmq.curve_keypair()
@@ -90,44 +142,55 @@ class Front:
         The `ip` of a connection of transport ipc: the sockets are `ip-1` to `ip-5`,
         in a directory that only the user may enter.
     back:
-        For each target, the path of the tunnel's Unix socket.
+        For each target whose bytes pass as they are, the path of the tunnel's socket.
+    clients:
+        For all other targets.
     """
 
-    def __init__(self, ip: str, back: Mapping[str, Path]) -> None:
+    def __init__(
+        self, ip: str, back: Mapping[str, Path], clients: Clients | None = None
+    ) -> None:
         self._ip = ip
         self._back = back
+        self._clients = clients
         self._context = zmq.Context(1)
         self._pairs: list[Pair] = []
-        self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        self._doors: dict[str, Door] = {}
+        self._backs: dict[str, zmq.Socket[bytes]] = {}
 
     def bind(self) -> None:
         """Make the sockets that clients connect to. Raises zmq.ZMQError."""
         identity = secrets.token_bytes(8)
         for target in TARGETS:
-            front, back = self._make(target, identity)
-            self._sockets[target] = back
-            self._pairs.append(Pair(front, back))
+            front = self._front_socket(target)
+            if target in self._back:
+                back = self._backs[target] = self._back_socket(target, identity)
+                self._pairs.append(Pair(front, back))
+            else:
+                assert self._clients is not None
+                self._doors[target] = Door(target, front, self._clients)
+            front.bind(f"ipc://{self._ip}-{PORTS[target]}")
 
-    def _make(
-        self, target: str, identity: bytes
-    ) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
+    def _front_socket(self, target: str) -> zmq.Socket[bytes]:
         if target == "iopub":
-            front, back = self._context.socket(zmq.XPUB), self._context.socket(zmq.XSUB)
+            sock = self._context.socket(zmq.XPUB)
             # Each new subscriber's message reaches the kernel, which answers the
             # subscription with iopub_welcome (JEP 65).
-            front.setsockopt(zmq.XPUB_VERBOSE, 1)
+            sock.setsockopt(zmq.XPUB_VERBOSE, 1)
         else:
-            front = self._context.socket(zmq.ROUTER)
-            back = self._context.socket(zmq.DEALER)
-            front.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a client that reconnected
+            sock = self._context.socket(zmq.ROUTER)
+            sock.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a client that reconnected
+        sock.setsockopt(zmq.SNDHWM, CLIENT_HWM)
+        sock.setsockopt(zmq.LINGER, 0)
+        return sock
+
+    def _back_socket(self, target: str, identity: bytes) -> zmq.Socket[bytes]:
+        sock = self._context.socket(zmq.XSUB if target == "iopub" else zmq.DEALER)
         if target in ("shell", "control", "stdin"):
-            back.setsockopt(zmq.IDENTITY, identity)
-        front.setsockopt(zmq.SNDHWM, CLIENT_HWM)
-        back.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
-        for sock in (front, back):
-            sock.setsockopt(zmq.LINGER, 0)
-        front.bind(f"ipc://{self._ip}-{PORTS[target]}")
-        return front, back
+            sock.setsockopt(zmq.IDENTITY, identity)
+        sock.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        sock.setsockopt(zmq.LINGER, 0)
+        return sock
 
     def connect(self, curve: tuple[bytes, bytes] | None = None) -> None:
         """Connect to the kernel through the tunnel, now that it listens.
@@ -138,7 +201,7 @@ class Front:
             The kernel's CURVE public and secret key (Z85), where it uses CURVE. Both
             ends share one pair (jupyter_client 8.9).
         """
-        for target, sock in self._sockets.items():
+        for target, sock in self._backs.items():
             if curve is not None:
                 public, secret = curve
                 sock.setsockopt(zmq.CURVE_SERVERKEY, public)
@@ -147,12 +210,27 @@ class Front:
             sock.connect(f"ipc://{self._back[target]}")
         for pair in self._pairs:
             pair.pump()
+        if self._clients is not None:
+            self._clients.serve(self)
+
+    # Called by Clients
+
+    def send(self, target: str, parts: list[bytes]) -> None:
+        self._doors[target].send(parts)
+
+    def room(self, target: str) -> None:
+        self._doors[target].pump()
 
     def close(self) -> None:
+        if self._clients is not None:
+            self._clients.serve(None)
         for pair in self._pairs:
             pair.close()
+        for door in self._doors.values():
+            door.close()
         self._pairs.clear()
-        self._sockets.clear()
+        self._doors.clear()
+        self._backs.clear()
         self._context.term()
         for port in PORTS.values():
             Path(f"{self._ip}-{port}").unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from remote_kernels.config import parse
 from remote_kernels.errors import RemoteKernelError
 
 from .background import background
+from .outliving import outlives_server
 
 if TYPE_CHECKING:
     from jupyter_client.connect import KernelConnectionInfo
@@ -93,7 +94,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             env={name: env[name] for name in names if name in env},
             cwd=str(kwargs.get("cwd") or os.getcwd()),  # noqa: PTH109
             key=self._manager.session.key,
-            curve=self._curve,
+            curve_pair=self._curve,
         )
 
     def _offers_curve(self) -> bool:
@@ -106,21 +107,40 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             return await self.remote_kernel.restart(launch)
         if self.remote_kernel is not None:  # its job ended; a person asked for another
             await self.remote_kernel.release()
-        self.remote_kernel = RemoteKernel(
-            self.kernel_id, parse(self._config), self.kernel_spec.display_name
+        kernel = self.remote_kernel = RemoteKernel(
+            self.kernel_id,
+            parse(self._config),
+            self.kernel_spec.display_name,
+            self._manager.kernel_name,
         )
         try:
-            info = await self.remote_kernel.start(launch)
+            if kernel.is_recorded:  # another server left it
+                info = await kernel.attach()
+            else:
+                info = await kernel.start(launch)
         except BaseException:
             self.remote_kernel = None
             raise
-        background().hold(self.kernel_id, self._release_at_exit)
+        if outlives_server(self._manager.parent):
+            kernel.outlive_server()
+        background().hold(self.kernel_id, self._let_go_at_exit)
         return info
 
-    async def _release_at_exit(self) -> None:
+    async def _let_go_at_exit(self) -> None:
         """Nobody shut the kernel down, so nobody removed its connection file either."""
-        if self.remote_kernel is not None:
-            await self.remote_kernel.release()
+        kernel = self.remote_kernel
+        if kernel is not None and outlives_server(self._manager.parent):
+            await kernel.detach()
+        elif kernel is not None:
+            await kernel.release()
+        self._manager.cleanup_connection_file()
+
+    async def detach(self) -> None:
+        """Leave kernel and job to the next server. Called by the server extension."""
+        kernel, self.remote_kernel = self.remote_kernel, None
+        background().let_go(self.kernel_id)
+        if kernel is not None:
+            await background().finish(kernel.detach())
         self._manager.cleanup_connection_file()
 
     def _forget_pending(self) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 REVOKED = "revoked"
+KEEP = "keep"
 END_TIMEOUT = 5.0  # seconds for the shell to end
 
 # Twice, since an sbatch that was under way hands its job in after our death (one that
@@ -30,6 +31,7 @@ paths= newline='
 while IFS= read -r line; do
   case $line in
     {REVOKED}) exit 0 ;;
+    {KEEP}) paths= ; set -- true ;;
     /*) paths="$paths$line$newline" ;;
   esac
 done
@@ -79,6 +81,10 @@ class LastWill:
         """This file or directory, too."""
         assert path.is_absolute()
         self._say(str(path))
+
+    def keep(self) -> None:
+        """The job is to live on, and what was to be removed is to stay."""
+        self._say(KEEP)
 
     def revoke(self) -> None:
         """All is cleaned up; nothing will be done."""

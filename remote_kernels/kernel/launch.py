@@ -24,7 +24,7 @@ class Launch:
         Where it starts, if the node has that directory; None: the home directory.
     key:
         The HMAC key of the connection.
-    curve:
+    curve_pair:
         CURVE public and secret key (Z85), for kernels that listen on TCP.
     """
 
@@ -32,7 +32,7 @@ class Launch:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str | None = None
     key: bytes = b""
-    curve: tuple[bytes, bytes] | None = None
+    curve_pair: tuple[bytes, bytes] | None = None
 
     def spec(self, settings: Settings) -> dict[str, Any]:
         """As the agent wants it."""
@@ -41,7 +41,7 @@ class Launch:
             "key": self.key.decode(),
             "signature_scheme": "hmac-sha256",
         }
-        curve = self.curve_in_use(settings)
+        curve = self.curve(settings)
         if curve is not None:
             public, secret = curve
             connection["curve_publickey"] = public.decode()
@@ -59,9 +59,17 @@ class Launch:
         command = self.argv[0] if self.argv else ""
         return command if "python" in Path(command).name else None
 
-    def curve_in_use(self, settings: Settings) -> tuple[bytes, bytes] | None:
+    def curve(self, settings: Settings) -> tuple[bytes, bytes] | None:
         """The CURVE keys, if this kernel is to use them."""
-        return self.curve if transport_for(settings, self.argv) == "tcp" else None
+        return self.curve_pair if transport_for(settings, self.argv) == "tcp" else None
+
+
+def curve_of(connection: Mapping[str, Any]) -> tuple[bytes, bytes] | None:
+    """The CURVE keys in what `Launch.spec` wrote."""
+    if "curve_publickey" not in connection:
+        return None
+    keys = connection["curve_publickey"], connection["curve_secretkey"]
+    return str(keys[0]).encode(), str(keys[1]).encode()
 
 
 def transport_for(settings: Settings, argv: tuple[str, ...]) -> str:

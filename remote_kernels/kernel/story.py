@@ -1,8 +1,8 @@
 """The story of one kernel: submit, wait, attach, signal, restart in the job, release.
 
-The only file that knows every part. Runs on one event loop, which must keep turning
-for as long as the kernel is there (a tunnel and a front live on it): see
-jupyter/background.py. Called by jupyter.provisioner and cli.doctor.
+Runs on one event loop, which must keep turning for as long as the kernel is there (a
+tunnel and a front live on it): see jupyter/background.py. Called by
+jupyter.provisioner and the CLI.
 """
 
 from __future__ import annotations
@@ -11,35 +11,37 @@ import asyncio
 import getpass
 import logging
 import os
+import random
 import secrets
 import shutil
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from remote_kernels import bundle, registry
 from remote_kernels.config import Settings, resolve_scheduler
 from remote_kernels.errors import (
-    AgentError,
     ConfigError,
+    InUseError,
     JobError,
+    RecordError,
     RemoteKernelError,
     TunnelError,
 )
 from remote_kernels.front import sockets
-from remote_kernels.front.proxy import PORTS, TARGETS, Front
 from remote_kernels.scheduler import script
 from remote_kernels.scheduler.base import Driver, JobRequest, JobStatus, Phase
 from remote_kernels.scheduler.local import Local
 from remote_kernels.scheduler.queue import Queue
 from remote_kernels.scheduler.slurm import Slurm
-from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
+from remote_kernels.wire.hello import Refused
 
+from .connection import Connection
 from .last_will import LastWill
-from .launch import Launch
+from .launch import Launch, curve_of
 from .reach import carriers
 from .waiting import Waiting
 
@@ -48,6 +50,9 @@ log = logging.getLogger(__name__)
 DRIVERS: dict[str, Callable[[], Driver]] = {"slurm": Slurm, "local": Local}
 STOP_TIMEOUT = 8.0  # seconds for the agent to end its kernels and itself
 RESTART_TIMEOUT = 60.0  # seconds for a new process in the job to listen
+IN_USE_TIMEOUT = 13.0  # seconds until a dead server's connection counts no more
+REPLACED = "replaced"  # the agent's word for a newer session
+LAST_RETRY = 30.0  # seconds between attempts to reach a kernel that was left alone
 
 
 class RemoteKernel:
@@ -61,6 +66,8 @@ class RemoteKernel:
         The kernelspec's config.
     name:
         The kernelspec's name, for people.
+    spec_name:
+        The kernelspec's name, for Jupyter.
     on_status:
         Called with each change of the job while it waits.
     """
@@ -70,35 +77,36 @@ class RemoteKernel:
         kernel_id: str,
         settings: Settings,
         name: str = "",
+        spec_name: str = "",
         on_status: Callable[[JobStatus], None] = lambda status: None,
     ) -> None:
         self.kernel_id = kernel_id
         self.settings = settings
         self.name = name
+        self.spec_name = spec_name
         self._on_status = on_status
         self.job_id: str | None = None
         self.node: str | None = None
         self.times: dict[str, float] = {}  # stage: seconds since the epoch
         self.end: str = ""  # why the job ended, in plain words
-        self._exit_code: int | None = None
-        self._state: control.KernelState | None = None
-        self._incarnation = 0  # the process that clients talk to
-        self._changed = asyncio.Event()
-        self._exited = asyncio.Event()
         self._secret = secrets.token_bytes(32)
         self._record = registry.Record(
             registry.state_dir(settings.state_dir), kernel_id
         )
         self._driver: Driver | None = None
         self._queue: Queue | None = None
-        self._tunnel: Tunnel | None = None
-        self._front: Front | None = None
+        self._connection: Connection | None = None
         self._directory: Path | None = None
         self._will: LastWill | None = None
         self._guard: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<RemoteKernel {self.kernel_id[:8]} job {self.job_id} on {self.node}>"
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether this kernel has been started before, and its record is there."""
+        return self._record.path.is_dir()
 
     # Start
 
@@ -109,13 +117,21 @@ class RemoteKernel:
         """
         try:
             self._prepare()
+            self._record.create()
+            self._draw_up_will()
             await self._submit(launch)
-            await self._attach(await self._await_agent())
-            await self._await_running(1, self.settings.start_timeout)
+            agent = await self._await_agent()
+            connection = self._connect(agent, launch.key, launch.curve(self.settings))
+            await self._open(agent, connection)
+            connection.expect(1)
+            await connection.await_running(self.settings.start_timeout)
+            if self.end:
+                raise JobError(self.end)
+            self._mark("kernel")
         except BaseException:
             await asyncio.shield(self._abandon())
             raise
-        return await self._open_front(launch)
+        return self._serve()
 
     def _prepare(self) -> None:
         """Everything that can be found wrong before a job is submitted."""
@@ -139,11 +155,15 @@ class RemoteKernel:
             raise ConfigError(msg)
         base = sockets.choose_base(self.settings.runtime_dir, dict(os.environ))
         self._directory = sockets.make_directory(base)
-        self._record.create()
         env = self._driver.environment(os.environ, self.settings.env_keep)
         self._queue = Queue(
             self._driver, environ=env, poll_interval=self.settings.poll_interval
         )
+
+    def _draw_up_will(self) -> None:
+        assert self._driver is not None
+        assert self._directory is not None
+        env = self._driver.environment(os.environ, self.settings.env_keep)
         cancel = self._driver.cancel_name_argv(self._job_name, str(os.getuid()))
         self._will = LastWill(cancel, env)
         self._will.start()
@@ -151,9 +171,15 @@ class RemoteKernel:
         self.remove_at_death(self._directory)
 
     def remove_at_death(self, path: Path) -> None:
-        """A file that goes with the kernel, also if this process is killed."""
+        """A file that goes with this server, also if its process is killed."""
         if self._will is not None:
             self._will.remove(path)
+
+    def outlive_server(self) -> None:
+        """From now on the death of this process ends neither job nor kernel."""
+        if self._will is not None and self._directory is not None:
+            self._will.keep()
+            self.remove_at_death(self._directory)
 
     @property
     def _job_name(self) -> str:
@@ -162,15 +188,7 @@ class RemoteKernel:
     async def _submit(self, launch: Launch) -> None:
         assert self._queue is not None
         self._mark("submitting")
-        self._record.write(
-            "spec.json",
-            {
-                "agent": self.kernel_id,
-                "secret": self._secret.hex(),
-                "attach": self.settings.start_timeout,
-                "kernels": {self.kernel_id: launch.spec(self.settings)},
-            },
-        )
+        self._write_spec(launch)
         text = script.build(
             record_dir=str(self._record.path),
             agent=bundle.agent_pyz(),
@@ -190,6 +208,18 @@ class RemoteKernel:
         self._save()
         log.info("kernel=%s job=%s submitted", self.kernel_id, self.job_id)
 
+    def _write_spec(self, launch: Launch) -> None:
+        """What the agent starts, and what whoever attaches later must know."""
+        self._record.write(
+            "spec.json",
+            {
+                "agent": self.kernel_id,
+                "secret": self._secret.hex(),
+                "attach": self.settings.start_timeout,
+                "kernels": {self.kernel_id: launch.spec(self.settings)},
+            },
+        )
+
     def _save(self) -> None:
         assert self._driver is not None
         self._record.write(
@@ -197,11 +227,14 @@ class RemoteKernel:
             {
                 "kernel_id": self.kernel_id,
                 "name": self.name,
+                "spec_name": self.spec_name,
                 "scheduler": self._driver.name,
                 "job_id": self.job_id,
                 "node": self.node,
                 "user": getpass.getuser(),
                 "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "directory": str(self._directory),
                 "carrier": self.carrier,
                 "times": self.times,
             },
@@ -219,7 +252,6 @@ class RemoteKernel:
             self.job_id, self._queue, self._record, self.settings, self._waits
         )
         agent = await waiting.agent()
-        self.node = str(agent["node"])
         self._mark("agent")
         return agent
 
@@ -231,27 +263,36 @@ class RemoteKernel:
 
     # Attach
 
-    async def _attach(self, agent: Mapping[str, Any]) -> None:
-        """Reach the agent by the first carrier that works. Raises TunnelError."""
+    def _connect(
+        self, agent: dict[str, Any], key: bytes, curve: tuple[bytes, bytes] | None
+    ) -> Connection:
         assert self._directory is not None
-        memory = registry.Memory(self._record.base)
-        cluster = str(agent.get("cluster") or agent["hostname"])
+        self.node = str(agent["node"])
+        self._connection = Connection(
+            self.kernel_id, key, curve, self._directory, self._record, self.node
+        )
+        return self._connection
+
+    async def _open(
+        self, agent: dict[str, Any], connection: Connection, *, take: bool = True
+    ) -> None:
+        """Reach the agent by the first carrier that works. Raises TunnelError."""
         assert self._driver is not None
         assert self.job_id is not None
+        memory = registry.Memory(self._record.base)
+        cluster = str(agent.get("cluster") or agent["hostname"])
         remembered = memory.carrier(cluster)
         choice = carriers(agent, self.job_id, self._driver, self.settings, remembered)
-        self._tunnel = Tunnel(choice, self._secret, self._heard)
         try:
-            await self._tunnel.open()
+            await connection.open(choice, self._secret, take=take)
         except TunnelError as exc:
             msg = f"{exc}\n{self._record.logs()}".rstrip()
             raise TunnelError(msg) from exc
-        for name, reason in self._tunnel.rejected.items():
+        assert connection.tunnel is not None
+        for name, reason in connection.tunnel.rejected.items():
             log.warning("kernel=%s carrier %s: %s", self.kernel_id, name, reason)
-        for target in TARGETS:
-            await self._tunnel.listen(self._back(target), self.kernel_id, target)
-        if self.carrier is not None and self.settings.carrier == "auto":
-            memory.remember(cluster, self.carrier)
+        if connection.carrier is not None and self.settings.carrier == "auto":
+            memory.remember(cluster, connection.carrier)
         self._guard = asyncio.create_task(self._watch_over())
         self._mark("attached")
         self._save()
@@ -259,127 +300,142 @@ class RemoteKernel:
     @property
     def carrier(self) -> str | None:
         """The name of the carrier in use."""
-        if self._tunnel is None or self._tunnel.carrier is None:
-            return None
-        return self._tunnel.carrier.name
+        return self._connection.carrier if self._connection is not None else None
 
-    def _back(self, target: str) -> Path:
-        assert self._directory is not None
-        return self._directory / f"up-{target}"
-
-    def _heard(self, message: control.Message) -> None:
-        """A control message from the agent."""
-        if isinstance(message, control.KernelState):
-            log.debug("kernel=%s < %s", self.kernel_id, message)
-            self._state = message
-            if message.incarnation == self._incarnation and message.state in (
-                "exited",
-                "failed",
-            ):
-                self._set_exited(message.exit_code, message.signum)
-            self._changed.set()
-
-    def _set_exited(self, exit_code: int | None, signum: int | None) -> None:
-        if self._exit_code is None:
-            self._exit_code = -signum if signum else (exit_code or 0)
-            self._exited.set()
-
-    async def _await_running(self, incarnation: int, timeout: float) -> None:
-        """Until this process of the kernel listens. Raises AgentError, JobError."""
-        deadline = _now() + timeout
-        while True:
-            self._changed.clear()
-            state = self._state
-            if state is not None and state.incarnation == incarnation:
-                if state.state == "running":
-                    break
-                if state.state in ("exited", "failed"):
-                    raise AgentError(self._not_started(state))
-            if self.end:
-                raise JobError(self.end)
-            try:
-                await asyncio.wait_for(self._changed.wait(), deadline - _now())
-            except asyncio.TimeoutError:
-                msg = (
-                    f"The kernel did not listen on all its sockets within {timeout:g} s "
-                    f"on {self.node}.\n{self._record.logs()}"
-                )
-                raise AgentError(msg) from None
-        self._incarnation = incarnation
-        self._exit_code = None
-        self._exited.clear()
-        self._mark("kernel")
-
-    def _not_started(self, state: control.KernelState) -> str:
-        if state.state == "failed":
-            return (
-                f"The kernel could not be started on {self.node}: {state.detail}\n"
-                "Is that program there, on the compute node? `python` in the "
-                "kernelspec's argv must be one that the node can see, and a prologue "
-                "may have to load its module."
-            )
-        code = f"signal {state.signum}" if state.signum else f"code {state.exit_code}"
-        output = state.output.strip() or "(nothing)"
-        return (
-            f"The kernel ended on {self.node} before it was ready, with exit {code}. "
-            f"It wrote:\n{output}"
-        )
-
-    async def _open_front(self, launch: Launch) -> dict[str, Any]:
-        """Sockets for the server; made anew at each launch (see front.proxy)."""
-        assert self._directory is not None
-        if self._front is not None:
-            self._front.close()
-        ip = str(self._directory / "k")
-        self._front = Front(ip, {target: self._back(target) for target in TARGETS})
-        self._front.bind()
-        self._front.connect(launch.curve_in_use(self.settings))
-        ports = {f"{target}_port": port for target, port in PORTS.items()}
+    def _serve(self) -> dict[str, Any]:
+        assert self._connection is not None
+        info = self._connection.open_front()
         self._mark("ready")
         self._save()
         log.info(
             "kernel=%s job=%s ready on %s over %s",
             *(self.kernel_id, self.job_id, self.node, self.carrier),
         )
-        return {
-            "transport": "ipc",
-            "ip": ip,
-            **ports,
-            "key": launch.key,
-            "signature_scheme": "hmac-sha256",
-        }
+        return info
+
+    async def attach(self) -> dict[str, Any]:
+        """Come back to a kernel that another process left. Jupyter's connection info.
+
+        A node that does not answer now is tried again for as long as its job is
+        there; the kernel counts as alive meanwhile. Raises RecordError when there is
+        no such kernel, InUseError when another server has it.
+        """
+        record, spec, agent = (
+            self._record.read(f"{name}.json") for name in ("record", "spec", "agent")
+        )
+        if record is None or spec is None or agent is None or "error" in agent:
+            msg = f"There is no kernel to attach to in {self._record.path}."
+            raise RecordError(msg)
+        self.job_id, self.times = record["job_id"], record["times"]
+        self._secret = bytes.fromhex(spec["secret"])
+        connection_spec = spec["kernels"][self.kernel_id]["connection"]
+        try:
+            self._prepare()
+            self._leave_behind(record)
+            key = str(connection_spec["key"]).encode()
+            connection = self._connect(agent, key, curve_of(connection_spec))
+            self._will = LastWill([], {})
+            self._will.start()
+            self.outlive_server()
+            try:
+                await self._open_if_free(agent, connection)
+            except TunnelError as exc:
+                log.warning("kernel=%s not reached yet: %s", self.kernel_id, exc)
+                self._guard = asyncio.create_task(self._come_back(agent, connection))
+        except BaseException:
+            await asyncio.shield(self.detach())
+            raise
+        return self._serve()
+
+    def _leave_behind(self, record: dict[str, Any]) -> None:
+        """Sockets of a server that was killed on this host."""
+        if record.get("host") == socket.gethostname():
+            sockets.remove_directory(Path(record["directory"]))
+
+    async def _open_if_free(
+        self, agent: dict[str, Any], connection: Connection
+    ) -> None:
+        """Not for long is a dead server's connection taken for a living one's."""
+        deadline = _now() + IN_USE_TIMEOUT
+        while True:
+            try:
+                return await self._open(agent, connection, take=False)
+            except Refused as exc:
+                if exc.code != "in-use" or _now() > deadline:
+                    msg = f"Another server has kernel {self.kernel_id}: {exc.detail}"
+                    raise InUseError(msg) from exc
+            await asyncio.sleep(1.0)
+
+    async def _come_back(self, agent: dict[str, Any], connection: Connection) -> None:
+        """Until the agent answers or its job has ended."""
+        assert self._queue is not None
+        assert self._driver is not None
+        assert self.job_id is not None
+        delay = 1.0
+        while True:
+            status = await self._queue.wait_ended(
+                self.job_id,
+                delay * random.uniform(0.5, 1.0),  # noqa: S311
+            )
+            if status is not None:
+                return self._job_ended(self._driver.ended_text(status), status)
+            try:
+                await self._open_if_free(agent, connection)
+            except InUseError as exc:
+                return self._job_ended(str(exc), None)
+            except TunnelError as exc:
+                log.info("kernel=%s %s", self.kernel_id, exc)
+                delay = min(delay * 2, LAST_RETRY)
+            else:
+                return None
+
+    async def detach(self) -> None:
+        """Let go of kernel and job: they live on, for the next server."""
+        if self._guard is not None:
+            self._guard.cancel()
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+        if self._directory is not None:
+            sockets.remove_directory(self._directory)
+            self._directory = None
+        if self._will is not None:
+            self._will.revoke()
+            self._will = None
 
     # Life
 
     @property
     def started(self) -> bool:
         """Whether there is a job that can hold a new process of this kernel."""
-        return self._tunnel is not None and not self.end
+        return self._connection is not None and not self.end
 
     def poll(self) -> int | None:
         """None while the kernel process lives; else its exit code. Costs nothing."""
-        return self._exit_code
+        return self._connection.exit_code if self._connection is not None else 0
 
     async def wait(self) -> int:
         """Until the kernel process has ended."""
-        await self._exited.wait()
-        return self._exit_code or 0
+        return await self._connection.wait() if self._connection is not None else 0
 
     def signal(self, signum: int) -> None:
         """To the kernel's process group, unchanged; without effect on a dead one."""
-        if self._tunnel is not None and self._exit_code is None:
-            self._tunnel.send(control.Signal(self.kernel_id, signum))
+        if self._connection is not None and self._connection.exit_code is None:
+            self._connection.send(control.Signal(self.kernel_id, signum))
 
     async def restart(self, launch: Launch) -> dict[str, Any]:
         """A new kernel process in the same job. Raises RemoteKernelError."""
-        assert self._tunnel is not None
-        if self._front is not None:
-            self._front.close()
-            self._front = None
-        following = self._incarnation + 1
-        self._tunnel.send(control.Start(self.kernel_id, launch.spec(self.settings)))
-        await self._await_running(following, RESTART_TIMEOUT)
-        return await self._open_front(launch)
+        assert self._connection is not None
+        connection = self._connection
+        connection.close_front()
+        connection.curve = launch.curve(self.settings)
+        self._write_spec(launch)
+        connection.send(control.Start(self.kernel_id, launch.spec(self.settings)))
+        connection.expect(connection.incarnation + 1)
+        await connection.await_running(RESTART_TIMEOUT)
+        if self.end:
+            raise JobError(self.end)
+        return self._serve()
 
     async def _watch_over(self) -> None:
         """While the kernel lives: notice the end of its job.
@@ -387,27 +443,34 @@ class RemoteKernel:
         The scheduler is asked only when the session is silent for good or cannot be
         resumed; all else is told by the agent.
         """
-        assert self._tunnel is not None
+        assert self._connection is not None
+        assert self._connection.tunnel is not None
         assert self._queue is not None
         assert self._driver is not None
         assert self.job_id is not None
-        while not self._tunnel.ended.done():
-            await self._tunnel.lost()
+        tunnel = self._connection.tunnel
+        while not tunnel.ended.done():
+            await tunnel.lost()
             status = await self._ended_or_resumed()
             if status is not None:
                 self._job_ended(self._driver.ended_text(status), status)
                 return
-        self._job_ended(f"The agent ended ({self._tunnel.ended.result()}).", None)
+        reason = tunnel.ended.result()
+        if reason.endswith(REPLACED):
+            self._job_ended("another server has taken this kernel over.", None)
+            return
+        self._job_ended(f"The agent ended ({reason}).", None)
         status = await self._queue.wait_ended(self.job_id, STOP_TIMEOUT)
         if status is not None:
             self._job_ended(self._driver.ended_text(status), status)
 
     async def _ended_or_resumed(self) -> JobStatus | None:
         """The job's end, or None when the session goes on (or is over)."""
-        assert self._tunnel is not None
+        assert self._connection is not None
+        assert self._connection.tunnel is not None
         assert self._queue is not None
         assert self.job_id is not None
-        over = asyncio.ensure_future(self._tunnel.resumed())
+        over = asyncio.ensure_future(self._connection.tunnel.resumed())
         ended = asyncio.ensure_future(self._queue.wait_ended(self.job_id, 1e9))
         try:
             await asyncio.wait((over, ended), return_when=asyncio.FIRST_COMPLETED)
@@ -421,8 +484,8 @@ class RemoteKernel:
         self.end = f"Job {self.job_id}: {text}"
         log.warning("kernel=%s %s", self.kernel_id, self.end)
         code = status.exit_code if status is not None else None
-        self._set_exited(code or 1, None)
-        self._changed.set()
+        if self._connection is not None:
+            self._connection.set_exited(code or 1, None)
 
     # End
 
@@ -430,33 +493,25 @@ class RemoteKernel:
         """End the kernel and its job, and remove all that belonged to it."""
         if self._guard is not None:
             self._guard.cancel()
-        if self._tunnel is not None and self._tunnel.connected and not self.end:
-            self._tunnel.send(control.Stop())
-            await asyncio.wait((self._tunnel.ended,), timeout=STOP_TIMEOUT)
-        told = self._tunnel is not None and self._tunnel.ended.done()
+        tunnel = self._connection.tunnel if self._connection is not None else None
+        if tunnel is not None and tunnel.connected and not self.end:
+            tunnel.send(control.Stop())
+            await asyncio.wait((tunnel.ended,), timeout=STOP_TIMEOUT)
+        told = tunnel is not None and tunnel.ended.done()
         await self._abandon(cancel=not (told or self.end))
 
     async def _abandon(self, *, cancel: bool = True) -> None:
         """Remove every trace, of a start that failed or a kernel that ended."""
         if self._guard is not None:
             self._guard.cancel()
-        if self._front is not None:
-            self._front.close()
-            self._front = None
-        if self._tunnel is not None:
-            await self._tunnel.close()
-            self._tunnel = None
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
         try:
             await self._end_job(cancel)
         finally:
-            if self._directory is not None:
-                sockets.remove_directory(self._directory)
-                self._directory = None
             self._record.remove()
-            if self._will is not None:
-                self._will.revoke()
-                self._will = None
-            self._set_exited(0, None)
+            await self.detach()
 
     async def _end_job(self, cancel: bool) -> None:
         if self._queue is not None and self.job_id is not None and cancel:

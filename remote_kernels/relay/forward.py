@@ -64,6 +64,11 @@ class Stream(asyncio.Protocol):
         self._unconsumed = 0
         self._finished = False
 
+    def limit(self, high_water: int) -> None:
+        """Bytes queued for the other end above which the local end is paused."""
+        assert self._channel is not None
+        self._mux.session.limit(self._channel, high_water)
+
     # The local socket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -178,13 +178,18 @@ class Link(asyncio.Protocol):
 
     # Silence
 
+    @property
+    def silence(self) -> float:
+        """Seconds since anything was heard."""
+        return self._loop.time() - self._heard
+
     def _schedule_watch(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
         self._watch = self._loop.call_later(self._ping_after, self._check_silence)
 
     def _check_silence(self) -> None:
-        silent = self._loop.time() - self._heard
+        silent = self.silence
         if silent >= self._dead_after:
             self.close(f"nothing heard for {silent:.0f} s")
             if self._transport is not None:

@@ -15,9 +15,11 @@ from pathlib import Path
 
 from remote_kernels.errors import TunnelError
 from remote_kernels.relay.forward import Mux, Stream
+from remote_kernels.relay.inlet import Inlet
 from remote_kernels.relay.pump import Link, LinkLost
 from remote_kernels.wire import control
 from remote_kernels.wire.hello import LoginHello, Refused
+from remote_kernels.wire.messages import Message
 from remote_kernels.wire.session import Session
 
 from .carriers.base import Carrier, CarrierError, Pipe
@@ -40,6 +42,8 @@ class Tunnel:
         The job's secret.
     on_control:
         Called with each control message.
+    take:
+        Whether to end the session of another server that has the kernel.
 
     `ended` is done, with the reason, once the agent wants no more of this session.
     """
@@ -49,7 +53,10 @@ class Tunnel:
         carriers: Sequence[Carrier],
         secret: bytes,
         on_control: Callable[[control.Message], None],
+        *,
+        take: bool = True,
     ) -> None:
+        self._take = take
         self._carriers = list(carriers)
         self._secret = secret
         session = Session(secrets.token_hex(16), 1, QUEUE_BYTES)
@@ -103,7 +110,13 @@ class Tunnel:
 
     async def _connect(self, carrier: Carrier, *, resume: bool) -> tuple[Pipe, Link]:
         session = self._mux.session
-        hello = LoginHello(self._secret, session.id, session.received, resume=resume)
+        hello = LoginHello(
+            self._secret,
+            session.id,
+            session.received,
+            resume=resume,
+            take=self._take,
+        )
         pipe, link = await carrier.connect(lambda: Link(hello, lambda: self._mux))
         try:
             await asyncio.shield(link.ready)
@@ -176,6 +189,17 @@ class Tunnel:
             lambda: Stream(self._mux, kernel=kernel, target=target), path
         )
         self._servers.append((server, path))
+
+    def channel(
+        self,
+        kernel: str,
+        target: str,
+        on_message: Callable[[Message], None],
+        on_room: Callable[[], None],
+    ) -> Inlet:
+        """A channel of whole messages to a kept socket of `kernel`."""
+        stream = Stream(self._mux, kernel=kernel, target=target)
+        return Inlet(stream, on_message, on_room)
 
     def send(self, message: control.Message) -> None:
         self._mux.control(message)

@@ -13,10 +13,11 @@ WINDOW = 4 * 1024 * 1024  # bytes that may be under way to one local socket
 
 
 class Channel:
-    def __init__(self, id: int, kernel: str, target: str) -> None:
+    def __init__(self, id: int, kernel: str, target: str, high_water: int) -> None:
         self.id = id
         self.kernel = kernel
         self.target = target
+        self.high_water = high_water  # bytes queued above which to read no further
         self.queued = 0  # bytes waiting to be framed
         self.fin_queued = False
         self.fin_sent = False

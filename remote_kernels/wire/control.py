@@ -30,6 +30,19 @@ class Signal:
 
 
 @dataclass(frozen=True)
+class Delivered:
+    """Clients have this kernel's messages up to `through`.
+
+    What is up to `forget` will not be asked for again. SPEC.md section 5.
+    """
+
+    kernel: str
+    target: str
+    through: int
+    forget: int
+
+
+@dataclass(frozen=True)
 class Stop:
     """End all kernels, then the agent, then the job."""
 
@@ -60,11 +73,12 @@ class Unknown:
     type: str
 
 
-Message = Union[Start, Signal, Stop, KernelState, Stopping, Unknown]
+Message = Union[Start, Signal, Delivered, Stop, KernelState, Stopping, Unknown]
 
 _TYPES: dict[str, Any] = {
     "start": Start,
     "signal": Signal,
+    "delivered": Delivered,
     "stop": Stop,
     "kernel": KernelState,
     "stopping": Stopping,

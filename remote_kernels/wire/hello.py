@@ -121,13 +121,26 @@ class LoginHello(Hello):
         Highest frame number received so far.
     resume:
         Whether the session goes on, rather than begins.
+    take:
+        Whether a new session may end one that is in use.
     """
 
     def __init__(
-        self, secret: bytes, session: str, received: int = 0, *, resume: bool = False
+        self,
+        secret: bytes,
+        session: str,
+        received: int = 0,
+        *,
+        resume: bool = False,
+        take: bool = True,
     ) -> None:
         super().__init__(secret)
-        self._ask = {"session": session, "received": received, "resume": resume}
+        self._ask = {
+            "session": session,
+            "received": received,
+            "resume": resume,
+            "take": take,
+        }
         self._offer = b""
         self._request = b""
         self.banner = b""
@@ -174,12 +187,12 @@ class AgentHello(Hello):
     agent:
         The agent's ID, for logs.
     decide:
-        Called as `decide(session, received, resume)` once the other end has proved
-        itself; returns our own position or raises Refused.
+        Called as `decide(session, received, resume, take)` once the other end has
+        proved itself; returns our own position or raises Refused.
     """
 
     def __init__(
-        self, secret: bytes, agent: str, decide: Callable[[str, int, bool], int]
+        self, secret: bytes, agent: str, decide: Callable[[str, int, bool, bool], int]
     ) -> None:
         super().__init__(secret)
         self._offer = _dump({"nonce": secrets.token_hex(16), "agent": agent})
@@ -197,6 +210,7 @@ class AgentHello(Hello):
                 str(request.get("session")),
                 self.peer_received,
                 request.get("resume") is True,
+                request.get("take") is not False,
             )
             answer: dict[str, Any] = {"received": received}
             self.done = True

@@ -105,7 +105,7 @@ class Session:
 
     def open(self, kernel: str, target: str) -> int:
         """Open a channel; DATA may follow at once."""
-        channel = Channel(self._next_channel, kernel, target)
+        channel = Channel(self._next_channel, kernel, target, self._high_water)
         self._next_channel += 2
         self._channels[channel.id] = channel
         body = json.dumps({"kernel": kernel, "target": target}).encode()
@@ -147,10 +147,16 @@ class Session:
     def goodbye(self, reason: str) -> None:
         self._unnumbered.append(encode(Type.GOODBYE, 0, 0, reason.encode()[:1000]))
 
+    def limit(self, channel: int, high_water: int) -> None:
+        """Another `high_water` for one channel."""
+        ch = self._channels.get(channel)
+        if ch is not None:
+            ch.high_water = high_water
+
     def is_full(self, channel: int) -> bool:
         """Whether to stop reading from the local socket. `Drained` says when to go on."""
         ch = self._channels.get(channel)
-        if ch is None or ch.queued < self._high_water:
+        if ch is None or ch.queued < ch.high_water:
             return False
         self._waiting.add(channel)
         return True
@@ -224,7 +230,7 @@ class Session:
             payload = ch.take()
             if payload:
                 self._turn.append(id)
-                if id in self._waiting and ch.queued < self._high_water // 2:
+                if id in self._waiting and ch.queued < ch.high_water // 2:
                     self._waiting.discard(id)
                     events.append(Drained(id))
                 return self._out.number(Type.DATA, id, payload)
@@ -276,7 +282,7 @@ class Session:
             msg = f"an OPEN that is none: {frame.payload[:200]!r}"
             raise ProtocolError(msg) from exc
         self._channels[frame.channel] = Channel(
-            frame.channel, opened.kernel, opened.target
+            frame.channel, opened.kernel, opened.target, self._high_water
         )
         return opened
 

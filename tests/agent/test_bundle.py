@@ -72,12 +72,21 @@ class Agent:
         self.pyz.write_bytes(agent_pyz())
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, argv: list[str], transport: str = "ipc", **seconds: float) -> None:
+    def start(
+        self,
+        argv: list[str],
+        transport: str = "ipc",
+        *,
+        curve: bool = True,
+        **seconds: float,
+    ) -> None:
+        """`curve`: the agent passes bytes on as they are, and needs no ZMTP for it."""
+        keys = {"curve_publickey": "p", "curve_secretkey": "s"} if curve else {}
         kernel = {
             "argv": argv,
             "env": {"GREETING": "hello"},
             "cwd": None,
-            "connection": {"transport": transport, "key": "k"},
+            "connection": {"transport": transport, "key": "k", **keys},
         }
         spec = {
             "agent": "a",

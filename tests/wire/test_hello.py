@@ -19,7 +19,7 @@ def talk(login: LoginHello, agent: AgentHello, banner: bytes = b"") -> None:
         to_login, to_agent = new_login, new_agent
 
 
-def accept(session: str, received: int, resume: bool) -> int:
+def accept(session: str, received: int, resume: bool, take: bool) -> int:
     return 17
 
 
@@ -94,7 +94,7 @@ def test_a_replayed_hello_is_not_accepted() -> None:
 def test_a_refusal_says_why() -> None:
     """The login end can tell an unknown session from a broken pipe."""
 
-    def refuse(session: str, received: int, resume: bool) -> int:
+    def refuse(session: str, received: int, resume: bool, take: bool) -> int:
         raise Refused("unknown-session", "another one")
 
     login = LoginHello(SECRET, "s", resume=True)

@@ -1,0 +1,214 @@
+"""The agent as its kernels' only client: nothing a kernel says needs a listener.
+
+A kernel's PUB socket drops what nobody takes, and its ROUTER what belongs to a client
+that is gone. So the agent itself speaks to shell, control, stdin and iopub, takes at
+once what comes, and keeps it in spools until the login end, this one or the next, has
+passed it on. Kernels with CURVE are left out: their bytes pass as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Sequence
+
+from remote_kernels.relay.forward import Stream
+from remote_kernels.relay.inlet import Inlet
+from remote_kernels.relay.spool import Spool
+from remote_kernels.wire import messages, zmtp
+from remote_kernels.wire.frames import ProtocolError
+
+from .ports import Address
+
+KEPT = ("shell", "control", "stdin", "iopub")
+LAST_WORDS = 1.0  # seconds for what a dead kernel left in its sockets
+HANDSHAKE_TIMEOUT = 30.0  # seconds for a busy kernel's I/O thread to answer
+
+
+class _Client(asyncio.Protocol):
+    """One connection to one socket of a kernel."""
+
+    def __init__(
+        self,
+        peer: zmtp.Peer,
+        take: Callable[[list[bytes]], None],
+        full: Callable[[bool], None],
+    ) -> None:
+        self._peer = peer
+        self._take = take
+        self._full = full
+        self._transport: asyncio.Transport | None = None
+        loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[None] = loop.create_future()
+        self.gone: asyncio.Future[None] = loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(self._peer.greeting)
+
+    def data_received(self, data: bytes) -> None:
+        assert self._transport is not None
+        try:
+            answer, received = self._peer.feed(data)
+        except ProtocolError as exc:
+            self._fail(OSError(str(exc)))
+            self._transport.abort()
+            return
+        if answer:
+            self._transport.write(answer)
+        if self._peer.ready and not self.ready.done():
+            self.ready.set_result(None)
+        for parts in received:
+            self._take(parts)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self.gone.set_result(None)
+        self._full(False)
+        self._fail(OSError(f"the kernel closed the connection: {exc}"))
+
+    def _fail(self, error: OSError) -> None:
+        if not self.ready.done():
+            self.ready.set_exception(error)
+            self.ready.exception()  # seen: whoever awaits it gets it all the same
+
+    def pause_writing(self) -> None:
+        self._full(True)
+
+    def resume_writing(self) -> None:
+        self._full(False)
+
+    def send(self, parts: Sequence[bytes]) -> None:
+        """To the kernel. Without effect once the connection is gone."""
+        if self._transport is not None:
+            self._transport.write(zmtp.message(parts))
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _Line:
+    """One of the kernel's sockets: its spool, its client, and who listens now."""
+
+    def __init__(self, target: str, spool: Spool) -> None:
+        self.target = target
+        self.spool = spool
+        self.client: _Client | None = None
+        self.delivered = 0  # the login end has passed on what is up to here
+        self._inlet: Inlet | None = None
+        self._next = 1
+
+    def attach(self, stream: Stream) -> None:
+        """The channel's first message says where the kept ones begin."""
+        if self._inlet is not None:
+            self._inlet.close()
+        self._inlet = Inlet(stream, self._send, self._pump)
+        self._next = self.spool.first
+        about = {"delivered": self.delivered, "first": self._next}
+        self._inlet.send(messages.encode([json.dumps(about).encode()]))
+        self._pump()
+
+    def _send(self, message: messages.Message) -> None:
+        if self.client is not None and message.parts:
+            self.client.send(message.parts)
+
+    def full(self, full: bool) -> None:
+        if self._inlet is not None and full:
+            self._inlet.hold()
+        elif self._inlet is not None:
+            self._inlet.go_on()
+
+    def take(self, parts: list[bytes]) -> None:
+        self.spool.append(parts)
+        self._pump()
+
+    def _pump(self) -> None:
+        inlet = self._inlet
+        while inlet is not None and not inlet.paused and not inlet.is_closing():
+            found = self.spool.read(self._next)
+            if found is None:
+                return
+            self._next = found[0] + 1
+            inlet.send(found[1])
+
+
+class Keeper:
+    """The four kept sockets of one kernel, through all its processes.
+
+    Parameters
+    ----------
+    directory:
+        A private directory on the node, for the spools.
+    disk:
+        Bytes of each spool on the disk.
+    """
+
+    def __init__(self, directory: str, disk: int) -> None:
+        self._lines = {
+            target: _Line(target, Spool(directory, disk=disk)) for target in KEPT
+        }
+
+    def __contains__(self, target: str) -> bool:
+        return target in self._lines
+
+    async def connect(self, address: Callable[[str], Address]) -> None:
+        """Speak to a new process of the kernel. Raises OSError."""
+        self.disconnect()
+        identity = os.urandom(8)  # a kernel asks for input by who sent the request
+        await asyncio.gather(
+            *(self._connect(line, address, identity) for line in self._lines.values())
+        )
+
+    async def _connect(
+        self, line: _Line, address: Callable[[str], Address], identity: bytes
+    ) -> None:
+        subscribes = line.target == "iopub"
+        peer = zmtp.Peer("SUB") if subscribes else zmtp.Peer("DEALER", identity)
+        client = line.client = _Client(peer, line.take, line.full)
+        loop = asyncio.get_running_loop()
+        where = address(line.target)
+        if isinstance(where, str):
+            await loop.create_unix_connection(lambda: client, where)
+        else:
+            await loop.create_connection(lambda: client, *where)
+        try:
+            await asyncio.wait_for(asyncio.shield(client.ready), HANDSHAKE_TIMEOUT)
+        except asyncio.TimeoutError:
+            msg = f"the kernel's {line.target} socket does not answer"
+            raise OSError(msg) from None
+        if subscribes:
+            client.send([zmtp.SUBSCRIBE_ALL])
+
+    async def drained(self) -> None:
+        """Until all that a process said before its end has been read."""
+        clients = [line.client for line in self._lines.values()]
+        gone = [client.gone for client in clients if client is not None]
+        if gone:  # a child of the kernel may hold the sockets open
+            await asyncio.wait(gone, timeout=LAST_WORDS)
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        """The process is gone, or about to be. What it said stays."""
+        for line in self._lines.values():
+            if line.client is not None:
+                line.client.close()
+                line.client = None
+
+    def attach(self, target: str, stream: Stream) -> None:
+        """`stream` gets what is kept, then what comes."""
+        self._lines[target].attach(stream)
+
+    def delivered(self, target: str, through: int, forget: int) -> None:
+        """The login end has passed on `through`, and needs nothing up to `forget`."""
+        line = self._lines.get(target)
+        if line is not None:
+            line.delivered = max(line.delivered, through)
+            line.spool.forget(forget)
+
+    def close(self) -> None:
+        self.disconnect()
+        for line in self._lines.values():
+            line.spool.close()

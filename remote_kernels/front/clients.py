@@ -1,0 +1,344 @@
+"""What a kernel's clients have asked, have got, and must still get.
+
+It outlives the front's sockets (made anew at each launch) and this server's life: what
+an earlier server did not pass on comes again from the agent. A client is away when it
+asked through that earlier server and has not spoken since; what is for it is held
+until it does, because the notebook server drops what no browser listens to. Its
+running cell is then cleared and told again from the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from remote_kernels.relay.inlet import Inlet
+from remote_kernels.relay.spool import Spool
+from remote_kernels.wire.messages import Message, encode
+
+from . import jupyter_message
+from .jupyter_message import Head, Speaker
+from .progress import SETTLE, Progress
+
+log = logging.getLogger(__name__)
+
+KEPT = ("shell", "control", "stdin", "iopub")
+ASKED = 10_000  # requests remembered
+HELD_DISK = 512 * 1024 * 1024  # bytes for clients that are away
+
+
+class Open(Protocol):
+    """How to open a channel to one of the kernel's sockets."""
+
+    def __call__(
+        self,
+        target: str,
+        on_message: Callable[[Message], None],
+        on_room: Callable[[], None],
+    ) -> Inlet: ...
+
+
+class Sockets(Protocol):
+    """Where clients are connected: the front."""
+
+    def send(self, target: str, parts: list[bytes]) -> None: ...
+
+    def room(self, target: str) -> None: ...
+
+
+class Told(Protocol):
+    """Called with what has been delivered; see wire.control.Delivered."""
+
+    def __call__(self, target: str, through: int, forget: int) -> None: ...
+
+
+@dataclass
+class _Held:
+    """A message for a client that is away; its frames are in the spool."""
+
+    place: int
+    target: str
+    number: int
+    session: str
+    cell: str
+    header: dict[str, Any]  # the cell's, for messages of ours
+    begins: bool  # the cell begins here
+    lost: int
+
+
+class Clients:
+    """The clients of one kernel.
+
+    Parameters
+    ----------
+    key:
+        The connection's HMAC key.
+    directory:
+        A private directory, for what is held.
+    told:
+        Called from time to time with what has been delivered.
+    info:
+        The content of the kernel's kernel_info_reply, if it is known.
+    """
+
+    def __init__(
+        self,
+        key: bytes,
+        directory: Path,
+        told: Told,
+        info: dict[str, Any] | None = None,
+        on_info: Callable[[dict[str, Any]], None] = lambda info: None,
+    ) -> None:
+        self._speaker = Speaker(key)
+        self._told = told
+        self._info = info
+        self._on_info = on_info
+        self._sockets: Sockets | None = None
+        self._inlets: dict[str, Inlet] = {}
+        self._progress = {target: Progress() for target in KEPT}
+        self._reported: dict[str, tuple[int, int]] = {}
+        self._before = dict.fromkeys(KEPT, 0)  # delivered by an earlier server
+        self._asked: dict[str, None] = {}
+        self._present: dict[str, None] = {}  # sessions
+        self._running: dict[str, dict[str, Any]] = {}  # cells, by msg_id; their headers
+        self._held: list[_Held] = []
+        self._spool = Spool(str(directory), HELD_DISK)
+        self._notices: list[str] = []
+        self._reporter: asyncio.TimerHandle | None = None
+
+    def connect(self, open: Open) -> None:
+        """A new session with the agent: all that it kept comes first."""
+        for target in KEPT:
+            self._inlets[target] = open(
+                target,
+                lambda message, target=target: self._came(target, message),  # type: ignore[misc]
+                lambda target=target: self._room(target),  # type: ignore[misc]
+            )
+        for target in KEPT:
+            self._room(target)
+
+    def serve(self, sockets: Sockets | None) -> None:
+        """Clients are connected there from now on."""
+        self._sockets = sockets
+
+    def _room(self, target: str) -> None:
+        if self._sockets is not None:
+            self._sockets.room(target)
+
+    def full(self, target: str) -> bool:
+        """Whether to take no more requests for now."""
+        return target not in self._inlets or self._inlets[target].paused
+
+    def close(self) -> None:
+        if self._reporter is not None:
+            self._reporter.cancel()
+        self._spool.close()
+
+    # From clients
+
+    def request(self, target: str, parts: list[bytes]) -> None:
+        """A client's message for the kernel."""
+        head = jupyter_message.read(parts)
+        if head is not None:
+            self._note(head)
+            if target == "shell" and self._answered_for_kernel(head):
+                return
+        self._inlets[target].send(encode(parts))
+        if head is not None and head.identities:
+            session = head.identities[0].decode(errors="replace")
+            # The notebook server's own requests carry no identity of the client's.
+            if session == head.header.get("session") and session not in self._present:
+                self._present[session] = None
+                self._hand_on(session)
+
+    def _note(self, head: Head) -> None:
+        self._asked[head.id] = None
+        if len(self._asked) > ASKED:
+            del self._asked[next(iter(self._asked))]
+
+    def subscribed(self, topic: bytes) -> None:
+        """A client subscribed: the kernel may want to welcome it (JEP 65)."""
+        self._inlets["iopub"].send(encode([topic]))
+        if any(self._is_away(cell, header) for cell, header in self._running.items()):
+            self._say_busy()
+
+    def _say_busy(self) -> None:
+        self._publish(
+            self._speaker.publication("status", {"execution_state": "busy"}, {})
+        )
+
+    def _answered_for_kernel(self, head: Head) -> bool:
+        """A kernel that is busy with an away client's cell cannot answer now.
+
+        Without an answer the notebook server (jupyter_server 2.21) opens no websocket
+        for 60 s, so that client could not come back.
+        """
+        away = [c for c, header in self._running.items() if self._is_away(c, header)]
+        if head.type != "kernel_info_request" or self._info is None or not away:
+            return False
+        speaker = self._speaker
+        for state in ("busy", "idle"):
+            content = {"execution_state": state}
+            self._publish(speaker.publication("status", content, head.header))
+            if state == "busy" and self._sockets is not None:
+                reply = speaker.message(
+                    head.identities, "kernel_info_reply", self._info, head.header
+                )
+                self._sockets.send("shell", reply)
+        self._say_busy()
+        return True
+
+    # From the kernel
+
+    def _came(self, target: str, message: Message) -> None:
+        if message.number == 0:
+            self._before[target] = int(json.loads(message.parts[0])["delivered"])
+            return
+        head = jupyter_message.read(message.parts)
+        begins = False
+        if head is not None and target == "iopub":
+            begins = self._follow(head, message.number)
+        elif head is not None and head.type == "kernel_info_reply":
+            self._learn(head)
+        if head is not None and self._is_away(head.parent_id, head.parent):
+            self._hold(target, message, head, begins)
+        elif message.number > self._before[target]:
+            if message.lost and head is not None:
+                self._tell_lost(message.lost, head.parent)
+            self._pass_on(target, message.number, message.parts)
+            if begins and head is not None:
+                self._tell_notices(head)
+        self._report_later()
+
+    def _follow(self, head: Head, number: int) -> bool:
+        """Note a cell's begin and end; whether this is its begin."""
+        self._speaker.speak_as(str(head.header.get("session", "")))
+        if head.type != "status" or not head.parent_id:
+            return False
+        state = head.content().get("execution_state")
+        if state == "busy":
+            self._running[head.parent_id] = head.parent
+            self._progress["iopub"].begins(head.parent_id, number)
+        elif state == "idle":
+            self._running.pop(head.parent_id, None)
+            self._progress["iopub"].ends(head.parent_id, number)
+        elif state == "starting":
+            self._running.clear()
+        return state == "busy"
+
+    def _learn(self, head: Head) -> None:
+        if self._info is None:
+            self._info = head.content()
+            self._on_info(self._info)
+
+    def _is_away(self, cell: str, header: dict[str, Any]) -> bool:
+        session = str(header.get("session", ""))
+        return bool(cell) and cell not in self._asked and session not in self._present
+
+    def _pass_on(self, target: str, number: int, parts: list[bytes]) -> None:
+        if self._sockets is not None:
+            self._sockets.send(target, parts)
+        self._progress[target].handed_on(number, _now())
+
+    def _publish(self, parts: list[bytes]) -> None:
+        if self._sockets is not None:
+            self._sockets.send("iopub", parts)
+
+    # Clients that are away
+
+    def _hold(self, target: str, message: Message, head: Head, begins: bool) -> None:
+        place = self._spool.append(message.parts)
+        self._progress[target].held(message.number)
+        self._held.append(
+            _Held(
+                place,
+                target,
+                message.number,
+                head.parent_session,
+                head.parent_id,
+                head.parent,
+                begins,
+                message.lost,
+            )
+        )
+
+    def _hand_on(self, session: str) -> None:
+        """The client is back: what was held for it, in order."""
+        mine = [held for held in self._held if held.session == session]
+        self._held = [held for held in self._held if held.session != session]
+        whole: set[str] = set()
+        for held in mine:
+            found = self._spool.read_one(held.place)
+            if held.begins and found is not None:
+                whole.add(held.cell)
+                self._publish(
+                    self._speaker.publication(
+                        "clear_output", {"wait": False}, held.header
+                    )
+                )
+            if held.lost or found is None:
+                self._tell_lost(max(held.lost, 1), held.header)
+            known = held.number <= self._before[held.target]
+            if found is not None and (held.cell in whole or not known):
+                self._pass_on(held.target, held.number, found)
+            else:
+                self._progress[held.target].handed_on(held.number, _now())
+        if not self._held:
+            self._spool.forget_all()
+        self._report_later()
+
+    # In our own voice
+
+    def notice(self, text: str) -> None:
+        """Text for the person: in the running cell, or else in the next one."""
+        for cell, header in self._running.items():
+            if header.get("msg_type") == "execute_request":
+                if not self._is_away(cell, header):
+                    self._say(text, header)
+                    return
+                break
+        self._notices.append(text)
+
+    def _tell_notices(self, head: Head) -> None:
+        if head.parent.get("msg_type") == "execute_request":
+            notices, self._notices = self._notices, []
+            for text in notices:
+                self._say(text, head.parent)
+
+    def _say(self, text: str, header: dict[str, Any]) -> None:
+        content = {"name": "stderr", "text": f"{text}\n"}
+        self._publish(self._speaker.publication("stream", content, header))
+
+    def _tell_lost(self, count: int, header: dict[str, Any]) -> None:
+        log.warning("%d messages of the kernel were dropped: the spool was full", count)
+        text = (
+            f"[remote_kernels: {count} messages of output were dropped here, because "
+            "nobody took them and the spool was full]"
+        )
+        self._say(text, header)
+
+    # Reports
+
+    def _report_later(self) -> None:
+        if self._reporter is None:
+            loop = asyncio.get_running_loop()
+            self._reporter = loop.call_later(SETTLE * 1.05, self._report)
+
+    def _report(self) -> None:
+        self._reporter = None
+        for target, progress in self._progress.items():
+            positions = progress.positions(_now())
+            if positions != self._reported.get(target, (0, 0)):
+                self._reported[target] = positions
+                self._told(target, *positions)
+            if progress.unsettled:
+                self._report_later()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,98 @@
+"""The Jupyter message protocol, as far as the front must read and speak it.
+
+Source: https://jupyter-client.readthedocs.io/en/stable/messaging.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jupyter_client.session import DELIM, Session
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a message says of itself. Headers are dicts, empty where there is none."""
+
+    identities: list[bytes]  # or, on iopub, the topic
+    header: dict[str, Any]
+    parent: dict[str, Any]
+    body: list[bytes]  # metadata, content, buffers
+
+    @property
+    def id(self) -> str:
+        return str(self.header.get("msg_id", ""))
+
+    @property
+    def type(self) -> str:
+        return str(self.header.get("msg_type", ""))
+
+    @property
+    def parent_id(self) -> str:
+        return str(self.parent.get("msg_id", ""))
+
+    @property
+    def parent_session(self) -> str:
+        return str(self.parent.get("session", ""))
+
+    def content(self) -> dict[str, Any]:
+        return _object(self.body[1]) if len(self.body) > 1 else {}
+
+
+def read(parts: Sequence[bytes]) -> Head | None:
+    """The head of a message, or None for what is none (an iopub_welcome is one)."""
+    parts = list(parts)
+    try:
+        delimiter = parts.index(DELIM)
+    except ValueError:
+        return None
+    _, *rest = parts[delimiter + 1 :]
+    if len(rest) < 4:
+        return None
+    header, parent = _object(rest[0]), _object(rest[1])
+    return Head(parts[:delimiter], header, parent, rest[2:])
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(data)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+class Speaker:
+    """Makes messages that look as if the kernel had sent them.
+
+    Parameters
+    ----------
+    key:
+        The connection's HMAC key.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._session = Session(key=key, username="remote_kernels")
+
+    def speak_as(self, session: str) -> None:
+        """The kernel's session ID: JupyterLab drops messages of another one."""
+        self._session.session = session
+
+    def message(
+        self,
+        identities: Sequence[bytes],
+        msg_type: str,
+        content: dict[str, Any],
+        parent: dict[str, Any],
+    ) -> list[bytes]:
+        """The frames of a message that answers the message with header `parent`."""
+        message = self._session.msg(msg_type, content)
+        message["parent_header"] = parent
+        return self._session.serialize(message, ident=list(identities))
+
+    def publication(
+        self, msg_type: str, content: dict[str, Any], parent: dict[str, Any]
+    ) -> list[bytes]:
+        return self.message([msg_type.encode()], msg_type, content, parent)

@@ -1,0 +1,59 @@
+"""Which of a kernel's messages its clients surely have. Pure; time is an argument.
+
+Nobody tells us what has reached a browser. So a message counts as delivered when it
+was handed on SETTLE seconds ago, and the output of a cell is asked for again from its
+start as long as the cell's end is not delivered: whoever comes after us clears the
+cell's output and repeats all of it, which is right wherever we stopped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+SETTLE = 2.0  # seconds for a message to pass through the notebook server
+
+
+class Progress:
+    """The progress of one channel."""
+
+    def __init__(self) -> None:
+        self._recent: deque[tuple[int, float]] = deque()
+        self._open: dict[str, int] = {}  # cell (parent's msg_id): its first message
+        self._ends: deque[tuple[int, str]] = deque()  # last messages of cells
+        self._held: dict[int, None] = {}  # not handed on: their client is away
+        self._through = 0
+
+    def handed_on(self, number: int, now: float) -> None:
+        self._held.pop(number, None)
+        self._recent.append((max(number, self._newest), now))
+
+    @property
+    def _newest(self) -> int:
+        return self._recent[-1][0] if self._recent else self._through
+
+    def held(self, number: int) -> None:
+        self._held[number] = None
+
+    def begins(self, cell: str, number: int) -> None:
+        self._open.setdefault(cell, number)
+
+    def ends(self, cell: str, number: int) -> None:
+        if cell in self._open:
+            self._ends.append((number, cell))
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether `positions` will change with time alone."""
+        return bool(self._recent)
+
+    def positions(self, now: float) -> tuple[int, int]:
+        """Delivered up to here, and not needed again up to here."""
+        while self._recent and self._recent[0][1] <= now - SETTLE:
+            self._through, _ = self._recent.popleft()
+        through = self._through
+        if self._held:
+            through = min(through, next(iter(self._held)) - 1)
+        while self._ends and self._ends[0][0] <= through:
+            self._open.pop(self._ends.popleft()[1], None)
+        forget = min([through, *(first - 1 for first in self._open.values())])
+        return through, forget

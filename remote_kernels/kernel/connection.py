@@ -1,0 +1,241 @@
+"""One kernel's session with its agent, and all that hangs on it at this end.
+
+Tunnel, clients, the sockets that the notebook server sees, and what the agent tells of
+the kernel's process. Knows nothing of jobs. Made by story.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from remote_kernels import registry
+from remote_kernels.errors import AgentError, TunnelError
+from remote_kernels.front.clients import Clients
+from remote_kernels.front.proxy import PORTS, TARGETS, Front
+from remote_kernels.relay.inlet import Inlet
+from remote_kernels.tunnel.carriers.base import Carrier
+from remote_kernels.tunnel.tunnel import Tunnel
+from remote_kernels.wire import control
+from remote_kernels.wire.messages import Message
+
+log = logging.getLogger(__name__)
+
+INFO = "kernel_info.json"
+
+
+class Connection:
+    """The way to one kernel.
+
+    Parameters
+    ----------
+    kernel_id:
+        The kernel's ID.
+    key:
+        The HMAC key of its messages.
+    curve:
+        CURVE public and secret key (Z85), for a kernel that uses them.
+    directory:
+        A short private directory for sockets.
+    record:
+        The kernel's record.
+    node:
+        Where the kernel runs, for messages.
+    """
+
+    def __init__(
+        self,
+        kernel_id: str,
+        key: bytes,
+        curve: tuple[bytes, bytes] | None,
+        directory: Path,
+        record: registry.Record,
+        node: str,
+    ) -> None:
+        self.kernel_id = kernel_id
+        self.key = key
+        self.curve = curve
+        self.tunnel: Tunnel | None = None
+        self.exit_code: int | None = None
+        self.state: control.KernelState | None = None
+        self._directory = directory
+        self._record = record
+        self._node = node
+        self._incarnation = 0  # the process that clients talk to; 0: whichever is there
+        self._changed = asyncio.Event()
+        self._exited = asyncio.Event()
+        self._front: Front | None = None
+        self.clients: Clients | None = None
+        if curve is None:
+            self.clients = Clients(
+                key,
+                directory,
+                self._tell_delivered,
+                record.read(INFO),
+                lambda info: record.write(INFO, info),
+            )
+
+    @property
+    def carrier(self) -> str | None:
+        """The name of the carrier in use."""
+        if self.tunnel is None or self.tunnel.carrier is None:
+            return None
+        return self.tunnel.carrier.name
+
+    # The session
+
+    async def open(
+        self, carriers: Sequence[Carrier], secret: bytes, *, take: bool = True
+    ) -> None:
+        """Reach the agent by the first carrier that works.
+
+        Raises TunnelError, or Refused (`in-use`) when another server has this kernel
+        and we are not to `take` it.
+        """
+        self.tunnel = Tunnel(carriers, secret, self._heard, take=take)
+        await self.tunnel.open()
+        for target in self._passed_on():
+            await self.tunnel.listen(self._back(target), self.kernel_id, target)
+        if self.clients is not None:
+            self.clients.connect(self._channel)
+
+    def _channel(
+        self,
+        target: str,
+        on_message: Callable[[Message], None],
+        on_room: Callable[[], None],
+    ) -> Inlet:
+        assert self.tunnel is not None
+        return self.tunnel.channel(self.kernel_id, target, on_message, on_room)
+
+    def _passed_on(self) -> Sequence[str]:
+        """What crosses the tunnel as bytes, not as messages."""
+        return TARGETS if self.clients is None else ("hb",)
+
+    def _back(self, target: str) -> Path:
+        return self._directory / f"up-{target}"
+
+    def _tell_delivered(self, target: str, through: int, forget: int) -> None:
+        self.send(control.Delivered(self.kernel_id, target, through, forget))
+
+    def send(self, message: control.Message) -> None:
+        if self.tunnel is not None:
+            self.tunnel.send(message)
+
+    async def close(self) -> None:
+        self.close_front()
+        if self.tunnel is not None:
+            await self.tunnel.close()
+            self.tunnel = None
+        if self.clients is not None:
+            self.clients.close()
+        self.set_exited(0, None)
+
+    # The front
+
+    def open_front(self) -> dict[str, Any]:
+        """Sockets for the server, made anew at each launch. Jupyter's connection info."""
+        self.close_front()
+        ip = str(self._directory / "k")
+        back = {target: self._back(target) for target in self._passed_on()}
+        self._front = Front(ip, back, self.clients)
+        self._front.bind()
+        self._front.connect(self.curve)
+        ports = {f"{target}_port": port for target, port in PORTS.items()}
+        return {
+            "transport": "ipc",
+            "ip": ip,
+            **ports,
+            "key": self.key,
+            "signature_scheme": "hmac-sha256",
+        }
+
+    def close_front(self) -> None:
+        if self._front is not None:
+            self._front.close()
+            self._front = None
+
+    def notice(self, text: str) -> None:
+        """Text for the person at the notebook."""
+        if self.clients is not None:
+            self.clients.notice(text)
+
+    # The kernel's process
+
+    def _heard(self, message: control.Message) -> None:
+        """A control message from the agent."""
+        if isinstance(message, control.KernelState):
+            log.debug("kernel=%s < %s", self.kernel_id, message)
+            self.state = message
+            ours = message.incarnation == self._incarnation or not self._incarnation
+            if ours and message.state in ("exited", "failed"):
+                self.set_exited(message.exit_code, message.signum)
+            self._changed.set()
+
+    def set_exited(self, exit_code: int | None, signum: int | None) -> None:
+        """The process is gone; the first word counts."""
+        if self.exit_code is None:
+            self.exit_code = -signum if signum else (exit_code or 0)
+            self._exited.set()
+            self._changed.set()
+
+    async def wait(self) -> int:
+        """Until the kernel process has ended."""
+        await self._exited.wait()
+        return self.exit_code or 0
+
+    @property
+    def incarnation(self) -> int:
+        return self.state.incarnation if self.state is not None else 0
+
+    def expect(self, incarnation: int) -> None:
+        """A new process is on its way."""
+        self._incarnation = incarnation
+        self.exit_code = None
+        self._exited.clear()
+
+    async def await_running(self, timeout: float) -> None:
+        """Until the expected process listens. Raises AgentError."""
+        deadline = asyncio.get_running_loop().time() + timeout
+        while True:
+            self._changed.clear()
+            state = self.state
+            if state is not None and state.incarnation == self._incarnation:
+                if state.state == "running":
+                    return
+                if state.state in ("exited", "failed"):
+                    raise AgentError(self._not_started(state))
+            if self.exit_code is not None:  # by another's word: its job ended
+                return
+            try:
+                left = deadline - asyncio.get_running_loop().time()
+                await asyncio.wait_for(self._changed.wait(), left)
+            except asyncio.TimeoutError:
+                msg = (
+                    f"The kernel did not listen on all its sockets within {timeout:g} s "
+                    f"on {self._node}.\n{self._record.logs()}"
+                )
+                raise AgentError(msg) from None
+
+    def _not_started(self, state: control.KernelState) -> str:
+        if state.state == "failed":
+            return (
+                f"The kernel could not be started on {self._node}: {state.detail}\n"
+                "Is that program there, on the compute node? `python` in the "
+                "kernelspec's argv must be one that the node can see, and a prologue "
+                "may have to load its module."
+            )
+        code = f"signal {state.signum}" if state.signum else f"code {state.exit_code}"
+        output = state.output.strip() or "(nothing)"
+        return (
+            f"The kernel ended on {self._node} before it was ready, with exit {code}. "
+            f"It wrote:\n{output}"
+        )
+
+
+def explain(error: TunnelError, record: registry.Record) -> TunnelError:
+    """With what the job wrote, which may say why nobody answers."""
+    return TunnelError(f"{error}\n{record.logs()}".rstrip())

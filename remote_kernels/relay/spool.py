@@ -1,0 +1,183 @@
+"""What a kernel said, kept until nobody needs it any more.
+
+In memory, then in files on the node's disk, to a bound; beyond it the oldest is
+dropped, and counted. The newest must survive: it holds the cell's end. The files
+have no name, so nothing of them outlives this process, however it ends. The agent
+keeps what the login end has not passed on, the login end what its clients have not
+come back for.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Union
+
+from remote_kernels.wire import messages
+
+MEMORY = 32 * 1024 * 1024  # bytes of one socket's messages
+SEGMENT = 32 * 1024 * 1024  # bytes of one file; its space comes back as a whole
+
+
+class _Segment:
+    """One nameless file."""
+
+    def __init__(self, directory: str) -> None:
+        self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115
+        self.size = 0
+        self.kept = 0  # messages that somebody may still ask for
+
+    def append(self, data: bytes) -> int:
+        """Its offset. Raises OSError; what was written then is overwritten."""
+        offset, view = self.size, memoryview(data)
+        while view:
+            count = os.pwrite(
+                self._file.fileno(), view, self.size + len(data) - len(view)
+            )
+            view = view[count:]
+        self.size += len(data)
+        self.kept += 1
+        return offset
+
+    def read(self, offset: int, size: int) -> bytes:
+        parts = []
+        while size:
+            data = os.pread(self._file.fileno(), size, offset)
+            if not data:
+                msg = "a spool file on the node was cut short"
+                raise OSError(msg)
+            parts.append(data)
+            offset, size = offset + len(data), size - len(data)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+_Place = Union[bytes, tuple[_Segment, int, int]]
+
+
+class Spool:
+    """One socket's messages, numbered from 1.
+
+    Parameters
+    ----------
+    directory:
+        A private directory on the node's disk.
+    disk, memory:
+        Bounds in bytes.
+    """
+
+    def __init__(self, directory: str, disk: int, memory: int = MEMORY) -> None:
+        self._directory = directory
+        self._memory = memory
+        self._disk = disk
+        self._places: collections.OrderedDict[int, _Place] = collections.OrderedDict()
+        self._last = 0
+        self._dropped = 0  # highest number dropped
+        self._forgotten = 0  # highest number forgotten
+        self._in_memory = 0
+        self._on_disk = 0
+        self._segment: _Segment | None = None
+
+    @property
+    def first(self) -> int:
+        """The lowest number that is kept, or that comes next."""
+        return next(iter(self._places), self._last + 1)
+
+    @property
+    def size(self) -> int:
+        """How many bytes are kept."""
+        return self._in_memory + self._on_disk
+
+    def append(self, parts: Sequence[bytes]) -> int:
+        """Keep a message; its number."""
+        self._last += 1
+        data = messages.encode(parts, self._last)
+        while not self._keep(data):
+            if not self._places:  # larger than the bound: kept all the same, alone
+                self._places[self._last] = data
+                self._in_memory += len(data)
+                break
+            self._drop_oldest()
+        return self._last
+
+    def _keep(self, data: bytes) -> bool:
+        if self._in_memory + len(data) <= self._memory:
+            self._places[self._last] = data
+            self._in_memory += len(data)
+            return True
+        if self._on_disk + len(data) > self._disk:
+            return False
+        try:
+            if self._segment is None or self._segment.size > SEGMENT:
+                self._close(self._segment)
+                self._segment = _Segment(self._directory)
+            offset = self._segment.append(data)
+        except OSError as exc:  # a full disk is a lower bound
+            sys.stderr.write(f"agent: cannot spool to {self._directory}: {exc}\n")
+            self._disk = min(self._disk, self._on_disk)
+            return False
+        self._places[self._last] = (self._segment, offset, len(data))
+        self._on_disk += len(data)
+        return True
+
+    def read(self, number: int) -> tuple[int, bytes] | None:
+        """The first message from `number` on, encoded; None if there is none yet."""
+        if number > self._last or not self._places:
+            return None
+        found = max(number, self.first)
+        place = self._places[found]
+        data = place if isinstance(place, bytes) else place[0].read(*place[1:])
+        lost = min(found - 1, self._dropped) - max(number - 1, self._forgotten)
+        if lost > 0:
+            data = messages.with_lost(data, lost)
+        return found, data
+
+    def read_one(self, number: int) -> list[bytes] | None:
+        """The parts of this very message; None if it was dropped."""
+        found = self.read(number)
+        if found is None or found[0] != number:
+            return None
+        (message,) = messages.Decoder().feed(found[1])
+        return message.parts
+
+    def forget_all(self) -> None:
+        self.forget(self._last)
+
+    def forget(self, number: int) -> None:
+        """Nobody will ask for `number` and what was before it."""
+        while self._places and self.first <= number:
+            self._remove(*self._places.popitem(last=False))
+        self._forgotten = max(self._forgotten, min(number, self._last))
+
+    def _drop_oldest(self) -> None:
+        number, place = self._places.popitem(last=False)
+        self._remove(number, place)
+        self._dropped = number
+
+    def _remove(self, number: int, place: _Place) -> None:
+        if isinstance(place, bytes):
+            self._in_memory -= len(place)
+            return
+        segment, _, size = place
+        self._on_disk -= size
+        segment.kept -= 1
+        if segment is not self._segment:
+            self._close(segment)
+        elif not self._on_disk:
+            self._segment = None
+            self._close(segment)
+
+    def _close(self, segment: _Segment | None) -> None:
+        """When nothing in it is wanted, its space is the node's again."""
+        if segment is not None and not segment.kept:
+            segment.close()
+
+    def close(self) -> None:
+        self.forget_all()
+        if self._segment is not None:
+            self._segment.close()

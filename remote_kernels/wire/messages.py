@@ -1,0 +1,89 @@
+"""Whole messages of several frames on a channel. SPEC.md section 5.
+
+`encode` at the end that sends, a `Decoder` for each channel at the end that receives.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .frames import ProtocolError
+
+MAX_MESSAGE = 2**32 - 1  # bytes; the length is a u32
+_HEAD = struct.Struct(">IQI")  # bytes that follow the first field, number, lost
+_FRAME = struct.Struct(">I")
+
+
+class Message(NamedTuple):
+    """One message of a channel.
+
+    `number` counts the kernel's messages from 1 (0: not one of the kernel's), `lost`
+    how many right before this one were dropped because the spool was full.
+    """
+
+    number: int
+    parts: list[bytes]
+    lost: int = 0
+
+
+def encode(parts: Sequence[bytes], number: int = 0, lost: int = 0) -> bytes:
+    """One message. Raises ProtocolError above 4 GiB."""
+    pieces = [b""]
+    for part in parts:
+        pieces += (_FRAME.pack(len(part)), part)
+    size = _HEAD.size - 4 + sum(map(len, pieces))
+    if size > MAX_MESSAGE:
+        msg = f"a message of {size} bytes is more than {MAX_MESSAGE}"
+        raise ProtocolError(msg)
+    pieces[0] = _HEAD.pack(size, number, lost)
+    return b"".join(pieces)
+
+
+def with_lost(data: bytes, lost: int) -> bytes:
+    """The encoded message, `lost` set."""
+    size, number, _ = _HEAD.unpack_from(data)
+    return _HEAD.pack(size, number, lost) + data[_HEAD.size :]
+
+
+class Decoder:
+    """Bytes of one direction of one channel in, messages out."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._need = _HEAD.size
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that `data` completes. Raises ProtocolError."""
+        self._buffer += data
+        messages = []
+        begin = 0
+        while len(self._buffer) - begin >= self._need:
+            size, number, lost = _HEAD.unpack_from(self._buffer, begin)
+            end = begin + 4 + size
+            if len(self._buffer) < end:
+                self._need = 4 + size
+                break
+            parts = self._parts(begin + _HEAD.size, end)
+            messages.append(Message(number, parts, lost))
+            begin, self._need = end, _HEAD.size
+        if begin:
+            del self._buffer[:begin]
+        return messages
+
+    def _parts(self, begin: int, end: int) -> list[bytes]:
+        parts = []
+        while begin < end:
+            if end - begin < _FRAME.size:
+                break
+            (size,) = _FRAME.unpack_from(self._buffer, begin)
+            begin += _FRAME.size
+            if begin + size > end:
+                break
+            parts.append(bytes(self._buffer[begin : begin + size]))
+            begin += size
+        if begin != end:
+            msg = "a message whose frames do not fit into it"
+            raise ProtocolError(msg)
+        return parts

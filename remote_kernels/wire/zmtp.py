@@ -1,0 +1,117 @@
+"""The client's side of ZMTP 3.0 with the NULL mechanism, as far as a kernel needs it.
+
+Source: ZeroMQ RFC 23 (https://rfc.zeromq.org/spec/23/). We say 3.0, so that a libzmq
+on the other end takes subscriptions as messages and sends no heartbeats. No I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .frames import ProtocolError
+
+MORE, LONG, COMMAND = 1, 2, 4
+_SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
+_GREETING = _SIGNATURE + b"\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+SUBSCRIBE_ALL = b"\x01"
+
+
+def frame(body: bytes, flags: int = 0) -> bytes:
+    """One frame."""
+    if len(body) < 256:
+        return bytes((flags, len(body))) + body
+    return bytes((flags | LONG,)) + len(body).to_bytes(8, "big") + body
+
+
+def message(parts: Sequence[bytes]) -> bytes:
+    """One message of at least one frame."""
+    *first, last = parts
+    return b"".join([*(frame(part, MORE) for part in first), frame(last)])
+
+
+def _property(name: bytes, value: bytes) -> bytes:
+    return bytes((len(name),)) + name + len(value).to_bytes(4, "big") + value
+
+
+class Peer:
+    """One connection to a kernel's socket.
+
+    Parameters
+    ----------
+    socket_type:
+        Ours: `DEALER` or `SUB`.
+    identity:
+        Ours: what a ROUTER knows us by.
+
+    `ready` is true once the other end has said READY. Write `greeting` first.
+    """
+
+    greeting = _GREETING
+
+    def __init__(self, socket_type: str, identity: bytes = b"") -> None:
+        self._handshake = frame(
+            b"\x05READY"
+            + _property(b"Socket-Type", socket_type.encode())
+            + _property(b"Identity", identity),
+            COMMAND,
+        )
+        self._buffer = bytearray()
+        self._greeted = False
+        self._parts: list[bytes] = []
+        self.ready = False
+
+    def feed(self, data: bytes) -> tuple[bytes, list[list[bytes]]]:
+        """What to answer, and the messages that came. Raises ProtocolError."""
+        self._buffer += data
+        answer = b""
+        if not self._greeted:
+            if len(self._buffer) < len(_GREETING):
+                return b"", []
+            self._check(bytes(self._buffer[: len(_GREETING)]))
+            del self._buffer[: len(_GREETING)]
+            self._greeted = True
+            answer = self._handshake
+        return answer, self._messages()
+
+    def _check(self, greeting: bytes) -> None:
+        mechanism = greeting[12:32].rstrip(b"\0")
+        if greeting[:1] != b"\xff" or greeting[9:10] != b"\x7f" or greeting[10] < 3:
+            msg = f"this is no ZMTP 3: {greeting!r}"
+            raise ProtocolError(msg)
+        if mechanism != b"NULL":
+            msg = f"the kernel's socket wants {mechanism!r}"
+            raise ProtocolError(msg)
+
+    def _messages(self) -> list[list[bytes]]:
+        messages = []
+        begin, buffer = 0, self._buffer
+        while len(buffer) - begin >= 2:
+            flags, head = buffer[begin], begin + 2
+            size = buffer[begin + 1]
+            if flags & LONG:
+                head = begin + 9
+                if len(buffer) < head:
+                    break
+                size = int.from_bytes(buffer[begin + 1 : head], "big")
+            if len(buffer) < head + size:
+                break
+            body = bytes(buffer[head : head + size])
+            begin = head + size
+            if flags & COMMAND:
+                self._command(body)
+                continue
+            self._parts.append(body)
+            if not flags & MORE:
+                messages.append(self._parts)
+                self._parts = []
+        if begin:
+            del buffer[:begin]
+        return messages
+
+    def _command(self, body: bytes) -> None:
+        name = body[1 : 1 + body[0]] if body else b""
+        if name == b"READY":
+            self.ready = True
+        elif name == b"ERROR":
+            msg = f"the kernel's socket refused us: {body[6:].decode(errors='replace')}"
+            raise ProtocolError(msg)

@@ -4,6 +4,8 @@
         record.json   who, where, which job      written by the login end
         spec.json     what the agent starts, with the job's secret      written by the login end
         agent.json    where the agent is                                written by the agent
+        sessions.json the notebooks that use the kernel                 written by the login end
+        kernel_info.json  what the kernel said of itself                written by the login end
         job.log       what the scheduler and the agent wrote
         kernel.log    what the kernel process wrote
 
@@ -114,6 +116,15 @@ class Record:
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def records(base: Path) -> list[Record]:
+    """Every record in a state directory."""
+    try:
+        names = sorted(os.listdir(base / "kernels"))  # noqa: PTH208
+    except OSError:
+        return []
+    return [Record(base, name) for name in names]
 
 
 class Memory:

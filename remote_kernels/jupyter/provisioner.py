@@ -135,6 +135,11 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             await kernel.release()
         self._manager.cleanup_connection_file()
 
+    def note_sessions(self, sessions: dict[str, Any]) -> None:
+        """The notebooks that use this kernel. Raises RecordError."""
+        if self.remote_kernel is not None:
+            self.remote_kernel.note_sessions(sessions)
+
     async def detach(self) -> None:
         """Leave kernel and job to the next server. Called by the server extension."""
         kernel, self.remote_kernel = self.remote_kernel, None

@@ -33,13 +33,12 @@ from remote_kernels.errors import (
 from remote_kernels.front import sockets
 from remote_kernels.scheduler import script
 from remote_kernels.scheduler.base import Driver, JobRequest, JobStatus, Phase
-from remote_kernels.scheduler.local import Local
 from remote_kernels.scheduler.queue import Queue
-from remote_kernels.scheduler.slurm import Slurm
 from remote_kernels.wire import control
 from remote_kernels.wire.hello import Refused
 
 from .connection import Connection
+from .drivers import DRIVERS
 from .last_will import LastWill
 from .launch import Launch, curve_of
 from .reach import carriers
@@ -47,7 +46,6 @@ from .waiting import Waiting
 
 log = logging.getLogger(__name__)
 
-DRIVERS: dict[str, Callable[[], Driver]] = {"slurm": Slurm, "local": Local}
 STOP_TIMEOUT = 8.0  # seconds for the agent to end its kernels and itself
 RESTART_TIMEOUT = 60.0  # seconds for a new process in the job to listen
 IN_USE_TIMEOUT = 13.0  # seconds until a dead server's connection counts no more
@@ -89,6 +87,7 @@ class RemoteKernel:
         self.node: str | None = None
         self.times: dict[str, float] = {}  # stage: seconds since the epoch
         self.end: str = ""  # why the job ended, in plain words
+        self._cluster: str | None = None
         self._secret = secrets.token_bytes(32)
         self._record = registry.Record(
             registry.state_dir(settings.state_dir), kernel_id
@@ -203,6 +202,7 @@ class RemoteKernel:
             extra_args=self.settings.sbatch_args,
             output=str(self._record.job_log),
         )
+        self._cluster = await self._queue.cluster()
         self.job_id = await self._queue.submit(text, request)
         self._mark("submitted")
         self._save()
@@ -232,6 +232,7 @@ class RemoteKernel:
                 "job_id": self.job_id,
                 "node": self.node,
                 "user": getpass.getuser(),
+                "cluster": self._cluster,
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "directory": str(self._directory),
@@ -327,6 +328,7 @@ class RemoteKernel:
             msg = f"There is no kernel to attach to in {self._record.path}."
             raise RecordError(msg)
         self.job_id, self.times = record["job_id"], record["times"]
+        self._cluster = record.get("cluster")
         self._secret = bytes.fromhex(spec["secret"])
         connection_spec = spec["kernels"][self.kernel_id]["connection"]
         try:
@@ -417,6 +419,10 @@ class RemoteKernel:
     async def wait(self) -> int:
         """Until the kernel process has ended."""
         return await self._connection.wait() if self._connection is not None else 0
+
+    def note_sessions(self, sessions: dict[str, Any]) -> None:
+        """The notebooks that use this kernel, for the server that comes next."""
+        self._record.write("sessions.json", sessions)
 
     def signal(self, signum: int) -> None:
         """To the kernel's process group, unchanged; without effect on a dead one."""

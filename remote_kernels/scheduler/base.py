@@ -136,6 +136,12 @@ class Driver(Protocol):
     def ended_text(self, status: JobStatus) -> str:
         """How a job ended, in plain words, and what to change."""
 
+    def cluster_argv(self) -> list[str]:
+        """Asks for the name of the cluster that these commands speak to."""
+
+    def parse_cluster(self, completed: Completed) -> str | None:
+        """That name; None if it was not told."""
+
     def explain_submit(self, completed: Completed) -> str:
         """What to do about a failed submission; "" if we do not know it."""
 

@@ -120,6 +120,13 @@ class Local:
             return "The job ended on its own."
         return "The job is gone, and nothing says how it ended."
 
+    def cluster_argv(self) -> list[str]:
+        """Another host that shares the home directory knows nothing of these jobs."""
+        return ["uname", "-n"]
+
+    def parse_cluster(self, completed: Completed) -> str | None:
+        return completed.stdout.strip() or None
+
     def explain_submit(self, completed: Completed) -> str:
         return "See the job's log, if it was made."
 

@@ -77,6 +77,7 @@ class Queue:
         self._poller: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._silent = False
+        self._cluster: str | None = None
         self._asked = float("-inf")
 
     # --- submit ---------------------------------------------------------------------
@@ -156,6 +157,21 @@ class Queue:
         """The job's state now. ControllerError if the scheduler does not answer."""
         found = await self._query([job_id])
         return found[job_id]
+
+    async def statuses(self, job_ids: Sequence[str]) -> dict[str, JobStatus]:
+        """Their states now. ControllerError if the scheduler does not answer."""
+        return await self._query(job_ids)
+
+    async def cluster(self) -> str | None:
+        """The name of the cluster that we submit to; None while nobody tells."""
+        if self._cluster is None:
+            try:
+                done = await self._run(self.driver.cluster_argv())
+            except CommandError as error:
+                log.info("the cluster's name is not known: %s", error)
+            else:
+                self._cluster = self.driver.parse_cluster(done)
+        return self._cluster
 
     async def cancel(self, job_id: str) -> None:
         """End the job; no error if it has ended. Tries again while nobody answers."""

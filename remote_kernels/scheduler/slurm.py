@@ -168,6 +168,13 @@ class Slurm:
     def ended_text(self, status: JobStatus) -> str:
         return slurm_text.ended(status)
 
+    def cluster_argv(self) -> list[str]:
+        return ["scontrol", "show", "config"]
+
+    def parse_cluster(self, completed: Completed) -> str | None:
+        found = re.search(r"^ClusterName\s*=\s*(\S+)", completed.stdout, re.MULTILINE)
+        return found[1] if found else None
+
     def explain_submit(self, completed: Completed) -> str:
         return slurm_text.submit(completed.stderr)
 

@@ -1,0 +1,183 @@
+"""Jupyter Server's door: kernels that outlive the server, and come back with it.
+
+On start, before the first request is served, every live kernel of this user on this
+cluster is attached again, under its kernel ID and with its notebook's session: an open
+page finds both as it left them. Enabled by installing (jupyter_server_config.d).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.utils import ensure_async
+from tornado import web
+from traitlets import Enum
+
+from remote_kernels import registry
+from remote_kernels.errors import RecordError
+from remote_kernels.kernel.inventory import Recorded, recorded
+
+from .background import background
+from .outliving import let_outlive
+from .provisioner import RemoteKernelProvisioner
+
+
+class RemoteKernelsApp(ExtensionApp):
+    """Brings remote kernels back when the server starts, lets go of them at its end."""
+
+    name = "remote_kernels"
+
+    on_stop = Enum(
+        ["keep", "shutdown"],
+        default_value="keep",
+        help="""What becomes of running remote kernels when the server is stopped.
+
+        keep: they go on in their jobs; the next server brings them back. The default,
+        because a server also stops when its login node is rebooted, and hours of
+        computing must not end with it. A kernel that idles unattended ends after the
+        kernelspec's `silence`, so a forgotten one does not hold its node for long.
+
+        shutdown: they end with the server, as local kernels do.
+        """,
+    ).tag(config=True)
+
+    def initialize(self, argv: Any = None) -> None:
+        super().initialize()  # type: ignore[no-untyped-call]
+        let_outlive(self._kernels)
+        self._note_sessions()
+        loop = self._server.io_loop
+        if asyncio.get_event_loop_policy().get_event_loop().is_running():
+            loop.add_callback(self._bring_back_all)
+        else:  # no request is served yet
+            loop.run_sync(self._bring_back_all)
+
+    @property
+    def _server(self) -> Any:
+        return self.serverapp
+
+    @property
+    def _kernels(self) -> Any:
+        return self._server.kernel_manager
+
+    @property
+    def _sessions(self) -> Any:
+        return self._server.session_manager
+
+    # Start
+
+    async def _bring_back_all(self) -> None:
+        work = background().run(recorded(self._state_dirs()))
+        jobs = []
+        for found in await work:
+            if found.ended:
+                self.log.warning(
+                    "Kernel %s ended while no server was there: %s",
+                    found.kernel_id,
+                    found.ended,
+                )
+                found.record.remove()
+            elif found.attachable:
+                jobs.append(self._bring_back(found))
+        await asyncio.gather(*jobs)
+
+    def _state_dirs(self) -> Iterator[Path]:
+        """Where this user's kernelspecs let records be kept."""
+        yield registry.state_dir(None)
+        for spec in self._server.kernel_spec_manager.get_all_specs().values():
+            metadata = spec["spec"].get("metadata", {})
+            provisioner = metadata.get("kernel_provisioner", {})
+            if provisioner.get("provisioner_name") == "remote-kernels":
+                configured = provisioner.get("config", {}).get("state_dir")
+                yield registry.state_dir(configured)
+
+    async def _bring_back(self, found: Recorded) -> None:
+        try:
+            await ensure_async(
+                self._kernels.start_kernel(
+                    kernel_id=found.kernel_id, kernel_name=found.facts["spec_name"]
+                )
+            )
+            await self._restore_sessions(found)
+        except Exception as exc:  # noqa: BLE001 - of many kernels, one; told
+            self.log.warning(
+                "Kernel %s (job %s) did not come back: %s",
+                *(found.kernel_id, found.job_id, exc),
+            )
+        else:
+            self.log.info("Kernel %s (job %s) is back", found.kernel_id, found.job_id)
+
+    async def _restore_sessions(self, found: Recorded) -> None:
+        for session_id, session in (found.record.read("sessions.json") or {}).items():
+            try:
+                await self._sessions.get_session(session_id=session_id)
+            except web.HTTPError:  # a server with a session database still knows it
+                await self._sessions.save_session(
+                    session_id, kernel_id=found.kernel_id, **session
+                )
+
+    # Sessions
+
+    def _note_sessions(self) -> None:
+        """Write down which notebook has which kernel whenever it changes.
+
+        jupyter_server (2.21) has no event for it, so its two writers are wrapped.
+        """
+        for name in ("save_session", "update_session"):
+            original = getattr(self._sessions, name)
+
+            @functools.wraps(original)
+            async def noted(
+                session_id: str, *args: Any, _original: Any = original, **kwargs: Any
+            ) -> Any:
+                result = await _original(session_id, *args, **kwargs)
+                await self._note_session(session_id)
+                return result
+
+            setattr(self._sessions, name, noted)
+
+    async def _note_session(self, session_id: str) -> None:
+        listed = await self._sessions.list_sessions()
+        changed = [s["kernel"]["id"] for s in listed if s["id"] == session_id]
+        for kernel_id in changed:
+            provisioner = self._kernels.get_kernel(kernel_id).provisioner
+            if isinstance(provisioner, RemoteKernelProvisioner):
+                sessions = {
+                    s["id"]: {key: s[key] for key in ("path", "name", "type")}
+                    for s in listed
+                    if s["kernel"]["id"] == kernel_id
+                }
+                try:
+                    provisioner.note_sessions(sessions)
+                except RecordError as exc:
+                    self.log.warning("%s", exc)
+
+    # The end
+
+    async def stop_extension(self) -> None:
+        """Called before the server shuts down the kernels that it still has."""
+        if self.on_stop == "shutdown":
+            return
+        kept = []
+        for kernel_id in self._kernels.list_kernel_ids():
+            manager = self._kernels.get_kernel(kernel_id)
+            if isinstance(manager.provisioner, RemoteKernelProvisioner):
+                kept.append(manager)
+        for manager in kept:
+            manager.stop_restarter()
+            self._kernels.remove_kernel(manager.kernel_id)
+        await asyncio.gather(*(manager.provisioner.detach() for manager in kept))
+        if kept:
+            self.log.info(
+                "%d remote kernels go on in their jobs, and come back with the next "
+                "server. `remote-kernels clean` shows them.",
+                len(kept),
+            )
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    return [{"module": "remote_kernels.jupyter.extension", "app": RemoteKernelsApp}]

@@ -1,0 +1,100 @@
+"""The kernels that are on record, and what has become of their jobs.
+
+Called by the server extension, which brings kernels back, and by `clean`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from remote_kernels import registry
+from remote_kernels.errors import ControllerError, RecordError
+from remote_kernels.scheduler.base import JobStatus, Phase
+from remote_kernels.scheduler.queue import Queue
+
+from .drivers import DRIVERS
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One kernel on record.
+
+    `status` is None while the scheduler does not answer: that says nothing.
+    """
+
+    record: registry.Record
+    facts: dict[str, Any]
+    status: JobStatus | None
+    ended: str = ""  # how its job ended, in plain words
+
+    @property
+    def kernel_id(self) -> str:
+        return self.record.kernel_id
+
+    @property
+    def job_id(self) -> str:
+        return str(self.facts["job_id"])
+
+    @property
+    def attachable(self) -> bool:
+        """Whether there is, for all we know, an agent to speak to."""
+        return not self.ended and (self.record.path / "agent.json").exists()
+
+
+async def recorded(bases: Iterable[Path]) -> list[Recorded]:
+    """The kernels of this cluster, in these state directories."""
+    found: list[Recorded] = []
+    by_scheduler: dict[str, list[tuple[registry.Record, dict[str, Any]]]] = {}
+    for base in dict.fromkeys(bases):
+        for record in registry.records(base):
+            facts = _facts(record)
+            if facts.get("job_id") and facts.get("scheduler") in DRIVERS:
+                by_scheduler.setdefault(facts["scheduler"], []).append((record, facts))
+    for name, entries in by_scheduler.items():
+        found += await _of_scheduler(name, entries)
+    return found
+
+
+def _facts(record: registry.Record) -> dict[str, Any]:
+    try:
+        return record.read("record.json") or {}
+    except RecordError as exc:
+        log.warning("%s", exc)
+        return {}
+
+
+async def _of_scheduler(
+    name: str, entries: list[tuple[registry.Record, dict[str, Any]]]
+) -> list[Recorded]:
+    driver = DRIVERS[name]()
+    if shutil.which(driver.command) is None:
+        return []
+    queue = Queue(driver, environ=driver.environment(os.environ))
+    here = await queue.cluster()
+    # Two clusters may share a home directory, and both have a job 17.
+    mine = [
+        e
+        for e in entries
+        if None in (here, e[1].get("cluster")) or e[1]["cluster"] == here
+    ]
+    try:
+        jobs = [str(facts["job_id"]) for _, facts in mine]
+        statuses = await queue.statuses(jobs) if jobs else {}
+    except ControllerError as exc:
+        log.warning("the scheduler does not answer: %s", exc)
+        statuses = {}
+    found = []
+    for record, facts in mine:
+        status = statuses.get(str(facts["job_id"]))
+        over = status is not None and status.phase is Phase.ENDED
+        ended = driver.ended_text(status) if status is not None and over else ""
+        found.append(Recorded(record, facts, status, ended))
+    return found

@@ -144,11 +144,12 @@ class Clients:
     def request(self, target: str, parts: list[bytes]) -> None:
         """A client's message for the kernel."""
         head = jupyter_message.read(parts)
+        answered = False
         if head is not None:
             self._note(head)
-            if target == "shell" and self._answered_for_kernel(head):
-                return
-        self._inlets[target].send(encode(parts))
+            answered = target == "shell" and self._answered_for_kernel(head)
+        if not answered:
+            self._inlets[target].send(encode(parts))
         if head is not None and head.identities:
             session = head.identities[0].decode(errors="replace")
             # The notebook server's own requests carry no identity of the client's.
@@ -276,11 +277,7 @@ class Clients:
             found = self._spool.read_one(held.place)
             if held.begins and found is not None:
                 whole.add(held.cell)
-                self._publish(
-                    self._speaker.publication(
-                        "clear_output", {"wait": False}, held.header
-                    )
-                )
+                self._clear(held.header)
             if held.lost or found is None:
                 self._tell_lost(max(held.lost, 1), held.header)
             known = held.number <= self._before[held.target]
@@ -309,6 +306,11 @@ class Clients:
             notices, self._notices = self._notices, []
             for text in notices:
                 self._say(text, head.parent)
+
+    def _clear(self, header: dict[str, Any]) -> None:
+        if header.get("msg_type") == "execute_request":
+            content = {"wait": False}
+            self._publish(self._speaker.publication("clear_output", content, header))
 
     def _say(self, text: str, header: dict[str, Any]) -> None:
         content = {"name": "stderr", "text": f"{text}\n"}

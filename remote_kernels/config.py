@@ -42,6 +42,10 @@ class Settings:
     start_timeout: float = 300.0
     queue_timeout: float | None = None
     poll_interval: float = 2.0
+    dead_after: float = 15.0
+    silence: float = 3600.0
+    spool: int = 512
+    warn_before: tuple[float, ...] = (600.0, 120.0)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Option:
     """One key of the kernelspec's config.
 
     `kinds` are JSON's words for what the value may be: string, integer, number,
-    boolean, list. `scheduler` says that the key goes to the scheduler, under
+    boolean, list; and numbers for what is in a list. `scheduler` says that the key goes to the scheduler, under
     this very name. `read` turns a JSON value into ours, or raises ConfigError
     (with a reason, where `expected` does not say it all).
     """
@@ -206,6 +210,12 @@ def _seconds(value: object) -> float:
     return float(value)
 
 
+def _spans(value: object) -> tuple[float, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ConfigError
+    return tuple(sorted({_seconds(item) for item in value}, reverse=True))
+
+
 def _choice(*choices: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if not isinstance(value, str) or value not in choices:
@@ -331,6 +341,8 @@ _COMMAND = _Kind(("string",), "a command's name or path", _text)
 _PATH = _Kind(("string",), "an absolute path, or one that starts with ~", _matching(r"/.*|~[^/]*(/.*)?"))
 _NODE_PATH = _Kind(("string",), "an absolute path, or one that starts with a variable", _matching(r"/.*|\$(\w+|\{\w+\})(/.*)?"))
 _ADDRESS = _Kind(("string",), "text in which {node} stands for the node's name", _address)
+_SIGNAL = _Kind(("string",), "USR1 or USR2, and how many seconds before: USR1@120", _matching(r"USR[12]@\d+"))
+_SPANS = _Kind(("list", "numbers"), "a list of numbers of seconds above 0", _spans)
 _SPAN = _Kind(("number",), "a number of seconds above 0", _seconds)
 _SCHEDULER = _one_of("auto", "slurm", "local")
 _CARRIER = _one_of("auto", "ssh", "srun", "pipe")
@@ -353,6 +365,7 @@ _ROWS: _Rows = (
     ("constraint", _TEXT, "LIST", "skylake", "Features that the node must have."),
     ("reservation", _TEXT, "NAME", "course", "Reservation to run in."),
     ("exclusive", _HOW, "HOW", True, "Share the node with no other job, or with none of other users (user)."),
+    ("signal", _SIGNAL, "SIG@SECONDS", "USR1@120", "Signal that the kernel gets before its time limit, to save its state. Without a handler it ends the kernel."),
     ("nodelist", _TEXT, "LIST", "node[01-02]", "Nodes that the job must get."),
 )
 _OUR_ROWS: _Rows = (
@@ -371,6 +384,10 @@ _OUR_ROWS: _Rows = (
     ("start_timeout", _SPAN, "SECONDS", 300, "How long the kernel may take to start once its job runs."),
     ("queue_timeout", _SPAN, "SECONDS", 3600, "How long the job may wait in the queue; default: no limit."),
     ("poll_interval", _SPAN, "SECONDS", 2, "Least time between two questions to the scheduler."),
+    ("dead_after", _SPAN, "SECONDS", 15, "How long a silent connection is waited for before another is made."),
+    ("silence", _SPAN, "SECONDS", 3600, "How long an idle kernel may be without a server before it ends and gives its job back."),
+    ("spool", _COUNT, "MIB", 512, "Output kept on the node's disk for a server that is away, in MiB for each of the kernel's sockets; beyond it the oldest is dropped."),
+    ("warn_before", _SPANS, "SECONDS", [600, 120], "When to warn before the time limit."),
 )
 # fmt: on
 

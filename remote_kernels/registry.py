@@ -4,6 +4,7 @@
         record.json   who, where, which job      written by the login end
         spec.json     what the agent starts, with the job's secret      written by the login end
         agent.json    where the agent is                                written by the agent
+        ended.json    why the agent ended on its own                    written by the agent
         sessions.json the notebooks that use the kernel                 written by the login end
         kernel_info.json  what the kernel said of itself                written by the login end
         job.log       what the scheduler and the agent wrote
@@ -113,6 +114,26 @@ class Record:
             if text:
                 parts.append(f"--- {path.name}\n{text[-TAIL:]}")
         return "\n".join(parts)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its job may still be there."""
+        return (self.path / "spec.json").exists()
+
+    def seal(self) -> None:
+        """The job has ended: keep for a day how, and the logs; no secret."""
+        for path in self.path.glob("*.json"):
+            if path.name not in ("record.json", "ended.json"):
+                path.unlink(missing_ok=True)
+
+    def purge_if_old(self) -> None:
+        """Remove what has been sealed for a day."""
+        try:
+            old = self.path.stat().st_mtime < time.time() - MEMORY
+        except OSError:
+            return
+        if old and not self.is_live:
+            self.remove()
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)

@@ -18,11 +18,12 @@ from collections.abc import Callable
 from typing import Any
 
 from remote_kernels.relay.forward import Mux, Stream
-from remote_kernels.relay.pump import Link
+from remote_kernels.relay.pump import DEAD_AFTER, Link
 from remote_kernels.wire import control
 from remote_kernels.wire.hello import AgentHello, Refused
 from remote_kernels.wire.session import Session
 
+from .guard import Guard
 from .node import facts
 from .ports import SUN_PATH
 from .supervisor import Kernel
@@ -30,7 +31,8 @@ from .supervisor import Kernel
 LINGER = 60.0  # seconds without a living kernel, then the job is given back
 ATTACH = 300.0  # seconds for somebody to come; else whoever submitted us is dead
 SPOOL_BYTES = 64 * 1024 * 1024  # of a kernel socket's output kept in memory
-IN_USE = 11.0  # seconds: a living login end is never silent for so long (relay.pump)
+SILENCE = 3600.0  # seconds without a login end and without work, then it is forgotten
+IN_USE = 0.75  # of dead_after: a living login end is never silent for so long
 LAST_WORDS = 1.0  # seconds for the last message to leave
 
 
@@ -40,18 +42,25 @@ class Agent:
     Parameters
     ----------
     spec:
-        The record's spec.json: agent, secret, and optionally linger and attach
-        (seconds).
+        The record's spec.json: agent, secret, and optionally linger, attach, silence
+        and dead_after (seconds).
     kernels:
         The kernels, spawned.
+    record:
+        The record's directory.
     """
 
-    def __init__(self, spec: dict[str, Any], kernels: dict[str, Kernel]) -> None:
+    def __init__(
+        self, spec: dict[str, Any], kernels: dict[str, Kernel], record: str
+    ) -> None:
         self._id = str(spec["agent"])
         self._secret = bytes.fromhex(spec["secret"])
         self._linger = float(spec.get("linger", LINGER))
         self._attach = float(spec.get("attach", ATTACH))
+        self._silence = float(spec.get("silence", SILENCE))
+        self._dead_after = float(spec.get("dead_after", DEAD_AFTER))
         self._kernels = kernels
+        self._record = record
         self._mux: Mux | None = None
         self._links: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,13 +82,35 @@ class Agent:
             self._end.set()
         server = await loop.create_unix_server(self._link, path)
         os.chmod(path, 0o600)
+        for signum in (signal.SIGUSR1, signal.SIGUSR2):
+            loop.add_signal_handler(signum, self._pass_on, signum)
         announce()
         self._alone = loop.call_later(self._attach, self._nobody_came)
         for kernel in self._kernels.values():
             kernel.watch(self._kernel_changed)
+        guard = asyncio.ensure_future(self._guard())
         await self._end.wait()
+        guard.cancel()
         server.close()
         await self._stop()
+
+    def _pass_on(self, signum: int) -> None:
+        """The scheduler's warning before the time limit (sbatch --signal=B:USR1@…)."""
+        for kernel in self._kernels.values():
+            kernel.signal(signum)
+
+    async def _guard(self) -> None:
+        guard = Guard(
+            self._silence,
+            self._record,
+            lambda: self._mux is not None and self._mux.link is not None,
+            lambda: [kernel.pid for kernel in self._kernels.values() if kernel.pid],
+        )
+        reason = await guard.forgotten()
+        sys.stderr.write(f"agent: ends: {reason}\n")
+        with contextlib.suppress(OSError):
+            _write(self._record, "ended.json", {"reason": reason})
+        self._end.set()
 
     def _nobody_came(self) -> None:
         sys.stderr.write(f"agent: nobody attached within {self._attach:g} s\n")
@@ -103,7 +134,7 @@ class Agent:
 
     def _link(self) -> Link:
         hello = AgentHello(self._secret, self._id, self._decide)
-        link = Link(hello, self._attached)
+        link = Link(hello, self._attached, dead_after=self._dead_after)
         self._links.add(link)
         link.lost.add_done_callback(lambda _: self._forget_later(link))
         return link
@@ -115,7 +146,12 @@ class Agent:
     def _decide(self, session: str, received: int, resume: bool, take: bool) -> int:
         """Our position in `session`, or Refused. A session that is new begins here."""
         link = self._mux.link if self._mux is not None else None
-        if not resume and not take and link is not None and link.silence < IN_USE:
+        if (
+            not resume
+            and not take
+            and link is not None
+            and link.silence < IN_USE * self._dead_after
+        ):
             msg = "in-use"
             raise Refused(msg, f"it was heard {link.silence:.1f} s ago")
         if not resume:
@@ -202,9 +238,9 @@ class Agent:
             sys.stderr.write(f"agent: ignored {message}\n")
 
 
-def _announce(record: str, body: dict[str, Any]) -> None:
-    """agent.json in the record: written beside and renamed, so never half there."""
-    path = os.path.join(record, "agent.json")
+def _write(record: str, name: str, body: dict[str, Any]) -> None:
+    """Into the record: written beside and renamed, so never half there."""
+    path = os.path.join(record, name)
     fd = os.open(f"{path}.tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(fd, "w") as file:
         json.dump(body, file)
@@ -214,12 +250,13 @@ def _announce(record: str, body: dict[str, Any]) -> None:
 async def _run(
     spec: dict[str, Any],
     kernels: dict[str, Kernel],
+    record: str,
     path: str,
     announce: Callable[[], None],
     early: list[int],
 ) -> None:
     # Made on the loop: Python 3.9 ties an Event to the loop that is there.
-    await Agent(spec, kernels).run(path, announce, early)
+    await Agent(spec, kernels, record).run(path, announce, early)
 
 
 def serve(
@@ -236,11 +273,11 @@ def serve(
             msg = f"the socket's path is longer than {SUN_PATH} bytes: {path}"
             raise OSError(msg)
         pyz = os.path.join(node_dir, "agent.pyz")
-        announce = functools.partial(_announce, record, facts(path, pyz))
-        asyncio.run(_run(spec, kernels, path, announce, early))
+        announce = functools.partial(_write, record, "agent.json", facts(path, pyz))
+        asyncio.run(_run(spec, kernels, record, path, announce, early))
     except OSError as exc:
         with contextlib.suppress(OSError):
-            _announce(record, {"error": str(exc)})
+            _write(record, "agent.json", {"error": str(exc)})
         raise
     finally:
         for kernel in kernels.values():

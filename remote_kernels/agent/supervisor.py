@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .node import oom_kills
 from .ports import Sockets
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ LOG_BYTES = 8 * 1024 * 1024  # of kernel.log, then it becomes kernel.log.1
 TAIL_BYTES = 8 * 1024  # of output told to the login end
 PORT_TRIES = 5
 LISTEN_POLL = 0.01  # seconds
+OUT_OF_MEMORY = "out of memory"  # SPEC.md section 4
 GRACE = 2.0  # seconds from SIGTERM to SIGKILL
 DISK = 512 * 1024 * 1024  # bytes of each spool, unless the spec says otherwise
 
@@ -100,6 +102,7 @@ class Kernel:
         self._process: subprocess.Popen[bytes] | None = None
         self._state = "starting"
         self._detail = ""
+        self._ooms = 0
         self._watcher: Any = None
         self._tell: Callable[[KernelState], None] = lambda state: None
         self.keeper: Keeper | None = None
@@ -107,6 +110,7 @@ class Kernel:
     def spawn(self) -> None:
         """Start the process. What goes wrong is a state, not an exception."""
         spec = self._spec
+        self._ooms = oom_kills()
         name = f"k{self.incarnation}-{time.monotonic_ns() // 1000 % 10**8}"
         try:
             self.sockets = Sockets(self._node_dir, name, spec["connection"])
@@ -162,6 +166,11 @@ class Kernel:
         )
 
     @property
+    def pid(self) -> int:
+        """Of the process, which leads a session; 0 without one."""
+        return self._process.pid if self._process is not None and self.alive else 0
+
+    @property
     def alive(self) -> bool:
         return self._state in ("starting", "running")
 
@@ -203,6 +212,8 @@ class Kernel:
         self._remove_sockets()
         if self._state != "failed":
             self._state = "exited"
+            if oom_kills() > self._ooms:
+                self._detail = OUT_OF_MEMORY
         self._tell(self.state())
 
     async def _kept(self) -> bool:

@@ -124,12 +124,13 @@ def _metavar(option: Option) -> str:
 def _value(option: Option, text: str | tuple[str, ...]) -> object:
     """What goes into kernel.json: numbers as numbers, lists as lists."""
     if isinstance(text, tuple):
-        return [line for line in text if line]
+        return [_value(option, line) for line in text if line]
     if option.name == "prefix":
         return _words(text)
     if "boolean" in option.kinds and text in ("true", "false"):
         return text == "true"
-    if text.isdecimal() and {"integer", "number"} & set(option.kinds):
+    numbers = {"integer", "number", "numbers"}
+    if text.isdecimal() and numbers & set(option.kinds):
         return int(text)
     return text
 

@@ -319,8 +319,8 @@ class Clients:
     def _tell_lost(self, count: int, header: dict[str, Any]) -> None:
         log.warning("%d messages of the kernel were dropped: the spool was full", count)
         text = (
-            f"[remote_kernels: {count} messages of output were dropped here, because "
-            "nobody took them and the spool was full]"
+            f"[remote_kernels] {count} messages of output were dropped here, because "
+            "nobody took them and the spool was full."
         )
         self._say(text, header)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from remote_kernels import registry
-from remote_kernels.errors import AgentError, TunnelError
+from remote_kernels.errors import AgentError
 from remote_kernels.front.clients import Clients
 from remote_kernels.front.proxy import PORTS, TARGETS, Front
 from remote_kernels.relay.inlet import Inlet
@@ -44,6 +45,8 @@ class Connection:
         The kernel's record.
     node:
         Where the kernel runs, for messages.
+    dead_after:
+        Seconds of silence after which the agent is looked for anew.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Connection:
         directory: Path,
         record: registry.Record,
         node: str,
+        dead_after: float,
     ) -> None:
         self.kernel_id = kernel_id
         self.key = key
@@ -64,6 +68,8 @@ class Connection:
         self._directory = directory
         self._record = record
         self._node = node
+        self._dead_after = dead_after
+        self._expected = False  # we told the process to end
         self._incarnation = 0  # the process that clients talk to; 0: whichever is there
         self._changed = asyncio.Event()
         self._exited = asyncio.Event()
@@ -95,7 +101,9 @@ class Connection:
         Raises TunnelError, or Refused (`in-use`) when another server has this kernel
         and we are not to `take` it.
         """
-        self.tunnel = Tunnel(carriers, secret, self._heard, take=take)
+        self.tunnel = Tunnel(
+            carriers, secret, self._heard, take=take, dead_after=self._dead_after
+        )
         await self.tunnel.open()
         for target in self._passed_on():
             await self.tunnel.listen(self._back(target), self.kernel_id, target)
@@ -120,6 +128,12 @@ class Connection:
 
     def _tell_delivered(self, target: str, through: int, forget: int) -> None:
         self.send(control.Delivered(self.kernel_id, target, through, forget))
+
+    def signal(self, signum: int) -> None:
+        """To the kernel's process group, unchanged; without effect on a dead one."""
+        if self.exit_code is None:
+            self._expected |= signum in (signal.SIGTERM, signal.SIGKILL)
+            self.send(control.Signal(self.kernel_id, signum))
 
     def send(self, message: control.Message) -> None:
         if self.tunnel is not None:
@@ -161,7 +175,7 @@ class Connection:
     def notice(self, text: str) -> None:
         """Text for the person at the notebook."""
         if self.clients is not None:
-            self.clients.notice(text)
+            self.clients.notice(f"[remote_kernels] {text}")
 
     # The kernel's process
 
@@ -172,8 +186,27 @@ class Connection:
             self.state = message
             ours = message.incarnation == self._incarnation or not self._incarnation
             if ours and message.state in ("exited", "failed"):
+                if self.exit_code is None and not self._expected:
+                    self._tell_death(message)
                 self.set_exited(message.exit_code, message.signum)
             self._changed.set()
+
+    def _tell_death(self, state: control.KernelState) -> None:
+        """In the cell that died of it, and in the log."""
+        if state.detail == "out of memory":
+            how = (
+                "was killed because the job used more memory than it asked for. Ask "
+                "for more with 'mem' (or 'mem-per-cpu') in the kernelspec"
+            )
+        elif state.signum:
+            how = f"was ended by signal {state.signum} ({_signal_name(state.signum)})"
+        elif state.exit_code:
+            how = f"ended with exit code {state.exit_code}"
+        else:
+            return
+        text = f"The kernel's process on {self._node} {how}. Its job goes on."
+        log.warning("kernel=%s %s", self.kernel_id, text)
+        self.notice(text)
 
     def set_exited(self, exit_code: int | None, signum: int | None) -> None:
         """The process is gone; the first word counts."""
@@ -194,6 +227,7 @@ class Connection:
     def expect(self, incarnation: int) -> None:
         """A new process is on its way."""
         self._incarnation = incarnation
+        self._expected = False
         self.exit_code = None
         self._exited.clear()
 
@@ -236,6 +270,8 @@ class Connection:
         )
 
 
-def explain(error: TunnelError, record: registry.Record) -> TunnelError:
-    """With what the job wrote, which may say why nobody answers."""
-    return TunnelError(f"{error}\n{record.logs()}".rstrip())
+def _signal_name(signum: int) -> str:
+    try:
+        return signal.Signals(signum).name
+    except ValueError:
+        return "unknown"

@@ -51,6 +51,7 @@ class Launch:
             "env": dict(self.env),
             "cwd": self.cwd,
             "connection": connection,
+            "spool": settings.spool * 1024 * 1024,
         }
 
     @property

@@ -24,6 +24,7 @@ from remote_kernels import bundle, registry
 from remote_kernels.config import Settings, resolve_scheduler
 from remote_kernels.errors import (
     ConfigError,
+    ControllerError,
     InUseError,
     JobError,
     RecordError,
@@ -48,9 +49,11 @@ log = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 8.0  # seconds for the agent to end its kernels and itself
 RESTART_TIMEOUT = 60.0  # seconds for a new process in the job to listen
-IN_USE_TIMEOUT = 13.0  # seconds until a dead server's connection counts no more
-REPLACED = "replaced"  # the agent's word for a newer session
+TAKEN = ("replaced", "unknown-session")  # SPEC.md section 1: there is a newer session
 LAST_RETRY = 30.0  # seconds between attempts to reach a kernel that was left alone
+ENDED_TIMEOUT = 20.0  # seconds for the scheduler to say how a job ended
+FAREWELL = 10.0  # seconds for clients to get the last words
+ASK_AGAIN = 1800.0  # seconds between questions for a job's time limit, at most
 
 
 class RemoteKernel:
@@ -98,6 +101,9 @@ class RemoteKernel:
         self._directory: Path | None = None
         self._will: LastWill | None = None
         self._guard: asyncio.Task[None] | None = None
+        self._clock: asyncio.Task[None] | None = None
+        self._taken = False  # another server has the kernel
+        self._exit_code: int | None = None  # of a kernel whose job has ended
 
     def __repr__(self) -> str:
         return f"<RemoteKernel {self.kernel_id[:8]} job {self.job_id} on {self.node}>"
@@ -105,7 +111,7 @@ class RemoteKernel:
     @property
     def is_recorded(self) -> bool:
         """Whether this kernel has been started before, and its record is there."""
-        return self._record.path.is_dir()
+        return self._record.is_live
 
     # Start
 
@@ -116,6 +122,8 @@ class RemoteKernel:
         """
         try:
             self._prepare()
+            for old in registry.records(self._record.base):
+                old.purge_if_old()
             self._record.create()
             self._draw_up_will()
             await self._submit(launch)
@@ -216,6 +224,8 @@ class RemoteKernel:
                 "agent": self.kernel_id,
                 "secret": self._secret.hex(),
                 "attach": self.settings.start_timeout,
+                "silence": self.settings.silence,
+                "dead_after": self.settings.dead_after,
                 "kernels": {self.kernel_id: launch.spec(self.settings)},
             },
         )
@@ -238,6 +248,7 @@ class RemoteKernel:
                 "directory": str(self._directory),
                 "carrier": self.carrier,
                 "times": self.times,
+                "end": self.end,
             },
         )
 
@@ -270,7 +281,13 @@ class RemoteKernel:
         assert self._directory is not None
         self.node = str(agent["node"])
         self._connection = Connection(
-            self.kernel_id, key, curve, self._directory, self._record, self.node
+            self.kernel_id,
+            key,
+            curve,
+            self._directory,
+            self._record,
+            self.node,
+            self.settings.dead_after,
         )
         return self._connection
 
@@ -295,6 +312,7 @@ class RemoteKernel:
         if connection.carrier is not None and self.settings.carrier == "auto":
             memory.remember(cluster, connection.carrier)
         self._guard = asyncio.create_task(self._watch_over())
+        self._clock = asyncio.create_task(self._mind_time_limit())
         self._mark("attached")
         self._save()
 
@@ -358,7 +376,7 @@ class RemoteKernel:
         self, agent: dict[str, Any], connection: Connection
     ) -> None:
         """Not for long is a dead server's connection taken for a living one's."""
-        deadline = _now() + IN_USE_TIMEOUT
+        deadline = _now() + self.settings.dead_after
         while True:
             try:
                 return await self._open(agent, connection, take=False)
@@ -393,8 +411,16 @@ class RemoteKernel:
 
     async def detach(self) -> None:
         """Let go of kernel and job: they live on, for the next server."""
-        if self._guard is not None:
-            self._guard.cancel()
+        self._stop_tasks()
+        await self._close()
+
+    def _stop_tasks(self) -> None:
+        for task in (self._guard, self._clock):
+            if task is not None:
+                task.cancel()
+
+    async def _close(self) -> None:
+        """All that is ours on this host."""
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
@@ -414,11 +440,15 @@ class RemoteKernel:
 
     def poll(self) -> int | None:
         """None while the kernel process lives; else its exit code. Costs nothing."""
-        return self._connection.exit_code if self._connection is not None else 0
+        if self._connection is None:
+            return 0 if self._exit_code is None else self._exit_code
+        return self._connection.exit_code
 
     async def wait(self) -> int:
         """Until the kernel process has ended."""
-        return await self._connection.wait() if self._connection is not None else 0
+        if self._connection is None:
+            return self.poll() or 0
+        return await self._connection.wait()
 
     def note_sessions(self, sessions: dict[str, Any]) -> None:
         """The notebooks that use this kernel, for the server that comes next."""
@@ -426,8 +456,8 @@ class RemoteKernel:
 
     def signal(self, signum: int) -> None:
         """To the kernel's process group, unchanged; without effect on a dead one."""
-        if self._connection is not None and self._connection.exit_code is None:
-            self._connection.send(control.Signal(self.kernel_id, signum))
+        if self._connection is not None:
+            self._connection.signal(signum)
 
     async def restart(self, launch: Launch) -> dict[str, Any]:
         """A new kernel process in the same job. Raises RemoteKernelError."""
@@ -459,16 +489,26 @@ class RemoteKernel:
             await tunnel.lost()
             status = await self._ended_or_resumed()
             if status is not None:
-                self._job_ended(self._driver.ended_text(status), status)
+                self._job_ended(self._why_ended("", status), status)
                 return
         reason = tunnel.ended.result()
-        if reason.endswith(REPLACED):
-            self._job_ended("another server has taken this kernel over.", None)
+        if any(word in reason for word in TAKEN):
+            self._taken = True
+            self._job_ended("another server has taken this kernel over", None)
             return
-        self._job_ended(f"The agent ended ({reason}).", None)
-        status = await self._queue.wait_ended(self.job_id, STOP_TIMEOUT)
-        if status is not None:
-            self._job_ended(self._driver.ended_text(status), status)
+        status = await self._queue.wait_ended(self.job_id, ENDED_TIMEOUT)
+        self._job_ended(self._why_ended(reason, status), status)
+
+    def _why_ended(self, reason: str, status: JobStatus | None) -> str:
+        """The agent's own word first; then the scheduler's."""
+        own = self._record.read("ended.json")
+        if own is not None:
+            return f"It ended: {own['reason']}."
+        if status is None:
+            return f"Its agent ended ({reason}), and the scheduler does not say why."
+        assert self._driver is not None
+        ours = script.explain_exit(status.exit_code or 0)
+        return ours or self._driver.ended_text(status)
 
     async def _ended_or_resumed(self) -> JobStatus | None:
         """The job's end, or None when the session goes on (or is over)."""
@@ -487,18 +527,70 @@ class RemoteKernel:
             await asyncio.wait((over, ended))
 
     def _job_ended(self, text: str, status: JobStatus | None) -> None:
-        self.end = f"Job {self.job_id}: {text}"
+        """Say it in the notebook, the log and the record; then the kernel is dead."""
+        state = f" ({status.state})" if status is not None else ""
+        self.end = f"Job {self.job_id}{state}: {text}"
         log.warning("kernel=%s %s", self.kernel_id, self.end)
-        code = status.exit_code if status is not None else None
+        self._exit_code = (status.exit_code if status is not None else None) or 1
         if self._connection is not None:
-            self._connection.set_exited(code or 1, None)
+            self._connection.notice(self.end)
+            self._connection.set_exited(self._exit_code, None)
+        if not self._taken:
+            self._save()
+            self._record.seal()
+        self._clock = asyncio.create_task(self._close_later())
+
+    async def _close_later(self) -> None:
+        """jupyter_server (2.21) calls no cleanup for a kernel that died."""
+        await asyncio.sleep(FAREWELL)
+        await self._close()
+
+    async def _mind_time_limit(self) -> None:
+        """Warn before it. The scheduler is asked once, and again before each warning."""
+        assert self._queue is not None
+        assert self.job_id is not None
+        pause = random.uniform(1.0, 10.0)  # noqa: S311 - thirty students start at once
+        told = float("inf")
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                end = (await self._queue.status(self.job_id)).end_time
+            except ControllerError:
+                pause = LAST_RETRY * random.uniform(1.0, 2.0)  # noqa: S311
+                continue
+            if end is None:  # no limit
+                return
+            left = end - time.time()
+            due = [w for w in self.settings.warn_before if left <= w < told]
+            if due and left > 0:
+                told = min(due)
+                self._warn(left, end)
+            ahead = [w for w in self.settings.warn_before if w < min(left, told)]
+            if not ahead or left <= 0:
+                return
+            # An administrator may move the end, so nothing is taken for granted long.
+            pause = min(left - ahead[0], ASK_AGAIN) + 0.5
+
+    def _warn(self, left: float, end: float) -> None:
+        clock = time.strftime("%H:%M", time.localtime(end))
+        span = f"{left / 60:.0f} minutes" if left >= 90 else f"{left:.0f} seconds"
+        text = (
+            f"{span} left: job {self.job_id} reaches its time limit at {clock}, and "
+            "the kernel's memory goes with it. Save what you need; ask for more 'time' "
+            "in the kernelspec for the next one."
+        )
+        log.warning("kernel=%s %s", self.kernel_id, text)
+        if self._connection is not None:
+            self._connection.notice(text)
 
     # End
 
     async def release(self) -> None:
         """End the kernel and its job, and remove all that belonged to it."""
-        if self._guard is not None:
-            self._guard.cancel()
+        if self._taken:
+            await self.detach()
+            return
+        self._stop_tasks()
         tunnel = self._connection.tunnel if self._connection is not None else None
         if tunnel is not None and tunnel.connected and not self.end:
             tunnel.send(control.Stop())
@@ -508,8 +600,7 @@ class RemoteKernel:
 
     async def _abandon(self, *, cancel: bool = True) -> None:
         """Remove every trace, of a start that failed or a kernel that ended."""
-        if self._guard is not None:
-            self._guard.cancel()
+        self._stop_tasks()
         if self._connection is not None:
             await self._connection.close()
             self._connection = None

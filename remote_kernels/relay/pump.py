@@ -21,8 +21,8 @@ from .forward import Mux
 log = logging.getLogger(__name__)
 
 HELLO_TIMEOUT = 10.0  # seconds
-PING_AFTER = 5.0  # seconds of silence
-DEAD_AFTER = 15.0  # seconds of silence
+DEAD_AFTER = 15.0  # seconds of silence, after which the pipe is dead
+PINGS = 3  # in that time
 ACK_DELAY = 0.02  # seconds
 BATCH = 256 * 1024  # bytes handed to the transport at once
 
@@ -44,7 +44,7 @@ class Link(asyncio.Protocol):
         Our part of the hello.
     attach:
         Called once the hello is done; returns the mux that this link serves.
-    hello_timeout, ping_after, dead_after:
+    hello_timeout, dead_after:
         Seconds.
 
     `ready` is done when frames may flow (or with the reason why not); `lost` is done,
@@ -57,13 +57,12 @@ class Link(asyncio.Protocol):
         attach: Callable[[], Mux],
         *,
         hello_timeout: float = HELLO_TIMEOUT,
-        ping_after: float = PING_AFTER,
         dead_after: float = DEAD_AFTER,
     ) -> None:
         self._hello = hello
         self._attach = attach
         self._hello_timeout = hello_timeout
-        self._ping_after = ping_after
+        self._ping_after = dead_after / PINGS
         self._dead_after = dead_after
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = self._loop.create_future()

@@ -213,7 +213,19 @@ rk_unpack() {{
 }}
 rk_unpack <<'rk_end_of_agent'"""
 
+# Not exec: who is left when the agent is killed must clean up. bash runs a trap only
+# while it waits, so signals pass at once.
 _RUN = """\
-exec "$rk_python" -I -S "$rk_dir/agent.pyz" run --record "$rk_record" \\
-  --node-dir "$rk_dir"
+"$rk_python" -I -S "$rk_dir/agent.pyz" run --record "$rk_record" \\
+  --node-dir "$rk_dir" </dev/null &
+rk_agent=$!
+for rk_signal in TERM INT HUP USR1 USR2; do
+  trap "kill -$rk_signal $rk_agent 2>/dev/null" "$rk_signal"
+done
+while :; do
+  wait "$rk_agent"
+  rk_code=$?
+  kill -0 "$rk_agent" 2>/dev/null || break
+done
+exit "$rk_code"
 """

@@ -61,7 +61,9 @@ class Slurm:
         argv += [f"--job-name={request.name}", f"--output={_pattern(request.output)}"]
         argv += ["--open-mode=append"]
         for name, value in request.options.items():
-            if value is True:
+            if name == "signal":  # B: to the batch script, which is our agent's
+                argv.append(f"--signal=B:{value}")
+            elif value is True:
                 argv.append(f"--{name}")
             elif value is not False:
                 argv.append(f"--{name}={value}")

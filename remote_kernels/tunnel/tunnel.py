@@ -16,7 +16,7 @@ from pathlib import Path
 from remote_kernels.errors import TunnelError
 from remote_kernels.relay.forward import Mux, Stream
 from remote_kernels.relay.inlet import Inlet
-from remote_kernels.relay.pump import Link, LinkLost
+from remote_kernels.relay.pump import DEAD_AFTER, Link, LinkLost
 from remote_kernels.wire import control
 from remote_kernels.wire.hello import LoginHello, Refused
 from remote_kernels.wire.messages import Message
@@ -44,6 +44,8 @@ class Tunnel:
         Called with each control message.
     take:
         Whether to end the session of another server that has the kernel.
+    dead_after:
+        Seconds of silence after which a pipe is given up.
 
     `ended` is done, with the reason, once the agent wants no more of this session.
     """
@@ -55,8 +57,10 @@ class Tunnel:
         on_control: Callable[[control.Message], None],
         *,
         take: bool = True,
+        dead_after: float = DEAD_AFTER,
     ) -> None:
         self._take = take
+        self._dead_after = dead_after
         self._carriers = list(carriers)
         self._secret = secret
         session = Session(secrets.token_hex(16), 1, QUEUE_BYTES)
@@ -117,7 +121,9 @@ class Tunnel:
             resume=resume,
             take=self._take,
         )
-        pipe, link = await carrier.connect(lambda: Link(hello, lambda: self._mux))
+        pipe, link = await carrier.connect(
+            lambda: Link(hello, lambda: self._mux, dead_after=self._dead_after)
+        )
         try:
             await asyncio.shield(link.ready)
         except LinkLost as exc:

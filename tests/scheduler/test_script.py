@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,10 +20,10 @@ from remote_kernels.scheduler import script
 AGENT = "import os, sys; print(sys.argv[1:]); print(os.environ.get('LOADED'))"
 
 
-def pyz() -> bytes:
+def pyz(program: str = AGENT) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
-        file.writestr("__main__.py", AGENT)
+        file.writestr("__main__.py", program)
     return buffer.getvalue()
 
 
@@ -66,15 +65,34 @@ def left(tmp_path: Path) -> list[Path]:
     return [*(tmp_path / "n").glob("*")]
 
 
-def test_it_becomes_the_agent(tmp_path: Path) -> None:
+def test_it_runs_the_agent(tmp_path: Path) -> None:
     """With the record and a private directory of the node as its arguments."""
-    done = run(tmp_path)
+    done = run(tmp_path, agent=pyz(f"{AGENT}; print(oct(os.stat(sys.argv[-1])[0]))"))
 
-    (directory,) = left(tmp_path)
     record = str(tmp_path / "record of it's own")
-    expected = ["run", "--record", record, "--node-dir", str(directory)]
-    assert (0, f"{expected!r}\nNone\n") == (done.returncode, done.stdout)
-    assert 0o700 == directory.stat().st_mode & 0o777
+    *expected, directory = ["run", "--record", record, "--node-dir", tmp_path / "n"]
+    argv, _, mode = done.stdout.splitlines()
+    assert (0, "0o40700") == (done.returncode, mode)
+    assert argv.startswith(f"{expected!r}"[:-1] + f", '{directory}/rk-")
+    assert [] == left(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "USR1", "USR2"])
+def test_a_signal_passes_to_the_agent(tmp_path: Path, name: str) -> None:
+    """The script waits for what the agent makes of it, and ends with its exit code."""
+    agent = f"import os, signal, time; signal.signal(signal.SIG{name}, "
+    agent += "lambda *_: os._exit(7)); os.kill(os.getppid(), signal.SIG"
+    agent += f"{name}); time.sleep(30)"
+    done = run(tmp_path, agent=pyz(agent))
+
+    assert (7, []) == (done.returncode, left(tmp_path))
+
+
+def test_nothing_is_left_when_the_agent_is_killed(tmp_path: Path) -> None:
+    """The exit code says by what."""
+    done = run(tmp_path, agent=pyz("import os; os.kill(os.getpid(), 9)"))
+
+    assert (128 + 9, []) == (done.returncode, left(tmp_path))
 
 
 def test_the_prologue_s_environment_reaches_the_agent(tmp_path: Path) -> None:
@@ -177,7 +195,6 @@ def test_the_node_directory_is_short_enough_for_sockets(tmp_path: Path) -> None:
     done = run(tmp_path, env={"TMPDIR": str(long)}, node_dir=None)
     directory = Path(done.stdout.splitlines()[0].split("'")[-2])
     assert Path("/tmp") == directory.parent
-    shutil.rmtree(directory)
 
     with tempfile.TemporaryDirectory(dir="/tmp") as short:
         done = run(tmp_path, prologue=[f"export TMPDIR={short}"], node_dir=None)
@@ -192,7 +209,7 @@ def test_a_node_directory_may_name_variables(tmp_path: Path) -> None:
     done = run(tmp_path, env={"TOP": str(tmp_path)}, node_dir="${TOP}/a $(false) b")
 
     assert 0 == done.returncode
-    assert 1 == len([*place.iterdir()])
+    assert f"{place}/rk-" in done.stdout
 
 
 def test_nothing_is_left_when_it_is_cancelled(tmp_path: Path) -> None:

@@ -159,8 +159,12 @@ class Clients:
 
     def _note(self, head: Head) -> None:
         self._asked[head.id] = None
+        if head.type == "execute_request":  # its "busy" is lost if it kills the kernel
+            self._running[head.id] = head.header
         if len(self._asked) > ASKED:
-            del self._asked[next(iter(self._asked))]
+            oldest = next(iter(self._asked))
+            del self._asked[oldest]
+            self._running.pop(oldest, None)
 
     def subscribed(self, topic: bytes) -> None:
         """A client subscribed: the kernel may want to welcome it (JEP 65)."""

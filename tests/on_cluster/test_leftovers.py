@@ -86,6 +86,7 @@ class Caller:
         self.answers: list[tuple[int, str]] = []
         server = ["jupyter-server", f"--ServerApp.ip={cluster.address('login1')}"]
         server += [f"--port={PORT}", f"--IdentityProvider.token={TOKEN}"]
+        server += ["--RemoteKernelsApp.on_stop=shutdown"]  # kept: test_outlive.py
         program, *arguments = CALLERS.get(name, server)
         command = [str(BIN / program), *arguments]
         self.process = cluster.popen(

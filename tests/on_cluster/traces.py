@@ -114,7 +114,7 @@ class Desk:
 
     def remove(self) -> None:
         shutil.rmtree(self._here)
-        self.cluster.run("login1", self.user, ["rm", "-r", str(self.private)])
+        self.cluster.run("login1", self.user, ["rm", "-rf", str(self.private)])
         os.close(self._lock)
 
     def _give(self) -> None:

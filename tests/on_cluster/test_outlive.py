@@ -1,0 +1,147 @@
+"""A kernel outlives its notebook server: output, variables and names are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+
+import pytest
+from cluster.api import Cluster
+from cluster.hosts import wait_for
+from on_cluster.notebook import Cell, Page, Server, notebook, until
+from on_cluster.traces import Desk, left_over, traces
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180), pytest.mark.asyncio]
+
+USER = "bob"
+LINES = 600
+COUNT = f"""
+import time
+for i in range({LINES}):
+    print(i, flush=True)
+    time.sleep(0.01)
+"""
+WHOLE = [str(i) for i in range(LINES)]
+
+
+@pytest.fixture
+def desk(cluster: Cluster) -> Iterator[Desk]:
+    desk = Desk(cluster, USER)
+    yield desk
+    cluster.run("ctl", "root", ["scancel", f"--user={USER}"])
+    wait_for(
+        "the end of jobs", lambda: USER not in {j.user for j in cluster.jobs()}, 30
+    )
+    desk.remove()
+
+
+async def counting(page: Page) -> Cell:
+    """A cell in the middle of its work."""
+    await page.open()
+    cell = page.run(f"kept = 41\n{COUNT}")
+    await until("some output", lambda: len(cell.lines) > 100, 60)
+    return cell
+
+
+async def is_as_before(server: Server, page: Page) -> None:
+    """Same session and kernel, the same variables."""
+    (session,) = await server.ask("GET", "sessions")
+    assert (page.session_id, page.kernel_id) == (session["id"], session["kernel"]["id"])
+    assert ["42"] == await page.finish(page.run("print(kept + 1)"))
+
+
+@pytest.mark.parametrize("carrier", ["ssh", "srun"])
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+async def test_the_server_dies_and_comes_back(
+    cluster: Cluster, desk: Desk, name: str, carrier: str
+) -> None:
+    """In the middle of a cell: the open page gets all of its output, and its end."""
+    desk.spec({"carrier": carrier})
+    before = traces(cluster, USER)
+    async with notebook(cluster, desk) as (server, page):
+        cell = await counting(page)
+
+        server.end(signal.Signals[name])
+        await asyncio.sleep(1)  # output that nobody sees
+        seen = len(cell.lines)
+        await server.start()
+
+        assert await page.finish(cell) == WHOLE
+        assert 100 < seen < LINES
+        assert "ok" == cell.reply["status"] if cell.reply else None
+        await is_as_before(server, page)
+        await server.ask("DELETE", f"sessions/{page.session_id}")
+        await page.close()
+        server.end()
+    # A jupyter_server (2.21) that is killed leaves its address.
+    forget = f"rm -f {desk.path}/runtime/jpserver-*"
+    cluster.run("login1", USER, ["sh", "-c", forget])
+    assert [] == left_over(cluster, USER, before, 20)
+
+
+async def test_the_cell_ends_while_no_server_is_there(
+    cluster: Cluster, desk: Desk
+) -> None:
+    """Its output, its reply and its end are delivered when one is."""
+    desk.spec({})
+    async with notebook(cluster, desk) as (server, page):
+        cell = await counting(page)
+        server.end(signal.SIGKILL)
+        await asyncio.sleep(LINES * 0.012)
+
+        await server.start()
+
+        assert await page.finish(cell) == WHOLE
+        await is_as_before(server, page)
+
+
+async def test_the_server_dies_twice(cluster: Cluster, desk: Desk) -> None:
+    """The second before the page has come back."""
+    desk.spec({})
+    async with notebook(cluster, desk) as (server, page):
+        cell = await counting(page)
+        for _ in range(2):
+            server.end(signal.SIGKILL)
+            await server.start()
+
+        assert await page.finish(cell) == WHOLE
+        await is_as_before(server, page)
+
+
+async def test_the_login_host_dies(cluster: Cluster, desk: Desk) -> None:
+    """A server on another login host goes on with it."""
+    desk.spec({})
+    if not cluster.is_running("login2"):
+        cluster.up(login2=True)
+    async with notebook(cluster, desk) as (server, page):
+        cell = await counting(page)
+        cluster.crash("login1")
+        try:
+            await server.start("login2")
+
+            assert await page.finish(cell) == WHOLE
+            await is_as_before(server, page)
+            await server.ask("DELETE", f"sessions/{page.session_id}")
+        finally:
+            server.end()
+            cluster.boot("login1")
+
+
+async def test_a_second_server_takes_nothing(cluster: Cluster, desk: Desk) -> None:
+    """A kernel that a living server has stays with it."""
+    desk.spec({"dead_after": 6})
+    if not cluster.is_running("login2"):
+        cluster.up(login2=True)
+    async with notebook(cluster, desk) as (server, page):
+        cell = await counting(page)
+        second = Server(cluster, desk)
+        await second.start("login2")
+        try:
+            assert [] == await second.ask("GET", "kernels")
+        finally:
+            second.end()
+
+        assert await page.finish(cell) == WHOLE
+        await is_as_before(server, page)
+        assert "Another server has kernel" in server.log  # both write to one

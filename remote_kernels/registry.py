@@ -70,6 +70,8 @@ class Record:
 
     def create(self) -> None:
         """Make the directory. Raises RecordError."""
+        if not self.is_live:
+            self.remove()  # of a job that ended
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.path.mkdir(mode=0o700)
@@ -120,8 +122,9 @@ class Record:
         """Whether its job may still be there."""
         return (self.path / "spec.json").exists()
 
-    def seal(self) -> None:
+    def seal(self, end: str) -> None:
         """The job has ended: keep for a day how, and the logs; no secret."""
+        self.write("record.json", {**(self.read("record.json") or {}), "end": end})
         for path in self.path.glob("*.json"):
             if path.name not in ("record.json", "ended.json"):
                 path.unlink(missing_ok=True)

@@ -74,13 +74,12 @@ class RemoteKernelsApp(ExtensionApp):
         work = background().run(recorded(self._state_dirs()))
         jobs = []
         for found in await work:
-            if found.ended:
+            if found.ended and found.record.is_live:
                 self.log.warning(
-                    "Kernel %s ended while no server was there: %s",
-                    found.kernel_id,
-                    found.ended,
+                    "Kernel %s ended while no server was there: job %s: %s",
+                    *(found.kernel_id, found.job_id, found.ended),
                 )
-                found.record.remove()
+                found.record.seal(found.ended)
             elif found.attachable:
                 jobs.append(self._bring_back(found))
         await asyncio.gather(*jobs)

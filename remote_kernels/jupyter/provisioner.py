@@ -48,6 +48,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self.remote_kernel: RemoteKernel | None = None  # for whoever wants its times
         self._curve: tuple[bytes, bytes] | None = None
         self._has_process = False
+        self._restart_limit: int | None = None  # Jupyter's, while ours holds
 
     @property
     def _manager(self) -> KernelManager:
@@ -107,6 +108,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             return await self.remote_kernel.restart(launch)
         if self.remote_kernel is not None:  # its job ended; a person asked for another
             await self.remote_kernel.release()
+            self._restart_again()
         kernel = self.remote_kernel = RemoteKernel(
             self.kernel_id,
             parse(self._config),
@@ -191,8 +193,16 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         Jupyter's restarter would submit one job after the other at each time limit.
         """
         restarter = getattr(self.parent, "_restarter", None)
-        if restarter is not None:
+        if restarter is not None and self._restart_limit is None:
+            self._restart_limit = restarter.restart_limit
             restarter.restart_limit = 0
+
+    def _restart_again(self) -> None:
+        """In the new job a kernel that dies is restarted as ever."""
+        restarter = getattr(self.parent, "_restarter", None)
+        if restarter is not None and self._restart_limit is not None:
+            restarter.restart_limit = self._restart_limit
+            self._restart_limit = None
 
     async def wait(self) -> int | None:
         """Called without a limit once poll() is not None, or after kill()."""

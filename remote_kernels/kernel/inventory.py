@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from remote_kernels.scheduler.base import JobStatus, Phase
 from remote_kernels.scheduler.queue import Queue
 
 from .drivers import DRIVERS
+from .job import name_of
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,58 @@ class Recorded:
     def attachable(self) -> bool:
         """Whether there is, for all we know, an agent to speak to."""
         return not self.ended and (self.record.path / "agent.json").exists()
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A job with a name like ours, of which no record is left."""
+
+    scheduler: str
+    name: str
+    status: JobStatus
+
+
+async def strays(bases: Iterable[Path]) -> list[Stray]:
+    """Jobs without a record in any of these state directories.
+
+    A job ends itself when its record is removed; what is left is one that waits in
+    the queue, or whose state directory is not among these.
+    """
+    known = {
+        name_of(record.kernel_id)
+        for base in dict.fromkeys(bases)
+        for record in registry.records(base)
+    }
+    found = []
+    for scheduler, make in DRIVERS.items():
+        driver = make()
+        if shutil.which(driver.command) is None:
+            continue
+        queue = Queue(driver, environ=driver.environment(os.environ))
+        try:
+            own = await queue.own()
+        except ControllerError as exc:
+            log.warning("the scheduler does not answer: %s", exc)
+            continue
+        found += [Stray(scheduler, n, status) for n, status in own if n not in known]
+    return found
+
+
+async def cancel(scheduler: str, job_id: str) -> None:
+    """End a job. Raises CommandError."""
+    driver = DRIVERS[scheduler]()
+    await Queue(driver, environ=driver.environment(os.environ)).cancel(job_id)
+
+
+def unsubmitted(bases: Iterable[Path], seconds: float) -> list[registry.Record]:
+    """Records that got no job in all that time: whoever made them was killed."""
+    oldest = time.time() - seconds
+    return [
+        record
+        for base in dict.fromkeys(bases)
+        for record in registry.records(base)
+        if "job_id" not in _facts(record) and record.path.stat().st_mtime < oldest
+    ]
 
 
 async def recorded(bases: Iterable[Path]) -> list[Recorded]:
@@ -86,7 +140,7 @@ async def _of_scheduler(
         if None in (here, e[1].get("cluster")) or e[1]["cluster"] == here
     ]
     try:
-        jobs = [str(facts["job_id"]) for _, facts in mine]
+        jobs = [str(facts["job_id"]) for record, facts in mine if record.is_live]
         statuses = await queue.statuses(jobs) if jobs else {}
     except ControllerError as exc:
         log.warning("the scheduler does not answer: %s", exc)
@@ -96,5 +150,7 @@ async def _of_scheduler(
         status = statuses.get(str(facts["job_id"]))
         over = status is not None and status.phase is Phase.ENDED
         ended = driver.ended_text(status) if status is not None and over else ""
+        if not record.is_live:
+            ended = str(facts.get("end") or "it ended")
         found.append(Recorded(record, facts, status, ended))
     return found

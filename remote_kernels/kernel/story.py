@@ -13,47 +13,34 @@ import logging
 import os
 import random
 import secrets
-import shutil
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from remote_kernels import bundle, registry
-from remote_kernels.config import Settings, resolve_scheduler
-from remote_kernels.errors import (
-    ConfigError,
-    ControllerError,
-    InUseError,
-    JobError,
-    RecordError,
-    RemoteKernelError,
-    TunnelError,
-)
+from remote_kernels import registry
+from remote_kernels.config import Settings
+from remote_kernels.errors import InUseError, JobError, RecordError, TunnelError
 from remote_kernels.front import sockets
-from remote_kernels.scheduler import script
-from remote_kernels.scheduler.base import Driver, JobRequest, JobStatus, Phase
-from remote_kernels.scheduler.queue import Queue
+from remote_kernels.scheduler.base import JobStatus, Phase
 from remote_kernels.wire import control
 from remote_kernels.wire.hello import Refused
 
 from .connection import Connection
-from .drivers import DRIVERS
+from .ending import until_the_end
+from .job import Job
 from .last_will import LastWill
 from .launch import Launch, curve_of
 from .reach import carriers
-from .waiting import Waiting
+from .time_limit import mind_time_limit
 
 log = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 8.0  # seconds for the agent to end its kernels and itself
 RESTART_TIMEOUT = 60.0  # seconds for a new process in the job to listen
-TAKEN = ("replaced", "unknown-session")  # SPEC.md section 1: there is a newer session
 LAST_RETRY = 30.0  # seconds between attempts to reach a kernel that was left alone
-ENDED_TIMEOUT = 20.0  # seconds for the scheduler to say how a job ended
 FAREWELL = 10.0  # seconds for clients to get the last words
-ASK_AGAIN = 1800.0  # seconds between questions for a job's time limit, at most
 
 
 class RemoteKernel:
@@ -86,17 +73,14 @@ class RemoteKernel:
         self.name = name
         self.spec_name = spec_name
         self._on_status = on_status
-        self.job_id: str | None = None
         self.node: str | None = None
         self.times: dict[str, float] = {}  # stage: seconds since the epoch
         self.end: str = ""  # why the job ended, in plain words
-        self._cluster: str | None = None
         self._secret = secrets.token_bytes(32)
         self._record = registry.Record(
             registry.state_dir(settings.state_dir), kernel_id
         )
-        self._driver: Driver | None = None
-        self._queue: Queue | None = None
+        self._job: Job | None = None
         self._connection: Connection | None = None
         self._directory: Path | None = None
         self._will: LastWill | None = None
@@ -107,6 +91,10 @@ class RemoteKernel:
 
     def __repr__(self) -> str:
         return f"<RemoteKernel {self.kernel_id[:8]} job {self.job_id} on {self.node}>"
+
+    @property
+    def job_id(self) -> str | None:
+        return self._job.id if self._job is not None else None
 
     @property
     def is_recorded(self) -> bool:
@@ -121,13 +109,14 @@ class RemoteKernel:
         Leaves nothing behind when it fails or is cancelled. Raises RemoteKernelError.
         """
         try:
-            self._prepare()
+            job = self._prepare()
             for old in registry.records(self._record.base):
                 old.purge_if_old()
             self._record.create()
-            self._draw_up_will()
-            await self._submit(launch)
-            agent = await self._await_agent()
+            self._draw_up_will(job)
+            await self._submit(job, launch)
+            agent = await job.agent(self._waits)
+            self._mark("agent")
             connection = self._connect(agent, launch.key, launch.curve(self.settings))
             await self._open(agent, connection)
             connection.expect(1)
@@ -140,39 +129,16 @@ class RemoteKernel:
             raise
         return self._serve()
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> Job:
         """Everything that can be found wrong before a job is submitted."""
-        name = resolve_scheduler(self.settings)
-        self._driver = DRIVERS[name]()
-        if shutil.which(self._driver.command) is None:
-            msg = (
-                f"There is no {self._driver.command} on PATH of this server, so no job "
-                f"can be submitted (scheduler: {name}).\n"
-                "Start the notebook server on a login node of the cluster, or load the "
-                "scheduler's module before; without a batch system, choose a kernel "
-                'with "scheduler": "local".\n'
-                f"PATH: {os.environ.get('PATH', '')}"
-            )
-            raise ConfigError(msg)
-        if self.settings.carrier not in ("auto", *self._driver.carriers):
-            msg = (
-                f"carrier '{self.settings.carrier}' does not reach jobs of scheduler "
-                f"'{name}'; choose one of auto, {', '.join(self._driver.carriers)}."
-            )
-            raise ConfigError(msg)
+        job = self._job = Job(self.settings, self._record)
         base = sockets.choose_base(self.settings.runtime_dir, dict(os.environ))
         self._directory = sockets.make_directory(base)
-        env = self._driver.environment(os.environ, self.settings.env_keep)
-        self._queue = Queue(
-            self._driver, environ=env, poll_interval=self.settings.poll_interval
-        )
+        return job
 
-    def _draw_up_will(self) -> None:
-        assert self._driver is not None
+    def _draw_up_will(self, job: Job) -> None:
         assert self._directory is not None
-        env = self._driver.environment(os.environ, self.settings.env_keep)
-        cancel = self._driver.cancel_name_argv(self._job_name, str(os.getuid()))
-        self._will = LastWill(cancel, env)
+        self._will = LastWill(job.cancel_argv, job.env)
         self._will.start()
         self.remove_at_death(self._record.path)
         self.remove_at_death(self._directory)
@@ -188,33 +154,12 @@ class RemoteKernel:
             self._will.keep()
             self.remove_at_death(self._directory)
 
-    @property
-    def _job_name(self) -> str:
-        return f"jupyter-{self.kernel_id[:8]}"
-
-    async def _submit(self, launch: Launch) -> None:
-        assert self._queue is not None
+    async def _submit(self, job: Job, launch: Launch) -> None:
         self._mark("submitting")
         self._write_spec(launch)
-        text = script.build(
-            record_dir=str(self._record.path),
-            agent=bundle.agent_pyz(),
-            python=self.settings.python,
-            kernel_python=launch.interpreter,
-            prologue=self.settings.prologue,
-            node_dir=self.settings.node_dir,
-        )
-        request = JobRequest(
-            name=self._job_name,
-            options=self.settings.options,
-            extra_args=self.settings.sbatch_args,
-            output=str(self._record.job_log),
-        )
-        self._cluster = await self._queue.cluster()
-        self.job_id = await self._queue.submit(text, request)
+        await job.submit(launch)
         self._mark("submitted")
         self._save()
-        log.info("kernel=%s job=%s submitted", self.kernel_id, self.job_id)
 
     def _write_spec(self, launch: Launch) -> None:
         """What the agent starts, and what whoever attaches later must know."""
@@ -231,18 +176,18 @@ class RemoteKernel:
         )
 
     def _save(self) -> None:
-        assert self._driver is not None
+        assert self._job is not None
         self._record.write(
             "record.json",
             {
                 "kernel_id": self.kernel_id,
                 "name": self.name,
                 "spec_name": self.spec_name,
-                "scheduler": self._driver.name,
+                "scheduler": self._job.driver.name,
                 "job_id": self.job_id,
                 "node": self.node,
                 "user": getpass.getuser(),
-                "cluster": self._cluster,
+                "cluster": self._job.cluster,
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "directory": str(self._directory),
@@ -254,18 +199,6 @@ class RemoteKernel:
 
     def _mark(self, stage: str) -> None:
         self.times[stage] = time.time()
-
-    # Wait
-
-    async def _await_agent(self) -> dict[str, Any]:
-        assert self._queue is not None
-        assert self.job_id is not None
-        waiting = Waiting(
-            self.job_id, self._queue, self._record, self.settings, self._waits
-        )
-        agent = await waiting.agent()
-        self._mark("agent")
-        return agent
 
     def _waits(self, status: JobStatus) -> None:
         log.info("kernel=%s job=%s %s", self.kernel_id, self.job_id, status.state)
@@ -295,12 +228,13 @@ class RemoteKernel:
         self, agent: dict[str, Any], connection: Connection, *, take: bool = True
     ) -> None:
         """Reach the agent by the first carrier that works. Raises TunnelError."""
-        assert self._driver is not None
-        assert self.job_id is not None
+        job = self._job
+        assert job is not None
+        assert job.id is not None
         memory = registry.Memory(self._record.base)
         cluster = str(agent.get("cluster") or agent["hostname"])
         remembered = memory.carrier(cluster)
-        choice = carriers(agent, self.job_id, self._driver, self.settings, remembered)
+        choice = carriers(agent, job.id, job.driver, self.settings, remembered)
         try:
             await connection.open(choice, self._secret, take=take)
         except TunnelError as exc:
@@ -312,7 +246,9 @@ class RemoteKernel:
         if connection.carrier is not None and self.settings.carrier == "auto":
             memory.remember(cluster, connection.carrier)
         self._guard = asyncio.create_task(self._watch_over())
-        self._clock = asyncio.create_task(self._mind_time_limit())
+        self._clock = asyncio.create_task(
+            mind_time_limit(job.queue, job.id, self.settings.warn_before, self._warn)
+        )
         self._mark("attached")
         self._save()
 
@@ -332,12 +268,21 @@ class RemoteKernel:
         )
         return info
 
-    async def attach(self) -> dict[str, Any]:
+    async def attach(
+        self, *, take: bool = False, patient: bool = True
+    ) -> dict[str, Any]:
         """Come back to a kernel that another process left. Jupyter's connection info.
 
-        A node that does not answer now is tried again for as long as its job is
-        there; the kernel counts as alive meanwhile. Raises RecordError when there is
-        no such kernel, InUseError when another server has it.
+        Parameters
+        ----------
+        take:
+            Whether to take it from a server that has it.
+        patient:
+            Whether to try a node that does not answer again for as long as its job is
+            there; the kernel counts as alive meanwhile. Else it is an error.
+
+        Raises RecordError when there is no such kernel, InUseError when another server
+        has it, TunnelError when it is not reached.
         """
         record, spec, agent = (
             self._record.read(f"{name}.json") for name in ("record", "spec", "agent")
@@ -345,12 +290,12 @@ class RemoteKernel:
         if record is None or spec is None or agent is None or "error" in agent:
             msg = f"There is no kernel to attach to in {self._record.path}."
             raise RecordError(msg)
-        self.job_id, self.times = record["job_id"], record["times"]
-        self._cluster = record.get("cluster")
+        self.times = record["times"]
         self._secret = bytes.fromhex(spec["secret"])
         connection_spec = spec["kernels"][self.kernel_id]["connection"]
         try:
-            self._prepare()
+            job = self._prepare()
+            job.id, job.cluster = record["job_id"], record.get("cluster")
             self._leave_behind(record)
             key = str(connection_spec["key"]).encode()
             connection = self._connect(agent, key, curve_of(connection_spec))
@@ -358,8 +303,13 @@ class RemoteKernel:
             self._will.start()
             self.outlive_server()
             try:
-                await self._open_if_free(agent, connection)
+                if take:
+                    await self._open(agent, connection)
+                else:
+                    await self._open_if_free(agent, connection)
             except TunnelError as exc:
+                if not patient:
+                    raise
                 log.warning("kernel=%s not reached yet: %s", self.kernel_id, exc)
                 self._guard = asyncio.create_task(self._come_back(agent, connection))
         except BaseException:
@@ -388,17 +338,12 @@ class RemoteKernel:
 
     async def _come_back(self, agent: dict[str, Any], connection: Connection) -> None:
         """Until the agent answers or its job has ended."""
-        assert self._queue is not None
-        assert self._driver is not None
-        assert self.job_id is not None
+        assert self._job is not None
         delay = 1.0
         while True:
-            status = await self._queue.wait_ended(
-                self.job_id,
-                delay * random.uniform(0.5, 1.0),  # noqa: S311
-            )
+            status = await self._job.ended(delay * random.uniform(0.5, 1.0))  # noqa: S311
             if status is not None:
-                return self._job_ended(self._driver.ended_text(status), status)
+                return self._job_ended(self._job.why_ended("", status), status)
             try:
                 await self._open_if_free(agent, connection)
             except InUseError as exc:
@@ -415,9 +360,13 @@ class RemoteKernel:
         await self._close()
 
     def _stop_tasks(self) -> None:
-        for task in (self._guard, self._clock):
-            if task is not None:
-                task.cancel()
+        if self._guard is not None:
+            self._guard.cancel()
+        self._stop_clock()
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
 
     async def _close(self) -> None:
         """All that is ours on this host."""
@@ -474,57 +423,13 @@ class RemoteKernel:
         return self._serve()
 
     async def _watch_over(self) -> None:
-        """While the kernel lives: notice the end of its job.
-
-        The scheduler is asked only when the session is silent for good or cannot be
-        resumed; all else is told by the agent.
-        """
+        """While the kernel lives: notice the end of its job."""
         assert self._connection is not None
         assert self._connection.tunnel is not None
-        assert self._queue is not None
-        assert self._driver is not None
-        assert self.job_id is not None
-        tunnel = self._connection.tunnel
-        while not tunnel.ended.done():
-            await tunnel.lost()
-            status = await self._ended_or_resumed()
-            if status is not None:
-                self._job_ended(self._why_ended("", status), status)
-                return
-        reason = tunnel.ended.result()
-        if any(word in reason for word in TAKEN):
-            self._taken = True
-            self._job_ended("another server has taken this kernel over", None)
-            return
-        status = await self._queue.wait_ended(self.job_id, ENDED_TIMEOUT)
-        self._job_ended(self._why_ended(reason, status), status)
-
-    def _why_ended(self, reason: str, status: JobStatus | None) -> str:
-        """The agent's own word first; then the scheduler's."""
-        own = self._record.read("ended.json")
-        if own is not None:
-            return f"It ended: {own['reason']}."
-        if status is None:
-            return f"Its agent ended ({reason}), and the scheduler does not say why."
-        assert self._driver is not None
-        ours = script.explain_exit(status.exit_code or 0)
-        return ours or self._driver.ended_text(status)
-
-    async def _ended_or_resumed(self) -> JobStatus | None:
-        """The job's end, or None when the session goes on (or is over)."""
-        assert self._connection is not None
-        assert self._connection.tunnel is not None
-        assert self._queue is not None
-        assert self.job_id is not None
-        over = asyncio.ensure_future(self._connection.tunnel.resumed())
-        ended = asyncio.ensure_future(self._queue.wait_ended(self.job_id, 1e9))
-        try:
-            await asyncio.wait((over, ended), return_when=asyncio.FIRST_COMPLETED)
-            return ended.result() if ended.done() else None
-        finally:
-            for task in (over, ended):
-                task.cancel()
-            await asyncio.wait((over, ended))
+        assert self._job is not None
+        end = await until_the_end(self._connection.tunnel, self._job)
+        self._taken = end.taken
+        self._job_ended(end.text, end.status)
 
     def _job_ended(self, text: str, status: JobStatus | None) -> None:
         """Say it in the notebook, the log and the record; then the kernel is dead."""
@@ -532,53 +437,23 @@ class RemoteKernel:
         self.end = f"Job {self.job_id}{state}: {text}"
         log.warning("kernel=%s %s", self.kernel_id, self.end)
         self._exit_code = (status.exit_code if status is not None else None) or 1
+        self._stop_clock()
         if self._connection is not None:
             self._connection.notice(self.end)
             self._connection.set_exited(self._exit_code, None)
-        if not self._taken:
-            self._save()
-            self._record.seal()
         self._clock = asyncio.create_task(self._close_later())
+        if not self._taken:
+            try:
+                self._record.seal(self.end)
+            except RecordError as exc:
+                log.warning("kernel=%s %s", self.kernel_id, exc)
 
     async def _close_later(self) -> None:
         """jupyter_server (2.21) calls no cleanup for a kernel that died."""
         await asyncio.sleep(FAREWELL)
         await self._close()
 
-    async def _mind_time_limit(self) -> None:
-        """Warn before it. The scheduler is asked once, and again before each warning."""
-        assert self._queue is not None
-        assert self.job_id is not None
-        pause = random.uniform(1.0, 10.0)  # noqa: S311 - thirty students start at once
-        told = float("inf")
-        while True:
-            await asyncio.sleep(pause)
-            try:
-                end = (await self._queue.status(self.job_id)).end_time
-            except ControllerError:
-                pause = LAST_RETRY * random.uniform(1.0, 2.0)  # noqa: S311
-                continue
-            if end is None:  # no limit
-                return
-            left = end - time.time()
-            due = [w for w in self.settings.warn_before if left <= w < told]
-            if due and left > 0:
-                told = min(due)
-                self._warn(left, end)
-            ahead = [w for w in self.settings.warn_before if w < min(left, told)]
-            if not ahead or left <= 0:
-                return
-            # An administrator may move the end, so nothing is taken for granted long.
-            pause = min(left - ahead[0], ASK_AGAIN) + 0.5
-
-    def _warn(self, left: float, end: float) -> None:
-        clock = time.strftime("%H:%M", time.localtime(end))
-        span = f"{left / 60:.0f} minutes" if left >= 90 else f"{left:.0f} seconds"
-        text = (
-            f"{span} left: job {self.job_id} reaches its time limit at {clock}, and "
-            "the kernel's memory goes with it. Save what you need; ask for more 'time' "
-            "in the kernelspec for the next one."
-        )
+    def _warn(self, text: str) -> None:
         log.warning("kernel=%s %s", self.kernel_id, text)
         if self._connection is not None:
             self._connection.notice(text)
@@ -605,18 +480,11 @@ class RemoteKernel:
             await self._connection.close()
             self._connection = None
         try:
-            await self._end_job(cancel)
+            if self._job is not None and cancel:
+                await self._job.cancel(STOP_TIMEOUT)
         finally:
             self._record.remove()
             await self.detach()
-
-    async def _end_job(self, cancel: bool) -> None:
-        if self._queue is not None and self.job_id is not None and cancel:
-            try:
-                await self._queue.cancel(self.job_id)
-                await self._queue.wait_ended(self.job_id, STOP_TIMEOUT)
-            except RemoteKernelError:
-                log.exception("job=%s could not be cancelled", self.job_id)
 
 
 def _now() -> float:

@@ -1,9 +1,9 @@
 """The batch script: everything that happens on the node before the agent runs.
 
-Rules: pure text; every value is quoted; nothing secret is in it. It ends by becoming
-the agent (`exec`), so that the scheduler's signals reach the agent. Whatever fails
-before that removes the node directory and ends with an exit code of its own
-(`explain_exit`). Called by the kernel's story, which hands it to `queue.py`.
+Rules: pure text; every value is quoted; nothing secret is in it. It stays the agent's
+parent: it passes the scheduler's signals on, ends with the agent's exit code, and
+removes the node directory however the agent ended. Whatever fails before that ends
+with an exit code of its own (`explain_exit`). Called by the kernel's story, which hands it to `queue.py`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ PROLOGUE_FAILED = 95
 STATE_DIR_MISSING = 96
 NO_PYTHON = 97
 AGENT_FAILED = 98
+AGENT_KILLED = 128 + 9
 
 _EXITS = {
     RESTARTED: "The scheduler started the job a second time (after a node failure or a "
@@ -37,6 +38,8 @@ _EXITS = {
     NO_PYTHON: "No Python 3.9 or later was found on the compute node; the job's log "
     "lists what was tried. Set 'python' to one, or load one in 'prologue'.",
     AGENT_FAILED: "The agent failed on the compute node; the job's log says why.",
+    AGENT_KILLED: "The agent on the compute node was killed (SIGKILL), by hand or for "
+    "lack of memory on the node, and the kernel with it. Start the kernel again.",
 }
 
 # A Unix socket's path has 107 bytes at most; a base that is longer than this leaves

@@ -6,6 +6,8 @@ each release; an unknown word is shown as it is. Called by `slurm.py`.
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 
 from remote_kernels.scheduler.base import JobStatus, Phase
@@ -224,6 +226,8 @@ def ended(status: JobStatus) -> str:
     word = status.state.partition(" ")[0].rstrip("+")
     if word == "FAILED":
         return _failed(status)
+    if word == "CANCELLED" and " by " in status.state:
+        return f"The job was cancelled by {_user(status.state.rpartition(' ')[2])}."
     if word == "UNKNOWN":
         return "The job is gone, and Slurm no longer knows how it ended."
     return _ENDS.get(word, f"The job ended: {status.state}.")
@@ -249,6 +253,16 @@ def _failed(status: JobStatus) -> str:
     if status.exit_code is not None:
         return f"The job's script failed with exit code {status.exit_code}."
     return f"The job failed ({status.reason or 'no reason given'})."
+
+
+def _user(number: str) -> str:
+    """Accounting says who cancelled a job by a number (sacct, 20.11 to 26.05)."""
+    if number == str(os.getuid()):
+        return "you"
+    try:
+        return pwd.getpwuid(int(number)).pw_name
+    except (KeyError, ValueError):
+        return f"user {number}"
 
 
 def _match(table: tuple[tuple[str, str], ...], reason: str) -> str | None:

@@ -1,0 +1,94 @@
+"""A running kernel for one more client, from code or the command line.
+
+A server on this host that has the kernel lets others in by its sockets; otherwise we
+attach ourselves for as long as the client is there, and leave the kernel as it was.
+Called by the CLI.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from remote_kernels.config import Settings
+from remote_kernels.errors import RecordError
+from remote_kernels.front.proxy import PORTS
+
+from .inventory import Recorded
+from .story import RemoteKernel
+
+
+@dataclass(frozen=True)
+class Attached:
+    """Jupyter's connection info, and whether it is good only while we are attached."""
+
+    info: dict[str, Any]
+    ours: bool
+
+
+@asynccontextmanager
+async def attached(
+    found: Recorded, settings: Settings, *, take: bool = False
+) -> AsyncIterator[Attached]:
+    """Connect to a kernel; on leaving, it lives on.
+
+    Parameters
+    ----------
+    found:
+        The kernel.
+    settings:
+        The kernelspec's config.
+    take:
+        Whether to take it from a server elsewhere, which then counts it as dead.
+
+    Raises
+    ------
+    InUseError
+        Another server has it, and we are not to take it.
+    RemoteKernelError
+        It cannot be reached.
+    """
+    theirs = _sockets_here(found)
+    if theirs is not None:
+        yield Attached(theirs, ours=False)
+        return
+    kernel = RemoteKernel(
+        found.kernel_id,
+        settings,
+        str(found.facts.get("name", "")),
+        str(found.facts.get("spec_name", "")),
+    )
+    info = await kernel.attach(take=take, patient=False)
+    try:
+        yield Attached({**info, "key": info["key"].decode()}, ours=True)
+    finally:
+        await kernel.detach()
+
+
+def _sockets_here(found: Recorded) -> dict[str, Any] | None:
+    """The sockets of a living server on this host."""
+    facts = found.facts
+    if facts.get("host") != socket.gethostname():
+        return None
+    ip = str(Path(facts["directory"]) / "k")
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.connect(f"{ip}-1")
+        except OSError:
+            return None
+    spec = found.record.read("spec.json")
+    if spec is None:
+        msg = f"There is no kernel to attach to in {found.record.path}."
+        raise RecordError(msg)
+    connection = spec["kernels"][found.kernel_id]["connection"]
+    return {
+        "transport": "ipc",
+        "ip": ip,
+        **{f"{target}_port": port for target, port in PORTS.items()},
+        "key": connection["key"],
+        "signature_scheme": connection["signature_scheme"],
+    }

@@ -1,0 +1,54 @@
+"""How a kernel's job, or our part in it, comes to its end. Called by story.py.
+
+The scheduler is asked only when the session is silent for good or cannot be resumed;
+all else is told by the agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from remote_kernels.scheduler.base import JobStatus
+from remote_kernels.tunnel.tunnel import Tunnel
+
+from .job import Job
+
+TAKEN = ("replaced", "unknown-session")  # SPEC.md section 1: there is a newer session
+TIMEOUT = 20.0  # seconds for the scheduler to say how a job ended
+
+
+@dataclass(frozen=True)
+class End:
+    """What happened, in plain words; `taken`: the kernel lives on with another server."""
+
+    text: str
+    status: JobStatus | None = None
+    taken: bool = False
+
+
+async def until_the_end(tunnel: Tunnel, job: Job) -> End:
+    """Until the job has ended or another server has taken the kernel over."""
+    while not tunnel.ended.done():
+        await tunnel.lost()
+        status = await _ended_or_resumed(tunnel, job)
+        if status is not None:
+            return End(job.why_ended("", status), status)
+    reason = tunnel.ended.result()
+    if any(word in reason for word in TAKEN):
+        return End("another server has taken this kernel over", taken=True)
+    status = await job.ended(TIMEOUT)
+    return End(job.why_ended(reason, status), status)
+
+
+async def _ended_or_resumed(tunnel: Tunnel, job: Job) -> JobStatus | None:
+    """The job's end, or None when the session goes on (or is over)."""
+    over = asyncio.ensure_future(tunnel.resumed())
+    ended = asyncio.ensure_future(job.ended())
+    try:
+        await asyncio.wait((over, ended), return_when=asyncio.FIRST_COMPLETED)
+        return ended.result() if ended.done() else None
+    finally:
+        for task in (over, ended):
+            task.cancel()
+        await asyncio.wait((over, ended))

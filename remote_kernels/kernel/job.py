@@ -1,0 +1,147 @@
+"""One kernel's batch job: submit it, wait for its agent, learn how it ended.
+
+Called by story.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+from remote_kernels import bundle
+from remote_kernels.config import Settings, resolve_scheduler
+from remote_kernels.errors import ConfigError, RemoteKernelError
+from remote_kernels.registry import Record
+from remote_kernels.scheduler import script
+from remote_kernels.scheduler.base import JobRequest, JobStatus
+from remote_kernels.scheduler.queue import Queue
+
+from .drivers import DRIVERS
+from .launch import Launch
+from .waiting import Waiting
+
+log = logging.getLogger(__name__)
+
+
+class Job:
+    """The batch job of one kernel.
+
+    Parameters
+    ----------
+    settings:
+        The kernelspec's config.
+    record:
+        The kernel's record.
+
+    Raises
+    ------
+    ConfigError
+        This machine cannot submit such a job.
+    """
+
+    def __init__(self, settings: Settings, record: Record) -> None:
+        self._settings = settings
+        self._record = record
+        self.id: str | None = None
+        self.cluster: str | None = None
+        scheduler = resolve_scheduler(settings)
+        self.driver = DRIVERS[scheduler]()
+        self._check(scheduler)
+        self.env = self.driver.environment(os.environ, settings.env_keep)
+        self.queue = Queue(
+            self.driver, environ=self.env, poll_interval=settings.poll_interval
+        )
+
+    def _check(self, scheduler: str) -> None:
+        if shutil.which(self.driver.command) is None:
+            msg = (
+                f"There is no {self.driver.command} on PATH of this server, so no job "
+                f"can be submitted (scheduler: {scheduler}).\n"
+                "Start the notebook server on a login node of the cluster, or load the "
+                "scheduler's module before; without a batch system, choose a kernel "
+                'with "scheduler": "local".\n'
+                f"PATH: {os.environ.get('PATH', '')}"
+            )
+            raise ConfigError(msg)
+        if self._settings.carrier not in ("auto", *self.driver.carriers):
+            msg = (
+                f"carrier '{self._settings.carrier}' does not reach jobs of scheduler "
+                f"'{scheduler}'; choose one of auto, {', '.join(self.driver.carriers)}."
+            )
+            raise ConfigError(msg)
+
+    @property
+    def name(self) -> str:
+        return name_of(self._record.kernel_id)
+
+    @property
+    def cancel_argv(self) -> list[str]:
+        """A command that cancels it by its name, be it submitted or not."""
+        return self.driver.cancel_name_argv(self.name, str(os.getuid()))
+
+    async def submit(self, launch: Launch) -> None:
+        """Raises SubmitError, ControllerError."""
+        text = script.build(
+            record_dir=str(self._record.path),
+            agent=bundle.agent_pyz(),
+            python=self._settings.python,
+            kernel_python=launch.interpreter,
+            prologue=self._settings.prologue,
+            node_dir=self._settings.node_dir,
+        )
+        request = JobRequest(
+            name=self.name,
+            options=self._settings.options,
+            extra_args=self._settings.sbatch_args,
+            output=str(self._record.job_log),
+        )
+        self.cluster = await self.queue.cluster()
+        self.id = await self.queue.submit(text, request)
+        log.info("kernel=%s job=%s submitted", self._record.kernel_id, self.id)
+
+    async def agent(self, on_status: Callable[[JobStatus], None]) -> dict[str, Any]:
+        """Until the agent has written where it is. Raises JobError, AgentError."""
+        assert self.id is not None
+        waiting = Waiting(self.id, self.queue, self._record, self._settings, on_status)
+        return await waiting.agent()
+
+    async def ended(self, timeout: float = 1e9) -> JobStatus | None:
+        """Until it has ended, or for so many seconds; then None."""
+        assert self.id is not None
+        return await self.queue.wait_ended(self.id, timeout)
+
+    def why_ended(self, reason: str, status: JobStatus | None) -> str:
+        """In plain words: the agent's own first, then the scheduler's.
+
+        Parameters
+        ----------
+        reason:
+            What ended the session with the agent, if that is known.
+        status:
+            The scheduler's last word, if it answered.
+        """
+        own = self._record.read("ended.json")
+        if own is not None:
+            return f"It ended: {own['reason']}."
+        if status is None:
+            return f"Its agent ended ({reason}), and the scheduler does not say why."
+        ours = script.explain_exit(status.exit_code or 0)
+        return ours or self.driver.ended_text(status)
+
+    async def cancel(self, timeout: float) -> None:
+        """Cancel it, and wait for its end for so many seconds."""
+        if self.id is None:
+            return
+        try:
+            await self.queue.cancel(self.id)
+            await self.queue.wait_ended(self.id, timeout)
+        except RemoteKernelError:
+            log.exception("job=%s could not be cancelled", self.id)
+
+
+def name_of(kernel_id: str) -> str:
+    """The job's name in the scheduler's lists."""
+    return f"jupyter-{kernel_id[:8]}"

@@ -1,0 +1,67 @@
+"""Warnings before a job's time limit. Called by story.py."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from remote_kernels.errors import ControllerError
+from remote_kernels.scheduler.queue import Queue
+
+log = logging.getLogger(__name__)
+
+FIRST = (1.0, 10.0)  # seconds until the first question: thirty students start at once
+AGAIN = (30.0, 60.0)  # seconds until the next one when the controller is silent
+AT_MOST = 1800.0  # seconds between questions: an administrator may move the end
+
+
+async def mind_time_limit(
+    queue: Queue, job_id: str, warn_before: Sequence[float], tell: Callable[[str], None]
+) -> None:
+    """Tell of the coming end; returns when there is nothing left to tell.
+
+    Parameters
+    ----------
+    queue:
+        Asked once, again before each warning, and at least each half hour.
+    job_id:
+        The job.
+    warn_before:
+        When to warn: seconds before the end.
+    tell:
+        Called with the text.
+    """
+    pause = random.uniform(*FIRST)  # noqa: S311
+    told = float("inf")
+    while True:
+        await asyncio.sleep(pause)
+        try:
+            end = (await queue.status(job_id)).end_time
+        except ControllerError as exc:
+            log.info("job=%s no time limit known yet: %s", job_id, exc)
+            pause = random.uniform(*AGAIN)  # noqa: S311
+            continue
+        if end is None:  # no limit
+            return
+        left = end - time.time()
+        due = [seconds for seconds in warn_before if left <= seconds < told]
+        if due and left > 0:
+            told = min(due)
+            tell(_warning(job_id, left, end))
+        ahead = [seconds for seconds in warn_before if seconds < min(left, told)]
+        if not ahead or left <= 0:
+            return
+        pause = min(left - max(ahead), AT_MOST) + 0.5
+
+
+def _warning(job_id: str, left: float, end: float) -> str:
+    clock = time.strftime("%H:%M", time.localtime(end))
+    span = f"{left / 60:.0f} minutes" if left >= 90 else f"{left:.0f} seconds"
+    return (
+        f"{span} left: job {job_id} reaches its time limit at {clock}, and the kernel's "
+        "memory goes with it. Save what you need; ask for more 'time' in the "
+        "kernelspec for the next one."
+    )

@@ -17,6 +17,7 @@ from remote_kernels.cli.completion import completion
 from remote_kernels.cli.doctor import doctor
 from remote_kernels.cli.install import install
 from remote_kernels.cli.kernels import list_kernels, remove
+from remote_kernels.cli.running import attach, clean
 from remote_kernels.errors import RemoteKernelError
 
 NAME = "remote-kernels"
@@ -56,6 +57,8 @@ def cli(verbose: int) -> None:
     \b
     remote-kernels install python-compute --partition debug --time 60
     remote-kernels list
+    remote-kernels attach
+    remote-kernels clean
     """
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
@@ -64,7 +67,7 @@ def cli(verbose: int) -> None:
     logging.getLogger("traitlets").setLevel(level if verbose else logging.ERROR)
 
 
-for command in (install, list_kernels, remove, doctor, completion):
+for command in (install, list_kernels, remove, attach, clean, doctor, completion):
     cli.add_command(command)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import fnmatch
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -110,6 +111,12 @@ class Driver(Protocol):
     def parse_ended(self, completed: Completed, job_id: str) -> JobStatus | None:
         """How the job ended; None if this way does not know it."""
 
+    def own_argv(self, user: str) -> list[str]:
+        """Lists this user's live jobs, with their names."""
+
+    def parse_own(self, completed: Completed) -> list[tuple[str, JobStatus]]:
+        """Those jobs by name, of the names that we give (`OUR_NAME`)."""
+
     def cancel_argv(self, job_ids: Sequence[str]) -> list[str]:
         """Ends these jobs, which are of one group."""
 
@@ -144,6 +151,9 @@ class Driver(Protocol):
 
     def explain_submit(self, completed: Completed) -> str:
         """What to do about a failed submission; "" if we do not know it."""
+
+
+OUR_NAME = re.compile(r"jupyter-[0-9a-f]{8}")
 
 
 def split_id(job_id: str) -> tuple[str, str]:

@@ -84,6 +84,20 @@ class Local:
     def parse_ended(self, completed: Completed, job_id: str) -> JobStatus | None:
         return self.parse_status(completed, [job_id]).get(job_id)
 
+    def own_argv(self, user: str) -> list[str]:
+        return _argv("own")
+
+    def parse_own(self, completed: Completed) -> list[tuple[str, JobStatus]]:
+        if completed.returncode != 0:
+            summary = "The local jobs could not be listed."
+            raise _failed(ControllerError, summary, completed)
+        rows = (line.partition("|")[::2] for line in completed.stdout.splitlines())
+        return [
+            (name, _status(*row.rsplit("|", 5)))
+            for name, row in rows
+            if base.OUR_NAME.fullmatch(name)
+        ]
+
     def cancel_argv(self, job_ids: Sequence[str]) -> list[str]:
         return _argv("cancel", *job_ids)
 

@@ -1,4 +1,4 @@
-"""A batch system of one machine: submit, status, cancel, cancel-name.
+"""A batch system of one machine: submit, status, own, cancel, cancel-name.
 
 Rules: stands alone (standard library only, Python 3.9, run with `-I -S`); the only
 state is the job's own holder process, and the exit code that it writes beside the
@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 _ENDED = ".ended"
@@ -34,12 +35,15 @@ def main() -> int:
     submit.add_argument("--grace", type=float, default=10.0)
     for name in ("status", "cancel"):
         commands.add_parser(name).add_argument("jobs", nargs="+")
+    commands.add_parser("own", help="the status of all jobs of this user")
     commands.add_parser("cancel-name").add_argument("name")
     args = parser.parse_args()
     if args.command == "submit":
         return _submit(sys.stdin.buffer.read(), args.output, args.grace)
     if args.command == "status":
         return _status(args.jobs)
+    if args.command == "own":
+        return _own()
     if args.command == "cancel":
         return _cancel(args.jobs)
     return _cancel_name(args.name)
@@ -198,16 +202,29 @@ def _kill(pids: list[int], number: int) -> None:
 def _status(jobs: list[str]) -> int:
     """A line for each job: ID|STATE|CODE|SIGNAL|END|NODE."""
     for job in jobs:
-        holder, _, output = job.partition(";")
-        try:
-            found = Path(output + _ENDED).read_text().strip()
-        except OSError:
-            found = ""
-        if _holder(holder) is None:
-            print(f"{job}|{found or 'UNKNOWN|||'}|{socket.gethostname()}")
-        else:
-            state = "COMPLETING" if found else "RUNNING"
-            print(f"{job}|{state}||||{socket.gethostname()}")
+        print(_line(job))
+    return 0
+
+
+def _line(job: str) -> str:
+    holder, _, output = job.partition(";")
+    try:
+        found = Path(output + _ENDED).read_text().strip()
+    except OSError:
+        found = ""
+    if _holder(holder) is None:
+        return f"{job}|{found or 'UNKNOWN|||'}|{socket.gethostname()}"
+    state = "COMPLETING" if found else "RUNNING"
+    return f"{job}|{state}||||{socket.gethostname()}"
+
+
+def _own() -> int:
+    """A line for each live job of this user: NAME|, then as `_status` prints it."""
+    for pid, options in _holders():
+        with contextlib.suppress(OSError):  # it has just ended
+            if Path(f"/proc/{pid}").stat().st_uid == os.getuid():
+                job = f"{pid}-{_start_time(pid)};{options.get('--output', '')}"
+                print(f"{options.get('--name', '')}|{_line(job)}")
     return 0
 
 
@@ -221,12 +238,19 @@ def _cancel(jobs: list[str]) -> int:
 
 
 def _cancel_name(name: str) -> int:
-    for pid in _pids():
-        words = _command_line(pid)
-        if "submit" in words and f"--name={name}" in words and __file__ in words:
+    for pid, options in _holders():
+        if options.get("--name") == name:
             with contextlib.suppress(PermissionError):
                 _kill([pid], signal.SIGTERM)
     return 0
+
+
+def _holders() -> Iterator[tuple[int, dict[str, str]]]:
+    """The processes that hold jobs, or are about to, and the options of the job."""
+    for pid in _pids():
+        words = _command_line(pid)
+        if "submit" in words and __file__ in words:
+            yield pid, dict(word.partition("=")[::2] for word in words if "=" in word)
 
 
 def _holder(holder: str) -> int | None:

@@ -42,6 +42,7 @@ SLOWEST = 60.0  # seconds between two queries while nothing changes
 _GROWTH = 1.5
 _SUBMIT_TIMEOUT = 120.0
 _UNDO_TIMEOUT = 30.0
+_ENDED_TIMEOUT = 20.0  # seconds; an accounting database may be down
 _CANCEL_PAUSES = (1.0, 2.0, 4.0, 8.0)
 
 
@@ -162,6 +163,11 @@ class Queue:
         """Their states now. ControllerError if the scheduler does not answer."""
         return await self._query(job_ids)
 
+    async def own(self) -> list[tuple[str, JobStatus]]:
+        """This user's live jobs with names of ours. ControllerError if none answers."""
+        done = await self._run(self.driver.own_argv(_user()))
+        return self.driver.parse_own(done)
+
     async def cluster(self) -> str | None:
         """The name of the cluster that we submit to; None while nobody tells."""
         if self._cluster is None:
@@ -201,16 +207,17 @@ class Queue:
         """How it ended, for a job that has: the list of jobs has no exit codes."""
         if row is not None and row.phase is not Phase.ENDED:
             return row
+        found = row or JobStatus(job_id, Phase.ENDED, "UNKNOWN")
         for argv in self.driver.ended_argvs(job_id):
             try:
-                done = await self._run(argv)
+                done = await self._run(argv, timeout=_ENDED_TIMEOUT)
             except CommandError as error:
                 log.debug("job=%s %s", job_id, error)
                 continue  # sacct may not be installed
-            status = self.driver.parse_ended(done, job_id)
-            if status is not None:
-                return status
-        return row or JobStatus(job_id, Phase.ENDED, "UNKNOWN")
+            found = self.driver.parse_ended(done, job_id) or found
+            if found.state not in ("UNKNOWN", "CANCELLED"):  # by whom? Ask further
+                break
+        return found
 
     async def _run(
         self, argv: Sequence[str], *, input: str = "", timeout: float = 60.0

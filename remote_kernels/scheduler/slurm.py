@@ -127,6 +127,21 @@ class Slurm:
             raise _no_answer(completed)
         return _shown(completed.stdout, job_id)
 
+    def own_argv(self, user: str) -> list[str]:
+        return ["squeue", "-a", "-h", f"--user={user}", "-o", f"%j|{_ROW}"]
+
+    def parse_own(self, completed: Completed) -> list[tuple[str, JobStatus]]:
+        if completed.returncode != 0 or _UNANSWERED.search(completed.stderr):
+            raise _no_answer(completed)
+        found = []
+        for line in completed.stdout.splitlines():
+            name, _, row = line.partition("|")
+            number = row.partition("|")[0].strip()
+            if base.OUR_NAME.fullmatch(name):
+                status = _row(row, {number: number})
+                found += [(name, status)] if status else []
+        return found
+
     def cancel_argv(self, job_ids: Sequence[str]) -> list[str]:
         numbers = [base.split_id(job_id)[0] for job_id in job_ids]
         return ["scancel", *_cluster(job_ids[0]), *numbers]

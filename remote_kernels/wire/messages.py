@@ -30,14 +30,13 @@ class Message(NamedTuple):
 
 def encode(parts: Sequence[bytes], number: int = 0, lost: int = 0) -> bytes:
     """One message. Raises ProtocolError above 4 GiB."""
-    pieces = [b""]
-    for part in parts:
-        pieces += (_FRAME.pack(len(part)), part)
-    size = _HEAD.size - 4 + sum(map(len, pieces))
+    size = _HEAD.size - 4 + sum(_FRAME.size + len(part) for part in parts)
     if size > MAX_MESSAGE:
         msg = f"a message of {size} bytes is more than {MAX_MESSAGE}"
         raise ProtocolError(msg)
-    pieces[0] = _HEAD.pack(size, number, lost)
+    pieces = [_HEAD.pack(size, number, lost)]
+    for part in parts:
+        pieces += (_FRAME.pack(len(part)), part)
     return b"".join(pieces)
 
 

@@ -113,5 +113,5 @@ class Peer:
         if name == b"READY":
             self.ready = True
         elif name == b"ERROR":
-            msg = f"the kernel's socket refused us: {body[6:].decode(errors='replace')}"
+            msg = f"the kernel's socket refused us: {body[7:].decode(errors='replace')}"
             raise ProtocolError(msg)

@@ -20,16 +20,11 @@ class Progress:
         self._recent: deque[tuple[int, float]] = deque()
         self._open: dict[str, int] = {}  # cell (parent's msg_id): its first message
         self._ends: deque[tuple[int, str]] = deque()  # last messages of cells
-        self._held: dict[int, None] = {}  # not handed on: their client is away
+        self._held: dict[int, None] = {}  # their client is, or just was, away
         self._through = 0
 
     def handed_on(self, number: int, now: float) -> None:
-        self._held.pop(number, None)
-        self._recent.append((max(number, self._newest), now))
-
-    @property
-    def _newest(self) -> int:
-        return self._recent[-1][0] if self._recent else self._through
+        self._recent.append((number, now))
 
     def held(self, number: int) -> None:
         self._held[number] = None
@@ -49,7 +44,9 @@ class Progress:
     def positions(self, now: float) -> tuple[int, int]:
         """Delivered up to here, and not needed again up to here."""
         while self._recent and self._recent[0][1] <= now - SETTLE:
-            self._through, _ = self._recent.popleft()
+            number, _ = self._recent.popleft()
+            self._through = max(self._through, number)
+            self._held.pop(number, None)
         through = self._through
         if self._held:
             through = min(through, next(iter(self._held)) - 1)

@@ -58,17 +58,22 @@ class Told(Protocol):
 
 
 @dataclass
-class _Held:
-    """A message for a client that is away; its frames are in the spool."""
+class _About:
+    """A message of the kernel; its frames are elsewhere."""
 
-    place: int
     target: str
     number: int
-    session: str
-    cell: str
     header: dict[str, Any]  # the cell's, for messages of ours
     begins: bool  # the cell begins here
-    lost: int
+    lost: int  # dropped right before it, and in no client's hands
+
+    @property
+    def cell(self) -> str:
+        return str(self.header.get("msg_id", ""))
+
+    @property
+    def session(self) -> str:
+        return str(self.header.get("session", ""))
 
 
 class Clients:
@@ -106,7 +111,8 @@ class Clients:
         self._asked: dict[str, None] = {}
         self._present: dict[str, None] = {}  # sessions
         self._running: dict[str, dict[str, Any]] = {}  # cells, by msg_id; their headers
-        self._held: list[_Held] = []
+        self._retold: set[str] = set()  # cells of an earlier server, begun anew here
+        self._held: list[tuple[int, _About]] = []  # with places in the spool
         self._spool = Spool(str(directory), HELD_DISK)
         self._notices: list[str] = []
         self._reporter: asyncio.TimerHandle | None = None
@@ -210,30 +216,33 @@ class Clients:
             begins = self._follow(head, message.number)
         elif head is not None and head.type == "kernel_info_reply":
             self._learn(head)
-        if head is not None and self._is_away(head.parent_id, head.parent):
-            self._hold(target, message, head, begins)
-        elif message.number > self._before[target]:
-            if message.lost and head is not None:
-                self._tell_lost(message.lost, head.parent)
-            self._pass_on(target, message.number, message.parts)
-            if begins and head is not None:
-                self._tell_notices(head)
+        header = head.parent if head is not None else {}
+        lost = min(message.lost, message.number - 1 - self._before[target])
+        about = _About(target, message.number, header, begins, max(lost, 0))
+        if self._is_away(about.cell, header):
+            self._hold(about, message.parts)
+        else:
+            self._deliver(about, message.parts)
+            if begins:
+                self._tell_notices(header)
         self._report_later()
 
     def _follow(self, head: Head, number: int) -> bool:
         """Note a cell's begin and end; whether this is its begin."""
         self._speaker.speak_as(str(head.header.get("session", "")))
-        if head.type != "status" or not head.parent_id:
+        state = head.content().get("execution_state") if head.type == "status" else None
+        if state == "starting":  # a new process, of no cell; the old cells are over
+            for cell in self._running:
+                self._progress["iopub"].ends(cell, number)
+            self._running.clear()
+        elif not head.parent_id:
             return False
-        state = head.content().get("execution_state")
-        if state == "busy":
+        elif state == "busy":
             self._running[head.parent_id] = head.parent
             self._progress["iopub"].begins(head.parent_id, number)
         elif state == "idle":
             self._running.pop(head.parent_id, None)
             self._progress["iopub"].ends(head.parent_id, number)
-        elif state == "starting":
-            self._running.clear()
         return state == "busy"
 
     def _learn(self, head: Head) -> None:
@@ -245,10 +254,17 @@ class Clients:
         session = str(header.get("session", ""))
         return bool(cell) and cell not in self._asked and session not in self._present
 
-    def _pass_on(self, target: str, number: int, parts: list[bytes]) -> None:
-        if self._sockets is not None:
-            self._sockets.send(target, parts)
-        self._progress[target].handed_on(number, _now())
+    def _deliver(self, about: _About, parts: list[bytes]) -> None:
+        """To the client that is there, unless it has this from an earlier server."""
+        if about.begins and about.cell not in self._asked:
+            self._clear(about.header)
+            self._retold.add(about.cell)
+        if about.lost:
+            self._tell_lost(about.lost, about.header)
+        known = about.number <= self._before[about.target]
+        if self._sockets is not None and (about.cell in self._retold or not known):
+            self._sockets.send(about.target, parts)
+        self._progress[about.target].handed_on(about.number, _now())
 
     def _publish(self, parts: list[bytes]) -> None:
         if self._sockets is not None:
@@ -256,39 +272,24 @@ class Clients:
 
     # Clients that are away
 
-    def _hold(self, target: str, message: Message, head: Head, begins: bool) -> None:
-        place = self._spool.append(message.parts)
-        self._progress[target].held(message.number)
-        self._held.append(
-            _Held(
-                place,
-                target,
-                message.number,
-                head.parent_session,
-                head.parent_id,
-                head.parent,
-                begins,
-                message.lost,
-            )
-        )
+    def _hold(self, about: _About, parts: list[bytes]) -> None:
+        self._progress[about.target].held(about.number)
+        self._held.append((self._spool.append(parts), about))
 
     def _hand_on(self, session: str) -> None:
         """The client is back: what was held for it, in order."""
-        mine = [held for held in self._held if held.session == session]
-        self._held = [held for held in self._held if held.session != session]
-        whole: set[str] = set()
-        for held in mine:
-            found = self._spool.read_one(held.place)
-            if held.begins and found is not None:
-                whole.add(held.cell)
-                self._clear(held.header)
-            if held.lost or found is None:
-                self._tell_lost(max(held.lost, 1), held.header)
-            known = held.number <= self._before[held.target]
-            if found is not None and (held.cell in whole or not known):
-                self._pass_on(held.target, held.number, found)
+        mine = [held for held in self._held if held[1].session == session]
+        self._held = [held for held in self._held if held[1].session != session]
+        lost = 0
+        for place, about in mine:
+            parts = self._spool.read_one(place)
+            if parts is None:
+                lost += about.lost + (about.number > self._before[about.target])
+                self._progress[about.target].handed_on(about.number, _now())
             else:
-                self._progress[held.target].handed_on(held.number, _now())
+                about.lost += lost
+                lost = 0
+                self._deliver(about, parts)
         if not self._held:
             self._spool.forget_all()
         self._report_later()
@@ -305,11 +306,11 @@ class Clients:
                 break
         self._notices.append(text)
 
-    def _tell_notices(self, head: Head) -> None:
-        if head.parent.get("msg_type") == "execute_request":
+    def _tell_notices(self, header: dict[str, Any]) -> None:
+        if header.get("msg_type") == "execute_request":
             notices, self._notices = self._notices, []
             for text in notices:
-                self._say(text, head.parent)
+                self._say(text, header)
 
     def _clear(self, header: dict[str, Any]) -> None:
         if header.get("msg_type") == "execute_request":

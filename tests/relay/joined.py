@@ -1,0 +1,83 @@
+"""A login end and an agent end in one event loop, joined by a real pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from remote_kernels.relay.forward import Connect, Mux, Stream
+from remote_kernels.relay.inlet import Inlet
+from remote_kernels.relay.pump import Link
+from remote_kernels.wire.hello import AgentHello, Hello, LoginHello
+from remote_kernels.wire.messages import Message, encode
+from remote_kernels.wire.session import Session
+
+SECONDS = 10.0
+HIGH_WATER = 1 << 20
+SECRET = b"s" * 32
+
+
+class Channel:
+    """An inlet, and what came out of it."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._messages: asyncio.Queue[Message] = asyncio.Queue()
+        self.room = asyncio.Event()
+        self.inlet = Inlet(stream, self._messages.put_nowait, self.room.set)
+
+    async def receive(self) -> Message:
+        return await asyncio.wait_for(self._messages.get(), SECONDS)
+
+    def rest(self) -> list[Message]:
+        """What has come and was not received."""
+        return [self._messages.get_nowait() for _ in range(self._messages.qsize())]
+
+    def send(self, *parts: bytes) -> None:
+        self.inlet.send(encode(parts))
+
+
+async def until(ready: Callable[[], bool]) -> None:
+    async def poll() -> None:
+        while not ready():
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(poll(), SECONDS)
+
+
+class Joined:
+    """Both ends of a session."""
+
+    def __init__(self, connect: Connect) -> None:
+        self.login = Mux(Session("s", 1, HIGH_WATER), lambda message: None)
+        self.agent = Mux(Session("s", 2, HIGH_WATER), lambda message: None, connect)
+
+    def open(self, target: str) -> Channel:
+        """A channel of the login end's."""
+        return Channel(Stream(self.login, kernel="k", target=target))
+
+
+@asynccontextmanager
+async def joined(connect: Connect) -> AsyncIterator[Joined]:
+    """A new session; `connect` is the agent's."""
+    made = Joined(connect)
+    near, far = socket.socketpair()
+    agent_hello = AgentHello(SECRET, "a", lambda *positions: 0)
+    links = [
+        await _link(LoginHello(SECRET, "s"), made.login, near),
+        await _link(agent_hello, made.agent, far),
+    ]
+    try:
+        await asyncio.wait_for(asyncio.gather(*(link.ready for link in links)), SECONDS)
+        yield made
+    finally:
+        made.login.close("the test is over")
+        made.agent.close("the test is over")
+        await until(lambda: all(link.closed for link in links))
+
+
+async def _link(hello: Hello, mux: Mux, sock: socket.socket) -> Link:
+    loop = asyncio.get_running_loop()
+    _, link = await loop.create_connection(lambda: Link(hello, lambda: mux), sock=sock)
+    return link

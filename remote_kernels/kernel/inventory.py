@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from remote_kernels import registry
-from remote_kernels.errors import ControllerError, RecordError
+from remote_kernels.errors import CommandError, RecordError
 from remote_kernels.scheduler.base import JobStatus, Phase
 from remote_kernels.scheduler.queue import Queue
 
@@ -66,11 +66,6 @@ async def strays(bases: Iterable[Path]) -> list[Stray]:
     A job ends itself when its record is removed; what is left is one that waits in
     the queue, or whose state directory is not among these.
     """
-    known = {
-        name_of(record.kernel_id)
-        for base in dict.fromkeys(bases)
-        for record in registry.records(base)
-    }
     found = []
     for scheduler, make in DRIVERS.items():
         driver = make()
@@ -79,11 +74,17 @@ async def strays(bases: Iterable[Path]) -> list[Stray]:
         queue = Queue(driver, environ=driver.environment(os.environ))
         try:
             own = await queue.own()
-        except ControllerError as exc:
+        except CommandError as exc:
             log.warning("the scheduler does not answer: %s", exc)
             continue
-        found += [Stray(scheduler, n, status) for n, status in own if n not in known]
-    return found
+        found += [Stray(scheduler, name, status) for name, status in own]
+    # Looked for last: the record of a kernel that starts now is there before its job.
+    known = {
+        name_of(record.kernel_id)
+        for base in dict.fromkeys(bases)
+        for record in registry.records(base)
+    }
+    return [stray for stray in found if stray.name not in known]
 
 
 async def cancel(scheduler: str, job_id: str) -> None:
@@ -99,8 +100,18 @@ def unsubmitted(bases: Iterable[Path], seconds: float) -> list[registry.Record]:
         record
         for base in dict.fromkeys(bases)
         for record in registry.records(base)
-        if "job_id" not in _facts(record) and record.path.stat().st_mtime < oldest
+        if _without_job(record, oldest)
     ]
+
+
+def _without_job(record: registry.Record, oldest: float) -> bool:
+    """Not one that cannot be read: removing it may end a kernel."""
+    try:
+        facts = record.read("record.json") or {}
+        return "job_id" not in facts and record.path.stat().st_mtime < oldest
+    except (OSError, RecordError) as exc:
+        log.warning("%s", exc)
+        return False
 
 
 async def recorded(bases: Iterable[Path]) -> list[Recorded]:
@@ -142,7 +153,7 @@ async def _of_scheduler(
     try:
         jobs = [str(facts["job_id"]) for record, facts in mine if record.is_live]
         statuses = await queue.statuses(jobs) if jobs else {}
-    except ControllerError as exc:
+    except CommandError as exc:  # also one that hangs
         log.warning("the scheduler does not answer: %s", exc)
         statuses = {}
     found = []

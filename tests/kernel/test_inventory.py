@@ -1,0 +1,255 @@
+"""kernel.inventory: records against real jobs, and a scheduler that does not answer."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from scheduler.captured import captured
+
+from remote_kernels.kernel.inventory import cancel, recorded, strays, unsubmitted
+from remote_kernels.registry import Record
+from remote_kernels.scheduler.base import JobRequest, Phase
+from remote_kernels.scheduler.local import Local
+from remote_kernels.scheduler.queue import Queue
+
+TIMEOUT = 30.0
+GONE = "1-1;/nowhere/job.log"
+Program = Callable[..., None]
+
+
+class Jobs:
+    """Real jobs of this machine."""
+
+    def __init__(self, directory: Path) -> None:
+        self.queue = Queue(Local(grace=1.0), poll_interval=0.05)
+        self._directory = directory
+        self._ids: list[str] = []
+
+    async def submit(self, script: str, name: str = "test") -> str:
+        output = str(self._directory / f"{len(self._ids)}.log")
+        job = await self.queue.submit(script, JobRequest(name, {}, (), output))
+        self._ids.append(job)
+        return job
+
+    async def ended(self, script: str) -> str:
+        job = await self.submit(script)
+        assert await self.queue.wait_ended(job, TIMEOUT) is not None
+        return job
+
+    async def end_all(self) -> None:
+        for job in self._ids:
+            await self.queue.cancel(job)
+            await self.queue.wait_ended(job, TIMEOUT)
+
+
+@pytest_asyncio.fixture
+async def jobs(tmp_path: Path) -> AsyncIterator[Jobs]:
+    made = Jobs(tmp_path)
+    yield made
+    await made.end_all()
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """`program("squeue", "exit 1")` puts a command in front of all others."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+
+    def add(name: str, script: str) -> None:
+        path = tmp_path / "bin" / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o700)
+
+    return add
+
+
+def says(name: str) -> str:
+    """A script that answers as Slurm once did."""
+    done = captured(name)
+    out, err = shlex.quote(done.stdout), shlex.quote(done.stderr)
+    return f"printf %s {out}\nprintf %s {err} >&2\nexit {done.returncode}"
+
+
+def record_of(base: Path, kernel: str = "k1", **facts: Any) -> Record:
+    made = Record(base, kernel)
+    made.create()
+    made.write("spec.json", {})
+    made.write("record.json", {"scheduler": "local", **facts})
+    return made
+
+
+@pytest.mark.asyncio
+async def test_a_kernel_that_runs(tmp_path: Path, jobs: Jobs) -> None:
+    """With its job's state; it can be reached once its agent has said where it is."""
+    record = record_of(tmp_path, job_id=await jobs.submit("exec sleep 60\n"))
+
+    (found,) = await recorded([tmp_path])
+
+    assert found.status is not None
+    assert (Phase.RUNNING, "") == (found.status.phase, found.ended)
+    assert not found.attachable
+    record.write("agent.json", {})
+    assert found.attachable
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("script", "ended"),
+    [
+        ("exit 0\n", "The job ended on its own."),
+        ("exit 7\n", "The job's script failed with exit code 7."),
+    ],
+)
+async def test_a_kernel_whose_job_has_ended(
+    tmp_path: Path, jobs: Jobs, script: str, ended: str
+) -> None:
+    """It says how, and cannot be reached, whatever its agent said once."""
+    record = record_of(tmp_path, job_id=await jobs.ended(script))
+    record.write("agent.json", {})
+
+    (found,) = await recorded([tmp_path])
+
+    assert (ended, False) == (found.ended, found.attachable)
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_the_scheduler_has_forgotten(tmp_path: Path) -> None:
+    """It has ended, and nobody knows how."""
+    record_of(tmp_path, job_id=GONE)
+
+    (found,) = await recorded([tmp_path])
+
+    assert "nothing says how" in found.ended
+
+
+@pytest.mark.asyncio
+async def test_a_record_that_was_sealed(tmp_path: Path) -> None:
+    """Its end is on record; the scheduler is not asked again."""
+    record_of(tmp_path, job_id=GONE).seal("It was cancelled.")
+
+    (found,) = await recorded([tmp_path])
+
+    assert ("It was cancelled.", None) == (found.ended, found.status)
+
+
+@pytest.mark.asyncio
+async def test_many_kernels_at_once(tmp_path: Path, jobs: Jobs) -> None:
+    """Each has its own job's state; a directory given twice is read once."""
+    bases = [tmp_path / "a", tmp_path / "b"]
+    record_of(bases[0], "k1", job_id=await jobs.ended("exit 7\n"))
+    record_of(bases[1], "k2", job_id=await jobs.submit("exec sleep 60\n"))
+
+    found = await recorded([*bases, *bases])
+
+    assert {"k1": False, "k2": True} == {k.kernel_id: not k.ended for k in found}
+    assert 2 == len(found)
+
+
+@pytest.mark.asyncio
+async def test_another_cluster_s_kernels(tmp_path: Path) -> None:
+    """They share the home directory, but their job 17 is not ours."""
+    here = await Queue(Local()).cluster()
+    for kernel, cluster in (("mine", here), ("theirs", "elsewhere"), ("old", None)):
+        record_of(tmp_path, kernel, job_id=GONE, cluster=cluster)
+
+    found = await recorded([tmp_path])
+
+    assert ["mine", "old"] == [kernel.kernel_id for kernel in found]
+
+
+@pytest.mark.asyncio
+async def test_records_of_which_nothing_can_be_said(tmp_path: Path) -> None:
+    """No job yet, a scheduler that is not known, a file that cannot be read."""
+    record_of(tmp_path, "starting", job_id=None)
+    record_of(tmp_path, "foreign", job_id="1", scheduler="other")
+    broken = record_of(tmp_path, "broken", job_id=GONE)
+    (broken.path / "record.json").write_text("{")
+
+    assert [] == await recorded([tmp_path])
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("squeue", [says("squeue-down"), None, "kill -9 $$"])
+async def test_a_scheduler_that_does_not_answer(
+    tmp_path: Path,
+    program: Program,
+    monkeypatch: pytest.MonkeyPatch,
+    squeue: str | None,
+) -> None:
+    """It says nothing of the kernel, which may be reached all the same."""
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin")
+    program("sbatch", "exit 1")
+    if squeue is not None:
+        program("squeue", squeue)
+    record_of(tmp_path, scheduler="slurm", job_id="17").write("agent.json", {})
+
+    (found,) = await recorded([tmp_path])
+
+    assert (None, "", True) == (found.status, found.ended, found.attachable)
+
+
+@pytest.mark.asyncio
+async def test_a_host_without_that_scheduler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kernels are another host's business."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    record_of(tmp_path, scheduler="slurm", job_id="17")
+
+    assert [] == await recorded([tmp_path])
+
+
+@pytest.mark.asyncio
+async def test_a_job_without_a_record(tmp_path: Path, jobs: Jobs) -> None:
+    """It is a stray, and can be cancelled."""
+    kernels = [f"{os.getpid():08x}", f"{os.getpid() + 1:08x}"]
+    ids = [await jobs.submit("exec sleep 60\n", f"jupyter-{k}") for k in kernels]
+    record_of(tmp_path, f"{kernels[0]}-rest-of-its-id")
+
+    found = [stray for stray in await strays([tmp_path]) if stray.status.job_id in ids]
+
+    assert [(f"jupyter-{kernels[1]}", ids[1])] == [
+        (stray.name, stray.status.job_id) for stray in found
+    ]
+    await cancel("local", ids[1])
+    ended = await jobs.queue.wait_ended(ids[1], TIMEOUT)
+    assert ended is not None
+    assert "CANCELLED" == ended.state
+
+
+@pytest.mark.asyncio
+async def test_a_kernel_that_starts_while_the_jobs_are_listed(
+    tmp_path: Path, program: Program
+) -> None:
+    """Its record is older than its job, so it is no stray."""
+    record = Record(tmp_path, "abcdef12-rest-of-its-id")
+    row = captured("squeue-running").stdout.strip()
+    program("sbatch", "exit 1")
+    program("squeue", f"mkdir -p {record.path}\necho 'jupyter-abcdef12|{row}'")
+
+    found = await strays([tmp_path])
+
+    assert record.path.exists()
+    assert "jupyter-abcdef12" not in [stray.name for stray in found]
+
+
+def test_records_that_never_got_a_job(tmp_path: Path) -> None:
+    """Only old ones, and none that cannot be read: its kernel may run."""
+    for kernel in ("old", "new", "unreadable"):
+        Record(tmp_path, kernel).create()
+    record_of(tmp_path, "submitted", job_id="17")
+    (tmp_path / "kernels" / "unreadable" / "record.json").write_text("{")
+    then = time.time() - 1000
+    for kernel in ("old", "unreadable", "submitted"):
+        os.utime(tmp_path / "kernels" / kernel, (then, then))
+
+    found = unsubmitted([tmp_path, tmp_path], 600)
+
+    assert ["old"] == [record.kernel_id for record in found]

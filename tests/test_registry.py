@@ -1,0 +1,163 @@
+"""registry: records in a directory, and what stays of one whose job has ended."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from remote_kernels import registry
+from remote_kernels.errors import RecordError
+from remote_kernels.registry import MEMORY, Record, records
+
+FILES = ("record", "spec", "agent", "ended", "sessions", "kernel_info")
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Record:
+    """One of a kernel that ran, with all its files."""
+    made = Record(tmp_path, "k1")
+    made.create()
+    for name in FILES:
+        made.write(f"{name}.json", {"secret": name})
+    made.job_log.write_text("what the job wrote")
+    return made
+
+
+def names(record: Record) -> set[str]:
+    return {path.name for path in record.path.iterdir()}
+
+
+def age(record: Record, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(record.path, (then, then))
+
+
+def test_records_of_a_directory(tmp_path: Path) -> None:
+    """All of them, in the order of their names."""
+    for name in ("b", "a", "c"):
+        Record(tmp_path, name).create()
+
+    assert ["a", "b", "c"] == [record.kernel_id for record in records(tmp_path)]
+
+
+def test_records_where_none_was_ever_made(tmp_path: Path) -> None:
+    """There are none, and no error."""
+    assert [] == records(tmp_path / "nowhere")
+
+
+def test_what_is_written_is_read(record: Record) -> None:
+    """And nothing else lies there."""
+    assert {"secret": "spec"} == record.read("spec.json")
+    assert [] == [*record.path.glob("*.tmp")]
+
+
+def test_a_file_that_is_not_there(record: Record) -> None:
+    """It is None; so is one of a record that is not there."""
+    assert record.read("other.json") is None
+    assert Record(record.base, "k2").read("record.json") is None
+
+
+def test_a_file_that_cannot_be_read(record: Record) -> None:
+    """The error says which."""
+    (record.path / "agent.json").write_text("{")
+
+    with pytest.raises(RecordError, match=r"agent\.json"):
+        record.read("agent.json")
+
+
+def test_a_record_is_private(record: Record) -> None:
+    """Nobody else may look into it."""
+    paths = [record.path, record.path.parent]
+    assert {0o700} == {path.stat().st_mode & 0o777 for path in paths}
+    files = record.path.glob("*.json")
+    assert {0o600} == {path.stat().st_mode & 0o777 for path in files}
+
+
+def test_a_record_is_live_while_there_is_something_to_start(record: Record) -> None:
+    """Its job may be there, or be about to be."""
+    assert record.is_live
+    assert not Record(record.base, "k2").is_live
+
+
+def test_a_record_that_is_sealed(record: Record) -> None:
+    """How it ended and the logs stay; the secret and the rest go."""
+    record.seal("It was cancelled.")
+
+    assert not record.is_live
+    assert {"record.json", "ended.json", "job.log"} == names(record)
+    assert {"secret": "record", "end": "It was cancelled."} == record.read(
+        "record.json"
+    )
+
+
+def test_a_record_that_is_sealed_twice(record: Record) -> None:
+    """The last word counts."""
+    record.seal("one")
+    record.seal("two")
+
+    found = record.read("record.json")
+    assert found is not None
+    assert "two" == found["end"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "kept"), [(MEMORY * 0.9, True), (MEMORY * 1.1, False)]
+)
+def test_a_sealed_record_is_kept_for_a_day(
+    record: Record, seconds: float, kept: bool
+) -> None:
+    """So that a person can look why the kernel ended."""
+    record.seal("")
+    age(record, seconds)
+
+    record.purge_if_old()
+
+    assert kept == record.path.exists()
+
+
+def test_a_live_record_is_never_purged(record: Record) -> None:
+    """A kernel may run for weeks."""
+    age(record, MEMORY * 100)
+
+    record.purge_if_old()
+
+    assert {f"{name}.json" for name in FILES} < names(record)
+
+
+def test_a_record_that_another_removed(record: Record) -> None:
+    """To purge or remove it again is no error."""
+    record.remove()
+
+    record.purge_if_old()
+    record.remove()
+
+    assert [] == records(record.base)
+
+
+def test_a_kernel_is_started_again_under_its_id(record: Record) -> None:
+    """What is left of the ended one gives way."""
+    record.seal("")
+
+    record.create()
+
+    assert set() == names(record)
+
+
+def test_two_servers_start_the_same_kernel(record: Record) -> None:
+    """A record that is live is not taken over."""
+    with pytest.raises(RecordError, match="state_dir"):
+        record.create()
+
+    assert record.is_live
+
+
+def test_the_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As configured, with ~, else where XDG says."""
+    monkeypatch.setenv("HOME", "/home/alice")
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+
+    assert Path("/home/alice/kernels") == registry.state_dir("~/kernels")
+    assert Path("/state/remote_kernels") == registry.state_dir(None)

@@ -85,8 +85,9 @@ class Guard:
             now, (total, launcher) = time.monotonic(), cpu_seconds(self._sessions())
             # Less than before: a process ended with its time, which counts as work.
             busy = not 0 <= total - used < IDLE * (now - before)
+            suspended = now - before > self._silence / 2  # nor did we look
             used, before = total, now
-            if busy or launcher or self._attached():
+            if busy or launcher or suspended or self._attached():
                 active = now
             elif now - active >= self._silence:
                 return f"nobody was attached and it was idle for {self._silence:g} s"

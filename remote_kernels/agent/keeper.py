@@ -80,6 +80,10 @@ class _Client(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._full(False)
 
+    @property
+    def connected(self) -> bool:
+        return self._transport is not None
+
     def send(self, parts: Sequence[bytes]) -> None:
         """To the kernel. Without effect once the connection is gone."""
         if self._transport is not None:
@@ -100,6 +104,8 @@ class _Line:
         self.delivered = 0  # the login end has passed on what is up to here
         self._inlet: Inlet | None = None
         self._next = 1
+        self._open = False  # the kernel may be asked
+        self._waiting: list[list[bytes]] = []  # bounded by the channel's credit
 
     def attach(self, stream: Stream) -> None:
         """The channel's first message says where the kept ones begin."""
@@ -112,8 +118,30 @@ class _Line:
         self._pump()
 
     def _send(self, message: messages.Message) -> None:
-        if self.client is not None and message.parts:
+        if not message.parts:
+            return
+        if self._open and self.client is not None and self.client.connected:
             self.client.send(message.parts)
+        elif self.target == "shell":
+            # A cell that was run while the kernel restarts waits, as it does in a
+            # socket of libzmq's. What ends or interrupts a kernel must not.
+            self._waiting.append(message.parts)
+            self.full(True)
+
+    def go_on(self) -> None:
+        """A new process of the kernel listens, and its output is subscribed to."""
+        self._open = True
+        waiting, self._waiting = self._waiting, []
+        for parts in waiting:
+            self._send(messages.Message(0, parts))
+        self.full(bool(self._waiting))
+
+    def leave(self) -> None:
+        """The process is gone, or about to be."""
+        self._open = False
+        if self.client is not None:
+            self.client.close()
+            self.client = None
 
     def full(self, full: bool) -> None:
         if self._inlet is not None and full:
@@ -161,6 +189,8 @@ class Keeper:
         await asyncio.gather(
             *(self._connect(line, address, identity) for line in self._lines.values())
         )
+        for line in self._lines.values():
+            line.go_on()
 
     async def _connect(
         self, line: _Line, address: Callable[[str], Address], identity: bytes
@@ -193,9 +223,7 @@ class Keeper:
     def disconnect(self) -> None:
         """The process is gone, or about to be. What it said stays."""
         for line in self._lines.values():
-            if line.client is not None:
-                line.client.close()
-                line.client = None
+            line.leave()
 
     def attach(self, target: str, stream: Stream) -> None:
         """`stream` gets what is kept, then what comes."""

@@ -29,6 +29,7 @@ LOG_BYTES = 8 * 1024 * 1024  # of kernel.log, then it becomes kernel.log.1
 TAIL_BYTES = 8 * 1024  # of output told to the login end
 PORT_TRIES = 5
 LISTEN_POLL = 0.01  # seconds
+ENDED = "ended by the agent"
 OUT_OF_MEMORY = "out of memory"  # SPEC.md section 4
 GRACE = 2.0  # seconds from SIGTERM to SIGKILL
 DISK = 512 * 1024 * 1024  # bytes of each spool, unless the spec says otherwise
@@ -205,6 +206,7 @@ class Kernel:
                 sys.stderr.write(f"agent: a port was taken, attempt {attempt + 1}\n")
                 await self._end_process()
                 self._remove_sockets()
+                self._detail = ""
                 self.spawn()
                 continue
             break
@@ -294,6 +296,7 @@ class Kernel:
         process = self._process
         if process is None or process.poll() is not None:
             return
+        self._detail = ENDED
         self._kill_group(signal.SIGTERM)
         try:
             await asyncio.wait_for(self._exit(), GRACE)

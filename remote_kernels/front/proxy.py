@@ -123,6 +123,7 @@ class Door:
             self._loop.call_soon(self.pump)
 
     def close(self) -> None:
+        self.pump()  # what is in the socket would be lost
         self._closed = True
         self._loop.remove_reader(self._fd)
         self._sock.close(linger=0)
@@ -170,6 +171,8 @@ class Front:
                 assert self._clients is not None
                 self._doors[target] = Door(target, front, self._clients)
             front.bind(f"ipc://{self._ip}-{PORTS[target]}")
+        if self._clients is not None:
+            self._clients.serve(self)
 
     def _front_socket(self, target: str) -> zmq.Socket[bytes]:
         if target == "iopub":
@@ -210,8 +213,6 @@ class Front:
             sock.connect(f"ipc://{self._back[target]}")
         for pair in self._pairs:
             pair.pump()
-        if self._clients is not None:
-            self._clients.serve(self)
 
     # Called by Clients
 

@@ -68,7 +68,11 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         """Start the kernel: in its living job if there is one, else in a new job."""
         launch = self._launch(cmd, **kwargs)
         self._forget_pending()
-        started = await background().run(self._start(launch))
+        try:
+            started = await background().run(self._start(launch))
+        except RemoteKernelError:
+            self._tell_dead()
+            raise
         info = cast("KernelConnectionInfo", started)
         self.connection_info = info
         self._has_process = True
@@ -105,7 +109,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         from remote_kernels.kernel import RemoteKernel
 
         if self.remote_kernel is not None and self.remote_kernel.started:
-            return await self.remote_kernel.restart(launch)
+            return await self._restart(self.remote_kernel, launch)
         if self.remote_kernel is not None:  # its job ended; a person asked for another
             await self.remote_kernel.release()
             self._restart_again()
@@ -114,6 +118,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             parse(self._config),
             self.kernel_spec.display_name,
             self._manager.kernel_name,
+            on_end=lambda: background().let_go(self.kernel_id),
         )
         try:
             if kernel.is_recorded:  # another server left it
@@ -127,6 +132,16 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             kernel.outlive_server()
         background().hold(self.kernel_id, self._let_go_at_exit)
         return info
+
+    async def _restart(self, kernel: RemoteKernel, launch: Launch) -> dict[str, Any]:
+        """A new process in the living job; without one, nothing is left of it."""
+        try:
+            return await kernel.restart(launch)
+        except BaseException:
+            self.remote_kernel = None
+            background().let_go(self.kernel_id)
+            await asyncio.shield(kernel.release())
+            raise
 
     async def _let_go_at_exit(self) -> None:
         """Nobody shut the kernel down, so nobody removed its connection file either."""
@@ -164,6 +179,16 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         ):
             pending.pop(self.kernel_id, None)
 
+    def _tell_dead(self) -> None:
+        """Else a page shows "restarting" for ever.
+
+        When the new process of a kernel does not start, jupyter_client (8.10) raises,
+        and nobody hears: its restarter was stopped before.
+        """
+        restarter = getattr(self.parent, "_restarter", None)
+        if restarter is not None:
+            restarter._fire_callbacks("dead")
+
     def _drop_stale_connection_file(self) -> None:
         """One that a killed server left makes KernelManager refuse ours."""
         if not getattr(self.parent, "_connection_file_written", False):
@@ -185,6 +210,8 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         code = self.remote_kernel.poll()
         if code is not None and self.remote_kernel.end:
             self._do_not_resubmit()
+            # jupyter_server (2.21) forgets a dead kernel without any cleanup.
+            self._manager.cleanup_connection_file()
         return code
 
     def _do_not_resubmit(self) -> None:

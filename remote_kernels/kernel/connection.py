@@ -151,13 +151,16 @@ class Connection:
     # The front
 
     def open_front(self) -> dict[str, Any]:
-        """Sockets for the server, made anew at each launch. Jupyter's connection info."""
+        """Sockets for clients, made anew at each launch. Jupyter's connection info.
+
+        To be opened before the kernel's process is there: a client takes 100 ms (of
+        libzmq's) to connect again, and misses what is published before.
+        """
         self.close_front()
         ip = str(self._directory / "k")
         back = {target: self._back(target) for target in self._passed_on()}
         self._front = Front(ip, back, self.clients)
         self._front.bind()
-        self._front.connect(self.curve)
         ports = {f"{target}_port": port for target, port in PORTS.items()}
         return {
             "transport": "ipc",
@@ -166,6 +169,11 @@ class Connection:
             "key": self.key,
             "signature_scheme": "hmac-sha256",
         }
+
+    def connect_front(self) -> None:
+        """The kernel's process listens."""
+        if self._front is not None:
+            self._front.connect(self.curve)
 
     def close_front(self) -> None:
         if self._front is not None:
@@ -193,6 +201,8 @@ class Connection:
 
     def _tell_death(self, state: control.KernelState) -> None:
         """In the cell that died of it, and in the log."""
+        if state.detail == "ended by the agent":  # with its job, which has its own end
+            return
         if state.detail == "out of memory":
             how = (
                 "was killed because the job used more memory than it asked for. Ask "

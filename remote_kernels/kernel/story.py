@@ -58,6 +58,8 @@ class RemoteKernel:
         The kernelspec's name, for Jupyter.
     on_status:
         Called with each change of the job while it waits.
+    on_end:
+        Called when its job has ended unasked and nothing of it is left here.
     """
 
     def __init__(
@@ -67,12 +69,14 @@ class RemoteKernel:
         name: str = "",
         spec_name: str = "",
         on_status: Callable[[JobStatus], None] = lambda status: None,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.kernel_id = kernel_id
         self.settings = settings
         self.name = name
         self.spec_name = spec_name
         self._on_status = on_status
+        self._on_end = on_end
         self.node: str | None = None
         self.times: dict[str, float] = {}  # stage: seconds since the epoch
         self.end: str = ""  # why the job ended, in plain words
@@ -127,7 +131,7 @@ class RemoteKernel:
         except BaseException:
             await asyncio.shield(self._abandon())
             raise
-        return self._serve()
+        return self._serve(connection.open_front())
 
     def _prepare(self) -> Job:
         """Everything that can be found wrong before a job is submitted."""
@@ -257,9 +261,9 @@ class RemoteKernel:
         """The name of the carrier in use."""
         return self._connection.carrier if self._connection is not None else None
 
-    def _serve(self) -> dict[str, Any]:
+    def _serve(self, info: dict[str, Any]) -> dict[str, Any]:
         assert self._connection is not None
-        info = self._connection.open_front()
+        self._connection.connect_front()
         self._mark("ready")
         self._save()
         log.info(
@@ -315,7 +319,7 @@ class RemoteKernel:
         except BaseException:
             await asyncio.shield(self.detach())
             raise
-        return self._serve()
+        return self._serve(connection.open_front())
 
     def _leave_behind(self, record: dict[str, Any]) -> None:
         """Sockets of a server that was killed on this host."""
@@ -412,15 +416,15 @@ class RemoteKernel:
         """A new kernel process in the same job. Raises RemoteKernelError."""
         assert self._connection is not None
         connection = self._connection
-        connection.close_front()
         connection.curve = launch.curve(self.settings)
+        info = connection.open_front()
         self._write_spec(launch)
         connection.send(control.Start(self.kernel_id, launch.spec(self.settings)))
         connection.expect(connection.incarnation + 1)
         await connection.await_running(RESTART_TIMEOUT)
         if self.end:
             raise JobError(self.end)
-        return self._serve()
+        return self._serve(info)
 
     async def _watch_over(self) -> None:
         """While the kernel lives: notice the end of its job."""
@@ -452,6 +456,7 @@ class RemoteKernel:
         """jupyter_server (2.21) calls no cleanup for a kernel that died."""
         await asyncio.sleep(FAREWELL)
         await self._close()
+        self._on_end()
 
     def _warn(self, text: str) -> None:
         log.warning("kernel=%s %s", self.kernel_id, text)

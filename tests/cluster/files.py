@@ -45,6 +45,9 @@ SchedulerParameters=batch_sched_delay=0,sched_min_interval=0
 # What can never start is accepted and stays pending with its reason: the default,
 # and what tests of impossible requests need.
 EnforcePartLimits=NO
+# A job in `urgent` ends those in `cheap`; no other partition takes part.
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
 """
 
 CONFINED = """\
@@ -75,9 +78,12 @@ ConstrainDevices=yes
 """
 
 PARTITIONS = """\
+PartitionName=DEFAULT PreemptMode=OFF
 PartitionName=debug Nodes=c1,c2 Default=YES DefaultTime=30 MaxTime=60
 PartitionName=long Nodes=c1,c2 DefaultTime=60 MaxTime=7-0
 PartitionName=gpu Nodes=c2 DefaultTime=30 MaxTime=60
+PartitionName=cheap Nodes=c2 DefaultTime=60 MaxTime=7-0 PreemptMode=CANCEL
+PartitionName=urgent Nodes=c2 DefaultTime=30 MaxTime=60 PriorityTier=9
 """
 
 # Two devices that every Linux has stand in for GPUs.

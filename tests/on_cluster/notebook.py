@@ -137,6 +137,7 @@ class Page:
         )
         self.session_id = session["id"]
         self.kernel_id = session["kernel"]["id"]
+        await self.close()
         self._reader = asyncio.create_task(self._read())
         await until("the websocket", lambda: self._socket is not None, 30)
 
@@ -211,6 +212,7 @@ class Page:
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.wait([self._reader])
+            self._socket = None
 
 
 @asynccontextmanager

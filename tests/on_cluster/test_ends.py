@@ -1,0 +1,254 @@
+"""Every way to an end has a name: in the notebook, in the log and in the record.
+
+A kernel that died inside its living job comes back there; one whose job ended stays
+dead until a person restarts it, and then gets a new job.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from cluster.api import Cluster, Job
+from cluster.hosts import wait_for
+from cluster.machine import has_cgroup_v1
+from on_cluster.notebook import Page, notebook, until
+from on_cluster.traces import BIN, Desk, left_over, traces
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240), pytest.mark.asyncio]
+
+USER = "bob"
+Act = Callable[[Cluster, Job], object]
+WAIT = "import time\ntime.sleep(600)"
+ON_C2 = {"nodelist": "c2"}
+
+
+@dataclass(frozen=True)
+class End:
+    """What brings it about, what the notebook says, and how soon (seconds)."""
+
+    words: str
+    seconds: float
+    code: str = WAIT
+    act: Act = lambda cluster, job: None
+    config: dict[str, Any] = field(default_factory=dict)
+    undo: Act = lambda cluster, job: None
+
+
+def by_root(*argv: str) -> Act:
+    def act(cluster: Cluster, job: Job) -> None:
+        cluster.run("ctl", "root", [word.format(job=job) for word in argv])
+
+    return act
+
+
+def scancel(cluster: Cluster, job: Job) -> None:
+    cluster.run("login1", USER, ["scancel", job.id])
+
+
+def kill_agent(cluster: Cluster, job: Job) -> None:
+    (agent,) = [
+        p for p in cluster.processes(job.nodes, USER) if "agent.pyz run" in " ".join(p.cmdline)
+    ]
+    cluster.kill(job.nodes, agent.inner)
+
+
+def preempt(cluster: Cluster, job: Job) -> None:
+    options = ["--partition=urgent", "--exclusive", "--output=/dev/null"]
+    cluster.run("login1", "alice", ["sbatch", *options, "--wrap", "sleep 600"])
+
+
+def leave_c2(cluster: Cluster, job: Job) -> None:
+    cluster.run("ctl", "root", ["scancel", "--user=alice", "--partition=urgent"])
+
+
+def boot_c2(cluster: Cluster, job: Job) -> None:
+    cluster.boot("c2")
+
+
+IN_ITS_JOB = {
+    "segfault": End(
+        r"signal 11 \(SIGSEGV\)\. Its job goes on",
+        5,
+        "import ctypes\nctypes.string_at(0)",
+    ),
+    "os._exit": End(r"exit code 7\. Its job goes on", 5, "import os\nos._exit(7)"),
+    "SIGKILL of the kernel": End(
+        r"signal 9 \(SIGKILL\)\. Its job goes on",
+        5,
+        "import os\nos.kill(os.getpid(), 9)",
+    ),
+    "memory of the kernel": End(
+        r"more memory than it asked for\. Ask for more with 'mem'",
+        20,
+        "x = b'x' * 400_000_000",
+        config={"mem": "250M"},
+    ),
+}
+OF_ITS_JOB = {
+    "SIGKILL of the agent": End(r"agent .* was killed", 10, act=kill_agent),
+    "time limit": End(
+        r"TIMEOUT.*time limit\. Ask for more with 'time'",
+        60,
+        act=by_root("scontrol", "update", "JobId={job.id}", "EndTime=now"),
+    ),
+    "scancel by its user": End("CANCELLED.*cancelled", 10, act=scancel),
+    "scancel by root": End(
+        "CANCELLED.*cancelled", 10, act=by_root("scancel", "{job.id}")
+    ),
+    "preemption": End(
+        "PREEMPTED.*higher priority",
+        15,
+        act=preempt,
+        config={"partition": "cheap"},
+        undo=leave_c2,
+    ),
+    "node down": End(
+        "NODE_FAIL.*node failed",
+        30,
+        act=by_root("scontrol", "update", "NodeName=c2", "State=DOWN", "Reason=test"),
+        config=ON_C2,
+    ),
+    "node crash": End(
+        "NODE_FAIL.*node failed",
+        90,
+        act=lambda cluster, job: cluster.crash("c2"),
+        config=ON_C2,
+        undo=boot_c2,
+    ),
+}
+
+
+@pytest.fixture
+def desk(cluster: Cluster) -> Iterator[Desk]:
+    desk = Desk(cluster, USER)
+    yield desk
+    cluster.run("ctl", "root", ["scancel", f"--user={USER}"])
+    wait_for(
+        "the end of jobs", lambda: USER not in {j.user for j in cluster.jobs()}, 30
+    )
+    desk.remove()
+
+
+def jobs(cluster: Cluster) -> list[Job]:
+    return [job for job in cluster.jobs() if job.user == USER]
+
+
+async def works(page: Page) -> None:
+    assert ["42"] == await page.finish(page.run("print(6 * 7)"))
+
+
+async def said(cluster: Cluster, page: Page, end: End) -> Job:
+    """Bring the end about; it is said in the cell that runs."""
+    await page.open()
+    (job,) = jobs(cluster)
+    cell = page.run(end.code)
+    await until("the cell's start", lambda: "busy" in cell.states or cell.text, 20)
+    begun = time.monotonic()
+    end.act(cluster, job)
+    await until(
+        f"{end.words!r} in the cell",
+        lambda: re.search(end.words, cell.text),
+        end.seconds,
+    )
+    assert 1 == cell.text.count("[remote_kernels]"), cell.text
+    print(f"after {time.monotonic() - begun:.1f} s: {cell.text.strip()}")
+    return job
+
+
+@pytest.mark.parametrize("name", IN_ITS_JOB)
+async def test_a_kernel_that_died_in_its_job(
+    cluster: Cluster, desk: Desk, name: str
+) -> None:
+    """Jupyter restarts it there."""
+    end = IN_ITS_JOB[name]
+    if "mem" in end.config and not has_cgroup_v1():
+        pytest.skip("memory limits need cgroup v1")
+    desk.spec(end.config)
+    before = traces(cluster, USER)
+    async with notebook(cluster, desk) as (server, page):
+        job = await said(cluster, page, end)
+        await until("the restart", lambda: "restarting" in page.states, 15)
+
+        await works(page)
+
+        assert [job] == jobs(cluster)
+        assert re.search(end.words, server.log)
+        await server.ask("DELETE", f"sessions/{page.session_id}")
+        await page.close()
+        server.end()
+    assert [] == left_over(cluster, USER, before, 20)
+
+
+@pytest.mark.parametrize("name", OF_ITS_JOB)
+async def test_a_job_that_ended(cluster: Cluster, desk: Desk, name: str) -> None:
+    """Its kernel is dead; nothing is left, and no other job comes unasked."""
+    end = OF_ITS_JOB[name]
+    desk.spec(end.config)
+    before = traces(cluster, USER)
+    async with notebook(cluster, desk) as (server, page):
+        try:
+            job = await said(cluster, page, end)
+        finally:
+            end.undo(cluster, job)
+        await until("the dead kernel", lambda: "dead" in page.states, 15)
+        assert re.search(end.words, server.log)
+        record = json.loads(desk.read(f"../state/kernels/{page.kernel_id}/record.json"))
+        assert re.search(end.words, record["end"])
+        await until("the end of its job", lambda: not jobs(cluster), 30)
+
+        await page.open()  # as JupyterLab does when a person restarts a dead kernel
+        await works(page)
+
+        assert [job.id] != [job.id for job in jobs(cluster)]
+        await server.ask("DELETE", f"sessions/{page.session_id}")
+        await page.close()
+        server.end()
+    # How it ended is kept for a day, or until somebody cleans up.
+    tool = str(BIN / "remote-kernels")
+    done = cluster.run("login1", USER, [tool, "clean", "--yes"], env=desk.env)
+    assert re.search(end.words, done.stdout)
+    assert [] == left_over(cluster, USER, before, 30)
+
+
+async def test_a_drained_node(cluster: Cluster, desk: Desk) -> None:
+    """Slurm lets its jobs go on, and so do we."""
+    desk.spec(ON_C2)
+    change = ["scontrol", "update", "NodeName=c2"]
+    async with notebook(cluster, desk) as (server, page):
+        await page.open()
+        cluster.run("ctl", "root", [*change, "State=DRAIN", "Reason=test"])
+        try:
+            await works(page)
+            await server.ask("POST", f"kernels/{page.kernel_id}/restart")
+            await works(page)
+        finally:
+            cluster.run("ctl", "root", [*change, "State=RESUME"])
+        assert "dead" not in page.states
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1])
+async def test_a_warning_before_the_limit(
+    cluster: Cluster, desk: Desk, number: signal.Signals
+) -> None:
+    """As output of the running cell, and as a signal to who wants to save."""
+    desk.spec({"time": 1, "warn_before": [50], "signal": f"{number.name[3:]}@30"})
+    code = (
+        "import signal, time\n"
+        f"signal.signal({number}, lambda *_: print('saving', flush=True))\n"
+        "end = time.time() + 100\n"
+        "while time.time() < end: time.sleep(0.1)"
+    )
+    async with notebook(cluster, desk) as (_, page):
+        await page.open()
+        cell = page.run(code)
+
+        await until("the warning", lambda: "seconds left: job" in cell.text, 60)
+        await until("the signal", lambda: "saving" in cell.text, 60)
+        assert "dead" not in page.states

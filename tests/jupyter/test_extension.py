@@ -1,0 +1,280 @@
+"""jupyter.extension: kernels that come back, their sessions, and the server's end.
+
+Records and Jupyter's managers of sessions and kernelspecs are real; kernels are played.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_server._tz import utcnow
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from jupyter_server.services.sessions.sessionmanager import SessionManager
+
+from remote_kernels import registry
+from remote_kernels.jupyter.extension import (
+    RemoteKernelsApp,
+    _jupyter_server_extension_points,
+)
+from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
+from remote_kernels.registry import Record
+
+GONE = "1-1;/nowhere/job.log"
+
+
+class Provisioner(RemoteKernelProvisioner):
+    """Notes what it is told."""
+
+    sessions: dict[str, Any] | None = None
+    detached = False
+
+    def note_sessions(self, sessions: dict[str, Any]) -> None:
+        self.sessions = sessions
+
+    async def detach(self) -> None:
+        self.detached = True
+
+
+class Kernels(AsyncMappingKernelManager):
+    """Starts nothing, and fails for the kernel that is called "bad"."""
+
+    async def start_kernel(self, **options: Any) -> str:  # type: ignore[override]
+        kernel_id = str(options["kernel_id"])
+        if kernel_id == "bad":
+            raise OSError("no such node")
+        self.add(kernel_id, Provisioner(), options["kernel_name"])
+        return kernel_id
+
+    def add(self, kernel_id: str, provisioner: object, name: str = "python") -> None:
+        self._kernels[kernel_id] = SimpleNamespace(
+            kernel_id=kernel_id,
+            kernel_name=name,
+            provisioner=provisioner,
+            stop_restarter=lambda: None,
+            update_env=lambda env: None,
+            last_activity=utcnow(),
+            execution_state="idle",
+        )
+
+    def names(self) -> dict[str, str]:
+        return {
+            kernel_id: kernel.kernel_name for kernel_id, kernel in self._kernels.items()
+        }
+
+
+class Server:
+    """As much of a notebook server as the extension knows of."""
+
+    def __init__(self, kernelspecs: Path) -> None:
+        make: Any = Kernels, SessionManager  # have no types
+        self.kernel_manager: Kernels = make[0]()
+        self.session_manager: Any = make[1](kernel_manager=self.kernel_manager)
+        self.kernel_spec_manager = KernelSpecManager(
+            kernel_dirs=[str(kernelspecs)], ensure_native_kernel=False
+        )
+        self.app = RemoteKernelsApp(serverapp=self)
+        self.app.log = logging.getLogger("extension")
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """Records are in `tmp_path`; Slurm is installed but does not answer."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    (tmp_path / "bin").mkdir()
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.touch(0o700)
+    return Server(tmp_path / "kernelspecs")
+
+
+def record_of(kernel: str, **facts: Any) -> Record:
+    """A kernel that was left running."""
+    made = Record(registry.state_dir(None), kernel)
+    made.create()
+    for name in ("spec", "agent"):
+        made.write(f"{name}.json", {})
+    running = {"scheduler": "slurm", "job_id": "17", "spec_name": "python"}
+    made.write("record.json", {**running, **facts})
+    return made
+
+
+@pytest.mark.asyncio
+async def test_kernels_come_back_under_their_ids(server: Server) -> None:
+    """With their kernelspecs."""
+    record_of("k1", spec_name="python")
+    record_of("k2", spec_name="ir")
+
+    await server.app._bring_back_all()
+
+    assert {"k1": "python", "k2": "ir"} == server.kernel_manager.names()
+
+
+@pytest.mark.asyncio
+async def test_one_that_does_not_come_back(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told, and keeps none of the others away."""
+    for kernel in ("a", "bad", "c"):
+        record_of(kernel)
+
+    await server.app._bring_back_all()
+
+    assert ["a", "c"] == [*server.kernel_manager.names()]
+    assert "bad (job 17) did not come back: no such node" in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_one_whose_job_has_ended(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told once, and its record is sealed."""
+    record = record_of("k1", scheduler="local", job_id=GONE)
+
+    await server.app._bring_back_all()
+    told = caplog.text.count("ended while no server was there")
+    await server.app._bring_back_all()
+
+    assert {} == server.kernel_manager.names()
+    assert not record.is_live
+    assert 1 == told == caplog.text.count("ended while no server was there")
+
+
+@pytest.mark.asyncio
+async def test_one_whose_agent_has_never_spoken(server: Server) -> None:
+    """There is nothing to attach to."""
+    (record_of("k1").path / "agent.json").unlink()
+
+    await server.app._bring_back_all()
+
+    assert {} == server.kernel_manager.names()
+
+
+@pytest.mark.asyncio
+async def test_a_notebook_finds_its_session(server: Server) -> None:
+    """With the same ids, path and kernel."""
+    session = {"path": "a.ipynb", "name": "a", "type": "notebook"}
+    record_of("k1").write("sessions.json", {"s1": session})
+
+    await server.app._bring_back_all()
+
+    (found,) = await server.session_manager.list_sessions()
+    assert ("s1", "a.ipynb", "k1") == (
+        found["id"],
+        found["path"],
+        found["kernel"]["id"],
+    )
+
+
+@pytest.mark.asyncio
+async def test_a_session_that_the_server_still_knows(server: Server) -> None:
+    """A server with a session database; it may have been renamed since."""
+    server.kernel_manager.add("k1", Provisioner())
+    await server.session_manager.save_session(
+        "s1", path="new.ipynb", name="", type="notebook", kernel_id="k1"
+    )
+    session = {"path": "old.ipynb", "name": "", "type": "notebook"}
+    record_of("k1").write("sessions.json", {"s1": session})
+
+    await server.app._bring_back_all()
+
+    (found,) = await server.session_manager.list_sessions()
+    assert "new.ipynb" == found["path"]
+
+
+@pytest.mark.asyncio
+async def test_sessions_are_noted_whenever_they_change(server: Server) -> None:
+    """All those of the kernel, and of no other one."""
+    one, two = Provisioner(), Provisioner()
+    server.kernel_manager.add("k1", one)
+    server.kernel_manager.add("k2", two)
+    server.app._note_sessions()
+    save = server.session_manager.save_session
+
+    for session, kernel in (("s1", "k1"), ("s2", "k1"), ("s3", "k2")):
+        await save(session, path=session, name="", type="console", kernel_id=kernel)
+    await server.session_manager.update_session("s2", path="renamed")
+
+    about = {"name": "", "type": "console"}
+    expected = {"s1": {"path": "s1", **about}, "s2": {"path": "renamed", **about}}
+    assert expected == one.sessions
+    assert {"s3": {"path": "s3", **about}} == two.sessions
+
+
+@pytest.mark.asyncio
+async def test_sessions_of_other_kernels(server: Server) -> None:
+    """A local kernel does not outlive the server; nothing is written for it."""
+    server.kernel_manager.add("k1", object())
+    server.app._note_sessions()
+
+    model = await server.session_manager.save_session(
+        "s1", path="a", name="", type="notebook", kernel_id="k1"
+    )
+
+    assert "s1" == model["id"]
+
+
+def test_state_directories_of_all_kernelspecs(server: Server, tmp_path: Path) -> None:
+    """The usual one, and what a kernelspec of ours names."""
+    ours, theirs = "remote-kernels", "local-provisioner"
+    for number, (provisioner, config) in enumerate(
+        [(ours, {"state_dir": "/a"}), (ours, {}), (theirs, {"state_dir": "/b"})]
+    ):
+        spec = {
+            "argv": [],
+            "display_name": "",
+            "language": "",
+            "metadata": {
+                "kernel_provisioner": {
+                    "provisioner_name": provisioner,
+                    "config": config,
+                }
+            },
+        }
+        directory = tmp_path / "kernelspecs" / f"k{number}"
+        directory.mkdir(parents=True)
+        (directory / "kernel.json").write_text(json.dumps(spec))
+
+    usual = tmp_path / "state" / "remote_kernels"
+    assert {usual, Path("/a")} == set(server.app._state_dirs())
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_stops_lets_go_of_its_kernels(server: Server) -> None:
+    """Of ours; others are left for it to shut down."""
+    mine = Provisioner()
+    server.kernel_manager.add("mine", mine)
+    server.kernel_manager.add("other", object())
+
+    await server.app.stop_extension()
+
+    assert mine.detached
+    assert ["other"] == server.kernel_manager.list_kernel_ids()
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_takes_its_kernels_with_it(server: Server) -> None:
+    """If it is configured so, it shuts them down itself."""
+    mine = Provisioner()
+    server.kernel_manager.add("mine", mine)
+    server.app.on_stop = "shutdown"
+
+    await server.app.stop_extension()
+
+    assert not mine.detached
+    assert ["mine"] == server.kernel_manager.list_kernel_ids()
+
+
+def test_jupyter_finds_the_extension() -> None:
+    """And it is switched on by installing."""
+    (point,) = _jupyter_server_extension_points()
+    config = Path(registry.__file__).parent / "jupyter" / "server_config.json"
+    enabled = json.loads(config.read_text())["ServerApp"]["jpserver_extensions"]
+
+    assert point["app"] is RemoteKernelsApp
+    assert point["module"].startswith(tuple(enabled))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -83,14 +84,17 @@ class Server:
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Records are in `tmp_path`; Slurm is installed but does not answer."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     (tmp_path / "bin").mkdir()
     sbatch = tmp_path / "bin" / "sbatch"
     sbatch.touch(0o700)
-    return Server(tmp_path / "kernelspecs")
+    made = Server(tmp_path / "kernelspecs")
+    yield made
+    made.session_manager.close()  # SQLite's, which only this thread may close
+    made.session_manager.connection.close()
 
 
 def record_of(kernel: str, **facts: Any) -> Record:

@@ -115,6 +115,7 @@ class Clients:
         self._held: list[tuple[int, _About]] = []  # with places in the spool
         self._spool = Spool(str(directory), HELD_DISK)
         self._notices: list[str] = []
+        self._said_busy = False  # for an away client's cell
         self._reporter: asyncio.TimerHandle | None = None
 
     def connect(self, open: Open) -> None:
@@ -175,13 +176,18 @@ class Clients:
     def subscribed(self, topic: bytes) -> None:
         """A client subscribed: the kernel may want to welcome it (JEP 65)."""
         self._inlets["iopub"].send(encode([topic]))
-        if any(self._is_away(cell, header) for cell, header in self._running.items()):
-            self._say_busy()
+        if self._away_runs():
+            self._say_state("busy")
 
-    def _say_busy(self) -> None:
-        self._publish(
-            self._speaker.publication("status", {"execution_state": "busy"}, {})
-        )
+    def _away_runs(self) -> bool:
+        """Whether a cell runs whose client is away."""
+        return any(self._is_away(cell, head) for cell, head in self._running.items())
+
+    def _say_state(self, state: str) -> None:
+        """To all who are there: the kernel's own word is held with the cell's output."""
+        self._said_busy = state == "busy"
+        content = {"execution_state": state}
+        self._publish(self._speaker.publication("status", content, {}))
 
     def _answered_for_kernel(self, head: Head) -> bool:
         """A kernel that is busy with an away client's cell cannot answer now.
@@ -189,8 +195,9 @@ class Clients:
         Without an answer the notebook server (jupyter_server 2.21) opens no websocket
         for 60 s, so that client could not come back.
         """
-        away = [c for c, header in self._running.items() if self._is_away(c, header)]
-        if head.type != "kernel_info_request" or self._info is None or not away:
+        if head.type != "kernel_info_request" or self._info is None:
+            return False
+        if not self._away_runs():
             return False
         speaker = self._speaker
         for state in ("busy", "idle"):
@@ -201,7 +208,7 @@ class Clients:
                     head.identities, "kernel_info_reply", self._info, head.header
                 )
                 self._sockets.send("shell", reply)
-        self._say_busy()
+        self._say_state("busy")
         return True
 
     # From the kernel
@@ -221,6 +228,8 @@ class Clients:
         about = _About(target, message.number, header, begins, max(lost, 0))
         if self._is_away(about.cell, header):
             self._hold(about, message.parts)
+            if self._said_busy and not self._away_runs():
+                self._say_state("idle")
         else:
             self._deliver(about, message.parts)
             if begins:

@@ -300,3 +300,21 @@ async def test_what_was_handed_on_must_settle_like_all_else(
     await asyncio.sleep(SETTLE * 0.75)
 
     assert [] == server.reports
+
+
+@timeless
+async def test_the_others_see_when_an_away_client_s_cell_has_ended(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """Those who were told that the kernel is busy."""
+    cell = Browser("one").ask(serve())
+    kernel.busy(cell)
+    server = serve()
+    agent.flow()
+    server.clients.subscribed(b"\1")
+
+    kernel.idle(cell)
+    kernel.print(cell, "from a thread")
+    agent.flow()
+
+    assert ["busy", "idle"] == server.kinds()

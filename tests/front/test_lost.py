@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from front.conftest import Serve
 from front.world import Agent, Browser, Kernel, timeless
 from remote_kernels.front import clients
+from remote_kernels.front.progress import SETTLE
 
 MIB = 1 << 20
 
@@ -67,3 +70,25 @@ async def test_more_is_held_than_there_is_room_for(
     told, *texts = server.texts(cell)
     assert f"{41 - len(texts)} messages of output were dropped" in told
     assert [*range(40 - len(texts), 40)] == [int(text) for text in texts]
+
+
+@timeless
+async def test_what_was_delivered_is_not_lost(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """Of what was dropped while no server was there, only the rest counts."""
+    first, browser = serve(), Browser("one")
+    cell = browser.ask(first)
+    kernel.busy(cell)
+    kernel.print(cell, "a")
+    agent.flow()
+    await asyncio.sleep(SETTLE * 3)
+    agent.fill(lambda: kernel.print(cell, "x" * MIB), lost=3)
+    server = serve()
+    agent.flow()
+
+    browser.come_back(server)
+
+    told, _ = server.texts(cell)
+    assert 2 == agent.delivered["iopub"]
+    assert "3 messages of output were dropped" in told

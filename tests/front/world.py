@@ -96,7 +96,8 @@ class Agent:
     ) -> Inlet:
         self._to[target] = on_message
         self.has_room[target] = on_room
-        self._next[target] = first = self.spools[target].first
+        self._next[target] = 1
+        first = self.spools[target].first
         about = {"delivered": self.delivered[target], "first": first}
         on_message(Message(0, [json.dumps(about).encode()]))
         line = Line(lambda parts: self.requests.append((target, parts)))

@@ -112,8 +112,8 @@ class _Line:
         if self._inlet is not None:
             self._inlet.close()
         self._inlet = Inlet(stream, self._send, self._pump)
-        self._next = self.spool.first
-        about = {"delivered": self.delivered, "first": self._next}
+        self._next = 1  # the spool counts what it dropped of what is not forgotten
+        about = {"delivered": self.delivered, "first": self.spool.first}
         self._inlet.send(messages.encode([json.dumps(about).encode()]))
         self._pump()
 

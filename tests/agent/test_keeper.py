@@ -1,0 +1,296 @@
+"""agent.keeper: what a kernel says is kept until it has been passed on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import zmq
+from relay.joined import Channel, Joined, joined, until
+
+from agent.zmq_kernel import KINDS, Kernels, zmq_kernels
+from remote_kernels.agent import keeper as module
+from remote_kernels.agent.keeper import Keeper
+from remote_kernels.relay.forward import Stream
+from remote_kernels.relay.spool import MEMORY
+
+CHUNK = 4 * 1024 * 1024
+
+
+@pytest_asyncio.fixture
+async def kernels() -> AsyncIterator[Kernels]:
+    async with zmq_kernels() as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def keeper(tmp_path: Path) -> AsyncIterator[Keeper]:
+    made = Keeper(str(tmp_path), disk=0)
+    yield made
+    made.close()
+    await asyncio.sleep(0)  # asyncio closes the sockets in its next turn
+
+
+@asynccontextmanager
+async def session(keeper: Keeper) -> AsyncIterator[Joined]:
+    """A login end attached to the keeper."""
+
+    async def attach(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
+        keeper.attach(target, stream())
+
+    async with joined(attach) as made:
+        yield made
+
+
+async def about(channel: Channel) -> dict[str, int]:
+    """The message that says where the kept ones begin."""
+    first = await channel.receive()
+    assert 0 == first.number
+    said: dict[str, int] = json.loads(first.parts[0])
+    return said
+
+
+async def heard(channel: Channel, count: int) -> list[tuple[int, bytes]]:
+    """The next messages: their numbers and last parts."""
+    messages = [await channel.receive() for _ in range(count)]
+    return [(message.number, message.parts[-1]) for message in messages]
+
+
+def numbered(first: int, *bodies: bytes) -> list[tuple[int, bytes]]:
+    return list(enumerate(bodies, first))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("transport", ["ipc", "tcp"])
+async def test_requests_and_replies(
+    kernels: Kernels, keeper: Keeper, tmp_path: Path, transport: str
+) -> None:
+    """They pass as they are, and only what the kernel says is numbered."""
+    kernel = kernels.start(tmp_path if transport == "ipc" else None)
+    await keeper.connect(kernel.address)
+
+    async with session(keeper) as login:
+        shell = login.open("shell")
+        shell.send(b"request", b"")
+        asked = await kernel.receive("shell")
+        await kernel.sockets["shell"].send_multipart([asked[0], b"", b"reply"])
+
+        assert [b"request", b""] == asked[1:]
+        assert {"delivered": 0, "first": 1} == await about(shell)
+        assert (1, [b"", b"reply"], 0) == await shell.receive()
+
+
+@pytest.mark.asyncio
+async def test_one_identity_for_all_sockets(kernels: Kernels, keeper: Keeper) -> None:
+    """A kernel asks for input by who sent the request."""
+    kernel = kernels.start()
+    await keeper.connect(kernel.address)
+
+    async with session(keeper) as login:
+        identities = []
+        for target in ("shell", "control", "stdin"):
+            login.open(target).send(b"request")
+            identities.append((await kernel.receive(target))[0])
+
+    assert 1 == len(set(identities))
+    assert 8 == len(identities[0])
+
+
+@pytest.mark.asyncio
+async def test_it_subscribes_to_everything(kernels: Kernels, keeper: Keeper) -> None:
+    """Whoever else listens or not."""
+    kernel = kernels.start()
+
+    await keeper.connect(kernel.address)
+
+    assert [b"\x01"] == await kernel.receive("iopub")
+
+
+@pytest.mark.asyncio
+async def test_what_was_said_to_nobody(kernels: Kernels, keeper: Keeper) -> None:
+    """The first login end that comes gets it, then what comes."""
+    kernel = kernels.start()
+    await keeper.connect(kernel.address)
+    await kernel.receive("iopub")
+    await kernel.publish(b"one", b"two")
+
+    async with session(keeper) as login:
+        iopub = login.open("iopub")
+        assert {"delivered": 0, "first": 1} == await about(iopub)
+        assert numbered(1, b"one", b"two") == await heard(iopub, 2)
+
+        await kernel.publish(b"three")
+
+        assert numbered(3, b"three") == await heard(iopub, 1)
+
+
+@pytest.mark.asyncio
+async def test_the_next_session_gets_what_is_not_forgotten(
+    kernels: Kernels, keeper: Keeper
+) -> None:
+    """From its beginning, and how far the one before was."""
+    kernel = kernels.start()
+    await keeper.connect(kernel.address)
+    await kernel.receive("iopub")
+    async with session(keeper) as login:
+        iopub = login.open("iopub")
+        await about(iopub)
+        await kernel.publish(b"one", b"two", b"three")
+        await heard(iopub, 3)
+
+    keeper.delivered("iopub", 2, 1)
+    keeper.delivered("iopub", 1, 0)  # late
+    keeper.delivered("hb", 9, 9)  # of a later version
+
+    async with session(keeper) as login:
+        iopub = login.open("iopub")
+        assert {"delivered": 2, "first": 2} == await about(iopub)
+        assert numbered(2, b"two", b"three") == await heard(iopub, 2)
+
+
+@pytest.mark.asyncio
+async def test_sessions_that_come_and_go_while_it_speaks(
+    kernels: Kernels, keeper: Keeper
+) -> None:
+    """Each one hears all that is kept, in order, nothing lost nor twice."""
+    kernel = kernels.start()
+    await keeper.connect(kernel.address)
+    await kernel.receive("iopub")
+    bodies = [b"%d" % n * 1000 for n in range(1, 401)]
+    speaking = asyncio.create_task(kernel.publish(*bodies))
+
+    for begin in range(0, 400, 100):
+        async with session(keeper) as login:
+            iopub = login.open("iopub")
+            await about(iopub)
+            through = begin + 100
+
+            expected = numbered(begin + 1, *bodies[begin:through])
+            assert expected == await heard(iopub, 100)
+            keeper.delivered("iopub", through, through)
+    await speaking
+
+
+@pytest.mark.asyncio
+async def test_a_new_channel_takes_the_place_of_the_old(
+    kernels: Kernels, keeper: Keeper
+) -> None:
+    """The old one is closed and hears no more."""
+    kernel = kernels.start()
+    await keeper.connect(kernel.address)
+    await kernel.receive("iopub")
+    async with session(keeper) as first, session(keeper) as second:
+        old = first.open("iopub")
+        await about(old)
+
+        new = second.open("iopub")
+        await about(new)
+        await kernel.publish(b"one")
+
+        assert numbered(1, b"one") == await heard(new, 1)
+        await until(old.inlet.is_closing)
+        assert [] == old.rest()
+
+
+@pytest.mark.asyncio
+async def test_what_did_not_fit_is_counted(kernels: Kernels, keeper: Keeper) -> None:
+    """On the first message after it, though nobody listened at that time."""
+    kernel = kernels.start()
+    await keeper.connect(kernel.address)
+    await kernel.receive("iopub")
+    fit = MEMORY // CHUNK - 1
+
+    await kernel.publish(*[bytes(CHUNK)] * fit, b"", bytes(CHUNK), bytes(CHUNK))
+    kernel.end()
+    await keeper.drained()
+
+    async with session(keeper) as login:
+        iopub = login.open("iopub")
+        assert {"delivered": 0, "first": 3} == await about(iopub)
+        messages = [await iopub.receive() for _ in range(fit + 1)]
+        assert [*range(3, fit + 4)] == [message.number for message in messages]
+        assert [2] + [0] * fit == [message.lost for message in messages]
+
+
+@pytest.mark.asyncio
+async def test_the_last_words_of_a_process(
+    kernels: Kernels, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are read to their end; the next process goes on counting."""
+    monkeypatch.setattr(module, "LAST_WORDS", 1000.0)
+    first = kernels.start()
+    await keeper.connect(first.address)
+    await first.receive("iopub")
+    await first.publish(*[bytes(10_000)] * 200, b"last")
+    first.end()
+
+    await asyncio.wait_for(keeper.drained(), 10)
+    second = kernels.start()
+    await keeper.connect(second.address)
+    await second.receive("iopub")
+    await second.publish(b"first")
+
+    async with session(keeper) as login:
+        iopub = login.open("iopub")
+        await about(iopub)
+        *_, last, new = await heard(iopub, 202)
+        assert [(201, b"last"), (202, b"first")] == [last, new]
+
+
+@pytest.mark.asyncio
+async def test_sockets_that_a_child_holds_open(
+    kernels: Kernels, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of a process is not waited for without end."""
+    monkeypatch.setattr(module, "LAST_WORDS", 0.05)
+    await keeper.connect(kernels.start().address)
+
+    await asyncio.wait_for(keeper.drained(), 10)
+
+
+@pytest.mark.asyncio
+async def test_no_socket_there(keeper: Keeper, tmp_path: Path) -> None:
+    """The kernel is gone already."""
+    with pytest.raises(OSError, match="No such file"):
+        await keeper.connect(lambda target: str(tmp_path / target))
+
+
+@pytest.mark.asyncio
+async def test_a_socket_that_does_not_answer(
+    keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named."""
+    monkeypatch.setattr(module, "HANDSHAKE_TIMEOUT", 0.05)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "silent"))
+        silent.listen()
+
+        with pytest.raises(OSError, match="the kernel's shell socket does not answer"):
+            await keeper.connect(lambda target: str(tmp_path / "silent"))
+
+
+@pytest.mark.asyncio
+async def test_a_socket_that_hangs_up(kernels: Kernels, keeper: Keeper) -> None:
+    """It wants a mechanism that we do not speak."""
+    kernel = kernels.start()
+    sock = kernel.sockets["control"]
+    sock.setsockopt(zmq.PLAIN_SERVER, 1)
+    port = sock.bind_to_random_port("tcp://127.0.0.1")
+
+    with pytest.raises(OSError, match="the kernel closed the connection"):
+        await keeper.connect(
+            lambda target: (
+                ("127.0.0.1", port) if target == "control" else kernel.address(target)
+            )
+        )
+
+
+def test_heartbeats_are_not_kept(keeper: Keeper) -> None:
+    """They are about now."""
+    assert {*KINDS} == {t for t in (*KINDS, "hb") if t in keeper}

@@ -188,7 +188,7 @@ ROUNDS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.integers(1, 2), st.lists(ROUNDS, min_size=2, max_size=15))
 @timeless
 async def test_each_output_is_shown_once_and_in_order(

@@ -104,6 +104,7 @@ class _Line:
         self.delivered = 0  # the login end has passed on what is up to here
         self._inlet: Inlet | None = None
         self._next = 1
+        self._full = False  # the kernel takes no more for now
         self._open = False  # the kernel may be asked
         self._waiting: list[list[bytes]] = []  # bounded by the channel's credit
 
@@ -112,6 +113,7 @@ class _Line:
         if self._inlet is not None:
             self._inlet.close()
         self._inlet = Inlet(stream, self._send, self._pump)
+        self.full(self._full)
         self._next = 1  # the spool counts what it dropped of what is not forgotten
         about = {"delivered": self.delivered, "first": self.spool.first}
         self._inlet.send(messages.encode([json.dumps(about).encode()]))
@@ -144,6 +146,7 @@ class _Line:
             self.client = None
 
     def full(self, full: bool) -> None:
+        self._full = full
         if self._inlet is not None and full:
             self._inlet.hold()
         elif self._inlet is not None:

@@ -134,9 +134,9 @@ class _Line:
         """A new process of the kernel listens, and its output is subscribed to."""
         self._open = True
         waiting, self._waiting = self._waiting, []
+        self.full(False)
         for parts in waiting:
             self._send(messages.Message(0, parts))
-        self.full(bool(self._waiting))
 
     def leave(self) -> None:
         """The process is gone, or about to be."""

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 KEPT = ("shell", "control", "stdin", "iopub")
 ASKED = 10_000  # requests remembered
 HELD_DISK = 512 * 1024 * 1024  # bytes for clients that are away
+HELD_TIME = 86400.0  # seconds; a laptop may sleep for a night, a closed tab for ever
 
 
 class Open(Protocol):
@@ -117,6 +118,7 @@ class Clients:
         self._notices: list[str] = []
         self._said_busy = False  # for an away client's cell
         self._reporter: asyncio.TimerHandle | None = None
+        self._forgetter: asyncio.TimerHandle | None = None
 
     def connect(self, open: Open) -> None:
         """A new session with the agent: all that it kept comes first."""
@@ -142,8 +144,9 @@ class Clients:
         return target not in self._inlets or self._inlets[target].paused
 
     def close(self) -> None:
-        if self._reporter is not None:
-            self._reporter.cancel()
+        for timer in (self._reporter, self._forgetter):
+            if timer is not None:
+                timer.cancel()
         self._spool.close()
 
     # From clients
@@ -284,6 +287,18 @@ class Clients:
     def _hold(self, about: _About, parts: list[bytes]) -> None:
         self._progress[about.target].held(about.number)
         self._held.append((self._spool.append(parts), about))
+        if self._forgetter is None:
+            loop = asyncio.get_running_loop()
+            self._forgetter = loop.call_later(HELD_TIME, self._forget)
+
+    def _forget(self) -> None:
+        """Whoever has been away for so long does not come back."""
+        self._forgetter = None
+        held, self._held = self._held, []
+        for _, about in held:
+            self._progress[about.target].handed_on(about.number, _now())
+        self._spool.forget_all()
+        self._report_later()
 
     def _hand_on(self, session: str) -> None:
         """The client is back: what was held for it, in order."""

@@ -49,7 +49,7 @@ def read(parts: Sequence[bytes]) -> Head | None:
         delimiter = parts.index(DELIM)
     except ValueError:
         return None
-    _, *rest = parts[delimiter + 1 :]
+    rest = parts[delimiter + 2 :]  # behind the signature
     if len(rest) < 4:
         return None
     header, parent = _object(rest[0]), _object(rest[1])

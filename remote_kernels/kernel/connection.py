@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from remote_kernels import registry
-from remote_kernels.errors import AgentError
+from remote_kernels.errors import AgentError, RecordError
 from remote_kernels.front.clients import Clients
 from remote_kernels.front.proxy import PORTS, TARGETS, Front
 from remote_kernels.relay.inlet import Inlet
@@ -81,7 +81,7 @@ class Connection:
                 directory,
                 self._tell_delivered,
                 record.read(INFO),
-                lambda info: record.write(INFO, info),
+                self._note_info,
             )
 
     @property
@@ -125,6 +125,13 @@ class Connection:
 
     def _back(self, target: str) -> Path:
         return self._directory / f"up-{target}"
+
+    def _note_info(self, info: dict[str, Any]) -> None:
+        """For the server that comes next; it can do without."""
+        try:
+            self._record.write(INFO, info)
+        except RecordError as exc:
+            log.warning("kernel=%s %s", self.kernel_id, exc)
 
     def _tell_delivered(self, target: str, through: int, forget: int) -> None:
         self.send(control.Delivered(self.kernel_id, target, through, forget))

@@ -6,6 +6,7 @@ import asyncio
 
 from front.conftest import Serve
 from front.world import Agent, Browser, Kernel, timeless
+from remote_kernels.front.clients import HELD_TIME
 from remote_kernels.front.progress import SETTLE
 
 
@@ -318,3 +319,21 @@ async def test_the_others_see_when_an_away_client_s_cell_has_ended(
     agent.flow()
 
     assert ["busy", "idle"] == server.kinds()
+
+
+@timeless
+async def test_a_client_that_stays_away_is_given_up(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """Else the agent would keep for ever what nobody will fetch."""
+    cell = Browser("one").ask(serve())
+    kernel.run(cell, "a")
+    server = serve()
+    agent.flow()
+    await asyncio.sleep(HELD_TIME / 2)
+    assert [] == server.reports
+
+    await asyncio.sleep(HELD_TIME / 2 + 2 * SETTLE)
+
+    assert ("iopub", 3, 3) in server.reports
+    assert [] == server.sent

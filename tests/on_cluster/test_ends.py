@@ -54,7 +54,9 @@ def scancel(cluster: Cluster, job: Job) -> None:
 
 def kill_agent(cluster: Cluster, job: Job) -> None:
     (agent,) = [
-        p for p in cluster.processes(job.nodes, USER) if "agent.pyz run" in " ".join(p.cmdline)
+        p
+        for p in cluster.processes(job.nodes, USER)
+        if "agent.pyz run" in " ".join(p.cmdline)
     ]
     cluster.kill(job.nodes, agent.inner)
 
@@ -115,14 +117,15 @@ OF_ITS_JOB = {
         act=by_root("scontrol", "update", "NodeName=c2", "State=DOWN", "Reason=test"),
         config=ON_C2,
     ),
-    "node crash": End(
-        "NODE_FAIL.*node failed",
-        90,
-        act=lambda cluster, job: cluster.crash("c2"),
-        config=ON_C2,
-        undo=boot_c2,
-    ),
 }
+# Slurm waits for SlurmdTimeout before it gives a node up.
+CRASH = End(
+    "NODE_FAIL.*node failed",
+    90,
+    act=lambda cluster, job: cluster.crash("c2"),
+    config=ON_C2,
+    undo=boot_c2,
+)
 
 
 @pytest.fixture
@@ -186,10 +189,13 @@ async def test_a_kernel_that_died_in_its_job(
     assert [] == left_over(cluster, USER, before, 20)
 
 
-@pytest.mark.parametrize("name", OF_ITS_JOB)
-async def test_a_job_that_ended(cluster: Cluster, desk: Desk, name: str) -> None:
+@pytest.mark.parametrize(
+    "end",
+    [pytest.param(end, id=name) for name, end in OF_ITS_JOB.items()]
+    + [pytest.param(CRASH, id="node crash", marks=pytest.mark.soak)],
+)
+async def test_a_job_that_ended(cluster: Cluster, desk: Desk, end: End) -> None:
     """Its kernel is dead; nothing is left, and no other job comes unasked."""
-    end = OF_ITS_JOB[name]
     desk.spec(end.config)
     before = traces(cluster, USER)
     async with notebook(cluster, desk) as (server, page):

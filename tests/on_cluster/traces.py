@@ -139,7 +139,10 @@ class Desk:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(mode)
-        self._give()
+        for made in (path, *path.parents):
+            if not made.is_relative_to(self._here):
+                break
+            os.chown(made, USERS[self.user], USERS[self.user])
         return self.given(name)
 
     def program(self, name: str, script: str) -> None:

@@ -1,0 +1,338 @@
+"""Nothing is lost, doubled or out of order: cables are cut, sshd and srun are killed.
+
+A client on the login host runs numbered cells, each printing numbered lines, while
+the way to its kernel breaks again and again. `make soak` runs it for longer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from cluster.api import Cluster
+from cluster.hosts import wait_for
+from on_cluster.traces import BIN, Desk, left_over, traces
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
+
+USER = "bob"
+LINES = 10  # of each cell
+
+# Cells until somebody says "stop" and there are enough; AHEAD are on their way.
+CLIENT = """\
+import asyncio, json, pathlib, queue, signal
+from jupyter_client.manager import AsyncKernelManager
+
+AT_LEAST, LINES, PACE, AHEAD = {least}, {lines}, {pace}, 20
+CODE = "import time; time.sleep({{}})\\nfor i in range({{}}, {{}}): print(i, flush=True)"
+done = asyncio.Queue()
+result = dict(cells=0, lines=0, wrong=[], doubled=0)
+
+async def one(get):
+    # With a limit: pyzmq's poll misses what arrives while jupyter_client (8.10) sends
+    # on the same socket without it.
+    while True:
+        try:
+            return await get(timeout=0.2)
+        except queue.Empty:
+            pass
+
+async def replies(client, asked):
+    number = 0
+    while True:
+        reply = await one(client.get_shell_msg)
+        of = reply["parent_header"]["msg_id"]
+        if of not in asked:
+            continue
+        if asked[of]["number"] != number or reply["content"]["status"] != "ok":
+            result["wrong"].append(["reply", number, asked[of]["number"]])
+        number = asked[of]["number"] + 1
+        asked[of]["reply"] += 1
+        check(asked, of)
+
+async def outputs(client, asked):
+    while True:
+        message = await one(client.get_iopub_msg)
+        cell = asked.get(message["parent_header"].get("msg_id"))
+        if cell is None:
+            continue
+        if message["msg_type"] == "stream":
+            cell["text"] += message["content"]["text"]
+        elif message["content"].get("execution_state") == "idle":
+            cell["idle"] += 1
+            check(asked, message["parent_header"]["msg_id"])
+
+def check(asked, of):
+    cell = asked[of]
+    if cell["reply"] > 1 or cell["idle"] > 1:
+        result["doubled"] += 1
+    if cell["reply"] != 1 or cell["idle"] != 1:
+        return
+    first = cell["number"] * LINES
+    if cell["text"].split() != [str(i) for i in range(first, first + LINES)]:
+        result["wrong"].append([cell["number"], cell["text"]])
+    result["cells"] += 1
+    result["lines"] += len(cell["text"].split())
+    cell["text"] = ""
+    done.put_nowait(of)
+
+async def main():
+    manager = AsyncKernelManager(kernel_name="k")
+    await manager.start_kernel()
+    client = manager.client()
+    client.start_channels()
+    await client.wait_for_ready(timeout=60)
+    asked, number = {{}}, 0
+    def tell():
+        print([task for task in tasks if task.done()])
+        open_ = [cell for cell in asked.values() if 1 != cell["reply"] or 1 != cell["idle"]]
+        print(result, "asked", number, "open", open_[:3], flush=True)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, tell)
+    tasks = [asyncio.create_task(f(client, asked)) for f in (replies, outputs)]
+    go = pathlib.Path("stop")
+    pathlib.Path("begun").touch()
+    while number < AT_LEAST or not go.exists() or result["cells"] < number:
+        more = number < AT_LEAST or not go.exists()
+        if more and number - result["cells"] < AHEAD:
+            code = CODE.format(PACE, number * LINES, (number + 1) * LINES)
+            of = client.execute(code)
+            asked[of] = dict(number=number, text="", reply=0, idle=0)
+            number += 1
+        else:
+            await done.get()
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        try:
+            await task
+        except asyncio.CancelledError:
+            pass
+    client.stop_channels()
+    await manager.shutdown_kernel()
+    result["asked"] = number
+    pathlib.Path("result.json").write_text(json.dumps(result))
+
+asyncio.run(main())
+"""
+
+FLOOD = """\
+import json, pathlib, time
+from jupyter_client.manager import KernelManager
+manager = KernelManager(kernel_name="k")
+manager.start_kernel()
+client = manager.client()
+client.start_channels()
+client.wait_for_ready(timeout=60)
+seen = []
+def take(message):
+    if message["msg_type"] == "display_data":
+        seen.append(message["metadata"].get("n", message["content"]["metadata"].get("n")))
+pathlib.Path("begun").touch()
+while not pathlib.Path("stop").exists():
+    time.sleep(0.01)
+begin = time.monotonic()
+client.execute_interactive(
+    "for n in range(6000):\\n"
+    " display({'text/plain': 'x' * 10_000}, raw=True, metadata={'n': n})",
+    timeout=120, output_hook=take)
+took = time.monotonic() - begin
+client.stop_channels()
+manager.shutdown_kernel()
+pathlib.Path("result.json").write_text(json.dumps([seen == list(range(6000)), took]))
+"""
+
+
+@pytest.fixture
+def desk(cluster: Cluster) -> Iterator[Desk]:
+    desk = Desk(cluster, USER)
+    yield desk
+    cluster.mend("login1")
+    cluster.fast("login1")
+    cluster.run("ctl", "root", ["scancel", f"--user={USER}"])
+    wait_for(
+        "the end of jobs", lambda: USER not in {j.user for j in cluster.jobs()}, 30
+    )
+    desk.remove()
+
+
+@dataclass
+class Client:
+    """The program on the login host."""
+
+    desk: Desk
+    process: subprocess.Popen[Any]
+
+    def result(self, seconds: float) -> Any:
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.terminate()  # it says how far it is
+            wait_for("its word", lambda: self.desk.read("said"), 5)
+            pytest.fail(f"no end in {seconds:g} s:\n{self.desk.read('said')}")
+        assert code == 0, self.desk.read("said")
+        return json.loads(self.desk.read("result.json"))
+
+
+@pytest.fixture
+def client(cluster: Cluster, desk: Desk) -> Iterator[Callable[[str], Client]]:
+    started: list[Client] = []
+
+    def start(program: str) -> Client:
+        desk.write("client.py", program)
+        process = cluster.popen(
+            "login1",
+            USER,
+            ["sh", "-c", f"exec {BIN}/python client.py >said 2>&1"],
+            env=desk.env,
+            cwd=str(desk.given("")),
+            stdin=subprocess.DEVNULL,
+        )
+        started.append(Client(desk, process))
+        wait_for(
+            "the first cell",
+            lambda: desk.has("begun") or process.poll() is not None,
+            60,
+        )
+        assert process.poll() is None, desk.read("said")
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait()
+
+
+# --- what breaks ----------------------------------------------------------------------
+
+
+def cut(cluster: Cluster, seconds: float) -> None:
+    cluster.cut("login1")
+    time.sleep(seconds)  # the cut is what is tested
+    cluster.mend("login1")
+
+
+def end_processes(cluster: Cluster, host: str, word: str) -> int:
+    """SIGKILL bob's processes of this name; how many there were."""
+    found = [p for p in cluster.processes(host, USER) if word in p.cmdline[0]]
+    for process in found:
+        with contextlib.suppress(ProcessLookupError):  # ended with its parent
+            os.kill(process.pid, signal.SIGKILL)
+    return len(found)
+
+
+def break_sshd(cluster: Cluster) -> int:
+    return sum(end_processes(cluster, host, "sshd") for host in ("c1", "c2"))
+
+
+def break_srun(cluster: Cluster) -> int:
+    return end_processes(cluster, "login1", "srun")
+
+
+BREAK = {"ssh": break_sshd, "srun": break_srun}
+
+
+def spans(count: int, longest: float) -> list[float]:
+    """So many times from 0.1 s to the longest, each decade as often as the others."""
+    chance = random.Random(count)
+    between = [chance.uniform(math.log(0.1), math.log(longest)) for _ in range(count)]
+    return [0.1, *map(math.exp, between[2:]), longest]
+
+
+@dataclass(frozen=True)
+class Run:
+    """How long a run is."""
+
+    cuts: int
+    longest: float  # seconds
+    cells: int
+    pace: float  # seconds of sleep in each cell
+
+
+SHORT = Run(cuts=5, longest=8, cells=300, pace=0.01)
+LONG = Run(cuts=50, longest=60, cells=10_000, pace=0.01)
+RUNS = [
+    pytest.param(SHORT, id="short"),
+    pytest.param(LONG, id="long", marks=pytest.mark.soak),
+]
+
+
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("carrier", BREAK)
+def test_nothing_is_lost(
+    cluster: Cluster,
+    desk: Desk,
+    client: Callable[[str], Client],
+    carrier: str,
+    run: Run,
+) -> None:
+    """Each line once and in order, each cell's reply and its idle."""
+    desk.spec({"carrier": carrier, "dead_after": 5})
+    before = traces(cluster, USER)
+    program = client(CLIENT.format(least=run.cells, lines=LINES, pace=run.pace))
+    killed, begin = 0, time.monotonic()
+    chance = random.Random(run.cuts)
+    for seconds in spans(run.cuts, run.longest):
+        time.sleep(chance.uniform(0.3, 2))  # some cells pass
+        assert program.process.poll() is None, desk.read("said")
+        cut(cluster, seconds)
+        time.sleep(chance.uniform(0, 2))
+        killed += BREAK[carrier](cluster)
+    desk.write("stop", "")
+
+    result = program.result(seconds=40 + run.cells * 0.1)
+
+    print(
+        f"{carrier}: {run.cuts} cuts of up to {run.longest:g} s, {killed} processes "
+        f"killed, {time.monotonic() - begin:.0f} s: {result['cells']} cells, "
+        f"{result['lines']} lines"
+    )
+    assert ([], 0) == (result["wrong"], result["doubled"])
+    assert result["asked"] == result["cells"] >= run.cells
+    assert killed >= run.cuts // 3
+    assert [] == left_over(cluster, USER, before, 20)
+
+
+def test_a_slow_link(
+    cluster: Cluster, desk: Desk, client: Callable[[str], Client]
+) -> None:
+    """6,000 messages of 10 kB through 10 MB/s: more than any queue of libzmq's."""
+    desk.spec({})
+    program = client(FLOOD)
+    cluster.slow("login1", "80mbit")
+    desk.write("stop", "")
+
+    all_there, took = program.result(seconds=120)
+
+    assert all_there
+    assert took > 4, "the link was not slow"
+
+
+@pytest.mark.parametrize("seconds", [15, pytest.param(600, marks=pytest.mark.soak)])
+def test_the_controller_is_away(
+    cluster: Cluster, desk: Desk, client: Callable[[str], Client], seconds: float
+) -> None:
+    """A kernel that runs notices nothing, even when its cable is cut meanwhile."""
+    desk.spec({"dead_after": 4})
+    program = client(CLIENT.format(least=100, lines=LINES, pace=0.01))
+    cluster.stop_slurmctld()
+    try:
+        time.sleep(seconds / 3)
+        cut(cluster, 6)
+        time.sleep(seconds * 2 / 3)
+        desk.write("stop", "")
+        result = program.result(seconds=120)
+    finally:
+        cluster.start_slurmctld()
+
+    assert ([], 0) == (result["wrong"], result["doubled"])
+    assert result["asked"] == result["cells"] >= 100

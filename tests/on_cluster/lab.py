@@ -21,6 +21,16 @@ from cluster.api import Cluster
 from cluster.hosts import wait_for
 
 BIN = Path(sys.executable).parent
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 HOST = "login1"
 USER = "alice"
 TEMPLATES = ("python-compute", "python-gpu", "python-local")

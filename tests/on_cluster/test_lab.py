@@ -19,20 +19,11 @@ import pytest
 from cluster.api import Cluster
 from cluster.hosts import wait_for
 from on_cluster import lab as labs
+from on_cluster.lab import CHROMIUM, FLAGS
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PATIENCE = 60_000  # milliseconds, on a small machine
 NODES = ("c1", "c2")
 KERNEL = "Python (Compute Node)"

@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+from cluster.api import Cluster
 from cluster.fixtures import cluster
+from cluster.hosts import wait_for
+from on_cluster.traces import Desk
 
 __all__ = ["cluster"]
+
+USER = "bob"
+
+
+@pytest.fixture
+def desk(cluster: Cluster) -> Iterator[Desk]:
+    """A Jupyter of bob's, and an end to whatever jobs it leaves."""
+    desk = Desk(cluster, USER)
+    yield desk
+    cluster.run("ctl", "root", ["scancel", f"--user={USER}"])
+    wait_for(
+        "the end of jobs", lambda: USER not in {j.user for j in cluster.jobs()}, 30
+    )
+    desk.remove()

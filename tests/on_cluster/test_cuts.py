@@ -11,16 +11,19 @@ import json
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cluster.api import Cluster
 from cluster.hosts import wait_for
+from cluster.machine import has_cgroup_v1
 from on_cluster.traces import BIN, Desk, left_over, traces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
@@ -152,17 +155,11 @@ pathlib.Path("result.json").write_text(json.dumps([seen == list(range(6000)), to
 """
 
 
-@pytest.fixture
-def desk(cluster: Cluster) -> Iterator[Desk]:
-    desk = Desk(cluster, USER)
-    yield desk
+@pytest.fixture(autouse=True)
+def mended(cluster: Cluster) -> Iterator[None]:
+    yield
     cluster.mend("login1")
     cluster.fast("login1")
-    cluster.run("ctl", "root", ["scancel", f"--user={USER}"])
-    wait_for(
-        "the end of jobs", lambda: USER not in {j.user for j in cluster.jobs()}, 30
-    )
-    desk.remove()
 
 
 @dataclass
@@ -170,41 +167,50 @@ class Client:
     """The program on the login host."""
 
     desk: Desk
+    name: str
     process: subprocess.Popen[Any]
+
+    @property
+    def said(self) -> str:
+        return self.desk.read(f"{self.name}/said")
+
+    def stop(self) -> None:
+        self.desk.write(f"{self.name}/stop", "")
 
     def result(self, seconds: float) -> Any:
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.process.terminate()  # it says how far it is
-            wait_for("its word", lambda: self.desk.read("said"), 5)
-            pytest.fail(f"no end in {seconds:g} s:\n{self.desk.read('said')}")
-        assert code == 0, self.desk.read("said")
-        return json.loads(self.desk.read("result.json"))
+            wait_for("its word", lambda: self.said, 5)
+            pytest.fail(f"no end in {seconds:g} s:\n{self.said}")
+        assert code == 0, self.said
+        return json.loads(self.desk.read(f"{self.name}/result.json"))
 
 
 @pytest.fixture
-def client(cluster: Cluster, desk: Desk) -> Iterator[Callable[[str], Client]]:
+def client(cluster: Cluster, desk: Desk) -> Iterator[Callable[..., Client]]:
     started: list[Client] = []
 
-    def start(program: str) -> Client:
-        desk.write("client.py", program)
+    def start(program: str, name: str = "client") -> Client:
+        desk.write(f"{name}/client.py", program)
         process = cluster.popen(
             "login1",
             USER,
             ["sh", "-c", f"exec {BIN}/python client.py >said 2>&1"],
             env=desk.env,
-            cwd=str(desk.given("")),
+            cwd=str(desk.given(name)),
             stdin=subprocess.DEVNULL,
         )
-        started.append(Client(desk, process))
+        made = Client(desk, name, process)
+        started.append(made)
         wait_for(
             "the first cell",
-            lambda: desk.has("begun") or process.poll() is not None,
+            lambda: desk.has(f"{name}/begun") or process.poll() is not None,
             60,
         )
-        assert process.poll() is None, desk.read("said")
-        return started[-1]
+        assert process.poll() is None, made.said
+        return made
 
     yield start
     for one in started:
@@ -271,7 +277,7 @@ RUNS = [
 def test_nothing_is_lost(
     cluster: Cluster,
     desk: Desk,
-    client: Callable[[str], Client],
+    client: Callable[..., Client],
     carrier: str,
     run: Run,
 ) -> None:
@@ -283,11 +289,11 @@ def test_nothing_is_lost(
     chance = random.Random(run.cuts)
     for seconds in spans(run.cuts, run.longest):
         time.sleep(chance.uniform(0.3, 2))  # some cells pass
-        assert program.process.poll() is None, desk.read("said")
+        assert program.process.poll() is None, program.said
         cut(cluster, seconds)
         time.sleep(chance.uniform(0, 2))
         killed += BREAK[carrier](cluster)
-    desk.write("stop", "")
+    program.stop()
 
     result = program.result(seconds=40 + run.cells * 0.1)
 
@@ -309,7 +315,7 @@ def test_a_slow_link(
     desk.spec({})
     program = client(FLOOD)
     cluster.slow("login1", "80mbit")
-    desk.write("stop", "")
+    program.stop()
 
     all_there, took = program.result(seconds=120)
 
@@ -319,7 +325,7 @@ def test_a_slow_link(
 
 @pytest.mark.parametrize("seconds", [15, pytest.param(600, marks=pytest.mark.soak)])
 def test_the_controller_is_away(
-    cluster: Cluster, desk: Desk, client: Callable[[str], Client], seconds: float
+    cluster: Cluster, desk: Desk, client: Callable[..., Client], seconds: float
 ) -> None:
     """A kernel that runs notices nothing, even when its cable is cut meanwhile."""
     desk.spec({"dead_after": 4})
@@ -329,10 +335,42 @@ def test_the_controller_is_away(
         time.sleep(seconds / 3)
         cut(cluster, 6)
         time.sleep(seconds * 2 / 3)
-        desk.write("stop", "")
+        program.stop()
         result = program.result(seconds=120)
     finally:
         cluster.start_slurmctld()
 
     assert ([], 0) == (result["wrong"], result["doubled"])
     assert result["asked"] == result["cells"] >= 100
+
+
+@pytest.mark.skipif(not has_cgroup_v1(), reason="pam_slurm_adopt needs cgroup v1")
+def test_ssh_in_another_job_s_care(
+    cluster: Cluster, desk: Desk, client: Callable[..., Client]
+) -> None:
+    """pam_slurm_adopt puts a session into the newest job, and ends it with that job."""
+    desk.spec({"carrier": "ssh", "nodelist": "c1"})
+    program = CLIENT.format(least=100, lines=LINES, pace=0.01)
+    first = client(program, "first")
+    second = client(program, "second")
+    newest = max((job.id for job in cluster.jobs() if job.user == USER), key=int)
+    wait_for("a session", lambda: break_sshd(cluster), 20)  # the next is adopted anew
+    wait_for("both in the newest job", lambda: adopted(cluster) == [newest] * 2, 20)
+
+    second.stop()
+    second.result(seconds=60)
+    wait_for("the end of its job", lambda: newest not in map(str, adopted(cluster)), 20)
+    first.stop()
+
+    result = first.result(seconds=60)
+    assert ([], 0) == (result["wrong"], result["doubled"])
+
+
+def adopted(cluster: Cluster) -> list[str]:
+    """For each of bob's sessions on c1 the job that it was adopted by."""
+    found = []
+    for process in cluster.processes("c1", USER):
+        if process.cmdline[-2:-1] == ["connect"]:
+            groups = Path(f"/proc/{process.pid}/cgroup").read_text()
+            found += re.findall(r"/job_(\d+)/step_extern", groups)[:1]
+    return found

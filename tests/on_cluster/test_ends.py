@@ -10,13 +10,12 @@ import json
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from cluster.api import Cluster, Job
-from cluster.hosts import wait_for
 from cluster.machine import has_cgroup_v1
 from on_cluster.notebook import Page, notebook, until
 from on_cluster.traces import BIN, Desk, left_over, traces
@@ -126,17 +125,6 @@ CRASH = End(
     config=ON_C2,
     undo=boot_c2,
 )
-
-
-@pytest.fixture
-def desk(cluster: Cluster) -> Iterator[Desk]:
-    desk = Desk(cluster, USER)
-    yield desk
-    cluster.run("ctl", "root", ["scancel", f"--user={USER}"])
-    wait_for(
-        "the end of jobs", lambda: USER not in {j.user for j in cluster.jobs()}, 30
-    )
-    desk.remove()
 
 
 def jobs(cluster: Cluster) -> list[Job]:

@@ -11,14 +11,13 @@ import json
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from cluster.api import Cluster
-from cluster.hosts import wait_for
 from on_cluster.lab import CHROMIUM, FLAGS, NO_NEWS
 from on_cluster.notebook import PORT, TOKEN, Server
 from on_cluster.traces import Desk
@@ -35,19 +34,6 @@ kept = 41
 for i in range({LINES}):
     print(i, flush=True)
     time.sleep(0.02)"""
-
-
-@pytest.fixture
-def desk(cluster: Cluster) -> Iterator[Desk]:
-    desk = Desk(cluster, USER)
-    desk.spec({})
-    desk.write("config/labconfig/page_config.json", json.dumps(NO_NEWS))
-    yield desk
-    cluster.run("ctl", "root", ["scancel", f"--user={USER}"])
-    wait_for(
-        "the end of jobs", lambda: USER not in {j.user for j in cluster.jobs()}, 30
-    )
-    desk.remove()
 
 
 @dataclass
@@ -130,6 +116,8 @@ async def test_the_page_fills_in(
     cluster: Cluster, desk: Desk, tmp_path: Path, how: str
 ) -> None:
     """It shows all of the running cell's output, reaches idle, and goes on."""
+    desk.spec({})
+    desk.write("config/labconfig/page_config.json", json.dumps(NO_NEWS))
     shots = Path(os.environ.get("RK_SCREENSHOTS", tmp_path))
     shots.mkdir(parents=True, exist_ok=True)
     if how == "host" and not cluster.is_running("login2"):

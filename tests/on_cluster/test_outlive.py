@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
 
 import pytest
 from cluster.api import Cluster
-from cluster.hosts import wait_for
 from on_cluster.notebook import Cell, Page, Server, notebook, until
 from on_cluster.traces import Desk, left_over, traces
 
@@ -23,17 +21,6 @@ for i in range({LINES}):
     time.sleep(0.01)
 """
 WHOLE = [str(i) for i in range(LINES)]
-
-
-@pytest.fixture
-def desk(cluster: Cluster) -> Iterator[Desk]:
-    desk = Desk(cluster, USER)
-    yield desk
-    cluster.run("ctl", "root", ["scancel", f"--user={USER}"])
-    wait_for(
-        "the end of jobs", lambda: USER not in {j.user for j in cluster.jobs()}, 30
-    )
-    desk.remove()
 
 
 async def counting(page: Page) -> Cell:

@@ -88,7 +88,7 @@ def test_kills(cluster: Cluster, desk: Desk, count: int) -> None:
     desk.spec({})
     desk.write("one.py", ONE)
     before = traces(cluster, USER)
-    chance = random.Random(count)  # noqa: S311
+    chance = random.Random(count)
     ends: Counter[str] = Counter()
     for _ in range(count):
         process = start(cluster, desk, "one.py")

@@ -111,7 +111,9 @@ async def run(page: Page, code: str) -> Locator:
     return cell.locator(".jp-Cell-outputArea")
 
 
-@pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM", "host"])
+@pytest.mark.parametrize(
+    "how", ["SIGKILL", "host", pytest.param("SIGTERM", marks=pytest.mark.soak)]
+)
 async def test_the_page_fills_in(
     cluster: Cluster, desk: Desk, tmp_path: Path, how: str
 ) -> None:

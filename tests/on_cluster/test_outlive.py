@@ -38,8 +38,9 @@ async def is_as_before(server: Server, page: Page) -> None:
     assert ["42"] == await page.finish(page.run("print(kept + 1)"))
 
 
-@pytest.mark.parametrize("carrier", ["ssh", "srun"])
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("name", "carrier"), [("SIGKILL", "ssh"), ("SIGKILL", "srun"), ("SIGTERM", "ssh")]
+)
 async def test_the_server_dies_and_comes_back(
     cluster: Cluster, desk: Desk, name: str, carrier: str
 ) -> None:

@@ -101,6 +101,12 @@ class Tunnel:
                 log.debug("= carrier %s: %s", carrier.name, exc)
                 self.rejected[carrier.name] = str(exc)
                 continue
+            except Refused:
+                raise
+            except Exception as exc:  # the session must not end of a carrier's fault
+                log.exception("= carrier %s failed", carrier.name)
+                self.rejected[carrier.name] = repr(exc)
+                continue
             self.carrier = carrier
             self._up.set()
             self._down.clear()

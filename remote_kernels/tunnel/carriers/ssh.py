@@ -87,6 +87,8 @@ class SshCarrier:
         return f"<SshCarrier {', '.join(self._to.hosts)}>"
 
     async def connect(self, make: Callable[[], P]) -> tuple[_Pipe, P]:
+        import asyncssh
+
         reasons = []
         for host in self._to.hosts:
             try:
@@ -95,10 +97,18 @@ class SshCarrier:
                 reasons.append(f"{host}: {exc}")
                 continue
             try:
-                return _Pipe(connection), await self._reach_agent(connection, make)
+                protocol = await asyncio.wait_for(
+                    self._reach_agent(connection, make), CONNECT_TIMEOUT
+                )
+            except (OSError, asyncssh.Error, asyncio.TimeoutError) as exc:
+                connection.abort()  # it broke, or the network is gone since the login
+                text = str(exc) or f"no answer in {CONNECT_TIMEOUT:g} s"
+                reasons.append(f"{host}: {text}")
+                continue
             except BaseException:
                 connection.abort()
                 raise
+            return _Pipe(connection), protocol
         raise CarrierError("\n".join(reasons))
 
     async def _log_in(self, host: str) -> asyncssh.SSHClientConnection:

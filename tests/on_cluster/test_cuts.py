@@ -90,7 +90,7 @@ def check(asked, of):
     done.put_nowait(of)
 
 async def main():
-    manager = AsyncKernelManager(kernel_name="k")
+    manager = AsyncKernelManager(kernel_name="{kernel}")
     await manager.start_kernel()
     client = manager.client()
     client.start_channels()
@@ -152,6 +152,22 @@ took = time.monotonic() - begin
 client.stop_channels()
 manager.shutdown_kernel()
 pathlib.Path("result.json").write_text(json.dumps([seen == list(range(6000)), took]))
+"""
+
+
+WAITS = """\
+import json, pathlib
+from jupyter_client.manager import KernelManager
+pathlib.Path("begun").touch()
+manager = KernelManager(kernel_name="k")
+manager.start_kernel()
+client = manager.client()
+client.start_channels()
+client.wait_for_ready(timeout=60)
+reply = client.execute("1 + 1", reply=True, timeout=60)
+client.stop_channels()
+manager.shutdown_kernel()
+pathlib.Path("result.json").write_text(json.dumps(reply["content"]["status"]))
 """
 
 
@@ -264,8 +280,8 @@ class Run:
     pace: float  # seconds of sleep in each cell
 
 
-SHORT = Run(cuts=5, longest=8, cells=300, pace=0.01)
-LONG = Run(cuts=50, longest=60, cells=10_000, pace=0.01)
+SHORT = Run(cuts=5, longest=8, cells=300, pace=0.01, kernel="k")
+LONG = Run(cuts=50, longest=60, cells=10_000, pace=0.01, kernel="k")
 RUNS = [
     pytest.param(SHORT, id="short"),
     pytest.param(LONG, id="long", marks=pytest.mark.soak),
@@ -273,38 +289,37 @@ RUNS = [
 
 
 @pytest.mark.parametrize("run", RUNS)
-@pytest.mark.parametrize("carrier", BREAK)
 def test_nothing_is_lost(
-    cluster: Cluster,
-    desk: Desk,
-    client: Callable[..., Client],
-    carrier: str,
-    run: Run,
+    cluster: Cluster, desk: Desk, client: Callable[..., Client], run: Run
 ) -> None:
-    """Each line once and in order, each cell's reply and its idle."""
-    desk.spec({"carrier": carrier, "dead_after": 5})
+    """Over either carrier: each line once and in order, each cell's reply and idle."""
     before = traces(cluster, USER)
-    program = client(CLIENT.format(least=run.cells, lines=LINES, pace=run.pace))
-    killed, begin = 0, time.monotonic()
+    numbers = {"least": run.cells, "lines": LINES, "pace": run.pace}
+    programs = {}
+    for carrier in BREAK:
+        desk.spec({"carrier": carrier, "dead_after": 5}, name=carrier)
+        programs[carrier] = client(CLIENT.format(**numbers, kernel=carrier), carrier)
+    killed, begin = dict.fromkeys(BREAK, 0), time.monotonic()
     chance = random.Random(run.cuts)
     for seconds in spans(run.cuts, run.longest):
         time.sleep(chance.uniform(0.3, 2))  # some cells pass
-        assert program.process.poll() is None, program.said
         cut(cluster, seconds)
         time.sleep(chance.uniform(0, 2))
-        killed += BREAK[carrier](cluster)
-    program.stop()
+        for carrier, program in programs.items():
+            assert program.process.poll() is None, program.said
+            killed[carrier] += BREAK[carrier](cluster)
+    for program in programs.values():
+        program.stop()
 
-    result = program.result(seconds=40 + run.cells * 0.1)
+    results = {c: p.result(60 + run.cells * 0.1) for c, p in programs.items()}
 
-    print(
-        f"{carrier}: {run.cuts} cuts of up to {run.longest:g} s, {killed} processes "
-        f"killed, {time.monotonic() - begin:.0f} s: {result['cells']} cells, "
-        f"{result['lines']} lines"
-    )
-    assert ([], 0) == (result["wrong"], result["doubled"])
-    assert result["asked"] == result["cells"] >= run.cells
-    assert killed >= run.cuts // 3
+    took = time.monotonic() - begin
+    print(f"{run.cuts} cuts of up to {run.longest:g} s, in {took:.0f} s")
+    for carrier, result in results.items():
+        print(f"{carrier}: {killed[carrier]} processes killed, {result}")
+        assert ([], 0) == (result["wrong"], result["doubled"])
+        assert result["asked"] == result["cells"] >= run.cells
+        assert killed[carrier] >= run.cuts // 3
     assert [] == left_over(cluster, USER, before, 20)
 
 
@@ -329,7 +344,7 @@ def test_the_controller_is_away(
 ) -> None:
     """A kernel that runs notices nothing, even when its cable is cut meanwhile."""
     desk.spec({"dead_after": 4})
-    program = client(CLIENT.format(least=100, lines=LINES, pace=0.01))
+    program = client(CLIENT.format(least=100, lines=LINES, pace=0.01, kernel="k"))
     cluster.stop_slurmctld()
     try:
         time.sleep(seconds / 3)
@@ -344,13 +359,31 @@ def test_the_controller_is_away(
     assert result["asked"] == result["cells"] >= 100
 
 
+def test_the_controller_is_away_while_a_job_waits(
+    cluster: Cluster, desk: Desk, client: Callable[..., Client]
+) -> None:
+    """The start goes on waiting, and says for what."""
+    desk.spec({"sbatch_args": ["--begin=now+8"]})
+    program = client(WAITS)
+    wait_for("its job", lambda: USER in {job.user for job in cluster.jobs()}, 20)
+    cluster.stop_slurmctld()
+    try:
+        wait_for("its word", lambda: "does not answer; jobs go on" in program.said, 30)
+        time.sleep(8)  # it is due meanwhile
+        assert program.process.poll() is None, program.said
+    finally:
+        cluster.start_slurmctld()
+
+    assert "ok" == program.result(seconds=60)
+
+
 @pytest.mark.skipif(not has_cgroup_v1(), reason="pam_slurm_adopt needs cgroup v1")
 def test_ssh_in_another_job_s_care(
     cluster: Cluster, desk: Desk, client: Callable[..., Client]
 ) -> None:
     """pam_slurm_adopt puts a session into the newest job, and ends it with that job."""
     desk.spec({"carrier": "ssh", "nodelist": "c1"})
-    program = CLIENT.format(least=100, lines=LINES, pace=0.01)
+    program = CLIENT.format(least=100, lines=LINES, pace=0.01, kernel="k")
     first = client(program, "first")
     second = client(program, "second")
     newest = max((job.id for job in cluster.jobs() if job.user == USER), key=int)

@@ -150,9 +150,13 @@ class Desk:
         self.write(f"bin/{name}", f"#!/bin/sh\n{script}\n", 0o755)
 
     def spec(
-        self, config: dict[str, Any], argv: list[str] | None = None, **more: Any
+        self,
+        config: dict[str, Any],
+        argv: list[str] | None = None,
+        name: str = "k",
+        **more: Any,
     ) -> None:
-        """Write the kernelspec "k"."""
+        """Write a kernelspec."""
         config = {"scheduler": "slurm", "state_dir": str(self.path / "state"), **config}
         provisioner = {"provisioner_name": "remote-kernels", "config": config}
         metadata = {"kernel_provisioner": provisioner, **more.pop("metadata", {})}
@@ -164,7 +168,7 @@ class Desk:
             "env": {"IPYTHONDIR": str(self.given("ipython"))},
             **more,
         }
-        self.write("kernels/k/kernel.json", json.dumps(body))
+        self.write(f"kernels/{name}/kernel.json", json.dumps(body))
 
     @property
     def env(self) -> dict[str, str]:

@@ -280,8 +280,8 @@ class Run:
     pace: float  # seconds of sleep in each cell
 
 
-SHORT = Run(cuts=5, longest=8, cells=300, pace=0.01, kernel="k")
-LONG = Run(cuts=50, longest=60, cells=10_000, pace=0.01, kernel="k")
+SHORT = Run(cuts=5, longest=8, cells=300, pace=0.01)
+LONG = Run(cuts=50, longest=60, cells=10_000, pace=0.01)
 RUNS = [
     pytest.param(SHORT, id="short"),
     pytest.param(LONG, id="long", marks=pytest.mark.soak),

@@ -294,7 +294,9 @@ class Queue:
         """Ask, tell, wait; for as long as somebody watches."""
         pause = self.poll_interval
         await asyncio.sleep(self._asked + self.poll_interval - _now())
-        while True:
+        # Before Python 3.12 wait_for loses a cancellation that comes with its result.
+        mine = asyncio.current_task()
+        while self._poller is mine:
             self._wake.clear()
             changed = await self._round()
             pause = self.poll_interval if changed else min(pause * _GROWTH, SLOWEST)

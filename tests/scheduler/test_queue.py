@@ -151,6 +151,28 @@ async def test_the_poller_ends_with_its_last_watcher() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("turns", range(5))
+async def test_the_poller_ends_even_when_just_woken(turns: int) -> None:
+    """In Python 3.11, wait_for then loses the cancellation at some turn of the loop."""
+    jobs = jobs_of(Answers(squeue=[about("squeue-running", "43")]))
+    watching = jobs.watch("43")
+    await anext(watching)
+    while all(waiter.done() for waiter in jobs._wake._waiters):
+        await asyncio.sleep(0.001)
+
+    jobs._wake.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+    async def leave() -> None:
+        await watching.aclose()
+
+    left = asyncio.create_task(leave())
+    await asyncio.wait([left], timeout=5)
+    assert left.done()
+
+
+@pytest.mark.asyncio
 async def test_a_watcher_that_comes_later_is_told_at_once() -> None:
     """It does not wait for the next query."""
     answers = Answers(squeue=[captured("squeue-running")])

@@ -139,7 +139,10 @@ class Record:
             self.remove()
 
     def remove(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
+        for _ in range(5):  # the job, which is ending, may write to it meanwhile
+            shutil.rmtree(self.path, ignore_errors=True)
+            if not self.path.exists():
+                return
 
 
 def records(base: Path) -> list[Record]:

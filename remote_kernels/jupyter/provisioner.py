@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
 from remote_kernels.config import parse
-from remote_kernels.errors import RemoteKernelError
+from remote_kernels.errors import JobError, RemoteKernelError
 
 from .background import background
 from .outliving import outlives_server
@@ -49,6 +49,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._curve: tuple[bytes, bytes] | None = None
         self._has_process = False
         self._restart_limit: int | None = None  # Jupyter's, while ours holds
+        self._unasked = False  # the next launch is the restarter's, not a person's
 
     @property
     def _manager(self) -> KernelManager:
@@ -70,7 +71,8 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._forget_pending()
         try:
             started = await background().run(self._start(launch))
-        except RemoteKernelError:
+        except BaseException:  # of ours or not: what Jupyter had of it is dead
+            self._clean_up_dead()
             self._tell_dead()
             raise
         info = cast("KernelConnectionInfo", started)
@@ -85,6 +87,11 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         if self.remote_kernel is not None:
             path = Path(self._manager.connection_file).absolute()  # noqa: ASYNC240
             self.remote_kernel.remove_at_death(path)
+        self._manager.remove_restart_callback(self._note_unasked)
+        self._manager.add_restart_callback(self._note_unasked)
+
+    def _note_unasked(self) -> None:
+        self._unasked = True
 
     def _launch(self, cmd: list[str], **kwargs: Any) -> Launch:
         from remote_kernels.front.proxy import curve_keypair
@@ -108,9 +115,12 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
     async def _start(self, launch: Launch) -> dict[str, Any]:
         from remote_kernels.kernel import RemoteKernel
 
+        unasked, self._unasked = self._unasked, False
         if self.remote_kernel is not None and self.remote_kernel.started:
             return await self._restart(self.remote_kernel, launch)
-        if self.remote_kernel is not None:  # its job ended; a person asked for another
+        if self.remote_kernel is not None:  # its job ended
+            if unasked:  # just now: the restarter has not seen it
+                raise JobError(self.remote_kernel.end)
             await self.remote_kernel.release()
             self._restart_again()
         kernel = self.remote_kernel = RemoteKernel(
@@ -138,6 +148,8 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         try:
             return await kernel.restart(launch)
         except BaseException:
+            if kernel.end:  # its job ended: it closes itself, and says why
+                raise
             self.remote_kernel = None
             background().let_go(self.kernel_id)
             await asyncio.shield(kernel.release())
@@ -190,7 +202,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             restarter._fire_callbacks("dead")
 
     def _drop_stale_connection_file(self) -> None:
-        """One that a killed server left makes KernelManager refuse ours."""
+        """One that was left half-written makes KernelManager (8.10) refuse ours."""
         if not getattr(self.parent, "_connection_file_written", False):
             try:
                 os.unlink(self._manager.connection_file)  # noqa: PTH108
@@ -210,9 +222,12 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         code = self.remote_kernel.poll()
         if code is not None and self.remote_kernel.end:
             self._do_not_resubmit()
-            # jupyter_server (2.21) forgets a dead kernel without any cleanup.
-            self._manager.cleanup_connection_file()
+            self._clean_up_dead()
         return code
+
+    def _clean_up_dead(self) -> None:
+        """jupyter_server (2.21) forgets a dead kernel without any cleanup."""
+        self._manager.cleanup_connection_file()
 
     def _do_not_resubmit(self) -> None:
         """The job ended: the kernel is dead until a person restarts it.

@@ -26,6 +26,7 @@ from remote_kernels.wire.messages import Message
 log = logging.getLogger(__name__)
 
 INFO = "kernel_info.json"
+ENDED = "ended by the agent"  # SPEC.md section 4
 
 
 class Connection:
@@ -208,7 +209,7 @@ class Connection:
 
     def _tell_death(self, state: control.KernelState) -> None:
         """In the cell that died of it, and in the log."""
-        if state.detail == "ended by the agent":  # with its job, which has its own end
+        if state.detail == ENDED:  # with its job, which has its own end
             return
         if state.detail == "out of memory":
             how = (
@@ -231,6 +232,12 @@ class Connection:
             self.exit_code = -signum if signum else (exit_code or 0)
             self._exited.set()
             self._changed.set()
+
+    @property
+    def agent_ends(self) -> bool:
+        """The agent ends its kernels and itself, or has done so."""
+        told = self.state is not None and self.state.detail == ENDED
+        return told or (self.tunnel is not None and self.tunnel.ended.done())
 
     async def wait(self) -> int:
         """Until the kernel process has ended."""

@@ -392,10 +392,20 @@ class RemoteKernel:
         return self._connection is not None and not self.end
 
     def poll(self) -> int | None:
-        """None while the kernel process lives; else its exit code. Costs nothing."""
+        """None while the kernel process lives; else its exit code. Costs nothing.
+
+        Also None while it ends with its job, until it is known why: who restarts dead
+        kernels would take it for one that died in a living job.
+        """
         if self._connection is None:
             return 0 if self._exit_code is None else self._exit_code
-        return self._connection.exit_code
+        return None if self._ends_with_job else self._connection.exit_code
+
+    @property
+    def _ends_with_job(self) -> bool:
+        asks_why = self._guard is not None and not self._guard.done()
+        ends = self._connection is not None and self._connection.agent_ends
+        return ends and asks_why and not self.end
 
     async def wait(self) -> int:
         """Until the kernel process has ended."""

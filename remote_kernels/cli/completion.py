@@ -1,10 +1,13 @@
 """Completion in the shell: the script that turns it on, and the words it offers.
 
 The words come back from this same program, so they are always those of today.
-Called by `main`, and by the parameters that take the name of a kernelspec.
+Called by `main`, and by the parameters that take a kernelspec or a kernel.
 """
 
 from __future__ import annotations
+
+import contextlib
+import itertools
 
 import click
 from click.shell_completion import (
@@ -14,9 +17,10 @@ from click.shell_completion import (
     ZshComplete,
 )
 
+from remote_kernels import registry
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.kernelspec import Kernelspec
-from remote_kernels.errors import KernelspecError
+from remote_kernels.errors import KernelspecError, RecordError
 
 _SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 
@@ -60,6 +64,19 @@ def our_kernel_names(
     """Those of the installed kernelspecs that are ours."""
     ours = {n: k for n, k in kernelspec.installed().items() if k.is_ours}
     return _items(ours, incomplete)
+
+
+def running_kernels(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The kernels that ran when last heard of; nobody waits for a scheduler here."""
+    found = []
+    for record in itertools.chain(*map(registry.records, kernelspec.state_dirs())):
+        if record.is_live and record.kernel_id.startswith(incomplete):
+            with contextlib.suppress(RecordError):
+                facts = record.read("record.json") or {}
+                found.append(CompletionItem(record.kernel_id, help=facts.get("name")))
+    return found
 
 
 def _items(kernels: dict[str, Kernelspec], incomplete: str) -> list[CompletionItem]:

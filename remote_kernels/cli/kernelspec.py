@@ -21,6 +21,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_core.paths import jupyter_data_dir, jupyter_path
 
 import remote_kernels
+from remote_kernels import registry
 from remote_kernels.errors import KernelspecError
 
 PROVISIONER = "remote-kernels"
@@ -114,6 +115,13 @@ def _installed(manager: KernelSpecManager, name: str, path: Path) -> Kernelspec:
         return replace(read(path), name=name)
     # ipykernel's own, in the environment that we run in: Jupyter makes it up.
     return Kernelspec(name, path, manager.get_kernel_spec(name).to_dict())
+
+
+def state_dirs() -> list[Path]:
+    """Where the records of this user's kernels may be."""
+    configured = [k.config.get("state_dir") for k in installed().values() if k.is_ours]
+    dirs = [str(d) if d else None for d in (None, *configured)]
+    return list(dict.fromkeys(map(registry.state_dir, dirs)))
 
 
 def find(name: str, among: dict[str, Kernelspec], what: str) -> Kernelspec:

@@ -11,7 +11,8 @@ import importlib.util
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,34 +25,34 @@ from rich.text import Text
 
 from remote_kernels import registry
 from remote_kernels.cli import kernelspec
+from remote_kernels.cli.completion import running_kernels
 from remote_kernels.config import Settings, parse
-from remote_kernels.errors import ConfigError, RecordError, RemoteKernelError
+from remote_kernels.errors import (
+    ConfigError,
+    InUseError,
+    RecordError,
+    RemoteKernelError,
+)
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.attached import Attached, attached
-from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.kernel.inventory import Recorded, Stray
+from remote_kernels.scheduler.base import Phase, split_id
 
 UNSUBMITTED = 600.0  # seconds after which a start without a job is a dead one
-
-
-def _state_dirs() -> list[Path]:
-    """Where this user's kernelspecs let records be kept."""
-    ours = [k for k in kernelspec.installed().values() if k.is_ours]
-    configured = [k.config.get("state_dir") for k in ours]
-    dirs = [str(d) if d else None for d in (None, *configured)]
-    return list(dict.fromkeys(map(registry.state_dir, dirs)))
 
 
 # --- attach -------------------------------------------------------------------------
 
 
 @click.command()
-@click.argument("kernel", required=False)
+@click.argument("kernel", required=False, shell_complete=running_kernels)
 @click.option(
     "--file",
     "-f",
     "path",
     is_flag=False,
     flag_value="",
+    type=click.Path(dir_okay=False),
     metavar="[PATH]",
     help="Write a connection file instead of opening a console, and hold the "
     "connection until Ctrl-C.",
@@ -76,22 +77,24 @@ def attach(kernel: str | None, path: str | None, take: bool) -> None:
             "client can use."
         )
         raise ConfigError(msg)
-    try:
-        sys.exit(asyncio.run(_attach(kernel, path, take)))
-    except KeyboardInterrupt:
-        click.echo("\nThe kernel lives on.", err=True)
+    sys.exit(asyncio.run(_attach(kernel, path, take)))
 
 
 async def _attach(wanted: str | None, path: str | None, take: bool) -> int:
-    found = _choose(await inventory.recorded(_state_dirs()), wanted)
-    async with attached(found, _settings(found), take=take) as connection:
-        with _connection_file(found, connection, path) as file:
-            if path is None:
-                return await _console(file)
-            click.echo(file)
-            if connection.ours:
-                click.echo("Ctrl-C ends the connection, not the kernel.", err=True)
-                await asyncio.get_running_loop().create_future()
+    found = _choose(await inventory.recorded(kernelspec.state_dirs()), wanted)
+    try:
+        async with attached(found, _settings(found), take=take) as connection:
+            with _connection_file(found, connection, path) as file:
+                if path is None:
+                    return await _console(found, connection, file)
+                click.echo(file)
+                await _hold(connection)
+    except InUseError as exc:
+        msg = (
+            f"{exc}\nIt was last used {_where(found)}. Attach there, or take it "
+            "with --take."
+        )
+        raise InUseError(msg) from exc
     return 0
 
 
@@ -103,21 +106,29 @@ def _choose(kernels: list[Recorded], wanted: str | None) -> Recorded:
         found = [
             kernel
             for kernel in live
-            if kernel.kernel_id.startswith(wanted) or kernel.job_id == wanted
+            if kernel.kernel_id.startswith(wanted) or _number(kernel) == wanted
         ]
     if len(found) == 1:
         return found[0]
     listed = "\n".join(
-        f"  {k.kernel_id}  job {k.job_id}  {k.facts.get('name', '')}" for k in live
+        f"  {k.kernel_id}  job {_number(k)}  {k.facts.get('name', '')}" for k in live
     )
     if not live:
-        msg = "No kernel of yours runs on this cluster."
+        msg = "No kernel of yours runs here."
     elif wanted is None:
         msg = f"Which of these kernels?\n{listed}"
     else:
         many = "More than one kernel matches" if found else "No kernel that runs is"
         msg = f"{many} {wanted!r}. These run:\n{listed}"
     raise RecordError(msg)
+
+
+def _number(found: Recorded) -> str:
+    return split_id(found.job_id)[0]
+
+
+def _where(found: Recorded) -> str:
+    return f"by process {found.facts.get('pid')} on {found.facts.get('host')}"
 
 
 def _settings(found: Recorded) -> Settings:
@@ -147,26 +158,57 @@ def _connection_file(
     except OSError as exc:
         msg = f"Cannot write the connection file {file}: {exc}"
         raise RecordError(msg) from exc
+    if connection.kernel is not None:
+        connection.kernel.remove_at_death(file)
     try:
         yield file
     finally:
-        if connection.ours or path is None:
+        if connection.kernel is not None or path is None:
             file.unlink(missing_ok=True)
 
 
-async def _console(file: Path) -> int:
+async def _hold(connection: Attached) -> None:
+    """Until somebody ends us, or the kernel ends."""
+    kernel = connection.kernel
+    if kernel is None:
+        click.echo("It is good while the server here has the kernel.", err=True)
+        return
+    click.echo("Ctrl-C ends the connection, not the kernel.", err=True)
+    ended = asyncio.Event()
+    _on_signals(ended.set, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    waiting = {asyncio.ensure_future(w) for w in (ended.wait(), kernel.wait())}
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    if ended.is_set():
+        click.echo("\nThe kernel lives on.", err=True)
+    else:
+        click.echo(kernel.end or "The kernel's process has ended.", err=True)
+
+
+async def _console(found: Recorded, connection: Attached, file: Path) -> int:
     """A console in the foreground: Ctrl-C is its business, not ours."""
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, lambda: None)
-    argv = [sys.executable, "-m", "jupyter_console", "--existing", str(file)]
+    click.echo(
+        f"Kernel {found.kernel_id[:8]} on {found.facts.get('node')} (job "
+        f"{_number(found)}). If it computes, it answers when it is done.",
+        err=True,
+    )
+    _on_signals(lambda: None, signal.SIGINT)
+    kernel = connection.kernel
+    if kernel is not None:
+        _on_signals(lambda: kernel.signal(signal.SIGINT), signal.SIGUSR1)
+    argv = [sys.executable, "-m", "remote_kernels.cli.console", f"--existing={file}"]
+    if kernel is None:
+        argv.append("--Console.shared=True")
     process = await asyncio.create_subprocess_exec(*argv)
-    try:
-        return await process.wait()
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
+    _on_signals(process.terminate, signal.SIGTERM, signal.SIGHUP)
+    code = await process.wait()
+    return code if code >= 0 else 128 - code
+
+
+def _on_signals(callback: Callable[[], object], *signals: signal.Signals) -> None:
+    for signum in signals:
+        asyncio.get_running_loop().add_signal_handler(signum, callback)
 
 
 # --- clean --------------------------------------------------------------------------
@@ -177,6 +219,7 @@ class Item:
     """A kernel, a record or a job, and what is to be done with it."""
 
     kernel: str
+    name: str
     job: str
     state: str
     node: str
@@ -190,13 +233,13 @@ class Item:
 @click.option("--all", "everything", is_flag=True, help="End kernels that run, too.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only show what would be done.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Print what is found as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON; asks nothing.")
 def clean(everything: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Show your kernels, and remove what is left of those that ended.
 
     Compares the records with the scheduler's jobs, both ways: a record whose job has
-    ended is removed, a job of ours without a record is cancelled. Kernels that run are
-    only shown, unless --all is given. Asks first.
+    ended is removed, a waiting job of ours without a record is cancelled. Kernels and
+    jobs that run are only shown, unless --all is given. Asks first.
     """
     items = asyncio.run(_take_stock(everything))
     work = [item for item in items if item.action]
@@ -204,7 +247,7 @@ def clean(everything: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
         click.echo(json.dumps([_public(item) for item in items], indent=2))
     else:
         _show(items)
-    if dry_run or not work:
+    if dry_run or not work or (as_json and not yes):
         return
     if not yes:
         click.confirm(f"{_summary(work)}?", abort=True, err=True)
@@ -213,45 +256,33 @@ def clean(everything: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
 
 
 async def _take_stock(everything: bool) -> list[Item]:
-    dirs = _state_dirs()
-    items = [_item(found, everything) for found in await inventory.recorded(dirs)]
+    dirs = kernelspec.state_dirs()
+    items = [_kernel(found, everything) for found in await inventory.recorded(dirs)]
     items += [
         Item(
             record.kernel_id,
-            *("", "", ""),
+            *("", "", "", ""),
             "was never submitted",
             "remove record",
             record=record,
         )
         for record in inventory.unsubmitted(dirs, UNSUBMITTED)
     ]
-    items += [
-        Item(
-            stray.name.removeprefix("jupyter-"),
-            stray.status.job_id,
-            stray.status.state,
-            stray.status.node or "",
-            "has no record here",
-            "cancel job",
-            stray.scheduler,
-        )
-        for stray in await inventory.strays(dirs)
-    ]
-    return items
+    return items + [_stray(stray, everything) for stray in await inventory.strays(dirs)]
 
 
-def _item(found: Recorded, everything: bool) -> Item:
+def _kernel(found: Recorded, everything: bool) -> Item:
     action = ""
     if found.ended:
-        what, action = found.ended, "remove record"
+        what, action = " ".join(found.ended.split()), "remove record"
     elif found.status is None:
         what = "the scheduler does not answer"
     else:
-        server = found.facts
-        what = f"last seen with a server on {server.get('host')} (PID {server['pid']})"
+        what = f"last used {_where(found)}"
         action = "end kernel" if everything else ""
     return Item(
         found.kernel_id,
+        str(found.facts.get("name", "")),
         found.job_id,
         found.status.state if found.status is not None else "",
         str(found.facts.get("node") or ""),
@@ -262,42 +293,55 @@ def _item(found: Recorded, everything: bool) -> Item:
     )
 
 
+def _stray(stray: Stray, everything: bool) -> Item:
+    """One that runs is not ours to end unasked.
+
+    An agent ends by itself when its record is removed. So this one has a record, in
+    a state directory that no kernelspec here names.
+    """
+    waits = stray.status.phase is Phase.PENDING
+    return Item(
+        stray.name.removeprefix("jupyter-"),
+        "",
+        stray.status.job_id,
+        stray.status.state,
+        stray.status.node or "",
+        "has no record here",
+        "cancel job" if waits or everything else "",
+        stray.scheduler,
+    )
+
+
 def _public(item: Item) -> dict[str, Any]:
-    names = ("kernel", "job", "state", "node", "what", "action")
+    names = ("kernel", "name", "job", "state", "node", "what", "action")
     body: dict[str, Any] = {name: getattr(item, name) for name in names}
     body["record"] = str(item.record.path) if item.record is not None else None
     return body
 
 
 def _show(items: list[Item]) -> None:
-    if not items:
-        click.echo("Nothing of yours runs here, and nothing is left over.")
-        return
-    if not sys.stdout.isatty():
-        for item in items:
-            row = (item.kernel, item.job, item.state, item.node, item.what, item.action)
+    rows = [
+        (i.kernel, i.name, split_id(i.job)[0], i.state, i.node, i.what, i.action)
+        for i in items
+    ]
+    if not rows:
+        click.echo("No kernel of yours was found, and nothing left over.", err=True)
+    elif not sys.stdout.isatty():
+        for row in rows:
             click.echo("\t".join(row))
-        return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("Kernel", "Job", "State", "Node", "", "To do"):
-        table.add_column(title, overflow="fold")
-    for item in items:
-        row = (item.kernel[:8], item.job, item.state, item.node, item.what, item.action)
-        table.add_row(*map(Text, row))
-    Console().print(table)
+    else:
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for title in ("Kernel", "", "Job", "State", "Node", "", "To do"):
+            table.add_column(title, overflow="fold")
+        for kernel, *rest in rows:
+            table.add_row(kernel[:8], *map(Text, rest))
+        Console().print(table)
 
 
 def _summary(work: list[Item]) -> str:
-    counts = {
-        action: sum(item.action == action for item in work)
-        for action in ("remove record", "cancel job", "end kernel")
-    }
-    words = [
-        f"{action} of {n}" if "record" in action else f"{action} ({n})"
-        for action, n in counts.items()
-        if n
-    ]
-    return ", ".join(words).capitalize()
+    """As a question: "End kernel: 1, remove record: 2"."""
+    counts = Counter(item.action for item in work)
+    return ", ".join(f"{action}: {n}" for action, n in counts.items()).capitalize()
 
 
 async def _do_all(work: list[Item]) -> bool:

@@ -24,10 +24,10 @@ from .story import RemoteKernel
 
 @dataclass(frozen=True)
 class Attached:
-    """Jupyter's connection info, and whether it is good only while we are attached."""
+    """Jupyter's connection info, and the kernel where it is we who are attached."""
 
     info: dict[str, Any]
-    ours: bool
+    kernel: RemoteKernel | None = None
 
 
 @asynccontextmanager
@@ -54,7 +54,7 @@ async def attached(
     """
     theirs = _sockets_here(found)
     if theirs is not None:
-        yield Attached(theirs, ours=False)
+        yield Attached(theirs)
         return
     kernel = RemoteKernel(
         found.kernel_id,
@@ -64,7 +64,7 @@ async def attached(
     )
     info = await kernel.attach(take=take, patient=False)
     try:
-        yield Attached({**info, "key": info["key"].decode()}, ours=True)
+        yield Attached({**info, "key": info["key"].decode()}, kernel)
     finally:
         await kernel.detach()
 

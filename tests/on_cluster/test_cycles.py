@@ -78,7 +78,9 @@ def test_cycles(cluster: Cluster, desk: Desk, count: int) -> None:
     assert process.wait(60 + count * 10) == 0, desk.read("said")
     print(f"{count} cycles in {time.monotonic() - begin:.0f} s")
     sizes = json.loads(desk.read("sizes.json"))
-    assert sizes[-1] == sizes[2], "descriptors and threads"
+    (descriptors, threads), (first_descriptors, _) = sizes[-1], sizes[2]
+    assert descriptors <= first_descriptors
+    assert threads < 10  # an executor makes its threads one by one, to a bound
     assert [] == left_over(cluster, USER, before, 20)
 
 

@@ -183,7 +183,7 @@ async def _hold(connection: Attached) -> None:
     if ended.is_set():
         click.echo("\nThe kernel lives on.", err=True)
     else:
-        click.echo(kernel.end or "The kernel's process has ended.", err=True)
+        click.echo(kernel.end or "The kernel has ended.", err=True)
 
 
 async def _console(found: Recorded, connection: Attached, file: Path) -> int:

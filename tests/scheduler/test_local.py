@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from remote_kernels.errors import CommandError, ConfigError, SubmitError
+from remote_kernels.errors import (
+    CommandError,
+    ConfigError,
+    ControllerError,
+    SubmitError,
+)
 from remote_kernels.scheduler import command
 from remote_kernels.scheduler.base import Completed, JobRequest, JobStatus, Phase
 from remote_kernels.scheduler.local import Local
@@ -116,6 +121,33 @@ async def test_a_job_can_be_cancelled_by_its_name(tmp_path: Path) -> None:
     status = await ended(jobs, job_id)
 
     assert "CANCELLED" == status.state
+
+
+@pytest.mark.asyncio
+async def test_our_own_jobs_are_listed(tmp_path: Path) -> None:
+    """Those that live and have a name of ours, under the ids that they were given."""
+    jobs = queue()
+    name = f"jupyter-{os.getpid():08x}"
+    mine = await jobs.submit("exec sleep 60\n", replace(request(tmp_path), name=name))
+    other = await jobs.submit("exec sleep 60\n", request(tmp_path))
+
+    before = await jobs.own()
+    for job_id in (mine, other):
+        await jobs.cancel(job_id)
+        await ended(jobs, job_id)
+    after = await jobs.own()
+
+    found = [(n, status) for n, status in before if status.job_id in (mine, other)]
+    assert [(name, mine, Phase.RUNNING)] == [
+        (n, status.job_id, status.phase) for n, status in found
+    ]
+    assert mine not in [status.job_id for _, status in after]
+
+
+def test_no_answer_is_not_no_jobs() -> None:
+    """Nothing is known then."""
+    with pytest.raises(ControllerError, match="could not be listed"):
+        Local().parse_own(Completed(("own",), 1, "", "no /proc"))
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,243 @@
+"""Real kernels, servers and terminals, for the tests of `attach` and `clean`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import pty
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+
+from remote_kernels import registry
+from remote_kernels.config import parse
+from remote_kernels.kernel import Launch, RemoteKernel
+from remote_kernels.kernel.inventory import cancel
+from remote_kernels.registry import Record
+from remote_kernels.scheduler.base import JobRequest
+from remote_kernels.scheduler.local import Local
+from remote_kernels.scheduler.queue import Queue
+
+TIMEOUT = 30.0
+GONE = "1-1;/nowhere/job.log"
+CONFIG: dict[str, object] = {"scheduler": "local", "dead_after": 2, "silence": 60}
+ARGV = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}")
+
+
+def attach(*args: str) -> list[str]:
+    """The command line, as a program of its own."""
+    program = "from remote_kernels.cli.main import main; main()"
+    return [sys.executable, "-c", program, "attach", *args]
+
+
+def left_alone(directory: Path) -> Record:
+    """A kernel whose server ended."""
+    argv = [sys.executable, __file__, str(directory)]
+    done = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True)
+    return Record(registry.state_dir(None), done.stdout.strip())
+
+
+async def _leave_alone(directory: str) -> None:
+    """What that server did."""
+    kernel = RemoteKernel(str(uuid.uuid4()), parse(CONFIG), "Left", "left")
+    key = os.urandom(16).hex().encode()
+    await kernel.start(Launch(ARGV, {}, directory, key))
+    kernel.outlive_server()
+    await kernel.detach()
+    print(kernel.kernel_id)
+
+
+def job(directory: Path, name: str = "test") -> str:
+    """A job that does nothing for a long time."""
+    request = JobRequest(name, {}, (), str(directory / f"{name}.log"))
+    return asyncio.run(Queue(Local(grace=1.0)).submit("exec sleep 300\n", request))
+
+
+def is_over(job_id: str, timeout: float = TIMEOUT) -> bool:
+    queue = Queue(Local(), poll_interval=0.05)
+    return asyncio.run(queue.wait_ended(job_id, timeout)) is not None
+
+
+def end(job_id: str) -> None:
+    asyncio.run(cancel("local", job_id))
+    assert is_over(job_id)
+
+
+def job_of(record: Record) -> str:
+    return str((record.read("record.json") or {})["job_id"])
+
+
+def record_of(kernel: str, job_id: str, **facts: Any) -> Record:
+    made = Record(registry.state_dir(None), kernel)
+    made.create()
+    made.write("spec.json", {})
+    used = {"pid": 17, "host": "login1", "node": "n1", "name": "Python"}
+    body = {"scheduler": "local", "job_id": job_id, **used, **facts}
+    made.write("record.json", body)
+    return made
+
+
+@contextlib.contextmanager
+def client(file: Path | str) -> Iterator[BlockingKernelClient]:
+    made = BlockingKernelClient()
+    made.load_connection_file(str(file))
+    made.start_channels()
+    try:
+        made.wait_for_ready(timeout=TIMEOUT)
+        yield made
+    finally:
+        made.stop_channels()
+
+
+def run_code(file: Path | str, code: str) -> str:
+    """What the kernel prints of it."""
+    printed: list[str] = []
+    with client(file) as made:
+
+        def hear(message: dict[str, Any]) -> None:
+            if message["msg_type"] == "stream":
+                printed.append(message["content"]["text"])
+
+        made.execute_interactive(code, output_hook=hear, timeout=TIMEOUT)
+    return "".join(printed)
+
+
+def install_kernelspec(jupyter: Path) -> None:
+    """The kernelspec `left`."""
+    stanza = {"provisioner_name": "remote-kernels", "config": CONFIG}
+    spec = {"argv": ARGV, "display_name": "Left", "language": "python"}
+    directory = jupyter / "kernels" / "left"
+    directory.mkdir(parents=True)
+    body = {**spec, "metadata": {"kernel_provisioner": stanza}}
+    (directory / "kernel.json").write_text(json.dumps(body))
+
+
+class Terminal:
+    """A program in a terminal, and all that it shows."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self.fd, theirs = pty.openpty()
+        self._seen = ""
+        self._watch = threading.Timer(TIMEOUT, self.kill)  # a read has no limit
+        self._watch.start()
+        env = {**os.environ, "JUPYTER_CONSOLE_TEST": "1"}  # a prompt without colours
+        self.program = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", *argv],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=env,
+        )
+        os.close(theirs)
+
+    def kill(self) -> None:
+        self.program.kill()
+
+    def type(self, text: str) -> None:
+        os.write(self.fd, text.encode())
+
+    def until(self, text: str) -> str:
+        """Until it shows `text`; what came before, which is not looked at again."""
+        while text not in self._seen:
+            try:
+                self._seen += os.read(self.fd, 10000).decode(errors="replace")
+            except OSError:
+                pytest.fail(f"no {text!r} in {self._seen!r}")
+        before, _, self._seen = self._seen.partition(text)
+        return before
+
+    def close(self) -> None:
+        self._watch.cancel()
+        os.close(self.fd)  # hangs up
+        self.program.wait(TIMEOUT)
+
+
+@contextlib.contextmanager
+def terminal(*args: str) -> Iterator[Terminal]:
+    made = Terminal(attach(*args))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@contextlib.contextmanager
+def held(file: Path) -> Iterator[subprocess.Popen[str]]:
+    """`attach --file`, once the file is there."""
+    argv = attach("--file", str(file))
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True) as program:
+        watch = threading.Timer(TIMEOUT, program.kill)
+        watch.start()
+        try:
+            assert program.stdout is not None
+            assert f"{file}\n" == program.stdout.readline()
+            yield program
+        finally:
+            watch.cancel()
+            if program.poll() is None:
+                program.terminate()
+
+
+def said(program: subprocess.Popen[str]) -> str:
+    return program.communicate(timeout=TIMEOUT)[1]
+
+
+class Server:
+    """A notebook server, of which the kernels are asked and used."""
+
+    def __init__(self) -> None:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            self._port = sock.getsockname()[1]
+        options = "--allow-root --no-browser --IdentityProvider.token=t "
+        options += f"--ServerApp.port={self._port} --ServerApp.port_retries=0"
+        program = "from jupyter_server.serverapp import main; main()"
+        self.program = subprocess.Popen(
+            [sys.executable, "-c", program, *options.split()],
+        )
+        deadline = time.monotonic() + TIMEOUT
+        while not self._answers():  # jupyter_server says so before it listens
+            assert time.monotonic() < deadline, "no server"
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            return self.kernels() is not None
+        except OSError:
+            return False
+
+    def kernels(self, start: str = "") -> Any:
+        body = json.dumps({"name": start}).encode() if start else None
+        url = f"http://127.0.0.1:{self._port}/api/kernels?token=t"
+        with urllib.request.urlopen(url, body, TIMEOUT) as answer:
+            return json.load(answer)
+
+    def stop(self) -> None:
+        self.program.terminate()
+        self.program.wait(TIMEOUT)
+
+
+@contextlib.contextmanager
+def server() -> Iterator[Server]:
+    made = Server()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(_leave_alone(sys.argv[1]))

@@ -1,0 +1,228 @@
+"""`remote-kernels attach`, with real kernels, servers and terminals."""
+
+from __future__ import annotations
+
+import json
+import signal
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cli.live import (
+    GONE,
+    TIMEOUT,
+    attach,
+    client,
+    end,
+    held,
+    install_kernelspec,
+    job_of,
+    left_alone,
+    record_of,
+    run_code,
+    said,
+    server,
+    terminal,
+)
+from cli.test_main import complete
+from click.testing import Result
+
+from remote_kernels.cli import running
+from remote_kernels.errors import RecordError
+from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.registry import Record
+from remote_kernels.scheduler.slurm import Slurm
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, jupyter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records and connection files are in `tmp_path`."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    monkeypatch.setattr(Slurm, "command", str(tmp_path / "no-sbatch"))
+    install_kernelspec(jupyter)
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[Record]:
+    """A kernel that a server left."""
+    record = left_alone(tmp_path)
+    job_id = job_of(record)
+    yield record
+    end(job_id)
+
+
+# --- a console ----------------------------------------------------------------------
+
+
+def test_console(kernel: Record, tmp_path: Path) -> None:
+    """Ctrl-C ends the cell, `exit` the console; the kernel and its variables live on."""
+    with terminal() as console:
+        console.until("In [1]: ")
+        console.type("x = 6 * 7; import time; print('go', 'on'); time.sleep(300)\n")
+        console.until("go on")
+        console.type("\x03")
+        console.until("KeyboardInterrupt")
+        console.until("In [2]: ")
+        console.type("exit\n")
+        console.until("keeping kernel alive")
+        assert 0 == console.program.wait(TIMEOUT)
+    assert [] == list((tmp_path / "runtime").glob("kernel-*"))
+    with held(tmp_path / "k.json"):
+        assert "42\n" == run_code(tmp_path / "k.json", "print(x)")
+
+
+def test_a_terminal_that_is_closed(kernel: Record, tmp_path: Path) -> None:
+    """Neither files nor sockets are left; the kernel lives on."""
+    with terminal() as console:
+        console.until("In [1]: ")
+        directory = Path((kernel.read("record.json") or {})["directory"])
+        assert directory.is_dir()
+    assert [] == list((tmp_path / "runtime").glob("kernel-*"))
+    assert not directory.exists()
+    with held(tmp_path / "k.json"):
+        assert "1\n" == run_code(tmp_path / "k.json", "print(1)")
+
+
+# --- a connection file --------------------------------------------------------------
+
+
+def test_connection_file(kernel: Record, tmp_path: Path) -> None:
+    """Private, good for any client, and gone with the connection."""
+    file = tmp_path / "k.json"
+    with held(file) as program:
+        assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+        assert "left\n" == run_code(file, "print('left')")
+        program.send_signal(signal.SIGINT)
+        assert "The kernel lives on." in said(program)
+        assert 0 == program.returncode
+    assert not file.exists()
+    assert kernel.is_live
+
+
+def test_a_job_that_ends(tmp_path: Path) -> None:
+    """There is nothing to hold any more."""
+    record = left_alone(tmp_path)
+    with held(tmp_path / "k.json") as program:
+        end(job_of(record))
+        assert "The kernel has ended." in said(program)
+    assert not (tmp_path / "k.json").exists()
+
+
+def test_a_place_that_cannot_be_written(kernel: Record) -> None:
+    """It says where, and lets go of the kernel."""
+    argv = attach("--file", "/no/such/k.json")
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    assert 1 == done.returncode
+    assert "Cannot write the connection file /no/such/k.json" in done.stderr
+    assert kernel.is_live
+
+
+# --- beside a server ----------------------------------------------------------------
+
+
+def test_beside_a_server(run: Run, tmp_path: Path) -> None:
+    """Both use it; the console's Ctrl-C reaches it; the next server has it, too."""
+    file = tmp_path / "k.json"
+    with server() as first:
+        kernel_id = first.kernels(start="left")["id"]
+        theirs = tmp_path / "runtime" / f"kernel-{kernel_id}.json"
+        result = run("attach", "--file", str(file))
+        assert (f"{file}\n", 0) == (result.stdout, result.exit_code)
+        with client(theirs) as page:
+            assert "both\n" == run_code(file, "y = 1; print('both')")
+            while page.get_iopub_msg(TIMEOUT)["content"].get("text") != "both\n":
+                pass
+        with terminal(kernel_id[:8]) as console:
+            console.until("]: ")
+            console.type("import time; print('go', 'on'); time.sleep(300)\n")
+            console.until("go on")
+            console.type("\x03")
+            console.until("KeyboardInterrupt")
+            console.until("]: ")
+            console.type("quit()\n")
+            console.until("keeping kernel alive")
+        assert "1\n" == run_code(theirs, "print(y)")
+    with held(tmp_path / "k2.json"):
+        run_code(tmp_path / "k2.json", "y = 2")
+    with server() as second:
+        assert [kernel_id] == [kernel["id"] for kernel in second.kernels()]
+        assert "2\n" == run_code(theirs, "print(y)")
+        result = run("clean", "--json")
+        end(json.loads(result.stdout)[0]["job"])
+
+
+def test_in_use(run: Run, kernel: Record, tmp_path: Path) -> None:
+    """One that we cannot join keeps it; it is told which; --take takes it."""
+    with held(tmp_path / "k.json") as holder:
+        directory = Path((kernel.read("record.json") or {})["directory"])
+        directory.rename(tmp_path / "away")
+        result = run("attach", "--file", str(tmp_path / "k2.json"))
+        assert "Another server has kernel" in result.stderr
+        assert f"last used by process {holder.pid} on" in result.stderr
+        assert "--take" in result.stderr
+        argv = attach("--take", "-f", str(tmp_path / "k2.json"))
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as taker:
+            assert taker.stdout is not None
+            assert taker.stdout.readline()
+            assert "1\n" == run_code(tmp_path / "k2.json", "print(1)")
+            said(holder)
+            taker.terminate()
+            taker.communicate(timeout=TIMEOUT)
+
+
+# --- which --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> list[Recorded]:
+    """Two that run, and one that ended."""
+    found = []
+    for kernel, job_id in (("aa1", "17;c1"), ("aa2", "18;/log"), ("b", "19")):
+        record = record_of(kernel, job_id, name=f"Python {job_id[:2]}")
+        record.write("agent.json", {})
+        facts = record.read("record.json") or {}
+        found.append(
+            Recorded(record, facts, None, "It ended." if kernel == "b" else "")
+        )
+    return found
+
+
+@pytest.mark.parametrize("wanted", ["aa2", "18"])
+def test_one_by_its_beginning_or_job(three: list[Recorded], wanted: str) -> None:
+    """The number that the scheduler shows is enough."""
+    assert "aa2" == running._choose(three, wanted).kernel_id
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        (None, "Which of these kernels?"),
+        ("aa", "More than one kernel matches 'aa'."),
+        ("b", "No kernel that runs is 'b'."),
+    ],
+)
+def test_not_one(three: list[Recorded], wanted: str | None, text: str) -> None:
+    """Those that run are listed."""
+    with pytest.raises(RecordError) as caught:
+        running._choose(three, wanted)
+    first, *listed = str(caught.value).splitlines()
+    assert first.startswith(text)
+    assert ["  aa1  job 17  Python 17", "  aa2  job 18  Python 18"] == listed
+
+
+def test_none(run: Run) -> None:
+    """No traceback."""
+    record_of("k1", GONE).write("agent.json", {})
+    assert "Error: No kernel of yours runs here.\n" == run("attach", "-f").stderr
+
+
+def test_completion(three: list[Recorded]) -> None:
+    """From records alone: what has ended is not offered once that is on record."""
+    three[2].record.seal("It ended.")
+    assert ["aa1", "aa2"] == complete("attach", "a")
+    assert ["aa1", "aa2"] == complete("attach", "")

@@ -154,7 +154,7 @@ class Agent:
         ):
             msg = "in-use"
             raise Refused(msg, f"it was heard {link.silence:.1f} s ago")
-        if not resume:
+        if not resume and (self._mux is None or self._mux.session.id != session):
             self._begin(session)
         elif self._mux is None or self._mux.session.id != session:
             msg = "unknown-session"

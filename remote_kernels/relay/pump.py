@@ -88,6 +88,8 @@ class Link(asyncio.Protocol):
         self._watch = self._loop.call_later(self._hello_timeout, self._hello_late)
 
     def data_received(self, data: bytes) -> None:
+        if self.lost.done():
+            return  # of a command's two pipes, close() closes only the input
         self._heard = self._loop.time()
         try:
             if self._mux is None:

@@ -300,7 +300,6 @@ class RemoteKernel:
         try:
             job = self._prepare()
             job.id, job.cluster = record["job_id"], record.get("cluster")
-            self._leave_behind(record)
             key = str(connection_spec["key"]).encode()
             connection = self._connect(agent, key, curve_of(connection_spec))
             self._will = LastWill([], {})
@@ -316,6 +315,8 @@ class RemoteKernel:
                     raise
                 log.warning("kernel=%s not reached yet: %s", self.kernel_id, exc)
                 self._guard = asyncio.create_task(self._come_back(agent, connection))
+            else:  # whoever had it is gone
+                self._leave_behind(record)
         except BaseException:
             await asyncio.shield(self.detach())
             raise

@@ -1,7 +1,7 @@
 """Slurm's words in plain words: what a job waits for, how it ended, what to change.
 
-Rules: pure; matches by family, because Slurm has some 190 reasons and adds more with
-each release; an unknown word is shown as it is. Called by `slurm.py`.
+Rules: pure; the words are in `slurm_reasons.py`; an unknown one of Slurm's is shown as
+it is. Called by `slurm.py`.
 """
 
 from __future__ import annotations
@@ -9,115 +9,30 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import signal
 
 from remote_kernels.scheduler.base import JobStatus, Phase
+from remote_kernels.scheduler.slurm_reasons import (
+    AGAIN,
+    ENDS,
+    FAILURES,
+    NEVER,
+    PERHAPS_NEVER,
+    STATES,
+    WAITS,
+    Row,
+)
 
-# Reasons with which a job waits for ever unless its request changes.
-_NEVER = (
-    (
-        r"PartitionTimeLimit",
-        (
-            "it asks for more time than its partition allows; ask for less with 'time', or "
-            "choose another 'partition' (`sinfo -o '%P %l'` shows their limits)"
-        ),
-    ),
-    (
-        r"AccountNotAllowed|InvalidAccount",
-        (
-            "its account may not be used there; set 'account' to one of yours "
-            "(`sacctmgr show assoc user=$USER format=account,partition,qos` lists them)"
-        ),
-    ),
-    (
-        r"InvalidQOS|QOSNotAllowed|QOSUsageThreshold",
-        (
-            "its quality of service may not be used there; change 'qos' (`sacctmgr show "
-            "assoc user=$USER format=account,partition,qos` lists yours)"
-        ),
-    ),
-    (
-        r"MaxMemPerLimit",
-        (
-            "it asks for more memory than a job there may have; ask for less with 'mem', "
-            "or choose another 'partition'"
-        ),
-    ),
-    (
-        r"QOSMin\w+",
-        (
-            "it asks for less than its quality of service demands; change 'qos' or ask "
-            "for more"
-        ),
-    ),
-    (
-        r"(QOS|Assoc)Max\w*Per(Job|Node)(Limit)?",
-        (
-            "it asks for more than one job of yours may have; ask for less (time, "
-            "cpus-per-task, mem, gpus, nodes), or change 'qos' or 'account'"
-        ),
-    ),
-    (
-        r"DependencyNeverSatisfied",
-        "a job that it depends on failed; take the dependency out of 'sbatch_args'",
-    ),
-    (r"ReservationDeleted", "its reservation is no more; take out 'reservation'"),
-)
-# Nodes that are down or being set up can cause these too, for a while.
-_PERHAPS_NEVER = (
-    (
-        r"PartitionConfig|PartitionNodeLimit|BadConstraints|Constraints",
-        (
-            "no node of its partition has what it asks for; ask for less (cpus-per-task, "
-            "mem, gres, gpus, nodes), or change 'constraint', 'nodelist' or 'partition' "
-            "(`sinfo -N -o '%N %P %c %m %G %f %T'` shows what the nodes have)"
-        ),
-    ),
-)
-PATIENCE = 20.0  # seconds until one of those is believed
+PATIENCE = 20.0  # seconds until one of PERHAPS_NEVER is believed
 
 # ExitCode=0:53 is what Slurm (22.05) says of a job whose --output cannot be opened.
 _NO_OUTPUT = 53
 
-_WAITS = (
-    (r"", "waiting in the queue"),
-    (r"None", "waiting for the scheduler's next round"),
-    (r"Resources", "waiting for free nodes"),
-    (r"Priority", "other jobs are ahead in the queue"),
-    (r"AssocGrp\w*|QOSGrp\w*|Max\w*PerAccount", "your group uses all it is allowed"),
-    (
-        r"AssocMax\w*|QOSMax\w*|Max\w*PerUser",
-        "your running jobs reach a limit of yours; end another one",
-    ),
-    (
-        r"ReqNodeNotAvail.*|Reservation|NodeDown|PartitionDown|PartitionInactive",
-        (
-            "the nodes are unavailable or reserved, often for maintenance; asking for less "
-            "time may help"
-        ),
-    ),
-    (r"JobHeldUser", "the job is on hold (`scontrol release` lets it go on)"),
-    (r"JobHeldAdmin", "the administrators put the job on hold; ask them"),
-    (r"JobHoldMaxRequeue|launch failed.*", "the job failed to start and is on hold"),
-    (r"Dependency", "waiting for the jobs it depends on"),
-    (r"BeginTime", "waiting for its begin time"),
-    (r"Licenses", "waiting for a licence"),
-    (r"Nodes required for job are DOWN.*", "the nodes it needs are down or reserved"),
+_LOG = "The end of its log may tell why."
+_MEMORY = (
+    "This often happens when the memory is used up: ask for more with 'mem', or look "
+    "at the end of its log."
 )
-
-_ENDS = {
-    "COMPLETED": "The job ended on its own.",
-    "CANCELLED": "The job was cancelled, by you or by an administrator.",
-    "TIMEOUT": "The job reached its time limit. Ask for more with 'time'.",
-    "OUT_OF_MEMORY": "The job used more memory than it had asked for and was ended. "
-    "Ask for more with 'mem'.",
-    "NODE_FAIL": "The compute node failed. Start the kernel again; if it happens "
-    "again on the same node, tell the administrators.",
-    "BOOT_FAIL": "The compute node could not be started. Start the kernel again.",
-    "PREEMPTED": "A job of higher priority took the node. Start the kernel again, or "
-    "choose a 'partition' or 'qos' that is not preempted.",
-    "DEADLINE": "The job reached its deadline.",
-    "REVOKED": "Another cluster of the federation took the job.",
-}
 
 _SUBMITS = (
     (
@@ -203,34 +118,39 @@ def never(status: JobStatus) -> str | None:
     """Why a job that waits can never start, and what to change; None if it may."""
     if status.phase is not Phase.PENDING:
         return None
-    found = _match(_NEVER, status.reason)
+    found = _match(NEVER, status.reason)
     if found is None and status.standing >= PATIENCE:
-        found = _match(_PERHAPS_NEVER, status.reason)
+        found = _match(PERHAPS_NEVER, status.reason)
     if found is None:
         return None
-    return f"The job can never start as asked ({status.reason}): {found}."
+    text, remedy = found
+    return f"The job can never start as asked ({status.reason}): {text}. {remedy}"
 
 
 def pending(status: JobStatus) -> str:
-    """What a job waits for."""
-    if status.state in ("CONFIGURING", "POWER_UP_NODE"):
-        return "the node is being switched on"
-    found = _match((*_WAITS, *_NEVER, *_PERHAPS_NEVER), status.reason)
-    if found is None:
+    """What a job waits for, as a clause; Slurm's own word is in brackets."""
+    found = _waiting(status)
+    if found is not None:
+        return f"{found[0]} ({status.reason})" if status.reason else found[0]
+    if status.state == "PENDING":
         return f"waiting ({status.reason})"
-    return f"{found} ({status.reason})" if status.reason else found
+    words = f"{status.state} {status.reason}".strip()
+    return f"in a state that we do not know ({words})"
+
+
+def advice(status: JobStatus) -> str:
+    """What can be done about that; "" if there is only to wait."""
+    return (_waiting(status) or ("", ""))[1]
 
 
 def ended(status: JobStatus) -> str:
-    """How a job ended, and what to change."""
+    """How a job ended, and what can be done."""
     word = status.state.partition(" ")[0].rstrip("+")
     if word == "FAILED":
         return _failed(status)
     if word == "CANCELLED" and " by " in status.state:
-        return f"The job was cancelled by {_user(status.state.rpartition(' ')[2])}."
-    if word == "UNKNOWN":
-        return "The job is gone, and Slurm no longer knows how it ended."
-    return _ENDS.get(word, f"The job ended: {status.state}.")
+        return _cancelled(_user(status.state.rpartition(" ")[2]))
+    return " ".join(ENDS.get(word, (f"The job ended: {status.state}.", _LOG)))
 
 
 def submit(stderr: str) -> str:
@@ -241,6 +161,14 @@ def submit(stderr: str) -> str:
     return ""
 
 
+def _waiting(status: JobStatus) -> tuple[str, str] | None:
+    if status.state in STATES:
+        return STATES[status.state]
+    if status.state != "PENDING":
+        return None
+    return _match((*WAITS, *NEVER, *PERHAPS_NEVER), status.reason)
+
+
 def _failed(status: JobStatus) -> str:
     if status.signal == _NO_OUTPUT:
         return (
@@ -248,11 +176,32 @@ def _failed(status: JobStatus) -> str:
             "directory is not shared with it. Set 'state_dir' to a directory on a "
             "filesystem that the login node and the compute nodes share."
         )
+    failure = _match(FAILURES, status.reason)
+    if failure:
+        return " ".join(failure)
     if status.signal:
-        return f"The job was ended by signal {status.signal}."
-    if status.exit_code is not None:
-        return f"The job's script failed with exit code {status.exit_code}."
-    return f"The job failed ({status.reason or 'no reason given'})."
+        remedy = _MEMORY if status.signal == signal.SIGKILL else _LOG
+        return f"The job was ended by signal {_named(status.signal)}. {remedy}"
+    if status.exit_code:
+        return f"The job's script failed with exit code {status.exit_code}. {_LOG}"
+    hopeless = _match((*NEVER, *PERHAPS_NEVER), status.reason)
+    if hopeless:
+        text, remedy = hopeless
+        return f"The job failed: {text} ({status.reason}). {remedy}"
+    return f"The job failed ({status.reason or 'no reason given'}). {_LOG}"
+
+
+def _named(number: int) -> str:
+    try:
+        return f"{number} ({signal.Signals(number).name})"
+    except ValueError:
+        return str(number)
+
+
+def _cancelled(who: str) -> str:
+    if who == "you":
+        return f"The job was cancelled by you. {AGAIN}"
+    return f"The job was cancelled by {who}. Ask them why before you start it again."
 
 
 def _user(number: str) -> str:
@@ -265,8 +214,9 @@ def _user(number: str) -> str:
         return f"user {number}"
 
 
-def _match(table: tuple[tuple[str, str], ...], reason: str) -> str | None:
-    for pattern, text in table:
-        if re.fullmatch(pattern, reason):
-            return text
+def _match(table: tuple[Row, ...], reason: str) -> tuple[str, str] | None:
+    """scontrol prints the spaces of a reason as underscores."""
+    for pattern, text, remedy in table:
+        if re.fullmatch(pattern, reason.replace("_", " ")):
+            return text, remedy
     return None

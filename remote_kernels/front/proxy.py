@@ -6,7 +6,7 @@ and so to the agent's keeper; a `Pair` passes them on as they are, for heartbeat
 for kernels with CURVE, whose streams only the login end can read. The DEALERs of
 shell, control and stdin share one identity: a kernel asks for input by the identity
 that sent the request. Driven by the sockets' file descriptors on an asyncio loop. Made
-by kernel/ for each launch, because jupyter_client (8.10) unlinks the socket files at
+by kernel/, and bound anew at each launch: jupyter_client (8.10) unlinks the files at
 every restart.
 """
 
@@ -158,12 +158,14 @@ class Front:
         self._pairs: list[Pair] = []
         self._doors: dict[str, Door] = {}
         self._backs: dict[str, zmq.Socket[bytes]] = {}
+        self._fronts: dict[str, zmq.Socket[bytes]] = {}
+        self._connected = False
 
     def bind(self) -> None:
         """Make the sockets that clients connect to. Raises zmq.ZMQError."""
         identity = secrets.token_bytes(8)
         for target in TARGETS:
-            front = self._front_socket(target)
+            front = self._fronts[target] = self._front_socket(target)
             if target in self._back:
                 back = self._backs[target] = self._back_socket(target, identity)
                 self._pairs.append(Pair(front, back))
@@ -173,6 +175,15 @@ class Front:
             front.bind(f"ipc://{self._ip}-{PORTS[target]}")
         if self._clients is not None:
             self._clients.serve(self)
+
+    def bind_again(self) -> None:
+        """After jupyter_client (8.10) has unlinked the files, as it does at a restart.
+
+        Whoever is connected stays so, and nothing that is under way is lost. Raises
+        zmq.ZMQError.
+        """
+        for target, front in self._fronts.items():
+            front.bind(f"ipc://{self._ip}-{PORTS[target]}")
 
     def _front_socket(self, target: str) -> zmq.Socket[bytes]:
         if target == "iopub":
@@ -204,6 +215,9 @@ class Front:
             The kernel's CURVE public and secret key (Z85), where it uses CURVE. Both
             ends share one pair (jupyter_client 8.9).
         """
+        if self._connected:
+            return
+        self._connected = True
         for target, sock in self._backs.items():
             if curve is not None:
                 public, secret = curve
@@ -232,6 +246,7 @@ class Front:
         self._pairs.clear()
         self._doors.clear()
         self._backs.clear()
+        self._fronts.clear()
         self._context.term()
         for port in PORTS.values():
             Path(f"{self._ip}-{port}").unlink(missing_ok=True)

@@ -159,16 +159,15 @@ class Connection:
     # The front
 
     def open_front(self) -> dict[str, Any]:
-        """Sockets for clients, made anew at each launch. Jupyter's connection info.
-
-        To be opened before the kernel's process is there: a client takes 100 ms (of
-        libzmq's) to connect again, and misses what is published before.
-        """
-        self.close_front()
+        """Sockets for clients, bound anew at each launch. Jupyter's connection info."""
         ip = str(self._directory / "k")
-        back = {target: self._back(target) for target in self._passed_on()}
-        self._front = Front(ip, back, self.clients)
-        self._front.bind()
+        if self._front is not None and self.clients is not None:
+            self._front.bind_again()
+        else:  # what a CURVE socket holds is for the process that is gone
+            self.close_front()
+            back = {target: self._back(target) for target in self._passed_on()}
+            self._front = Front(ip, back, self.clients)
+            self._front.bind()
         ports = {f"{target}_port": port for target, port in PORTS.items()}
         return {
             "transport": "ipc",

@@ -223,12 +223,14 @@ _RUN = """\
   --node-dir "$rk_dir" </dev/null &
 rk_agent=$!
 for rk_signal in TERM INT HUP USR1 USR2; do
-  trap "kill -$rk_signal $rk_agent 2>/dev/null" "$rk_signal"
+  trap "rk_trapped=1; kill -$rk_signal $rk_agent 2>/dev/null" "$rk_signal"
 done
-while :; do
-  wait "$rk_agent"
-  rk_code=$?
-  kill -0 "$rk_agent" 2>/dev/null || break
+rk_code=0 rk_trapped=1
+while [ "$rk_trapped" ]; do
+  rk_trapped=
+  wait "$rk_agent"  # a signal ends it early; 127: its code has been told before
+  rk_waited=$?
+  [ "$rk_waited" = 127 ] || rk_code=$rk_waited
 done
 exit "$rk_code"
 """

@@ -6,10 +6,9 @@ Called by the server extension, which brings kernels back, and by `clean`.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,11 +66,10 @@ async def strays(bases: Iterable[Path]) -> list[Stray]:
     the queue, or whose state directory is not among these.
     """
     found = []
-    for scheduler, make in DRIVERS.items():
-        driver = make()
-        if shutil.which(driver.command) is None:
+    for scheduler in DRIVERS:
+        queue = _queue(scheduler)
+        if queue is None:
             continue
-        queue = Queue(driver, environ=driver.environment(os.environ))
         try:
             own = await queue.own()
         except CommandError as exc:
@@ -79,29 +77,30 @@ async def strays(bases: Iterable[Path]) -> list[Stray]:
             continue
         found += [Stray(scheduler, name, status) for name, status in own]
     # Looked for last: the record of a kernel that starts now is there before its job.
-    known = {
-        name_of(record.kernel_id)
-        for base in dict.fromkeys(bases)
-        for record in registry.records(base)
-    }
+    known = {name_of(record.kernel_id) for record in _records(bases)}
     return [stray for stray in found if stray.name not in known]
 
 
 async def cancel(scheduler: str, job_id: str) -> None:
     """End a job. Raises CommandError."""
+    await Queue(DRIVERS[scheduler]()).cancel(job_id)
+
+
+def _queue(scheduler: str) -> Queue | None:
+    """None where that scheduler's commands are not installed."""
     driver = DRIVERS[scheduler]()
-    await Queue(driver, environ=driver.environment(os.environ)).cancel(job_id)
+    return Queue(driver) if shutil.which(driver.command) is not None else None
+
+
+def _records(bases: Iterable[Path]) -> Iterator[registry.Record]:
+    for base in dict.fromkeys(bases):
+        yield from registry.records(base)
 
 
 def unsubmitted(bases: Iterable[Path], seconds: float) -> list[registry.Record]:
     """Records that got no job in all that time: whoever made them was killed."""
     oldest = time.time() - seconds
-    return [
-        record
-        for base in dict.fromkeys(bases)
-        for record in registry.records(base)
-        if _without_job(record, oldest)
-    ]
+    return [record for record in _records(bases) if _without_job(record, oldest)]
 
 
 def _without_job(record: registry.Record, oldest: float) -> bool:
@@ -118,11 +117,10 @@ async def recorded(bases: Iterable[Path]) -> list[Recorded]:
     """The kernels of this cluster, in these state directories."""
     found: list[Recorded] = []
     by_scheduler: dict[str, list[tuple[registry.Record, dict[str, Any]]]] = {}
-    for base in dict.fromkeys(bases):
-        for record in registry.records(base):
-            facts = _facts(record)
-            if facts.get("job_id") and facts.get("scheduler") in DRIVERS:
-                by_scheduler.setdefault(facts["scheduler"], []).append((record, facts))
+    for record in _records(bases):
+        facts = _facts(record)
+        if facts.get("job_id") and facts.get("scheduler") in DRIVERS:
+            by_scheduler.setdefault(facts["scheduler"], []).append((record, facts))
     for name, entries in by_scheduler.items():
         found += await _of_scheduler(name, entries)
     return found
@@ -139,10 +137,9 @@ def _facts(record: registry.Record) -> dict[str, Any]:
 async def _of_scheduler(
     name: str, entries: list[tuple[registry.Record, dict[str, Any]]]
 ) -> list[Recorded]:
-    driver = DRIVERS[name]()
-    if shutil.which(driver.command) is None:
+    queue = _queue(name)
+    if queue is None:
         return []
-    queue = Queue(driver, environ=driver.environment(os.environ))
     here = await queue.cluster()
     # Two clusters may share a home directory, and both have a job 17.
     mine = [
@@ -160,7 +157,7 @@ async def _of_scheduler(
     for record, facts in mine:
         status = statuses.get(str(facts["job_id"]))
         over = status is not None and status.phase is Phase.ENDED
-        ended = driver.ended_text(status) if status is not None and over else ""
+        ended = queue.driver.ended_text(status) if status is not None and over else ""
         if not record.is_live:
             ended = str(facts.get("end") or "it ended")
         found.append(Recorded(record, facts, status, ended))

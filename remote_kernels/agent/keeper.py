@@ -21,7 +21,6 @@ from remote_kernels.wire.frames import ProtocolError
 
 from .ports import Address
 
-KEPT = ("shell", "control", "stdin", "iopub")
 LAST_WORDS = 1.0  # seconds for what a dead kernel left in its sockets
 HANDSHAKE_TIMEOUT = 30.0  # seconds for a busy kernel's I/O thread to answer
 
@@ -179,7 +178,8 @@ class Keeper:
 
     def __init__(self, directory: str, disk: int) -> None:
         self._lines = {
-            target: _Line(target, Spool(directory, disk=disk)) for target in KEPT
+            target: _Line(target, Spool(directory, disk=disk))
+            for target in messages.KEPT
         }
 
     def __contains__(self, target: str) -> bool:

@@ -29,8 +29,6 @@ LOG_BYTES = 8 * 1024 * 1024  # of kernel.log, then it becomes kernel.log.1
 TAIL_BYTES = 8 * 1024  # of output told to the login end
 PORT_TRIES = 5
 LISTEN_POLL = 0.01  # seconds
-ENDED = "ended by the agent"
-OUT_OF_MEMORY = "out of memory"  # SPEC.md section 4
 GRACE = 2.0  # seconds from SIGTERM to SIGKILL
 DISK = 512 * 1024 * 1024  # bytes of each spool, unless the spec says otherwise
 
@@ -194,6 +192,8 @@ class Kernel:
 
     async def _watch(self) -> None:
         """Starting, running, exited; a TCP port taken by another: once more."""
+        from remote_kernels.wire.control import OUT_OF_MEMORY
+
         for attempt in range(1, PORT_TRIES + 1):
             started = await self._until_listening()
             if started and await self._kept():
@@ -293,10 +293,12 @@ class Kernel:
     async def _end_process(self) -> None:
         import asyncio
 
+        from remote_kernels.wire import control
+
         process = self._process
         if process is None or process.poll() is not None:
             return
-        self._detail = ENDED
+        self._detail = control.ENDED
         self._kill_group(signal.SIGTERM)
         try:
             await asyncio.wait_for(self._exit(), GRACE)

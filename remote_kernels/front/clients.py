@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from remote_kernels.relay.inlet import Inlet
 from remote_kernels.relay.spool import Spool
-from remote_kernels.wire.messages import Message, encode
+from remote_kernels.wire.messages import KEPT, Message, encode
 
 from . import jupyter_message
 from .jupyter_message import Head, Speaker
@@ -27,7 +27,6 @@ from .progress import SETTLE, Progress
 
 log = logging.getLogger(__name__)
 
-KEPT = ("shell", "control", "stdin", "iopub")
 ASKED = 10_000  # requests remembered
 HELD_DISK = 512 * 1024 * 1024  # bytes for clients that are away
 HELD_TIME = 86400.0  # seconds; a laptop may sleep for a night, a closed tab for ever

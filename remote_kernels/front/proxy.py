@@ -17,6 +17,7 @@ import contextlib
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import zmq
 
@@ -132,6 +133,17 @@ class Door:
 def curve_keypair() -> tuple[bytes, bytes]:
     """A new CURVE public and secret key (Z85)."""
     return zmq.curve_keypair()
+
+
+def connection_info(ip: str, key: bytes) -> dict[str, Any]:
+    """What Jupyter must know of a front's sockets."""
+    return {
+        "transport": "ipc",
+        "ip": ip,
+        **{f"{target}_port": port for target, port in PORTS.items()},
+        "key": key,
+        "signature_scheme": "hmac-sha256",
+    }
 
 
 class Front:

@@ -16,7 +16,7 @@ from typing import Any
 
 from remote_kernels.config import Settings
 from remote_kernels.errors import RecordError
-from remote_kernels.front.proxy import PORTS
+from remote_kernels.front.proxy import connection_info
 
 from .inventory import Recorded
 from .story import RemoteKernel
@@ -54,7 +54,7 @@ async def attached(
     """
     theirs = _sockets_here(found)
     if theirs is not None:
-        yield Attached(theirs)
+        yield Attached(_as_json(theirs))
         return
     kernel = RemoteKernel(
         found.kernel_id,
@@ -64,9 +64,13 @@ async def attached(
     )
     info = await kernel.attach(take=take, patient=False)
     try:
-        yield Attached({**info, "key": info["key"].decode()}, kernel)
+        yield Attached(_as_json(info), kernel)
     finally:
         await kernel.detach()
+
+
+def _as_json(info: dict[str, Any]) -> dict[str, Any]:
+    return {**info, "key": info["key"].decode()}
 
 
 def _sockets_here(found: Recorded) -> dict[str, Any] | None:
@@ -85,10 +89,4 @@ def _sockets_here(found: Recorded) -> dict[str, Any] | None:
         msg = f"There is no kernel to attach to in {found.record.path}."
         raise RecordError(msg)
     connection = spec["kernels"][found.kernel_id]["connection"]
-    return {
-        "transport": "ipc",
-        "ip": ip,
-        **{f"{target}_port": port for target, port in PORTS.items()},
-        "key": connection["key"],
-        "signature_scheme": connection["signature_scheme"],
-    }
+    return connection_info(ip, str(connection["key"]).encode())

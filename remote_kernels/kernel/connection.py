@@ -16,7 +16,7 @@ from typing import Any
 from remote_kernels import registry
 from remote_kernels.errors import AgentError, RecordError
 from remote_kernels.front.clients import Clients
-from remote_kernels.front.proxy import PORTS, TARGETS, Front
+from remote_kernels.front.proxy import TARGETS, Front, connection_info
 from remote_kernels.relay.inlet import Inlet
 from remote_kernels.tunnel.carriers.base import Carrier
 from remote_kernels.tunnel.tunnel import Tunnel
@@ -26,7 +26,6 @@ from remote_kernels.wire.messages import Message
 log = logging.getLogger(__name__)
 
 INFO = "kernel_info.json"
-ENDED = "ended by the agent"  # SPEC.md section 4
 
 
 class Connection:
@@ -168,14 +167,7 @@ class Connection:
             back = {target: self._back(target) for target in self._passed_on()}
             self._front = Front(ip, back, self.clients)
             self._front.bind()
-        ports = {f"{target}_port": port for target, port in PORTS.items()}
-        return {
-            "transport": "ipc",
-            "ip": ip,
-            **ports,
-            "key": self.key,
-            "signature_scheme": "hmac-sha256",
-        }
+        return connection_info(ip, self.key)
 
     def connect_front(self) -> None:
         """The kernel's process listens."""
@@ -208,9 +200,9 @@ class Connection:
 
     def _tell_death(self, state: control.KernelState) -> None:
         """In the cell that died of it, and in the log."""
-        if state.detail == ENDED:  # with its job, which has its own end
+        if state.detail == control.ENDED:  # with its job, which has its own end
             return
-        if state.detail == "out of memory":
+        if state.detail == control.OUT_OF_MEMORY:
             how = (
                 "was killed because the job used more memory than it asked for. Ask "
                 "for more with 'mem' (or 'mem-per-cpu') in the kernelspec"
@@ -235,7 +227,7 @@ class Connection:
     @property
     def agent_ends(self) -> bool:
         """The agent ends its kernels and itself, or has done so."""
-        told = self.state is not None and self.state.detail == ENDED
+        told = self.state is not None and self.state.detail == control.ENDED
         return told or (self.tunnel is not None and self.tunnel.ended.done())
 
     async def wait(self) -> int:

@@ -47,6 +47,11 @@ class Stop:
     """End all kernels, then the agent, then the job."""
 
 
+# Details of a kernel that exited.
+ENDED = "ended by the agent"
+OUT_OF_MEMORY = "out of memory"
+
+
 @dataclass(frozen=True)
 class KernelState:
     """How a kernel is. `state`: starting, running, exited or failed."""

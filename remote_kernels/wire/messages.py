@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from .frames import ProtocolError
 
+KEPT = ("shell", "control", "stdin", "iopub")  # sockets whose channels are of messages
 MAX_MESSAGE = 2**32 - 1  # bytes; the length is a u32
 _HEAD = struct.Struct(">IQI")  # bytes that follow the first field, number, lost
 _FRAME = struct.Struct(">I")

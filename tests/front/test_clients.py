@@ -10,8 +10,8 @@ import pytest
 from front.conftest import Serve
 from front.world import INFO, Agent, Browser, Kernel, Server, read, timeless
 from remote_kernels.front import clients
-from remote_kernels.front.clients import KEPT
 from remote_kernels.front.progress import SETTLE
+from remote_kernels.wire.messages import KEPT
 from remote_kernels.wire.zmtp import SUBSCRIBE_ALL
 
 

@@ -17,11 +17,11 @@ from typing import Any, ParamSpec
 
 from jupyter_client.session import Session
 
-from remote_kernels.front.clients import KEPT, Clients
+from remote_kernels.front.clients import Clients
 from remote_kernels.relay.inlet import Inlet
 from remote_kernels.relay.spool import Spool
 from remote_kernels.wire import messages
-from remote_kernels.wire.messages import Message
+from remote_kernels.wire.messages import KEPT, Message
 
 KEY = b"k" * 32
 INFO = {"status": "ok", "implementation": "test"}

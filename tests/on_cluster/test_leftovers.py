@@ -161,19 +161,13 @@ class Caller:
 
 
 @pytest.fixture
-def desk(cluster: Cluster) -> Iterator[Desk]:
-    """A Jupyter for the callers, and an end to whatever they leave."""
-    desk = Desk(cluster, USER)
+def desk(desk: Desk) -> Desk:
+    """With what the callers run."""
     ran = str(desk.given("ran"))
     cell = desk.write("cell.py", CELL.format(ran=ran, sleep=0))
     desk.write("script.py", SYNC.format(cell=str(cell)))
     desk.write("async.py", ASYNC.format(cell=str(cell)))
-    yield desk
-    cluster.run("login1", USER, ["scancel", f"--user={USER}"])
-    wait_for(
-        "the end of jobs", lambda: USER not in {j.user for j in cluster.jobs()}, 30
-    )
-    desk.remove()
+    return desk
 
 
 def lengthen(desk: Desk) -> None:

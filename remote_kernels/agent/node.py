@@ -6,12 +6,13 @@ that user, so the ssh carrier may trust these keys.
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import os
 import socket
 import sys
 from typing import Any
+
+from .cgroup import groups, table
 
 
 def oom_kills() -> int:
@@ -20,23 +21,9 @@ def oom_kills() -> int:
     Source: the kernel's admin guide, memory.oom_control (cgroup v1) and memory.events
     (v2); both have a line `oom_kill N`.
     """
-    count = 0
-    try:
-        with open("/proc/self/cgroup", encoding="ascii") as file:
-            rows = [line.rstrip("\n").split(":", 2) for line in file]
-    except OSError:
-        return 0
-    for _, controllers, path in rows:
-        if controllers == "":
-            name = f"/sys/fs/cgroup{path}/memory.events"
-        elif "memory" in controllers.split(","):
-            name = f"/sys/fs/cgroup/memory{path}/memory.oom_control"
-        else:
-            continue
-        with contextlib.suppress(OSError), open(name, encoding="ascii") as file:
-            fields = dict(line.split(maxsplit=1) for line in file)
-            count += int(fields.get("oom_kill", 0))
-    return count
+    version, directories = groups("memory")
+    name = "memory.oom_control" if version == 1 else "memory.events"
+    return table(os.path.join(directories[0], name)).get("oom_kill", 0)
 
 
 def facts(socket_path: str, pyz: str) -> dict[str, Any]:

@@ -1,0 +1,115 @@
+"""What a kernel uses of its node: CPU, memory, GPUs.
+
+Read from /proc, from the control groups and from nvidia-smi. A sample may take a
+while, so the agent takes it in a thread. Called by endpoint.py.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from . import cgroup
+from .gpus import gpus
+from .guard import cpu_seconds
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Sampler:
+    """Measures some processes.
+
+    Parameters
+    ----------
+    sessions:
+        The process sessions to be measured, as of now.
+    """
+
+    def __init__(self, sessions: Callable[[], list[int]]) -> None:
+        self._sessions = sessions
+        self._before: tuple[list[int], float, float] | None = None
+        self._has_gpus = True
+
+    def sample(self) -> dict[str, Any]:
+        """How it is now. Blocks; to be called by one thread at a time.
+
+        cpu_percent:
+            Since the sample before; 100.0 is one CPU in full use. None in the first,
+            and when processes have ended and taken their time along.
+        cpus:
+            How many it may use.
+        memory, memory_limit:
+            Bytes; of the whole job where it has a limit. Without one (None), of the
+            processes.
+        gpus:
+            The job's: index, name, utilization (percent), memory and memory_total
+            (bytes); None for what a GPU does not tell.
+        """
+        sessions = self._sessions()
+        limited = cgroup.memory()
+        used, limit = limited if limited else (resident(sessions), None)
+        return {
+            "cpu_percent": self._cpu_percent(sessions),
+            "cpus": usable_cpus(),
+            "memory": used,
+            "memory_limit": limit,
+            "gpus": self._gpus(),
+        }
+
+    def _cpu_percent(self, sessions: list[int]) -> float | None:
+        now, (used, _) = time.monotonic(), cpu_seconds(sessions)
+        before, self._before = self._before, (sessions, now, used)
+        if before is None or before[0] != sessions or used < before[2]:
+            return None
+        return round(100.0 * (used - before[2]) / max(now - before[1], 1e-9), 1)
+
+    def _gpus(self) -> list[dict[str, Any]]:
+        """Asked for until the first time that there is no answer."""
+        if self._has_gpus:
+            try:
+                return gpus()
+            except (OSError, ValueError):
+                self._has_gpus = False
+        return []
+
+
+def usable_cpus() -> int:
+    """What we may run on, or the control group's quota where it is smaller."""
+    allowed = len(os.sched_getaffinity(0))
+    quota = cgroup.cpus()
+    return allowed if quota is None else min(allowed, quota)
+
+
+def resident(sessions: Iterable[int]) -> int:
+    """Bytes of memory of all processes in these sessions.
+
+    A page of several processes counts in equal parts (PSS): children of a fork share
+    nearly all of theirs, so a sum of resident sizes says a multiple of what is used.
+    """
+    wanted, total = set(sessions), 0
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.getsid(int(name)) in wanted:
+                    total += _of_process(f"/proc/{name}")
+            except OSError:  # it has ended
+                continue
+    return total
+
+
+def _of_process(directory: str) -> int:
+    """PSS, or the resident size where that is not told (a setuid program, Linux < 4.14).
+
+    Source: proc(5), smaps_rollup and statm. Raises OSError.
+    """
+    try:
+        with open(f"{directory}/smaps_rollup", "rb") as file:
+            for line in file:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    with open(f"{directory}/statm", "rb") as file:
+        return int(file.read().split()[1]) * _PAGE

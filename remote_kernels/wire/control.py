@@ -67,6 +67,22 @@ class KernelState:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What a kernel uses of its node: percent of one CPU, bytes.
+
+    None: not known (yet), or no limit. A GPU has index, name, utilization (percent),
+    memory and memory_total.
+    """
+
+    kernel: str
+    cpu_percent: float | None
+    cpus: int
+    memory: int
+    memory_limit: int | None
+    gpus: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class Stopping:
     """The agent's last message."""
 
@@ -78,7 +94,7 @@ class Unknown:
     type: str
 
 
-Message = Union[Start, Signal, Delivered, Stop, KernelState, Stopping, Unknown]
+Message = Union[Start, Signal, Delivered, Stop, KernelState, Usage, Stopping, Unknown]
 
 _TYPES: dict[str, Any] = {
     "start": Start,
@@ -86,6 +102,7 @@ _TYPES: dict[str, Any] = {
     "delivered": Delivered,
     "stop": Stop,
     "kernel": KernelState,
+    "usage": Usage,
     "stopping": Stopping,
 }
 _NAMES = {cls: name for name, cls in _TYPES.items()}

@@ -7,8 +7,10 @@ the kernel's process. Knows nothing of jobs. Made by story.py.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,7 @@ class Connection:
         self.tunnel: Tunnel | None = None
         self.exit_code: int | None = None
         self.state: control.KernelState | None = None
+        self.usage: dict[str, Any] | None = None  # the last sample, and its `time`
         self._directory = directory
         self._record = record
         self._node = node
@@ -197,6 +200,10 @@ class Connection:
                     self._tell_death(message)
                 self.set_exited(message.exit_code, message.signum)
             self._changed.set()
+        elif isinstance(message, control.Usage):
+            sample = dataclasses.asdict(message)
+            del sample["kernel"]
+            self.usage = {**sample, "time": time.time()}
 
     def _tell_death(self, state: control.KernelState) -> None:
         """In the cell that died of it, and in the log."""

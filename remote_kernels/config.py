@@ -15,6 +15,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from remote_kernels.errors import ConfigError
@@ -45,6 +46,7 @@ class Settings:
     dead_after: float = 15.0
     silence: float = 3600.0
     spool: int = 512
+    usage: float | None = None
     warn_before: tuple[float, ...] = (600.0, 120.0)
 
 
@@ -200,12 +202,12 @@ def _whole_or(pattern: str, least: int) -> Callable[[object], Value]:
     return read
 
 
-def _seconds(value: object) -> float:
+def _seconds(value: object, least: float = 0) -> float:
     if isinstance(value, str):
         value = float(value) if re.fullmatch(r"\d+(\.\d+)?", value.strip()) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigError
-    if not 0 < value < float("inf"):
+    if not 0 < value < float("inf") or value < least:
         raise ConfigError
     return float(value)
 
@@ -344,6 +346,7 @@ _ADDRESS = _Kind(("string",), "text in which {node} stands for the node's name",
 _SIGNAL = _Kind(("string",), "USR1 or USR2, and how many seconds before: USR1@120", _matching(r"USR[12]@\d+"))
 _SPANS = _Kind(("list", "numbers"), "a list of numbers of seconds above 0", _spans)
 _SPAN = _Kind(("number",), "a number of seconds above 0", _seconds)
+_LONG_SPAN = _Kind(("number",), "a number of seconds, at least 1", partial(_seconds, least=1))
 _SCHEDULER = _one_of("auto", "slurm", "local")
 _CARRIER = _one_of("auto", "ssh", "srun", "pipe")
 _TRANSPORT = _one_of("auto", "ipc", "tcp")
@@ -387,6 +390,7 @@ _OUR_ROWS: _Rows = (
     ("dead_after", _SPAN, "SECONDS", 15, "How long a silent connection is waited for before another is made."),
     ("silence", _SPAN, "SECONDS", 3600, "How long an idle kernel may be without a server before it ends and gives its job back."),
     ("spool", _COUNT, "MIB", 512, "Output kept on the node's disk for a server that is away, in MiB for each of the kernel's sockets; beyond it the oldest is dropped."),
+    ("usage", _LONG_SPAN, "SECONDS", 10, "How often to measure the kernel's use of CPU, memory and GPUs; default: never."),
     ("warn_before", _SPANS, "SECONDS", [600, 120], "When to warn before the time limit."),
 )
 # fmt: on

@@ -43,6 +43,8 @@ def test_every_example_in_the_table_is_accepted(option: object) -> None:
         ({"sbatch_args": ["--array=1-3"]}, "--array"),
         ({"sbatch_args": ["--wrap", "x"]}, "--wrap"),
         ({"start_timeout": -1}, "option 'start_timeout'"),
+        ({"usage": 0.9}, "option 'usage' is 0.9 (a number); expected"),
+        ({"usage": "0"}, "a number of seconds, at least 1"),
         ({"state_dir": "relative/path"}, "option 'state_dir'"),
         ({"mem": "1G", "mem-per-cpu": "1G"}, "mem-per-cpu"),
         ({"time": True}, "option 'time'"),
@@ -63,6 +65,12 @@ def test_all_problems_are_told_at_once() -> None:
 
     assert "partion" in str(caught.value)
     assert "nodes" in str(caught.value)
+
+
+def test_use_is_measured_only_when_asked_for() -> None:
+    """Once a second at most."""
+    assert parse({}).usage is None
+    assert [1.0, 60.0] == [parse({"usage": n}).usage for n in (1, "60")]
 
 
 @pytest.mark.parametrize(

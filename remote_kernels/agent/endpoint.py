@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import json
+import math
 import os
 import shutil
 import signal
@@ -27,6 +28,7 @@ from .guard import Guard
 from .node import facts
 from .ports import SUN_PATH
 from .supervisor import Kernel
+from .usage import Sampler, in_thread
 
 LINGER = 60.0  # seconds without a living kernel, then the job is given back
 ATTACH = 300.0  # seconds for somebody to come; else whoever submitted us is dead
@@ -42,8 +44,8 @@ class Agent:
     Parameters
     ----------
     spec:
-        The record's spec.json: agent, secret, and optionally linger, attach, silence
-        and dead_after (seconds).
+        The record's spec.json: agent, secret, and optionally linger, attach, silence,
+        dead_after, and usage, how often to measure it (seconds; never if not given).
     kernels:
         The kernels, spawned.
     record:
@@ -59,6 +61,7 @@ class Agent:
         self._attach = float(spec.get("attach", ATTACH))
         self._silence = float(spec.get("silence", SILENCE))
         self._dead_after = float(spec.get("dead_after", DEAD_AFTER))
+        self._usage = float(spec.get("usage") or 0)
         self._kernels = kernels
         self._record = record
         self._mux: Mux | None = None
@@ -88,9 +91,12 @@ class Agent:
         self._alone = loop.call_later(self._attach, self._nobody_came)
         for kernel in self._kernels.values():
             kernel.watch(self._kernel_changed)
-        guard = asyncio.ensure_future(self._guard())
+        watchers = [asyncio.ensure_future(self._guard())]
+        if self._usage:
+            watchers += map(asyncio.ensure_future, map(self._measure, self._kernels))
         await self._end.wait()
-        guard.cancel()
+        for watcher in watchers:
+            watcher.cancel()
         server.close()
         await self._stop()
 
@@ -111,6 +117,28 @@ class Agent:
         with contextlib.suppress(OSError):
             _write(self._record, "ended.json", {"reason": reason})
         self._end.set()
+
+    async def _measure(self, id: str) -> None:
+        """Tell what the kernel uses of this node, as long as somebody hears it."""
+        kernel, loop, told = self._kernels[id], asyncio.get_running_loop(), -math.inf
+        sampler = Sampler(lambda: [kernel.pid] if kernel.pid else [])
+        while True:
+            await asyncio.sleep(self._usage)
+            if kernel.alive and self._heard_since(told):
+                try:
+                    sample = await in_thread(sampler.sample)
+                except Exception as exc:  # noqa: BLE001 - the kernel is worth more
+                    sys.stderr.write(f"agent: measures no longer: {exc!r}\n")
+                    return
+                if self._mux is not None and self._mux.link is not None:
+                    told = loop.time()
+                    self._mux.control(control.Usage(id, **sample))
+
+    def _heard_since(self, then: float) -> bool:
+        """A login end is there, and not behind a pipe that fell silent meanwhile."""
+        link = self._mux.link if self._mux is not None else None
+        now = asyncio.get_running_loop().time()
+        return link is not None and now - link.silence > then
 
     def _nobody_came(self) -> None:
         sys.stderr.write(f"agent: nobody attached within {self._attach:g} s\n")

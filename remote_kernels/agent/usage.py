@@ -6,14 +6,19 @@ while, so the agent takes it in a thread. Called by endpoint.py.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from . import cgroup
 from .gpus import gpus
 from .guard import cpu_seconds
+
+Sample = dict[str, Any]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -32,7 +37,7 @@ class Sampler:
         self._before: tuple[list[int], float, float] | None = None
         self._has_gpus = True
 
-    def sample(self) -> dict[str, Any]:
+    def sample(self) -> Sample:
         """How it is now. Blocks; to be called by one thread at a time.
 
         cpu_percent:
@@ -73,6 +78,32 @@ class Sampler:
             except (OSError, ValueError):
                 self._has_gpus = False
         return []
+
+
+def in_thread(sample: Callable[[], Sample]) -> Awaitable[Sample]:
+    """A sample that the event loop does not wait for, nor the agent's end."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Sample] = loop.create_future()
+
+    def finish(taken: Sample | Exception) -> None:
+        if done.done():  # cancelled
+            return
+        if isinstance(taken, Exception):
+            done.set_exception(taken)
+        else:
+            done.set_result(taken)
+
+    def take() -> None:
+        taken: Sample | Exception
+        try:
+            taken = sample()
+        except Exception as exc:  # noqa: BLE001 - raised where it is awaited
+            taken = exc
+        with contextlib.suppress(RuntimeError):  # the loop is gone
+            loop.call_soon_threadsafe(finish, taken)
+
+    threading.Thread(target=take, daemon=True).start()
+    return done
 
 
 def usable_cpus() -> int:

@@ -1,0 +1,77 @@
+"""wire.control: a message comes out as it went in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remote_kernels.wire import control
+from remote_kernels.wire.frames import ProtocolError
+
+number = st.integers(0, 2**63)
+percent = st.floats(0, 1e6)
+gpu = st.fixed_dictionaries(
+    {
+        "index": number,
+        "name": st.text(),
+        "utilization": st.none() | st.integers(0, 100),
+        "memory": st.none() | number,
+        "memory_total": st.none() | number,
+    }
+)
+usage = st.builds(
+    control.Usage,
+    kernel=st.text(),
+    cpu_percent=st.none() | percent,
+    cpus=number,
+    memory=number,
+    memory_limit=st.none() | number,
+    gpus=st.lists(gpu, max_size=3),
+)
+spec: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
+    st.text(), st.text() | st.lists(st.text()) | st.none()
+)
+message = st.one_of(
+    st.builds(control.Start, kernel=st.text(), spec=spec),
+    st.builds(control.Signal),
+    st.builds(control.Delivered),
+    st.builds(control.Stop),
+    st.builds(control.KernelState),
+    st.builds(control.Stopping),
+    usage,
+)
+
+
+@given(message)
+def test_what_comes_out_equals_what_went_in(sent: control.Message) -> None:
+    """Of each kind."""
+    assert sent == control.decode(control.encode(sent))
+
+
+@given(usage)
+def test_a_sample_as_it_is_on_the_wire(sent: control.Usage) -> None:
+    """Flat, as SPEC.md says."""
+    assert {"type": "usage", **asdict(sent)} == json.loads(control.encode(sent))
+
+
+@given(usage)
+def test_a_sample_for_a_peer_that_does_not_know_it(sent: control.Usage) -> None:
+    """It learns the name, and nothing breaks."""
+    payload = control.encode(sent).replace(b'"usage"', b'"usage of later"', 1)
+
+    assert control.Unknown("usage of later") == control.decode(payload)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"[]", b"{}", b'{"type": "usage", "kernel": "k"}', b'{"type": "start"}'],
+)
+def test_a_message_that_is_none(payload: bytes) -> None:
+    """The pipe must be closed."""
+    with pytest.raises(ProtocolError, match="a control message that is none"):
+        control.decode(payload)

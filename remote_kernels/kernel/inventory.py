@@ -16,10 +16,11 @@ from typing import Any
 from remote_kernels import registry
 from remote_kernels.errors import CommandError, RecordError
 from remote_kernels.scheduler.base import JobStatus, Phase
-from remote_kernels.scheduler.queue import Queue
+from remote_kernels.scheduler.queue import Queue, shared
 
 from .drivers import DRIVERS
 from .job import name_of
+from .view import View, view
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,19 @@ class Recorded:
     @property
     def job_id(self) -> str:
         return str(self.facts["job_id"])
+
+    def view(self) -> View:
+        """It as data."""
+        sessions = _read(self.record, "sessions.json")
+        driver = DRIVERS[self.facts["scheduler"]]()
+        return view(
+            self.kernel_id,
+            self.facts,
+            sessions,
+            driver,
+            self.status,
+            ended=self.ended,
+        )
 
     @property
     def attachable(self) -> bool:
@@ -83,13 +97,13 @@ async def strays(bases: Iterable[Path]) -> list[Stray]:
 
 async def cancel(scheduler: str, job_id: str) -> None:
     """End a job. Raises CommandError."""
-    await Queue(DRIVERS[scheduler]()).cancel(job_id)
+    await shared(DRIVERS[scheduler]).cancel(job_id)
 
 
 def _queue(scheduler: str) -> Queue | None:
     """None where that scheduler's commands are not installed."""
-    driver = DRIVERS[scheduler]()
-    return Queue(driver) if shutil.which(driver.command) is not None else None
+    queue = shared(DRIVERS[scheduler])
+    return queue if shutil.which(queue.driver.command) is not None else None
 
 
 def _records(bases: Iterable[Path]) -> Iterator[registry.Record]:
@@ -118,7 +132,7 @@ async def recorded(bases: Iterable[Path]) -> list[Recorded]:
     found: list[Recorded] = []
     by_scheduler: dict[str, list[tuple[registry.Record, dict[str, Any]]]] = {}
     for record in _records(bases):
-        facts = _facts(record)
+        facts = _read(record, "record.json")
         if facts.get("job_id") and facts.get("scheduler") in DRIVERS:
             by_scheduler.setdefault(facts["scheduler"], []).append((record, facts))
     for name, entries in by_scheduler.items():
@@ -126,9 +140,9 @@ async def recorded(bases: Iterable[Path]) -> list[Recorded]:
     return found
 
 
-def _facts(record: registry.Record) -> dict[str, Any]:
+def _read(record: registry.Record, name: str) -> dict[str, Any]:
     try:
-        return record.read("record.json") or {}
+        return record.read(name) or {}
     except RecordError as exc:
         log.warning("%s", exc)
         return {}

@@ -17,7 +17,7 @@ from remote_kernels.errors import ConfigError, RemoteKernelError
 from remote_kernels.registry import Record
 from remote_kernels.scheduler import script
 from remote_kernels.scheduler.base import JobRequest, JobStatus
-from remote_kernels.scheduler.queue import Queue
+from remote_kernels.scheduler.queue import shared
 
 from .drivers import DRIVERS
 from .launch import Launch
@@ -47,13 +47,12 @@ class Job:
         self._record = record
         self.id: str | None = None
         self.cluster: str | None = None
+        self.status: JobStatus | None = None  # the scheduler's last word while we wait
         scheduler = resolve_scheduler(settings)
         self.driver = DRIVERS[scheduler]()
         self._check(scheduler)
         self.env = self.driver.environment(os.environ, settings.env_keep)
-        self.queue = Queue(
-            self.driver, environ=self.env, poll_interval=settings.poll_interval
-        )
+        self.queue = shared(DRIVERS[scheduler], settings.poll_interval)
 
     def _check(self, scheduler: str) -> None:
         if shutil.which(self.driver.command) is None:
@@ -99,13 +98,18 @@ class Job:
             output=str(self._record.job_log),
         )
         self.cluster = await self.queue.cluster()
-        self.id = await self.queue.submit(text, request)
+        self.id = await self.queue.submit(text, request, self.env)
         log.info("kernel=%s job=%s submitted", self._record.kernel_id, self.id)
 
     async def agent(self, on_status: Callable[[JobStatus], None]) -> dict[str, Any]:
         """Until the agent has written where it is. Raises JobError, AgentError."""
         assert self.id is not None
-        waiting = Waiting(self.id, self.queue, self._record, self._settings, on_status)
+
+        def heard(status: JobStatus) -> None:
+            self.status = status
+            on_status(status)
+
+        waiting = Waiting(self.id, self.queue, self._record, self._settings, heard)
         return await waiting.agent()
 
     async def ended(self, timeout: float = 1e9) -> JobStatus | None:

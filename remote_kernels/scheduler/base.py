@@ -51,9 +51,11 @@ class JobStatus:
     """What the scheduler says of one job.
 
     `state` and `reason` are the scheduler's own words. `node` is where the batch
-    script runs. `end_time` is when the job ended, or will at its time limit, in
-    seconds since the epoch. `standing` is how long we have seen this state and
-    reason without a change, in seconds (0 where nobody watches).
+    script runs. `start_time` is when the job started, or is expected to; `end_time`
+    when it ended, or will at its time limit; both in seconds since the epoch, None
+    where the scheduler does not say. `standing` is how long we have seen this state
+    and reason without a change, in seconds (0 where nobody watches). `place` counts
+    from 1 among the jobs that wait for the same partition.
     """
 
     job_id: str
@@ -63,8 +65,10 @@ class JobStatus:
     node: str | None = None
     exit_code: int | None = None
     signal: int | None = None
+    start_time: float | None = None
     end_time: float | None = None
     standing: float = 0.0
+    place: int | None = None
 
 
 class Driver(Protocol):
@@ -111,6 +115,20 @@ class Driver(Protocol):
     def parse_ended(self, completed: Completed, job_id: str) -> JobStatus | None:
         """How the job ended; None if this way does not know it."""
 
+    def places_argv(self) -> list[str]:
+        """Lists all jobs that wait, of all users; empty if there is no such queue.
+
+        This may be much: to be asked seldom.
+        """
+
+    def parse_places(
+        self, completed: Completed, job_ids: Sequence[str]
+    ) -> dict[str, int]:
+        """The place of each of these jobs in its queue, from 1; see `JobStatus`."""
+
+    def extend_argv(self, job_id: str, minutes: int) -> list[str]:
+        """Moves the job's time limit; empty if it has none. Sites seldom allow it."""
+
     def own_argv(self, user: str) -> list[str]:
         """Lists this user's live jobs, with their names."""
 
@@ -139,6 +157,9 @@ class Driver(Protocol):
 
     def pending_text(self, status: JobStatus) -> str:
         """What a waiting job waits for, in plain words."""
+
+    def advice(self, status: JobStatus) -> str:
+        """What can be done about that; "" if there is only to wait."""
 
     def ended_text(self, status: JobStatus) -> str:
         """How a job ended, in plain words, and what to change."""

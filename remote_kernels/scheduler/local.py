@@ -98,6 +98,17 @@ class Local:
             if base.OUR_NAME.fullmatch(name)
         ]
 
+    def places_argv(self) -> list[str]:
+        return []
+
+    def parse_places(
+        self, completed: Completed, job_ids: Sequence[str]
+    ) -> dict[str, int]:
+        return {}
+
+    def extend_argv(self, job_id: str, minutes: int) -> list[str]:
+        return []
+
     def cancel_argv(self, job_ids: Sequence[str]) -> list[str]:
         return _argv("cancel", *job_ids)
 
@@ -122,6 +133,9 @@ class Local:
 
     def pending_text(self, status: JobStatus) -> str:
         return "starting"
+
+    def advice(self, status: JobStatus) -> str:
+        return ""
 
     def ended_text(self, status: JobStatus) -> str:
         if status.state == "CANCELLED":

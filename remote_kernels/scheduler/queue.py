@@ -1,9 +1,10 @@
 """Submit, watch and cancel jobs: a driver, a way to run commands, and one poller.
 
 Rules: one query serves all jobs that are watched, backs off while nothing changes,
-and never is more frequent than `poll_interval`; a scheduler that does not answer
-says nothing about a job; a submission is never left half done. A Queue belongs to
-one event loop. Called by the kernel's story.
+and never is more frequent than `poll_interval`; questions about single jobs that
+come together become one; a scheduler that does not answer says nothing about a job;
+a submission is never left half done. A Queue belongs to one event loop; `shared`
+gives all kernels of a process the same. Called by the kernel's story.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import logging
 import os
 import pwd
 import random
+import weakref
 from collections.abc import (
     AsyncGenerator,
     Awaitable,
@@ -39,6 +41,9 @@ log = logging.getLogger(__name__)
 Run = Callable[..., Awaitable[Completed]]
 
 SLOWEST = 60.0  # seconds between two queries while nothing changes
+GATHER = 0.2  # seconds in which questions about single jobs come together
+PLACES = 300.0  # seconds between two looks at the whole queue, which may be long
+PLACES_AFTER = 20.0  # seconds that a job must have waited for that
 _GROWTH = 1.5
 _SUBMIT_TIMEOUT = 120.0
 _UNDO_TIMEOUT = 30.0
@@ -53,13 +58,15 @@ class _Watched:
     updates: list[asyncio.Queue[JobStatus | Exception]] = field(default_factory=list)
     last: JobStatus | None = None
     since: float = 0.0
+    begun: float = field(default_factory=lambda: _now())
 
 
 class Queue:
     """All the jobs of one scheduler, as one process sees them.
 
     `environ` is what the commands get: `driver.environment(...)` of the server's by
-    default. `run` is `command.run`, or the like on another host.
+    default; a job gets its own. `run` is `command.run`, or the like on another host.
+    `poll_interval` is in seconds; those who watch may raise it, not lower it.
     """
 
     def __init__(
@@ -80,17 +87,25 @@ class Queue:
         self._silent = False
         self._cluster: str | None = None
         self._asked = float("-inf")
+        self._places: dict[str, int] = {}
+        self._places_asked = float("-inf")
+        self._gathered: dict[str, asyncio.Future[JobStatus]] = {}
 
     # --- submit ---------------------------------------------------------------------
 
-    async def submit(self, script: str, request: JobRequest) -> str:
-        """The id of the new job; SubmitError if there is none.
+    async def submit(
+        self,
+        script: str,
+        request: JobRequest,
+        environ: Mapping[str, str] | None = None,
+    ) -> str:
+        """The id of the new job, which gets `environ`; SubmitError if there is none.
 
         Cancelled half way, it learns the id, cancels the job, then lets the
         cancellation pass.
         """
         argv = self.driver.submit_argv(request)
-        task = asyncio.ensure_future(self._submit(argv, script, request))
+        task = asyncio.ensure_future(self._submit(argv, script, request, environ))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -98,10 +113,16 @@ class Queue:
             raise
 
     async def _submit(
-        self, argv: Sequence[str], script: str, request: JobRequest
+        self,
+        argv: Sequence[str],
+        script: str,
+        request: JobRequest,
+        environ: Mapping[str, str] | None,
     ) -> str:
         try:
-            done = await self._run(argv, input=script, timeout=_SUBMIT_TIMEOUT)
+            done = await self._run(
+                argv, input=script, timeout=_SUBMIT_TIMEOUT, environ=environ
+            )
         except CommandError as error:
             await self._cancel_name(request)
             raise self._not_taken(error, argv, error.stdout, error.stderr) from error
@@ -155,9 +176,30 @@ class Queue:
     # --- one question ---------------------------------------------------------------
 
     async def status(self, job_id: str) -> JobStatus:
-        """The job's state now. ControllerError if the scheduler does not answer."""
-        found = await self._query([job_id])
-        return found[job_id]
+        """The job's state now. ControllerError if the scheduler does not answer.
+
+        One query answers all who ask within GATHER seconds.
+        """
+        if not self._gathered:
+            self._asker = asyncio.ensure_future(self._ask_for_gathered())
+        waiting = self._gathered.get(job_id)
+        if waiting is None:
+            waiting = asyncio.get_running_loop().create_future()
+            self._gathered[job_id] = waiting
+        return await asyncio.shield(waiting)
+
+    async def _ask_for_gathered(self) -> None:
+        await asyncio.sleep(GATHER)
+        asked, self._gathered = self._gathered, {}
+        try:
+            found = await self._query(list(asked))
+        except Exception as error:  # noqa: BLE001 -- handed to all who asked
+            for waiting in asked.values():
+                waiting.set_exception(error)
+                waiting.exception()  # who asked may have gone
+        else:
+            for job_id, waiting in asked.items():
+                waiting.set_result(found[job_id])
 
     async def statuses(self, job_ids: Sequence[str]) -> dict[str, JobStatus]:
         """Their states now. ControllerError if the scheduler does not answer."""
@@ -178,6 +220,25 @@ class Queue:
             else:
                 self._cluster = self.driver.parse_cluster(done)
         return self._cluster
+
+    async def extend(self, job_id: str, minutes: int) -> None:
+        """Move the job's time limit. CommandError with the scheduler's own words."""
+        argv = self.driver.extend_argv(job_id, minutes)
+        if not argv:
+            summary = f"A job of scheduler '{self.driver.name}' has no time limit."
+            raise CommandError(summary, [], None)
+        done = await self._run(argv)
+        if done.returncode != 0:
+            summary = f"The time limit of job {job_id} was not moved."
+            raise CommandError(
+                summary,
+                done.argv,
+                done.returncode,
+                done.stdout,
+                done.stderr,
+                "Most sites let only their staff move it: ask them, or save your work "
+                "and start the kernel anew with more 'time'.",
+            )
 
     async def cancel(self, job_id: str) -> None:
         """End the job; no error if it has ended. Tries again while nobody answers."""
@@ -220,9 +281,14 @@ class Queue:
         return found
 
     async def _run(
-        self, argv: Sequence[str], *, input: str = "", timeout: float = 60.0
+        self,
+        argv: Sequence[str],
+        *,
+        input: str = "",
+        timeout: float = 60.0,
+        environ: Mapping[str, str] | None = None,
     ) -> Completed:
-        environ = self._environ
+        environ = environ or self._environ
         if environ is None:
             environ = self.driver.environment(os.environ)
         return await self._runner(argv, input=input, env=environ, timeout=timeout)
@@ -313,6 +379,7 @@ class Queue:
         self._asked = _now()
         try:
             found = await self._query(list(self._watched))
+            await self._look_at_places(found)
         except CommandError as error:
             if not self._silent:
                 log.warning("the scheduler does not answer; jobs go on: %s", error)
@@ -327,6 +394,20 @@ class Queue:
         changes = [self._tell(status) for status in found.values()]
         return any(changes)
 
+    async def _look_at_places(self, found: Mapping[str, JobStatus]) -> None:
+        """Where the waiting jobs are in their queues; now and then."""
+        waiting = [
+            job_id
+            for job_id, status in found.items()
+            if status.phase is Phase.PENDING
+            and _now() - self._watched[job_id].begun >= PLACES_AFTER
+        ]
+        argv = self.driver.places_argv()
+        if not waiting or not argv or _now() - self._places_asked < PLACES:
+            return
+        self._places_asked = _now()
+        self._places = self.driver.parse_places(await self._run(argv), waiting)
+
     def _tell(self, status: JobStatus) -> bool:
         watched = self._watched.get(status.job_id)
         if watched is None:
@@ -334,7 +415,10 @@ class Queue:
         now, last = _now(), watched.last
         if last is None or (last.state, last.reason) != (status.state, status.reason):
             watched.since = now
-        status = replace(status, standing=now - watched.since)
+        place = self._places.get(status.job_id)
+        if status.phase is not Phase.PENDING:
+            place = None
+        status = replace(status, standing=now - watched.since, place=place)
         watched.last = status
         if last is None or self._news(last) != self._news(status):
             for updates in watched.updates:
@@ -347,6 +431,9 @@ class Queue:
             status.state,
             status.reason,
             status.node,
+            status.place,
+            status.start_time,
+            status.end_time,
             self.driver.never(status),
         )
 
@@ -354,6 +441,19 @@ class Queue:
         for watched in self._watched.values():
             for updates in watched.updates:
                 updates.put_nowait(error)
+
+
+_QUEUES: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Queue]]
+_QUEUES = weakref.WeakKeyDictionary()
+
+
+def shared(make: Callable[[], Driver], poll_interval: float = 2.0) -> Queue:
+    """This loop's one Queue for that driver; it polls as seldom as anybody asks for."""
+    queues = _QUEUES.setdefault(asyncio.get_running_loop(), {})
+    driver = make()
+    queue = queues.setdefault(driver.name, Queue(driver))
+    queue.poll_interval = max(queue.poll_interval, poll_interval)
+    return queue
 
 
 def _now() -> float:

@@ -21,7 +21,7 @@ _SITE = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CLUSTER_NAME")
 
 _PHASES = {
     Phase.PENDING: "PENDING CONFIGURING POWER_UP_NODE REQUEUED REQUEUE_FED "
-    "REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT",
+    "REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT EXPEDITING",
     Phase.RUNNING: "RUNNING RESIZING SIGNALING",
     Phase.ENDING: "COMPLETING STAGE_OUT",
     Phase.SUSPENDED: "SUSPENDED STOPPED",
@@ -42,7 +42,10 @@ _GONE = re.compile(
     r"Invalid job id|already completing or completed|already finished", re.IGNORECASE
 )
 # Reasons may hold spaces, commas and bars; nothing else in a row does.
-_ROW = "%i|%T|%r|%B|%N|%e"
+_ROW = "%i|%T|%r|%B|%N|%S|%e"
+_PLACES = "%i|%P|%Q|%r"
+# Only these compete for a place: the others are held, or wait for something else.
+_COMPETING = ("Priority", "Resources", "None", "")
 
 
 class Slurm:
@@ -127,6 +130,40 @@ class Slurm:
             raise _no_answer(completed)
         return _shown(completed.stdout, job_id)
 
+    def places_argv(self) -> list[str]:
+        return ["squeue", "-a", "-h", "-t", "PD", "-o", _PLACES]
+
+    def parse_places(
+        self, completed: Completed, job_ids: Sequence[str]
+    ) -> dict[str, int]:
+        """By partition, priority and number, as Slurm's scheduler goes through them.
+
+        An array counts as one job.
+        """
+        if completed.returncode != 0 or _UNANSWERED.search(completed.stderr):
+            raise _no_answer(completed)
+        queues: dict[str, list[tuple[int, int]]] = {}
+        where: dict[str, tuple[str, tuple[int, int]]] = {}
+        for line in completed.stdout.splitlines():
+            number, partition, priority, reason = f"{line}|||".split("|")[:4]
+            digits = re.match(r"\d+", number.strip())
+            if digits is None or not priority.isdigit() or reason not in _COMPETING:
+                continue
+            key = -int(priority), int(digits[0])
+            queues.setdefault(partition, []).append(key)
+            where[number.strip()] = partition, key
+        found = {}
+        for job_id in job_ids:
+            partition, key = where.get(base.split_id(job_id)[0], ("", (0, 0)))
+            if partition:
+                found[job_id] = 1 + sum(other < key for other in queues[partition])
+        return found
+
+    def extend_argv(self, job_id: str, minutes: int) -> list[str]:
+        number, where = base.split_id(job_id)[0], _cluster(job_id)
+        limit = f"TimeLimit=+{minutes}"
+        return ["scontrol", *where, "update", f"JobId={number}", limit]
+
     def own_argv(self, user: str) -> list[str]:
         return ["squeue", "-a", "-h", f"--user={user}", "-o", f"%j|{_ROW}"]
 
@@ -182,6 +219,9 @@ class Slurm:
     def pending_text(self, status: JobStatus) -> str:
         return slurm_text.pending(status)
 
+    def advice(self, status: JobStatus) -> str:
+        return slurm_text.advice(status)
+
     def ended_text(self, status: JobStatus) -> str:
         return slurm_text.ended(status)
 
@@ -220,20 +260,32 @@ def _no_answer(completed: Completed) -> ControllerError:
 
 def _row(line: str, known: Mapping[str, str]) -> JobStatus | None:
     """One line of squeue; None for a line that is none. Component 0 hosts us."""
-    head, rest = line.split("|", 2), line.rsplit("|", 3)
-    if line.count("|") < 5:
+    if line.count("|") < 6:
         return None
-    number = head[0].strip().removesuffix("+0")
+    number, state, rest = line.split("|", 2)
+    number = number.strip().removesuffix("+0")
     if number not in known:
         return None
-    reason = line.split("|", 2)[2].rsplit("|", 3)[0]
+    reason, node, _, start, end = rest.rsplit("|", 4)
     return _status(
-        known[number], head[1], reason=_word(reason), node=_word(rest[1]), end=rest[3]
+        known[number],
+        state,
+        reason=_word(reason),
+        node=_word(node),
+        start=start,
+        end=end,
     )
 
 
 def _status(
-    job_id: str, state: str, *, reason: str, node: str, end: str, exit: str = ""
+    job_id: str,
+    state: str,
+    *,
+    reason: str,
+    node: str,
+    start: str = "",
+    end: str,
+    exit: str = "",
 ) -> JobStatus:
     state = state.strip()
     code, signal = _exit_code(exit)
@@ -246,6 +298,7 @@ def _status(
         node=node or None,
         exit_code=code,
         signal=signal,
+        start_time=_epoch(start),
         end_time=_epoch(end),
     )
 
@@ -283,6 +336,7 @@ def _shown(text: str, job_id: str) -> JobStatus | None:
         fields["JobState"],
         reason=_word(fields.get("Reason", "")),
         node=_word(fields.get("BatchHost", "")),
+        start=fields.get("StartTime", ""),
         end=fields.get("EndTime", ""),
         exit=fields.get("ExitCode", ""),
     )

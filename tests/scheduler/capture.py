@@ -137,6 +137,7 @@ def waiting() -> None:
         time.sleep(3)  # one round of the scheduler, which sets the reasons
         keep("squeue-pending", status(*jobs, fresh))
         keep("scontrol-pending", shown(jobs[0]))
+        keep("squeue-places", run(slurm.places_argv()))
     finally:
         admin("scontrol", "update", "nodename=c2", "state=resume")
     run(slurm.cancel_argv([*jobs, fresh]))

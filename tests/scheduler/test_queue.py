@@ -117,7 +117,7 @@ async def test_one_query_serves_all_who_watch() -> None:
     )
     jobs = jobs_of(answers)
     gone = asyncio.ensure_future(jobs.wait_ended("999999", 10))
-    async with aclosing(jobs.watch("40")) as watching:
+    async with aclosing(jobs.watch("18")) as watching:
         there = await anext(watching)
         status = await gone
 
@@ -125,7 +125,7 @@ async def test_one_query_serves_all_who_watch() -> None:
     assert status is not None
     assert (Phase.ENDED, "UNKNOWN") == (status.phase, status.state)
     ids = {argv[argv.index("-j") + 1] for argv in answers.asked if argv[0] == "squeue"}
-    assert {"40,999999", "999999,40"} & ids
+    assert {"18,999999", "999999,18"} & ids
 
 
 @pytest.mark.asyncio
@@ -133,7 +133,7 @@ async def test_jobs_of_two_clusters_are_asked_for_apart() -> None:
     """They may have the same number."""
     answers = Answers(squeue=[captured("squeue-running")])
 
-    await jobs_of(answers)._query(["40", "40;big"])
+    await jobs_of(answers)._query(["18", "18;big"])
 
     expected = [["squeue", "-a", "-h"], ["squeue", "-M", "big"]]
     assert expected == [argv[:3] for argv in answers.asked[:2]]
@@ -144,7 +144,7 @@ async def test_the_poller_ends_with_its_last_watcher() -> None:
     """No task is left that asks the scheduler."""
     jobs = jobs_of(Answers(squeue=[captured("squeue-running")]))
 
-    async with aclosing(jobs.watch("40")) as watching:
+    async with aclosing(jobs.watch("18")) as watching:
         await anext(watching)
 
     assert {asyncio.current_task()} == asyncio.all_tasks()
@@ -177,7 +177,7 @@ async def test_a_watcher_that_comes_later_is_told_at_once() -> None:
     """It does not wait for the next query."""
     answers = Answers(squeue=[captured("squeue-running")])
     jobs = Queue(Slurm(), run=answers.run, environ={}, poll_interval=60)
-    async with aclosing(jobs.watch("40")) as first, aclosing(jobs.watch("40")) as late:
+    async with aclosing(jobs.watch("18")) as first, aclosing(jobs.watch("18")) as late:
         await anext(first)
         status = await asyncio.wait_for(anext(late), 1)
 
@@ -190,7 +190,7 @@ async def test_it_asks_less_and_less_often_while_nothing_changes() -> None:
     """Each pause is half as long again as the one before, give or take a tenth."""
     answers = Answers(squeue=[captured("squeue-running")])
     jobs = jobs_of(answers)
-    async with aclosing(jobs.watch("40")) as first, aclosing(jobs.watch("40")) as late:
+    async with aclosing(jobs.watch("18")) as first, aclosing(jobs.watch("18")) as late:
         await anext(first)
         await anext(late)  # wakes the poller, which must fall asleep again
         await answers.ninth.wait()
@@ -205,20 +205,20 @@ async def test_cancel_asks_again_while_nobody_answers(hurry: None) -> None:
         scancel=[*[captured("scancel-down")] * 2, captured("scancel-unknown")]
     )
 
-    await jobs_of(answers).cancel("40")
+    await jobs_of(answers).cancel("18")
 
-    assert [["scancel", "40"]] * 3 == answers.asked
+    assert [["scancel", "18"]] * 3 == answers.asked
 
 
 @pytest.mark.asyncio
 async def test_cancel_gives_up_with_all_that_was_said(hurry: None) -> None:
     """After some attempts; and at once where asking again is useless."""
     with pytest.raises(CommandError, match="Unable to contact slurm controller"):
-        await jobs_of(Answers(scancel=[captured("scancel-down")])).cancel("40")
+        await jobs_of(Answers(scancel=[captured("scancel-down")])).cancel("18")
 
     answers = Answers(scancel=[captured("scancel-not-ours")])
     with pytest.raises(CommandError, match="permission denied"):
-        await jobs_of(answers).cancel("40")
+        await jobs_of(answers).cancel("18")
     assert 1 == answers.count("scancel")
 
 

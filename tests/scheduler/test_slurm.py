@@ -40,7 +40,7 @@ def test_submit_has_every_option_by_slurm_s_name() -> None:
 
 def test_the_job_id_is_the_last_line_of_that_form() -> None:
     """Also with a cluster's name, and with words of a plugin before it."""
-    assert "41" == slurm.parse_submit(captured("sbatch-ok").stdout)
+    assert "19" == slurm.parse_submit(captured("sbatch-ok").stdout)
     assert "7;big" == slurm.parse_submit("hello 12\n7;big\n")
     with pytest.raises(ValueError, match="no job id"):
         slurm.parse_submit("Submitted batch job 12")
@@ -72,7 +72,7 @@ def test_a_reason_may_hold_anything() -> None:
     """Spaces, commas and bars in it break nothing."""
     done = captured("squeue-fresh")
     reason = "Nodes required for job are DOWN, DRAINED | or reserved"
-    text = done.stdout.replace("Priority", reason)
+    text = done.stdout.replace("Resources", reason)
 
     status = slurm.parse_status(
         type(done)(done.argv, 0, text, ""), [text.partition("|")[0]]
@@ -86,7 +86,7 @@ def test_an_unknown_state_is_alive() -> None:
     done = captured("squeue-running")
     text = done.stdout.replace("RUNNING", "DREAMING")
 
-    (status,) = slurm.parse_status(type(done)(done.argv, 0, text, ""), ["40"]).values()
+    (status,) = slurm.parse_status(type(done)(done.argv, 0, text, ""), ["18"]).values()
 
     assert (Phase.UNKNOWN, "DREAMING") == (status.phase, status.state)
 
@@ -100,14 +100,14 @@ def test_an_unknown_id_among_others_is_missing() -> None:
     """The others are there."""
     done = captured("squeue-some-unknown")
 
-    assert ["40"] == [*slurm.parse_status(done, ["40", "999999"])]
+    assert ["18"] == [*slurm.parse_status(done, ["18", "999999"])]
 
 
 @pytest.mark.parametrize("name", ["squeue-down", "squeue-unset"])
 def test_no_answer_is_not_gone(name: str) -> None:
     """A controller that does not answer says nothing about a job."""
     with pytest.raises(ControllerError, match="says nothing about the job"):
-        slurm.parse_status(captured(name), ["40"])
+        slurm.parse_status(captured(name), ["18"])
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_scontrol_of_an_ended_job(
 
 def test_accounting_that_is_off_knows_nothing() -> None:
     """sacct's error is not an answer."""
-    assert slurm.parse_ended(captured("sacct-disabled"), "40") is None
+    assert slurm.parse_ended(captured("sacct-disabled"), "18") is None
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def over(
 
 def phase(state: str) -> Phase:
     """What the driver makes of a state that squeue tells."""
-    done = Completed(("squeue",), 0, f"7|{state}|None|n/a||N/A\n", "")
+    done = Completed(("squeue",), 0, f"7|{state}|None|n/a||N/A|N/A\n", "")
     return Slurm().parse_status(done, ["7"])["7"].phase
 
 

@@ -1,0 +1,26 @@
+"""What happens to this process's kernels, for whoever wants to know.
+
+The provisioner tells, on the background loop; listeners must not block, and go to a
+loop of their own. Called by the provisioner and the server extension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from remote_kernels.kernel.view import View
+
+# submitted, pending, running, attached, lost, resumed, warning, ended
+Listener = Callable[[str, View, str], None]
+
+_LISTENERS: list[Listener] = []
+
+
+def listen(listener: Listener) -> None:
+    """Call `listener(action, view, text)` at each piece of news from now on."""
+    _LISTENERS.append(listener)
+
+
+def tell(action: str, view: View, text: str = "") -> None:
+    for listener in _LISTENERS:
+        listener(action, view, text)

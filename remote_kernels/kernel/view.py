@@ -1,0 +1,163 @@
+"""What a kernel does, as data: one form for the REST API, the command line and tests.
+
+Made of its record and of the scheduler's last word. Called by story.py for kernels of
+this process, and by inventory.py for all others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from remote_kernels.scheduler.base import Driver, JobStatus, Phase
+
+# A kernel's states, in the order of its life.
+STATES = ("waiting", "starting", "running", "lost", "suspended", "ending", "ended")
+UNKNOWN = "unknown"  # the scheduler does not answer
+
+_STATE_OF = {
+    Phase.PENDING: "waiting",
+    Phase.RUNNING: "running",
+    Phase.SUSPENDED: "suspended",
+    Phase.ENDING: "ending",
+    Phase.ENDED: "ended",
+    Phase.UNKNOWN: UNKNOWN,
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """One kernel.
+
+    Times are in seconds since the epoch, None where they are not known. `state` is
+    one of STATES, or UNKNOWN; `text` says it in plain words. `job_state` and `reason`
+    are the scheduler's own words. `expected_start` is the scheduler's guess, `place`
+    the job's place in its queue, from 1. `host` and `pid` are the server that has, or
+    had, the kernel. `usage` is what the kernel uses, where that is measured.
+    """
+
+    kernel_id: str
+    name: str
+    spec_name: str
+    notebooks: tuple[str, ...]
+    scheduler: str
+    cluster: str | None
+    job_id: str
+    state: str
+    text: str
+    job_state: str
+    reason: str
+    place: int | None
+    node: str | None
+    carrier: str | None
+    host: str
+    pid: int
+    submitted: float | None
+    ready: float | None
+    expected_start: float | None
+    ends: float | None
+    usage: Mapping[str, Any] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """As the REST API and `--json` show it; `time_left` in seconds."""
+        left = None if self.ends is None else max(0, round(self.ends - time.time()))
+        body = asdict(self)
+        return {**body, "notebooks": list(self.notebooks), "time_left": left}
+
+
+def view(
+    kernel_id: str,
+    facts: Mapping[str, Any],
+    sessions: Mapping[str, Any],
+    driver: Driver,
+    status: JobStatus | None,
+    *,
+    ended: str = "",
+    attached: bool | None = None,
+    usage: Mapping[str, Any] | None = None,
+) -> View:
+    """A kernel as its record and the scheduler show it.
+
+    Parameters
+    ----------
+    kernel_id:
+        The kernel's ID.
+    facts:
+        Its `record.json`.
+    sessions:
+        Its `sessions.json`.
+    driver:
+        Its scheduler's words.
+    status:
+        What the scheduler said last, if it was asked and answered.
+    ended:
+        How it ended, in plain words.
+    attached:
+        Whether this process has a connection to its agent; None: it is not ours.
+    usage:
+        What its agent measured last.
+    """
+    times = facts.get("times") or {}
+    state = _state(status, times, ended, attached)
+    live = status if state not in ("ended", UNKNOWN) else None
+    waiting = live if state == "waiting" else None
+    return View(
+        kernel_id=kernel_id,
+        name=str(facts.get("name", "")),
+        spec_name=str(facts.get("spec_name", "")),
+        notebooks=tuple(str(session.get("path", "")) for session in sessions.values()),
+        scheduler=str(facts.get("scheduler", "")),
+        cluster=facts.get("cluster"),
+        job_id=str(facts.get("job_id") or ""),
+        state=state,
+        text=ended or _text(state, driver, status, facts.get("node")),
+        job_state=status.state if status is not None else "",
+        reason=status.reason if status is not None else "",
+        place=waiting.place if waiting is not None else None,
+        node=facts.get("node") or (status.node if status is not None else None),
+        carrier=facts.get("carrier"),
+        host=str(facts.get("host", "")),
+        pid=int(facts.get("pid") or 0),
+        submitted=times.get("submitted"),
+        ready=times.get("ready"),
+        expected_start=waiting.start_time if waiting is not None else None,
+        ends=live.end_time if live is not None and waiting is None else None,
+        usage=usage,
+    )
+
+
+def _state(
+    status: JobStatus | None,
+    times: Mapping[str, float],
+    ended: str,
+    attached: bool | None,
+) -> str:
+    if ended:
+        return "ended"
+    if attached is not None and "ready" in times:
+        return "running" if attached else "lost"
+    if status is None:
+        return "waiting" if attached is not None else UNKNOWN
+    state = _STATE_OF[status.phase]
+    return "starting" if state == "running" and "ready" not in times else state
+
+
+def _text(
+    state: str, driver: Driver, status: JobStatus | None, node: str | None
+) -> str:
+    if state == UNKNOWN:
+        said = "" if status is None else f" ({status.state})"
+        return f"unknown{said}; the scheduler does not say"
+    if state == "waiting":
+        return driver.pending_text(status) if status is not None else "submitted"
+    texts = {
+        "starting": f"its job runs on {node or 'a node'}; the kernel is starting",
+        "running": f"runs on {node}",
+        "lost": f"the connection to {node} is lost; it is being made anew",
+        "suspended": "its job is suspended",
+        "ending": "its job is ending",
+        "ended": "its job has ended",
+    }
+    return texts[state]

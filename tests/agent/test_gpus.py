@@ -152,10 +152,11 @@ def test_no_nvidia_smi(smi: Smi, sampler: Sampler) -> None:
     "script",
     [
         "echo 'NVIDIA-SMI has failed because it could not communicate'; exit 9",
+        f"printf %s '{TWO}'; exit 15",
         "echo 'No devices were found'",
         "printf '0, GPU-8932f937, NVIDIA A100, 37 %%, 1234 MiB, 40960 MiB\\n'",
     ],
-    ids=["fails", "none", "another format"],
+    ids=["fails", "lost one", "none", "another format"],
 )
 def test_an_nvidia_smi_that_does_not_tell(
     smi: Smi, sampler: Sampler, script: str

@@ -125,7 +125,7 @@ def test_the_first_sample(child: Child) -> None:
 
 def test_another_process_after_a_restart(child: Child) -> None:
     """Its time has nothing to do with that of the one before."""
-    sessions: list[int] = [os.getsid(0)]
+    sessions: list[int] = []
     sampler = Sampler(lambda: list(sessions))
     sampler.sample()
     sessions[:] = [child.pid]
@@ -186,11 +186,30 @@ def test_memory_of_sessions_that_were_not_asked_for(child: Child) -> None:
     assert resident([child.pid]) < resident([child.pid, os.getsid(0)])
 
 
-def test_a_process_that_does_not_tell_what_it_shares(tmp_path: Path) -> None:
-    """Its resident size is known all the same."""
+def test_memory_of_one_process(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To ask what it shares would take long if it is large, and change little."""
+    monkeypatch.setattr(usage, "_share", lambda directory, size: 0)
+
+    child.does("allocate(64)")
+    assert resident([child.pid]) > 64 * MIB
+
+    child.does("fork(1)", others=1)
+    assert 0 == resident([child.pid])
+
+
+def test_the_size_of_a_process(tmp_path: Path) -> None:
+    """In pages, what is in memory, not what is mapped."""
     (tmp_path / "statm").write_text("1000 50 20 1 0 300 0\n")
 
-    assert 50 * os.sysconf("SC_PAGE_SIZE") == usage._of_process(str(tmp_path))
+    assert 50 * os.sysconf("SC_PAGE_SIZE") == usage._resident_size(str(tmp_path))
+
+
+def test_a_process_that_does_not_tell_what_it_shares(tmp_path: Path) -> None:
+    """Its resident size is known all the same."""
+    assert 5 == usage._share(str(tmp_path), 5)
+
+    (tmp_path / "smaps_rollup").write_text("Rss:   99 kB\nPss:    3 kB\n")
+    assert 3072 == usage._share(str(tmp_path), 5)
 
 
 def test_cpus_that_it_may_use(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,10 +213,12 @@ async def test_a_sample_that_takes_its_time(
 ) -> None:
     """Meanwhile the agent does its work, and takes no other; it ends without it."""
     begun, go_on = threading.Semaphore(0), threading.Event()
+    waits: list[str] = []
 
     def sample(self: Sampler) -> Sample:
         begun.release()
-        go_on.wait(SECONDS)
+        waits.append("begin")
+        waits.append("end" if go_on.wait(SECONDS) else "gave up")
         raise AssertionError
 
     monkeypatch.setattr(Sampler, "sample", sample)
@@ -227,6 +229,7 @@ async def test_a_sample_that_takes_its_time(
             assert await begins
         async with world.attached():
             assert world.usage.empty()
+    assert ["begin"] == waits
     go_on.set()
 
     assert not begun.acquire(blocking=False)

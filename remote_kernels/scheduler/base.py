@@ -147,6 +147,14 @@ class Driver(Protocol):
     def attach_argv(self, job_id: str, node: str, argv: Sequence[str]) -> list[str]:
         """Runs argv inside the job, with clean binary standard input and output."""
 
+    def shell_argv(
+        self, job_id: str, node: str, argv: Sequence[str], *, terminal: bool = True
+    ) -> list[str]:
+        """Runs argv inside the job for a person, who is to see what the kernel sees.
+
+        In a terminal of its own there, unless `terminal` is False.
+        """
+
     def environment(
         self, environ: Mapping[str, str], keep: Sequence[str] = ()
     ) -> dict[str, str]:

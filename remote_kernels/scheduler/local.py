@@ -123,6 +123,11 @@ class Local:
     def attach_argv(self, job_id: str, node: str, argv: Sequence[str]) -> list[str]:
         return list(argv)
 
+    def shell_argv(
+        self, job_id: str, node: str, argv: Sequence[str], *, terminal: bool = True
+    ) -> list[str]:
+        return list(argv)
+
     def environment(
         self, environ: Mapping[str, str], keep: Sequence[str] = ()
     ) -> dict[str, str]:

@@ -202,11 +202,20 @@ class Slurm:
         the job's memory; --mpi=none and --chdir=/ keep plugins and missing
         directories out of it. srun's own messages go to its standard error.
         """
-        number = base.split_id(job_id)[0]
-        step = ["--overlap", "--nodes=1", "--ntasks=1", f"--nodelist={node}"]
-        step += ["--mem=0", "--gres=none", "--cpu-bind=none", "--mpi=none"]
-        step += ["--unbuffered", "--chdir=/", "--quiet"]
-        return ["srun", *_cluster(job_id), f"--jobid={number}", *step, *argv]
+        step = ["--gres=none", "--unbuffered", "--chdir=/", "--quiet"]
+        return [*_step(job_id, node), *step, *argv]
+
+    def shell_argv(
+        self, job_id: str, node: str, argv: Sequence[str], *, terminal: bool = True
+    ) -> list[str]:
+        """A step with all that the job has there, shared with the kernel.
+
+        A step that names no --gres gets the job's GPUs. Before 22.05 --overlap shares
+        only CPUs: while a step of the user's own has the GPUs, this one waits, and
+        srun says so, as it is not --quiet here.
+        """
+        pty = ["--pty"] if terminal else ["--unbuffered"]
+        return [*_step(job_id, node), *pty, *argv]
 
     def environment(
         self, environ: Mapping[str, str], keep: Sequence[str] = ()
@@ -239,6 +248,14 @@ class Slurm:
 def _pattern(path: str) -> str:
     """In a file name for sbatch % begins a pattern, and a backslash ends patterns."""
     return path.replace("%", "%%")
+
+
+def _step(job_id: str, node: str) -> list[str]:
+    """A step beside all others of the job, whatever those use."""
+    number = base.split_id(job_id)[0]
+    step = ["--overlap", "--nodes=1", "--ntasks=1", f"--nodelist={node}"]
+    step += ["--mem=0", "--cpu-bind=none", "--mpi=none"]
+    return ["srun", *_cluster(job_id), f"--jobid={number}", *step]
 
 
 def _cluster(job_id: str) -> list[str]:

@@ -200,6 +200,20 @@ def test_attach_asks_for_no_resources() -> None:
     assert ["cat"] == argv[-1:]
 
 
+@pytest.mark.parametrize(
+    ("terminal", "how"), [(True, "--pty"), (False, "--unbuffered")]
+)
+def test_a_shell_has_what_the_job_has(terminal: bool, how: str) -> None:
+    """Its GPUs, too; a terminal on the node only where there is one here."""
+    argv = slurm.shell_argv("12;big", "c1", ["sh", "-l"], terminal=terminal)
+
+    assert ["srun", "-M", "big", "--jobid=12", "--overlap"] == argv[:5]
+    assert {"--nodelist=c1", "--mem=0", how} < set(argv)
+    assert 1 == len({"--pty", "--unbuffered"} & set(argv))
+    assert not [word for word in argv if "--gres" in word or "--chdir" in word]
+    assert ["sh", "-l"] == argv[-2:]
+
+
 def test_the_job_sees_no_secret_of_the_server() -> None:
     """An allow-list; SLURM_* of an enclosing job stay out, a site's own stay in."""
     environ = {

@@ -1,0 +1,212 @@
+"""Tables of squeue, sinfo and sacct that can be read without guessing.
+
+Columns on a screen are cut and padded, and a job's name may hold any character, even
+bars and line ends. So the fields are asked for with separators that no name holds.
+Only what the user asked for: a format of his is kept, without its widths.
+
+Rules: pure. What is not understood is None, and then shown as text. Called by
+`slurm.py`. Quirks were seen on 22.05.8.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from remote_kernels.magics.options import Scanned, Table, scan
+
+FIELD = "\x1f"  # ASCII's own separators of fields and of records
+RECORD = "\x1e"
+
+_SQUEUE: Table = {
+    "account": "A=",
+    "all": "a",
+    "array": "r",
+    "array-unique": "",
+    "format": "o=",
+    "hide": "",
+    "jobs": "j?",
+    "licenses": "L=",
+    "long": "l",
+    "me": "",
+    "name": "n=",
+    "noconvert": "",
+    "nodelist": "w=",
+    "partition": "p=",
+    "priority": "P",
+    "qos": "q=",
+    "reservation": "R=",
+    "sort": "S=",
+    "start": "",
+    "state": "=",
+    "states": "t=",
+    "steps": "s?",
+    "user": "u=",
+    "users": "=",
+}
+_SINFO: Table = {
+    "all": "a",
+    "dead": "d",
+    "exact": "e",
+    "format": "o=",
+    "hide": "",
+    "list-reasons": "R",
+    "long": "l",
+    "noconvert": "",
+    "Node": "N",
+    "nodes": "n=",
+    "partition": "p=",
+    "responding": "r",
+    "sort": "S=",
+    "states": "t=",
+    "summarize": "s",
+}
+_SACCT: Table = {
+    "accounts": "A=",
+    "allocations": "X",
+    "allusers": "a",
+    "associations": "x=",
+    "brief": "b",
+    "constraints": "C=",
+    "duplicates": "D",
+    "endtime": "E=",
+    "flags": "F=",
+    "format": "o=",
+    "gid": "g=",
+    "group": "=",
+    "jobs": "j=",
+    "long": "l",
+    "name": "=",
+    "ncpus": "I=",
+    "nnodes": "i=",
+    "noconvert": "",
+    "nodelist": "N=",
+    "parsable2": "P",
+    "partition": "r=",
+    "qos": "q=",
+    "reason": "R=",
+    "starttime": "S=",
+    "state": "s=",
+    "timelimit-max": "K=",
+    "timelimit-min": "k=",
+    "truncate": "T",
+    "uid": "=",
+    "units": "=",
+    "user": "u=",
+    "wckeys": "W=",
+    "whole-hetjob": "=",
+}
+
+# The fields of each layout, by the options that choose it.
+_LAYOUTS: Mapping[str, Mapping[frozenset[str], str]] = {
+    "squeue": {
+        frozenset(): "iPjutMDR",
+        frozenset({"long"}): "iPjuTMlDR",
+        frozenset({"start"}): "iPjutSDYR",
+        frozenset({"steps"}): "ijPuMN",
+    },
+    "sinfo": {
+        frozenset(): "PalDtN",
+        frozenset({"long"}): "PalsrhgDTN",
+        frozenset({"Node"}): "NDPt",
+        frozenset({"Node", "long"}): "NDPTczmdwfE",
+        frozenset({"summarize"}): "PalFN",
+        frozenset({"list-reasons"}): "EuHN",
+        frozenset({"list-reasons", "long"}): "EUHtN",
+    },
+}
+_CHOOSE = {
+    "squeue": frozenset({"long", "start", "steps"}),
+    "sinfo": frozenset({"long", "Node", "summarize", "list-reasons"}),
+}
+# With these set, what a user sees is not the usual layout: letters, and words.
+_FORMATS = {
+    "squeue": ("SQUEUE_FORMAT", "SQUEUE_FORMAT2"),
+    "sinfo": ("SINFO_FORMAT", "SINFO_FORMAT2"),
+}
+
+# Columns that count something. Job ids are no numbers: think of 12_3 and 12+0.
+_COUNTS = re.compile(
+    "NODES|CPUS|MEMORY|TMP_DISK|WEIGHT|AllocCPUS|AllocNodes|NCPUS|NNodes|NTasks|"
+    "ReqCPUS|ReqNodes|Restarts"
+)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table: the names of its columns, and rows of as many fields."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str | int, ...], ...]
+
+
+def argv(
+    command: str, words: Sequence[str], environ: Mapping[str, str]
+) -> list[str] | None:
+    """The command whose answer `parse` can read; None if there is no such command."""
+    if command == "sacct":
+        scanned = scan(words, _SACCT)
+        if scanned is None:
+            return None
+        return ["sacct", *words, "--parsable2", f"--delimiter={FIELD}"]
+    scanned = scan(words, _SQUEUE if command == "squeue" else _SINFO)
+    if scanned is None:
+        return None
+    fields = _fields(command, scanned, environ)
+    if fields is None:
+        return None
+    wanted = FIELD.join(f"%{letter}" for letter in fields) + RECORD
+    # --long and --format exclude each other.
+    plain = scanned.without("format", "long")
+    return [command, *_options(plain), f"--format={wanted}", *plain.others]
+
+
+def parse(text: str) -> Rows | None:
+    """The table in what such a command printed; None if it is none."""
+    ending = f"{RECORD}\n" if RECORD in text else "\n"
+    *lines, rest = text.split(ending)
+    cells = [line.split(FIELD) for line in lines]
+    if rest or not cells or len({len(row) for row in cells}) != 1:
+        return None
+    header, *rows = cells
+    columns = [_column(*column) for column in zip(header, *rows, strict=True)]
+    body = zip(*columns, strict=True) if rows else ()
+    return Rows(tuple(header), tuple(body))
+
+
+def plain(text: str) -> str:
+    """What `parse` could not read, for people."""
+    return text.replace(f"{RECORD}\n", "\n").replace(FIELD, "|")
+
+
+def _fields(command: str, scanned: Scanned, environ: Mapping[str, str]) -> str | None:
+    """The letters of the fields that the user would see."""
+    own = scanned.value("format")
+    if own is not None:
+        return None if scanned.has("long") else _letters(own)
+    chosen = frozenset(n for n, _ in scanned.options if n in _CHOOSE[command])
+    letters, words = _FORMATS[command]
+    if not chosen and environ.get(words):
+        return None
+    if not chosen and environ.get(letters):
+        return _letters(environ[letters])
+    return _LAYOUTS[command].get(chosen)
+
+
+def _letters(format: str) -> str | None:
+    """The fields of a format, such as "%.18i %9P|%j"; "%%" and "%all" are no fields."""
+    found = re.findall(r"%[.#]*\d*([A-Za-z])", format)
+    if not found or len(found) != format.count("%") or "%all" in format:
+        return None
+    return "".join(found)
+
+
+def _options(scanned: Scanned) -> list[str]:
+    return Scanned(scanned.options, ()).words()
+
+
+def _column(name: str, *values: str) -> list[str | int]:
+    if _COUNTS.fullmatch(name) and all(re.fullmatch(r"\d+", value) for value in values):
+        return [int(value) for value in values]
+    return list(values)

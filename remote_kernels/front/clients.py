@@ -116,6 +116,7 @@ class Clients:
         self._spool = Spool(str(directory), HELD_DISK)
         self._notices: list[str] = []
         self._said_busy = False  # for an away client's cell
+        self._meeting: tuple[str, asyncio.Future[None]] | None = None
         self._reporter: asyncio.TimerHandle | None = None
         self._forgetter: asyncio.TimerHandle | None = None
 
@@ -213,6 +214,20 @@ class Clients:
         self._say_state("busy")
         return True
 
+    async def meet(self, timeout: float) -> Speaker:
+        """Until the kernel has answered us: then we can speak in its name.
+
+        A kernel that does not answer in so many seconds is left to its clients.
+        """
+        me = [b"remote_kernels"]
+        parts = self._speaker.message(me, "kernel_info_request", {}, {})
+        head = jupyter_message.read(parts)
+        assert head is not None
+        self._meeting = head.id, asyncio.get_running_loop().create_future()
+        self.request("shell", parts)
+        await asyncio.wait((self._meeting[1],), timeout=timeout)
+        return self._speaker
+
     # From the kernel
 
     def _came(self, target: str, message: Message) -> None:
@@ -257,6 +272,10 @@ class Clients:
         return state == "busy"
 
     def _learn(self, head: Head) -> None:
+        self._speaker.speak_as(str(head.header.get("session", "")))
+        asked, answered = self._meeting or ("", None)
+        if answered is not None and asked == head.parent_id and not answered.done():
+            answered.set_result(None)
         if self._info is None:
             self._info = head.content()
             self._on_info(self._info)

@@ -31,6 +31,10 @@ class Head:
         return str(self.header.get("msg_type", ""))
 
     @property
+    def session(self) -> str:
+        return str(self.header.get("session", ""))
+
+    @property
     def parent_id(self) -> str:
         return str(self.parent.get("msg_id", ""))
 

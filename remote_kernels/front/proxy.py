@@ -1,13 +1,13 @@
 """The ZMQ sockets that the notebook server sees.
 
 ROUTER for shell, control, stdin and hb, XPUB for iopub, so that however many clients
-there are, each channel crosses the tunnel once. A `Door` hands messages to `Clients`,
-and so to the agent's keeper; a `Pair` passes them on as they are, for heartbeats and
-for kernels with CURVE, whose streams only the login end can read. The DEALERs of
-shell, control and stdin share one identity: a kernel asks for input by the identity
-that sent the request. Driven by the sockets' file descriptors on an asyncio loop. Made
-by kernel/, and bound anew at each launch: jupyter_client (8.10) unlinks the files at
-every restart.
+there are, each channel crosses the tunnel once. A `Door` hands messages to whoever
+answers: the stand-in while the job waits, then `Clients`, and so the agent's keeper. A
+`Pair` passes them on as they are, for heartbeats and for kernels with CURVE, whose
+streams only the login end can read. The DEALERs of shell, control and stdin share one
+identity: a kernel asks for input by the identity that sent the request. Driven by the
+sockets' file descriptors on an asyncio loop. Made by kernel/, and bound anew at each
+launch: jupyter_client (8.10) unlinks the files at every restart.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import zmq
 
-from .clients import Clients
+from .clients import Sockets
 
 TARGETS = ("shell", "iopub", "stdin", "control", "hb")
 PORTS = {target: number for number, target in enumerate(TARGETS, 1)}
@@ -35,8 +35,20 @@ TURN = 200  # messages forwarded before other callbacks get their turn
 RECONNECT_MS = 20  # the kernel's socket was not there yet
 
 
+class Respondent(Protocol):
+    """Whoever answers clients."""
+
+    def full(self, target: str) -> bool: ...
+
+    def request(self, target: str, parts: list[bytes]) -> None: ...
+
+    def subscribed(self, topic: bytes) -> None: ...
+
+    def serve(self, sockets: Sockets | None) -> None: ...
+
+
 class Pair:
-    """Two sockets, messages passed both ways as they are."""
+    """Two sockets, messages passed both ways as they are. The back one is its own."""
 
     def __init__(self, front: zmq.Socket[bytes], back: zmq.Socket[bytes]) -> None:
         self._front = front
@@ -75,7 +87,6 @@ class Pair:
         self._closed = True
         for fd in self._fds:
             self._loop.remove_reader(fd)
-        self._front.close(linger=0)
         self._back.close(linger=0)
 
 
@@ -84,12 +95,14 @@ def _number(sock: zmq.Socket[bytes], option: int) -> int:
 
 
 class Door:
-    """One socket whose messages pass through `Clients`, not straight to the kernel."""
+    """One socket whose messages somebody here answers."""
 
-    def __init__(self, target: str, sock: zmq.Socket[bytes], clients: Clients) -> None:
+    def __init__(
+        self, target: str, sock: zmq.Socket[bytes], respondent: Respondent
+    ) -> None:
         self._target = target
         self._sock = sock
-        self._clients = clients
+        self.respondent = respondent
         self._loop = asyncio.get_running_loop()
         self._fd = _number(sock, zmq.FD)
         self._loop.add_reader(self._fd, self.pump)
@@ -99,7 +112,7 @@ class Door:
         """Take what clients say, while the channel has room."""
         self._pumping = False
         for _ in range(TURN):
-            if self._closed or self._clients.full(self._target):
+            if self._closed or self.respondent.full(self._target):
                 return
             if not _number(self._sock, zmq.EVENTS) & zmq.POLLIN:
                 return
@@ -108,9 +121,9 @@ class Door:
 
     def _take(self, parts: list[bytes]) -> None:
         if self._target != "iopub":
-            self._clients.request(self._target, parts)
+            self.respondent.request(self._target, parts)
         elif parts[0][:1] == SUBSCRIBE:  # the agent subscribes once and for good
-            self._clients.subscribed(parts[0])
+            self.respondent.subscribed(parts[0])
 
     def send(self, parts: list[bytes]) -> None:
         """To clients; a client that has gone is no error."""
@@ -124,10 +137,14 @@ class Door:
             self._loop.call_soon(self.pump)
 
     def close(self) -> None:
-        self.pump()  # what is in the socket would be lost
+        """What is in the socket would be lost."""
+        self.pump()
+        self.leave()
+
+    def leave(self) -> None:
+        """The socket gets another door."""
         self._closed = True
         self._loop.remove_reader(self._fd)
-        self._sock.close(linger=0)
 
 
 def curve_keypair() -> tuple[bytes, bytes]:
@@ -154,39 +171,26 @@ class Front:
     ip:
         The `ip` of a connection of transport ipc: the sockets are `ip-1` to `ip-5`,
         in a directory that only the user may enter.
-    back:
-        For each target whose bytes pass as they are, the path of the tunnel's socket.
-    clients:
-        For all other targets.
     """
 
-    def __init__(
-        self, ip: str, back: Mapping[str, Path], clients: Clients | None = None
-    ) -> None:
+    def __init__(self, ip: str) -> None:
         self._ip = ip
-        self._back = back
-        self._clients = clients
         self._context = zmq.Context(1)
         self._pairs: list[Pair] = []
         self._doors: dict[str, Door] = {}
-        self._backs: dict[str, zmq.Socket[bytes]] = {}
         self._fronts: dict[str, zmq.Socket[bytes]] = {}
-        self._connected = False
+        self._respondent: Respondent | None = None
 
-    def bind(self) -> None:
-        """Make the sockets that clients connect to. Raises zmq.ZMQError."""
-        identity = secrets.token_bytes(8)
+    def bind(self, respondent: Respondent) -> None:
+        """Make the sockets that clients connect to; `respondent` answers them.
+
+        Raises zmq.ZMQError.
+        """
         for target in TARGETS:
             front = self._fronts[target] = self._front_socket(target)
-            if target in self._back:
-                back = self._backs[target] = self._back_socket(target, identity)
-                self._pairs.append(Pair(front, back))
-            else:
-                assert self._clients is not None
-                self._doors[target] = Door(target, front, self._clients)
+            self._doors[target] = Door(target, front, respondent)
             front.bind(f"ipc://{self._ip}-{PORTS[target]}")
-        if self._clients is not None:
-            self._clients.serve(self)
+        self._serve(respondent)
 
     def bind_again(self) -> None:
         """After jupyter_client (8.10) has unlinked the files, as it does at a restart.
@@ -210,37 +214,79 @@ class Front:
         sock.setsockopt(zmq.LINGER, 0)
         return sock
 
-    def _back_socket(self, target: str, identity: bytes) -> zmq.Socket[bytes]:
+    def hand_over(
+        self,
+        respondent: Respondent | None,
+        back: Mapping[str, Path],
+        curve: tuple[bytes, bytes] | None = None,
+        held: Sequence[tuple[str, list[bytes]]] = (),
+    ) -> None:
+        """From now on the kernel answers. Also for a new process of it.
+
+        Parameters
+        ----------
+        respondent:
+            For the targets that are not in `back`.
+        back:
+            For each target whose bytes pass as they are, the path of the tunnel's
+            socket.
+        curve:
+            The kernel's CURVE public and secret key (Z85), where it uses CURVE. Both
+            ends share one pair (jupyter_client 8.9).
+        held:
+            Requests for the kernel that come before all others.
+        """
+        for pair in self._pairs:  # to a process that is gone
+            pair.close()
+        self._pairs.clear()
+        identity = secrets.token_bytes(8)
+        backs = {}
+        for target, path in back.items():
+            backs[target] = self._back_socket(target, identity, curve)
+            backs[target].connect(f"ipc://{path}")
+            if target in self._doors:
+                self._doors.pop(target).leave()
+        self._serve(respondent)
+        for target, parts in held:
+            if target in backs:
+                backs[target].send_multipart(parts, zmq.NOBLOCK)
+            elif respondent is not None:
+                respondent.request(target, parts)
+        for target, sock in backs.items():
+            self._pairs.append(Pair(self._fronts[target], sock))
+        for pair in self._pairs:
+            pair.pump()
+        for door in self._doors.values():
+            door.pump()
+
+    def _back_socket(
+        self, target: str, identity: bytes, curve: tuple[bytes, bytes] | None
+    ) -> zmq.Socket[bytes]:
         sock = self._context.socket(zmq.XSUB if target == "iopub" else zmq.DEALER)
         if target in ("shell", "control", "stdin"):
             sock.setsockopt(zmq.IDENTITY, identity)
         sock.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         sock.setsockopt(zmq.LINGER, 0)
+        if curve is not None:
+            public, secret = curve
+            sock.setsockopt(zmq.CURVE_SERVERKEY, public)
+            sock.setsockopt(zmq.CURVE_PUBLICKEY, public)
+            sock.setsockopt(zmq.CURVE_SECRETKEY, secret)
+        if target == "iopub":  # who subscribed before is served by the XPUB
+            sock.send(SUBSCRIBE)
         return sock
 
-    def connect(self, curve: tuple[bytes, bytes] | None = None) -> None:
-        """Connect to the kernel through the tunnel, now that it listens.
+    def _serve(self, respondent: Respondent | None) -> None:
+        if self._respondent is not None and self._respondent is not respondent:
+            self._respondent.serve(None)
+        self._respondent = respondent
+        for door in self._doors.values():
+            if respondent is not None:
+                door.respondent = respondent
+        if respondent is not None:
+            respondent.serve(self)
 
-        Parameters
-        ----------
-        curve:
-            The kernel's CURVE public and secret key (Z85), where it uses CURVE. Both
-            ends share one pair (jupyter_client 8.9).
-        """
-        if self._connected:
-            return
-        self._connected = True
-        for target, sock in self._backs.items():
-            if curve is not None:
-                public, secret = curve
-                sock.setsockopt(zmq.CURVE_SERVERKEY, public)
-                sock.setsockopt(zmq.CURVE_PUBLICKEY, public)
-                sock.setsockopt(zmq.CURVE_SECRETKEY, secret)
-            sock.connect(f"ipc://{self._back[target]}")
-        for pair in self._pairs:
-            pair.pump()
-
-    # Called by Clients
+    # Called by the respondent
 
     def send(self, target: str, parts: list[bytes]) -> None:
         self._doors[target].send(parts)
@@ -249,15 +295,15 @@ class Front:
         self._doors[target].pump()
 
     def close(self) -> None:
-        if self._clients is not None:
-            self._clients.serve(None)
         for pair in self._pairs:
             pair.close()
         for door in self._doors.values():
             door.close()
+        self._serve(None)
         self._pairs.clear()
         self._doors.clear()
-        self._backs.clear()
+        for sock in self._fronts.values():
+            sock.close(linger=0)
         self._fronts.clear()
         self._context.term()
         for port in PORTS.values():

@@ -11,16 +11,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from jupyter_client.multikernelmanager import MultiKernelManager
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
 from remote_kernels.config import parse
 from remote_kernels.errors import JobError, RemoteKernelError
 
+from . import news
 from .background import background
 from .outliving import outlives_server
+from .progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from jupyter_client.connect import KernelConnectionInfo
@@ -50,6 +54,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._has_process = False
         self._restart_limit: int | None = None  # Jupyter's, while ours holds
         self._unasked = False  # the next launch is the restarter's, not a person's
+        self._options: dict[str, Any] = {}  # of this start, over the kernelspec's
 
     @property
     def _manager(self) -> KernelManager:
@@ -59,6 +64,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         """Called before each launch_kernel, also of a restart."""
+        self._options = kwargs.pop("remote_kernels", None) or self._options
         kwargs = await super().pre_launch(**kwargs)
         extra = kwargs.pop("extra_arguments", None) or []
         return {**kwargs, "cmd": [*self.kernel_spec.argv, *extra]}
@@ -123,23 +129,29 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
                 raise JobError(self.remote_kernel.end)
             await self.remote_kernel.release()
             self._restart_again()
+        # A program that runs a notebook counts the seconds once we return; people at a
+        # server want to go on.
+        blocks = not isinstance(self._manager.parent, MultiKernelManager)
+        line = ProgressLine(sys.stderr if blocks else None)
         kernel = self.remote_kernel = RemoteKernel(
             self.kernel_id,
-            parse(self._config),
+            parse({**self._config, **self._options}),
             self.kernel_spec.display_name,
             self._manager.kernel_name,
+            outlives=outlives_server(self._manager.parent),
+            on_progress=line.show,
+            on_news=news.tell,
             on_end=lambda: background().let_go(self.kernel_id),
         )
         try:
-            if kernel.is_recorded:  # another server left it
-                info = await kernel.attach()
-            else:
-                info = await kernel.start(launch)
+            with line:
+                if kernel.is_recorded:  # another server left it
+                    info = await kernel.attach()
+                else:
+                    info = await kernel.start(launch, wait=blocks)
         except BaseException:
             self.remote_kernel = None
             raise
-        if outlives_server(self._manager.parent):
-            kernel.outlive_server()
         background().hold(self.kernel_id, self._let_go_at_exit)
         return info
 

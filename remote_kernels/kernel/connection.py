@@ -18,7 +18,9 @@ from typing import Any
 from remote_kernels import registry
 from remote_kernels.errors import AgentError, RecordError
 from remote_kernels.front.clients import Clients
-from remote_kernels.front.proxy import TARGETS, Front, connection_info
+from remote_kernels.front.jupyter_message import Speaker
+from remote_kernels.front.proxy import TARGETS, Front
+from remote_kernels.front.standin import StandIn
 from remote_kernels.relay.inlet import Inlet
 from remote_kernels.tunnel.carriers.base import Carrier
 from remote_kernels.tunnel.tunnel import Tunnel
@@ -28,6 +30,7 @@ from remote_kernels.wire.messages import Message
 log = logging.getLogger(__name__)
 
 INFO = "kernel_info.json"
+MEET = 10.0  # seconds for a kernel that listens to answer
 
 
 class Connection:
@@ -49,6 +52,8 @@ class Connection:
         Where the kernel runs, for messages.
     dead_after:
         Seconds of silence after which the agent is looked for anew.
+    on_info:
+        Called with the content of the kernel's kernel_info_reply.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Connection:
         record: registry.Record,
         node: str,
         dead_after: float,
+        on_info: Callable[[dict[str, Any]], None] = lambda info: None,
     ) -> None:
         self.kernel_id = kernel_id
         self.key = key
@@ -76,7 +82,7 @@ class Connection:
         self._incarnation = 0  # the process that clients talk to; 0: whichever is there
         self._changed = asyncio.Event()
         self._exited = asyncio.Event()
-        self._front: Front | None = None
+        self._on_info = on_info
         self.clients: Clients | None = None
         if curve is None:
             self.clients = Clients(
@@ -131,6 +137,7 @@ class Connection:
 
     def _note_info(self, info: dict[str, Any]) -> None:
         """For the server that comes next; it can do without."""
+        self._on_info(info)
         try:
             self._record.write(INFO, info)
         except RecordError as exc:
@@ -150,7 +157,6 @@ class Connection:
             self.tunnel.send(message)
 
     async def close(self) -> None:
-        self.close_front()
         if self.tunnel is not None:
             await self.tunnel.close()
             self.tunnel = None
@@ -160,27 +166,25 @@ class Connection:
 
     # The front
 
-    def open_front(self) -> dict[str, Any]:
-        """Sockets for clients, bound anew at each launch. Jupyter's connection info."""
-        ip = str(self._directory / "k")
-        if self._front is not None and self.clients is not None:
-            self._front.bind_again()
-        else:  # what a CURVE socket holds is for the process that is gone
-            self.close_front()
-            back = {target: self._back(target) for target in self._passed_on()}
-            self._front = Front(ip, back, self.clients)
-            self._front.bind()
-        return connection_info(ip, self.key)
+    async def join(self, front: Front, standin: StandIn | None) -> None:
+        """Clients speak to the kernel from now on, whose process listens.
 
-    def connect_front(self) -> None:
-        """The kernel's process listens."""
-        if self._front is not None:
-            self._front.connect(self.curve)
-
-    def close_front(self) -> None:
-        if self._front is not None:
-            self._front.close()
-            self._front = None
+        Parameters
+        ----------
+        front:
+            Their sockets.
+        standin:
+            Who has answered them so far, if the kernel was waited for.
+        """
+        speaker = Speaker(self.key)
+        if standin is not None and standin.topics and self.clients is not None:
+            speaker = await self.clients.meet(MEET)
+        held = standin.hand_over(speaker) if standin is not None else []
+        back = {target: self._back(target) for target in self._passed_on()}
+        front.hand_over(self.clients, back, self.curve, held)
+        if standin is not None and self.clients is not None:
+            for topic in standin.topics:
+                self.clients.subscribed(topic)
 
     def notice(self, text: str) -> None:
         """Text for the person at the notebook."""

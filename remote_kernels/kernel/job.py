@@ -112,6 +112,12 @@ class Job:
         waiting = Waiting(self.id, self.queue, self._record, self._settings, heard)
         return await waiting.agent()
 
+    async def ask(self) -> JobStatus:
+        """The scheduler's word now. ControllerError if it does not answer."""
+        assert self.id is not None
+        self.status = await self.queue.status(self.id)
+        return self.status
+
     async def ended(self, timeout: float = 1e9) -> JobStatus | None:
         """Until it has ended, or for so many seconds; then None."""
         assert self.id is not None

@@ -13,27 +13,38 @@ import logging
 import os
 import random
 import secrets
+import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 from remote_kernels import registry
 from remote_kernels.config import Settings
-from remote_kernels.errors import InUseError, JobError, RecordError, TunnelError
+from remote_kernels.errors import (
+    InUseError,
+    JobError,
+    RecordError,
+    RemoteKernelError,
+    TunnelError,
+)
 from remote_kernels.front import sockets
+from remote_kernels.front.standin import StandIn
 from remote_kernels.scheduler.base import JobStatus, Phase
 from remote_kernels.wire import control
 from remote_kernels.wire.hello import Refused
 
 from .connection import Connection
 from .ending import until_the_end
+from .informing import OnProgress, informing
 from .job import Job
-from .last_will import LastWill
+from .known_info import KnownInfo
 from .launch import Launch, curve_of
+from .login_end import LoginEnd
 from .reach import carriers
 from .time_limit import mind_time_limit
+from .view import View, view
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +52,9 @@ STOP_TIMEOUT = 8.0  # seconds for the agent to end its kernels and itself
 RESTART_TIMEOUT = 60.0  # seconds for a new process in the job to listen
 LAST_RETRY = 30.0  # seconds between attempts to reach a kernel that was left alone
 FAREWELL = 10.0  # seconds for clients to get the last words
+
+# action (see jupyter/news.py), the kernel, and a text for people
+OnNews = Callable[[str, View, str], None]
 
 
 class RemoteKernel:
@@ -56,8 +70,12 @@ class RemoteKernel:
         The kernelspec's name, for people.
     spec_name:
         The kernelspec's name, for Jupyter.
-    on_status:
-        Called with each change of the job while it waits.
+    outlives:
+        Whether it is to outlive this process.
+    on_progress:
+        Called with how the job stands while it waits, by line.
+    on_news:
+        Called with what happens to it.
     on_end:
         Called when its job has ended unasked and nothing of it is left here.
     """
@@ -68,14 +86,19 @@ class RemoteKernel:
         settings: Settings,
         name: str = "",
         spec_name: str = "",
-        on_status: Callable[[JobStatus], None] = lambda status: None,
+        *,
+        outlives: bool = False,
+        on_progress: OnProgress = lambda lines: None,
+        on_news: OnNews = lambda action, view, text: None,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.kernel_id = kernel_id
         self.settings = settings
         self.name = name
         self.spec_name = spec_name
-        self._on_status = on_status
+        self._outlives = outlives
+        self._on_progress = on_progress
+        self._on_news = on_news
         self._on_end = on_end
         self.node: str | None = None
         self.times: dict[str, float] = {}  # stage: seconds since the epoch
@@ -86,12 +109,16 @@ class RemoteKernel:
         )
         self._job: Job | None = None
         self._connection: Connection | None = None
-        self._directory: Path | None = None
-        self._will: LastWill | None = None
+        self._here: LoginEnd | None = None
+        self._standin: StandIn | None = None
+        self._arrival: asyncio.Task[None] | None = None
         self._guard: asyncio.Task[None] | None = None
         self._clock: asyncio.Task[None] | None = None
+        self._sessions: dict[str, Any] = {}
+        self._arrived = False  # the kernel answers, no stand-in
         self._taken = False  # another server has the kernel
-        self._exit_code: int | None = None  # of a kernel whose job has ended
+        self._exit_code: int | None = None  # where no connection tells it
+        self._exited = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<RemoteKernel {self.kernel_id[:8]} job {self.job_id} on {self.node}>"
@@ -105,101 +132,191 @@ class RemoteKernel:
         """Whether this kernel has been started before, and its record is there."""
         return self._record.is_live
 
+    def view(self) -> View:
+        """It as data."""
+        assert self._job is not None
+        connection = self._connection
+        tunnel = connection.tunnel if connection is not None else None
+        return view(
+            self.kernel_id,
+            self._facts(),
+            self._sessions,
+            self._job.driver,
+            self._job.status,
+            ended=self.end,
+            attached=tunnel is not None and tunnel.connected,
+            usage=connection.usage if connection is not None else None,
+        )
+
+    def _tell(self, action: str, text: str = "") -> None:
+        self._on_news(action, self.view(), text)
+
     # Start
 
-    async def start(self, launch: Launch) -> dict[str, Any]:
+    async def start(self, launch: Launch, *, wait: bool = True) -> dict[str, Any]:
         """Submit, wait, attach. Returns Jupyter's connection info.
+
+        Parameters
+        ----------
+        launch:
+            What to start.
+        wait:
+            Whether to return when the kernel is ready, not when its job is submitted;
+            in that case a stand-in answers until then.
 
         Leaves nothing behind when it fails or is cancelled. Raises RemoteKernelError.
         """
         try:
-            job = self._prepare()
             for old in registry.records(self._record.base):
                 old.purge_if_old()
-            self._record.create()
-            self._draw_up_will(job)
-            await self._submit(job, launch)
+            self._here = LoginEnd(self.settings)
+            await self._submit(launch)
+            return await self._open_front(launch.spec(self.settings), wait=wait)
+        except BaseException:
+            await asyncio.shield(self._abandon())
+            raise
+
+    async def _submit(self, launch: Launch) -> None:
+        """All that can be found wrong before a job is submitted is found first."""
+        assert self._here is not None
+        job = self._job = Job(self.settings, self._record)
+        self._record.create()
+        self._here.draw_up_will(job, self._record.path)
+        self.times, self.node, self.end = {}, None, ""
+        self._mark("submitting")
+        self._write_spec(launch.spec(self.settings))
+        await job.submit(launch)
+        self._mark("submitted")
+        self._save()
+        if self._outlives:
+            self._here.outlive_server()
+        self._tell("submitted")
+
+    def remove_at_death(self, path: Path) -> None:
+        """A file that goes with this server, also if its process is killed."""
+        if self._here is not None:
+            self._here.remove_at_death(path)
+
+    async def _open_front(
+        self, spec: dict[str, Any], *, wait: bool, take: bool = True
+    ) -> dict[str, Any]:
+        """Sockets for clients, and a stand-in until the kernel is there."""
+        assert self._here is not None
+        key = str(spec["connection"]["key"]).encode()
+        if self._standin is None:
+            self._standin = StandIn(key, lambda: self._set_exited(0), self._was_told)
+        info = self._here.open(key, self._standin)
+        self._exit_code = None
+        self._exited.clear()
+        arrival = self._arrive(spec, take=take)
+        if wait:
+            self._arrival = asyncio.create_task(arrival)
+            await self._arrival
+        else:
+            self._arrival = asyncio.create_task(self._arrive_or_tell(arrival))
+        return info
+
+    async def _arrive(self, spec: dict[str, Any], *, take: bool) -> None:
+        """Until the kernel answers. Raises RemoteKernelError."""
+        job, here, standin = self._job, self._here, self._standin
+        assert job is not None
+        assert here is not None
+        assert standin is not None
+        plain = not (self.settings.prologue or self.settings.prefix)
+        command = [*self.settings.prologue, *spec["argv"]]
+        known = KnownInfo(self._record.base, command)
+        async with informing(
+            standin,
+            job,
+            self.times["submitted"],
+            known,
+            spec if plain else None,
+            here.directory,
+            self._on_progress,
+        ):
             agent = await job.agent(self._waits)
             self._mark("agent")
-            connection = self._connect(agent, launch.key, launch.curve(self.settings))
-            await self._open(agent, connection)
+            connection = self._connect(agent, spec, known)
+            await self._open(agent, connection, take=take)
             connection.expect(1)
             await connection.await_running(self.settings.start_timeout)
             if self.end:
                 raise JobError(self.end)
             self._mark("kernel")
-        except BaseException:
-            await asyncio.shield(self._abandon())
-            raise
-        return self._serve(connection.open_front())
+            await self._serve()
 
-    def _prepare(self) -> Job:
-        """Everything that can be found wrong before a job is submitted."""
-        job = self._job = Job(self.settings, self._record)
-        base = sockets.choose_base(self.settings.runtime_dir, dict(os.environ))
-        self._directory = sockets.make_directory(base)
-        return job
+    async def _arrive_or_tell(self, arrival: Coroutine[Any, Any, None]) -> None:
+        """Nobody awaits it: those who wait for the kernel must hear what went wrong."""
+        try:
+            await arrival
+        except RemoteKernelError as exc:
+            await self._did_not_arrive(str(exc))
+        except Exception as exc:
+            log.exception("kernel=%s did not start", self.kernel_id)
+            await self._did_not_arrive(repr(exc))
 
-    def _draw_up_will(self, job: Job) -> None:
-        assert self._directory is not None
-        self._will = LastWill(job.cancel_argv, job.env)
-        self._will.start()
-        self.remove_at_death(self._record.path)
-        self.remove_at_death(self._directory)
+    async def _did_not_arrive(self, why: str) -> None:
+        """The stand-in stays, to say so; the person may restart the kernel."""
+        assert self._standin is not None
+        self.end = why
+        log.warning("kernel=%s %s", self.kernel_id, why)
+        self._stop_clock()
+        if self._guard is not None:
+            self._guard.cancel()
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+        if self._job is not None:
+            await self._job.cancel(STOP_TIMEOUT)
+        self._seal()
+        self._standin.fail(why)
+        self._tell("ended", why)
 
-    def remove_at_death(self, path: Path) -> None:
-        """A file that goes with this server, also if its process is killed."""
-        if self._will is not None:
-            self._will.remove(path)
+    def _was_told(self) -> None:
+        """Somebody has read why there is no kernel: now it is dead."""
+        self._set_exited(1)
+        self._stop_clock()
+        self._clock = asyncio.create_task(self._close_later())
 
-    def outlive_server(self) -> None:
-        """From now on the death of this process ends neither job nor kernel."""
-        if self._will is not None and self._directory is not None:
-            self._will.keep()
-            self.remove_at_death(self._directory)
-
-    async def _submit(self, job: Job, launch: Launch) -> None:
-        self._mark("submitting")
-        self._write_spec(launch)
-        await job.submit(launch)
-        self._mark("submitted")
-        self._save()
-
-    def _write_spec(self, launch: Launch) -> None:
+    def _write_spec(self, spec: dict[str, Any]) -> None:
         """What the agent starts, and what whoever attaches later must know."""
+        settings = self.settings
+        patience = settings.start_timeout
+        if self._outlives:  # the job may start while no server is there
+            patience = max(patience, settings.silence)
         self._record.write(
             "spec.json",
             {
                 "agent": self.kernel_id,
                 "secret": self._secret.hex(),
-                "attach": self.settings.start_timeout,
-                "silence": self.settings.silence,
-                "dead_after": self.settings.dead_after,
-                "kernels": {self.kernel_id: launch.spec(self.settings)},
+                "attach": patience,
+                "silence": settings.silence,
+                "dead_after": settings.dead_after,
+                "usage": settings.usage,
+                "kernels": {self.kernel_id: spec},
             },
         )
 
-    def _save(self) -> None:
+    def _facts(self) -> dict[str, Any]:
         assert self._job is not None
-        self._record.write(
-            "record.json",
-            {
-                "kernel_id": self.kernel_id,
-                "name": self.name,
-                "spec_name": self.spec_name,
-                "scheduler": self._job.driver.name,
-                "job_id": self.job_id,
-                "node": self.node,
-                "user": getpass.getuser(),
-                "cluster": self._job.cluster,
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "directory": str(self._directory),
-                "carrier": self.carrier,
-                "times": self.times,
-                "end": self.end,
-            },
-        )
+        return {
+            "kernel_id": self.kernel_id,
+            "name": self.name,
+            "spec_name": self.spec_name,
+            "scheduler": self._job.driver.name,
+            "job_id": self.job_id,
+            "node": self.node,
+            "user": getpass.getuser(),
+            "cluster": self._job.cluster,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "directory": str(self._here.directory) if self._here is not None else "",
+            "carrier": self.carrier,
+            "times": self.times,
+        }
+
+    def _save(self) -> None:
+        self._record.write("record.json", self._facts())
 
     def _mark(self, stage: str) -> None:
         self.times[stage] = time.time()
@@ -208,23 +325,26 @@ class RemoteKernel:
         log.info("kernel=%s job=%s %s", self.kernel_id, self.job_id, status.state)
         if status.phase is Phase.RUNNING and "running" not in self.times:
             self._mark("running")
-        self._on_status(status)
+            self._tell("running")
+        elif status.phase is Phase.PENDING:
+            self._tell("pending", status.reason)
 
     # Attach
 
     def _connect(
-        self, agent: dict[str, Any], key: bytes, curve: tuple[bytes, bytes] | None
+        self, agent: dict[str, Any], spec: dict[str, Any], known: KnownInfo
     ) -> Connection:
-        assert self._directory is not None
+        assert self._here is not None
         self.node = str(agent["node"])
         self._connection = Connection(
             self.kernel_id,
-            key,
-            curve,
-            self._directory,
+            str(spec["connection"]["key"]).encode(),
+            curve_of(spec["connection"]),
+            self._here.directory,
             self._record,
             self.node,
             self.settings.dead_after,
+            known.remember,
         )
         return self._connection
 
@@ -251,7 +371,7 @@ class RemoteKernel:
             memory.remember(cluster, connection.carrier)
         self._guard = asyncio.create_task(self._watch_over())
         self._clock = asyncio.create_task(
-            mind_time_limit(job.queue, job.id, self.settings.warn_before, self._warn)
+            mind_time_limit(job, self.settings.warn_before, self._warn)
         )
         self._mark("attached")
         self._save()
@@ -261,16 +381,20 @@ class RemoteKernel:
         """The name of the carrier in use."""
         return self._connection.carrier if self._connection is not None else None
 
-    def _serve(self, info: dict[str, Any]) -> dict[str, Any]:
+    async def _serve(self) -> None:
+        """The kernel's process listens: it answers its clients from now on."""
+        assert self._here is not None
         assert self._connection is not None
-        self._connection.connect_front()
+        assert self._standin is not None
+        await self._here.hand_over(self._connection, self._standin)
+        self._arrived = True
         self._mark("ready")
         self._save()
         log.info(
             "kernel=%s job=%s ready on %s over %s",
             *(self.kernel_id, self.job_id, self.node, self.carrier),
         )
-        return info
+        self._tell("attached")
 
     async def attach(
         self, *, take: bool = False, patient: bool = True
@@ -283,7 +407,8 @@ class RemoteKernel:
             Whether to take it from a server that has it.
         patient:
             Whether to try a node that does not answer again for as long as its job is
-            there; the kernel counts as alive meanwhile. Else it is an error.
+            there, and to wait for a job that waits; the kernel counts as alive
+            meanwhile. Else it is an error.
 
         Raises RecordError when there is no such kernel, InUseError when another server
         has it, TunnelError when it is not reached.
@@ -291,36 +416,74 @@ class RemoteKernel:
         record, spec, agent = (
             self._record.read(f"{name}.json") for name in ("record", "spec", "agent")
         )
-        if record is None or spec is None or agent is None or "error" in agent:
+        waits = agent is None and patient
+        if (
+            record is None
+            or spec is None
+            or not (agent or waits)
+            or "error" in (agent or ())
+        ):
             msg = f"There is no kernel to attach to in {self._record.path}."
             raise RecordError(msg)
         self.times = record["times"]
+        self._sessions = self._record.read("sessions.json") or {}
         self._secret = bytes.fromhex(spec["secret"])
-        connection_spec = spec["kernels"][self.kernel_id]["connection"]
+        kernel_spec = spec["kernels"][self.kernel_id]
         try:
-            job = self._prepare()
+            job = self._job = Job(self.settings, self._record)
             job.id, job.cluster = record["job_id"], record.get("cluster")
-            key = str(connection_spec["key"]).encode()
-            connection = self._connect(agent, key, curve_of(connection_spec))
-            self._will = LastWill([], {})
-            self._will.start()
-            self.outlive_server()
-            try:
-                if take:
-                    await self._open(agent, connection)
-                else:
-                    await self._open_if_free(agent, connection)
-            except TunnelError as exc:
-                if not patient:
-                    raise
-                log.warning("kernel=%s not reached yet: %s", self.kernel_id, exc)
-                self._guard = asyncio.create_task(self._come_back(agent, connection))
-            else:  # whoever had it is gone
+            self._here = LoginEnd(self.settings)
+            self._here.draw_up_will(None, self._record.path)
+            self._here.outlive_server()
+            if agent is None:
+                self._refuse_if_waited_for(record)
+                info = await self._open_front(kernel_spec, wait=False, take=False)
                 self._leave_behind(record)
+                self._save()
+                return info
+            return await self._attach(record, kernel_spec, agent, take, patient)
         except BaseException:
             await asyncio.shield(self.detach())
             raise
-        return self._serve(connection.open_front())
+
+    async def _attach(
+        self,
+        record: dict[str, Any],
+        spec: dict[str, Any],
+        agent: dict[str, Any],
+        take: bool,
+        patient: bool,
+    ) -> dict[str, Any]:
+        """To one whose agent has reported."""
+        assert self._here is not None
+        known = KnownInfo(self._record.base, [*self.settings.prologue, *spec["argv"]])
+        connection = self._connect(agent, spec, known)
+        try:
+            if take:
+                await self._open(agent, connection)
+            else:
+                await self._open_if_free(agent, connection)
+        except TunnelError as exc:
+            if not patient:
+                raise
+            log.warning("kernel=%s not reached yet: %s", self.kernel_id, exc)
+            self._guard = asyncio.create_task(self._come_back(agent, connection))
+        else:  # whoever had it is gone
+            self._leave_behind(record)
+        self._standin = StandIn(connection.key)
+        info = self._here.open(connection.key, self._standin)
+        await self._serve()
+        return info
+
+    def _refuse_if_waited_for(self, record: dict[str, Any]) -> None:
+        """A server that waits for a kernel has no session with it that would tell."""
+        here = record.get("host") == socket.gethostname()
+        if here and record["pid"] != os.getpid() and _is_alive(record["pid"]):
+            msg = (
+                f"Kernel {self.kernel_id} is waited for by process {record['pid']} on "
+                "this host."
+            )
+            raise InUseError(msg)
 
     def _leave_behind(self, record: dict[str, Any]) -> None:
         """Sockets of a server that was killed on this host."""
@@ -361,13 +524,15 @@ class RemoteKernel:
 
     async def detach(self) -> None:
         """Let go of kernel and job: they live on, for the next server."""
-        self._stop_tasks()
+        await self._stop_tasks()
         await self._close()
 
-    def _stop_tasks(self) -> None:
-        if self._guard is not None:
-            self._guard.cancel()
-        self._stop_clock()
+    async def _stop_tasks(self) -> None:
+        mine = [task for task in (self._arrival, self._guard, self._clock) if task]
+        for task in mine:
+            task.cancel()
+        if mine:
+            await asyncio.wait(mine)
 
     def _stop_clock(self) -> None:
         if self._clock is not None:
@@ -378,28 +543,27 @@ class RemoteKernel:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
-        if self._directory is not None:
-            sockets.remove_directory(self._directory)
-            self._directory = None
-        if self._will is not None:
-            self._will.revoke()
-            self._will = None
+        if self._here is not None:
+            self._here.close()
+            self._here = None
+        self._set_exited(0)
 
     # Life
 
     @property
     def started(self) -> bool:
-        """Whether there is a job that can hold a new process of this kernel."""
-        return self._connection is not None and not self.end
+        """Whether `restart` can bring a new process of it."""
+        return self._here is not None and not (self._arrived and self.end)
 
     def poll(self) -> int | None:
         """None while the kernel process lives; else its exit code. Costs nothing.
 
-        Also None while it ends with its job, until it is known why: who restarts dead
-        kernels would take it for one that died in a living job.
+        One that is waited for lives, until somebody wants it to end. Also None while it
+        ends with its job, until it is known why: who restarts dead kernels would take
+        it for one that died in a living job.
         """
-        if self._connection is None:
-            return 0 if self._exit_code is None else self._exit_code
+        if self._connection is None or not self._arrived:
+            return self._exit_code
         return None if self._ends_with_job else self._connection.exit_code
 
     @property
@@ -408,34 +572,73 @@ class RemoteKernel:
         ends = self._connection is not None and self._connection.agent_ends
         return ends and asks_why and not self.end
 
+    def _set_exited(self, code: int) -> None:
+        if self._exit_code is None:
+            self._exit_code = code
+        self._exited.set()
+
     async def wait(self) -> int:
         """Until the kernel process has ended."""
-        if self._connection is None:
-            return self.poll() or 0
-        return await self._connection.wait()
+        if self._connection is not None and self._arrived:
+            return await self._connection.wait()
+        await self._exited.wait()
+        return self._exit_code or 0
 
     def note_sessions(self, sessions: dict[str, Any]) -> None:
         """The notebooks that use this kernel, for the server that comes next."""
+        self._sessions = sessions
         self._record.write("sessions.json", sessions)
 
     def signal(self, signum: int) -> None:
         """To the kernel's process group, unchanged; without effect on a dead one."""
-        if self._connection is not None:
+        if self._arrived and self._connection is not None:
             self._connection.signal(signum)
+        elif signum == signal.SIGINT and self._standin is not None:
+            self._standin.interrupt()
+        elif signum in (signal.SIGTERM, signal.SIGKILL):
+            self._set_exited(-signum)
 
     async def restart(self, launch: Launch) -> dict[str, Any]:
-        """A new kernel process in the same job. Raises RemoteKernelError."""
+        """A new kernel process in the same job. Raises RemoteKernelError.
+
+        Of a kernel that is waited for: its job keeps its place in the queue. Of one
+        that did not come: in a new job.
+        """
+        assert self._here is not None
+        assert self._standin is not None
+        if not self._arrived:
+            return await self._restart_waiting(launch)
         assert self._connection is not None
         connection = self._connection
         connection.curve = launch.curve(self.settings)
-        info = connection.open_front()
-        self._write_spec(launch)
-        connection.send(control.Start(self.kernel_id, launch.spec(self.settings)))
+        info = self._here.open(launch.key, self._standin)
+        spec = launch.spec(self.settings)
+        self._write_spec(spec)
+        connection.send(control.Start(self.kernel_id, spec))
         connection.expect(connection.incarnation + 1)
         await connection.await_running(RESTART_TIMEOUT)
         if self.end:
             raise JobError(self.end)
-        return self._serve(info)
+        await self._serve()
+        return info
+
+    async def _restart_waiting(self, launch: Launch) -> dict[str, Any]:
+        assert self._here is not None
+        assert self._standin is not None
+        self._standin.restart()
+        spec = launch.spec(self.settings)
+        if self.end:
+            await self._stop_tasks()
+            if self._record.is_live:  # its end was not yet dealt with
+                assert self._job is not None
+                await self._job.cancel(STOP_TIMEOUT)
+                self._record.remove()
+            await self._submit(launch)
+            return await self._open_front(spec, wait=False)
+        self._write_spec(spec)  # read when the job starts
+        self._exit_code = None
+        self._exited.clear()
+        return self._here.open(launch.key, self._standin)
 
     async def _watch_over(self) -> None:
         """While the kernel lives: notice the end of its job."""
@@ -451,17 +654,24 @@ class RemoteKernel:
         state = f" ({status.state})" if status is not None else ""
         self.end = f"Job {self.job_id}{state}: {text}"
         log.warning("kernel=%s %s", self.kernel_id, self.end)
-        self._exit_code = (status.exit_code if status is not None else None) or 1
+        code = (status.exit_code if status is not None else None) or 1
         self._stop_clock()
         if self._connection is not None:
             self._connection.notice(self.end)
-            self._connection.set_exited(self._exit_code, None)
+            self._connection.set_exited(code, None)
+        if not self._arrived:  # who waits for it hears of it
+            return
+        self._set_exited(code)
         self._clock = asyncio.create_task(self._close_later())
         if not self._taken:
-            try:
-                self._record.seal(self.end)
-            except RecordError as exc:
-                log.warning("kernel=%s %s", self.kernel_id, exc)
+            self._seal()
+        self._tell("ended", self.end)
+
+    def _seal(self) -> None:
+        try:
+            self._record.seal(self.end)
+        except RecordError as exc:
+            log.warning("kernel=%s %s", self.kernel_id, exc)
 
     async def _close_later(self) -> None:
         """jupyter_server (2.21) calls no cleanup for a kernel that died."""
@@ -473,6 +683,7 @@ class RemoteKernel:
         log.warning("kernel=%s %s", self.kernel_id, text)
         if self._connection is not None:
             self._connection.notice(text)
+        self._tell("warning", text)
 
     # End
 
@@ -481,17 +692,19 @@ class RemoteKernel:
         if self._taken:
             await self.detach()
             return
-        self._stop_tasks()
+        await self._stop_tasks()
         tunnel = self._connection.tunnel if self._connection is not None else None
         if tunnel is not None and tunnel.connected and not self.end:
             tunnel.send(control.Stop())
             await asyncio.wait((tunnel.ended,), timeout=STOP_TIMEOUT)
         told = tunnel is not None and tunnel.ended.done()
+        if self._job is not None and not self.end:
+            self._tell("ended", "It was shut down.")
         await self._abandon(cancel=not (told or self.end))
 
     async def _abandon(self, *, cancel: bool = True) -> None:
         """Remove every trace, of a start that failed or a kernel that ended."""
-        self._stop_tasks()
+        await self._stop_tasks()
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
@@ -505,3 +718,13 @@ class RemoteKernel:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from remote_kernels.errors import ControllerError
-from remote_kernels.scheduler.queue import Queue
+
+from .job import Job
 
 log = logging.getLogger(__name__)
 
@@ -19,38 +20,41 @@ AT_MOST = 1800.0  # seconds between questions: an administrator may move the end
 
 
 async def mind_time_limit(
-    queue: Queue, job_id: str, warn_before: Sequence[float], tell: Callable[[str], None]
+    job: Job, warn_before: Sequence[float], tell: Callable[[str], None]
 ) -> None:
     """Tell of the coming end; returns when there is nothing left to tell.
 
     Parameters
     ----------
-    queue:
-        Asked once, again before each warning, and at least each half hour.
-    job_id:
-        The job.
+    job:
+        Asked once if its end is not known yet, again before each warning, and at least
+        each half hour.
     warn_before:
         When to warn: seconds before the end.
     tell:
         Called with the text.
     """
-    pause = random.uniform(*FIRST)  # noqa: S311
     told = float("inf")
+    end = job.status.end_time if job.status is not None else None
+    pause = random.uniform(*FIRST)  # noqa: S311
+    ask = end is None
     while True:
-        await asyncio.sleep(pause)
-        try:
-            end = (await queue.status(job_id)).end_time
-        except ControllerError as exc:
-            log.info("job=%s no time limit known yet: %s", job_id, exc)
-            pause = random.uniform(*AGAIN)  # noqa: S311
-            continue
+        if ask:
+            await asyncio.sleep(pause)
+            try:
+                end = (await job.ask()).end_time
+            except ControllerError as exc:
+                log.info("job=%s no time limit known yet: %s", job.id, exc)
+                pause = random.uniform(*AGAIN)  # noqa: S311
+                continue
+        ask = True
         if end is None:  # no limit
             return
         left = end - time.time()
         due = [seconds for seconds in warn_before if left <= seconds < told]
         if due and left > 0:
             told = min(due)
-            tell(_warning(job_id, left, end))
+            tell(_warning(str(job.id), left, end))
         ahead = [seconds for seconds in warn_before if seconds < min(left, told)]
         if not ahead or left <= 0:
             return

@@ -47,7 +47,7 @@ class Home:
         token.touch()
         write_spec("good", config)
         write_spec("once", config, ["sh", "-c", f"rm {token} && exec $*", "-", *ARGV])
-        write_spec("missing", config, ["/nowhere/kernel"])
+        write_spec("refused", {**config, "state_dir": "/dev/null/state"})
 
     def left(self) -> set[str]:
         """What is there of kernels."""
@@ -61,7 +61,7 @@ class Home:
     def end_of_job(self) -> str:
         """As the record has it."""
         (record,) = self.path.glob("state/kernels/*/record.json")
-        return str(json.loads(record.read_text())["end"])
+        return str(json.loads(record.read_text()).get("end", ""))
 
 
 @pytest.fixture
@@ -145,6 +145,7 @@ async def running(name: str, **options: str) -> AsyncIterator[Kernel]:
         kernel_id = await kernels.start_kernel(kernel_name=name, **options)
         kernel = Kernel(kernels, kernel_id)
         try:
+            await until("the kernel", lambda: "ready" in kernel.remote.times)
             yield kernel
         finally:  # also of one that the server has forgotten
             kernels.remove_kernel(kernel.id)
@@ -167,7 +168,7 @@ async def use():
     try:
         await app.kernel_manager.start_kernel(kernel_name="good")
         print("started", flush=True)
-        await app.kernel_manager.start_kernel(kernel_name="missing")
+        await app.kernel_manager.start_kernel(kernel_name="refused")
     finally:
         print("failed", flush=True)
 

@@ -72,8 +72,8 @@ def listeners(cluster: Cluster, host: str) -> Iterator[tuple[str, int]]:
 def _files(cluster: Cluster, host: str, place: str, uid: int) -> Iterator[str]:
     top = cluster.path(host, place)
     for directory, names, files in os.walk(top):
-        if Desk.GIVEN in names:
-            names.remove(Desk.GIVEN)
+        for given in {Desk.GIVEN, Desk.MEMORY} & set(names):
+            names.remove(given)
         for name in (*names, *files):
             path = Path(directory, name)
             try:
@@ -88,10 +88,12 @@ def _files(cluster: Cluster, host: str, place: str, uid: int) -> Iterator[str]:
 class Desk:
     """A directory in a user's home with kernelspecs, records and run-time files.
 
-    What the test gave it lies in `given/` and is no trace; all else is counted.
+    What the test gave it lies in `given/` and is no trace, nor is what is remembered
+    of kernels on purpose; all else is counted.
     """
 
     GIVEN = "given"
+    MEMORY = "kernel_info"
 
     def __init__(self, cluster: Cluster, user: str) -> None:
         self.cluster = cluster

@@ -1,0 +1,96 @@
+"""Ask a kernel on this host what it is, for the stand-in of one that waits.
+
+Started as Jupyter starts a kernel, on Unix sockets in a private directory, asked for
+kernel_info once, and ended. It computes nothing and runs as kindly as it can. Called
+by kernel/, and only where nothing is known from an earlier start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.asynchronous.client import AsyncKernelClient
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 15.0  # seconds
+NICE = 10
+
+
+async def probe(
+    argv: Sequence[str], env: Mapping[str, str], directory: Path
+) -> dict[str, Any] | None:
+    """The content of its kernel_info_reply; None if it does not answer here.
+
+    Parameters
+    ----------
+    argv:
+        The kernel's command, with `{connection_file}`.
+    env:
+        Its environment.
+    directory:
+        A private directory with a short path.
+    """
+    if not argv or shutil.which(argv[0], path=env.get("PATH")) is None:
+        return None
+    file = directory / "probe.json"
+    info = {
+        "transport": "ipc",
+        "ip": str(directory / "p"),
+        **{f"{name}_port": n for n, name in enumerate(_CHANNELS, 1)},
+        "key": secrets.token_hex(16),
+        "signature_scheme": "hmac-sha256",
+    }
+    file.write_text(json.dumps(info), encoding="utf-8")
+    command = [arg.replace("{connection_file}", str(file)) for arg in argv]
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *("nice", "-n", str(NICE), *command),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=dict(env),
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError as exc:
+        log.info("no probe of the kernel: %s", exc)
+        return None
+    try:
+        return await _ask(file)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        file.unlink(missing_ok=True)
+        for number in range(1, 6):
+            (directory / f"p-{number}").unlink(missing_ok=True)
+
+
+_CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
+
+
+async def _ask(file: Path) -> dict[str, Any] | None:
+    client = AsyncKernelClient()
+    client.load_connection_file(str(file))
+    client.start_channels(iopub=False, stdin=False, control=False, hb=False)
+    try:
+        reply = await client.kernel_info(reply=True, timeout=TIMEOUT)
+        content: dict[str, Any] = reply["content"]
+    except TimeoutError as exc:
+        log.info("the kernel did not answer a probe: %s", exc)
+        return None
+    else:
+        return content
+    finally:
+        client.stop_channels()

@@ -1,0 +1,274 @@
+"""Answers for a kernel that is not there yet, because its job waits.
+
+Knows the kernel by what it said of itself at an earlier start, or by a probe. Says
+"starting"; has empty answers for what cannot be known; holds everything else, in
+order, for the kernel. Below the first cell that each client runs it shows how the job
+stands, and clears that away when the kernel takes over: the cell then runs as if
+nothing had been. Called by kernel/ and by the front's sockets.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from . import jupyter_message
+from .clients import Sockets
+from .jupyter_message import Head, Speaker
+
+log = logging.getLogger(__name__)
+
+HELD_BYTES = 64 * 1024 * 1024  # of requests; then clients must wait
+RUN = "execute_request"
+
+
+class StandIn:
+    """Speaks to clients for one kernel.
+
+    Parameters
+    ----------
+    key:
+        The connection's HMAC key.
+    on_shutdown:
+        Called when a client wants the kernel to end.
+    on_told:
+        Called once a client has heard why there will be no kernel (see `fail`).
+    """
+
+    def __init__(
+        self,
+        key: bytes,
+        on_shutdown: Callable[[], None] = lambda: None,
+        on_told: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._speaker = Speaker(key)
+        self._on_shutdown = on_shutdown
+        self._on_told = on_told
+        self._sockets: Sockets | None = None
+        self._info: dict[str, Any] | None = None
+        self._failure = ""
+        self._held: list[tuple[str, list[bytes]]] = []
+        self._held_bytes = 0
+        self._cells: dict[str, Head] = {}  # held requests to run code, by msg_id
+        self._shown: dict[str, tuple[str, Head]] = {}  # by session: text, its cell
+        self.topics: set[bytes] = set()  # subscribed to
+
+    # Called by the front
+
+    def serve(self, sockets: Sockets | None) -> None:
+        self._sockets = sockets
+
+    def full(self, target: str) -> bool:
+        """Whether to take no more requests for now."""
+        return self._held_bytes > HELD_BYTES and target != "control"
+
+    def subscribed(self, topic: bytes) -> None:
+        self.topics.add(topic)
+        self.say_state()
+
+    def request(self, target: str, parts: list[bytes]) -> None:
+        """A client's message for the kernel."""
+        if target == "hb":
+            self._send(target, parts)
+            return
+        head = jupyter_message.read(parts)
+        answer = _ANSWERS.get(head.type) if head is not None else None
+        if head is not None and answer is not None and target in ("shell", "control"):
+            answer(self, target, head, parts)
+        else:
+            self._hold(target, parts)
+
+    def _hold(self, target: str, parts: list[bytes]) -> None:
+        self._held.append((target, parts))
+        self._held_bytes += sum(map(len, parts))
+
+    # Answers
+
+    def _run(self, target: str, head: Head, parts: list[bytes]) -> None:
+        if self._failure:
+            self._refuse(target, head, "RemoteKernelError", self._failure)
+            self._on_told()
+            return
+        self._hold(target, parts)
+        self._cells[head.id] = head
+
+    def _tell_info(self, target: str, head: Head, parts: list[bytes]) -> None:
+        """As a kernel does: without "busy" and "idle" the server asks again."""
+        if self._info is None:
+            self._hold(target, parts)
+            return
+        self._status("busy", head)
+        self._reply(target, head, self._info)
+        self._status("idle", head)
+        self.say_state()
+
+    def _complete(self, target: str, head: Head, parts: list[bytes]) -> None:
+        at = head.content().get("cursor_pos", 0)
+        none = {"matches": [], "cursor_start": at, "cursor_end": at, "metadata": {}}
+        self._reply(target, head, none)
+
+    def _inspect(self, target: str, head: Head, parts: list[bytes]) -> None:
+        self._reply(target, head, {"found": False, "data": {}, "metadata": {}})
+
+    def _history(self, target: str, head: Head, parts: list[bytes]) -> None:
+        self._reply(target, head, {"history": []})
+
+    def _is_complete(self, target: str, head: Head, parts: list[bytes]) -> None:
+        self._reply(target, head, {"status": "unknown"})
+
+    def _comms(self, target: str, head: Head, parts: list[bytes]) -> None:
+        self._reply(target, head, {"comms": {}})
+
+    def _interrupt(self, target: str, head: Head, parts: list[bytes]) -> None:
+        self._reply(target, head, {})
+        self.interrupt()
+
+    def _shut_down(self, target: str, head: Head, parts: list[bytes]) -> None:
+        restart = bool(head.content().get("restart"))
+        self._reply(target, head, {"restart": restart})
+        self._on_shutdown()
+
+    # Called by kernel/
+
+    def introduce(self, info: dict[str, Any]) -> None:
+        """The kernel's kernel_info_reply is known now; who asked for it gets it."""
+        self._info = info
+        waiting, self._held = self._held, []
+        self._held_bytes = 0
+        for target, parts in waiting:
+            self.request(target, parts)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it speaks as the kernel already."""
+        return self._info is not None
+
+    def say_state(self) -> None:
+        """Again and again: the server may cull a kernel that says nothing.
+
+        Of one that failed "idle", so that somebody runs a cell, and hears why.
+        """
+        state = "idle" if self._failure else "starting"
+        self._publish("status", {"execution_state": state}, {})
+
+    def show(self, text: str) -> None:
+        """How the job stands; nothing is sent where it is shown already."""
+        first: dict[str, Head] = {}
+        for head in self._cells.values():
+            first.setdefault(head.session, head)
+        for session, head in first.items():
+            shown = self._shown.get(session)
+            if shown is None or shown != (text, head):
+                self._publish("clear_output", {"wait": True}, head.header)
+                content = {"name": "stdout", "text": f"{text}\n"}
+                self._publish("stream", content, head.header)
+                self._shown[session] = text, head
+
+    def interrupt(self) -> None:
+        """Cancel the cells that wait; the job goes on waiting."""
+        name, why = "KeyboardInterrupt", "cancelled while the job waited"
+        self._drop_cells(name, why)
+
+    def restart(self) -> None:
+        """A new kernel is wanted: what was for the old one is dropped."""
+        self.interrupt()
+        self._failure = ""
+        self._held.clear()
+        self._held_bytes = 0
+
+    def fail(self, why: str) -> None:
+        """There will be no kernel: say so below the cells, now and later."""
+        told = bool(self._cells)
+        self._failure = why
+        self._drop_cells("RemoteKernelError", why)
+        if told:
+            self._on_told()
+
+    def hand_over(self, speak_as: Speaker) -> list[tuple[str, list[bytes]]]:
+        """The kernel is there: clear what we showed; what it must be asked, in order.
+
+        Parameters
+        ----------
+        speak_as:
+            With the kernel's session ID: JupyterLab drops messages of another one
+            that come just before the kernel's.
+        """
+        self._speaker = speak_as
+        for _, head in self._shown.values():
+            self._clear(head)
+        self._shown.clear()
+        self._cells.clear()
+        held, self._held = self._held, []
+        self._held_bytes = 0
+        return held
+
+    # To clients
+
+    def _drop_cells(self, name: str, why: str) -> None:
+        """The first of each client's cells fails, those behind it are aborted."""
+        cells, self._cells = self._cells, {}
+        self._held = [
+            (target, parts)
+            for target, parts in self._held
+            if (head := jupyter_message.read(parts)) is None or head.id not in cells
+        ]
+        self._held_bytes = sum(len(part) for _, parts in self._held for part in parts)
+        failed: set[str] = set()
+        for head in cells.values():
+            if head.session not in failed:
+                self._refuse("shell", head, name, why)
+                failed.add(head.session)
+            else:
+                self._status("busy", head)
+                self._reply("shell", head, {"status": "aborted"})
+                self._status("idle", head)
+        self._shown.clear()
+        self.say_state()
+
+    def _refuse(self, target: str, head: Head, name: str, why: str) -> None:
+        """A cell that fails."""
+        lines = [f"\x1b[31m{name}\x1b[0m: {why}"]
+        error = {"ename": name, "evalue": why, "traceback": lines}
+        self._status("busy", head)
+        if any(shown is head for _, shown in self._shown.values()):
+            self._clear(head)
+        self._publish("error", error, head.header)
+        content = {"status": "error", "execution_count": None, **error}
+        self._reply(target, head, content)
+        self._status("idle", head)
+
+    def _clear(self, head: Head) -> None:
+        self._publish("clear_output", {"wait": False}, head.header)
+
+    def _status(self, state: str, head: Head) -> None:
+        self._publish("status", {"execution_state": state}, head.header)
+
+    def _reply(self, target: str, head: Head, content: dict[str, Any]) -> None:
+        kind = head.type.replace("_request", "_reply")
+        body = {"status": "ok", **content}
+        parts = self._speaker.message(head.identities, kind, body, head.header)
+        self._send(target, parts)
+
+    def _publish(
+        self, kind: str, content: dict[str, Any], parent: dict[str, Any]
+    ) -> None:
+        self._send("iopub", self._speaker.publication(kind, content, parent))
+
+    def _send(self, target: str, parts: list[bytes]) -> None:
+        if self._sockets is not None:
+            self._sockets.send(target, parts)
+
+
+_Answer = Callable[[StandIn, str, Head, list[bytes]], None]
+_ANSWERS: dict[str, _Answer] = {
+    RUN: StandIn._run,
+    "kernel_info_request": StandIn._tell_info,
+    "complete_request": StandIn._complete,
+    "inspect_request": StandIn._inspect,
+    "history_request": StandIn._history,
+    "is_complete_request": StandIn._is_complete,
+    "comm_info_request": StandIn._comms,
+    "interrupt_request": StandIn._interrupt,
+    "shutdown_request": StandIn._shut_down,
+}

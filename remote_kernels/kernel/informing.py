@@ -1,0 +1,108 @@
+"""Keep people informed while a kernel's job waits, and let the stand-in know the kernel.
+
+Called by story.py for as long as the kernel is not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from remote_kernels.front.standin import StandIn
+
+from .job import Job
+from .known_info import KnownInfo
+from .progress import progress
+
+FIRST_LOOK = 1.0  # seconds; a start on an idle cluster shows nothing
+PATIENCE = 2.0  # seconds before a probe costs the login node an interpreter's start
+SAY_STATE = 60.0  # seconds; servers cull kernels after minutes of silence
+
+OnProgress = Callable[[list[str]], None]
+
+HINT = (
+    "The cell runs as soon as the kernel is there. Interrupt cancels the cell; "
+    "shutting the kernel down cancels the job."
+)
+
+
+@asynccontextmanager
+async def informing(
+    standin: StandIn,
+    job: Job,
+    since: float,
+    known: KnownInfo,
+    spec: Mapping[str, Any] | None,
+    directory: Path,
+    on_progress: OnProgress,
+) -> AsyncIterator[None]:
+    """Until the block is left.
+
+    Parameters
+    ----------
+    standin:
+        Who speaks to clients meanwhile.
+    job:
+        The job that is waited for.
+    since:
+        When it was submitted: seconds since the epoch.
+    known:
+        What such kernels said of themselves.
+    spec:
+        What is to start (`Launch.spec`), if it can be tried on this host.
+    directory:
+        A private directory with a short path.
+    on_progress:
+        Called with the lines of progress.progress, more and more seldom.
+    """
+    tasks = [
+        asyncio.create_task(_show(standin, job, since, on_progress)),
+        asyncio.create_task(_introduce(standin, known, spec, directory)),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def _show(
+    standin: StandIn, job: Job, since: float, on_progress: OnProgress
+) -> None:
+    said = time.time()
+    await asyncio.sleep(FIRST_LOOK - (said - since))
+    while True:
+        now = time.time()
+        waited = now - since
+        assert job.id is not None
+        lines = progress(job.id, job.driver, job.status, waited, now)
+        standin.show("\n".join([*lines, HINT]))
+        on_progress(lines)
+        if now - said > SAY_STATE:
+            standin.say_state()
+            said = now
+        # A second looks alive; later, minutes matter.
+        await asyncio.sleep(min(max(1.0, waited / 12), 15.0))
+
+
+async def _introduce(
+    standin: StandIn,
+    known: KnownInfo,
+    spec: Mapping[str, Any] | None,
+    directory: Path,
+) -> None:
+    info = known.recall()
+    if info is None and spec is not None:
+        await asyncio.sleep(PATIENCE)
+        from remote_kernels.front.probe import probe
+
+        info = await probe(spec["argv"], spec["env"], directory)
+        if info is not None:
+            known.remember(info)
+    if info is not None:
+        standin.introduce(info)

@@ -1,0 +1,52 @@
+"""What kernels said of themselves at earlier starts (kernel_info_reply), by command.
+
+    STATE_DIR/kernel_info/HASH.json
+
+Losing it costs a probe. Called by story.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from remote_kernels.registry import write_private
+
+log = logging.getLogger(__name__)
+
+
+class KnownInfo:
+    """The memory for one kernel's command.
+
+    Parameters
+    ----------
+    base:
+        The state directory.
+    command:
+        With what is around it: a container or a module may hide another kernel
+        behind the same words.
+    """
+
+    def __init__(self, base: Path, command: Sequence[str]) -> None:
+        name = hashlib.sha256(json.dumps(list(command)).encode()).hexdigest()[:32]
+        self._path = base / "kernel_info" / f"{name}.json"
+
+    def recall(self) -> dict[str, Any] | None:
+        try:
+            info = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return info if isinstance(info, dict) else None
+
+    def remember(self, info: dict[str, Any]) -> None:
+        if self.recall() == info:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_private(self._path, json.dumps(info))
+        except OSError as exc:
+            log.info("cannot remember what the kernel said of itself: %s", exc)

@@ -1,0 +1,80 @@
+"""How a job that waits stands, in words for the person who waits. Pure.
+
+Called by arrival.py.
+"""
+
+from __future__ import annotations
+
+import time
+
+from remote_kernels.scheduler.base import Driver, JobStatus, Phase, split_id
+
+
+def progress(
+    job_id: str, driver: Driver, status: JobStatus | None, waited: float, now: float
+) -> list[str]:
+    """What is said below a cell, by line; the first is for where there is only one.
+
+    Parameters
+    ----------
+    job_id:
+        The job.
+    driver:
+        For its scheduler's words.
+    status:
+        The scheduler's last word, None before the first.
+    waited:
+        Seconds since its submission.
+    now:
+        Seconds since the epoch.
+    """
+    job = f"Job {split_id(job_id)[0]}"
+    since = f"waited {span(waited)} so far"
+    if status is None:
+        return [f"{job} is submitted ({since})."]
+    if status.phase is not Phase.PENDING:
+        where = f" on {status.node}" if status.node else ""
+        if status.phase is Phase.RUNNING:
+            return [f"{job} runs{where}; the kernel is starting ({since})."]
+        return [f"{job}{where} is {status.state}{_reason(status)} ({since})."]
+    lines = [f"{job} waits: {driver.pending_text(status)}; {since}."]
+    lines += filter(None, (_when(status, now), driver.advice(status)))
+    return lines
+
+
+def _reason(status: JobStatus) -> str:
+    return f" ({status.reason})" if status.reason else ""
+
+
+def _when(status: JobStatus, now: float) -> str:
+    """The scheduler's guess; one that lies in the past is none."""
+    parts = []
+    if status.place is not None:
+        parts.append(f"It is number {status.place} in its queue.")
+    if status.start_time is not None and status.start_time > now:
+        left = span(status.start_time - now)
+        parts.append(
+            f"Expected to start at {clock(status.start_time, now)}, in {left}."
+        )
+    return " ".join(parts)
+
+
+def clock(moment: float, now: float) -> str:
+    """The time of day, with the date unless it is today's."""
+    there, here = time.localtime(moment), time.localtime(now)
+    same_day = there[:3] == here[:3]
+    return time.strftime("%H:%M" if same_day else "%a %d %b, %H:%M", there)
+
+
+def span(seconds: float) -> str:
+    """As people say it: two units at most."""
+    whole = round(seconds)
+    for size, unit, smaller, name in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit}" + (f" {rest} {name}" if rest else "")
+    return f"{whole} s"

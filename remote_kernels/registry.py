@@ -7,6 +7,7 @@
         ended.json    why the agent ended on its own                    written by the agent
         sessions.json the notebooks that use the kernel                 written by the login end
         kernel_info.json  what the kernel said of itself                written by the login end
+        held.json     what clients asked while the job waited           written by the login end
         job.log       what the scheduler and the agent wrote
         kernel.log    what the kernel process wrote
 
@@ -16,11 +17,13 @@ kernel/ and the CLI.
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ from remote_kernels.errors import RecordError
 log = logging.getLogger(__name__)
 
 MEMORY = 24 * 3600.0  # seconds
+HELD_BYTES = 4 * 1024 * 1024  # of requests; more than that is not kept
 TAIL = 4000  # characters of a log quoted in an error
 
 
@@ -104,6 +108,24 @@ class Record:
             raise RecordError(msg) from exc
         assert isinstance(body, dict)
         return body
+
+    def write_held(self, held: Sequence[tuple[str, Sequence[bytes]]]) -> None:
+        """Requests of clients that wait for the kernel. Raises RecordError."""
+        size = sum(len(part) for _, parts in held for part in parts)
+        if size <= HELD_BYTES:
+            encoded = [
+                [target, *(base64.b64encode(part).decode() for part in parts)]
+                for target, parts in held
+            ]
+            self.write("held.json", {"held": encoded})
+
+    def read_held(self) -> list[tuple[str, list[bytes]]]:
+        """What `write_held` wrote. Raises RecordError."""
+        body = self.read("held.json") or {"held": []}
+        return [
+            (target, [base64.b64decode(part) for part in parts])
+            for target, *parts in body["held"]
+        ]
 
     def logs(self) -> str:
         """The ends of both logs, for an error's text."""

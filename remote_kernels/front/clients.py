@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from remote_kernels.relay.inlet import Inlet
 from remote_kernels.relay.spool import Spool
@@ -24,6 +24,9 @@ from remote_kernels.wire.messages import KEPT, Message, encode
 from . import jupyter_message
 from .jupyter_message import Head, Speaker
 from .progress import SETTLE, Progress
+
+if TYPE_CHECKING:
+    from .standin import StandIn
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +119,7 @@ class Clients:
         self._spool = Spool(str(directory), HELD_DISK)
         self._notices: list[str] = []
         self._said_busy = False  # for an away client's cell
+        self._inherited: set[str] = set()  # requests made through an earlier server
         self._meeting: tuple[str, asyncio.Future[None]] | None = None
         self._reporter: asyncio.TimerHandle | None = None
         self._forgetter: asyncio.TimerHandle | None = None
@@ -160,14 +164,20 @@ class Clients:
             answered = target == "shell" and self._answered_for_kernel(head)
         if not answered:
             self._inlets[target].send(encode(parts))
-        if head is not None and head.identities:
-            session = head.identities[0].decode(errors="replace")
-            # The notebook server's own requests carry no identity of the client's.
-            if session == head.header.get("session") and session not in self._present:
+        if head is not None and head.is_of_client:
+            session = head.session
+            if session not in self._present:
                 self._present[session] = None
                 self._hand_on(session)
 
+    def succeed(self, standin: StandIn) -> None:
+        """Who has spoken to it is here; what it had from an earlier server is not."""
+        self._present.update(dict.fromkeys(standin.sessions))
+        self._inherited |= standin.restored
+
     def _note(self, head: Head) -> None:
+        if head.id in self._inherited:
+            return
         self._asked[head.id] = None
         if head.type == "execute_request":  # its "busy" is lost if it kills the kernel
             self._running[head.id] = head.header

@@ -35,6 +35,12 @@ class Head:
         return str(self.header.get("session", ""))
 
     @property
+    def is_of_client(self) -> bool:
+        """The notebook server's own requests carry no identity of a client's."""
+        own = [self.session.encode()]
+        return bool(self.session) and self.identities[:1] == own
+
+    @property
     def parent_id(self) -> str:
         return str(self.parent.get("msg_id", ""))
 

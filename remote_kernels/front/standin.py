@@ -20,7 +20,9 @@ from .jupyter_message import Head, Speaker
 log = logging.getLogger(__name__)
 
 HELD_BYTES = 64 * 1024 * 1024  # of requests; then clients must wait
-RUN = "execute_request"
+RUN, ASK = "execute_request", "kernel_info_request"
+
+Request = tuple[str, list[bytes]]  # to which of the kernel's sockets, and its frames
 
 
 class StandIn:
@@ -34,6 +36,9 @@ class StandIn:
         Called when a client wants the kernel to end.
     on_told:
         Called once a client has heard why there will be no kernel (see `fail`).
+    on_held:
+        Called with all that is held whenever that changes, so that a server which
+        comes after this one can `restore` it.
     """
 
     def __init__(
@@ -41,18 +46,22 @@ class StandIn:
         key: bytes,
         on_shutdown: Callable[[], None] = lambda: None,
         on_told: Callable[[], None] = lambda: None,
+        on_held: Callable[[list[Request]], None] = lambda held: None,
     ) -> None:
         self._speaker = Speaker(key)
         self._on_shutdown = on_shutdown
         self._on_told = on_told
+        self._on_held = on_held
         self._sockets: Sockets | None = None
         self._info: dict[str, Any] | None = None
         self._failure = ""
-        self._held: list[tuple[str, list[bytes]]] = []
+        self._held: list[Request] = []
         self._held_bytes = 0
         self._cells: dict[str, Head] = {}  # held requests to run code, by msg_id
         self._shown: dict[str, tuple[str, Head]] = {}  # by session: text, its cell
         self.topics: set[bytes] = set()  # subscribed to
+        self.sessions: set[str] = set()  # of clients that have spoken
+        self.restored: set[str] = set()  # requests that an earlier server held
 
     # Called by the front
 
@@ -73,6 +82,8 @@ class StandIn:
             self._send(target, parts)
             return
         head = jupyter_message.read(parts)
+        if head is not None and head.is_of_client:
+            self.sessions.add(head.session)
         answer = _ANSWERS.get(head.type) if head is not None else None
         if head is not None and answer is not None and target in ("shell", "control"):
             answer(self, target, head, parts)
@@ -82,6 +93,7 @@ class StandIn:
     def _hold(self, target: str, parts: list[bytes]) -> None:
         self._held.append((target, parts))
         self._held_bytes += sum(map(len, parts))
+        self._on_held(self._held)
 
     # Answers
 
@@ -134,10 +146,14 @@ class StandIn:
     def introduce(self, info: dict[str, Any]) -> None:
         """The kernel's kernel_info_reply is known now; who asked for it gets it."""
         self._info = info
-        waiting, self._held = self._held, []
-        self._held_bytes = 0
-        for target, parts in waiting:
-            self.request(target, parts)
+        rest = []
+        for target, parts in self._held:
+            head = jupyter_message.read(parts)
+            if head is not None and head.type == ASK:
+                self._tell_info(target, head, parts)
+            else:
+                rest.append((target, parts))
+        self._set_held(rest)
 
     @property
     def is_known(self) -> bool:
@@ -174,8 +190,22 @@ class StandIn:
         """A new kernel is wanted: what was for the old one is dropped."""
         self.interrupt()
         self._failure = ""
-        self._held.clear()
-        self._held_bytes = 0
+        self._set_held([])
+
+    def restore(self, held: list[Request]) -> None:
+        """What clients asked an earlier server."""
+        for target, parts in held:
+            head = jupyter_message.read(parts)
+            if head is not None:
+                self.restored.add(head.id)
+                if head.type == RUN:
+                    self._cells[head.id] = head
+            self._hold(target, parts)
+
+    def _set_held(self, held: list[Request]) -> None:
+        self._held = held
+        self._held_bytes = sum(len(part) for _, parts in held for part in parts)
+        self._on_held(held)
 
     def fail(self, why: str) -> None:
         """There will be no kernel: say so below the cells, now and later."""
@@ -185,7 +215,7 @@ class StandIn:
         if told:
             self._on_told()
 
-    def hand_over(self, speak_as: Speaker) -> list[tuple[str, list[bytes]]]:
+    def hand_over(self, speak_as: Speaker) -> list[Request]:
         """The kernel is there: clear what we showed; what it must be asked, in order.
 
         Parameters
@@ -199,8 +229,8 @@ class StandIn:
             self._clear(head)
         self._shown.clear()
         self._cells.clear()
-        held, self._held = self._held, []
-        self._held_bytes = 0
+        held = self._held
+        self._set_held([])
         return held
 
     # To clients
@@ -208,12 +238,12 @@ class StandIn:
     def _drop_cells(self, name: str, why: str) -> None:
         """The first of each client's cells fails, those behind it are aborted."""
         cells, self._cells = self._cells, {}
-        self._held = [
+        rest = [
             (target, parts)
             for target, parts in self._held
             if (head := jupyter_message.read(parts)) is None or head.id not in cells
         ]
-        self._held_bytes = sum(len(part) for _, parts in self._held for part in parts)
+        self._set_held(rest)
         failed: set[str] = set()
         for head in cells.values():
             if head.session not in failed:
@@ -263,7 +293,7 @@ class StandIn:
 _Answer = Callable[[StandIn, str, Head, list[bytes]], None]
 _ANSWERS: dict[str, _Answer] = {
     RUN: StandIn._run,
-    "kernel_info_request": StandIn._tell_info,
+    ASK: StandIn._tell_info,
     "complete_request": StandIn._complete,
     "inspect_request": StandIn._inspect,
     "history_request": StandIn._history,

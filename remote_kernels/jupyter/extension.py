@@ -80,7 +80,7 @@ class RemoteKernelsApp(ExtensionApp):
                     *(found.kernel_id, found.job_id, found.ended),
                 )
                 found.record.seal(found.ended)
-            elif found.attachable:
+            elif not found.ended:
                 jobs.append(self._bring_back(found))
         await asyncio.gather(*jobs)
 

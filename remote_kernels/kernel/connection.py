@@ -179,7 +179,11 @@ class Connection:
         speaker = Speaker(self.key)
         if standin is not None and standin.topics and self.clients is not None:
             speaker = await self.clients.meet(MEET)
-        held = standin.hand_over(speaker) if standin is not None else []
+        held = []
+        if standin is not None:
+            held = standin.hand_over(speaker)
+            if self.clients is not None:
+                self.clients.succeed(standin)
         back = {target: self._back(target) for target in self._passed_on()}
         front.hand_over(self.clients, back, self.curve, held)
         if standin is not None and self.clients is not None:

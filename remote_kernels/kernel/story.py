@@ -30,7 +30,7 @@ from remote_kernels.errors import (
     TunnelError,
 )
 from remote_kernels.front import sockets
-from remote_kernels.front.standin import StandIn
+from remote_kernels.front.standin import Request, StandIn
 from remote_kernels.scheduler.base import JobStatus, Phase
 from remote_kernels.wire import control
 from remote_kernels.wire.hello import Refused
@@ -204,7 +204,9 @@ class RemoteKernel:
         assert self._here is not None
         key = str(spec["connection"]["key"]).encode()
         if self._standin is None:
-            self._standin = StandIn(key, lambda: self._set_exited(0), self._was_told)
+            self._standin = StandIn(
+                key, lambda: self._set_exited(0), self._was_told, self._note_held
+            )
         info = self._here.open(key, self._standin)
         self._exit_code = None
         self._exited.clear()
@@ -237,7 +239,10 @@ class RemoteKernel:
             agent = await job.agent(self._waits)
             self._mark("agent")
             connection = self._connect(agent, spec, known)
-            await self._open(agent, connection, take=take)
+            if take:
+                await self._open(agent, connection)
+            else:
+                await self._open_if_free(agent, connection)
             connection.expect(1)
             await connection.await_running(self.settings.start_timeout)
             if self.end:
@@ -277,6 +282,14 @@ class RemoteKernel:
         self._set_exited(1)
         self._stop_clock()
         self._clock = asyncio.create_task(self._close_later())
+
+    def _note_held(self, held: list[Request]) -> None:
+        """For a server that comes after this one; it can do without."""
+        if self._outlives and self._record.is_live:
+            try:
+                self._record.write_held(held)
+            except RecordError as exc:
+                log.warning("kernel=%s %s", self.kernel_id, exc)
 
     def _write_spec(self, spec: dict[str, Any]) -> None:
         """What the agent starts, and what whoever attaches later must know."""
@@ -416,13 +429,8 @@ class RemoteKernel:
         record, spec, agent = (
             self._record.read(f"{name}.json") for name in ("record", "spec", "agent")
         )
-        waits = agent is None and patient
-        if (
-            record is None
-            or spec is None
-            or not (agent or waits)
-            or "error" in (agent or ())
-        ):
+        waits = patient and record is not None and "ready" not in record["times"]
+        if record is None or spec is None or not (agent or waits):
             msg = f"There is no kernel to attach to in {self._record.path}."
             raise RecordError(msg)
         self.times = record["times"]
@@ -435,12 +443,15 @@ class RemoteKernel:
             self._here = LoginEnd(self.settings)
             self._here.draw_up_will(None, self._record.path)
             self._here.outlive_server()
-            if agent is None:
+            if waits:
                 self._refuse_if_waited_for(record)
                 info = await self._open_front(kernel_spec, wait=False, take=False)
+                assert self._standin is not None
+                self._standin.restore(self._record.read_held())
                 self._leave_behind(record)
                 self._save()
                 return info
+            assert agent is not None
             return await self._attach(record, kernel_spec, agent, take, patient)
         except BaseException:
             await asyncio.shield(self.detach())

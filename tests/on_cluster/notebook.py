@@ -39,6 +39,11 @@ class Server:
         self.host = "login1"
 
     @property
+    def directory(self) -> str:
+        """Where its files are."""
+        return str(self._desk.path)
+
+    @property
     def address(self) -> str:
         return f"{self._cluster.address(self.host)}:{PORT}"
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from remote_kernels.errors import ControllerError
+from remote_kernels.scheduler.base import JobStatus, Phase
 
 from .job import Job
 
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 
 FIRST = (1.0, 10.0)  # seconds until the first question: thirty students start at once
 AGAIN = (30.0, 60.0)  # seconds until the next one when the controller is silent
+LATE = 0.9  # of the job's time: who starts one of 10 minutes needs no warning at once
 AT_MOST = 1800.0  # seconds between questions: an administrator may move the end
 
 
@@ -35,30 +37,38 @@ async def mind_time_limit(
         Called with the text.
     """
     told = float("inf")
-    end = job.status.end_time if job.status is not None else None
+    status = job.status
     pause = random.uniform(*FIRST)  # noqa: S311
-    ask = end is None
     while True:
-        if ask:
+        if status is None or status.phase is not Phase.RUNNING:
             await asyncio.sleep(pause)
             try:
-                end = (await job.ask()).end_time
+                status = await job.ask()
             except ControllerError as exc:
                 log.info("job=%s no time limit known yet: %s", job.id, exc)
                 pause = random.uniform(*AGAIN)  # noqa: S311
                 continue
-        ask = True
+        end = status.end_time
         if end is None:  # no limit
             return
         left = end - time.time()
-        due = [seconds for seconds in warn_before if left <= seconds < told]
+        spans = [s for s in warn_before if s < LATE * _whole(status)]
+        due = [seconds for seconds in spans if left <= seconds < told]
         if due and left > 0:
             told = min(due)
             tell(_warning(str(job.id), left, end))
-        ahead = [seconds for seconds in warn_before if seconds < min(left, told)]
+        ahead = [seconds for seconds in spans if seconds < min(left, told)]
         if not ahead or left <= 0:
             return
         pause = min(left - max(ahead), AT_MOST) + 0.5
+        status = None
+
+
+def _whole(status: JobStatus) -> float:
+    """How long the job may run in all, in seconds."""
+    if status.start_time is None or status.end_time is None:
+        return float("inf")
+    return status.end_time - status.start_time
 
 
 def _warning(job_id: str, left: float, end: float) -> str:

@@ -16,13 +16,16 @@ from typing import Any
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import ensure_async
 from tornado import web
-from traitlets import Enum
+from traitlets import Enum, Float
 
 from remote_kernels import registry
 from remote_kernels.errors import RecordError
+from remote_kernels.kernel.drivers import DRIVERS
 from remote_kernels.kernel.inventory import Recorded, recorded
+from remote_kernels.scheduler.queue import shared
 
 from .background import background
+from .emitter import Emitter
 from .outliving import let_outlive
 from .provisioner import RemoteKernelProvisioner
 
@@ -46,15 +49,28 @@ class RemoteKernelsApp(ExtensionApp):
         """,
     ).tag(config=True)
 
+    poll_interval = Float(
+        2.0,
+        min=0.0,
+        help="""Least time between two questions to the scheduler, in seconds, for all
+        kernels of this server together. A kernelspec may ask for more, not for less.
+        For a site to set, in /etc/jupyter.
+        """,
+    ).tag(config=True)
+
+    _emitter: Emitter | None = None
+
     def initialize(self, argv: Any = None) -> None:
         super().initialize()  # type: ignore[no-untyped-call]
         let_outlive(self._kernels)
         self._note_sessions()
         loop = self._server.io_loop
+        self._emitter = Emitter(self._server.event_logger, loop)
+        self._emitter.start()
         if asyncio.get_event_loop_policy().get_event_loop().is_running():
-            loop.add_callback(self._bring_back_all)
+            loop.add_callback(self._begin)
         else:  # no request is served yet
-            loop.run_sync(self._bring_back_all)
+            loop.run_sync(self._begin)
 
     @property
     def _server(self) -> Any:
@@ -69,6 +85,10 @@ class RemoteKernelsApp(ExtensionApp):
         return self._server.session_manager
 
     # Start
+
+    async def _begin(self) -> None:
+        await background().run(_ask_at_most_every(self.poll_interval))
+        await self._bring_back_all()
 
     async def _bring_back_all(self) -> None:
         work = background().run(recorded(self._state_dirs()))
@@ -176,6 +196,14 @@ class RemoteKernelsApp(ExtensionApp):
                 "server. `remote-kernels clean` shows them.",
                 len(kept),
             )
+        if self._emitter is not None:
+            self._emitter.stop()
+
+
+async def _ask_at_most_every(seconds: float) -> None:
+    """The schedulers, from this loop."""
+    for make in DRIVERS.values():
+        shared(make, seconds)
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:

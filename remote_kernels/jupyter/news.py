@@ -21,6 +21,12 @@ def listen(listener: Listener) -> None:
     _LISTENERS.append(listener)
 
 
+def unlisten(listener: Listener) -> None:
+    """Call it no more; no error if it was not called before."""
+    if listener in _LISTENERS:
+        _LISTENERS.remove(listener)
+
+
 def tell(action: str, view: View, text: str = "") -> None:
-    for listener in _LISTENERS:
+    for listener in tuple(_LISTENERS):  # others come and go, in another thread
         listener(action, view, text)

@@ -1,0 +1,62 @@
+"""What happens to kernels, as events of the server: events/kernel_v1.yaml.
+
+Whoever subscribes to the server's events (`api/events/subscribe`) gets them, and what
+the site's `EventLogger.handlers` write. Called by the server extension.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from remote_kernels.kernel.view import View
+
+from . import news
+
+SCHEMA = Path(__file__).with_name("events") / "kernel_v1.yaml"
+SCHEMA_ID = "https://events.remote-kernels.org/kernel/v1"
+
+
+class Emitter:
+    """From `news` to one server's event logger.
+
+    Parameters
+    ----------
+    logger:
+        The server's EventLogger.
+    loop:
+        The server's IOLoop, where events are emitted.
+    """
+
+    def __init__(self, logger: Any, loop: Any) -> None:
+        self._logger = logger
+        self._loop = loop
+
+    def start(self) -> None:
+        self._logger.register_event_schema(SCHEMA)
+        news.listen(self._hear)
+
+    def stop(self) -> None:
+        news.unlisten(self._hear)
+
+    def _hear(self, action: str, view: View, text: str) -> None:
+        """On the background loop's thread. A closed loop takes nothing, silently."""
+        self._loop.add_callback(self._emit, event(action, view, text))
+
+    def _emit(self, data: dict[str, Any]) -> None:
+        self._logger.emit(schema_id=SCHEMA_ID, data=data)
+
+
+def event(action: str, view: View, text: str) -> dict[str, Any]:
+    """An event's data; a scheduler's own word is no text for people."""
+    plain = view.text if text in ("", view.reason) else text
+    return {
+        "action": action,
+        "kernel_id": view.kernel_id,
+        "job_id": view.job_id,
+        "node": view.node,
+        "scheduler": view.scheduler,
+        "state": view.state,
+        "reason": view.reason,
+        "text": plain,
+    }

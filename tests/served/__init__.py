@@ -1,0 +1,1 @@
+"""A notebook server of a test's own, asked over HTTP."""

@@ -24,6 +24,8 @@ from remote_kernels.kernel.drivers import DRIVERS
 from remote_kernels.kernel.inventory import Recorded, recorded
 from remote_kernels.scheduler.queue import shared
 
+from . import api
+from .api_kernels import Kernels
 from .background import background
 from .emitter import Emitter
 from .outliving import let_outlive
@@ -71,6 +73,11 @@ class RemoteKernelsApp(ExtensionApp):
             loop.add_callback(self._begin)
         else:  # no request is served yet
             loop.run_sync(self._begin)
+
+    def initialize_handlers(self) -> None:
+        """Called by ExtensionApp.initialize."""
+        kernels = Kernels(self._kernels, self._state_dirs, self.poll_interval)
+        self.handlers.extend(api.routes(kernels))
 
     @property
     def _server(self) -> Any:

@@ -1,0 +1,166 @@
+"""The REST API `remote-kernels/api`: what runs, as data. Described in openapi.yaml.
+
+Rules: a handler holds no logic: parse, one call, answer. Every method is authenticated,
+and authorized as the server's own kernels API is (resource "kernels"). The extension
+adds `routes` to the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from jupyter_server.utils import ensure_async, url_escape, url_path_join
+from tornado import web
+
+from . import api_input
+from .api_errors import Refusal, told
+from .api_kernels import Kernels, extend, log_end
+from .api_start import start
+
+ROOT = "/remote-kernels/api"
+DOCUMENT = Path(__file__).with_name("openapi.yaml")
+_ID = r"/kernels/(?P<kernel_id>[^/]+)"
+
+
+class Handler(APIHandler):
+    """What all have in common."""
+
+    auth_resource = "kernels"
+
+    def initialize(self, kernels: Kernels) -> None:
+        self.kernels = kernels
+
+    def answer(self, body: object) -> None:
+        self.finish(json.dumps(body))
+
+    def url_of(self, *parts: str) -> str:
+        return str(url_path_join(self.base_url, ROOT, *map(url_escape, parts)))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """As Jupyter makes them; a text of ours goes out as it is."""
+        if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", ", ".join(self._allowed()))
+        error = kwargs.get("exc_info", (None, None))[1]
+        if isinstance(error, Refusal):
+            self.answer({"message": error.text, "reason": None})
+        else:
+            super().write_error(status_code, **kwargs)
+
+    def _allowed(self) -> list[str]:
+        names = {name: name.lower() for name in self.SUPPORTED_METHODS}
+        nothing = web.RequestHandler
+        return [
+            name
+            for name, method in names.items()
+            if getattr(type(self), method) is not getattr(nothing, method)
+        ]
+
+
+class KernelsHandler(Handler):
+    """All kernels."""
+
+    @web.authenticated
+    @authorized
+    @told
+    async def get(self) -> None:
+        ended = api_input.with_ended(self.request.query_arguments)
+        found = await self.kernels.all(ended=ended)
+        self.answer([known.view.as_json() for known in found])
+
+    @web.authenticated
+    @authorized
+    @told
+    async def post(self) -> None:
+        api_input.nothing(self.request.query_arguments)
+        asked = api_input.start(self.request.body)
+        kernel_id = await start(self.serverapp, asked, self._may_execute)
+        known = await self.kernels.find(kernel_id)
+        self.set_status(HTTPStatus.CREATED)
+        self.set_header("Location", self.url_of("kernels", kernel_id))
+        self.answer(known.view.as_json())
+
+    async def _may_execute(self) -> bool:
+        user = self.current_user
+        allowed = self.authorizer.is_authorized(self, user, "execute", "kernels")
+        return bool(await ensure_async(allowed))
+
+
+class KernelHandler(Handler):
+    """One kernel."""
+
+    @web.authenticated
+    @authorized
+    @told
+    async def get(self, kernel_id: str) -> None:
+        api_input.nothing(self.request.query_arguments)
+        known = await self.kernels.find(kernel_id)
+        self.answer(known.view.as_json())
+
+    @web.authenticated
+    @authorized
+    @told
+    async def delete(self, kernel_id: str) -> None:
+        api_input.nothing(self.request.query_arguments)
+        await self.kernels.stop(await self.kernels.find(kernel_id))
+        self.set_status(HTTPStatus.NO_CONTENT)
+        self.finish()
+
+
+class LogHandler(Handler):
+    """The end of one of a kernel's logs."""
+
+    @web.authenticated
+    @authorized
+    @told
+    async def get(self, kernel_id: str) -> None:
+        asked = api_input.log_part(self.request.query_arguments)
+        record = (await self.kernels.find(kernel_id)).record
+        path = record.job_log if asked.name == "job" else record.kernel_log
+        text = await asyncio.to_thread(log_end, path, asked.lines)
+        self.finish(text, set_content_type="text/plain; charset=utf-8")
+
+
+class ExtendHandler(Handler):
+    """A job's time limit."""
+
+    @web.authenticated
+    @authorized
+    @told
+    async def post(self, kernel_id: str) -> None:
+        api_input.nothing(self.request.query_arguments)
+        minutes = api_input.minutes(self.request.body)
+        known = await self.kernels.find(kernel_id)
+        view = await extend(known, minutes)
+        self.answer(view.as_json())
+
+
+class SpecHandler(Handler):
+    """The document that describes all this."""
+
+    @web.authenticated
+    @authorized
+    @told
+    async def get(self) -> None:
+        api_input.nothing(self.request.query_arguments)
+        text = await asyncio.to_thread(DOCUMENT.read_text, encoding="utf-8")
+        here = f"url: {json.dumps(self.url_of())}"
+        text = text.replace(f"url: {ROOT}", here, 1)
+        self.finish(text, set_content_type="application/yaml")
+
+
+def routes(kernels: Kernels) -> list[tuple[str, type[Handler], dict[str, Any]]]:
+    """For the server's application, which puts its base_url before them."""
+    handlers: list[tuple[str, type[Handler]]] = [
+        ("/kernels", KernelsHandler),
+        (_ID, KernelHandler),
+        (f"{_ID}/log", LogHandler),
+        (f"{_ID}/extend", ExtendHandler),
+        ("/spec", SpecHandler),
+    ]
+    return [(ROOT + path, handler, {"kernels": kernels}) for path, handler in handlers]

@@ -1,0 +1,162 @@
+"""What clients of the REST API send, parsed at the door.
+
+Rules: pure; what is not known or not of its type is refused by its name, and nothing
+is guessed. Called by the API's handlers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .api_errors import Refusal
+
+LOGS = ("job", "kernel")
+LINES = 200  # of a log, unless asked for more
+MOST_LINES = 10_000
+MOST_MINUTES = 366 * 24 * 60
+MOST_DIGITS = 30  # of a number, so that it is one that can be computed with
+MOST_EXACT = 2**53  # of the whole numbers that a float tells apart
+
+# Jupyter's own; and JupyterLab's (4) number that keeps a browser from its cache.
+_JUPYTERS = re.compile(r"token|_xsrf|no_track_activity|\d+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+Query = Mapping[str, list[bytes]]
+
+
+@dataclass(frozen=True)
+class Start:
+    """A kernel that is to be started; `options` go over the kernelspec's config."""
+
+    name: str
+    path: str | None
+    options: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class LogPart:
+    """The end of one of a kernel's logs."""
+
+    name: str
+    lines: int
+
+
+def start(body: bytes) -> Start:
+    """The body of POST kernels."""
+    fields = _fields(body, "name", "path", "options")
+    if "name" not in fields:
+        raise Refusal(400, "field 'name' is missing: the kernelspec to start")
+    name = _text("name", fields["name"])
+    path = _path(fields["path"]) if "path" in fields else None
+    options = fields.get("options", {})
+    if not isinstance(options, dict):
+        raise Refusal(400, "field 'options' must be an object")
+    return Start(name, path, options)
+
+
+def minutes(body: bytes) -> int:
+    """The body of POST extend."""
+    value = _fields(body, "minutes").get("minutes")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Refusal(400, "field 'minutes' must be a whole number")
+    if not 1 <= value <= MOST_MINUTES:
+        raise Refusal(400, f"field 'minutes' must be from 1 to {MOST_MINUTES}")
+    return value
+
+
+def log_part(query: Query) -> LogPart:
+    """The query of GET log."""
+    given = _query(query, "name", "lines")
+    name = given.get("name", "job")
+    if name not in LOGS:
+        raise Refusal(400, f"parameter 'name' must be one of {', '.join(LOGS)}")
+    lines = given.get("lines", str(LINES))
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", lines) or int(lines) > MOST_LINES:
+        raise Refusal(400, f"parameter 'lines' must be from 1 to {MOST_LINES}")
+    return LogPart(name, int(lines))
+
+
+def with_ended(query: Query) -> bool:
+    """The query of GET kernels."""
+    value = _query(query, "ended").get("ended", "false")
+    if value not in ("true", "false"):
+        raise Refusal(400, "parameter 'ended' must be true or false")
+    return value == "true"
+
+
+def nothing(query: Query) -> None:
+    """The query of all others."""
+    _query(query)
+
+
+def _query(query: Query, *known: str) -> dict[str, str]:
+    given = {key: value for key, value in query.items() if not _is_jupyters(key)}
+    _check_names("parameter", given, known)
+    for name, values in given.items():
+        if len(values) > 1:
+            raise Refusal(400, f"parameter '{name}' is given twice")
+    return {name: v[0].decode(errors="replace") for name, v in given.items()}
+
+
+def _is_jupyters(name: str) -> bool:
+    return _JUPYTERS.fullmatch(name) is not None
+
+
+def _fields(body: bytes, *known: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(
+            body, parse_int=_whole, parse_float=_number, parse_constant=_no_number
+        )
+        json.dumps(fields, ensure_ascii=False).encode()  # no half characters
+    except (ValueError, RecursionError) as exc:
+        raise Refusal(400, f"the body is not JSON in UTF-8: {exc}") from exc
+    if not isinstance(fields, dict):
+        raise Refusal(400, "the body must be a JSON object")
+    _check_names("field", fields, known)
+    return fields
+
+
+def _whole(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        msg = f"{text[:MOST_DIGITS]}... is too large"
+        raise ValueError(msg)
+    return int(text)
+
+
+def _number(text: str) -> float:
+    """5.0 is 5: JSON has but one kind of numbers."""
+    value = float(text)
+    is_whole = value.is_integer() and abs(value) < MOST_EXACT
+    return int(value) if is_whole else value
+
+
+def _no_number(text: str) -> float:
+    msg = f"{text} is not JSON"
+    raise ValueError(msg)
+
+
+def _check_names(what: str, given: Iterable[str], known: tuple[str, ...]) -> None:
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        there_is = f"known: {', '.join(known)}" if known else "none is known"
+        raise Refusal(400, f"unknown {what} '{unknown[0]}'; {there_is}")
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value or _CONTROL.search(value):
+        raise Refusal(400, f"field '{name}' must be text, on one line")
+    return value
+
+
+def _path(value: object) -> str:
+    """Below the server's root directory, as in all of Jupyter's APIs."""
+    if value == "":
+        return ""
+    path = _text("path", value)
+    if ".." in path.split("/"):
+        raise Refusal(400, "field 'path' must not climb out with '..'")
+    return path

@@ -1,0 +1,102 @@
+"""Start a kernel of an installed kernelspec with other options than the kernelspec's.
+
+Rules: everything is checked before anything is submitted. An option that decides what
+runs on the node, rather than where and for how long, needs what running code in a
+kernel needs. Called by the API's handlers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from jupyter_server.utils import ensure_async
+
+from remote_kernels.config import OPTIONS, Settings, parse, resolve_scheduler
+from remote_kernels.kernel.drivers import DRIVERS
+from remote_kernels.scheduler.base import JobRequest
+
+from .api_errors import Refusal
+from .api_input import Start
+
+# Ours that only say how long, how much, and by which way.
+_PLAIN = {
+    "carrier",
+    "transport",
+    "start_timeout",
+    "queue_timeout",
+    "poll_interval",
+    "dead_after",
+    "silence",
+    "spool",
+    "usage",
+    "warn_before",
+}
+_SCHEDULERS = {option.name for option in OPTIONS if option.scheduler}
+
+
+async def start(
+    server: Any, asked: Start, may_execute: Callable[[], Awaitable[bool]]
+) -> str:
+    """The new kernel's ID. Raises Refusal, RemoteKernelError."""
+    config = _config(server.kernel_spec_manager.get_all_specs(), asked.name)
+    options = _spelled_as_in(config, asked.options)
+    _check({**config, **options})
+    if "state_dir" in options:
+        raise Refusal(400, "option 'state_dir' can only be set in the kernelspec")
+    if not _is_plain(options) and not await may_execute():
+        text = "These options decide what runs, which you are not authorized to do."
+        raise Refusal(403, text)
+    manager = server.kernel_manager
+    kernel_id = await ensure_async(
+        manager.start_kernel(
+            kernel_name=asked.name, path=asked.path, remote_kernels=options
+        )
+    )
+    await _ready(manager.get_kernel(kernel_id))
+    return str(kernel_id)
+
+
+def _config(specs: Mapping[str, Any], name: str) -> dict[str, object]:
+    """The kernelspec's config. What a site does not allow is not among `specs`."""
+    if name not in specs:
+        raise Refusal(400, f"There is no kernelspec called {name!r}.")
+    stanza = specs[name]["spec"].get("metadata", {}).get("kernel_provisioner", {})
+    if stanza.get("provisioner_name") != "remote-kernels":
+        text = f"The kernelspec {name!r} does not start its kernel in a job."
+        raise Refusal(400, text)
+    return dict(stanza.get("config", {}))
+
+
+def _spelled_as_in(
+    config: Mapping[str, object], options: Mapping[str, object]
+) -> dict[str, object]:
+    """Either mem-per-cpu or mem_per_cpu, so that the one replaces the other."""
+    parse(options)  # both of them is an error
+    spelling = {name.replace("-", "_"): name for name in config}
+    return {
+        spelling.get(name.replace("-", "_"), name): value
+        for name, value in options.items()
+    }
+
+
+def _check(config: Mapping[str, object]) -> Settings:
+    """All that can be found wrong without asking anybody. Raises ConfigError."""
+    settings = parse(config)
+    driver = DRIVERS[resolve_scheduler(settings)]()
+    driver.check(JobRequest("", settings.options, settings.sbatch_args, ""))
+    return settings
+
+
+def _is_plain(options: Mapping[str, object]) -> bool:
+    allowed = {name.replace("-", "_") for name in _SCHEDULERS | _PLAIN}
+    return {name.replace("-", "_") for name in options} <= allowed
+
+
+async def _ready(manager: Any) -> None:
+    """With `use_pending_kernels` a kernel is there before it has been submitted."""
+    ready = manager.ready
+    if not isinstance(ready, asyncio.Future):
+        ready = asyncio.wrap_future(ready)
+    await ready

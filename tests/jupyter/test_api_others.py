@@ -1,0 +1,370 @@
+"""jupyter.api and kernels that other servers have: a real server, and a played Slurm.
+
+What Slurm says was captured, but for two refusals. Each of its commands is a script
+that notes how it was called.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from scheduler.captured import captured
+from served.server import Answer, Home, Server, home, served
+
+from remote_kernels import registry
+from remote_kernels.errors import (
+    CommandError,
+    ConfigError,
+    ControllerError,
+    JobError,
+    RecordError,
+    RemoteKernelError,
+    SubmitError,
+)
+from remote_kernels.jupyter import api_kernels
+from remote_kernels.jupyter.api_errors import status_of
+from remote_kernels.jupyter.api_kernels import MOST_BYTES, Kernels, log_end
+from remote_kernels.jupyter.extension import _ask_at_most_every
+from remote_kernels.kernel.drivers import DRIVERS
+from remote_kernels.registry import Record
+from remote_kernels.scheduler.queue import shared
+
+pytestmark = pytest.mark.timeout(120)
+
+COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sacct")
+SCRIPT = """#!/bin/sh
+echo "${0##*/} $*" >> ../calls
+cd answers
+test -e "${0##*/}.code" || exit 0
+cat "${0##*/}.out"
+cat "${0##*/}.err" >&2
+exit "$(cat "${0##*/}.code")"
+"""
+WAITS = "9"  # of those in squeue-pending
+DENIED = "Access/permission denied for job 9\n"
+INVALID = "slurm_update error: Requested time limit is invalid\n"
+
+
+class Slurm:
+    """Its commands, on PATH."""
+
+    def __init__(self, path: Path) -> None:
+        self._calls = path / "calls"
+        self._answers = path / "answers"
+        self._answers.mkdir()
+        self._calls.touch()
+        for name in COMMANDS:
+            script = SCRIPT.replace("../calls", str(self._calls))
+            file = path / name
+            file.write_text(script.replace("cd answers", f"cd {self._answers}"))
+            file.chmod(0o700)
+
+    def answers(self, name: str) -> None:
+        """From now on, with what was captured."""
+        said = captured(name)
+        self.says(said.argv[0], said.returncode, said.stdout, said.stderr)
+
+    def says(self, command: str, code: int = 0, out: str = "", err: str = "") -> None:
+        for kind, text in (("code", str(code)), ("out", out), ("err", err)):
+            beside = self._answers / f"{command}.{kind}.tmp"
+            beside.write_text(text)
+            beside.replace(self._answers / f"{command}.{kind}")
+
+    def calls(self, command: str) -> list[str]:
+        lines = self._calls.read_text().splitlines()
+        return [line for line in lines if line.split()[0] == command]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    with home() as made:
+        yield made
+
+
+@pytest.fixture
+def slurm(here: Home, monkeypatch: pytest.MonkeyPatch) -> Slurm:
+    bin_ = here.path / "bin"
+    bin_.mkdir()
+    monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
+    made = Slurm(bin_)
+    made.answers("squeue-pending")
+    return made
+
+
+@pytest.fixture
+def server(here: Home, slurm: Slurm) -> Iterator[Server]:
+    """It asks Slurm once in an hour."""
+    with served(here, "c.RemoteKernelsApp.poll_interval = 3600.0") as made:
+        yield made
+
+
+def record_of(kernel: str, job_id: str, *, end: str = "", **facts: Any) -> Record:
+    """A kernel that another server has, or had."""
+    made = Record(registry.state_dir(None), kernel)
+    made.create()
+    made.write("spec.json", {})
+    used = {"pid": 17, "host": "login1", "name": "Python", "spec_name": "python"}
+    body = {"scheduler": "slurm", "job_id": job_id, "times": {}, **used, **facts}
+    made.write("record.json", body)
+    if end:
+        made.seal(end)
+    return made
+
+
+def ids(answer: Answer) -> list[str]:
+    return [kernel["kernel_id"] for kernel in answer.json]
+
+
+def test_many_pages_that_ask_at_once(server: Server, slurm: Slurm) -> None:
+    """One question to Slurm for all of them, and for all kernels."""
+    for kernel, job in (("k1", "9"), ("k2", "13"), ("k3", "16")):
+        record_of(kernel, job)
+    before = len(slurm.calls("squeue"))
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(server.api, ["GET"] * 20, ["/kernels"] * 20))
+    one = server.api("GET", "/kernels/k2")
+
+    assert {("k1", "k2", "k3")} == {tuple(ids(answer)) for answer in answers}
+    assert ["k2", "13", "waiting", "PENDING", "BeginTime", "login1", 17] == [
+        one.json[name]
+        for name in ("kernel_id", "job_id", "state", "job_state", "reason", "host")
+    ] + [one.json["pid"]]
+    (asked,) = slurm.calls("squeue")[before:]
+    assert "-j 9,13,16" in asked
+
+
+def test_kernels_that_have_ended(server: Server, slurm: Slurm) -> None:
+    """Only for who asks for them; their records say how, and Slurm is not asked."""
+    record_of("k1", "9", end="Job 9: It was cancelled.")
+    usual, all_ = (
+        server.api("GET", f"/kernels{query}") for query in ("", "?ended=true")
+    )
+    alone = server.api("GET", "/kernels/k1")
+
+    assert [] == usual.json
+    assert ["k1"] == ids(all_)
+    assert ("ended", "Job 9: It was cancelled.") == (
+        alone.json["state"],
+        alone.json["text"],
+    )
+    assert 409 == server.api("POST", "/kernels/k1/extend", {"minutes": 1}).status
+    assert [] == slurm.calls("squeue")
+
+
+def test_a_record_of_a_kernel_that_has_ended(server: Server, slurm: Slurm) -> None:
+    """It is removed, and no job is touched: its number may be another's by now."""
+    record = record_of("k1", "9", end="Job 9: It was cancelled.")
+
+    assert 204 == server.api("DELETE", "/kernels/k1").status
+    assert not record.path.exists()
+    assert [] == slurm.calls("scancel")
+
+
+def test_what_happens_between_two_questions(server: Server) -> None:
+    """The disk says it, without one."""
+    gone, ended = record_of("k1", "9"), record_of("k2", "13")
+    record_of("k3", "16")
+    before = ids(server.api("GET", "/kernels"))
+    gone.remove()
+    ended.seal("Job 13: It was cancelled.")
+
+    assert ["k1", "k2", "k3"] == before
+    assert ["k3"] == ids(server.api("GET", "/kernels"))
+    assert "ended" == server.api("GET", "/kernels/k2").json["state"]
+
+
+def test_another_servers_kernel_that_is_stopped(server: Server, slurm: Slurm) -> None:
+    """Its job is cancelled, its record removed."""
+    record = record_of("k1", WAITS)
+
+    assert 204 == server.api("DELETE", "/kernels/k1").status
+    assert [f"scancel {WAITS}"] == slurm.calls("scancel")
+    assert not record.path.exists()
+    assert 404 == server.api("GET", "/kernels/k1").status
+
+
+def test_one_that_cannot_be_stopped(server: Server, slurm: Slurm) -> None:
+    """Slurm's words are told, and the record stays: it may be all that is known."""
+    record = record_of("k1", WAITS)
+    slurm.answers("scancel-not-ours")
+    answer = server.api("DELETE", "/kernels/k1")
+
+    assert 502 == answer.status
+    assert captured("scancel-not-ours").stderr.strip() in answer.message
+    assert record.is_live
+
+
+def test_slurm_is_silent(server: Server, slurm: Slurm) -> None:
+    """That says nothing about a kernel."""
+    slurm.answers("squeue-down")
+    record_of("k1", WAITS)
+    answer = server.api("GET", "/kernels")
+
+    assert (200, ["unknown"]) == (answer.status, [one["state"] for one in answer.json])
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (403, 1, DENIED),
+        (409, 1, INVALID),
+        (503, 1, captured("scontrol-down").stderr),
+    ],
+)
+def test_a_time_limit_that_is_not_moved(
+    server: Server, slurm: Slurm, status: int, code: int, said: str
+) -> None:
+    """Slurm's words are told as they are."""
+    record_of("k1", WAITS)
+    slurm.says("scontrol", code, err=said)
+    answer = server.api("POST", "/kernels/k1/extend", {"minutes": 30})
+
+    assert status == answer.status
+    assert said.strip() in answer.message
+    assert f"scontrol update JobId={WAITS} TimeLimit=+30" in slurm.calls("scontrol")
+
+
+def test_a_time_limit_that_is_moved(server: Server, slurm: Slurm) -> None:
+    """The answer has the new one."""
+    record_of("k1", "18", node="c1")
+    slurm.answers("squeue-running")
+    before = server.api("GET", "/kernels/k1").json["ends"]
+    slurm.says(
+        "squeue", out=captured("squeue-running").stdout.replace("11:38", "12:08")
+    )
+    answer = server.api("POST", "/kernels/k1/extend", {"minutes": 30})
+
+    assert 200 == answer.status
+    assert 1800 == answer.json["ends"] - before
+
+
+def test_a_start_with_other_options(server: Server, here: Home, slurm: Slurm) -> None:
+    """They go to sbatch in place of the kernelspec's, however they are spelt."""
+    config = {"partition": "debug", "cpus_per_task": 1, "mem": "1G"}
+    here.spec("gpu", scheduler="slurm", **config)
+    slurm.answers("sbatch-ok")
+    slurm.says("squeue", out="19|PENDING|Resources|n/a||N/A|N/A\n")
+    options = {"partition": "gpu", "time": 30, "cpus-per-task": 4, "mem": None}
+    made = server.api("POST", "/kernels", {"name": "gpu", "options": options})
+    kernel = made.json["kernel_id"]
+    stopped = server.api("DELETE", f"/kernels/{kernel}")
+
+    (call,) = slurm.calls("sbatch")
+    assert {"--partition=gpu", "--time=30", "--cpus-per-task=4"} < set(call.split())
+    assert "--mem" not in call
+    assert (201, "19", "waiting") == (
+        made.status,
+        made.json["job_id"],
+        made.json["state"],
+    )
+    assert 204 == stopped.status
+    assert [] == here.left()
+
+
+@pytest.mark.parametrize(("said", "status"), [("partition", 409), ("down", 503)])
+def test_a_start_that_slurm_refuses(
+    server: Server, here: Home, slurm: Slurm, said: str, status: int
+) -> None:
+    """Slurm's words are told, and nothing is left of it."""
+    here.spec("refused", scheduler="slurm")
+    slurm.answers(f"sbatch-{said}")
+    answer = server.api("POST", "/kernels", {"name": "refused"})
+
+    assert status == answer.status
+    assert captured(f"sbatch-{said}").stderr.splitlines()[-1] in answer.message
+    assert [] == server.api("GET", "/kernels").json == here.left()
+
+
+# --- without a server -----------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_how_often_a_site_wants_to_be_asked() -> None:
+    """It holds for all schedulers; a kernelspec may ask for more, not for less."""
+    await _ask_at_most_every(7.0)
+
+    for make in DRIVERS.values():
+        assert 7.0 == shared(make, 1.0).poll_interval
+        assert 9.0 == shared(make, 9.0).poll_interval
+
+
+class Manager(SimpleNamespace):
+    """Has no kernels."""
+
+    def list_kernel_ids(self) -> list[str]:
+        return []
+
+
+@pytest.mark.asyncio
+async def test_a_server_with_kernels_of_its_own(
+    here: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is asked for them, nor for those that have ended."""
+
+    async def fail(dirs: object) -> list[Any]:
+        raise AssertionError(dirs)
+
+    monkeypatch.setattr(api_kernels, "recorded", fail)
+    record_of("mine", "9")
+    record_of("sealed", "13", end="It ended.")
+    kernels = Kernels(Manager(), lambda: [registry.state_dir(None)], 1.0)
+    others = await kernels._on_record({"mine"})
+
+    assert ["sealed"] == [known.view.kernel_id for known in others]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda record: (record.path / "record.json").write_text("{"),
+        lambda record: (record.path / "record.json").unlink(),
+        lambda record: record.write("record.json", {"scheduler": "pbs", "job_id": "1"}),
+    ],
+    ids=["cut off", "missing", "unknown scheduler"],
+)
+def test_a_record_that_is_damaged(
+    here: Home, damage: Callable[[Record], object]
+) -> None:
+    """It keeps none of the others away."""
+    record = record_of("k1", "9", end="It ended.")
+    damage(record)
+
+    assert api_kernels._sealed(record) is None
+
+
+def test_the_end_of_a_log(tmp_path: Path) -> None:
+    """Of a long one only the end is read, whatever bytes are in it."""
+    log = tmp_path / "job.log"
+    log.write_bytes(b"x" * MOST_BYTES + b"\xff\n" + b"last\n")
+
+    assert "last\n" == log_end(log, 1)
+    assert MOST_BYTES == len(log_end(log, 10_000).encode()) - len("\ufffd".encode()) + 1
+    assert "" == log_end(tmp_path / "none", 1)
+    with pytest.raises(RecordError, match="Cannot read"):
+        log_end(tmp_path, 1)
+
+
+FAILED = "It failed.", ["sbatch"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ConfigError("no"), 400),
+        (SubmitError(*FAILED, 1, stderr="invalid partition"), 409),
+        (SubmitError(*FAILED, None), 503),
+        (ControllerError(*FAILED, 1), 503),
+        (CommandError(*FAILED, 1), 502),
+        (JobError("no"), 502),
+        (RecordError("no"), 500),
+    ],
+)
+def test_each_error_has_a_status(error: RemoteKernelError, status: int) -> None:
+    """It says whose move is next."""
+    assert status == status_of(error)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from cluster.api import Cluster
+from cluster.hosts import wait_for
 from on_cluster import lab as labs
 from on_cluster.browsers import BROWSERS, async_window, window
 from playwright.sync_api import Page, expect
@@ -47,21 +49,37 @@ def run(page: Page, code: str, output: str) -> None:
     expect(cell.locator(".jp-OutputArea-output")).to_have_text(re.compile(output))
 
 
+@pytest.fixture
+def lab(cluster: Cluster) -> Iterator[labs.Lab]:
+    """JupyterLab on the login host; its kernels, which outlive it, end here."""
+    make = ["mktemp", "-d", "/home/alice/lab-XXXXXX"]
+    home = cluster.run("login1", "alice", make).stdout.strip()
+    with labs.lab(cluster, home) as running:
+        yield running
+    if mine := jobs(running):
+        running.run("scancel", *mine)
+        wait_for("the end of jobs", lambda: not jobs(running), 30)
+    running.run("rm", "-r", home)
+
+
+def jobs(lab: labs.Lab) -> list[str]:
+    """The jobs of this JupyterLab: their output goes to its directory."""
+    rows = lab.run("squeue", "-h", "-u", "alice", "-O", "JobID:20,STDOUT:300")
+    return [row.split()[0] for row in rows.splitlines() if f"{lab.home}/" in row]
+
+
 @pytest.mark.parametrize("browser", BROWSERS)
-def test_lab_runs_a_cell(cluster: Cluster, browser: str, tmp_path: Path) -> None:
+def test_lab_runs_a_cell(lab: labs.Lab, browser: str, tmp_path: Path) -> None:
     """A notebook from the launcher runs code of one line and of several."""
     shots = Path(os.environ.get("RK_SCREENSHOTS", tmp_path))
     shots.mkdir(parents=True, exist_ok=True)
-    make = ["mktemp", "-d", "/home/alice/lab-XXXXXX"]
-    home = cluster.run("login1", "alice", make).stdout.strip()
-    with labs.lab(cluster, home) as lab, window(browser, lab.url) as page:
+    with window(browser, lab.url) as page:
         assert NAMES[browser] in page.evaluate("navigator.userAgent")
         page.locator(f".jp-LauncherCard[title='{KERNEL}']").first.click()
         page.get_by_text(f"{KERNEL} | Idle").wait_for()
         run(page, "print(6 * 7)", r"^\s*42\s*$")
         run(page, "for i in range(3):\n    print(i)", r"^\s*0\s+1\s+2\s*$")
         page.screenshot(path=shots / f"lab-{browser}.png")
-    cluster.run("login1", "alice", ["rm", "-r", home])
 
 
 def fail_in(browser: str, directory: Path) -> None:

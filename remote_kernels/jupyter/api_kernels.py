@@ -1,17 +1,18 @@
 """The kernels of this user: those of this server, and others that are on record.
 
 Rules: of its own kernels this server asks nobody; of all others it asks the scheduler
-once for all, and not again before `poll_interval` is over, however many clients ask. A
-kernel is found by comparing IDs with those that are there: what a client sends never
-becomes a path. Lives on the server's loop. Called by the API's handlers.
+once for all, and not again before `poll_interval` is over, however many clients ask.
+No client waits long for that answer: the disk says which kernels there are. A kernel is
+found by comparing IDs with those: what a client sends never becomes a path. Lives on
+the server's loop. Called by the API's handlers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,20 +33,34 @@ from .provisioner import RemoteKernelProvisioner
 if TYPE_CHECKING:
     from remote_kernels.kernel import RemoteKernel
 
+PATIENCE = 5.0  # seconds that a client waits for the scheduler
 MOST_BYTES = 1024 * 1024  # of a log, looked at from its end
 
 
 @dataclass(frozen=True)
 class Known:
-    """A kernel, its record, and whether this server has it."""
+    """A kernel, its record, and whether this server has it.
+
+    `asked` is whether its job is one of this cluster's: two clusters may share a home
+    directory, and both have a job 17.
+    """
 
     view: View
     record: Record
-    ours: bool
+    ours: bool = False
+    asked: bool = True
 
     @property
     def ended(self) -> bool:
         return self.view.state == "ended"
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The kernels that the scheduler was asked for, and those that it has."""
+
+    asked: Collection[str] = frozenset()
+    found: Mapping[str, Recorded] = field(default_factory=dict)
 
 
 class Kernels:
@@ -70,19 +85,16 @@ class Kernels:
         self.manager = manager
         self._state_dirs = state_dirs
         self._poll_interval = poll_interval
-        self._asking = asyncio.Lock()
-        self._others: list[Known] = []
+        self._dirs: list[Path] = []
+        self._question: asyncio.Task[None] | None = None
+        self._answer = _Answer()
         self._fresh_until = float("-inf")
 
     async def all(self, *, ended: bool = True) -> list[Known]:
         """This server's kernels, then the others; of these also what has ended."""
         ours = await self._ours()
         ids = {known.view.kernel_id for known in ours}
-        others = [
-            known
-            for known in map(_as_of_now, await self._on_record(ids))
-            if known is not None and known.view.kernel_id not in ids
-        ]
+        others = await self._on_record(ids)
         return ours + [known for known in others if ended or not known.ended]
 
     async def find(self, kernel_id: str) -> Known:
@@ -105,20 +117,32 @@ class Kernels:
         return await background().run(_known(kernels)) if kernels else []
 
     async def _on_record(self, ours: Collection[str]) -> list[Known]:
-        """All others, as of `poll_interval` ago or later."""
-        async with self._asking:
-            if time.monotonic() >= self._fresh_until:
-                dirs = list(dict.fromkeys(self._state_dirs()))
-                self._others, pace = await background().run(_ask(dirs, ours))
-                pace = max(pace, self._poll_interval)
-                self._fresh_until = time.monotonic() + pace
-            return self._others
+        """All others; the scheduler's word may be as old as `poll_interval`."""
+        if self._question is None and time.monotonic() >= self._fresh_until:
+            self._question = asyncio.create_task(self._ask(ours))
+        question = self._question
+        if question is not None:
+            await asyncio.wait((question,), timeout=PATIENCE)
+            if question.done():
+                question.result()
+        others = _others(self._dirs, ours, self._answer)
+        return await asyncio.to_thread(list, others)
+
+    async def _ask(self, ours: Collection[str]) -> None:
+        try:
+            self._dirs = list(dict.fromkeys(self._state_dirs()))
+            self._answer, pace = await background().run(_ask(self._dirs, ours))
+            pace = max(pace, self._poll_interval)
+            self._fresh_until = time.monotonic() + pace
+        finally:
+            self._question = None
 
     async def stop(self, known: Known) -> None:
         """End the kernel and its job. Raises CommandError; its record then stays."""
         if known.ours:
             await ensure_async(self.manager.shutdown_kernel(known.view.kernel_id))
             return
+        _require_asked(known)
         if not known.ended:
             await background().run(cancel(known.view.scheduler, known.view.job_id))
         await asyncio.to_thread(known.record.remove)
@@ -127,7 +151,7 @@ class Kernels:
 async def _known(kernels: Iterable[RemoteKernel]) -> list[Known]:
     """Of this server; asks nobody. One whose job is not submitted yet is left out."""
     return [
-        Known(kernel.view(), _record_of(kernel), True)
+        Known(kernel.view(), _record_of(kernel), ours=True)
         for kernel in kernels
         if kernel.job_id is not None
     ]
@@ -138,45 +162,74 @@ def _record_of(kernel: RemoteKernel) -> Record:
     return Record(base, kernel.kernel_id)
 
 
-async def _ask(
-    dirs: Iterable[Path], ours: Collection[str]
-) -> tuple[list[Known], float]:
-    """The others on record, and for how many seconds that has to do."""
-    records = [r for base in dirs for r in registry.records(base)]
-    others = [record for record in records if record.kernel_id not in ours]
-    known = [found for found in map(_sealed, others) if found is not None]
-    if any(record.is_live for record in others):
-        for found in await recorded(dirs):
-            if found.kernel_id not in ours and found.record.is_live:
-                known.append(Known(found.view(), found.record, False))
-    return known, max(shared(make).poll_interval for make in DRIVERS.values())
+async def _ask(dirs: Iterable[Path], ours: Collection[str]) -> tuple[_Answer, float]:
+    """One question for all others, and for how many seconds its answer has to do."""
+    live = (record for record in _records(dirs, ours) if record.is_live)
+    asked = {record.kernel_id for record in live}
+    found = await recorded(dirs) if asked else []
+    pace = max(shared(make).poll_interval for make in DRIVERS.values())
+    return _Answer(asked, {one.kernel_id: one for one in found}), pace
+
+
+def _records(dirs: Iterable[Path], ours: Collection[str]) -> Iterator[Record]:
+    for base in dirs:
+        for record in registry.records(base):
+            if record.kernel_id not in ours:
+                yield record
+
+
+def _others(
+    dirs: Iterable[Path], ours: Collection[str], answer: _Answer
+) -> Iterator[Known]:
+    """What is on record now, with the scheduler's last word."""
+    for record in _records(dirs, ours):
+        known = _live(record, answer) if record.is_live else _sealed(record)
+        if known is not None:
+            yield known
+
+
+def _live(record: Record, answer: _Answer) -> Known | None:
+    found = answer.found.get(record.kernel_id)
+    if found is not None:
+        return Known(found.view(), record)
+    if record.kernel_id in answer.asked:  # another cluster's
+        return None
+    facts = _facts(record)
+    if not facts:
+        return None
+    return Known(Recorded(record, facts, None).view(), record, asked=False)
 
 
 def _sealed(record: Record) -> Known | None:
     """One that has ended; its record says how, without a question."""
-    if record.is_live:
+    facts = _facts(record)
+    if not facts:
         return None
+    ended = str(facts.get("end") or "it ended")
+    return Known(Recorded(record, facts, None, ended).view(), record)
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    """Empty if its job is not known."""
     try:
         facts = record.read("record.json") or {}
     except RecordError:
-        return None
-    if not facts.get("job_id") or facts.get("scheduler") not in DRIVERS:
-        return None
-    found = Recorded(record, facts, None, str(facts.get("end") or "it ended"))
-    return Known(found.view(), record, False)
+        return {}
+    known = facts.get("job_id") and facts.get("scheduler") in DRIVERS
+    return facts if known else {}
 
 
-def _as_of_now(known: Known) -> Known | None:
-    """What the disk says since: it may have ended, or be gone."""
-    if known.ended:
-        return known if known.record.path.exists() else None
-    return known if known.record.is_live else _sealed(known.record)
+def _require_asked(known: Known) -> None:
+    if not known.asked:
+        text = "The scheduler has not said yet whether the job is its own. Try again."
+        raise Refusal(503, text)
 
 
 async def extend(known: Known, minutes: int) -> View:
     """Move the job's time limit; the kernel with its new end. Raises CommandError."""
     if known.ended:
         raise Refusal(409, f"Its job has ended: {known.view.text}")
+    _require_asked(known)
     return await background().run(_extend(known.view, minutes))
 
 

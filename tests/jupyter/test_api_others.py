@@ -7,10 +7,9 @@ that notes how it was called.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,22 +17,7 @@ from scheduler.captured import captured
 from served.server import Answer, Home, Server, home, served
 
 from remote_kernels import registry
-from remote_kernels.errors import (
-    CommandError,
-    ConfigError,
-    ControllerError,
-    JobError,
-    RecordError,
-    RemoteKernelError,
-    SubmitError,
-)
-from remote_kernels.jupyter import api_kernels
-from remote_kernels.jupyter.api_errors import status_of
-from remote_kernels.jupyter.api_kernels import MOST_BYTES, Kernels, log_end
-from remote_kernels.jupyter.extension import _ask_at_most_every
-from remote_kernels.kernel.drivers import DRIVERS
 from remote_kernels.registry import Record
-from remote_kernels.scheduler.queue import shared
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -75,6 +59,13 @@ class Slurm:
             beside = self._answers / f"{command}.{kind}.tmp"
             beside.write_text(text)
             beside.replace(self._answers / f"{command}.{kind}")
+
+    def hangs(self, command: str) -> Path:
+        """Until something is written there."""
+        out = self._answers / f"{command}.out"
+        out.unlink(missing_ok=True)
+        os.mkfifo(out)
+        return out
 
     def calls(self, command: str) -> list[str]:
         lines = self._calls.read_text().splitlines()
@@ -200,6 +191,42 @@ def test_one_that_cannot_be_stopped(server: Server, slurm: Slurm) -> None:
     assert record.is_live
 
 
+def test_slurm_takes_its_time(server: Server, here: Home, slurm: Slurm) -> None:
+    """Pages need not wait for it; what it must say first is put off till then."""
+    record_of("k1", WAITS)
+    answer = slurm.hangs("squeue")
+    early = server.api("GET", "/kernels/k1")
+    stopped = server.api("DELETE", "/kernels/k1")
+    extended = server.api("POST", "/kernels/k1/extend", {"minutes": 1})
+    answer.write_text(captured("squeue-pending").stdout)
+    late = server.api("GET", "/kernels/k1")
+
+    assert ["unknown", "waiting"] == [one.json["state"] for one in (early, late)]
+    assert [503, 503] == [stopped.status, extended.status]
+    assert [] == slurm.calls("scancel")
+
+
+def test_a_kernel_that_starts_between_two_questions(server: Server) -> None:
+    """It is told at once, though nobody has said yet what it does."""
+    record_of("k1", WAITS)
+    before = server.api("GET", "/kernels")
+    record_of("k2", "13")
+    after = server.api("GET", "/kernels")
+
+    assert ["waiting"] == [one["state"] for one in before.json]
+    assert ["waiting", "unknown"] == [one["state"] for one in after.json]
+
+
+def test_another_clusters_kernel(server: Server, slurm: Slurm) -> None:
+    """It is not told: this cluster's job of that number is another one."""
+    slurm.says("scontrol", out="ClusterName             = here\n")
+    record_of("k1", WAITS, cluster="here")
+    record_of("k2", WAITS, cluster="there")
+
+    assert ["k1"] == ids(server.api("GET", "/kernels"))
+    assert 404 == server.api("DELETE", "/kernels/k2").status
+
+
 def test_slurm_is_silent(server: Server, slurm: Slurm) -> None:
     """That says nothing about a kernel."""
     slurm.answers("squeue-down")
@@ -279,92 +306,3 @@ def test_a_start_that_slurm_refuses(
     assert status == answer.status
     assert captured(f"sbatch-{said}").stderr.splitlines()[-1] in answer.message
     assert [] == server.api("GET", "/kernels").json == here.left()
-
-
-# --- without a server -----------------------------------------------------------------
-
-
-@pytest.mark.asyncio
-async def test_how_often_a_site_wants_to_be_asked() -> None:
-    """It holds for all schedulers; a kernelspec may ask for more, not for less."""
-    await _ask_at_most_every(7.0)
-
-    for make in DRIVERS.values():
-        assert 7.0 == shared(make, 1.0).poll_interval
-        assert 9.0 == shared(make, 9.0).poll_interval
-
-
-class Manager(SimpleNamespace):
-    """Has no kernels."""
-
-    def list_kernel_ids(self) -> list[str]:
-        return []
-
-
-@pytest.mark.asyncio
-async def test_a_server_with_kernels_of_its_own(
-    here: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nobody is asked for them, nor for those that have ended."""
-
-    async def fail(dirs: object) -> list[Any]:
-        raise AssertionError(dirs)
-
-    monkeypatch.setattr(api_kernels, "recorded", fail)
-    record_of("mine", "9")
-    record_of("sealed", "13", end="It ended.")
-    kernels = Kernels(Manager(), lambda: [registry.state_dir(None)], 1.0)
-    others = await kernels._on_record({"mine"})
-
-    assert ["sealed"] == [known.view.kernel_id for known in others]
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda record: (record.path / "record.json").write_text("{"),
-        lambda record: (record.path / "record.json").unlink(),
-        lambda record: record.write("record.json", {"scheduler": "pbs", "job_id": "1"}),
-    ],
-    ids=["cut off", "missing", "unknown scheduler"],
-)
-def test_a_record_that_is_damaged(
-    here: Home, damage: Callable[[Record], object]
-) -> None:
-    """It keeps none of the others away."""
-    record = record_of("k1", "9", end="It ended.")
-    damage(record)
-
-    assert api_kernels._sealed(record) is None
-
-
-def test_the_end_of_a_log(tmp_path: Path) -> None:
-    """Of a long one only the end is read, whatever bytes are in it."""
-    log = tmp_path / "job.log"
-    log.write_bytes(b"x" * MOST_BYTES + b"\xff\n" + b"last\n")
-
-    assert "last\n" == log_end(log, 1)
-    assert MOST_BYTES == len(log_end(log, 10_000).encode()) - len("\ufffd".encode()) + 1
-    assert "" == log_end(tmp_path / "none", 1)
-    with pytest.raises(RecordError, match="Cannot read"):
-        log_end(tmp_path, 1)
-
-
-FAILED = "It failed.", ["sbatch"]
-
-
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
-        (ConfigError("no"), 400),
-        (SubmitError(*FAILED, 1, stderr="invalid partition"), 409),
-        (SubmitError(*FAILED, None), 503),
-        (ControllerError(*FAILED, 1), 503),
-        (CommandError(*FAILED, 1), 502),
-        (JobError("no"), 502),
-        (RecordError("no"), 500),
-    ],
-)
-def test_each_error_has_a_status(error: RemoteKernelError, status: int) -> None:
-    """It says whose move is next."""
-    assert status == status_of(error)

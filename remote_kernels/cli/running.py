@@ -25,8 +25,8 @@ from rich.text import Text
 
 from remote_kernels import registry
 from remote_kernels.cli import kernelspec
+from remote_kernels.cli.choose import choose, number, settings, where
 from remote_kernels.cli.completion import running_kernels
-from remote_kernels.config import Settings, parse
 from remote_kernels.errors import (
     ConfigError,
     InUseError,
@@ -81,9 +81,9 @@ def attach(kernel: str | None, path: str | None, take: bool) -> None:
 
 
 async def _attach(wanted: str | None, path: str | None, take: bool) -> int:
-    found = _choose(await inventory.recorded(kernelspec.state_dirs()), wanted)
+    found = choose(await inventory.recorded(kernelspec.state_dirs()), wanted)
     try:
-        async with attached(found, _settings(found), take=take) as connection:
+        async with attached(found, settings(found), take=take) as connection:
             with _connection_file(found, connection, path) as file:
                 if path is None:
                     return await _console(found, connection, file)
@@ -91,54 +91,11 @@ async def _attach(wanted: str | None, path: str | None, take: bool) -> int:
                 await _hold(connection)
     except InUseError as exc:
         msg = (
-            f"{exc}\nIt was last used {_where(found)}. Attach there, or take it "
+            f"{exc}\nIt was last used {where(found)}. Attach there, or take it "
             "with --take."
         )
         raise InUseError(msg) from exc
     return 0
-
-
-def _choose(kernels: list[Recorded], wanted: str | None) -> Recorded:
-    live = [kernel for kernel in kernels if kernel.attachable]
-    if wanted is None:
-        found = live
-    else:
-        found = [
-            kernel
-            for kernel in live
-            if kernel.kernel_id.startswith(wanted) or _number(kernel) == wanted
-        ]
-    if len(found) == 1:
-        return found[0]
-    listed = "\n".join(
-        f"  {k.kernel_id}  job {_number(k)}  {k.facts.get('name', '')}" for k in live
-    )
-    if not live:
-        msg = "No kernel of yours runs here."
-    elif wanted is None:
-        msg = f"Which of these kernels?\n{listed}"
-    else:
-        many = "More than one kernel matches" if found else "No kernel that runs is"
-        msg = f"{many} {wanted!r}. These run:\n{listed}"
-    raise RecordError(msg)
-
-
-def _number(found: Recorded) -> str:
-    return split_id(found.job_id)[0]
-
-
-def _where(found: Recorded) -> str:
-    return f"by process {found.facts.get('pid')} on {found.facts.get('host')}"
-
-
-def _settings(found: Recorded) -> Settings:
-    """As its kernelspec says, if that is still there."""
-    config: dict[str, object] = {}
-    spec = kernelspec.installed().get(str(found.facts.get("spec_name")))
-    if spec is not None and spec.is_ours:
-        config = spec.config
-    place = {"scheduler": found.facts["scheduler"], "state_dir": str(found.record.base)}
-    return parse({**config, **place})
 
 
 @contextlib.contextmanager
@@ -190,7 +147,7 @@ async def _console(found: Recorded, connection: Attached, file: Path) -> int:
     """A console in the foreground: Ctrl-C is its business, not ours."""
     click.echo(
         f"Kernel {found.kernel_id[:8]} on {found.facts.get('node')} (job "
-        f"{_number(found)}). If it computes, it answers when it is done.",
+        f"{number(found)}). If it computes, it answers when it is done.",
         err=True,
     )
     _on_signals(lambda: None, signal.SIGINT)
@@ -278,7 +235,7 @@ def _kernel(found: Recorded, everything: bool) -> Item:
     elif found.status is None:
         what = "the scheduler does not answer"
     else:
-        what = f"last used {_where(found)}"
+        what = f"last used {where(found)}"
         action = "end kernel" if everything else ""
     return Item(
         found.kernel_id,

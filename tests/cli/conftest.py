@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.main import cli
+from remote_kernels.scheduler.slurm import Slurm
 
 Run = Callable[..., Result]
 AddKernel = Callable[..., Path]
@@ -58,3 +60,58 @@ def add_kernel(jupyter: Path) -> AddKernel:
         return directory
 
     return add
+
+
+@pytest.fixture
+def place(tmp_path: Path, jupyter: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Records and servers' files are in `tmp_path`, and there is no Slurm."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    monkeypatch.setattr(Slurm, "command", str(tmp_path / "no-sbatch"))
+    (tmp_path / "runtime").mkdir(mode=0o700)
+    return tmp_path
+
+
+class FakeSlurm:
+    """Programs called as Slurm's; what they are told, and what squeue is to say."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.add("sbatch", "exit 1")
+        self.add("squeue", f"cat {directory}/says")
+        gone = "echo Invalid job id specified >&2; exit 1"
+        self.add(
+            "scontrol", f"[ $2 = config ] || {{ {gone}; }}\necho ClusterName = test"
+        )
+        self.add("sacct", "exit 1")
+        self.add("scancel", "")
+        self.says("")
+
+    def add(self, name: str, script: str) -> None:
+        path = self._directory / name
+        note = f'echo "$@" >> {path}.told'
+        path.write_text(f"#!/bin/sh\n{note}\n{script}\n")
+        path.chmod(0o700)
+
+    def says(self, *rows: str) -> None:
+        text = "".join(f"{row}\n" for row in rows)
+        (self._directory / "says.new").write_text(text)
+        (self._directory / "says.new").rename(self._directory / "says")
+
+    def file(self, name: str) -> Path:
+        return self._directory / f"{name}.told"
+
+    def told(self, name: str) -> list[str]:
+        """How it was called, each time."""
+        file = self.file(name)
+        return file.read_text().splitlines() if file.exists() else []
+
+
+@pytest.fixture
+def slurm(place: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    """`slurm.says("17|PENDING|Resources|n/a||N/A|N/A")` is what squeue prints."""
+    directory = place / "bin"
+    directory.mkdir()
+    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+    monkeypatch.setattr(Slurm, "command", "sbatch")
+    return FakeSlurm(directory)

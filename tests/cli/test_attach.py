@@ -29,9 +29,7 @@ from cli.live import (
 from cli.test_main import complete
 from click.testing import Result
 
-from remote_kernels.cli import running
-from remote_kernels.errors import RecordError
-from remote_kernels.kernel.inventory import Recorded
+from remote_kernels import registry
 from remote_kernels.registry import Record
 from remote_kernels.scheduler.slurm import Slurm
 
@@ -178,51 +176,16 @@ def test_in_use(run: Run, kernel: Record, tmp_path: Path) -> None:
 # --- which --------------------------------------------------------------------------
 
 
-@pytest.fixture
-def three(tmp_path: Path) -> list[Recorded]:
-    """Two that run, and one that ended."""
-    found = []
-    for kernel, job_id in (("aa1", "17;c1"), ("aa2", "18;/log"), ("b", "19")):
-        record = record_of(kernel, job_id, name=f"Python {job_id[:2]}")
-        record.write("agent.json", {})
-        facts = record.read("record.json") or {}
-        found.append(
-            Recorded(record, facts, None, "It ended." if kernel == "b" else "")
-        )
-    return found
-
-
-@pytest.mark.parametrize("wanted", ["aa2", "18"])
-def test_one_by_its_beginning_or_job(three: list[Recorded], wanted: str) -> None:
-    """The number that the scheduler shows is enough."""
-    assert "aa2" == running._choose(three, wanted).kernel_id
-
-
-@pytest.mark.parametrize(
-    ("wanted", "text"),
-    [
-        (None, "Which of these kernels?"),
-        ("aa", "More than one kernel matches 'aa'."),
-        ("b", "No kernel that runs is 'b'."),
-    ],
-)
-def test_not_one(three: list[Recorded], wanted: str | None, text: str) -> None:
-    """Those that run are listed."""
-    with pytest.raises(RecordError) as caught:
-        running._choose(three, wanted)
-    first, *listed = str(caught.value).splitlines()
-    assert first.startswith(text)
-    assert ["  aa1  job 17  Python 17", "  aa2  job 18  Python 18"] == listed
-
-
 def test_none(run: Run) -> None:
     """No traceback."""
     record_of("k1", GONE).write("agent.json", {})
     assert "Error: No kernel of yours runs here.\n" == run("attach", "-f").stderr
 
 
-def test_completion(three: list[Recorded]) -> None:
+def test_completion() -> None:
     """From records alone: what has ended is not offered once that is on record."""
-    three[2].record.seal("It ended.")
+    for kernel in ("aa1", "aa2", "b"):
+        record_of(kernel, "17")
+    Record(registry.state_dir(None), "b").seal("It ended.")
     assert ["aa1", "aa2"] == complete("attach", "a")
     assert ["aa1", "aa2"] == complete("attach", "")

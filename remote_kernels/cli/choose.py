@@ -1,0 +1,82 @@
+"""Which kernel a command is about, and what its kernelspec says.
+
+By its ID, the beginning of that, or its job's ID; it may be left out where there is
+one only. Called by the commands for kernels that run.
+"""
+
+from __future__ import annotations
+
+from remote_kernels.cli import kernelspec
+from remote_kernels.config import Settings, parse
+from remote_kernels.errors import RecordError
+from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.scheduler.base import split_id
+
+ATTACHABLE = "that runs"  # it has an agent
+LIVE = "that waits or runs"
+ON_RECORD = "on record"  # also one that ended
+
+
+def choose(
+    kernels: list[Recorded], wanted: str | None, among: str = ATTACHABLE
+) -> Recorded:
+    """The one that is meant; RecordError lists what there is instead.
+
+    Where none is named, one that ended is only meant if no other is on record.
+    """
+    listed = [kernel for kernel in kernels if _is(kernel, among)]
+    if wanted is None:
+        found = [kernel for kernel in listed if not kernel.ended] or listed
+    else:
+        found = [kernel for kernel in listed if _is_meant(kernel, wanted)]
+    if len(found) == 1:
+        return found[0]
+    if not listed:
+        verb = {ATTACHABLE: "runs", LIVE: "waits or runs"}.get(among, "is on record")
+        msg = f"No kernel of yours {verb} here."
+        raise RecordError(msg)
+    lines = "\n".join(
+        f"  {k.kernel_id}  job {number(k)}  {k.facts.get('name', '')}" for k in listed
+    )
+    if wanted is None:
+        msg = f"Which of these kernels?\n{lines}"
+    else:
+        few = f"No kernel {among} is {wanted!r}. These are there:"
+        many = f"More than one kernel matches {wanted!r}. These are there:"
+        msg = f"{many if found else few}\n{lines}"
+    raise RecordError(msg)
+
+
+def _is(kernel: Recorded, among: str) -> bool:
+    if among == ATTACHABLE:
+        return kernel.attachable
+    return among == ON_RECORD or not kernel.ended
+
+
+def _is_meant(kernel: Recorded, wanted: str) -> bool:
+    return bool(wanted) and (
+        kernel.kernel_id.startswith(wanted) or number(kernel) == wanted
+    )
+
+
+def number(kernel: Recorded) -> str:
+    """Its job's ID, as the scheduler shows it."""
+    return split_id(kernel.job_id)[0]
+
+
+def where(kernel: Recorded) -> str:
+    """Who has it, or had it last."""
+    return f"by process {kernel.facts.get('pid')} on {kernel.facts.get('host')}"
+
+
+def settings(kernel: Recorded) -> Settings:
+    """As its kernelspec says, if that is still there."""
+    config: dict[str, object] = {}
+    spec = kernelspec.installed().get(str(kernel.facts.get("spec_name")))
+    if spec is not None and spec.is_ours:
+        config = spec.config
+    place = {
+        "scheduler": kernel.facts["scheduler"],
+        "state_dir": str(kernel.record.base),
+    }
+    return parse({**config, **place})

@@ -1,0 +1,84 @@
+"""cli.choose: which kernel a command is about."""
+
+from __future__ import annotations
+
+import pytest
+from cli.live import record_of
+
+from remote_kernels.cli.choose import ATTACHABLE, LIVE, ON_RECORD, choose
+from remote_kernels.errors import RecordError
+from remote_kernels.kernel.inventory import Recorded
+
+pytestmark = pytest.mark.usefixtures("place")
+
+
+@pytest.fixture
+def four() -> list[Recorded]:
+    """Two that run, one that ended, one that waits."""
+    found = []
+    for kernel, job_id in (
+        ("aa1", "17;c1"),
+        ("aa2", "18;/log"),
+        ("b", "19"),
+        ("c", "20"),
+    ):
+        record = record_of(kernel, job_id, name=f"Python {job_id[:2]}")
+        if kernel != "c":
+            record.write("agent.json", {})
+        facts = record.read("record.json") or {}
+        found.append(
+            Recorded(record, facts, None, "It ended." if kernel == "b" else "")
+        )
+    return found
+
+
+@pytest.mark.parametrize("wanted", ["aa2", "18"])
+def test_one_by_its_beginning_or_job(four: list[Recorded], wanted: str) -> None:
+    """The number that the scheduler shows is enough."""
+    assert "aa2" == choose(four, wanted).kernel_id
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        (None, "Which of these kernels?"),
+        ("", "No kernel that runs is ''."),
+        ("aa", "More than one kernel matches 'aa'."),
+        ("b", "No kernel that runs is 'b'."),
+        ("c", "No kernel that runs is 'c'."),
+    ],
+)
+def test_not_one(four: list[Recorded], wanted: str | None, text: str) -> None:
+    """Those that run are listed."""
+    with pytest.raises(RecordError) as caught:
+        choose(four, wanted)
+    first, *listed = str(caught.value).splitlines()
+    assert first.startswith(text)
+    assert ["  aa1  job 17  Python 17", "  aa2  job 18  Python 18"] == listed
+
+
+def test_others_than_those_that_run(four: list[Recorded]) -> None:
+    """Some commands are also for kernels that wait, some for those that ended."""
+    assert "c" == choose(four, "20", LIVE).kernel_id
+    assert "b" == choose(four, "b", ON_RECORD).kernel_id
+    with pytest.raises(RecordError, match="No kernel that waits or runs is 'b'"):
+        choose(four, "b", LIVE)
+
+
+def test_the_only_one(four: list[Recorded]) -> None:
+    """It need not be named; beside one that lives, one that ended is not meant."""
+    one, _, ended, waits = four
+    assert "aa1" == choose([one, ended, waits], None, ATTACHABLE).kernel_id
+    assert "aa1" == choose([one, ended], None, ON_RECORD).kernel_id
+    assert "b" == choose([ended], None, ON_RECORD).kernel_id
+
+
+@pytest.mark.parametrize(
+    ("among", "verb"),
+    [(ATTACHABLE, "runs"), (LIVE, "waits or runs"), (ON_RECORD, "is on record")],
+)
+def test_none(among: str, verb: str) -> None:
+    """No list of nothing."""
+    with pytest.raises(RecordError) as caught:
+        choose([], "x", among)
+    assert f"No kernel of yours {verb} here." == str(caught.value)

@@ -1,0 +1,120 @@
+"""A kernel's view in the words and columns of a table.
+
+Rules: pure. Called by `ls`, `info` and `stop`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from remote_kernels.kernel.view import UNKNOWN, View
+from remote_kernels.scheduler.base import split_id
+
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+_STYLES = {
+    "waiting": "yellow",
+    "starting": "cyan",
+    "running": "green",
+    "lost": "red",
+    "suspended": "yellow",
+    "ending": "dim",
+    "ended": "dim",
+}
+
+
+def job(view: View) -> str:
+    """The number that the scheduler shows."""
+    return split_id(view.job_id)[0]
+
+
+def notebooks(view: View) -> str:
+    """Their paths; of a kernel without one, its name."""
+    return ", ".join(view.notebooks) or view.name
+
+
+def state(view: View) -> str:
+    """On one line: what the other columns do not say."""
+    if view.state in ("starting", "running", "suspended", "ending"):
+        return view.state
+    text = " ".join(view.text.split())
+    if view.state == "waiting":
+        text = text if text.startswith("waiting") else f"waiting: {text}"
+        return f"{text}; {expected}" if (expected := _expected(view)) else text
+    if view.state == UNKNOWN:
+        return text
+    return f"{view.state}: {text}"
+
+
+def style(view: View) -> str:
+    """What rich shows its state in."""
+    return _STYLES.get(view.state, "")
+
+
+def _expected(view: View) -> str:
+    if view.expected_start is None:
+        return ""
+    left = view.expected_start - time.time()
+    return f"starts in about {span(left)}, says the scheduler" if left > 0 else ""
+
+
+def time_left(view: View) -> str:
+    """Until its time limit; "" where there is none, or none is known."""
+    return "" if view.ends is None else span(view.ends - time.time())
+
+
+def span(seconds: float) -> str:
+    """Two units are exact enough: "2 d 3 h", "1 h 5 min", "40 s"."""
+    rest = max(0, round(seconds))
+    parts: list[tuple[int, str]] = []
+    for unit, length in _UNITS:
+        number, rest = divmod(rest, length)
+        if number or parts:
+            parts.append((number, unit))
+    return " ".join(f"{n} {unit}" for n, unit in parts[:2] if n) or "0 s"
+
+
+def memory(usage: Mapping[str, Any] | None) -> str:
+    """As in "1.2 of 4.0 GiB"; "" where it is not measured."""
+    used, limit = (usage or {}).get("memory"), (usage or {}).get("memory_limit")
+    if used is None:
+        return ""
+    unit, length = ("GiB", 2**30) if (limit or used) >= 2**30 else ("MiB", 2**20)
+    digits = 1 if unit == "GiB" else 0
+    of = "" if limit is None else f" of {limit / length:.{digits}f}"
+    return f"{used / length:.{digits}f}{of} {unit}"
+
+
+def processors(usage: Mapping[str, Any] | None) -> str:
+    """As in "130 % of 4 CPUs"."""
+    used, count = (usage or {}).get("cpu_percent"), (usage or {}).get("cpus")
+    if used is None:
+        return ""
+    of = "" if count is None else f" of {count} CPU{'' if count == 1 else 's'}"
+    return f"{used:.0f} %{of}"
+
+
+def gpus(usage: Mapping[str, Any] | None) -> list[str]:
+    """A line for each, with what it tells."""
+    return [_gpu(gpu) for gpu in (usage or {}).get("gpus") or []]
+
+
+def _gpu(gpu: Mapping[str, Any]) -> str:
+    parts = [f"{gpu.get('index', '')} {gpu.get('name') or ''}".strip()]
+    if gpu.get("utilization") is not None:
+        parts.append(f"{gpu['utilization']:.0f} %")
+    text = memory(
+        {"memory": gpu.get("memory"), "memory_limit": gpu.get("memory_total")}
+    )
+    return ", ".join([*parts, text] if text else parts)
+
+
+def moment(seconds: float | None) -> str:
+    """With the time that has passed since, or passes until; "" if it is not known."""
+    if seconds is None:
+        return ""
+    then = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    away = seconds - time.time()
+    text = f"in {span(away)}" if away > 0 else f"{span(-away)} ago"
+    return f"{then} ({text})"

@@ -1,15 +1,19 @@
-"""Real kernels, servers and terminals, for the tests of `attach` and `clean`."""
+"""Real kernels, servers and terminals, for the tests of kernels that run."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import http.server
 import json
 import os
 import pty
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 import urllib.request
@@ -36,10 +40,14 @@ CONFIG: dict[str, object] = {"scheduler": "local", "dead_after": 2, "silence": 6
 ARGV = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}")
 
 
-def attach(*args: str) -> list[str]:
+def command(*args: str) -> list[str]:
     """The command line, as a program of its own."""
     program = "from remote_kernels.cli.main import main; main()"
-    return [sys.executable, "-c", program, "attach", *args]
+    return [sys.executable, "-c", program, *args]
+
+
+def attach(*args: str) -> list[str]:
+    return command("attach", *args)
 
 
 def left_alone(directory: Path) -> Record:
@@ -129,10 +137,12 @@ class Terminal:
 
     def __init__(self, argv: list[str]) -> None:
         self.fd, theirs = pty.openpty()
+        self.resize(40, 200)
         self._seen = ""
         self._watch = threading.Timer(TIMEOUT, self.kill)  # a read has no limit
         self._watch.start()
-        env = {**os.environ, "JUPYTER_CONSOLE_TEST": "1"}  # a prompt without colours
+        env = {**os.environ, "TERM": "xterm"}
+        env["JUPYTER_CONSOLE_TEST"] = "1"  # a prompt without colours
         self.program = subprocess.Popen(
             ["setsid", "--ctty", "--wait", *argv],
             stdin=theirs,
@@ -144,6 +154,10 @@ class Terminal:
 
     def kill(self) -> None:
         self.program.kill()
+
+    def resize(self, rows: int, columns: int) -> None:
+        size = struct.pack("4H", rows, columns, 0, 0)
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, size)
 
     def type(self, text: str) -> None:
         os.write(self.fd, text.encode())
@@ -166,11 +180,42 @@ class Terminal:
 
 @contextlib.contextmanager
 def terminal(*args: str) -> Iterator[Terminal]:
-    made = Terminal(attach(*args))
+    """`attach` in a terminal."""
+    with shown(*attach(*args)) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def shown(*argv: str) -> Iterator[Terminal]:
+    """A program in a terminal."""
+    made = Terminal([*argv])
     try:
         yield made
     finally:
         made.close()
+
+
+@contextlib.contextmanager
+def started(*args: str) -> Iterator[subprocess.Popen[str]]:
+    """The command line without a terminal, while it runs."""
+    pipe, none = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(
+        command(*args), stdin=none, stdout=pipe, stderr=pipe, text=True
+    ) as program:
+        watch = threading.Timer(TIMEOUT, program.kill)  # a read has no limit
+        watch.start()
+        try:
+            yield program
+        finally:
+            watch.cancel()
+            if program.poll() is None:
+                program.kill()
+
+
+def line(program: subprocess.Popen[str]) -> str:
+    """The next one that it prints."""
+    assert program.stdout is not None
+    return program.stdout.readline()
 
 
 @contextlib.contextmanager
@@ -237,6 +282,66 @@ def server() -> Iterator[Server]:
         yield made
     finally:
         made.stop()
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """What a server says, of a notebook server's file that names this process."""
+
+    def answer(self) -> None:
+        server = self.server
+        assert isinstance(server, Telling)
+        authorization = self.headers.get("Authorization", "")
+        server.asked.append(f"{self.command} {self.path} {authorization}")
+        status, body = server.says
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    do_GET = do_DELETE = answer
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Not to stderr."""
+
+
+class Telling(http.server.ThreadingHTTPServer):
+    """Plays a notebook server of this process, with what it was asked."""
+
+    daemon_threads = True
+    says: tuple[int, str] = 200, "[]"
+
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Answers)
+        self.asked: list[str] = []
+        write_server_file(port=self.server_port)
+
+
+def write_server_file(**facts: Any) -> Path:
+    """As jupyter_server writes it."""
+    pid = facts.get("pid", os.getpid())
+    file = Path(os.environ["JUPYTER_RUNTIME_DIR"]) / f"jpserver-{pid}.json"
+    usual = {"base_url": "/b/", "port": 1, "sock": "", "secure": False, "token": "t"}
+    url = f"http://localhost:{facts.get('port', 1)}/b/"
+    file.write_text(json.dumps({**usual, "url": url, **facts, "pid": pid}))
+    return file
+
+
+@contextlib.contextmanager
+def telling() -> Iterator[Telling]:
+    made = Telling()
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield made
+    finally:
+        made.shutdown()
+        thread.join()
+        made.server_close()
+
+
+def mine(kernel: str, job_id: str, **facts: Any) -> Record:
+    """On record as a kernel of this process."""
+    here = {"host": socket.gethostname(), "pid": os.getpid()}
+    return record_of(kernel, job_id, **{**here, **facts})
 
 
 if __name__ == "__main__":

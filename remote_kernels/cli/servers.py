@@ -1,0 +1,238 @@
+"""My notebook servers on this host: which kernels they have, as they tell themselves.
+
+Rules: only a server of this user's, and only over a socket of this host, is given its
+token. Runtime files may lie in a home directory that login nodes share: then the file
+of a server elsewhere looks like one here, and the port that it names may be anybody's.
+So the owner of the listening socket is looked up, no proxy is asked, and files are left
+alone (jupyter_server's own list removes those of dead processes, and takes another
+host's for such). Called by `ls`, `info` and `stop`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import re
+import socket
+import ssl
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.paths import jupyter_runtime_dir
+
+from remote_kernels.kernel.view import View
+
+log = logging.getLogger(__name__)
+
+ANSWER = 2.0  # seconds
+ENDING = 60.0  # seconds that a server may take to end a kernel
+
+_NO_ANSWER = (OSError, ValueError, asyncio.TimeoutError)
+_LISTENING = "0A"
+_UCRED = struct.Struct("3i")  # pid, uid, gid
+_SELF = {bytes(4): "127.0.0.1", bytes(16): "::1"}  # where all addresses are listened at
+
+
+@dataclass(frozen=True)
+class Server:
+    """A notebook server, as its file in the runtime directory describes it."""
+
+    pid: int
+    url: str
+    base_url: str
+    port: int
+    sock: str
+    secure: bool
+    token: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} here, {self.url}"
+
+
+def of(host: str, pid: int) -> Server | None:
+    """The server that is this process, if it is one and runs on this host."""
+    if host != socket.gethostname() or not _is_mine(pid):
+        return None
+    file = Path(jupyter_runtime_dir()) / f"jpserver-{pid}.json"
+    try:
+        body = json.loads(file.read_text(encoding="utf-8"))
+        return Server(
+            pid,
+            str(body["url"]),
+            str(body["base_url"]),
+            int(body["port"] or 0),
+            str(body["sock"]),
+            bool(body["secure"]),
+            str(body["token"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        log.debug("no server in %s: %s", file, exc)
+        return None
+
+
+def here() -> list[Server]:
+    """All that run."""
+    files = Path(jupyter_runtime_dir()).glob("jpserver-*.json")
+    pids = [file.stem.removeprefix("jpserver-") for file in files]
+    found = [of(socket.gethostname(), int(pid)) for pid in pids if pid.isdigit()]
+    return [server for server in found if server is not None]
+
+
+def _is_mine(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}").stat().st_uid == os.getuid()
+    except OSError:
+        return False
+
+
+# --- what they tell -----------------------------------------------------------------
+
+
+async def laid_over(views: list[View]) -> list[View]:
+    """With what only the server of a kernel knows: its use, and its connection."""
+    found = {(v.host, v.pid): of(v.host, v.pid) for v in views if v.state != "ended"}
+    asked = {place: server for place, server in found.items() if server is not None}
+    answers = await asyncio.gather(*map(_told, asked.values()))
+    told = dict(zip(asked, answers, strict=True))
+    return [_over(view, told.get((view.host, view.pid), {})) for view in views]
+
+
+def _over(view: View, told: dict[str, dict[str, Any]]) -> View:
+    """A job that has ended has, whatever its server has not noticed yet."""
+    news = told.get(view.kernel_id, {})
+    if view.state == "ended" or (news.get("host"), news.get("pid")) != (
+        view.host,
+        view.pid,
+    ):
+        return view  # of another server: that one told what is on record, as we know
+    usage = news.get("usage")
+    return replace(
+        view,
+        state=str(news.get("state") or view.state),
+        text=str(news.get("text") or view.text),
+        usage=usage if isinstance(usage, dict) else view.usage,
+    )
+
+
+async def _told(server: Server) -> dict[str, dict[str, Any]]:
+    """Its kernels by ID; none if it does not answer, or not in that way."""
+    try:
+        path = "remote-kernels/api/kernels"
+        status, body = await asyncio.wait_for(_ask(server, "GET", path), ANSWER)
+        listed = json.loads(body) if status == HTTPStatus.OK else []
+        return {str(entry["kernel_id"]): entry for entry in listed}
+    except (*_NO_ANSWER, TypeError, KeyError) as exc:
+        log.debug("%s tells nothing: %r", server, exc)
+        return {}
+
+
+async def end(server: Server, kernel_id: str) -> str:
+    """Have it end a kernel; returns what went wrong, "" if nothing."""
+    try:
+        path = f"api/kernels/{kernel_id}"
+        status, body = await asyncio.wait_for(_ask(server, "DELETE", path), ENDING)
+    except asyncio.TimeoutError:
+        return f"it did not answer within {ENDING:g} s"
+    except _NO_ANSWER as exc:
+        return str(exc) or type(exc).__name__
+    log.debug("%s: %s %r", server, status, body)
+    return "" if status == HTTPStatus.NO_CONTENT else f"it answered {status}"
+
+
+async def _ask(server: Server, method: str, path: str) -> tuple[int, bytes]:
+    """Status and body. Raises OSError, ValueError."""
+    tls = _tls() if server.secure else None
+    reader, writer = await asyncio.open_connection(
+        sock=await _connected(server),
+        ssl=tls,
+        server_hostname="localhost" if tls else None,
+    )
+    try:
+        lines = [f"{method} {server.base_url}{path} HTTP/1.0", "Host: localhost"]
+        if server.token:
+            lines.append(f"Authorization: token {server.token}")
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        answer = await reader.read()  # HTTP/1.0: until it hangs up
+    finally:
+        writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    found = re.match(rb"HTTP/1\.\d (\d+)", head)
+    if found is None:
+        msg = f"this is not HTTP: {head[:100]!r}"
+        raise ValueError(msg)
+    return int(found[1]), body
+
+
+def _tls() -> ssl.SSLContext:
+    """Its certificate may be its own; that it is ours is known already."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _connected(server: Server) -> socket.socket:
+    """To the socket on which that server listens, and to nobody else's."""
+    address: str | tuple[str, int]
+    if server.sock:
+        family, address = socket.AF_UNIX, server.sock
+    else:
+        family, address = listens_at(server.port)
+    sock = socket.socket(family)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+        if family == socket.AF_UNIX and _owner(sock) != os.getuid():
+            msg = f"{server.sock} is not yours"
+            raise PermissionError(msg)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _owner(sock: socket.socket) -> int:
+    """The user at the other end of a Unix socket."""
+    packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    _, uid, _ = _UCRED.unpack(packed)
+    return int(uid)
+
+
+# --- who listens --------------------------------------------------------------------
+
+
+def listens_at(
+    port: int, directory: Path = Path("/proc/net")
+) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    """Where a process of ours listens on this port. Raises ConnectionRefusedError."""
+    for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for address, number, uid in _listening(directory / name):
+            if (number, uid) == (port, os.getuid()):
+                return family, (_address(address, family), port)
+    msg = f"no process of yours listens on port {port}"
+    raise ConnectionRefusedError(msg)
+
+
+def _listening(table: Path) -> Iterator[tuple[str, int, int]]:
+    """Address, port and user of each socket. Source: proc_net_tcp.rst of Linux."""
+    try:
+        lines = table.read_text(encoding="ascii").splitlines()[1:]
+    except OSError:  # no IPv6 here
+        return
+    for fields in map(str.split, lines):
+        if fields[3] == _LISTENING:
+            address, _, port = fields[1].partition(":")
+            yield address, int(port, 16), int(fields[7])
+
+
+def _address(text: str, family: socket.AddressFamily) -> str:
+    """It is printed as words of four bytes in this machine's order."""
+    words = [int(text[i : i + 8], 16) for i in range(0, len(text), 8)]
+    packed = b"".join(struct.pack("=I", word) for word in words)
+    return _SELF.get(packed) or socket.inet_ntop(family, packed)

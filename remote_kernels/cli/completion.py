@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from typing import Any
 
 import click
 from click.shell_completion import (
@@ -70,13 +71,32 @@ def running_kernels(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """The kernels that ran when last heard of; nobody waits for a scheduler here."""
-    found = []
-    for record in itertools.chain(*map(registry.records, kernelspec.state_dirs())):
-        if record.is_live and record.kernel_id.startswith(incomplete):
-            with contextlib.suppress(RecordError):
-                facts = record.read("record.json") or {}
-                found.append(CompletionItem(record.kernel_id, help=facts.get("name")))
-    return found
+    return [_item(record) for record in _records(incomplete) if record.is_live]
+
+
+def recorded_kernels(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Also those that ended, while their records are kept."""
+    return [_item(record) for record in _records(incomplete)]
+
+
+def _records(incomplete: str) -> list[registry.Record]:
+    every = itertools.chain(*map(registry.records, kernelspec.state_dirs()))
+    return [record for record in every if record.kernel_id.startswith(incomplete)]
+
+
+def _item(record: registry.Record) -> CompletionItem:
+    """With what its notebooks are called."""
+    facts: dict[str, Any] = {}
+    sessions: dict[str, Any] = {}
+    with contextlib.suppress(RecordError):
+        facts = record.read("record.json") or {}
+        sessions = record.read("sessions.json") or {}
+    paths = [str(session.get("path", "")) for session in sessions.values()]
+    return CompletionItem(
+        record.kernel_id, help=", ".join(paths) or str(facts.get("name", ""))
+    )
 
 
 def _items(kernels: dict[str, Kernelspec], incomplete: str) -> list[CompletionItem]:

@@ -15,9 +15,14 @@ import click
 from remote_kernels import __version__
 from remote_kernels.cli.completion import completion
 from remote_kernels.cli.doctor import doctor
+from remote_kernels.cli.info import info
 from remote_kernels.cli.install import install
 from remote_kernels.cli.kernels import list_kernels, remove
+from remote_kernels.cli.logs import logs
+from remote_kernels.cli.ls import ls
 from remote_kernels.cli.running import attach, clean
+from remote_kernels.cli.shell import shell
+from remote_kernels.cli.stop import stop
 from remote_kernels.errors import RemoteKernelError
 
 NAME = "remote-kernels"
@@ -56,9 +61,11 @@ def cli(verbose: int) -> None:
 
     \b
     remote-kernels install python-compute --partition debug --time 60
-    remote-kernels list
+    remote-kernels ls --watch
+    remote-kernels logs --follow
     remote-kernels attach
-    remote-kernels clean
+    remote-kernels shell -- nvidia-smi
+    remote-kernels stop 4711
     """
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
@@ -67,7 +74,10 @@ def cli(verbose: int) -> None:
     logging.getLogger("traitlets").setLevel(level if verbose else logging.ERROR)
 
 
-for command in (install, list_kernels, remove, attach, clean, doctor, completion):
+_KERNELSPECS = (install, list_kernels, remove)
+_KERNELS = (ls, info, logs, attach, shell, stop, clean)
+
+for command in (*_KERNELSPECS, *_KERNELS, doctor, completion):
     cli.add_command(command)
 
 

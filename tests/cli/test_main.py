@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
+from cli import live
 from click.testing import CliRunner, Result
 
 import remote_kernels
@@ -117,17 +118,23 @@ def test_ctrl_c_at_a_question(run: Run, jupyter: Path) -> None:
     assert (jupyter / "kernels" / "python-compute").is_dir()
 
 
-def complete(*words: str) -> list[str]:
-    """What bash is offered after `words`, the last of which is incomplete."""
+def offered(shell: str, *words: str) -> str:
+    """What that shell is told after `words`, the last of which is incomplete."""
     env = {
         **os.environ,
-        "_REMOTE_KERNELS_COMPLETE": "bash_complete",
+        "_REMOTE_KERNELS_COMPLETE": f"{shell}_complete",
         "COMP_WORDS": " ".join(["remote-kernels", *words]),
-        "COMP_CWORD": str(len(words)),
+        "COMP_CWORD": words[-1] if shell == "fish" else str(len(words)),
     }
     done = subprocess.run(PROGRAM, env=env, capture_output=True, text=True, check=True)
     assert done.stderr == ""
-    return [line.partition(",")[2] for line in done.stdout.split("\n")[:-1]]
+    return done.stdout
+
+
+def complete(*words: str) -> list[str]:
+    """What bash is offered after `words`, the last of which is incomplete."""
+    lines = offered("bash", *words).split("\n")[:-1]
+    return [line.partition(",")[2] for line in lines]
 
 
 def test_completion_of_names(run: Run) -> None:
@@ -149,6 +156,17 @@ def test_completion_scripts(run: Run, shell: str) -> None:
     if shutil.which(shell):
         done = subprocess.run([shell, "-n"], input=script, text=True, check=False)
         assert done.returncode == 0
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("command", ["attach", "info", "logs", "shell", "stop"])
+@pytest.mark.usefixtures("place")
+def test_completion_of_kernels(shell: str, command: str) -> None:
+    """In each shell; those that can say more are told the notebook."""
+    live.record_of("k1", "17").write("sessions.json", {"s": {"path": "a.ipynb"}})
+    text = offered(shell, command, "k")
+    assert "k1" in text
+    assert (shell != "bash") == ("a.ipynb" in text)
 
 
 @pytest.mark.parametrize("program", ["remote-kernels", "jupyter"])

@@ -1,0 +1,167 @@
+"""`remote-kernels info`: all that is known of one kernel, or of the installation.
+
+Labelled lines on a terminal, tab-separated ones otherwise. Called by `main`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+from collections import Counter
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from remote_kernels import __version__
+from remote_kernels.cli import kernelspec, servers, words
+from remote_kernels.cli.choose import ON_RECORD, choose
+from remote_kernels.cli.completion import recorded_kernels
+from remote_kernels.config import Settings, resolve_scheduler
+from remote_kernels.kernel import DRIVERS, inventory
+from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.kernel.view import STATES, UNKNOWN, View
+from remote_kernels.scheduler.queue import shared
+
+Lines = list[tuple[str, str]]
+
+
+@click.command()
+@click.argument("kernel", required=False, shell_complete=recorded_kernels)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def info(kernel: str | None, as_json: bool) -> None:
+    """Show all that is known of a kernel, or of this installation.
+
+    KERNEL is a kernel's ID, its beginning, or its job's ID. One that ended can be
+    looked at for a day. Without KERNEL: version, scheduler, directories, servers.
+    """
+    if kernel is None:
+        body = asyncio.run(_installation())
+        lines = _of_installation(body)
+    else:
+        found, view = asyncio.run(_kernel(kernel))
+        body = {**view.as_json(), **_more(found, view)}
+        lines = _of_kernel(view, body)
+    if as_json:
+        click.echo(json.dumps(body, indent=2))
+    else:
+        _show([(label, text) for label, text in lines if text])
+
+
+def _show(lines: Lines) -> None:
+    if not sys.stdout.isatty():
+        for label, text in lines:
+            click.echo(f"{label}\t{text}")
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in lines:
+        table.add_row(label, Text(text))
+    Console().print(table)
+
+
+# --- one kernel ---------------------------------------------------------------------
+
+
+async def _kernel(wanted: str) -> tuple[Recorded, View]:
+    kernels = await inventory.recorded(kernelspec.state_dirs())
+    found = choose(kernels, wanted, ON_RECORD)
+    (view,) = await servers.laid_over([found.view()])
+    return found, view
+
+
+def _more(found: Recorded, view: View) -> dict[str, Any]:
+    """What a view does not have."""
+    record = found.record
+    driver = DRIVERS[view.scheduler]()
+    waits = view.state == "waiting" and found.status is not None
+    server = servers.of(view.host, view.pid)
+    return {
+        "advice": driver.advice(found.status) if waits and found.status else "",
+        "server": server.url if server is not None else None,
+        "record": str(record.path),
+        "logs": [str(p) for p in (record.job_log, record.kernel_log) if p.exists()],
+    }
+
+
+def _of_kernel(view: View, more: dict[str, Any]) -> Lines:
+    gpus = [("GPU", text) for text in words.gpus(view.usage)]
+    return [
+        ("Kernel", view.kernel_id),
+        ("Name", view.name),
+        ("Kernelspec", view.spec_name),
+        *(("Notebook", path) for path in view.notebooks),
+        ("State", words.state(view)),
+        ("Place", f"{view.place} in its queue" if view.place is not None else ""),
+        ("Advice", more["advice"]),
+        ("Job", _job(view)),
+        ("Node", view.node or ""),
+        ("Carrier", view.carrier or ""),
+        ("Submitted", words.moment(view.submitted)),
+        ("Ready", words.moment(view.ready)),
+        ("Time limit", words.moment(view.ends)),
+        ("Memory", words.memory(view.usage)),
+        ("CPU", words.processors(view.usage)),
+        *gpus,
+        ("Server", _server(view, more["server"])),
+        ("Record", more["record"]),
+        *(("Log", path) for path in more["logs"]),
+    ]
+
+
+def _job(view: View) -> str:
+    where = f" on {view.cluster}" if view.cluster and view.scheduler != "local" else ""
+    said = " ".join(filter(None, (view.job_state, view.reason)))
+    said = f": {said}" if said else ""
+    return f"{words.job(view)} ({view.scheduler}{where}){said}"
+
+
+def _server(view: View, url: str | None) -> str:
+    if not view.host:
+        return ""
+    process = f"process {view.pid} on {view.host}"
+    return f"{process}, {url}" if url else f"last used by {process}"
+
+
+# --- the installation ---------------------------------------------------------------
+
+
+async def _installation() -> dict[str, Any]:
+    dirs = kernelspec.state_dirs()
+    scheduler = resolve_scheduler(Settings())
+    kernels = await inventory.recorded(dirs)
+    ours = [spec.name for spec in kernelspec.installed().values() if spec.is_ours]
+    states = Counter(kernel.view().state for kernel in kernels)
+    return {
+        "version": __version__,
+        "python": sys.executable,
+        "scheduler": scheduler,
+        "command": shutil.which(DRIVERS[scheduler]().command),
+        "cluster": await shared(DRIVERS[scheduler]).cluster(),
+        "state_dirs": [str(path) for path in dirs],
+        "kernelspecs": ours,
+        "kernels": {s: states[s] for s in (*STATES, UNKNOWN) if states[s]},
+        "servers": [server.url for server in servers.here()],
+    }
+
+
+def _of_installation(body: dict[str, Any]) -> Lines:
+    kernels = ", ".join(
+        f"{number} {state}" for state, number in body["kernels"].items()
+    )
+    command = body["command"]
+    return [
+        ("Version", f"remote-kernels {body['version']}"),
+        ("Python", body["python"]),
+        ("Scheduler", f"{body['scheduler']}{f', {command}' if command else ''}"),
+        ("Cluster", body["cluster"] or "does not tell its name"),
+        *(("State directory", path) for path in body["state_dirs"]),
+        ("Kernelspecs", ", ".join(body["kernelspecs"]) or "none of ours"),
+        ("Kernels", kernels or "none"),
+        *(("Server", url) for url in body["servers"]),
+    ]

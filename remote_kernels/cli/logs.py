@@ -1,0 +1,158 @@
+"""`remote-kernels logs`: what a kernel and its job wrote, also while they write.
+
+The kernel's end is read off its record. Somebody who sees it puts it there; only in
+case nobody is left the scheduler is asked, too, now and then. Called by `main`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from remote_kernels.cli import endless, kernelspec
+from remote_kernels.cli.choose import ON_RECORD, choose
+from remote_kernels.cli.completion import recorded_kernels
+from remote_kernels.cli.tail import Tail
+from remote_kernels.errors import RecordError
+from remote_kernels.kernel import inventory
+from remote_kernels.kernel.inventory import Recorded
+
+LOOK = 1.0  # seconds between two looks at the logs
+ASK = 60.0  # seconds between two questions to the scheduler
+SOON = 5.0  # the same, when there is news in the job's log
+
+
+@click.command()
+@click.argument("kernel", required=False, shell_complete=recorded_kernels)
+@click.option("-f", "--follow", is_flag=True, help="Go on until the kernel ends.")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="How many lines of each log.",
+)
+@click.option("--job", "only", flag_value="job", help="Only what the job wrote.")
+@click.option("--kernel", "only", flag_value="kernel", help="Only what the kernel did.")
+def logs(kernel: str | None, follow: bool, lines: int, only: str | None) -> None:
+    """Show the end of what a kernel and its job wrote.
+
+    KERNEL is a kernel's ID, its beginning, or its job's ID; it may be left out when
+    there is one only. One that ended can be looked at for a day. What cells print is
+    in their notebooks; here is what programs write past Jupyter, and why a kernel died.
+    """
+    found = asyncio.run(_found(kernel))
+    printer = _Printer(found, only, lines)
+    try:
+        if follow:
+            code = endless.run(_follow(found, printer))
+        else:
+            printer.begin()
+            code = 0
+    finally:
+        printer.close()
+    if not printer.printed:
+        click.echo(f"Nothing is written yet: {found.view().text}.", err=True)
+    sys.exit(code)
+
+
+async def _found(wanted: str | None) -> Recorded:
+    kernels = await inventory.recorded(kernelspec.state_dirs())
+    return choose(kernels, wanted, ON_RECORD)
+
+
+class _Printer:
+    """Prints the logs; of more than one, with a line that says which."""
+
+    def __init__(self, found: Recorded, only: str | None, lines: int) -> None:
+        paths = {"job": found.record.job_log, "kernel": found.record.kernel_log}
+        self._tails = [Tail(paths[only])] if only else [*map(Tail, paths.values())]
+        self._lines = lines
+        self._last: Path | None = None
+        self.printed = False
+
+    def begin(self) -> None:
+        for tail in self._tails:
+            self._print(tail, tail.last(self._lines))
+
+    def go_on(self) -> None:
+        for tail in self._tails:
+            self._print(tail, tail.more())
+
+    def _print(self, tail: Tail, text: bytes) -> None:
+        if not text:
+            return
+        if len(self._tails) > 1 and tail.path != self._last:
+            gap = "\n" if self.printed else ""
+            click.echo(f"{gap}==> {tail.path.name} <==")
+        click.echo(text, nl=False)
+        self._last, self.printed = tail.path, True
+
+    def close(self) -> None:
+        for tail in self._tails:
+            tail.close()
+
+
+# --- follow -------------------------------------------------------------------------
+
+
+async def _follow(found: Recorded, printer: _Printer) -> None:
+    try:
+        printer.begin()
+        end = await _until_ended(found, printer.go_on)
+        await asyncio.sleep(LOOK)  # its last words may still be on their way
+        printer.go_on()
+    except asyncio.CancelledError:
+        if sys.stderr.isatty():
+            click.echo(err=True)  # after the ^C
+        raise
+    click.echo(f"The kernel has ended: {end}", err=True)
+
+
+async def _until_ended(found: Recorded, look: Callable[[], None]) -> str:
+    """How it ended, in plain words."""
+    asked, size = time.monotonic(), _size(found)
+    pause = ASK * random.uniform(0.9, 1.1)  # noqa: S311
+    while not (end := found.ended or _end(found)):
+        await asyncio.sleep(LOOK)
+        look()
+        # A job that is ended from outside says so in its log, and nothing elsewhere.
+        if time.monotonic() - asked > (pause if _size(found) == size else SOON):
+            size = _size(found)
+            found, asked = await _asked(found), time.monotonic()
+    return end
+
+
+def _size(found: Recorded) -> int:
+    try:
+        return found.record.job_log.stat().st_size
+    except OSError:
+        return 0
+
+
+def _end(found: Recorded) -> str:
+    """As its record tells it; "" while it does not."""
+    record = found.record
+    try:
+        own = record.read("ended.json")
+        if own is not None:
+            return f"{own.get('reason')}."
+        if record.is_live:
+            return ""
+        facts = record.read("record.json")
+    except RecordError:  # it is being removed
+        facts = None
+    return "it was shut down." if facts is None else str(facts.get("end") or "it ended")
+
+
+async def _asked(found: Recorded) -> Recorded:
+    """As the scheduler sees it now."""
+    kernels = await inventory.recorded([found.record.base])
+    return next((k for k in kernels if k.kernel_id == found.kernel_id), found)

@@ -1,0 +1,226 @@
+"""`remote-kernels ls`: the kernels that wait and run, once or again and again.
+
+A table on a terminal, tab-separated lines otherwise. Called by `main`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import sys
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+
+import click
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from remote_kernels import registry
+from remote_kernels.cli import endless, kernelspec, servers, words
+from remote_kernels.kernel import inventory
+from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.kernel.view import View
+
+FASTEST = 2.0  # seconds between two questions to the scheduler
+SLOWEST = 60.0  # the same, while nothing changes
+_GROWTH = 1.5
+
+_HEADER = ("Kernel", "Notebook", "Job", "State", "Node", "Time left", "Memory")
+_NOTHING = (
+    "No kernel of yours waits or runs here. `remote-kernels ls --all` also shows those "
+    "that ended in the last day."
+)
+
+
+@click.command()
+@click.option("-a", "--all", "everything", is_flag=True, help="Also those that ended.")
+@click.option(
+    "-w",
+    "--watch",
+    "interval",
+    is_flag=False,
+    flag_value="5",
+    type=click.FloatRange(min=FASTEST, max=3600),
+    metavar="[SECONDS]",
+    help="Show it anew every so many seconds (5), until Ctrl-C. While nothing changes "
+    f"the scheduler is asked less and less often, down to once in {SLOWEST:g} s.",
+)
+@click.option("--json", "as_json", is_flag=True, help="All that is known, as JSON.")
+def ls(everything: bool, interval: float | None, as_json: bool) -> None:
+    """Show your kernels that wait and run.
+
+    With --watch and no terminal, a line is printed whenever a kernel's state changes.
+    """
+    if interval is None:
+        views = asyncio.run(_once(everything))
+        if as_json:
+            click.echo(json.dumps([view.as_json() for view in views], indent=2))
+        else:
+            _show(views)
+        return
+    if as_json:
+        msg = "--json and --watch exclude each other."
+        raise click.UsageError(msg)
+    if not sys.stdout.isatty():
+        code = endless.run(_watch(everything, interval, Changes().show))
+    else:
+        code = _watch_on_terminal(everything, interval)
+    sys.exit(code)
+
+
+async def _once(everything: bool) -> list[View]:
+    return await _views(await inventory.recorded(kernelspec.state_dirs()), everything)
+
+
+async def _views(kernels: list[Recorded], everything: bool) -> list[View]:
+    views = [kernel.view() for kernel in kernels if everything or not kernel.ended]
+    return await servers.laid_over(views)
+
+
+# --- to be seen ---------------------------------------------------------------------
+
+
+def _show(views: list[View]) -> None:
+    if not views:
+        click.echo(_NOTHING, err=True)
+    elif sys.stdout.isatty():
+        Console().print(_table(views))
+    else:
+        for view in views:
+            click.echo("\t".join(_row(view)))
+
+
+def _row(view: View) -> tuple[str, ...]:
+    return (
+        view.kernel_id,
+        words.notebooks(view),
+        words.job(view),
+        words.state(view),
+        view.node or "",
+        words.time_left(view),
+        words.memory(view.usage),
+    )
+
+
+def _table(views: list[View]) -> RenderableType:
+    """Text: nothing in it is markup."""
+    if not views:
+        return Text(_NOTHING)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in _HEADER:
+        folds = title in ("Notebook", "State")
+        table.add_column(title, overflow="fold", no_wrap=not folds)
+    for view in views:
+        kernel, notebook, job, state, *rest = _row(view)
+        coloured = Text(state, words.style(view))
+        table.add_row(kernel[:8], Text(notebook), job, coloured, *map(Text, rest))
+    return table
+
+
+# --- again and again ----------------------------------------------------------------
+
+
+class Pace:
+    """When the scheduler is to be asked again; times are of a clock that only grows.
+
+    As often as is asked for, then less and less often while nothing changes; at once,
+    but never within FASTEST, when the records on disk have changed.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._pause = interval
+        self._asked = float("-inf")
+        self._due = float("-inf")
+        self._answer: Hashable = None
+        self._records: Hashable = None
+
+    def is_due(self, now: float, records: Hashable) -> bool:
+        """Whether to ask, given what is on disk."""
+        if now < self._asked + FASTEST:
+            return False
+        return now >= self._due or records != self._records
+
+    def asked(self, now: float, records: Hashable, answer: Hashable) -> None:
+        """What was learned from it."""
+        if (records, answer) != (self._records, self._answer):
+            self._pause = self._interval
+        else:
+            self._pause = min(self._pause * _GROWTH, max(SLOWEST, self._interval))
+        self._asked, self._records, self._answer = now, records, answer
+        jitter = random.uniform(0.9, 1.1)  # noqa: S311
+        # A round that comes a little early is this round.
+        self._due = now + self._pause * jitter - 0.2 * self._interval
+
+
+async def _watch(
+    everything: bool, interval: float, show: Callable[[list[View]], object]
+) -> None:
+    pace = Pace(interval)
+    dirs = kernelspec.state_dirs()
+    kernels: list[Recorded] = []
+    while True:
+        records = tuple(
+            _on_disk(record) for d in dirs for record in registry.records(d)
+        )
+        if pace.is_due(time.monotonic(), records):
+            kernels = await inventory.recorded(dirs)
+            pace.asked(
+                time.monotonic(), records, tuple(_key(k.view()) for k in kernels)
+            )
+        show(await _views(kernels, everything))
+        await asyncio.sleep(interval)
+
+
+def _key(view: View) -> tuple[str | None, ...]:
+    """What is news when it changes; not the scheduler's guesses."""
+    return (
+        *(view.kernel_id, view.state, view.job_state, view.reason, view.node),
+        *view.notebooks,
+    )
+
+
+def _on_disk(record: registry.Record) -> tuple[str, ...]:
+    """What shows there when a kernel comes, starts, ends or goes."""
+    files = ("spec.json", "agent.json", "ended.json")
+    there = [name for name in files if (record.path / name).exists()]
+    return (record.kernel_id, *there)
+
+
+def _watch_on_terminal(everything: bool, interval: float) -> int:
+    logger = logging.getLogger("remote_kernels")
+    if logger.level == logging.WARNING:  # the table says what a warning would
+        logger.setLevel(logging.ERROR)
+    with Live(console=Console(), auto_refresh=False) as live:
+        return endless.run(
+            _watch(
+                everything,
+                interval,
+                lambda views: live.update(_table(views), refresh=True),
+            )
+        )
+
+
+class Changes:
+    """The kernels of which there is news since the last time."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, View] = {}
+
+    def show(self, views: list[View]) -> None:
+        """Print them; one that is gone, once more."""
+        now = {view.kernel_id: view for view in views}
+        for kernel, view in now.items():
+            before = self._before.get(kernel)
+            if before is None or _key(before) != _key(view):
+                click.echo("\t".join(_row(view)))
+        for kernel, view in self._before.items():
+            if kernel not in now:
+                row = _row(replace(view, state="ended", ends=None, usage=None))
+                click.echo("\t".join([*row[:3], "ended", *row[4:]]))
+        self._before = now

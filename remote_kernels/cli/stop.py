@@ -1,0 +1,109 @@
+"""`remote-kernels stop`: end kernels, running or waiting.
+
+The server that has a kernel ends it, so that its page learns of it; where there is
+none on this host, the job is cancelled and the record removed. Called by `main`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from remote_kernels.cli import kernelspec, servers, words
+from remote_kernels.cli.choose import LIVE, choose, number
+from remote_kernels.cli.completion import running_kernels
+from remote_kernels.cli.servers import Server
+from remote_kernels.errors import RemoteKernelError
+from remote_kernels.kernel import inventory
+from remote_kernels.kernel.inventory import Recorded
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A kernel, and the server that is to end it, if one here has it."""
+
+    kernel: Recorded
+    server: Server | None
+
+
+@click.command()
+@click.argument(
+    "kernels", metavar="[KERNEL]...", nargs=-1, shell_complete=running_kernels
+)
+@click.option("--all", "everything", is_flag=True, help="All that wait or run.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only show what would be done.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def stop(kernels: Sequence[str], everything: bool, dry_run: bool, yes: bool) -> None:
+    """End kernels that run, and take those that wait out of the queue.
+
+    KERNEL is a kernel's ID, its beginning, or its job's ID. Their variables are lost;
+    their notebooks are not. Asks first.
+    """
+    if bool(kernels) == everything:
+        msg = "Name the kernels to end, or give --all."
+        raise click.UsageError(msg)
+    work = asyncio.run(_work(kernels))
+    for item in work:
+        click.echo(_shown(item))
+    if not work:
+        click.echo("No kernel of yours waits or runs here.", err=True)
+    if dry_run or not work:
+        return
+    if not yes:
+        count = len(work)
+        question = f"End {'this kernel' if count == 1 else f'these {count} kernels'}?"
+        click.confirm(question, abort=True, err=True)
+    if not asyncio.run(_end_all(work)):
+        sys.exit(1)
+
+
+async def _work(wanted: Sequence[str]) -> list[_Work]:
+    """In the order that they were named; none twice."""
+    known = await inventory.recorded(kernelspec.state_dirs())
+    live = [kernel for kernel in known if not kernel.ended]
+    chosen = [choose(known, name, LIVE) for name in wanted] if wanted else live
+    found = {kernel.kernel_id: kernel for kernel in chosen}
+    return [_Work(kernel, _server(kernel)) for kernel in found.values()]
+
+
+def _server(kernel: Recorded) -> Server | None:
+    view = kernel.view()
+    return servers.of(view.host, view.pid)
+
+
+def _shown(item: _Work) -> str:
+    view = item.kernel.view()
+    how = "cancel its job" if item.server is None else f"by its server ({item.server})"
+    fields = (words.notebooks(view), words.job(view), words.state(view))
+    return "\t".join((view.kernel_id, *fields, how))
+
+
+async def _end_all(work: list[_Work]) -> bool:
+    """Whether all could be ended; what could not is told."""
+    return all(await asyncio.gather(*map(_end, work)))
+
+
+async def _end(item: _Work) -> bool:
+    kernel = item.kernel
+    if item.server is not None:
+        trouble = await servers.end(item.server, kernel.kernel_id)
+        if not trouble:
+            click.echo(f"{kernel.kernel_id}: ended by its server", err=True)
+            return True
+        click.echo(
+            f"{kernel.kernel_id}: its server did not end it ({trouble}); its job is "
+            "cancelled instead",
+            err=True,
+        )
+    try:
+        await inventory.cancel(str(kernel.facts["scheduler"]), kernel.job_id)
+        kernel.record.remove()
+    except RemoteKernelError as error:
+        click.echo(f"{kernel.kernel_id}: {error}", err=True)
+        return False
+    click.echo(f"{kernel.kernel_id}: job {number(kernel)} cancelled", err=True)
+    return True

@@ -1,0 +1,102 @@
+"""The end of a file that another host may write, and what is written to it later.
+
+As `tail -F` does: a file that is renamed to NAME.1 is read to its end, then the new
+one from its beginning. Nobody tells us of changes on NFS, so each look lists the
+directory and opens the file anew, which makes an NFS client ask its server.
+Called by `logs`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+_BLOCK = 64 * 1024  # bytes
+
+
+class Tail:
+    """One file; it need not be there yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._older = path.with_name(f"{path.name}.1")
+        self._file: BinaryIO | None = None
+
+    def close(self) -> None:
+        """No more is wanted."""
+        if self._file is not None:
+            self._file.close()
+
+    def last(self, lines: int) -> bytes:
+        """The last lines. What is written from now on is `more`."""
+        self._file = _opened(self.path)
+        if self._file is None:
+            return b""
+        text = _end(self._file, lines)
+        missing = lines - len(text.splitlines())
+        older = _opened(self._older) if missing > 0 else None
+        if older is not None:
+            with older:
+                text = _end(older, missing) + text
+        return text
+
+    def more(self) -> bytes:
+        """What was written since."""
+        fresh = _opened(self.path)
+        if self._file is None:
+            self._file = fresh
+            return b"" if fresh is None else fresh.read()
+        if fresh is None:  # removed; it may be written to all the same
+            return self._file.read()
+        if _identity(fresh) == _identity(self._file):
+            fresh.close()
+            if os.fstat(self._file.fileno()).st_size < self._file.tell():
+                self._file.seek(0)  # somebody emptied it
+            return self._file.read()
+        # The old one got its last byte before it was renamed.
+        text = self._file.read() + self._between()
+        self._file.close()
+        self._file = fresh
+        return text + fresh.read()
+
+    def _between(self) -> bytes:
+        """One that came and went since we looked."""
+        assert self._file is not None
+        older = _opened(self._older)
+        if older is None:
+            return b""
+        with older:
+            is_it = _identity(older) == _identity(self._file)
+            return b"" if is_it else older.read()
+
+
+def _opened(path: Path) -> BinaryIO | None:
+    with contextlib.suppress(OSError):
+        os.listdir(path.parent)  # noqa: PTH208 -- see above
+        return path.open("rb")
+    return None
+
+
+def _identity(file: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino
+
+
+def _end(file: BinaryIO, lines: int) -> bytes:
+    """The last lines of what is there now; the file is then at its end.
+
+    A last line that is not complete counts, too.
+    """
+    start = end = file.seek(0, os.SEEK_END)
+    text, block = b"", _BLOCK
+    while start > 0 and text.count(b"\n") <= lines:
+        size = min(block, start)
+        start, block = start - size, 2 * block
+        file.seek(start)
+        text = file.read(size) + text
+    file.seek(end)
+    parts = text[: end - start].split(b"\n")
+    kept = lines + (parts[-1] == b"")
+    return b"\n".join(parts[-kept:]) if kept else b""

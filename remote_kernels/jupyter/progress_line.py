@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Sequence
 from typing import TextIO
 
-_WAITED = re.compile(r"[;,]? ?\(?waited .*? so far\)?")
+_TIME = re.compile(r"waited .*? so far|, in [^.]+(?=\.)")  # words of kernel/progress.py
 _ERASE = "\r\x1b[K"
 
 
@@ -47,8 +47,8 @@ class ProgressLine:
             width = shutil.get_terminal_size().columns - 1
             self._write(f"{_ERASE}{text[:width]}")
             self._said = text
-        elif _WAITED.sub("", text) != self._said:
-            self._said = _WAITED.sub("", text)
+        elif _TIME.sub("", text) != self._said:
+            self._said = _TIME.sub("", text)
             self._write(f"{text}\n")
 
     def _write(self, text: str) -> None:

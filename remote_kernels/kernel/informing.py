@@ -6,6 +6,7 @@ Called by story.py for as long as the kernel is not there.
 from __future__ import annotations
 
 import asyncio
+import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from .progress import progress
 
 FIRST_LOOK = 1.0  # seconds; a start on an idle cluster shows nothing
 PATIENCE = 2.0  # seconds before a probe costs the login node an interpreter's start
+WIDTH = 100  # characters; pages break longer lines inside words
 SAY_STATE = 60.0  # seconds; servers cull kernels after minutes of silence
 
 OnProgress = Callable[[list[str]], None]
@@ -81,7 +83,7 @@ async def _show(
         waited = now - since
         assert job.id is not None
         lines = progress(job.id, job.driver, job.status, waited, now)
-        standin.show("\n".join([*lines, HINT]))
+        standin.show("\n".join(textwrap.fill(line, WIDTH) for line in [*lines, HINT]))
         on_progress(lines)
         if now - said > SAY_STATE:
             standin.say_state()

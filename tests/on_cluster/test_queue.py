@@ -9,33 +9,13 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 from cluster.api import Cluster
+from on_cluster.full import Full
 from on_cluster.notebook import Page, Server, notebook, until
 from on_cluster.traces import Desk, left_over, traces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180), pytest.mark.asyncio]
 
 USER = "bob"
-
-
-class Full:
-    """Jobs of somebody else on all nodes."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        argv = ["sbatch", "--parsable", "--exclusive", "--output=/dev/null"]
-        argv += ["--nodes=2", "--wrap=sleep 3000"]
-        self._job = cluster.run("login1", "alice", argv).stdout.strip()
-
-    def until_full(self) -> None:
-        """Until it runs."""
-        end = time.monotonic() + 30
-        argv = ["squeue", "-h", "-j", self._job, "-o", "%T"]
-        while "RUNNING" not in self._cluster.run("login1", "alice", argv).stdout:
-            assert time.monotonic() < end
-            time.sleep(0.2)
-
-    def free(self) -> None:
-        self._cluster.run("login1", "alice", ["scancel", self._job])
 
 
 @pytest.fixture

@@ -1,0 +1,157 @@
+"""A kernel whose job waits, in browsers: JupyterLab and Notebook 7 in Chromium, Firefox.
+
+Each step leaves a screenshot in $RK_SCREENSHOTS (or pytest's directory), to be looked
+at. The job is held for HOLD seconds; for ten minutes in `make soak`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster.api import Cluster
+from cluster.hosts import wait_for
+from on_cluster import lab as labs
+from on_cluster.book import KERNEL, Notebook, card, jobs
+from on_cluster.browsers import BROWSERS, window
+from on_cluster.full import Full
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
+
+HOLD = 12.0  # seconds
+LONG = 600.0
+WAITS = re.compile(r"Job \d+ waits: .*waited")
+FREE = 2.0  # seconds until a job that nobody wants has left the queue
+
+
+@pytest.fixture
+def full(cluster: Cluster) -> Iterator[Full]:
+    made = Full(cluster)
+    made.until_full()
+    yield made
+    made.free()
+
+
+@pytest.fixture
+def lab(cluster: Cluster) -> Iterator[labs.Lab]:
+    """JupyterLab on the login host; pytest shows its log where a test fails."""
+    make = ["mktemp", "-d", "/home/alice/lab-XXXXXX"]
+    home = cluster.run("login1", "alice", make).stdout.strip()
+    with labs.lab(cluster, home) as running:
+        yield running
+    print(running.log())
+    running.run("scancel", *(jobs(running) or ["--name=none"]))  # a test that failed
+    cluster.run("login1", "alice", ["rm", "-r", home])
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Path:
+    path = Path(os.environ.get("RK_SCREENSHOTS", tmp_path))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def outputs(lab: labs.Lab) -> list[list[Any]]:
+    """What the saved notebook holds, by cell that was run."""
+    text = lab.run("sh", "-c", f"cat {lab.home}/work/*.ipynb")
+    cells = json.loads(text)["cells"]
+    return [cell["outputs"] for cell in cells if cell["source"]]
+
+
+def live(output: Locator, seconds: float) -> list[str]:
+    """What the cell shows in all that time, which moves."""
+    expect(output).to_contain_text(WAITS)
+    seen, end = [output.inner_text()], time.monotonic() + seconds
+    while time.monotonic() < end:
+        expect(output).to_contain_text(WAITS)
+        if output.inner_text() != seen[-1]:
+            seen.append(output.inner_text())
+        output.page.wait_for_timeout(500)
+    return seen
+
+
+def wait_in_lab(
+    browser: str, lab: labs.Lab, full: Full, shots: Path, hold: float
+) -> None:
+    with window(browser, lab.url) as page:
+        book = Notebook(page, shots)
+        card(page).click()
+        page.get_by_text(f"{KERNEL} | Starting").wait_for()
+        output = book.run("print(6 * 7)")
+        seen = live(output, hold)
+        page.screenshot(path=shots / f"queue-{browser}-waiting.png")
+        print(f"\n{browser}: {len(seen)} texts in {hold:g} s; the last: {seen[-1]}")
+        assert len(seen) > 3
+        (job,) = jobs(lab)
+        assert f"Job {job} " in seen[-1]
+
+        full.free()
+        expect(output).to_have_text(re.compile(r"^\s*42\s*$"))
+        book.idle()
+        page.screenshot(path=shots / f"queue-{browser}-done.png")
+        page.keyboard.press("Control+s")
+        page.get_by_role("button", name="Rename").click()  # asked at the first time
+        wait_for("the file", lambda: outputs(lab) and outputs(lab)[0], 30)
+        ((stream,),) = outputs(lab)
+        assert "42\n" == "".join(stream["text"])
+        assert [job] == jobs(lab)
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_a_cell_shows_the_queue(
+    browser: str, lab: labs.Lab, full: Full, shots: Path
+) -> None:
+    """Live, then its real result; the saved notebook holds nothing else."""
+    wait_in_lab(browser, lab, full, shots, HOLD)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_a_cell_shows_the_queue_for_long(
+    browser: str, lab: labs.Lab, full: Full, shots: Path
+) -> None:
+    """Ten minutes: no time-out of a browser or a server strikes."""
+    wait_in_lab(browser, lab, full, shots, LONG)
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_the_kernel_menu_gives_the_job_back(
+    browser: str, lab: labs.Lab, full: Full, shots: Path
+) -> None:
+    """Interrupt cancels the cell and keeps the job, shutting down frees it at once."""
+    with window(browser, lab.url) as page:
+        book = Notebook(page, shots)
+        card(page).click()
+        page.get_by_text(f"{KERNEL} | Starting").wait_for()
+        output = book.run("print(1)")
+        live(output, 0)
+        book.menu("Kernel", "Interrupt Kernel")
+        expect(output).to_contain_text(
+            "KeyboardInterrupt: cancelled while the job waited"
+        )
+        page.screenshot(path=shots / f"queue-{browser}-interrupted.png")
+        assert 1 == len(jobs(lab))
+
+        book.menu("Kernel", "Shut Down Kernel")
+        begun = time.monotonic()
+        wait_for("the job to leave the queue", lambda: not jobs(lab), 30)
+        took = time.monotonic() - begun
+        print(f"\n{browser}: the job was free {took:.2f} s after the click")
+        assert took < FREE
+        expect(page.locator(".jp-Toolbar-kernelName")).to_contain_text("No Kernel")
+        page.screenshot(path=shots / f"queue-{browser}-shut-down.png")
+
+
+def open_in_notebook(lab: labs.Lab, page: Page) -> None:
+    """A new notebook in Jupyter Notebook 7."""
+    with page.expect_popup() as opened:
+        page.get_by_role("menuitem", name="New").click()
+        page.get_by_text(KERNEL, exact=True).first.click()
+    opened.value.wait_for_load_state()

@@ -70,7 +70,7 @@ class StandIn:
 
     def full(self, target: str) -> bool:
         """Whether to take no more requests for now."""
-        return self._held_bytes > HELD_BYTES and target != "control"
+        return self._held_bytes > HELD_BYTES and target in ("shell", "stdin")
 
     def subscribed(self, topic: bytes) -> None:
         self.topics.add(topic)
@@ -188,8 +188,8 @@ class StandIn:
 
     def restart(self) -> None:
         """A new kernel is wanted: what was for the old one is dropped."""
+        self._failure = ""  # before the state is told
         self.interrupt()
-        self._failure = ""
         self._set_held([])
 
     def restore(self, held: list[Request]) -> None:

@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ from on_cluster import lab as labs
 from on_cluster.book import KERNEL, Notebook, card, jobs
 from on_cluster.browsers import BROWSERS, window
 from on_cluster.full import Full
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, expect
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
@@ -39,16 +42,22 @@ def full(cluster: Cluster) -> Iterator[Full]:
     made.free()
 
 
-@pytest.fixture
-def lab(cluster: Cluster) -> Iterator[labs.Lab]:
+@contextmanager
+def lab_of_alice(cluster: Cluster, port: int) -> Iterator[labs.Lab]:
     """JupyterLab on the login host; pytest shows its log where a test fails."""
     make = ["mktemp", "-d", "/home/alice/lab-XXXXXX"]
     home = cluster.run("login1", "alice", make).stdout.strip()
-    with labs.lab(cluster, home) as running:
+    with labs.lab(cluster, home, port) as running:
         yield running
     print(running.log())
     running.run("scancel", *(jobs(running) or ["--name=none"]))  # a test that failed
     cluster.run("login1", "alice", ["rm", "-r", home])
+
+
+@pytest.fixture
+def lab(cluster: Cluster) -> Iterator[labs.Lab]:
+    with lab_of_alice(cluster, 8888) as running:
+        yield running
 
 
 @pytest.fixture
@@ -78,7 +87,7 @@ def live(output: Locator, seconds: float) -> list[str]:
 
 
 def wait_in_lab(
-    browser: str, lab: labs.Lab, full: Full, shots: Path, hold: float
+    browser: str, lab: labs.Lab, free: threading.Barrier, shots: Path, hold: float
 ) -> None:
     with window(browser, lab.url) as page:
         book = Notebook(page, shots)
@@ -92,7 +101,7 @@ def wait_in_lab(
         (job,) = jobs(lab)
         assert f"Job {job} " in seen[-1]
 
-        full.free()
+        free.wait()
         expect(output).to_have_text(re.compile(r"^\s*42\s*$"))
         book.idle()
         page.screenshot(path=shots / f"queue-{browser}-done.png")
@@ -109,16 +118,24 @@ def test_a_cell_shows_the_queue(
     browser: str, lab: labs.Lab, full: Full, shots: Path
 ) -> None:
     """Live, then its real result; the saved notebook holds nothing else."""
-    wait_in_lab(browser, lab, full, shots, HOLD)
+    wait_in_lab(browser, lab, threading.Barrier(1, full.free), shots, HOLD)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("browser", BROWSERS)
 def test_a_cell_shows_the_queue_for_long(
-    browser: str, lab: labs.Lab, full: Full, shots: Path
+    cluster: Cluster, full: Full, shots: Path
 ) -> None:
-    """Ten minutes: no time-out of a browser or a server strikes."""
-    wait_in_lab(browser, lab, full, shots, LONG)
+    """Ten minutes, in both at once: no time-out of a browser or a server strikes."""
+    free = threading.Barrier(len(BROWSERS), full.free, timeout=300)
+
+    def use(browser: str, port: int) -> None:
+        with lab_of_alice(cluster, port) as lab:
+            wait_in_lab(browser, lab, free, shots, LONG)
+
+    with ThreadPoolExecutor() as pool:
+        uses = [pool.submit(use, name, 8888 + n) for n, name in enumerate(BROWSERS)]
+        for done in uses:
+            done.result()
 
 
 @pytest.mark.parametrize("browser", BROWSERS)
@@ -147,11 +164,3 @@ def test_the_kernel_menu_gives_the_job_back(
         assert took < FREE
         expect(page.locator(".jp-Toolbar-kernelName")).to_contain_text("No Kernel")
         page.screenshot(path=shots / f"queue-{browser}-shut-down.png")
-
-
-def open_in_notebook(lab: labs.Lab, page: Page) -> None:
-    """A new notebook in Jupyter Notebook 7."""
-    with page.expect_popup() as opened:
-        page.get_by_role("menuitem", name="New").click()
-        page.get_by_text(KERNEL, exact=True).first.click()
-    opened.value.wait_for_load_state()

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jupyter_core.paths import jupyter_runtime_dir
 
@@ -95,47 +96,49 @@ def _is_mine(pid: int) -> bool:
 
 
 async def laid_over(views: list[View]) -> list[View]:
-    """With what only the server of a kernel knows: its use, and its connection."""
-    found = {(v.host, v.pid): of(v.host, v.pid) for v in views if v.state != "ended"}
-    asked = {place: server for place, server in found.items() if server is not None}
-    answers = await asyncio.gather(*map(_told, asked.values()))
-    told = dict(zip(asked, answers, strict=True))
-    return [_over(view, told.get((view.host, view.pid), {})) for view in views]
+    """With what only the server of a kernel knows: its use, and its connection.
+
+    Each is asked for by itself: for a list of all a server would ask the scheduler.
+    """
+    places = {(view.host, view.pid) for view in views if view.state != "ended"}
+    found = {place: of(*place) for place in places}
+    asked = [(view, found.get((view.host, view.pid))) for view in views]
+    return list(await asyncio.gather(*(_laid_over(*pair) for pair in asked)))
 
 
-def _over(view: View, told: dict[str, dict[str, Any]]) -> View:
+async def _laid_over(view: View, server: Server | None) -> View:
     """A job that has ended has, whatever its server has not noticed yet."""
-    news = told.get(view.kernel_id, {})
-    if view.state == "ended" or (news.get("host"), news.get("pid")) != (
-        view.host,
-        view.pid,
-    ):
+    if server is None or view.state == "ended":
+        return view
+    news = await _told(server, view.kernel_id)
+    if (news.get("host"), news.get("pid")) != (view.host, view.pid):
         return view  # of another server: that one told what is on record, as we know
-    usage = news.get("usage")
+    usage, place = news.get("usage"), news.get("place")
     return replace(
         view,
         state=str(news.get("state") or view.state),
         text=str(news.get("text") or view.text),
+        place=place if isinstance(place, int) else view.place,
         usage=usage if isinstance(usage, dict) else view.usage,
     )
 
 
-async def _told(server: Server) -> dict[str, dict[str, Any]]:
-    """Its kernels by ID; none if it does not answer, or not in that way."""
+async def _told(server: Server, kernel_id: str) -> dict[str, Any]:
+    """Its view of a kernel; {} if it does not answer, or not in that way."""
     try:
-        path = "remote-kernels/api/kernels"
+        path = f"remote-kernels/api/kernels/{quote(kernel_id, safe='')}"
         status, body = await asyncio.wait_for(_ask(server, "GET", path), ANSWER)
-        listed = json.loads(body) if status == HTTPStatus.OK else []
-        return {str(entry["kernel_id"]): entry for entry in listed}
-    except (*_NO_ANSWER, TypeError, KeyError) as exc:
+        told = json.loads(body) if status == HTTPStatus.OK else {}
+    except _NO_ANSWER as exc:
         log.debug("%s tells nothing: %r", server, exc)
         return {}
+    return told if isinstance(told, dict) else {}
 
 
 async def end(server: Server, kernel_id: str) -> str:
     """Have it end a kernel; returns what went wrong, "" if nothing."""
     try:
-        path = f"api/kernels/{kernel_id}"
+        path = f"api/kernels/{quote(kernel_id, safe='')}"
         status, body = await asyncio.wait_for(_ask(server, "DELETE", path), ENDING)
     except asyncio.TimeoutError:
         return f"it did not answer within {ENDING:g} s"

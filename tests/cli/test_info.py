@@ -63,7 +63,7 @@ def test_a_kernel_that_runs(run: Run, job_id: str) -> None:
     record.write("sessions.json", {"s": {"path": "a.ipynb"}})
     record.kernel_log.write_text("")
     with telling() as server:
-        server.says = 200, json.dumps([entry(state="running", usage=USAGE)])
+        server.says = 200, json.dumps(entry(state="running", usage=USAGE))
         result = run("info", "k1")
         url = f"http://localhost:{server.server_port}/b/"
     lines = told(result)

@@ -18,10 +18,12 @@ from cli.live import (
     TIMEOUT,
     command,
     end,
+    install_kernelspec,
     job,
     line,
     mine,
     record_of,
+    server,
     shown,
     started,
     telling,
@@ -137,12 +139,27 @@ def test_what_its_server_knows(run: Run, job_id: str) -> None:
     """Memory, and a connection that is lost."""
     mine("k1", job_id, times={"ready": 1.0})
     usage = {"memory": 1.2 * 2**30, "memory_limit": 4 * 2**30}
-    with telling() as server:
-        server.says = 200, json.dumps([entry(usage=usage)])
+    with telling() as told:
+        told.says = 200, json.dumps(entry(usage=usage))
         row = run("ls").stdout.split("\t")
         (one,) = json.loads(run("ls", "--json").stdout)
     assert ["lost: the connection is lost", "n1", "", "1.2 of 4.0 GiB\n"] == row[3:]
     assert ("lost", usage) == (one["state"], one["usage"])
+
+
+def test_beside_a_real_server(run: Run, jupyter: Path) -> None:
+    """What it measures is shown, and how the kernel is connected."""
+    install_kernelspec(jupyter, usage=1)
+    with server() as notebooks:
+        kernel = notebooks.kernels(start="left")["id"]
+        deadline = time.monotonic() + TIMEOUT
+        while "\nCPU\t" not in (lines := run("info", kernel).stdout):  # the second one
+            assert time.monotonic() < deadline, lines
+        row = run("ls").stdout.split("\t")
+        run("stop", kernel, "--yes")
+    assert (kernel, "running") == (row[0], row[3])
+    assert row[-1].endswith("iB\n")
+    assert f"\nServer\tprocess {notebooks.program.pid} on " in lines
 
 
 def test_table(job_id: str) -> None:

@@ -50,24 +50,26 @@ def over(view: View = OURS) -> View:
 
 def test_what_only_the_server_knows(server: Telling) -> None:
     """Its words replace those of the record; it is asked with its token."""
-    server.says = 200, json.dumps([entry()])
+    server.says = 200, json.dumps(entry(place=3))
 
     view = over()
 
     assert ("lost", "the connection is lost") == (view.state, view.text)
-    assert USAGE == view.usage
-    assert ["GET /b/remote-kernels/api/kernels token t"] == server.asked
+    assert (USAGE, 3) == (view.usage, view.place)
+    assert ["GET /b/remote-kernels/api/kernels/k1 token t"] == server.asked
 
 
-def test_each_server_is_asked_once(server: Telling) -> None:
-    """For all its kernels; it is not asked for those of others."""
-    server.says = 200, json.dumps([entry(kernel_id="k2")])
-    views = [OURS, replace(OURS, kernel_id="k2"), replace(VIEW, kernel_id="k3")]
+def test_a_server_is_asked_for_its_own(server: Telling) -> None:
+    """And not for those of others: then it would have to ask the scheduler."""
+    server.says = 200, json.dumps(entry())
+    views = [OURS, replace(OURS, kernel_id="k/2"), replace(VIEW, kernel_id="k3")]
 
     found = asyncio.run(servers.laid_over(views))
 
-    assert [None, USAGE, None] == [view.usage for view in found]
-    assert 1 == len(server.asked)
+    assert [USAGE, USAGE, None] == [view.usage for view in found]
+    paths = [asked.split()[1] for asked in server.asked]
+    api = "/b/remote-kernels/api/kernels"
+    assert [f"{api}/k%2F2", f"{api}/k1"] == sorted(paths)
 
 
 @pytest.mark.parametrize(
@@ -79,10 +81,10 @@ def test_each_server_is_asked_once(server: Telling) -> None:
         (200, '{"message": "hello"}'),
         (404, "[]"),
         (403, "<html>"),
-        (200, json.dumps([entry(pid=1)])),
-        (200, json.dumps([entry(host="elsewhere")])),
-        (200, json.dumps([entry(kernel_id="k2")])),
-        (200, json.dumps([{"kernel_id": "k1"}])),
+        (200, json.dumps(entry(pid=1))),
+        (200, json.dumps(entry(host="elsewhere"))),
+        (200, json.dumps([entry()])),
+        (200, json.dumps({"kernel_id": "k1"})),
     ],
 )
 def test_one_that_tells_nothing_of_use(server: Telling, said: tuple[int, str]) -> None:
@@ -93,13 +95,13 @@ def test_one_that_tells_nothing_of_use(server: Telling, said: tuple[int, str]) -
 
 def test_what_a_server_leaves_out(server: Telling) -> None:
     """It is as on record."""
-    server.says = 200, json.dumps([entry(state=None, text="", usage=None)])
+    server.says = 200, json.dumps(entry(state=None, text="", usage=None))
     assert OURS == over()
 
 
 def test_a_kernel_that_has_ended(server: Telling) -> None:
     """Its server may not have noticed."""
-    server.says = 200, json.dumps([entry(state="running")])
+    server.says = 200, json.dumps(entry(state="running"))
     ended = replace(OURS, state="ended", text="It was cancelled.")
     assert ended == over(ended)
     assert [] == server.asked

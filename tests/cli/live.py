@@ -59,10 +59,10 @@ def left_alone(directory: Path) -> Record:
 
 async def _leave_alone(directory: str) -> None:
     """What that server did."""
-    kernel = RemoteKernel(str(uuid.uuid4()), parse(CONFIG), "Left", "left")
+    kernel_id = str(uuid.uuid4())
+    kernel = RemoteKernel(kernel_id, parse(CONFIG), "Left", "left", outlives=True)
     key = os.urandom(16).hex().encode()
     await kernel.start(Launch(ARGV, {}, directory, key))
-    kernel.outlive_server()
     await kernel.detach()
     print(kernel.kernel_id)
 
@@ -122,9 +122,20 @@ def run_code(file: Path | str, code: str) -> str:
     return "".join(printed)
 
 
-def install_kernelspec(jupyter: Path) -> None:
+def runs(kernel: str) -> Record:
+    """Once its agent is there."""
+    record = Record(registry.state_dir(None), kernel)
+    deadline = time.monotonic() + TIMEOUT
+    while not (record.path / "agent.json").exists():
+        assert time.monotonic() < deadline, record.logs()
+        time.sleep(0.05)
+    return record
+
+
+def install_kernelspec(jupyter: Path, **config: object) -> None:
     """The kernelspec `left`."""
-    stanza = {"provisioner_name": "remote-kernels", "config": CONFIG}
+    config = {**CONFIG, **config}
+    stanza = {"provisioner_name": "remote-kernels", "config": config}
     spec = {"argv": ARGV, "display_name": "Left", "language": "python"}
     directory = jupyter / "kernels" / "left"
     directory.mkdir(parents=True)

@@ -22,6 +22,7 @@ from cli.live import (
     left_alone,
     record_of,
     run_code,
+    runs,
     said,
     server,
     terminal,
@@ -128,6 +129,7 @@ def test_beside_a_server(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "k.json"
     with server() as first:
         kernel_id = first.kernels(start="left")["id"]
+        runs(kernel_id)
         theirs = tmp_path / "runtime" / f"kernel-{kernel_id}.json"
         result = run("attach", "--file", str(file))
         assert (f"{file}\n", 0) == (result.stdout, result.exit_code)

@@ -82,3 +82,9 @@ def test_none(among: str, verb: str) -> None:
     with pytest.raises(RecordError) as caught:
         choose([], "x", among)
     assert f"No kernel of yours {verb} here." == str(caught.value)
+
+
+def test_one_that_does_not_run_yet(four: list[Recorded]) -> None:
+    """Where to look."""
+    with pytest.raises(RecordError, match=r"runs here\.\n1 may soon: "):
+        choose(four[2:], None)

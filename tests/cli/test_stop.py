@@ -21,16 +21,15 @@ from cli.live import (
     left_alone,
     mine,
     record_of,
+    runs,
     server,
     telling,
 )
 from cli.test_main import complete
 from click.testing import Result
 
-from remote_kernels import registry
 from remote_kernels.errors import ControllerError
 from remote_kernels.kernel import inventory
-from remote_kernels.registry import Record
 
 Run = Callable[..., Result]
 
@@ -56,7 +55,7 @@ def test_by_its_server(run: Run, jupyter: Path) -> None:
     install_kernelspec(jupyter)
     with server() as notebooks:
         kernels = [notebooks.kernels(start="left")["id"] for _ in range(2)]
-        records = [Record(registry.state_dir(None), kernel) for kernel in kernels]
+        records = [runs(kernel) for kernel in kernels]
         job_id = job_of(records[0])
 
         result = run("stop", kernels[0][:13], "--yes")

@@ -33,7 +33,7 @@ def choose(
         return found[0]
     if not listed:
         verb = {ATTACHABLE: "runs", LIVE: "waits or runs"}.get(among, "is on record")
-        msg = f"No kernel of yours {verb} here."
+        msg = f"No kernel of yours {verb} here.{_waiting(kernels)}"
         raise RecordError(msg)
     lines = "\n".join(
         f"  {k.kernel_id}  job {number(k)}  {k.facts.get('name', '')}" for k in listed
@@ -45,6 +45,13 @@ def choose(
         many = f"More than one kernel matches {wanted!r}. These are there:"
         msg = f"{many if found else few}\n{lines}"
     raise RecordError(msg)
+
+
+def _waiting(kernels: list[Recorded]) -> str:
+    """Of those that are not there yet."""
+    waiting = sum(_is(kernel, LIVE) for kernel in kernels)
+    text = f"\n{waiting} may soon: `remote-kernels ls` shows what becomes of them."
+    return text if waiting else ""
 
 
 def _is(kernel: Recorded, among: str) -> bool:

@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 def add_run(run: argparse.ArgumentParser) -> None:
     """The arguments of `run`."""
     run.add_argument("host", choices=HOSTS)
-    run.add_argument("user", help="alice, bob or root")
+    run.add_argument("user", help="alice, bob, student01..30 or root")
     run.add_argument("--env", action="append", default=[], metavar="K=V")
     run.add_argument("--cwd", default="", help="start there instead of at home")
     run.add_argument("argv", nargs="+", metavar="-- CMD", help="the command")

@@ -11,6 +11,7 @@ import pwd
 import secrets
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cluster.layout import COMPUTE, HOSTS, MACHINE, USERS, Host, Layout
@@ -45,7 +46,7 @@ SchedulerParameters=batch_sched_delay=0,sched_min_interval=0
 # What can never start is accepted and stays pending with its reason: the default,
 # and what tests of impossible requests need.
 EnforcePartLimits=NO
-# A job in `urgent` ends those in `cheap`; no other partition takes part.
+# A job in `urgent` ends those in `cheap` (and in `class`); no other takes part.
 PreemptType=preempt/partition_prio
 PreemptMode=CANCEL
 """
@@ -84,6 +85,10 @@ PartitionName=long Nodes=c1,c2 DefaultTime=60 MaxTime=7-0
 PartitionName=gpu Nodes=c2 DefaultTime=30 MaxTime=60
 PartitionName=cheap Nodes=c2 DefaultTime=60 MaxTime=7-0 PreemptMode=CANCEL
 PartitionName=urgent Nodes=c2 DefaultTime=30 MaxTime=60 PriorityTier=9
+# Room for a class: 52 jobs at once, up to four on a core. Nobody shares cores in a
+# partition of PreemptMode=OFF where jobs can be preempted at all (22.05.8).
+PartitionName=class Nodes=c1,c2 DefaultTime=30 MaxTime=60 DefMemPerCPU=150 \
+    OverSubscribe=FORCE:4 PreemptMode=CANCEL
 """
 
 # Two devices that every Linux has stand in for GPUs.
@@ -128,8 +133,9 @@ def write_all(layout: Layout) -> None:
     for host in HOSTS.values():
         _write_host(layout, host)
     _write_names(layout)
-    for user, number in USERS.items():
-        _write_home(layout.home / user, user, number)
+    with ThreadPoolExecutor(4) as pool:  # ssh-keygen takes its time
+        homes = [layout.home / user for user in USERS]
+        list(pool.map(_write_home, homes, USERS, USERS.values()))
 
 
 def fresh_boot(layout: Layout, host: Host) -> None:

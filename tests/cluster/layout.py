@@ -13,7 +13,8 @@ PREFIX = "rk-"
 BRIDGE = PREFIX + "br0"
 # Nothing is routed out of it; change it only where the machine uses this range.
 NET = os.environ.get("RK_CLUSTER_NET", "10.197.53")
-USERS = {"alice": 20001, "bob": 20002}
+STUDENTS = {f"student{number:02}": 20100 + number for number in range(1, 31)}
+USERS = {"alice": 20001, "bob": 20002, **STUDENTS}
 
 
 class ClusterError(Exception):

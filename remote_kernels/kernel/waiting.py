@@ -2,7 +2,7 @@
 
 The job's own word comes first (agent.json in the record); the scheduler is asked
 besides, batched and backing off, because it alone knows why a job does not start.
-Called by story.py.
+Called by job.py.
 """
 
 from __future__ import annotations
@@ -107,11 +107,19 @@ class Waiting:
                 self._running = True
                 self._deadline = _after(self._settings.start_timeout)
             never = self._queue.driver.never(status)
-            if never:
+            if never and not self._has_choice:
                 msg = f"Job {self._job_id} was cancelled. {never}"
                 raise JobError(msg)
             if status.phase is Phase.ENDED:
                 raise JobError(self._ended_early(status))
+
+    @property
+    def _has_choice(self) -> bool:
+        """With several partitions, the reason is that of any one of them."""
+        partition = str(self._settings.options.get("partition", ""))
+        return "," in partition or any(
+            arg.startswith(("-p", "--part")) for arg in self._settings.sbatch_args
+        )
 
     def _ended_early(self, status: JobStatus) -> str:
         ours = script.explain_exit(status.exit_code or 0)

@@ -1,0 +1,57 @@
+"""The wait for a job's agent, with a queue that says what it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from remote_kernels.config import parse
+from remote_kernels.errors import JobError
+from remote_kernels.kernel.waiting import Waiting
+from remote_kernels.registry import Record
+from remote_kernels.scheduler.base import JobStatus, Phase
+from remote_kernels.scheduler.queue import Queue
+from remote_kernels.scheduler.slurm import Slurm
+
+HOPELESS = JobStatus("7", Phase.PENDING, "PENDING", "PartitionTimeLimit")
+ENDED = JobStatus("7", Phase.ENDED, "CANCELLED")
+
+
+class Said(Queue):
+    """Says this of each job, one after the other."""
+
+    def __init__(self, *statuses: JobStatus) -> None:
+        super().__init__(Slurm())
+        self._statuses = statuses
+
+    async def watch(self, job_id: str) -> AsyncIterator[JobStatus]:  # type: ignore[override]
+        for status in self._statuses:
+            yield status
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("config", "given_up"),
+    [
+        ({"partition": "debug"}, True),
+        ({"partition": "debug,long"}, False),
+        ({"sbatch_args": ["-pdebug,long"]}, False),
+        ({"sbatch_args": ["--partition=debug,long"]}, False),
+    ],
+)
+async def test_a_hopeless_job(
+    tmp_path: Path, config: dict[str, Any], given_up: bool
+) -> None:
+    """Not with a choice of partitions: another one may take it."""
+    record = Record(tmp_path, "k")
+    record.create()
+    queue = cast("Queue", Said(HOPELESS, ENDED))
+    waiting = Waiting("7", queue, record, parse(config), lambda status: None)
+
+    with pytest.raises(JobError) as caught:
+        await waiting.agent()
+
+    assert given_up == ("can never start as asked" in str(caught.value))

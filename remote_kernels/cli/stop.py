@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from remote_kernels.cli import kernelspec, servers, words
 from remote_kernels.cli.choose import LIVE, choose, number
@@ -47,10 +50,7 @@ def stop(kernels: Sequence[str], everything: bool, dry_run: bool, yes: bool) -> 
         msg = "Name the kernels to end, or give --all."
         raise click.UsageError(msg)
     work = asyncio.run(_work(kernels))
-    for item in work:
-        click.echo(_shown(item))
-    if not work:
-        click.echo("No kernel of yours waits or runs here.", err=True)
+    _show([_row(item) for item in work])
     if dry_run or not work:
         return
     if not yes:
@@ -75,11 +75,26 @@ def _server(kernel: Recorded) -> Server | None:
     return servers.of(view.host, view.pid)
 
 
-def _shown(item: _Work) -> str:
+def _row(item: _Work) -> tuple[str, ...]:
     view = item.kernel.view()
     how = "cancel its job" if item.server is None else f"by its server ({item.server})"
-    fields = (words.notebooks(view), words.job(view), words.state(view))
-    return "\t".join((view.kernel_id, *fields, how))
+    columns = words.notebooks(view), words.job(view), words.state(view)
+    return (view.kernel_id, *columns, how)
+
+
+def _show(rows: list[tuple[str, ...]]) -> None:
+    if not rows:
+        click.echo("No kernel of yours waits or runs here.", err=True)
+    elif not sys.stdout.isatty():
+        for row in rows:
+            click.echo("\t".join(row))
+    else:
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for title in ("Kernel", "Notebook", "Job", "State", "To do"):
+            table.add_column(title, overflow="fold")
+        for kernel, *rest in rows:
+            table.add_row(kernel[:8], *map(Text, rest))
+        Console().print(table)
 
 
 async def _end_all(work: list[_Work]) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from cli.conftest import FakeSlurm
 from cli.live import (
     GONE,
+    TIMEOUT,
     command,
     end,
     install_kernelspec,
@@ -23,6 +24,7 @@ from cli.live import (
     record_of,
     runs,
     server,
+    shown,
     telling,
 )
 from cli.test_main import complete
@@ -188,6 +190,21 @@ def test_one_that_cannot_be_ended(
     assert "k1: no answer" in result.stderr
     assert 1 == result.exit_code
     assert [True, False] == [record.path.exists() for record in records]
+
+
+def test_on_a_terminal(jobs: Callable[[], str]) -> None:
+    """A table, a question, and it is done."""
+    record = record_of("12345678-9", jobs(), name="[red]hot")
+    with shown(*command("stop", "1234")) as terminal:
+        terminal.until("To do")
+        terminal.until("12345678 ")
+        terminal.until("[red]hot")
+        terminal.until("cancel its job")
+        terminal.until("End this kernel? [y/N]: ")
+        terminal.type("y\n")
+        terminal.until("cancelled")
+        assert 0 == terminal.program.wait(TIMEOUT)
+    assert not record.path.exists()
 
 
 def test_ctrl_c_at_the_question(jobs: Callable[[], str]) -> None:

@@ -16,6 +16,12 @@ class Full:
         argv += ["--nodes=2", "--wrap=sleep 3000"]
         self._job = cluster.run("login1", "alice", argv).stdout.strip()
 
+    @staticmethod
+    def is_full(cluster: Cluster) -> bool:
+        """Whether somebody has all nodes already."""
+        states = cluster.run("ctl", "root", ["sinfo", "-h", "-o", "%t"]).stdout
+        return set(states.split()) == {"alloc"}
+
     def until_full(self) -> None:
         """Until it runs."""
         end = time.monotonic() + 30

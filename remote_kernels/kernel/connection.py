@@ -1,7 +1,7 @@
 """One kernel's session with its agent, and all that hangs on it at this end.
 
 Tunnel, clients, the sockets that the notebook server sees, and what the agent tells of
-the kernel's process. Knows nothing of jobs. Made by story.py.
+the kernel's process. Knows nothing of jobs. Made by life.py.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class Connection:
     # The session
 
     async def open(
-        self, carriers: Sequence[Carrier], secret: bytes, *, take: bool = True
-    ) -> None:
+        self, carriers: Sequence[Carrier], secret: bytes, *, take: bool
+    ) -> Tunnel:
         """Reach the agent by the first carrier that works.
 
         Raises TunnelError, or Refused (`in-use`) when another server has this kernel
@@ -118,6 +118,7 @@ class Connection:
             await self.tunnel.listen(self._back(target), self.kernel_id, target)
         if self.clients is not None:
             self.clients.connect(self._channel)
+        return self.tunnel
 
     def _channel(
         self,

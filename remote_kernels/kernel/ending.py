@@ -1,4 +1,4 @@
-"""How a kernel's job, or our part in it, comes to its end. Called by story.py.
+"""How a kernel's job, or our part in it, comes to its end. Called by life.py.
 
 The scheduler is asked only when the session is silent for good or cannot be resumed;
 all else is told by the agent.

@@ -1,6 +1,6 @@
 """Keep people informed while a kernel's job waits, and let the stand-in know the kernel.
 
-Called by story.py for as long as the kernel is not there.
+Called by arrival.py for as long as the kernel is not there.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One kernel's batch job: submit it, wait for its agent, learn how it ended.
 
-Called by story.py.
+Made by story.py.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from .launch import Launch
 from .waiting import Waiting
 
 log = logging.getLogger(__name__)
+
+CANCEL_TIMEOUT = 8.0  # seconds for a cancelled job to end
 
 
 class Job:
@@ -141,13 +143,13 @@ class Job:
         ours = script.explain_exit(status.exit_code or 0)
         return ours or self.driver.ended_text(status)
 
-    async def cancel(self, timeout: float) -> None:
-        """Cancel it, and wait for its end for so many seconds."""
+    async def cancel(self) -> None:
+        """Cancel it, and wait a while for its end."""
         if self.id is None:
             return
         try:
             await self.queue.cancel(self.id)
-            await self.queue.wait_ended(self.id, timeout)
+            await self.queue.wait_ended(self.id, CANCEL_TIMEOUT)
         except RemoteKernelError:
             log.exception("job=%s could not be cancelled", self.id)
 

@@ -2,7 +2,7 @@
 
     STATE_DIR/kernel_info/HASH.json
 
-Losing it costs a probe. Called by story.py.
+Losing it costs a probe. Called by arrival.py and life.py.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from remote_kernels.config import Settings
 from remote_kernels.registry import write_private
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,11 @@ class KnownInfo:
     def __init__(self, base: Path, command: Sequence[str]) -> None:
         name = hashlib.sha256(json.dumps(list(command)).encode()).hexdigest()[:32]
         self._path = base / "kernel_info" / f"{name}.json"
+
+    @classmethod
+    def of(cls, base: Path, settings: Settings, spec: Mapping[str, Any]) -> KnownInfo:
+        """For what that agent starts (`Launch.spec`)."""
+        return cls(base, [*settings.prologue, *spec["argv"]])
 
     def recall(self) -> dict[str, Any] | None:
         try:

@@ -23,12 +23,20 @@ from .last_will import LastWill
 class LoginEnd:
     """The sockets for clients, and who answers there.
 
+    Parameters
+    ----------
+    settings:
+        The kernelspec's config.
+    standin:
+        Who answers until the kernel does.
+
     Raises ConfigError, RecordError: there is no place for the sockets.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, standin: StandIn) -> None:
         base = sockets.choose_base(settings.runtime_dir, dict(os.environ))
         self.directory = sockets.make_directory(base)
+        self.standin = standin
         self._will: LastWill | None = None
         self._front: Front | None = None
         self._connection: Connection | None = None  # the one that clients talk to
@@ -62,23 +70,23 @@ class LoginEnd:
 
     # The sockets
 
-    def open(self, key: bytes, standin: StandIn) -> dict[str, Any]:
+    def open(self, key: bytes) -> dict[str, Any]:
         """Sockets for clients, bound anew at each launch. Jupyter's connection info."""
         ip = str(self.directory / "k")
         if self._front is None:
             self._front = Front(ip)
-            self._front.bind(standin)
+            self._front.bind(self.standin)
         else:
             self._front.bind_again()
         return connection_info(ip, key)
 
-    async def hand_over(self, connection: Connection, standin: StandIn) -> None:
+    async def hand_over(self, connection: Connection) -> None:
         """The kernel listens: from now on it answers, not the stand-in."""
         assert self._front is not None
         if self._connection is connection and connection.curve is None:
             return  # a new process of it
         first, self._connection = self._connection is None, connection
-        await connection.join(self._front, standin if first else None)
+        await connection.join(self._front, self.standin if first else None)
 
     def close(self) -> None:
         if self._front is not None:

@@ -1,6 +1,6 @@
 """How a job that waits stands, in words for the person who waits. Pure.
 
-Called by arrival.py.
+Called by informing.py.
 """
 
 from __future__ import annotations

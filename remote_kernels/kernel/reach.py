@@ -1,16 +1,116 @@
-"""Which carriers may reach an agent, in which order. Called by story.py."""
+"""Reach one kernel's agent: by which carriers, past whom, and for how long.
+
+Called by story.py, and by arrival.py for an agent that has just reported.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
+import random
 from collections.abc import Mapping
 from typing import Any
 
 from remote_kernels.config import Settings
+from remote_kernels.errors import InUseError, TunnelError
+from remote_kernels.registry import Memory
 from remote_kernels.scheduler.base import Driver
 from remote_kernels.tunnel.carriers.base import Carrier
 from remote_kernels.tunnel.carriers.ssh import Destination, SshCarrier
 from remote_kernels.tunnel.carriers.stdio import StdioCarrier
+from remote_kernels.tunnel.tunnel import Tunnel
+from remote_kernels.wire.hello import Refused
+
+from .account import Account
+from .connection import Connection
+from .ending import End
+from .job import Job
+
+log = logging.getLogger(__name__)
+
+LAST_RETRY = 30.0  # seconds between attempts to reach a kernel that was left alone
+
+
+class Reach:
+    """The way to one agent.
+
+    Parameters
+    ----------
+    account:
+        The kernel's.
+    job:
+        The job that the agent is.
+    agent:
+        What it wrote of its node (agent.json).
+    connection:
+        What is to be opened.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        job: Job,
+        agent: Mapping[str, Any],
+        connection: Connection,
+    ) -> None:
+        self._account = account
+        self._job = job
+        self._agent = agent
+        self._connection = connection
+
+    async def open(self, *, take: bool) -> Tunnel:
+        """By the first carrier that works. Raises TunnelError.
+
+        InUseError when another server has the kernel and we are not to `take` it; not
+        for long is a dead server's connection taken for a living one's.
+        """
+        if take:
+            return await self._open(take=True)
+        deadline = _now() + self._account.settings.dead_after
+        while True:
+            try:
+                return await self._open(take=False)
+            except Refused as exc:
+                if exc.code != "in-use" or _now() > deadline:
+                    kernel = self._account.kernel_id
+                    msg = f"Another server has kernel {kernel}: {exc.detail}"
+                    raise InUseError(msg) from exc
+            await asyncio.sleep(1.0)
+
+    async def _open(self, *, take: bool) -> Tunnel:
+        account, agent, job = self._account, self._agent, self._job
+        assert job.id is not None
+        memory = Memory(account.record.base)
+        cluster = str(agent.get("cluster") or agent["hostname"])
+        remembered = memory.carrier(cluster)
+        choice = carriers(agent, job.id, job.driver, account.settings, remembered)
+        try:
+            tunnel = await self._connection.open(choice, account.secret, take=take)
+        except TunnelError as exc:
+            msg = f"{exc}\n{account.record.logs()}".rstrip()
+            raise TunnelError(msg) from exc
+        for name, reason in tunnel.rejected.items():
+            log.warning("kernel=%s carrier %s: %s", account.kernel_id, name, reason)
+        carrier = self._connection.carrier
+        if carrier is not None and account.settings.carrier == "auto":
+            memory.remember(cluster, carrier)
+        return tunnel
+
+    async def again(self) -> Tunnel | End:
+        """Until the agent answers or its job has ended; nothing is taken."""
+        delay = 1.0
+        while True:
+            status = await self._job.ended(delay * random.uniform(0.5, 1.0))  # noqa: S311
+            if status is not None:
+                return End(self._job.why_ended("", status), status)
+            try:
+                return await self.open(take=False)
+            except InUseError as exc:
+                return End(str(exc))
+            except TunnelError as exc:
+                log.info("kernel=%s %s", self._account.kernel_id, exc)
+                delay = min(delay * 2, LAST_RETRY)
 
 
 def carriers(
@@ -54,3 +154,7 @@ def _carrier(
         )
     env = driver.environment(os.environ, settings.env_keep)
     return StdioCarrier(name, driver.attach_argv(job_id, node, argv), env)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

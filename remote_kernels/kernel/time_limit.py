@@ -1,4 +1,4 @@
-"""Warnings before a job's time limit. Called by story.py."""
+"""Warnings before a job's time limit. Called by life.py."""
 
 from __future__ import annotations
 

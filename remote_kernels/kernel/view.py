@@ -1,7 +1,7 @@
 """What a kernel does, as data: one form for the REST API, the command line and tests.
 
-Made of its record and of the scheduler's last word. Called by story.py for kernels of
-this process, and by inventory.py for all others.
+Made of its record and of the scheduler's last word. Called by account.py for kernels
+of this process, and by inventory.py for all others.
 """
 
 from __future__ import annotations

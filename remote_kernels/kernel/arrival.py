@@ -1,0 +1,120 @@
+"""A kernel's arrival: from its job's submission until it answers its clients.
+
+Until then its stand-in answers, and says below their cells how the job stands; if the
+kernel does not come, it says why. Made by story.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from remote_kernels.errors import JobError, RemoteKernelError
+from remote_kernels.scheduler.base import JobStatus, Phase
+
+from .account import Account
+from .informing import OnProgress, informing
+from .job import Job
+from .known_info import KnownInfo
+from .life import Life
+from .login_end import LoginEnd
+from .reach import Reach
+
+log = logging.getLogger(__name__)
+
+
+class Arrival:
+    """Of one kernel, in one job.
+
+    Parameters
+    ----------
+    account, life:
+        The kernel's.
+    job:
+        What is waited for.
+    here:
+        Where its clients are.
+    spec:
+        What is to start (`Launch.spec`).
+    take:
+        Whether to take the kernel from a server that has it.
+    on_progress:
+        Called with how the job stands, by line.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        life: Life,
+        job: Job,
+        here: LoginEnd,
+        spec: dict[str, Any],
+        *,
+        take: bool,
+        on_progress: OnProgress,
+    ) -> None:
+        self._account = account
+        self._life = life
+        self._job = job
+        self._here = here
+        self._spec = spec
+        self._take = take
+        self._on_progress = on_progress
+
+    async def run(self) -> None:
+        """Until the kernel answers. Raises RemoteKernelError."""
+        account, life, job, here = self._account, self._life, self._job, self._here
+        settings = account.settings
+        plain = not (settings.prologue or settings.prefix)
+        known = KnownInfo.of(account.record.base, settings, self._spec)
+        async with informing(
+            here.standin,
+            job,
+            account.times["submitted"],
+            known,
+            self._spec if plain else None,
+            here.directory,
+            self._on_progress,
+        ):
+            agent = await job.agent(self._waits)
+            account.mark("agent")
+            connection = life.connect(here, agent, self._spec)
+            reach = Reach(account, job, agent, connection)
+            life.reached(job, await reach.open(take=self._take))
+            connection.expect(1)
+            await connection.await_running(settings.start_timeout)
+            if account.end:
+                raise JobError(account.end)
+            account.mark("kernel")
+            await life.serve()
+
+    def _waits(self, status: JobStatus) -> None:
+        account = self._account
+        log.info("kernel=%s job=%s %s", account.kernel_id, account.job_id, status.state)
+        if status.phase is Phase.RUNNING and "running" not in account.times:
+            account.mark("running")
+            account.tell("running")
+        elif status.phase is Phase.PENDING:
+            account.tell("pending", status.reason)
+
+    async def run_and_tell(self) -> None:
+        """Nobody awaits it: those who wait for the kernel must hear what went wrong."""
+        try:
+            await self.run()
+        except RemoteKernelError as exc:
+            await self._failed(str(exc))
+        except Exception as exc:
+            log.exception("kernel=%s did not start", self._account.kernel_id)
+            await self._failed(repr(exc))
+
+    async def _failed(self, why: str) -> None:
+        """The stand-in stays, to say so; the person may restart the kernel."""
+        account = self._account
+        account.end = why
+        log.warning("kernel=%s %s", account.kernel_id, why)
+        self._life.stop_watching()
+        await self._life.disconnect()
+        await self._job.cancel()
+        account.seal()
+        self._here.standin.fail(why)
+        account.tell("ended", why)

@@ -1,0 +1,236 @@
+"""Whether one kernel lives: from the first word of its agent to our last ones.
+
+Holds what the kernel has in this process, minds how its job ends, says so in the
+notebook, and lets go of it all. Made by story.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from remote_kernels.tunnel.tunnel import Tunnel
+from remote_kernels.wire import control
+
+from .account import Account
+from .connection import Connection
+from .ending import End, until_the_end
+from .job import Job
+from .known_info import KnownInfo
+from .launch import curve_of
+from .login_end import LoginEnd
+from .reach import Reach
+from .time_limit import mind_time_limit
+
+log = logging.getLogger(__name__)
+
+STOP_TIMEOUT = 8.0  # seconds for the agent to end its kernels and itself
+FAREWELL = 10.0  # seconds for clients to get the last words
+
+
+class Life:
+    """Of one kernel.
+
+    Parameters
+    ----------
+    account:
+        The kernel's.
+    on_end:
+        Called when its job has ended unasked and nothing of it is left here.
+    """
+
+    def __init__(self, account: Account, on_end: Callable[[], None]) -> None:
+        self._account = account
+        self._on_end = on_end
+        self.here: LoginEnd | None = None
+        self.arrival: asyncio.Task[None] | None = None
+        self.arrived = False  # the kernel answers, no stand-in
+        self.taken = False  # another server has the kernel
+        self._guard: asyncio.Task[None] | None = None
+        self._clock: asyncio.Task[None] | None = None
+        self._exit_code: int | None = None  # where no connection tells it
+        self._exited = asyncio.Event()
+
+    # The agent and the kernel's process answer
+
+    def connect(
+        self, here: LoginEnd, agent: dict[str, Any], spec: dict[str, Any]
+    ) -> Connection:
+        """A connection to that agent, not yet open."""
+        account = self._account
+        known = KnownInfo.of(account.record.base, account.settings, spec)
+        account.node = str(agent["node"])
+        account.connection = Connection(
+            account.kernel_id,
+            str(spec["connection"]["key"]).encode(),
+            curve_of(spec["connection"]),
+            here.directory,
+            account.record,
+            account.node,
+            account.settings.dead_after,
+            known.remember,
+        )
+        return account.connection
+
+    def reached(self, job: Job, tunnel: Tunnel) -> None:
+        """The connection is open: the end of its job is minded. Raises RecordError."""
+        self._guard = asyncio.create_task(self._watch_over(job, tunnel))
+        self._clock = asyncio.create_task(
+            mind_time_limit(job, self._account.settings.warn_before, self._warn)
+        )
+        self._account.mark("attached")
+        self._account.save()
+
+    def come_back(self, job: Job, reach: Reach) -> None:
+        """To an agent that does not answer yet; its kernel counts as alive."""
+        self._guard = asyncio.create_task(self._come_back(job, reach))
+
+    async def _come_back(self, job: Job, reach: Reach) -> None:
+        found = await reach.again()
+        if isinstance(found, End):
+            self._job_ended(found)
+        else:
+            self.reached(job, found)
+
+    async def serve(self) -> None:
+        """The kernel's process listens: it answers its clients from now on."""
+        account = self._account
+        assert self.here is not None
+        assert account.connection is not None
+        await self.here.hand_over(account.connection)
+        self.arrived = True
+        account.mark("ready")
+        account.save()
+        log.info(
+            "kernel=%s job=%s ready on %s over %s",
+            *(account.kernel_id, account.job_id, account.node, account.carrier),
+        )
+        account.tell("attached")
+
+    def _warn(self, text: str) -> None:
+        log.warning("kernel=%s %s", self._account.kernel_id, text)
+        if self._account.connection is not None:
+            self._account.connection.notice(text)
+        self._account.tell("warning", text)
+
+    # Whether it lives
+
+    def poll(self) -> int | None:
+        """See RemoteKernel.poll."""
+        connection = self._account.connection
+        if connection is None or not self.arrived:
+            return self._exit_code
+        return None if self._ends_with_job(connection) else connection.exit_code
+
+    def _ends_with_job(self, connection: Connection) -> bool:
+        asks_why = self._guard is not None and not self._guard.done()
+        return connection.agent_ends and asks_why and not self._account.end
+
+    async def wait(self) -> int:
+        """Until the kernel process has ended."""
+        connection = self._account.connection
+        if connection is not None and self.arrived:
+            return await connection.wait()
+        await self._exited.wait()
+        return self._exit_code or 0
+
+    def set_exited(self, code: int) -> None:
+        """It is dead although no connection says so; the first word counts."""
+        if self._exit_code is None:
+            self._exit_code = code
+        self._exited.set()
+
+    def begin(self) -> None:
+        """It is waited for, and lives."""
+        self._exit_code = None
+        self._exited.clear()
+
+    # Its end
+
+    async def _watch_over(self, job: Job, tunnel: Tunnel) -> None:
+        """While the kernel lives: notice the end of its job."""
+        self._job_ended(await until_the_end(tunnel, job))
+
+    def _job_ended(self, end: End) -> None:
+        """Say it in the notebook, the log and the record; then the kernel is dead."""
+        account, status = self._account, end.status
+        self.taken = end.taken
+        state = f" ({status.state})" if status is not None else ""
+        account.end = f"Job {account.job_id}{state}: {end.text}"
+        log.warning("kernel=%s %s", account.kernel_id, account.end)
+        code = (status.exit_code if status is not None else None) or 1
+        self._stop_clock()
+        if account.connection is not None:
+            account.connection.notice(account.end)
+            account.connection.set_exited(code, None)
+        if not self.arrived:  # who waits for it hears of it
+            return
+        self.set_exited(code)
+        self._close_later()
+        if not self.taken:
+            account.seal()
+        account.tell("ended", account.end)
+
+    def failure_told(self) -> None:
+        """Somebody has read why there is no kernel: now it is dead."""
+        self.set_exited(1)
+        self._stop_clock()
+        self._close_later()
+
+    def _close_later(self) -> None:
+        """jupyter_server (2.21) calls no cleanup for a kernel that died."""
+        self._clock = asyncio.create_task(self._farewell())
+
+    async def _farewell(self) -> None:
+        await asyncio.sleep(FAREWELL)
+        await self._close()
+        self._on_end()
+
+    # Letting go
+
+    def stop_watching(self) -> None:
+        self._stop_clock()
+        if self._guard is not None:
+            self._guard.cancel()
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+
+    async def stop_tasks(self) -> None:
+        mine = [task for task in (self.arrival, self._guard, self._clock) if task]
+        for task in mine:
+            task.cancel()
+        if mine:
+            await asyncio.wait(mine)
+
+    async def stop_agent(self) -> bool:
+        """Ask the agent to end its job; whether it did so."""
+        connection = self._account.connection
+        tunnel = connection.tunnel if connection is not None else None
+        if tunnel is None:
+            return False
+        if tunnel.connected and not self._account.end:
+            tunnel.send(control.Stop())
+            await asyncio.wait((tunnel.ended,), timeout=STOP_TIMEOUT)
+        return tunnel.ended.done()
+
+    async def disconnect(self) -> None:
+        if self._account.connection is not None:
+            await self._account.connection.close()
+            self._account.connection = None
+
+    async def detach(self) -> None:
+        """Let go of kernel and job: they live on."""
+        await self.stop_tasks()
+        await self._close()
+
+    async def _close(self) -> None:
+        """All that is ours on this host."""
+        await self.disconnect()
+        if self.here is not None:
+            self.here.close()
+            self.here = None
+        self.set_exited(0)

@@ -1,0 +1,84 @@
+"""The process that had a kernel before us: what it left on record and on this host.
+
+Called by story.py.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from remote_kernels.errors import InUseError, RecordError
+from remote_kernels.front import sockets
+from remote_kernels.registry import Record
+
+
+@dataclass(frozen=True)
+class Predecessor:
+    """Whose kernel we come back to.
+
+    `facts` and `spec` are its record.json and spec.json. `agent` is the agent's own
+    agent.json; None: that process waited for the kernel, and so shall we.
+    """
+
+    kernel_id: str
+    facts: dict[str, Any]
+    spec: dict[str, Any]
+    agent: dict[str, Any] | None
+
+    @property
+    def kernel_spec(self) -> dict[str, Any]:
+        """What it started (`Launch.spec`)."""
+        spec: dict[str, Any] = self.spec["kernels"][self.kernel_id]
+        return spec
+
+    @property
+    def _was_here(self) -> bool:
+        return bool(self.facts.get("host") == socket.gethostname())
+
+    def refuse_if_it_waits(self) -> None:
+        """A server that waits for a kernel has no session with it that would tell."""
+        pid = self.facts["pid"]
+        if self._was_here and pid != os.getpid() and _is_alive(pid):
+            msg = (
+                f"Kernel {self.kernel_id} is waited for by process {pid} on this host."
+            )
+            raise InUseError(msg)
+
+    def clear_away(self) -> None:
+        """Sockets of a server that was killed on this host."""
+        if self._was_here:
+            sockets.remove_directory(Path(self.facts["directory"]))
+
+
+def predecessor(record: Record, *, patient: bool) -> Predecessor:
+    """Who had this kernel. Raises RecordError when there is no kernel to come back to.
+
+    Parameters
+    ----------
+    record:
+        The kernel's record.
+    patient:
+        Whether we are ready to wait for a kernel that is not there yet.
+    """
+    facts, spec, agent = (
+        record.read(f"{name}.json") for name in ("record", "spec", "agent")
+    )
+    waits = patient and facts is not None and "ready" not in facts["times"]
+    if facts is None or spec is None or not (agent or waits):
+        msg = f"There is no kernel to attach to in {record.path}."
+        raise RecordError(msg)
+    return Predecessor(record.kernel_id, facts, spec, None if waits else agent)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

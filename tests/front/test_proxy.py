@@ -1,0 +1,379 @@
+"""front.proxy with real sockets: Jupyter's client, a stand-in, and then a kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import pytest_asyncio
+import zmq
+import zmq.asyncio
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.connect import KernelConnectionInfo
+
+from front.reception import id_of
+from front.world import INFO, KEY, Msg, Parts, read
+from remote_kernels.front import standin
+from remote_kernels.front.clients import Sockets
+from remote_kernels.front.jupyter_message import Speaker
+from remote_kernels.front.proxy import Front, connection_info, curve_keypair
+from remote_kernels.front.standin import Request, StandIn
+
+SECONDS = 10.0
+KNOWN = {**INFO, "protocol_version": "5.3"}
+Connect = Callable[[], Coroutine[Any, Any, AsyncKernelClient]]
+Start = Callable[..., "Process"]
+pytestmark = pytest.mark.asyncio
+
+
+class Held:
+    """How much a stand-in holds, to be waited for."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+        self._count = 0
+
+    def note(self, held: list[Request]) -> None:
+        self._count = len(held)
+        self._changed.set()
+
+    async def reaches(self, count: int) -> None:
+        while self._count < count:
+            self._changed.clear()
+            await asyncio.wait_for(self._changed.wait(), SECONDS)
+
+
+class Kernel:
+    """Answers at the front, as `Clients` do for a kernel."""
+
+    def __init__(self) -> None:
+        self.came: asyncio.Queue[tuple[str, Msg]] = asyncio.Queue()
+        self.topics: list[bytes] = []
+        self._sockets: Sockets | None = None
+        self._speaker = Speaker(KEY)
+
+    def serve(self, sockets: Sockets | None) -> None:
+        self._sockets = sockets
+
+    def full(self, target: str) -> bool:
+        return False
+
+    def subscribed(self, topic: bytes) -> None:
+        self.topics.append(topic)
+
+    def request(self, target: str, parts: Parts) -> None:
+        self.came.put_nowait((target, read(parts)))
+
+    async def codes(self, count: int) -> list[str]:
+        """Of the next cells."""
+        came = [await asyncio.wait_for(self.came.get(), SECONDS) for _ in range(count)]
+        return [msg["content"]["code"] for _, msg in came]
+
+    def publish(self, text: str) -> None:
+        assert self._sockets is not None
+        parts = self._speaker.publication("stream", stream(text), {})
+        self._sockets.send("iopub", parts)
+
+
+class Process:
+    """A kernel's own sockets."""
+
+    def __init__(self, directory: Path, curve: tuple[bytes, bytes] | None) -> None:
+        directory.mkdir()
+        self._context = zmq.asyncio.Context()
+        self.speaker = Speaker(KEY)
+        self.back: dict[str, Path] = {}
+        self.sockets: dict[str, zmq.asyncio.Socket] = {}
+        for target in ("shell", "control", "stdin", "hb", "iopub"):
+            kind = zmq.XPUB if target == "iopub" else zmq.ROUTER
+            sock = self.sockets[target] = self._context.socket(kind)
+            if curve is not None:
+                sock.curve_server = True
+                sock.curve_publickey, sock.curve_secretkey = curve
+            self.back[target] = directory / target
+            sock.bind(f"ipc://{directory}/{target}")
+
+    async def receive(self, target: str) -> Parts:
+        return await asyncio.wait_for(self.sockets[target].recv_multipart(), SECONDS)
+
+    async def cells(self, count: int) -> list[tuple[Parts, Msg]]:
+        """The next ones: their senders, and the messages."""
+        found = []
+        for _ in range(count):
+            parts = await self.receive("shell")
+            found.append((parts[: parts.index(b"<IDS|MSG>")], read(parts)))
+        return found
+
+    async def say(self, target: str, to: Parts, kind: str, cell: Msg) -> None:
+        content = {"name": "stdout", "text": kind, "prompt": "", "status": "ok"}
+        parts = self.speaker.message(to, kind, content, cell["header"])
+        await self.sockets[target].send_multipart(parts)
+
+    def end(self) -> None:
+        self._context.destroy(linger=0)
+
+
+def stream(text: str) -> dict[str, str]:
+    return {"name": "stdout", "text": text}
+
+
+def code(cells: list[tuple[Parts, Msg]]) -> list[str]:
+    return [msg["content"]["code"] for _, msg in cells]
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """Its path is short enough for sockets."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        yield Path(name)
+
+
+@pytest_asyncio.fixture
+async def held() -> Held:
+    return Held()
+
+
+@pytest_asyncio.fixture
+async def waits(held: Held) -> StandIn:
+    """Answers for a kernel that is known."""
+    made = StandIn(KEY, on_held=held.note)
+    made.introduce(KNOWN)
+    return made
+
+
+@pytest_asyncio.fixture
+async def front(directory: Path, waits: StandIn) -> AsyncIterator[Front]:
+    made = Front(str(directory / "k"))
+    made.bind(waits)
+    yield made
+    made.close()
+
+
+@asynccontextmanager
+async def connected(directory: Path) -> AsyncIterator[AsyncKernelClient]:
+    """Jupyter's client, once it has spoken to whoever answers, and is subscribed."""
+    context = zmq.asyncio.Context()
+    client = AsyncKernelClient(context=context)
+    info = connection_info(str(directory / "k"), KEY)
+    client.load_connection_info(cast("KernelConnectionInfo", info))
+    client.start_channels(hb=False)
+    try:
+        await client.wait_for_ready(timeout=SECONDS)
+        yield client
+    finally:
+        client.stop_channels()
+        context.destroy(linger=0)
+
+
+@pytest_asyncio.fixture
+async def connect(front: Front, directory: Path) -> AsyncIterator[Connect]:
+    """`await connect()`: another client."""
+    async with AsyncExitStack() as stack:
+        yield lambda: stack.enter_async_context(connected(directory))
+
+
+@pytest_asyncio.fixture
+async def start(directory: Path) -> AsyncIterator[Start]:
+    """`start("name")`: a process of the kernel, at sockets of its own."""
+    made: list[Process] = []
+
+    def start(name: str, curve: tuple[bytes, bytes] | None = None) -> Process:
+        made.append(Process(directory / name, curve))
+        return made[-1]
+
+    yield start
+    for process in made:
+        process.end()
+
+
+async def heard(client: AsyncKernelClient, text: str) -> Msg:
+    """The next output with this text."""
+    while True:
+        msg: Msg = await client.get_iopub_msg(timeout=SECONDS)
+        if msg["content"].get("text") == text:
+            return msg
+
+
+async def test_a_kernel_that_waits_is_ready_for_a_client(
+    connect: Connect, waits: StandIn
+) -> None:
+    """It tells what it is, and what is shown reaches the page."""
+    client = await connect()
+
+    reply = await client.kernel_info(reply=True, timeout=SECONDS)
+    assert KNOWN == reply["content"]
+
+    cell = client.execute("1")
+    await client.history(reply=True, timeout=SECONDS)
+    waits.show("waits")
+    assert cell == (await heard(client, "waits\n"))["parent_header"]["msg_id"]
+
+
+async def test_a_kernel_that_waits_has_a_heartbeat(
+    front: Front, directory: Path
+) -> None:
+    """So that no client takes it for dead."""
+    with zmq.asyncio.Context() as context, context.socket(zmq.REQ) as heart:
+        heart.linger = 0
+        heart.connect(f"ipc://{directory}/k-5")
+
+        await heart.send(b"ping")
+
+        assert b"ping" == await asyncio.wait_for(heart.recv(), SECONDS)
+
+
+async def test_held_requests_come_before_all_others(
+    front: Front, connect: Connect, waits: StandIn, held: Held
+) -> None:
+    """In their order, also if a client has sent more by then."""
+    client, kernel = await connect(), Kernel()
+    for number in range(3):
+        client.execute(str(number))
+    await held.reaches(3)
+
+    client.execute("3")
+    front.hand_over(kernel, {}, held=waits.hand_over(Speaker(KEY)))
+    client.execute("4")
+
+    assert ["0", "1", "2", "3", "4"] == await kernel.codes(5)
+
+
+async def test_subscribers_hear_the_kernel(front: Front, connect: Connect) -> None:
+    """Those who came before it, and those who come later; the latter are announced."""
+    early, kernel = await connect(), Kernel()
+
+    front.hand_over(kernel, {})
+    assert [] == kernel.topics
+    kernel.publish("hello")
+    await heard(early, "hello")
+
+    with zmq.asyncio.Context() as context, context.socket(zmq.SUB) as late:
+        late.linger = 0
+        late.connect(early._make_url("iopub"))
+        late.subscribe(b"")
+        while not kernel.topics:
+            kernel.publish("again")
+            await heard(early, "again")
+        kernel.publish("late")
+        (topic, *rest) = await asyncio.wait_for(late.recv_multipart(), SECONDS)
+
+    assert ([b"\x01"], b"stream") == (kernel.topics, topic)
+    assert read(rest)["content"]["text"] in ("again", "late")
+
+
+async def test_a_stand_in_that_is_full(
+    front: Front,
+    connect: Connect,
+    waits: StandIn,
+    held: Held,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is sent stays in the sockets, and is not lost; interrupts still pass."""
+    client, kernel = await connect(), Kernel()
+    monkeypatch.setattr(standin, "HELD_BYTES", 1000)
+    client.execute("0" * 1000)
+    await held.reaches(1)
+    client.execute("1")
+    asked = client.session.msg("debug_request", {"code": "control"})
+    client.control_channel.send(asked)
+    await held.reaches(2)
+
+    given = waits.hand_over(Speaker(KEY))
+    assert ["shell", "control"] == [target for target, _ in given]
+    front.hand_over(kernel, {}, held=given)
+
+    assert ["0" * 1000, "control", "1"] == await kernel.codes(3)
+
+
+@pytest.mark.parametrize("curve", [None, curve_keypair()], ids=["plain", "curve"])
+async def test_bytes_are_passed_to_the_kernel_itself(
+    front: Front,
+    connect: Connect,
+    waits: StandIn,
+    held: Held,
+    start: Start,
+    curve: tuple[bytes, bytes] | None,
+) -> None:
+    """Held ones first; it can answer, be heard, and ask for input."""
+    client, process = await connect(), start("process", curve)
+    client.execute("0")
+    client.execute("1")
+    await held.reaches(2)
+
+    front.hand_over(None, process.back, curve, waits.hand_over(Speaker(KEY)))
+    client.execute("2", allow_stdin=True)
+
+    cells = await process.cells(3)
+    assert ["0", "1", "2"] == code(cells)
+    sender, cell = cells[2]
+    assert [b"\x01"] == await process.receive("iopub")
+    await process.say("iopub", [b"stream"], "stream", cell)
+    await heard(client, "stream")
+    await process.say("stdin", sender, "input_request", cell)
+    asked = await client.get_stdin_msg(timeout=SECONDS)
+    client.input("42")
+    answer = read(await process.receive("stdin"))
+    await process.say("shell", sender, "execute_reply", cell)
+    reply = await client.get_shell_msg(timeout=SECONDS)
+    assert ("input_request", "42") == (asked["msg_type"], answer["content"]["value"])
+    assert id_of(cell) == reply["parent_header"]["msg_id"]
+
+
+async def test_a_new_process_takes_the_place_of_the_old_one(
+    front: Front, connect: Connect, start: Start
+) -> None:
+    """Clients notice nothing, and the old one gets nothing."""
+    client, first, second = await connect(), start("first"), start("second")
+    front.hand_over(None, first.back)
+    client.execute("0")
+    assert ["0"] == code(await first.cells(1))
+
+    front.hand_over(None, second.back)
+    client.execute("1")
+
+    ((_, cell),) = await second.cells(1)
+    assert "1" == cell["content"]["code"]
+    assert [b"\x01"] == await second.receive("iopub")
+    await second.say("iopub", [b"stream"], "stream", cell)
+    await heard(client, "stream")
+    assert not await first.sockets["shell"].poll(0)
+
+
+async def test_sockets_whose_files_were_removed(
+    front: Front, connect: Connect, directory: Path, held: Held
+) -> None:
+    """They are bound again: whoever was connected stays so, and others can come."""
+    early = await connect()
+    early.execute("0")
+    await held.reaches(1)
+    for path in directory.glob("k-*"):
+        path.unlink()
+
+    front.bind_again()
+
+    late = await connect()
+    early.execute("1")
+    late.execute("2")
+    await held.reaches(3)
+    kernel = Kernel()
+    front.hand_over(kernel, {})
+    kernel.publish("hello")
+    await heard(early, "hello")
+    await heard(late, "hello")
+
+
+async def test_nothing_is_left_of_a_front(directory: Path) -> None:
+    """Neither files nor callbacks."""
+    front, answers = Front(str(directory / "k")), StandIn(KEY)
+    front.bind(answers)
+    assert 5 == len([*directory.iterdir()])
+
+    front.close()
+
+    assert [] == [*directory.iterdir()]
+    answers.show("nobody hears it")

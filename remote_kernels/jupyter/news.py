@@ -6,12 +6,15 @@ loop of their own. Called by the provisioner and the server extension.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from remote_kernels.kernel.view import View
 
 # submitted, pending, running, attached, lost, resumed, warning, ended
 Listener = Callable[[str, View, str], None]
+
+log = logging.getLogger(__name__)
 
 _LISTENERS: list[Listener] = []
 
@@ -29,4 +32,7 @@ def unlisten(listener: Listener) -> None:
 
 def tell(action: str, view: View, text: str = "") -> None:
     for listener in tuple(_LISTENERS):  # others come and go, in another thread
-        listener(action, view, text)
+        try:
+            listener(action, view, text)
+        except Exception:  # no kernel is lost for it
+            log.exception("%s of kernel %s was not told", action, view.kernel_id)

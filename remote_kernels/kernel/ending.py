@@ -7,6 +7,7 @@ all else is told by the agent.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from remote_kernels.scheduler.base import JobStatus
@@ -27,13 +28,27 @@ class End:
     taken: bool = False
 
 
-async def until_the_end(tunnel: Tunnel, job: Job) -> End:
-    """Until the job has ended or another server has taken the kernel over."""
+async def until_the_end(tunnel: Tunnel, job: Job, tell: Callable[[str], None]) -> End:
+    """Until the job has ended or another server has taken the kernel over.
+
+    Parameters
+    ----------
+    tunnel:
+        The session with its agent.
+    job:
+        The job.
+    tell:
+        Called with "lost" and "resumed".
+    """
     while not tunnel.ended.done():
         await tunnel.lost()
+        if not tunnel.ended.done():
+            tell("lost")
         status = await _ended_or_resumed(tunnel, job)
         if status is not None:
             return End(job.why_ended("", status), status)
+        if not tunnel.ended.done():
+            tell("resumed")
     reason = tunnel.ended.result()
     if any(word in reason for word in TAKEN):
         return End("another server has taken this kernel over", taken=True)

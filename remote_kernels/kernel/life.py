@@ -151,7 +151,7 @@ class Life:
 
     async def _watch_over(self, job: Job, tunnel: Tunnel) -> None:
         """While the kernel lives: notice the end of its job."""
-        self._job_ended(await until_the_end(tunnel, job))
+        self._job_ended(await until_the_end(tunnel, job, self._account.tell))
 
     def _job_ended(self, end: End) -> None:
         """Say it in the notebook, the log and the record; then the kernel is dead."""

@@ -1,0 +1,67 @@
+"""How the end of a kernel's job is waited for, with a tunnel that breaks when told to."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from remote_kernels.config import parse
+from remote_kernels.kernel.ending import until_the_end
+from remote_kernels.kernel.job import Job
+from remote_kernels.registry import Record
+from remote_kernels.scheduler.base import JobStatus, Phase
+from remote_kernels.tunnel.tunnel import Tunnel
+
+CANCELLED = JobStatus("7", Phase.ENDED, "CANCELLED")
+
+
+class Breaking:
+    """A tunnel's life: lost, resumed, lost, ..."""
+
+    def __init__(self, losses: int) -> None:
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._losses = losses
+
+    async def lost(self) -> None:
+        if not self._losses:
+            self.ended.set_result("stopping")
+        self._losses -= 1
+
+    async def resumed(self) -> None:
+        await asyncio.sleep(0)
+
+
+class Ending(Job):
+    """A job that never ends, or has ended."""
+
+    def __init__(self, directory: Path, status: JobStatus | None) -> None:
+        super().__init__(parse({"scheduler": "local"}), Record(directory, "k"))
+        self.id = "7"
+        self._ending = status
+
+    async def ended(self, timeout: float = 1e9) -> JobStatus | None:
+        if self._ending is None and timeout > 1e8:
+            await asyncio.Event().wait()
+        return self._ending
+
+
+async def told(losses: int, job: Job) -> list[str]:
+    heard: list[str] = []
+    tunnel: Any = Breaking(losses)
+    await until_the_end(cast("Tunnel", tunnel), job, heard.append)
+    return heard
+
+
+@pytest.mark.asyncio
+async def test_losses_are_told(tmp_path: Path) -> None:
+    """Each one and its end; not the end of the session."""
+    assert ["lost", "resumed"] * 2 == await told(2, Ending(tmp_path, None))
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_resumed_after_the_end(tmp_path: Path) -> None:
+    """The job ended while the session was silent."""
+    assert ["lost"] == await told(2, Ending(tmp_path, CANCELLED))

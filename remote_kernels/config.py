@@ -162,6 +162,7 @@ def _told(problems: Sequence[str]) -> str:
 
 # --- readers: a JSON value in, ours out, ConfigError if it cannot be -----------------
 
+LONGEST = 1e10  # seconds
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ENV_NAME = re.compile(r"[\w*?\[\]!-]+")
 
@@ -207,7 +208,7 @@ def _seconds(value: object, least: float = 0) -> float:
         value = float(value) if re.fullmatch(r"\d+(\.\d+)?", value.strip()) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigError
-    if not 0 < value < float("inf") or value < least:
+    if not 0 < value < LONGEST or value < least:
         raise ConfigError
     return float(value)
 

@@ -15,18 +15,10 @@ import os
 import pwd
 import random
 import weakref
-from collections.abc import (
-    AsyncGenerator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from remote_kernels.errors import CommandError, SubmitError
+from remote_kernels.errors import CommandError
 from remote_kernels.scheduler import command
 from remote_kernels.scheduler.base import (
     Completed,
@@ -35,18 +27,19 @@ from remote_kernels.scheduler.base import (
     JobStatus,
     Phase,
 )
+from remote_kernels.scheduler.submission import Submission
 
 log = logging.getLogger(__name__)
 
 Run = Callable[..., Awaitable[Completed]]
+_Updates = asyncio.Queue[JobStatus | Exception]
 
 SLOWEST = 60.0  # seconds between two queries while nothing changes
 GATHER = 0.2  # seconds in which questions about single jobs come together
 PLACES = 300.0  # seconds between two looks at the whole queue, which may be long
 PLACES_AFTER = 20.0  # seconds that a job must have waited for that
 _GROWTH = 1.5
-_SUBMIT_TIMEOUT = 120.0
-_UNDO_TIMEOUT = 30.0
+_NAME_TIMEOUT = 30.0
 _ENDED_TIMEOUT = 20.0  # seconds; an accounting database may be down
 _CANCEL_PAUSES = (1.0, 2.0, 4.0, 8.0)
 
@@ -55,7 +48,7 @@ _CANCEL_PAUSES = (1.0, 2.0, 4.0, 8.0)
 class _Watched:
     """One job that somebody watches."""
 
-    updates: list[asyncio.Queue[JobStatus | Exception]] = field(default_factory=list)
+    updates: list[_Updates] = field(default_factory=list)
     last: JobStatus | None = None
     since: float = 0.0
     begun: float = field(default_factory=lambda: _now())
@@ -101,77 +94,10 @@ class Queue:
     ) -> str:
         """The id of the new job, which gets `environ`; SubmitError if there is none.
 
-        Cancelled half way, it learns the id, cancels the job, then lets the
-        cancellation pass.
+        Cancelled half way, it cancels the job, then lets the cancellation pass.
         """
-        argv = self.driver.submit_argv(request)
-        task = asyncio.ensure_future(self._submit(argv, script, request, environ))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await command.to_the_end(self._undo(task, request))
-            raise
-
-    async def _submit(
-        self,
-        argv: Sequence[str],
-        script: str,
-        request: JobRequest,
-        environ: Mapping[str, str] | None,
-    ) -> str:
-        try:
-            done = await self._run(
-                argv, input=script, timeout=_SUBMIT_TIMEOUT, environ=environ
-            )
-        except CommandError as error:
-            await self._cancel_name(request)
-            raise self._not_taken(error, argv, error.stdout, error.stderr) from error
-        try:
-            if done.returncode == 0:
-                return self.driver.parse_submit(done.stdout)
-        except ValueError:
-            await self._cancel_name(request)
-        if self.driver.unanswered(done):
-            await self._cancel_name(request)
-        raise self._refused(done)
-
-    def _not_taken(
-        self, error: CommandError, argv: Sequence[str], out: str, err: str
-    ) -> SubmitError:
-        summary, _, _ = str(error).partition("\n")
-        advice = str(error).rpartition("\n")[2]
-        return SubmitError(summary, argv, error.returncode, out, err, advice)
-
-    def _refused(self, done: Completed) -> SubmitError:
-        return SubmitError(
-            f"The scheduler ({self.driver.name}) did not take the job.",
-            done.argv,
-            done.returncode,
-            done.stdout,
-            done.stderr,
-            self.driver.explain_submit(done),
-        )
-
-    async def _undo(self, task: asyncio.Future[str], request: JobRequest) -> None:
-        """End the job that a cancelled submission may have made."""
-        await asyncio.wait([task], timeout=_UNDO_TIMEOUT)
-        if task.done() and not task.cancelled() and task.exception() is None:
-            await self._quietly(self.cancel(task.result()))
-        elif not task.done():
-            task.cancel()
-            await asyncio.wait([task])
-            await self._cancel_name(request)
-
-    async def _cancel_name(self, request: JobRequest) -> None:
-        """The scheduler may have taken the job although we never learned its id."""
-        argv = self.driver.cancel_name_argv(request.name, _user())
-        await self._quietly(self._run(argv, timeout=_UNDO_TIMEOUT))
-
-    async def _quietly(self, work: Coroutine[Any, Any, object]) -> None:
-        try:
-            await work
-        except CommandError as error:
-            log.warning("a job may be left over: %s", error)
+        ways = self.driver, self._run, self.cancel, self._cancel_name
+        return await Submission(*ways, script, request, environ).job_id()
 
     # --- one question ---------------------------------------------------------------
 
@@ -254,6 +180,11 @@ class Queue:
             await asyncio.sleep(pause)
         self._wake.set()
 
+    async def _cancel_name(self, name: str) -> None:
+        """End the job of that name if there is one."""
+        argv = self.driver.cancel_name_argv(name, _user())
+        await self._run(argv, timeout=_NAME_TIMEOUT)
+
     async def _query(self, job_ids: Sequence[str]) -> dict[str, JobStatus]:
         """All of these jobs; those that the scheduler lost are ENDED, UNKNOWN."""
         found: dict[str, JobStatus] = {}
@@ -300,7 +231,7 @@ class Queue:
 
         To be closed (contextlib.aclosing) where it is left early.
         """
-        updates: asyncio.Queue[JobStatus | Exception] = asyncio.Queue()
+        updates: _Updates = asyncio.Queue()
         self._watch(job_id, updates)
         try:
             while True:
@@ -321,7 +252,7 @@ class Queue:
             return None
 
     async def _ended(self, job_id: str) -> JobStatus:
-        updates: asyncio.Queue[JobStatus | Exception] = asyncio.Queue()
+        updates: _Updates = asyncio.Queue()
         self._watch(job_id, updates)
         try:
             while True:
@@ -333,9 +264,7 @@ class Queue:
         finally:
             await self._unwatch(job_id, updates)
 
-    def _watch(
-        self, job_id: str, updates: asyncio.Queue[JobStatus | Exception]
-    ) -> None:
+    def _watch(self, job_id: str, updates: _Updates) -> None:
         watched = self._watched.setdefault(job_id, _Watched())
         watched.updates.append(updates)
         if watched.last is not None:
@@ -344,9 +273,7 @@ class Queue:
         if self._poller is None:
             self._poller = asyncio.ensure_future(self._poll())
 
-    async def _unwatch(
-        self, job_id: str, updates: asyncio.Queue[JobStatus | Exception]
-    ) -> None:
+    async def _unwatch(self, job_id: str, updates: _Updates) -> None:
         watched = self._watched[job_id]
         watched.updates.remove(updates)
         if not watched.updates:

@@ -1,0 +1,108 @@
+"""One job handed to the scheduler: its id, or no job at all.
+
+Where it is not known whether the scheduler took the job (no answer, or a cancellation
+half way), whatever there may be of it is ended. Called by `queue.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from remote_kernels.errors import CommandError, SubmitError
+from remote_kernels.scheduler import command
+from remote_kernels.scheduler.base import Completed, Driver, JobRequest
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT = 120.0
+_UNDO_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What is submitted, and the ways to submit it and to take it back.
+
+    `run` is like Queue's, with `environ` for the job. `cancel` ends a job by its id,
+    `cancel_name` one that may be there by its name; both may raise CommandError.
+    """
+
+    driver: Driver
+    run: Callable[..., Awaitable[Completed]]
+    cancel: Callable[[str], Awaitable[None]]
+    cancel_name: Callable[[str], Awaitable[None]]
+    script: str
+    request: JobRequest
+    environ: Mapping[str, str] | None
+
+    async def job_id(self) -> str:
+        """The id of the new job; SubmitError if there is none.
+
+        Cancelled half way, it learns the id, cancels the job, then lets the
+        cancellation pass.
+        """
+        task = asyncio.ensure_future(self._submit())
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await command.to_the_end(self._undo(task))
+            raise
+
+    async def _submit(self) -> str:
+        argv = self.driver.submit_argv(self.request)
+        try:
+            done = await self.run(
+                argv, input=self.script, timeout=_TIMEOUT, environ=self.environ
+            )
+        except CommandError as error:
+            await self._end_unknown()
+            raise _not_taken(error, argv) from error
+        try:
+            if done.returncode == 0:
+                return self.driver.parse_submit(done.stdout)
+        except ValueError:
+            await self._end_unknown()
+        if self.driver.unanswered(done):
+            await self._end_unknown()
+        raise self._refused(done)
+
+    def _refused(self, done: Completed) -> SubmitError:
+        return SubmitError(
+            f"The scheduler ({self.driver.name}) did not take the job.",
+            done.argv,
+            done.returncode,
+            done.stdout,
+            done.stderr,
+            self.driver.explain_submit(done),
+        )
+
+    async def _undo(self, task: asyncio.Future[str]) -> None:
+        """End the job that a cancelled submission may have made."""
+        await asyncio.wait([task], timeout=_UNDO_TIMEOUT)
+        if task.done() and not task.cancelled() and task.exception() is None:
+            await _quietly(self.cancel(task.result()))
+        elif not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+            await self._end_unknown()
+
+    async def _end_unknown(self) -> None:
+        """The scheduler may have taken the job although we never learned its id."""
+        await _quietly(self.cancel_name(self.request.name))
+
+
+def _not_taken(error: CommandError, argv: Sequence[str]) -> SubmitError:
+    summary, _, _ = str(error).partition("\n")
+    advice = str(error).rpartition("\n")[2]
+    return SubmitError(
+        summary, argv, error.returncode, error.stdout, error.stderr, advice
+    )
+
+
+async def _quietly(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except CommandError as error:
+        log.warning("a job may be left over: %s", error)

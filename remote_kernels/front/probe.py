@@ -51,6 +51,7 @@ async def probe(
         "key": secrets.token_hex(16),
         "signature_scheme": "hmac-sha256",
     }
+    file.touch(0o600)
     file.write_text(json.dumps(info), encoding="utf-8")
     command = [arg.replace("{connection_file}", str(file)) for arg in argv]
     try:

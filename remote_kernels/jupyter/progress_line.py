@@ -39,7 +39,10 @@ class ProgressLine:
 
     @property
     def _is_terminal(self) -> bool:
-        return self._stream is not None and self._stream.isatty()
+        try:
+            return self._stream is not None and self._stream.isatty()
+        except ValueError:  # it is closed
+            return False
 
     def show(self, lines: Sequence[str]) -> None:
         text = f"remote_kernels: {' '.join(lines)}"

@@ -68,7 +68,7 @@ def clock(moment: float, now: float) -> str:
 
 def span(seconds: float) -> str:
     """As people say it: two units at most."""
-    whole = round(seconds)
+    whole = max(0, round(seconds))  # another host's clock may be ahead
     for size, unit, smaller, name in (
         (86400, "d", 3600, "h"),
         (3600, "h", 60, "min"),

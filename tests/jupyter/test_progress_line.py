@@ -1,0 +1,166 @@
+"""jupyter.progress_line: a terminal, a log, and streams that are broken."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+from collections.abc import Iterator
+from typing import TextIO
+
+import pytest
+
+from remote_kernels.jupyter.progress_line import ProgressLine
+
+ERASE = "\r\x1b[K"
+WAITS = "Job 7 waits: other jobs are ahead in the queue (Priority); waited {} so far."
+
+
+class Terminal:
+    """What a person looks at, and the end to which a program writes."""
+
+    def __init__(self) -> None:
+        self.screen, end = pty.openpty()
+        self.stream = os.fdopen(end, "w", encoding="utf-8")
+
+    def read(self) -> str:
+        return os.read(self.screen, 10_000).decode()
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    monkeypatch.setenv("COLUMNS", "41")
+    made = Terminal()
+    yield made
+    made.stream.close()
+    os.close(made.screen)
+
+
+def test_a_terminal_shows_one_line(terminal: Terminal) -> None:
+    """It is written over, and gone at the end."""
+    line = ProgressLine(terminal.stream)
+    with line:
+        line.show(["Job 7 waits.", "Or not."])
+        line.show(["Job 7 runs."])
+
+    expected = [
+        f"{ERASE}remote_kernels: Job 7 waits. Or not.",
+        f"{ERASE}remote_kernels: Job 7 runs.",
+        ERASE,
+    ]
+    assert "".join(expected) == terminal.read()
+
+
+def test_a_line_that_is_longer_than_the_terminal(terminal: Terminal) -> None:
+    """It is cut: what has wrapped could not be written over."""
+    line = ProgressLine(terminal.stream)
+    with line:
+        line.show(["x" * 100])
+
+    shown = terminal.read().removeprefix(ERASE).removesuffix(ERASE)
+    assert 40 == len(shown)
+
+
+def test_a_terminal_on_which_nothing_was_shown(terminal: Terminal) -> None:
+    """It is left alone: a start on an idle cluster shows nothing."""
+    with ProgressLine(terminal.stream):
+        pass
+    terminal.stream.write("!")
+    terminal.stream.flush()
+
+    assert "!" == terminal.read()
+
+
+def lines(*texts: list[str]) -> list[str]:
+    """What a log has after all these."""
+    stream = io.StringIO()
+    line = ProgressLine(stream)
+    with line:
+        for text in texts:
+            line.show(text)
+    return stream.getvalue().splitlines()
+
+
+def test_a_log_has_the_news() -> None:
+    """That time passes is none."""
+    found = lines(
+        [WAITS.format("1 s")],
+        [WAITS.format("2 min 3 s")],
+        ["Job 7 runs on c1 (waited 3 min so far)."],
+        ["Job 7 runs on c1 (waited 4 min so far)."],
+    )
+
+    expected = [
+        f"remote_kernels: {WAITS.format('1 s')}",
+        "remote_kernels: Job 7 runs on c1 (waited 3 min so far).",
+    ]
+    assert expected == found
+
+
+def test_a_start_that_is_expected_at_the_same_time_is_no_news() -> None:
+    """That it comes nearer is not told; that it moves is."""
+
+    def text(clock: str, left: str, place: int = 2) -> list[str]:
+        when = f"It is number {place} in its queue. Expected to start at {clock}, in "
+        return [WAITS.format("1 s"), f"{when}{left}.", "Ask for less."]
+
+    found = lines(
+        text("13:02", "5 min 10 s"),
+        text("13:02", "4 min"),
+        text("Sun 22 Nov, 00:10", "11 h 8 min"),
+        text("Sun 22 Nov, 00:10", "11 h"),
+        text("Sun 22 Nov, 00:10", "11 h", place=1),
+    )
+
+    assert 3 == len(found)
+    assert [True, True] == ["00:10, in 11 h" in line for line in found[1:]]
+
+
+def test_no_stream_at_all() -> None:
+    """Nobody is told anything."""
+    line = ProgressLine(None)
+    with line:
+        line.show(["Job 7 waits."])
+
+
+class Broken(io.StringIO):
+    """A stream whose other end is gone."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def closed() -> TextIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize(
+    "stream", [Broken(True), Broken(False), closed()], ids=["terminal", "log", "closed"]
+)
+def test_a_stream_that_is_broken(stream: TextIO) -> None:
+    """It ends no kernel."""
+    line = ProgressLine(stream)
+    with line:
+        line.show(["Job 7 waits."])
+        line.show(["Job 7 runs."])
+
+
+def test_nothing_is_shown_after_the_end() -> None:
+    """The kernel may be waited for again, when nobody looks."""
+    stream = io.StringIO()
+    line = ProgressLine(stream)
+    with line:
+        pass
+
+    line.show(["Job 7 waits."])
+
+    assert "" == stream.getvalue()

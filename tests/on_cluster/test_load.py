@@ -63,11 +63,12 @@ def full(cluster: Cluster) -> Iterator[None]:
 
 
 LENGTHS = [
-    pytest.param(4, 3, marks=pytest.mark.timeout(420), id="short"),
+    pytest.param(4, 2, marks=pytest.mark.timeout(420), id="short"),
     pytest.param(
         50, 10, marks=[pytest.mark.soak, pytest.mark.timeout(1500)], id="long"
     ),
 ]
+AT_MOST = {2: 4, 10: 2}  # calls in the last of so many minutes
 
 
 @pytest.mark.parametrize(("count", "minutes"), LENGTHS)
@@ -84,7 +85,7 @@ async def test_kernels_that_wait(
         per_minute = await counted(cluster, minutes)
 
         print(f"{count} waiting, calls per minute: {per_minute}")
-        assert per_minute[-1] <= 2
+        assert per_minute[-1] <= AT_MOST[minutes]
         waiting = [job for job in cluster.jobs() if job.user == USER]
         assert count == len(waiting)
         await page.close()

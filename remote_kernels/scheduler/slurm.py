@@ -56,7 +56,7 @@ class Slurm:
     carriers: tuple[str, ...] = ("ssh", "srun")
 
     def check(self, request: JobRequest) -> None:
-        """Everything that `config.py` lets pass has a word in Slurm."""
+        """Everything that `config` lets pass has a word in Slurm."""
 
     def submit_argv(self, request: JobRequest) -> list[str]:
         """The kernel's memory dies with its job, so the job is never requeued."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from remote_kernels.errors import ControllerError
-from remote_kernels.scheduler.base import JobStatus, Phase
+from remote_kernels.scheduler.base import JobStatus, Phase, split_id
 
 from .job import Job
 
@@ -56,7 +56,7 @@ async def mind_time_limit(
         due = [seconds for seconds in spans if left <= seconds < told]
         if due and left > 0:
             told = min(due)
-            tell(_warning(str(job.id), left, end))
+            tell(_warning(split_id(str(job.id))[0], left, end))
         ahead = [seconds for seconds in spans if seconds < min(left, told)]
         if not ahead or left <= 0:
             return

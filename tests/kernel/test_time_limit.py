@@ -1,0 +1,205 @@
+"""kernel.time_limit: when people are warned, on a clock that waits for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from front.world import timeless
+
+from remote_kernels.errors import ControllerError
+from remote_kernels.kernel import time_limit
+from remote_kernels.kernel.job import Job
+from remote_kernels.kernel.time_limit import AT_MOST, mind_time_limit
+from remote_kernels.scheduler.base import JobStatus, Phase
+
+HOUR = 3600.0
+SILENT = ControllerError("squeue did not answer", ["squeue"], 1)
+
+
+def now() -> float:
+    """On the loop's clock."""
+    return asyncio.get_running_loop().time()
+
+
+class Limited(Job):
+    """A job with a time limit, and a scheduler that tells of it."""
+
+    def __init__(self, left: float | None, age: float = 0.0) -> None:
+        self._begun = now()
+        end = None if left is None else self._begun + left
+        self.id = "7;big"
+        start = self._begun - age
+        self.status = JobStatus(
+            "7", Phase.RUNNING, "RUNNING", start_time=start, end_time=end
+        )
+        self.asked: list[float] = []
+        self.errors: list[ControllerError] = []
+
+    async def ask(self) -> JobStatus:
+        self.asked.append(now() - self._begun)
+        if self.errors:
+            raise self.errors.pop()
+        assert self.status is not None
+        self.status = replace(self.status, phase=Phase.RUNNING)
+        return self.status
+
+    def move(self, seconds: float) -> None:
+        assert self.status is not None
+        assert self.status.end_time is not None
+        self.status = replace(self.status, end_time=self.status.end_time + seconds)
+
+
+class Told:
+    """What was told, and when."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.moments: list[float] = []
+        self._begun = now()
+
+    def __call__(self, text: str) -> None:
+        self.texts.append(text)
+        self.moments.append(now() - self._begun)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(time=now, localtime=time.localtime, strftime=time.strftime)
+    monkeypatch.setattr(time_limit, "time", clock)
+
+
+async def minded(job: Limited, *spans: float) -> Told:
+    told = Told()
+    await mind_time_limit(job, spans, told)
+    return told
+
+
+def about(*moments: float) -> object:
+    return pytest.approx(list(moments), abs=1.0)
+
+
+@timeless
+async def test_each_warning_comes_in_time() -> None:
+    """It says how much time is left, and when the end is."""
+    told = await minded(Limited(HOUR), 600, 60)
+
+    assert about(HOUR - 600, HOUR - 60) == told.moments
+    assert told.texts[0].startswith("10 minutes left: job 7 reaches its time limit at")
+    assert re.match(r"(59|60) seconds left: job 7 ", told.texts[1])
+
+
+@timeless
+async def test_the_order_of_warnings_does_not_matter() -> None:
+    """They come as the end comes nearer."""
+    told = await minded(Limited(HOUR), 60, 600)
+
+    assert about(HOUR - 600, HOUR - 60) == told.moments
+
+
+@timeless
+async def test_a_status_that_is_known_is_not_asked_for() -> None:
+    """Only before a warning: thirty students start at once."""
+    job = Limited(1000)
+
+    await minded(job, 300)
+
+    assert about(700) == job.asked
+
+
+@timeless
+async def test_a_job_that_was_pending_when_last_heard_of() -> None:
+    """It is asked for, soon but not by all at once."""
+    job = Limited(HOUR)
+    assert job.status is not None
+    job.status = replace(job.status, phase=Phase.PENDING)
+
+    told = await minded(job, 600)
+
+    first, second = time_limit.FIRST
+    assert first <= job.asked[0] <= second
+    assert about(HOUR - 600) == told.moments
+
+
+@timeless
+async def test_a_job_without_a_limit() -> None:
+    """There is nothing to warn of."""
+    job = Limited(None)
+
+    assert [] == (await minded(job, 600)).texts
+    assert [] == job.asked
+
+
+@pytest.mark.parametrize(
+    ("minutes", "spans", "moments"),
+    [
+        (10, (600, 540, 300), (300,)),  # most of its time, and more
+        (10, (539,), (61,)),
+        (0.5, (600, 60), ()),
+    ],
+)
+def test_no_warning_of_what_everybody_knows(
+    minutes: float, spans: tuple[float, ...], moments: tuple[float, ...]
+) -> None:
+    """Who asks for ten minutes is not told at once that ten minutes are left."""
+
+    @timeless
+    async def test() -> None:
+        told = await minded(Limited(minutes * 60), *spans)
+        assert about(*moments) == told.moments
+
+    test()
+
+
+@timeless
+async def test_a_kernel_that_is_found_near_its_end() -> None:
+    """Of warnings that are overdue there is one; those ahead come in time."""
+    told = await minded(Limited(500, age=10 * HOUR), 3600, 600, 60)
+
+    assert about(0, 440) == told.moments
+    assert told.texts[0].startswith("8 minutes left")
+
+
+@timeless
+async def test_a_job_whose_end_has_passed() -> None:
+    """Nothing is told."""
+    assert [] == (await minded(Limited(-1, age=HOUR), 600)).texts
+
+
+@timeless
+async def test_an_end_that_was_moved() -> None:
+    """It is looked for before each warning, which then waits."""
+    job = Limited(HOUR)
+    asyncio.get_running_loop().call_later(100, job.move, HOUR)
+
+    told = await minded(job, 600)
+
+    assert about(2 * HOUR - 600) == told.moments
+
+
+@timeless
+async def test_an_end_that_is_far() -> None:
+    """It is asked for each half hour: an administrator may bring it nearer."""
+    job = Limited(10 * HOUR)
+    asyncio.get_running_loop().call_later(100, job.move, -8 * HOUR)
+
+    told = await minded(job, 600)
+
+    assert about(AT_MOST) == job.asked[:1]
+    assert about(2 * HOUR - 600) == told.moments
+
+
+@timeless
+async def test_a_scheduler_that_does_not_answer() -> None:
+    """It is asked again, and the warning is late rather than lost."""
+    job = Limited(1000)
+    job.errors = [SILENT, SILENT]
+
+    told = await minded(job, 300)
+
+    assert 3 == len(job.asked)
+    assert [True] == [700 + 2 * 30 <= moment < 1000 for moment in told.moments]

@@ -103,6 +103,7 @@ def view(
     state = _state(status, times, ended, attached)
     live = status if state not in ("ended", UNKNOWN) else None
     waiting = live if state == "waiting" else None
+    node = facts.get("node") or (status.node if status is not None else None)
     return View(
         kernel_id=kernel_id,
         name=str(facts.get("name", "")),
@@ -112,11 +113,11 @@ def view(
         cluster=facts.get("cluster"),
         job_id=str(facts.get("job_id") or ""),
         state=state,
-        text=ended or _text(state, driver, status, facts.get("node")),
+        text=ended or _text(state, driver, status, node or "a node"),
         job_state=status.state if status is not None else "",
         reason=status.reason if status is not None else "",
         place=waiting.place if waiting is not None else None,
-        node=facts.get("node") or (status.node if status is not None else None),
+        node=node,
         carrier=facts.get("carrier"),
         host=str(facts.get("host", "")),
         pid=int(facts.get("pid") or 0),
@@ -144,16 +145,14 @@ def _state(
     return "starting" if state == "running" and "ready" not in times else state
 
 
-def _text(
-    state: str, driver: Driver, status: JobStatus | None, node: str | None
-) -> str:
+def _text(state: str, driver: Driver, status: JobStatus | None, node: str) -> str:
     if state == UNKNOWN:
         said = "" if status is None else f" ({status.state})"
         return f"unknown{said}; the scheduler does not say"
     if state == "waiting":
         return driver.pending_text(status) if status is not None else "submitted"
     texts = {
-        "starting": f"its job runs on {node or 'a node'}; the kernel is starting",
+        "starting": f"its job runs on {node}; the kernel is starting",
         "running": f"runs on {node}",
         "lost": f"the connection to {node} is lost; it is being made anew",
         "suspended": "its job is suspended",

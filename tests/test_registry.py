@@ -10,9 +10,10 @@ import pytest
 
 from remote_kernels import registry
 from remote_kernels.errors import RecordError
-from remote_kernels.registry import MEMORY, Record, records
+from remote_kernels.registry import HELD_BYTES, MEMORY, Record, records
 
 FILES = ("record", "spec", "agent", "ended", "sessions", "kernel_info")
+HELD = [("shell", [b"one", b"\x00\xff", b""]), ("control", []), ("shell", [b"{}"])]
 
 
 @pytest.fixture
@@ -66,6 +67,45 @@ def test_a_file_that_cannot_be_read(record: Record) -> None:
 
     with pytest.raises(RecordError, match=r"agent\.json"):
         record.read("agent.json")
+
+
+def test_what_clients_asked_is_read_as_it_was(record: Record) -> None:
+    """All bytes, in order; the last word counts."""
+    record.write_held([("shell", [b"before"])])
+    record.write_held(HELD)
+
+    assert HELD == record.read_held()
+    assert 0o600 == (record.path / "held.json").stat().st_mode & 0o777
+
+
+def test_nothing_was_asked(record: Record) -> None:
+    """Also where it was never written."""
+    assert [] == record.read_held()
+
+    record.write_held(HELD)
+    record.write_held([])
+
+    assert [] == record.read_held()
+
+
+def test_more_was_asked_than_is_kept(record: Record) -> None:
+    """What was kept before stays; a shared file system is no place for more."""
+    most = [("shell", [b"x" * (HELD_BYTES - 1), b"x"])]
+    record.write_held(most)
+
+    record.write_held([*most, ("shell", [b"x"])])
+
+    assert most == record.read_held()
+
+
+def test_a_sealed_record_holds_no_requests(record: Record) -> None:
+    """What people typed goes with the job."""
+    record.write_held(HELD)
+
+    record.seal("It was cancelled.")
+
+    assert "held.json" not in names(record)
+    assert [] == record.read_held()
 
 
 def test_a_record_is_private(record: Record) -> None:

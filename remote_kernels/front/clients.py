@@ -23,7 +23,7 @@ from remote_kernels.wire.messages import KEPT, Message, encode
 
 from . import jupyter_message
 from .jupyter_message import Head, Speaker
-from .progress import SETTLE, Progress
+from .reports import Reports, Told
 
 if TYPE_CHECKING:
     from .standin import StandIn
@@ -52,12 +52,6 @@ class Sockets(Protocol):
     def send(self, target: str, parts: list[bytes]) -> None: ...
 
     def room(self, target: str) -> None: ...
-
-
-class Told(Protocol):
-    """Called with what has been delivered; see wire.control.Delivered."""
-
-    def __call__(self, target: str, through: int, forget: int) -> None: ...
 
 
 @dataclass
@@ -103,13 +97,11 @@ class Clients:
         on_info: Callable[[dict[str, Any]], None] = lambda info: None,
     ) -> None:
         self._speaker = Speaker(key)
-        self._told = told
+        self._reports = Reports(told)
         self._info = info
         self._on_info = on_info
         self._sockets: Sockets | None = None
         self._inlets: dict[str, Inlet] = {}
-        self._progress = {target: Progress() for target in KEPT}
-        self._reported: dict[str, tuple[int, int]] = {}
         self._before = dict.fromkeys(KEPT, 0)  # delivered by an earlier server
         self._asked: dict[str, None] = {}
         self._present: dict[str, None] = {}  # sessions
@@ -121,7 +113,6 @@ class Clients:
         self._said_busy = False  # for an away client's cell
         self._inherited: set[str] = set()  # requests made through an earlier server
         self._meeting: tuple[str, asyncio.Future[None]] | None = None
-        self._reporter: asyncio.TimerHandle | None = None
         self._forgetter: asyncio.TimerHandle | None = None
 
     def connect(self, open: Open) -> None:
@@ -148,9 +139,9 @@ class Clients:
         return target not in self._inlets or self._inlets[target].paused
 
     def close(self) -> None:
-        for timer in (self._reporter, self._forgetter):
-            if timer is not None:
-                timer.cancel()
+        self._reports.close()
+        if self._forgetter is not None:
+            self._forgetter.cancel()
         self._spool.close()
 
     # From clients
@@ -261,7 +252,7 @@ class Clients:
             self._deliver(about, message.parts)
             if begins:
                 self._tell_notices(header)
-        self._report_later()
+        self._reports.report_later()
 
     def _follow(self, head: Head, number: int) -> bool:
         """Note a cell's begin and end; whether this is its begin."""
@@ -269,16 +260,16 @@ class Clients:
         state = head.content().get("execution_state") if head.type == "status" else None
         if state == "starting":  # a new process, of no cell; the old cells are over
             for cell in self._running:
-                self._progress["iopub"].ends(cell, number)
+                self._reports.ends(cell, number)
             self._running.clear()
         elif not head.parent_id:
             return False
         elif state == "busy":
             self._running[head.parent_id] = head.parent
-            self._progress["iopub"].begins(head.parent_id, number)
+            self._reports.begins(head.parent_id, number)
         elif state == "idle":
             self._running.pop(head.parent_id, None)
-            self._progress["iopub"].ends(head.parent_id, number)
+            self._reports.ends(head.parent_id, number)
         return state == "busy"
 
     def _learn(self, head: Head) -> None:
@@ -304,7 +295,7 @@ class Clients:
         known = about.number <= self._before[about.target]
         if self._sockets is not None and (about.cell in self._retold or not known):
             self._sockets.send(about.target, parts)
-        self._progress[about.target].handed_on(about.number, _now())
+        self._reports.handed_on(about.target, about.number)
 
     def _publish(self, parts: list[bytes]) -> None:
         if self._sockets is not None:
@@ -313,7 +304,7 @@ class Clients:
     # Clients that are away
 
     def _hold(self, about: _About, parts: list[bytes]) -> None:
-        self._progress[about.target].held(about.number)
+        self._reports.held(about.target, about.number)
         self._held.append((self._spool.append(parts), about))
         if self._forgetter is None:
             loop = asyncio.get_running_loop()
@@ -324,9 +315,9 @@ class Clients:
         self._forgetter = None
         held, self._held = self._held, []
         for _, about in held:
-            self._progress[about.target].handed_on(about.number, _now())
+            self._reports.handed_on(about.target, about.number)
         self._spool.forget_all()
-        self._report_later()
+        self._reports.report_later()
 
     def _hand_on(self, session: str) -> None:
         """The client is back: what was held for it, in order."""
@@ -337,14 +328,14 @@ class Clients:
             parts = self._spool.read_one(place)
             if parts is None:
                 lost += about.lost + (about.number > self._before[about.target])
-                self._progress[about.target].handed_on(about.number, _now())
+                self._reports.handed_on(about.target, about.number)
             else:
                 about.lost += lost
                 lost = 0
                 self._deliver(about, parts)
         if not self._held:
             self._spool.forget_all()
-        self._report_later()
+        self._reports.report_later()
 
     # In our own voice
 
@@ -380,24 +371,3 @@ class Clients:
             "nobody took them and the spool was full."
         )
         self._say(text, header)
-
-    # Reports
-
-    def _report_later(self) -> None:
-        if self._reporter is None:
-            loop = asyncio.get_running_loop()
-            self._reporter = loop.call_later(SETTLE * 1.05, self._report)
-
-    def _report(self) -> None:
-        self._reporter = None
-        for target, progress in self._progress.items():
-            positions = progress.positions(_now())
-            if positions != self._reported.get(target, (0, 0)):
-                self._reported[target] = positions
-                self._told(target, *positions)
-            if progress.unsettled:
-                self._report_later()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

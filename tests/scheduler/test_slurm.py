@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from remote_kernels.errors import CommandError, ControllerError
-from remote_kernels.scheduler.base import JobRequest, JobStatus, Phase
+from remote_kernels.scheduler.base import Completed, JobRequest, JobStatus, Phase
 from remote_kernels.scheduler.slurm import Slurm
 from scheduler.captured import captured
 
@@ -228,3 +230,74 @@ def test_the_job_sees_no_secret_of_the_server() -> None:
 
     kept = {"HOME", "PATH", "SLURM_CONF", "MY_DATA"}
     assert kept == set(slurm.environment(environ, keep=("MY_*",)))
+
+
+def test_places_of_jobs_that_wait() -> None:
+    """Only those that compete are counted: not the held, nor the impossible."""
+    done = captured("squeue-places")
+    jobs = [str(number) for number in range(9, 17)]
+
+    assert {"14": 1, "16": 2} == slurm.parse_places(done, jobs)
+
+
+@pytest.mark.parametrize(
+    ("job_id", "place"),
+    [
+        ("21", 3),  # behind a higher priority, and the same with a lower number
+        ("22;big", 1),
+        ("30", None),  # held
+        ("40", None),  # has no number for a priority
+        ("99", None),  # is not there
+    ],
+)
+def test_places_in_several_queues(job_id: str, place: int | None) -> None:
+    """By partition, priority and number; an array counts once, for others."""
+    rows = [
+        "21|cpu|100|Priority",
+        "19_[1-500%5]|cpu|100|Resources",
+        "18|cpu|99|Priority",
+        "23|cpu|700|None",
+        "22|gpu|5|Priority",
+        "24|gpu|4|Priority",
+        "30|cpu|900|JobHeldUser",
+        "31|cpu|900|Dependency",
+        "40|cpu|N/A|Priority",
+        "squeue: a line that is none",
+    ]
+    done = Completed(("squeue",), 0, "\n".join(rows), "")
+
+    found = slurm.parse_places(done, [job_id])
+
+    assert ({} if place is None else {job_id: place}) == found
+
+
+def test_no_answer_tells_no_place() -> None:
+    """It is not an empty queue."""
+    with pytest.raises(ControllerError, match="says nothing about the job"):
+        slurm.parse_places(captured("squeue-down"), ["14"])
+
+
+def test_when_jobs_are_expected_to_start() -> None:
+    """As far as Slurm says; in the local time of its commands."""
+    done = captured("squeue-pending")
+    jobs = done.argv[done.argv.index("-j") + 1].split(",")
+
+    found = slurm.parse_status(done, jobs)
+
+    times = {job: status.start_time for job, status in found.items()}
+    expected = {
+        "13": time.mktime((2026, 11, 21, 12, 8, 14, 0, 0, -1)),
+        "16": time.mktime((2026, 11, 21, 11, 8, 17, 0, 0, -1)),
+    }
+    assert {**dict.fromkeys(jobs), **expected} == times
+
+
+@pytest.mark.parametrize(
+    ("job_id", "words"),
+    [("12", "scontrol release"), ("13", "--begin"), ("15", "nodelist"), ("16", "less")],
+)
+def test_advice_for_a_job_that_waits(job_id: str, words: str) -> None:
+    """It fits what the job waits for."""
+    (status,) = slurm.parse_status(captured("squeue-pending"), [job_id]).values()
+
+    assert words in slurm.advice(status)

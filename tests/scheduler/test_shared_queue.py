@@ -1,0 +1,266 @@
+"""scheduler.queue: one for all kernels of a process, places in it, and time limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from front.world import timeless
+
+from remote_kernels.errors import CommandError, ControllerError
+from remote_kernels.scheduler.base import Completed, JobStatus
+from remote_kernels.scheduler.local import Local
+from remote_kernels.scheduler.queue import GATHER, PLACES, PLACES_AFTER, Queue, shared
+from remote_kernels.scheduler.slurm import Slurm
+from scheduler.captured import captured
+
+PENDING = captured("squeue-pending")
+DOWN = captured("squeue-down")
+# What Slurm's source has for users at most sites; the test cluster lets nobody ask.
+REFUSED = Completed((), 1, "", "Access/permission denied for job 16\n")
+
+
+class Machine:
+    """Stands in for the machine: what commands say, and when they were run."""
+
+    def __init__(self, answer: Callable[[Sequence[str]], Completed]) -> None:
+        self.answer = answer
+        self.asked: list[list[str]] = []
+        self.times: list[float] = []
+
+    async def run(self, argv: Sequence[str], **options: object) -> Completed:
+        self.asked.append(list(argv))
+        self.times.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(0.01)
+        return replace(self.answer(argv), argv=tuple(argv))
+
+    def queue(self, **options: float) -> Queue:
+        return Queue(Slurm(), run=self.run, environ={}, **options)
+
+    def places(self) -> list[float]:
+        """When the whole queue was looked at."""
+        pairs = zip(self.asked, self.times, strict=True)
+        return [time for argv, time in pairs if argv == Slurm().places_argv()]
+
+
+def waits(argv: Sequence[str]) -> Completed:
+    """Jobs 9 to 16 wait; their own rows, or all that compete."""
+    return captured("squeue-places") if "PD" in argv else PENDING
+
+
+def says(done: Completed) -> Machine:
+    return Machine(lambda argv: done)
+
+
+# One queue
+
+
+@timeless
+async def test_all_kernels_of_a_process_share_a_queue() -> None:
+    """One for each scheduler."""
+    assert shared(Slurm) is shared(Slurm)
+    assert shared(Slurm) is not shared(Local)
+
+
+def test_each_loop_has_a_queue_of_its_own() -> None:
+    """Programs that run notebooks may have one after the other."""
+    found: list[Queue] = []
+
+    @timeless
+    async def ask() -> None:
+        found.append(shared(Slurm))
+
+    ask()
+    ask()
+
+    assert found[0] is not found[1]
+
+
+@timeless
+async def test_the_scheduler_is_asked_as_seldom_as_anybody_wants() -> None:
+    """Whoever came first, and whoever has no wish."""
+    for interval in (5.0, 30.0, 10.0):
+        shared(Slurm, interval)
+
+    assert 30.0 == shared(Slurm).poll_interval
+
+
+# One question
+
+
+@timeless
+async def test_questions_that_come_together_are_one() -> None:
+    """Each gets the answer about its own job, also two about the same."""
+    machine = says(PENDING)
+    jobs = machine.queue()
+
+    found = await asyncio.gather(*map(jobs.status, ["13", "16", "13", "12"]))
+
+    assert ["13", "16", "13", "12"] == [status.job_id for status in found]
+    (argv,) = machine.asked
+    assert "13,16,12" == argv[argv.index("-j") + 1]
+
+
+@timeless
+async def test_questions_that_come_later_are_asked_anew() -> None:
+    """An answer is never older than its question."""
+    machine = says(PENDING)
+    jobs = machine.queue()
+    first = asyncio.create_task(jobs.status("13"))
+    await asyncio.sleep(GATHER + 0.005)  # it is being asked
+    assert 1 == len(machine.asked)
+
+    await jobs.status("13")
+
+    assert first.done()
+    assert 2 == len(machine.asked)
+
+
+@timeless
+async def test_no_answer_reaches_all_who_asked() -> None:
+    """And the next question is asked again."""
+    machine = says(DOWN)
+    jobs = machine.queue()
+
+    found = await asyncio.gather(
+        *map(jobs.status, ["13", "16"]), return_exceptions=True
+    )
+    assert [ControllerError] * 2 == [type(error) for error in found]
+
+    machine.answer = waits
+    assert "13" == (await jobs.status("13")).job_id
+
+
+@pytest.mark.parametrize("patience", [0.0, GATHER / 2, GATHER + 0.005])
+@pytest.mark.parametrize("answer", [PENDING, DOWN], ids=["answer", "none"])
+def test_whoever_gives_up_harms_nobody(patience: float, answer: Completed) -> None:
+    """Also who asks about the same job."""
+
+    @timeless
+    async def test() -> None:
+        jobs = says(answer).queue()
+        asking = [asyncio.create_task(jobs.status(job)) for job in ("13", "13", "16")]
+        await asyncio.sleep(patience)
+
+        asking[0].cancel()
+        found = await asyncio.gather(*asking, return_exceptions=True)
+
+        kind = JobStatus if answer is PENDING else ControllerError
+        assert [asyncio.CancelledError, kind, kind] == [type(each) for each in found]
+
+    test()
+
+
+# Places
+
+
+async def watch(jobs: Queue, job_id: str, seconds: float) -> list[JobStatus]:
+    """What is told of a job in that time."""
+    found: list[JobStatus] = []
+
+    async def follow() -> None:
+        async with aclosing(jobs.watch(job_id)) as watching:
+            async for status in watching:
+                found.append(status)
+
+    following = asyncio.create_task(follow())
+    await asyncio.sleep(seconds)
+    following.cancel()
+    await asyncio.wait([following])
+    return found
+
+
+@timeless
+async def test_a_job_that_waits_learns_its_place() -> None:
+    """That is news, although nothing else has changed."""
+    found = await watch(Machine(waits).queue(), "16", PLACES_AFTER * 4)
+
+    assert [None, 2] == [status.place for status in found]
+
+
+@timeless
+async def test_the_whole_queue_is_seldom_looked_at() -> None:
+    """Not for a job that soon starts, then once in a while for all who wait."""
+    machine = Machine(waits)
+    jobs = machine.queue()
+
+    await watch(jobs, "16", PLACES_AFTER * 0.9)
+    assert [] == machine.places()
+
+    begun = asyncio.get_running_loop().time()
+    await asyncio.gather(*(watch(jobs, job, PLACES * 4) for job in ("14", "16", "13")))
+
+    times = [time - begun for time in machine.places()]
+    assert PLACES_AFTER <= times[0] <= PLACES_AFTER * 4
+    assert 4 == len(times)
+    assert all(b - a >= PLACES for a, b in pairwise(times))
+
+
+@timeless
+async def test_a_job_that_has_started_has_no_place() -> None:
+    """Although the last look at the queue knew one."""
+    machine = Machine(waits)
+    jobs = machine.queue()
+    running = captured("squeue-running")
+    running = replace(running, stdout=running.stdout.replace("18|", "16|", 1))
+    loop = asyncio.get_running_loop()
+    loop.call_later(PLACES_AFTER * 4, setattr, machine, "answer", lambda argv: running)
+
+    found = await watch(jobs, "16", PLACES_AFTER * 10)
+
+    assert [("PENDING", None), ("PENDING", 2), ("RUNNING", None)] == [
+        (status.state, status.place) for status in found
+    ]
+
+
+@timeless
+async def test_a_scheduler_without_a_queue_is_not_asked_for_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever its driver is."""
+    monkeypatch.setattr(Slurm, "places_argv", lambda self: [])
+    machine = Machine(waits)
+
+    await watch(machine.queue(), "16", PLACES)
+
+    assert all("PD" not in argv for argv in machine.asked)
+
+
+# Time limits
+
+
+@timeless
+async def test_a_time_limit_is_moved() -> None:
+    """Of the job itself, on its own cluster."""
+    machine = says(Completed((), 0, "", ""))
+
+    await machine.queue().extend("16;big", 90)
+
+    expected = ["-M", "big", "update", "JobId=16", "TimeLimit=+90"]
+    assert [["scontrol", *expected]] == machine.asked
+
+
+@timeless
+async def test_a_time_limit_that_is_not_moved() -> None:
+    """The scheduler's own words are shown, and what can be done."""
+    with pytest.raises(CommandError) as caught:
+        await says(REFUSED).queue().extend("16", 90)
+
+    assert "The time limit of job 16 was not moved." in str(caught.value)
+    assert "Access/permission denied for job 16" in str(caught.value)
+    assert "only their staff" in str(caught.value)
+
+
+@timeless
+async def test_a_job_that_has_no_time_limit() -> None:
+    """A local one; nothing is run."""
+    machine = says(REFUSED)
+
+    with pytest.raises(CommandError, match="'local' has no time limit"):
+        await Queue(Local(), run=machine.run).extend("1", 90)
+
+    assert [] == machine.asked

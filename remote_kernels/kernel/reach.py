@@ -107,7 +107,7 @@ class Reach:
             try:
                 return await self.open(take=False)
             except InUseError as exc:
-                return End(str(exc))
+                return End(str(exc), taken=True)
             except TunnelError as exc:
                 log.info("kernel=%s %s", self._account.kernel_id, exc)
                 delay = min(delay * 2, LAST_RETRY)

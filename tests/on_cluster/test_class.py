@@ -64,6 +64,7 @@ class Seat(Server):
         desk.spec({"partition": PARTITION})
         desk.program("squeue", SQUEUE.format(desk.given("")))
         self._before = traces(cluster, desk.user)
+        self._others = len(cluster.processes(HOST, desk.user))
 
     @property
     def address(self) -> str:
@@ -122,8 +123,8 @@ class Seat(Server):
         await asyncio.to_thread(self.end)
 
     def alone(self) -> bool:
-        """Whether the server is all that the user has on the login host."""
-        return len(self._cluster.processes(HOST, self.user)) == 1
+        """Whether only the server runs on the login host, and what ran before."""
+        return len(self._cluster.processes(HOST, self.user)) == 1 + self._others
 
     def weigh(self) -> None:
         """What the user's processes on the login host take, shared pages divided."""

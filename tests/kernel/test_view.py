@@ -180,8 +180,9 @@ def test_its_form_in_json(ahead: float | None, left: int | None) -> None:
     status = replace(RUNNING, end_time=ends)
     found = view("k1", READY_FACTS, SESSIONS, Slurm(), status, usage=usage)
 
-    body = json.loads(json.dumps(found.as_json()))
+    body = found.as_json()
 
+    assert body == json.loads(json.dumps(body))
     assert {*View.__dataclass_fields__, "time_left"} == {*body}
     assert body["time_left"] == (None if left is None else pytest.approx(left, abs=2))
     assert (["a.ipynb", "b/c.ipynb"], usage) == (body["notebooks"], body["usage"])

@@ -95,6 +95,24 @@ def test_a_gpu_is_the_job_s(cluster: Cluster) -> None:
     assert "c2 0\n" == cluster.run("login1", "alice", command).stdout
 
 
+def jobs_running(cluster: Cluster, user: str) -> int:
+    """How many jobs of that user run."""
+    found = [row for row in cluster.jobs() if row.user == user]
+    return sum(row.state == "RUNNING" for row in found)
+
+
+def test_a_class_has_room(cluster: Cluster) -> None:
+    """The partition `class` runs a job of each student and more, all at once."""
+    options = ("--partition=class", "--array=1-50", "--wrap=sleep 300")
+    number = submit(cluster, "student30", *options)
+    try:
+        wait_for("50 jobs", lambda: 50 == jobs_running(cluster, "student30"), 30)
+    finally:
+        cluster.run("ctl", "root", ["scancel", number])
+    gone = lambda: "student30" not in [row.user for row in cluster.jobs()]
+    wait_for("the end of the jobs", gone, 60)
+
+
 def test_impossible_requests_wait_with_their_reason(cluster: Cluster) -> None:
     """More time than the partition gives is accepted, and never starts."""
     number = submit(cluster, "alice", "--time=600", "--wrap=true")

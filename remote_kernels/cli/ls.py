@@ -151,7 +151,7 @@ class Pace:
         if (records, answer) != (self._records, self._answer):
             self._pause = self._interval
         else:
-            self._pause = min(self._pause * _GROWTH, max(SLOWEST, self._interval))
+            self._pause = min(self._pause * _GROWTH, SLOWEST)
         self._asked, self._records, self._answer = now, records, answer
         jitter = random.uniform(0.9, 1.1)  # noqa: S311
         # A round that comes a little early is this round.

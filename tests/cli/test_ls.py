@@ -271,12 +271,6 @@ def test_less_and_less_often() -> None:
     assert len(asked) < 25
 
 
-def test_a_long_interval() -> None:
-    """It is kept to, not shortened to a minute."""
-    asked = questions(Pace(300), 3000, 300)
-    assert all(b - a >= 300 for a, b in itertools.pairwise(asked))
-
-
 def test_news_on_disk() -> None:
     """Asked about soon, but never within two seconds."""
     pace = Pace(5)

@@ -102,9 +102,9 @@ def test_what_a_server_leaves_out(server: Telling) -> None:
 def test_a_kernel_that_has_ended(server: Telling) -> None:
     """Its server may not have noticed."""
     server.says = 200, json.dumps(entry(state="running"))
-    ended = replace(OURS, state="ended", text="It was cancelled.")
-    assert ended == over(ended)
-    assert [] == server.asked
+    ended = replace(OURS, kernel_id="k2", state="ended", text="It was cancelled.")
+    assert ended == asyncio.run(servers.laid_over([OURS, ended]))[1]
+    assert 1 == len(server.asked)
 
 
 def test_one_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:

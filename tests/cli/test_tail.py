@@ -89,6 +89,16 @@ def test_rotation(log: Path, tail: Tail) -> None:
     assert b"3\n" == tail.more()
 
 
+def test_rotation_between_two_looks(log: Path, tail: Tail) -> None:
+    """The old one's last words come before the new one's first."""
+    append(log, b"1\n")
+    tail.last(5)
+    append(log, b"2\n")
+    rotate(log)
+    append(log, b"3\n")
+    assert b"2\n3\n" == tail.more()
+
+
 def test_rotation_while_there_is_no_new_one(log: Path, tail: Tail) -> None:
     """What is still written to the old one is not lost."""
     append(log, b"1\n")

@@ -76,9 +76,10 @@ class Server:
         return False
 
     async def ask(self, method: str, path: str, body: object = None) -> Any:
-        """One request of the REST API; its answer."""
+        """One request of the REST API, or of another one (/path); its answer."""
+        where = path if path.startswith("/") else f"/api/{path}"
         request = HTTPRequest(
-            f"http://{self.address}/api/{path}",
+            f"http://{self.address}{where}",
             method=method,
             headers=HEADERS,
             body=None if body is None else json.dumps(body),

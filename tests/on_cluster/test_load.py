@@ -101,8 +101,8 @@ async def test_kernels_that_run(
     async with notebook(cluster, desk) as (server, page):
 
         async def ready() -> bool:
-            models = await server.ask("GET", "kernels")
-            return [m["execution_state"] for m in models] == ["idle"] * count
+            kernels = await server.ask("GET", "/remote-kernels/api/kernels")
+            return ["running"] * count == [kernel["state"] for kernel in kernels]
 
         await start(server, count)
         await until("all of them", ready, 600)

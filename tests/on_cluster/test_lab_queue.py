@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from cluster.api import Cluster
 from cluster.hosts import wait_for
@@ -164,3 +165,27 @@ def test_the_kernel_menu_gives_the_job_back(
         assert took < FREE
         expect(page.locator(".jp-Toolbar-kernelName")).to_contain_text("No Kernel")
         page.screenshot(path=shots / f"queue-{browser}-shut-down.png")
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_notebook_7(browser: str, lab: labs.Lab, full: Full, shots: Path) -> None:
+    """Jupyter Notebook starts the kernel that the file names, and shows the same."""
+    spec = {"name": "python-compute", "display_name": KERNEL, "language": "python"}
+    book = nbformat.v4.new_notebook(metadata={"kernelspec": spec})
+    book.cells = [nbformat.v4.new_code_cell("print(6 * 7)")]
+    lab.run("tee", f"{lab.home}/work/seven.ipynb", input=nbformat.writes(book))
+    with window(browser, lab.url.replace("/lab?", "/notebooks/seven.ipynb?")) as page:
+        page.locator("[data-status=starting]").wait_for()
+        cell = page.locator(".jp-CodeCell").first
+        cell.locator(".cm-content").click()
+        page.keyboard.press("Shift+Enter")
+        output = cell.locator(".jp-Cell-outputArea")
+        live(output, HOLD)
+        page.screenshot(path=shots / f"queue-{browser}-notebook.png")
+
+        full.free()
+        expect(output).to_have_text(re.compile(r"^\s*42\s*$"))
+        page.keyboard.press("Control+s")
+        wait_for("the file", lambda: outputs(lab)[0], 30)
+        ((stream,),) = outputs(lab)
+        assert "42\n" == "".join(stream["text"])

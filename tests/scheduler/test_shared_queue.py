@@ -20,7 +20,7 @@ from scheduler.captured import captured
 
 PENDING = captured("squeue-pending")
 DOWN = captured("squeue-down")
-# What Slurm's source has for users at most sites; the test cluster lets nobody ask.
+# Made up, not captured: it is passed on, whatever it says.
 REFUSED = Completed((), 1, "", "Access/permission denied for job 16\n")
 
 

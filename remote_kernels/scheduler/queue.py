@@ -18,7 +18,7 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from remote_kernels.errors import CommandError
+from remote_kernels.errors import CommandError, ConfigError
 from remote_kernels.scheduler import command
 from remote_kernels.scheduler.base import (
     Completed,
@@ -148,11 +148,14 @@ class Queue:
         return self._cluster
 
     async def extend(self, job_id: str, minutes: int) -> None:
-        """Move the job's time limit. CommandError with the scheduler's own words."""
+        """Move the job's time limit. CommandError with the scheduler's own words.
+
+        ConfigError where jobs have none.
+        """
         argv = self.driver.extend_argv(job_id, minutes)
         if not argv:
-            summary = f"A job of scheduler '{self.driver.name}' has no time limit."
-            raise CommandError(summary, [], None)
+            msg = f"A job of scheduler '{self.driver.name}' has no time limit."
+            raise ConfigError(msg)
         done = await self._run(argv)
         if done.returncode != 0:
             summary = f"The time limit of job {job_id} was not moved."
@@ -327,13 +330,17 @@ class Queue:
             job_id
             for job_id, status in found.items()
             if status.phase is Phase.PENDING
-            and _now() - self._watched[job_id].begun >= PLACES_AFTER
+            and (watched := self._watched.get(job_id)) is not None  # still
+            and _now() - watched.begun >= PLACES_AFTER
         ]
         argv = self.driver.places_argv()
         if not waiting or not argv or _now() - self._places_asked < PLACES:
             return
         self._places_asked = _now()
-        self._places = self.driver.parse_places(await self._run(argv), waiting)
+        try:
+            self._places = self.driver.parse_places(await self._run(argv), waiting)
+        except CommandError as error:  # what else is known is told
+            log.info("no places in the queue: %s", error)
 
     def _tell(self, status: JobStatus) -> bool:
         watched = self._watched.get(status.job_id)

@@ -138,26 +138,28 @@ class Slurm:
     ) -> dict[str, int]:
         """By partition, priority and number, as Slurm's scheduler goes through them.
 
-        An array counts as one job.
+        An array counts as one job. One that may run in several partitions is in each
+        queue; its place is the best one. Only the usual cluster's queue is listed.
         """
         if completed.returncode != 0 or _UNANSWERED.search(completed.stderr):
             raise _no_answer(completed)
         queues: dict[str, list[tuple[int, int]]] = {}
-        where: dict[str, tuple[str, tuple[int, int]]] = {}
+        where: dict[str, tuple[list[str], tuple[int, int]]] = {}
         for line in completed.stdout.splitlines():
             number, partition, priority, reason = f"{line}|||".split("|")[:4]
             digits = re.match(r"\d+", number.strip())
             if digits is None or not priority.isdigit() or reason not in _COMPETING:
                 continue
             key = -int(priority), int(digits[0])
-            queues.setdefault(partition, []).append(key)
-            where[number.strip()] = partition, key
-        found = {}
-        for job_id in job_ids:
-            partition, key = where.get(base.split_id(job_id)[0], ("", (0, 0)))
-            if partition:
-                found[job_id] = 1 + sum(other < key for other in queues[partition])
-        return found
+            for name in partition.split(","):
+                queues.setdefault(name, []).append(key)
+            where[number.strip()] = partition.split(","), key
+        return {
+            job_id: 1 + min(sum(o < key for o in queues[name]) for name in names)
+            for job_id in job_ids
+            if job_id in where
+            for names, key in [where[job_id]]
+        }
 
     def extend_argv(self, job_id: str, minutes: int) -> list[str]:
         number, where = base.split_id(job_id)[0], _cluster(job_id)

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 from front.world import timeless
 
-from remote_kernels.errors import CommandError, ControllerError
+from remote_kernels.errors import CommandError, ConfigError, ControllerError
 from remote_kernels.scheduler.base import Completed, JobStatus
 from remote_kernels.scheduler.local import Local
 from remote_kernels.scheduler.queue import GATHER, PLACES, PLACES_AFTER, Queue, shared
@@ -230,6 +230,41 @@ async def test_a_scheduler_without_a_queue_is_not_asked_for_places(
     assert [] not in machine.asked
 
 
+@timeless
+async def test_a_job_that_nobody_watches_any_more_harms_no_other() -> None:
+    """Its watcher leaves while the answer is on its way."""
+    leaving: asyncio.Task[object]
+
+    class Slow(Machine):
+        async def run(self, argv: Sequence[str], **options: object) -> Completed:
+            if len(self.asked) > 2:
+                leaving.cancel()
+            return await super().run(argv, **options)
+
+    jobs = Slow(waits).queue()
+    leaving = asyncio.create_task(jobs.wait_ended("14", PLACES))
+
+    found = await watch(jobs, "16", PLACES_AFTER * 4)
+
+    assert leaving.cancelled()
+    assert [None, 2] == [status.place for status in found]
+
+
+@timeless
+async def test_places_that_are_not_told_cost_no_news() -> None:
+    """The states are told all the same."""
+
+    def answer(argv: Sequence[str]) -> Completed:
+        return DOWN if "PD" in argv else PENDING
+
+    machine = Machine(answer)
+
+    found = await watch(machine.queue(), "16", PLACES_AFTER * 4)
+
+    assert ["PENDING"] == [status.state for status in found]
+    assert machine.places()
+
+
 # Time limits
 
 
@@ -260,7 +295,7 @@ async def test_a_job_that_has_no_time_limit() -> None:
     """A local one; nothing is run."""
     machine = says(REFUSED)
 
-    with pytest.raises(CommandError, match="'local' has no time limit"):
+    with pytest.raises(ConfigError, match="'local' has no time limit"):
         await Queue(Local(), run=machine.run).extend("1", 90)
 
     assert [] == machine.asked

@@ -265,6 +265,7 @@ class Front:
         sock = self._context.socket(zmq.XSUB if target == "iopub" else zmq.DEALER)
         if target in ("shell", "control", "stdin"):
             sock.setsockopt(zmq.IDENTITY, identity)
+        sock.setsockopt(zmq.SNDHWM, 0)  # what is held comes before it is connected
         sock.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         sock.setsockopt(zmq.LINGER, 0)
         if curve is not None:

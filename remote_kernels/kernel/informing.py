@@ -6,6 +6,7 @@ Called by arrival.py for as long as the kernel is not there.
 from __future__ import annotations
 
 import asyncio
+import logging
 import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,6 +19,8 @@ from remote_kernels.front.standin import StandIn
 from .job import Job
 from .known_info import KnownInfo
 from .progress import progress
+
+log = logging.getLogger(__name__)
 
 FIRST_LOOK = 1.0  # seconds; a start on an idle cluster shows nothing
 PATIENCE = 2.0  # seconds before a probe costs the login node an interpreter's start
@@ -65,12 +68,20 @@ async def informing(
         asyncio.create_task(_show(standin, job, since, on_progress)),
         asyncio.create_task(_introduce(standin, known, spec, directory)),
     ]
+    for task in tasks:
+        task.add_done_callback(_note_failure)
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+
+
+def _note_failure(task: asyncio.Task[None]) -> None:
+    """People hear less then; the kernel starts all the same."""
+    if not task.cancelled() and task.exception() is not None:
+        log.error("%s failed", task.get_coro(), exc_info=task.exception())
 
 
 async def _show(

@@ -244,7 +244,9 @@ def test_places_of_jobs_that_wait() -> None:
     ("job_id", "place"),
     [
         ("21", 3),  # behind a higher priority, and the same with a lower number
-        ("22;big", 1),
+        ("22", 1),
+        ("22;big", None),  # of another cluster
+        ("25", 4),  # may run in two, and is nearer to its start in one
         ("30", None),  # held
         ("40", None),  # has no number for a priority
         ("99", None),  # is not there
@@ -259,6 +261,8 @@ def test_places_in_several_queues(job_id: str, place: int | None) -> None:
         "23|cpu|700|None",
         "22|gpu|5|Priority",
         "24|gpu|4|Priority",
+        "25|cpu,gpu|4|Priority",
+        "26|gpu|5|Priority",
         "30|cpu|900|JobHeldUser",
         "31|cpu|900|Dependency",
         "40|cpu|N/A|Priority",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -216,13 +217,16 @@ def test_an_end_that_nobody_writes_down(
     """The scheduler is asked now and then; not at each look."""
     monkeypatch.setattr(logs, "LOOK", 0.01)
     monkeypatch.setattr(logs, "ASK", 0.3)
+    monkeypatch.setattr(logs, "SOON", 0.0)  # there is no news in the job's log
     slurm.says("17|RUNNING|None|c1|c1|2026-11-21T11:08:18|N/A")
     count = f"$(wc -l < {slurm.file('squeue')})"
     slurm.add("squeue", f'test {count} -gt 3 || echo "17|RUNNING|None|c1|c1||N/A"')
     record_of("k1", "17", scheduler="slurm")
 
+    began = time.monotonic()
     result = run("logs", "--follow")
 
+    assert time.monotonic() - began > 3 * 0.27
     assert "The kernel has ended: " in result.stderr
     assert 4 == len(slurm.told("squeue"))
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server.utils import ensure_async
 
 from remote_kernels import registry
-from remote_kernels.errors import CommandError, RecordError
+from remote_kernels.errors import CommandError, ConfigError, RecordError
 from remote_kernels.kernel.drivers import DRIVERS
 from remote_kernels.kernel.inventory import Recorded, cancel, recorded
 from remote_kernels.kernel.view import View
@@ -237,6 +237,8 @@ async def _extend(view: View, minutes: int) -> View:
     queue = shared(DRIVERS[view.scheduler])
     try:
         await queue.extend(view.job_id, minutes)
+    except ConfigError as error:  # its scheduler has no limits
+        raise Refusal(409, str(error)) from error
     except CommandError as error:
         raise Refusal(_refused(error), str(error)) from error
     try:

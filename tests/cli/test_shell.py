@@ -122,6 +122,7 @@ def test_in_a_terminal(kernel: Record, monkeypatch: pytest.MonkeyPatch) -> None:
         terminal.until("go\r\ngo\r\n")  # as it was typed, and by cat
         terminal.type("\x03")
         terminal.until("^C")
+        terminal.until(" ")  # the prompt: what is typed before it, is dropped
         terminal.resize(50, 100)
         terminal.type("stty size; exit 7\n")
         terminal.until("50 100")

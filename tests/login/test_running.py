@@ -64,6 +64,7 @@ def use_shell(kernel: str) -> tuple[str, int]:
         terminal.until("go\r\ngo\r\n")  # as it was typed, and by cat
         terminal.type("\x03")
         terminal.until("^C")
+        terminal.until(" ")  # the prompt: what is typed before it, is dropped
         terminal.type("stty size\n")
         terminal.until("40 200")
         terminal.resize(50, 100)

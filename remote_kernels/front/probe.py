@@ -24,6 +24,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 log = logging.getLogger(__name__)
 
 TIMEOUT = 15.0  # seconds
+LIFE = 20.0  # seconds, also of one whose server is killed meanwhile
 NICE = 10
 
 
@@ -56,7 +57,8 @@ async def probe(
     command = [arg.replace("{connection_file}", str(file)) for arg in argv]
     try:
         process = await asyncio.create_subprocess_exec(
-            *("nice", "-n", str(NICE), *command),
+            *("timeout", "--signal=KILL", f"{LIFE:g}", "nice", "-n", str(NICE)),
+            *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,

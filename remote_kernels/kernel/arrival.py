@@ -38,6 +38,8 @@ class Arrival:
         What is to start (`Launch.spec`).
     take:
         Whether to take the kernel from a server that has it.
+    probe:
+        Whether to try on this host what kernel it is, if nobody knows.
     on_progress:
         Called with how the job stands, by line.
     """
@@ -51,6 +53,7 @@ class Arrival:
         spec: dict[str, Any],
         *,
         take: bool,
+        probe: bool,
         on_progress: OnProgress,
     ) -> None:
         self._account = account
@@ -59,20 +62,21 @@ class Arrival:
         self._here = here
         self._spec = spec
         self._take = take
+        self._probe = probe
         self._on_progress = on_progress
 
     async def run(self) -> None:
         """Until the kernel answers. Raises RemoteKernelError."""
         account, life, job, here = self._account, self._life, self._job, self._here
         settings = account.settings
-        plain = not (settings.prologue or settings.prefix)
+        probe = self._probe and not (settings.prologue or settings.prefix)
         known = KnownInfo.of(account.record.base, settings, self._spec)
         async with informing(
             here.standin,
             job,
             account.times["submitted"],
             known,
-            self._spec if plain else None,
+            self._spec if probe else None,
             here.directory,
             self._on_progress,
         ):

@@ -206,6 +206,7 @@ class RemoteKernel:
             here,
             spec,
             take=take,
+            probe=not wait,  # else nobody asks before it is there
             on_progress=self._on_progress,
         )
         if wait:

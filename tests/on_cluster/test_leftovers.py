@@ -333,9 +333,17 @@ def test_after_a_start_that_failed(
     started = caller(name)
     if name == "server":
         wait_for("the server's answer", lambda: started.answers, 60)
+        status, kernel = started.answers.pop()
+        if failure == "sbatch refuses":
+            assert 500 == status, kernel
+        else:  # it is there, to say what went wrong
+            assert 201 == status, kernel
+            wait_for("the reason", lambda: word in started.said, 60)
+            path = f"/api/kernels/{json.loads(kernel)['id']}"
+            started.ask("DELETE", path).join(60)
+            assert [204] == [status for status, _ in started.answers]
         started.send(signal.SIGTERM)
         said = started.end()
-        assert [500] == [status for status, _ in started.answers], said
     else:
         said = started.end()
         assert started.process.returncode != 0, said

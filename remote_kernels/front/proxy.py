@@ -236,9 +236,7 @@ class Front:
         held:
             Requests for the kernel that come before all others.
         """
-        for pair in self._pairs:  # to a process that is gone
-            pair.close()
-        self._pairs.clear()
+        self.part()  # from a process that is gone
         identity = secrets.token_bytes(8)
         backs = {}
         for target, path in back.items():
@@ -258,6 +256,12 @@ class Front:
             pair.pump()
         for door in self._doors.values():
             door.pump()
+
+    def part(self) -> None:
+        """From the tunnel's sockets, before they go: ZMQ would connect again."""
+        for pair in self._pairs:
+            pair.close()
+        self._pairs.clear()
 
     def _back_socket(
         self, target: str, identity: bytes, curve: tuple[bytes, bytes] | None
@@ -296,12 +300,10 @@ class Front:
         self._doors[target].pump()
 
     def close(self) -> None:
-        for pair in self._pairs:
-            pair.close()
+        self.part()
         for door in self._doors.values():
             door.close()
         self._serve(None)
-        self._pairs.clear()
         self._doors.clear()
         for sock in self._fronts.values():
             sock.close(linger=0)

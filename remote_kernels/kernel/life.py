@@ -218,6 +218,8 @@ class Life:
         return tunnel.ended.done()
 
     async def disconnect(self) -> None:
+        if self.here is not None:
+            self.here.part()
         if self._account.connection is not None:
             await self._account.connection.close()
             self._account.connection = None

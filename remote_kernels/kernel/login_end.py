@@ -88,6 +88,11 @@ class LoginEnd:
         first, self._connection = self._connection is None, connection
         await connection.join(self._front, self.standin if first else None)
 
+    def part(self) -> None:
+        """From the kernel, whose connection is about to be closed."""
+        if self._front is not None:
+            self._front.part()
+
     def close(self) -> None:
         if self._front is not None:
             self._front.close()

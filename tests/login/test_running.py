@@ -54,8 +54,8 @@ def id_of(kernel: Running) -> str:
 def use_shell(kernel: str) -> tuple[str, int]:
     """What it says of where it is, and its exit code."""
     with shown(*command("shell", kernel, "--", "/bin/sh")) as terminal:
-        terminal.type("echo at $(hostname) ${SLURM_JOB_ID-none}.\n")
-        terminal.until("at $(hostname)")
+        # Echoed once or twice, as it was typed: that is not what it prints.
+        terminal.type("echo 'a't $(hostname) ${SLURM_JOB_ID-none}.\n")
         terminal.until("at ")
         place = terminal.until(".\r\n")
         terminal.type("echo ready $((1 + 1)); cat\n")

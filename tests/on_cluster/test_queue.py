@@ -186,7 +186,8 @@ async def test_a_job_that_can_never_start(cluster: Cluster, desk: Desk) -> None:
         await page.open()
         cell = page.run("print(1)")
 
-        await until("its end", lambda: cell.done, 60)
+        # Such a reason is believed after 20 s, at the next question.
+        await until("its end", lambda: cell.done, 120)
 
         assert cell.reply is not None
         assert "can never start as asked" in cell.reply["evalue"]

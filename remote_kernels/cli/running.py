@@ -19,14 +19,12 @@ from typing import Any
 
 import click
 from jupyter_core.paths import jupyter_runtime_dir
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from remote_kernels import registry
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.choose import choose, number, settings, where
 from remote_kernels.cli.completion import running_kernels
+from remote_kernels.cli.rows import show
 from remote_kernels.errors import (
     ConfigError,
     InUseError,
@@ -283,16 +281,8 @@ def _show(items: list[Item]) -> None:
     ]
     if not rows:
         click.echo("No kernel of yours was found, and nothing left over.", err=True)
-    elif not sys.stdout.isatty():
-        for row in rows:
-            click.echo("\t".join(row))
     else:
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for title in ("Kernel", "", "Job", "State", "Node", "", "To do"):
-            table.add_column(title, overflow="fold")
-        for kernel, *rest in rows:
-            table.add_row(kernel[:8], *map(Text, rest))
-        Console().print(table)
+        show(("Kernel", "", "Job", "State", "Node", "", "To do"), rows)
 
 
 def _summary(work: list[Item]) -> str:

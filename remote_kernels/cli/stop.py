@@ -12,13 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from remote_kernels.cli import kernelspec, servers, words
 from remote_kernels.cli.choose import LIVE, choose, number
 from remote_kernels.cli.completion import running_kernels
+from remote_kernels.cli.rows import show
 from remote_kernels.cli.servers import Server
 from remote_kernels.errors import RemoteKernelError
 from remote_kernels.kernel import inventory
@@ -85,16 +83,8 @@ def _row(item: _Work) -> tuple[str, ...]:
 def _show(rows: list[tuple[str, ...]]) -> None:
     if not rows:
         click.echo("No kernel of yours waits or runs here.", err=True)
-    elif not sys.stdout.isatty():
-        for row in rows:
-            click.echo("\t".join(row))
     else:
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for title in ("Kernel", "Notebook", "Job", "State", "To do"):
-            table.add_column(title, overflow="fold")
-        for kernel, *rest in rows:
-            table.add_row(kernel[:8], *map(Text, rest))
-        Console().print(table)
+        show(("Kernel", "Notebook", "Job", "State", "To do"), rows)
 
 
 async def _end_all(work: list[_Work]) -> bool:

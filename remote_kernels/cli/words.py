@@ -9,10 +9,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from remote_kernels.kernel.progress import span
 from remote_kernels.kernel.view import UNKNOWN, View
 from remote_kernels.scheduler.base import split_id
 
-_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _STYLES = {
     "waiting": "yellow",
     "starting": "cyan",
@@ -62,17 +62,6 @@ def _expected(view: View) -> str:
 def time_left(view: View) -> str:
     """Until its time limit; "" where there is none, or none is known."""
     return "" if view.ends is None else span(view.ends - time.time())
-
-
-def span(seconds: float) -> str:
-    """Two units are exact enough: "2 d 3 h", "1 h 5 min", "40 s"."""
-    rest = max(0, round(seconds))
-    parts: list[tuple[int, str]] = []
-    for unit, length in _UNITS:
-        number, rest = divmod(rest, length)
-        if number or parts:
-            parts.append((number, unit))
-    return " ".join(f"{n} {unit}" for n, unit in parts[:2] if n) or "0 s"
 
 
 def memory(usage: Mapping[str, Any] | None) -> str:

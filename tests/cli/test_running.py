@@ -17,7 +17,7 @@ from click.testing import Result
 from rich.console import Console
 
 from remote_kernels import registry
-from remote_kernels.cli import running
+from remote_kernels.cli import rows, running
 from remote_kernels.errors import ControllerError
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.inventory import Stray
@@ -198,7 +198,7 @@ def test_table(
     """On a terminal: a table; what looks like markup is shown as it is."""
     item = running.Item("12345678-9", "[red]hot", "17;x", "RUNNING", "n1", "w", "act")
     console = Console(width=200)
-    monkeypatch.setattr(running, "Console", lambda: console)
+    monkeypatch.setattr(rows, "Console", lambda: console)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
 
     running._show([item])

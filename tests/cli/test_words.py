@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from remote_kernels.cli import words
+from remote_kernels.kernel.progress import span
 from remote_kernels.kernel.view import UNKNOWN, View
 
 VIEW = View(
@@ -78,7 +79,7 @@ def test_when_it_is_expected_to_start() -> None:
 )
 def test_spans(seconds: float, text: str) -> None:
     """Two units at most."""
-    assert text == words.span(seconds)
+    assert text == span(seconds)
 
 
 @pytest.mark.parametrize(

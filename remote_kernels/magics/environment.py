@@ -12,8 +12,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-# Sites set these, so that the commands find their controller.
-KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CLUSTER_NAME")
+from remote_kernels.scheduler.slurm import SITE
+
 OF_THE_JOB = (
     "SLURM_*",
     "SLURMD_*",
@@ -46,7 +46,7 @@ def for_submission(
     return {
         name: value
         for name, value in environ.items()
-        if name in KEPT or not _inherited(name, value, born)
+        if name in SITE or not _inherited(name, value, born)
     }
 
 

@@ -17,7 +17,7 @@ from remote_kernels.scheduler.base import Completed, JobRequest, JobStatus, Phas
 
 # A site may need these three to find its controller; all other SLURM_* variables of
 # the server would speak of an enclosing job.
-_SITE = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CLUSTER_NAME")
+SITE = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CLUSTER_NAME")
 
 _PHASES = {
     Phase.PENDING: "PENDING CONFIGURING POWER_UP_NODE REQUEUED REQUEUE_FED "
@@ -222,7 +222,7 @@ class Slurm:
     def environment(
         self, environ: Mapping[str, str], keep: Sequence[str] = ()
     ) -> dict[str, str]:
-        return base.chosen(environ, [*base.ALLOWED, *_SITE], keep)
+        return base.chosen(environ, [*base.ALLOWED, *SITE], keep)
 
     def never(self, status: JobStatus) -> str | None:
         return slurm_text.never(status)

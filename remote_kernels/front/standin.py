@@ -9,9 +9,10 @@ nothing had been. Called by kernel/ and by the front's sockets.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from . import jupyter_message
 from .clients import Sockets
@@ -21,8 +22,25 @@ log = logging.getLogger(__name__)
 
 HELD_BYTES = 64 * 1024 * 1024  # of requests; then clients must wait
 RUN, ASK = "execute_request", "kernel_info_request"
+# Seconds for which "idle" is seen after a kernel_info_reply: jupyter_server lets no
+# message through to a page before it has found another state than "starting", for
+# which it looks each 0.05 s (2.21, connection/channels.py, nudge).
+SEEN = 0.2
 
 Request = tuple[str, list[bytes]]  # to which of the kernel's sockets, and its frames
+
+
+class Cancellable(Protocol):
+    """A call to come."""
+
+    def cancel(self) -> None: ...
+
+
+Later = Callable[[float, Callable[[], None]], Cancellable]
+
+
+def _later(seconds: float, call: Callable[[], None]) -> Cancellable:
+    return asyncio.get_running_loop().call_later(seconds, call)
 
 
 class StandIn:
@@ -39,6 +57,8 @@ class StandIn:
     on_held:
         Called with all that is held whenever that changes, so that a server which
         comes after this one can `restore` it.
+    later:
+        Calls something after some seconds.
     """
 
     def __init__(
@@ -47,11 +67,13 @@ class StandIn:
         on_shutdown: Callable[[], None] = lambda: None,
         on_told: Callable[[], None] = lambda: None,
         on_held: Callable[[list[Request]], None] = lambda held: None,
+        later: Later = _later,
     ) -> None:
         self._speaker = Speaker(key)
         self._on_shutdown = on_shutdown
         self._on_told = on_told
         self._on_held = on_held
+        self._later = later
         self._sockets: Sockets | None = None
         self._info: dict[str, Any] | None = None
         self._failure = ""
@@ -59,6 +81,7 @@ class StandIn:
         self._held_bytes = 0
         self._cells: dict[str, Head] = {}  # held requests to run code, by msg_id
         self._shown: dict[str, tuple[str, Head]] = {}  # by session: text, its cell
+        self._soon: Cancellable | None = None
         self.topics: set[bytes] = set()  # subscribed to
         self.sessions: set[str] = set()  # of clients that have spoken
         self.restored: set[str] = set()  # requests that an earlier server held
@@ -67,6 +90,7 @@ class StandIn:
 
     def serve(self, sockets: Sockets | None) -> None:
         self._sockets = sockets
+        self._say_no_state()
 
     def full(self, target: str) -> bool:
         """Whether to take no more requests for now."""
@@ -113,7 +137,8 @@ class StandIn:
         self._status("busy", head)
         self._reply(target, head, self._info)
         self._status("idle", head)
-        self.say_state()
+        self._say_no_state()
+        self._soon = self._later(SEEN, self.say_state)
 
     def _complete(self, target: str, head: Head, parts: list[bytes]) -> None:
         at = head.content().get("cursor_pos", 0)
@@ -167,6 +192,10 @@ class StandIn:
         """
         state = "idle" if self._failure else "starting"
         self._publish("status", {"execution_state": state}, {})
+
+    def _say_no_state(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
 
     def show(self, text: str) -> None:
         """How the job stands; nothing is sent where it is shown already."""
@@ -225,6 +254,7 @@ class StandIn:
             that come just before the kernel's.
         """
         self._speaker = speak_as
+        self._say_no_state()
         for _, head in self._shown.values():
             self._clear(head)
         self._shown.clear()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from jupyter_client.session import Session
@@ -17,6 +19,18 @@ def id_of(message: Msg) -> str:
     return str(message["header"]["msg_id"])
 
 
+@dataclass
+class Due:
+    """A call to come."""
+
+    seconds: float
+    call: Callable[[], None]
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
 class Reception:
     """A stand-in, what it told its owner, and what its clients see of it."""
 
@@ -25,7 +39,10 @@ class Reception:
         self.shutdowns = 0
         self.told = 0
         self.noted: list[list[Request]] = []
-        self.standin = StandIn(KEY, self._shut_down, self._tell, self._note)
+        self.due: Due | None = None  # what the stand-in will do by itself
+        self.standin = StandIn(
+            KEY, self._shut_down, self._tell, self._note, self._later
+        )
         self.standin.serve(self)
 
     def _shut_down(self) -> None:
@@ -33,6 +50,11 @@ class Reception:
 
     def _tell(self) -> None:
         self.told += 1
+
+    def _later(self, seconds: float, call: Callable[[], None]) -> Due:
+        assert self.due is None or self.due.cancelled
+        self.due = Due(seconds, call)
+        return self.due
 
     def _note(self, held: list[Request]) -> None:
         self.noted.append([*held])

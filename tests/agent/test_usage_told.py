@@ -6,9 +6,10 @@ import asyncio
 import io
 import os
 import signal
+import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -33,7 +34,7 @@ LATE = 1.0  # second between a sample and its arrival
 
 
 class Process:
-    """Stands where the agent has a Kernel: this very process."""
+    """Stands where the agent has a Kernel: unless told otherwise, this session."""
 
     keeper = sockets = None
 
@@ -194,10 +195,19 @@ def test_the_pipe_is_down(tmp_path: Path, taken: list[float], fate: Fate) -> Non
         assert max(gaps) > DEAD_AFTER / 2
 
 
+@pytest.fixture
+def leader() -> Iterator[int]:
+    """The process ID of one that leads its session, as a kernel does."""
+    argv = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True) as it:
+        yield it.pid
+
+
 @pytest.mark.asyncio
-async def test_a_sample_of_real_processes(tmp_path: Path) -> None:
+async def test_a_sample_of_real_processes(tmp_path: Path, leader: int) -> None:
     """With all that a message has."""
     world = World(tmp_path, [], usage=0.05)
+    world.kernel.pid = leader
     async with world.running(), world.attached():
         first, second = [(await world.told())[1] for _ in range(2)]
 

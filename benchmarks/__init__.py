@@ -1,0 +1,1 @@
+"""What remote kernels cost, measured against what they stand in for."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from remote_kernels.kernel.view import View
+if TYPE_CHECKING:
+    from remote_kernels.kernel.view import View
 
 # submitted, pending, running, attached, lost, resumed, warning, ended
-Listener = Callable[[str, View, str], None]
+Listener = Callable[[str, "View", str], None]
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, cast
 from jupyter_client.multikernelmanager import MultiKernelManager
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
-from remote_kernels.config import parse
 from remote_kernels.errors import JobError, RemoteKernelError
 
 from . import news
@@ -119,6 +118,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         return "curve" in (self.kernel_spec.metadata.get("supported_encryption") or ())
 
     async def _start(self, launch: Launch) -> dict[str, Any]:
+        from remote_kernels.config import parse
         from remote_kernels.kernel import RemoteKernel
 
         unasked, self._unasked = self._unasked, False

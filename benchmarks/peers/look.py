@@ -1,0 +1,130 @@
+"""What a kernel opens, shows to others, leaves and costs, as seen from outside.
+
+Called by `run`, while `drive` waits.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from cluster.api import Cluster
+from cluster.layout import USERS
+from on_cluster.traces import HOSTS, PLACES, Desk, Traces, left_over, listeners
+
+STRANGER = "student10"  # who looks at what is not his
+SECONDS = 20.0  # for all traces to go
+
+Ports = Counter[tuple[str, str]]
+
+
+def ports(cluster: Cluster, user: str) -> Ports:
+    """How many TCP listeners the user has, by host and address."""
+    found: Ports = Counter()
+    for host in HOSTS:
+        for row, owner in listeners(cluster, host):
+            if owner == USERS[user]:
+                found[host, address(row)] += 1
+    return found
+
+
+def address(row: str) -> str:
+    """The address in a line of /proc/net/tcp or tcp6: words of the host's order."""
+    digits = row.partition(":")[0]
+    words = [
+        bytes.fromhex(digits[at : at + 8])[::-1] for at in range(0, len(digits), 8)
+    ]
+    return str(ipaddress.ip_address(b"".join(words)))
+
+
+def open_to(found: Ports) -> str:
+    """Listeners in words; who can connect: users of the host, or all on the network."""
+    parts = []
+    for (host, where), number in sorted(found.items()):
+        local = ipaddress.ip_address(where).is_loopback
+        parts.append(f"{host}: {number} on {where}{'' if local else ' (network)'}")
+    return "; ".join(parts) or "none"
+
+
+def readable(cluster: Cluster, user: str, key: str) -> list[str]:
+    """Where another user finds the kernel's key, or a socket that he may write to."""
+    places = [*PLACES, f"/home/{user}"]
+    found = []
+    for host in HOSTS:
+        grep = ["grep", "-rlsIE", "--", key and f'{key}|"key": *"[^"]', *places]
+        mine = ["find", *places, "-user", user, "-type", "s", "-writable"]
+        for word, command in (("key in", grep), ("socket", mine)):
+            said = cluster.run(host, STRANGER, command, check=False).stdout
+            lines = [
+                line for line in said.splitlines() if _is_of(cluster, host, user, line)
+            ]
+            found += [f"{host}: {word} {line}" for line in lines]
+        for process in cluster.processes(host, user):
+            if key and key in " ".join(process.cmdline):
+                found.append(f"{host}: key in a command line, {process.cmdline[0]}")
+    return found
+
+
+def _is_of(cluster: Cluster, host: str, user: str, path: str) -> bool:
+    try:
+        return cluster.path(host, path).lstat().st_uid == USERS[user]
+    except OSError:
+        return False
+
+
+def calls(cluster: Cluster, user: str) -> int:
+    """How many requests of the user the controller has answered, by sdiag."""
+    return count(cluster.run("ctl", "root", ["sdiag"]).stdout, user)
+
+
+def count(said: str, user: str) -> int:
+    """The user's count in what sdiag says; 0 for one who never asked."""
+    tail = said.partition("statistics by user")[2]
+    row = re.search(rf"^\s+{user}\s+\(\s*\d+\)\s+count:(\d+)", tail, re.MULTILINE)
+    return int(row[1]) if row else 0
+
+
+def left(cluster: Cluster, user: str, before: Traces) -> list[str]:
+    """What there is more than before, after SECONDS at most; no directories of it.
+
+    IPython's own directory is left out: the kernel makes it, not who brought it there.
+    """
+    found = [*left_over(cluster, user, before, SECONDS), *memory(cluster, user)]
+    return [
+        line
+        for line in found
+        if f"/home/{user}/.ipython" not in line
+        and not any(other.startswith(f"{line}/") for other in found)
+    ]
+
+
+def memory(cluster: Cluster, user: str) -> list[str]:
+    """What we remember of kernels on purpose; `traces` does not count it."""
+    home = cluster.layout.home / user
+    files = [path for path in home.rglob(f"{Desk.MEMORY}/*") if path.is_file()]
+    return [f"home: file /home/{user}/{path.relative_to(home)}" for path in files]
+
+
+def brief(lines: Iterable[str]) -> str:
+    """How many things of each kind."""
+    kinds = Counter(kind(line) for line in lines)
+    words = [f"{number} {_plural(word, number)}" for word, number in kinds.items()]
+    return ", ".join(words) or "nothing"
+
+
+def kind(line: str) -> str:
+    """What sort of trace a line tells of."""
+    if line.startswith("job "):
+        return "job"
+    for word in ("process", "TCP listener", "socket", "file"):
+        if f": {word} " in line:
+            return word
+    return "thing"
+
+
+def _plural(word: str, number: int) -> str:
+    if number == 1:
+        return word
+    return "processes" if word == "process" else f"{word}s"

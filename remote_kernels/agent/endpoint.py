@@ -28,7 +28,6 @@ from .guard import Guard
 from .node import facts
 from .ports import SUN_PATH
 from .supervisor import Kernel
-from .usage import Sampler, in_thread
 
 LINGER = 60.0  # seconds without a living kernel, then the job is given back
 ATTACH = 300.0  # seconds for somebody to come; else whoever submitted us is dead
@@ -120,6 +119,8 @@ class Agent:
 
     async def _measure(self, id: str) -> None:
         """Tell what the kernel uses of this node, as long as somebody hears it."""
+        from .usage import Sampler, in_thread  # few ask for it
+
         kernel, loop, told = self._kernels[id], asyncio.get_running_loop(), -math.inf
         sampler = Sampler(lambda: [kernel.pid] if kernel.pid else [])
         while True:

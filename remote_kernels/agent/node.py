@@ -43,7 +43,9 @@ def facts(socket_path: str, pyz: str) -> dict[str, Any]:
 
 def _addresses(hostname: str) -> list[str]:
     try:
-        found = socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM)
+        # As bytes: text would load the IDNA codec and its tables.
+        name = os.fsencode(hostname)
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except OSError:
         return []
     addresses = dict.fromkeys(str(entry[4][0]) for entry in found)

@@ -71,6 +71,7 @@ class Agent:
         self.pyz = self.node_dir / "agent.pyz"
         self.pyz.write_bytes(agent_pyz())
         self.process: subprocess.Popen[bytes] | None = None
+        self.options = ["-I", "-S"]  # as in the job
 
     def start(
         self,
@@ -98,7 +99,7 @@ class Agent:
         run = ["--record", str(self.record), "--node-dir", str(self.node_dir)]
         # As in the job: no site-packages, an environment that is not ours.
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(self.pyz), "run", *run],
+            [sys.executable, *self.options, str(self.pyz), "run", *run],
             env={"PATH": os.defpath},
         )
 
@@ -297,6 +298,21 @@ def test_early_signals_end_the_kernel_too(agent: Agent) -> None:
     code = agent.end()
 
     assert code in (0, -signal.SIGTERM)  # the handler may not be there yet
+
+
+def test_it_loads_nothing_in_vain(
+    agent: Agent, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each job pays for it, in memory and in the time until it can be reached."""
+    agent.options += ["-X", "importtime"]
+    agent.start(python(KERNEL), curve=False)
+    next(agent.talk())
+    agent.end()
+    lines = capfd.readouterr().err.splitlines()
+    loaded = {line.rpartition("|")[2].strip() for line in lines}
+
+    assert "asyncio" in loaded
+    assert set() == loaded & {"_ssl", "encodings.idna", "remote_kernels.agent.usage"}
 
 
 def test_the_bundle_is_the_same_for_the_same_code() -> None:

@@ -89,13 +89,17 @@ def count(said: str, user: str) -> int:
 def left(cluster: Cluster, user: str, before: Traces) -> list[str]:
     """What there is more than before, after SECONDS at most; no directories of it.
 
-    IPython's own directory is left out: the kernel makes it, not who brought it there.
+    What any kernel and any Jupyter make for themselves is left out.
     """
+    home = f"home: file /home/{user}"
+    common = (f"{home}/.ipython", f"{home}/.jupyter")
+    empty = (f"{home}/.local/share/jupyter/runtime",)
     found = [*left_over(cluster, user, before, SECONDS), *memory(cluster, user)]
     return [
         line
         for line in found
-        if f"/home/{user}/.ipython" not in line
+        if not line.startswith(common)
+        and line not in empty
         and not any(other.startswith(f"{line}/") for other in found)
     ]
 

@@ -190,7 +190,15 @@ def measure_one(
     except (environment.InstallError, subprocess.TimeoutExpired) as error:
         seen.error = last(str(error))
         return seen
-    seat = Seat(cluster, peer.user, path)
+    try:
+        use(Seat(cluster, peer.user, path), peer, number, seen, say)
+    except (ClusterError, OSError, subprocess.TimeoutExpired) as error:
+        seen.error = seen.error or last(str(error))
+    return seen
+
+
+def use(seat: Seat, peer: Peer, number: int, seen: Seen, say: Say) -> None:
+    """Both programs, and a clean end of what they leave."""
     try:
         say(f"{peer.name} {seen.version}: is set up as {peer.user}")
         peer.set_up(seat)
@@ -199,14 +207,11 @@ def measure_one(
         seen.error = _error(seat, seen)
         say(f"{peer.name}: one life")
         life(seat, peer, seen)
-    except (Silence, ClusterError, environment.InstallError, OSError) as error:
-        seen.error = seen.error or last(f"{_said(seat)}\n{error}")
-    except subprocess.TimeoutExpired as error:
+    except (Silence, environment.InstallError) as error:
         seen.error = seen.error or last(f"{_said(seat)}\n{error}")
     finally:
         seen.error = seen.error or _error(seat, seen)
         seen.stubborn = seat.close()
-    return seen
 
 
 def _error(seat: Seat, seen: Seen) -> str:

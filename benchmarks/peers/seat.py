@@ -42,6 +42,7 @@ class Seat:
         self._lock = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._given = self._home / Desk.GIVEN
+        shutil.rmtree(self._given, ignore_errors=True)  # of one that was killed
         self._given.mkdir()
         self._before = traces(cluster, user)
         self._shown = False

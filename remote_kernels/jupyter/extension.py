@@ -28,7 +28,7 @@ from . import api
 from .api_kernels import Kernels
 from .background import background
 from .emitter import Emitter
-from .outliving import let_outlive
+from .outliving import let_end, let_outlive
 from .provisioner import RemoteKernelProvisioner
 
 
@@ -187,6 +187,8 @@ class RemoteKernelsApp(ExtensionApp):
     async def stop_extension(self) -> None:
         """Called before the server shuts down the kernels that it still has."""
         if self.on_stop == "shutdown":
+            # One that is just starting is not listed yet, and shut down by nobody.
+            let_end(self._kernels)
             return
         kept = []
         for kernel_id in self._kernels.list_kernel_ids():

@@ -18,5 +18,10 @@ def let_outlive(manager: Any) -> None:
     _MANAGERS.add(manager)
 
 
+def let_end(manager: Any) -> None:
+    """They end with it, after all."""
+    _MANAGERS.discard(manager)
+
+
 def outlives_server(manager: Any) -> bool:
     return manager is not None and manager in _MANAGERS

@@ -5,16 +5,15 @@ Source: https://jupyter-client.readthedocs.io/en/stable/messaging.html
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from jupyter_client.session import DELIM, Session
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """What a message says of itself. Headers are dicts, empty where there is none."""
 
     identities: list[bytes]  # or, on iopub, the topic
@@ -54,24 +53,27 @@ class Head:
 
 def read(parts: Sequence[bytes]) -> Head | None:
     """The head of a message, or None for what is none (an iopub_welcome is one)."""
-    parts = list(parts)
     try:
         delimiter = parts.index(DELIM)
     except ValueError:
         return None
-    rest = parts[delimiter + 2 :]  # behind the signature
+    rest = [*parts[delimiter + 2 :]]  # behind the signature
     if len(rest) < 4:
         return None
-    header, parent = _object(rest[0]), _object(rest[1])
-    return Head(parts[:delimiter], header, parent, rest[2:])
+    header, parent = _object(rest[0]), _parent(rest[1])
+    return Head([*parts[:delimiter]], header, parent, rest[2:])
 
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(data)
+        body = json.loads(data.decode())  # of bytes, it would guess the encoding first
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+# All that a kernel says of one cell has the same; nobody changes it.
+_parent = functools.lru_cache(maxsize=16)(_object)
 
 
 class Speaker:
@@ -88,7 +90,8 @@ class Speaker:
 
     def speak_as(self, session: str) -> None:
         """The kernel's session ID: JupyterLab drops messages of another one."""
-        self._session.session = session
+        if session != self._session.session:  # setting a trait costs more
+            self._session.session = session
 
     def message(
         self,

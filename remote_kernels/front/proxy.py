@@ -33,6 +33,9 @@ CLIENT_HWM = 100_000
 SUBSCRIBE = b"\x01"
 TURN = 200  # messages forwarded before other callbacks get their turn
 RECONNECT_MS = 20  # the kernel's socket was not there yet
+LARGE = 64 * 1024  # bytes of a frame that is better not copied
+# As numbers: pyzmq (27) takes longer to join its enumerations than to send a frame.
+_LAST, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 
 
 class Respondent(Protocol):
@@ -128,8 +131,12 @@ class Door:
     def send(self, parts: list[bytes]) -> None:
         """To clients; a client that has gone is no error."""
         with contextlib.suppress(zmq.Again):
-            self._sock.send_multipart(parts, zmq.NOBLOCK, copy=False)
-        self._pump_soon()  # the send may have eaten the descriptor's edge
+            for part in parts[:-1]:
+                self._sock.send(part, _MORE, copy=len(part) < LARGE)
+            self._sock.send(parts[-1], _LAST, copy=len(parts[-1]) < LARGE)
+        # The send may have eaten the descriptor's edge.
+        if _number(self._sock, zmq.EVENTS) & zmq.POLLIN:
+            self._pump_soon()
 
     def _pump_soon(self) -> None:
         if not self._pumping:

@@ -211,12 +211,12 @@ class Mux:
     # Called by the link
 
     def handle(self, event: Event) -> None:
-        if isinstance(event, Controlled):
+        if isinstance(event, Data):
+            self._data(event)
+        elif isinstance(event, Controlled):
             self._on_control(event.message)
         elif isinstance(event, Opened):
             self._opened(event)
-        elif isinstance(event, Data):
-            self._data(event)
         elif isinstance(event, Finished):
             stream = self._streams.get(event.channel)
             if stream is not None:

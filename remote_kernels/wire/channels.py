@@ -22,7 +22,7 @@ class Channel:
         self.fin_queued = False
         self.fin_sent = False
         self.fin_received = False
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[bytes | memoryview] = deque()
         self._credit = WINDOW
         self._to_grant = 0
 
@@ -40,7 +40,7 @@ class Channel:
     def credit(self, count: int) -> None:
         self._credit += count
 
-    def take(self) -> bytes:
+    def take(self) -> bytes | memoryview:
         """The next payload that credit allows; empty if there is none."""
         allowed = min(self._credit, MAX_DATA)
         if not self._queue or allowed <= 0:
@@ -52,8 +52,8 @@ class Channel:
             if len(data) <= room:
                 self._queue.popleft()
             else:
-                self._queue[0] = data[room:]
-                data = data[:room]
+                view = memoryview(data)  # what is left is not copied
+                self._queue[0], data = view[room:], view[:room]
             parts.append(data)
             size += len(data)
         self.queued -= size

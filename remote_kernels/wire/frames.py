@@ -42,41 +42,45 @@ class Frame(NamedTuple):
     payload: bytes
 
 
-def encode(type: Type, channel: int, seq: int, payload: bytes = b"") -> bytes:
-    return HEADER.pack(type, 0, 0, channel, len(payload), seq) + payload
+def encode(
+    type: Type, channel: int, seq: int, payload: bytes | memoryview = b""
+) -> bytes:
+    head = HEADER.pack(type, 0, 0, channel, len(payload), seq)
+    return b"".join((head, payload))
 
 
 class Decoder:
     """Bytes in, whole frames out."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._rest = b""  # less than a frame
 
     def feed(self, data: bytes) -> list[Frame]:
         """Frames that are complete with `data`. Raises ProtocolError."""
-        buffer = self._buffer
-        buffer += data
+        if self._rest:
+            data = self._rest + data
         frames: list[Frame] = []
         at = 0
-        with memoryview(buffer) as view:
-            while len(buffer) - at >= HEADER.size:
-                kind, _, _, channel, length, seq = HEADER.unpack_from(view, at)
-                if length > MAX_PAYLOAD:
-                    msg = f"a frame of {length} bytes (at most {MAX_PAYLOAD})"
-                    raise ProtocolError(msg)
-                end = at + HEADER.size + length
-                if end > len(buffer):
-                    break
-                payload = bytes(view[at + HEADER.size : end])
-                frames.append(Frame(_type(kind), channel, seq, payload))
-                at = end
-        del buffer[:at]
+        while len(data) - at >= HEADER.size:
+            kind, _, _, channel, length, seq = HEADER.unpack_from(data, at)
+            if length > MAX_PAYLOAD:
+                msg = f"a frame of {length} bytes (at most {MAX_PAYLOAD})"
+                raise ProtocolError(msg)
+            begin = at + HEADER.size
+            if begin + length > len(data):
+                break
+            at = begin + length
+            frames.append(Frame(_type(kind), channel, seq, data[begin:at]))
+        self._rest = data[at:]
         return frames
+
+
+_TYPES = {int(type): type for type in Type}
 
 
 def _type(kind: int) -> Type:
     try:
-        return Type(kind)
-    except ValueError as exc:
+        return _TYPES[kind]
+    except KeyError as exc:
         msg = f"a frame of unknown type {kind}"
         raise ProtocolError(msg) from exc

@@ -74,15 +74,16 @@ class Decoder:
 
     def _parts(self, begin: int, end: int) -> list[bytes]:
         parts = []
-        while begin < end:
-            if end - begin < _FRAME.size:
-                break
-            (size,) = _FRAME.unpack_from(self._buffer, begin)
-            begin += _FRAME.size
-            if begin + size > end:
-                break
-            parts.append(bytes(self._buffer[begin : begin + size]))
-            begin += size
+        with memoryview(self._buffer) as view:
+            while begin < end:
+                if end - begin < _FRAME.size:
+                    break
+                (size,) = _FRAME.unpack_from(view, begin)
+                begin += _FRAME.size
+                if begin + size > end:
+                    break
+                parts.append(bytes(view[begin : begin + size]))
+                begin += size
         if begin != end:
             msg = "a message whose frames do not fit into it"
             raise ProtocolError(msg)

@@ -34,7 +34,9 @@ class Outbound:
     def kept_bytes(self) -> int:
         return self._kept_bytes
 
-    def number(self, type: Type, channel: int, payload: bytes = b"") -> bytes:
+    def number(
+        self, type: Type, channel: int, payload: bytes | memoryview = b""
+    ) -> bytes:
         data = encode(type, channel, self._next, payload)
         self._kept.append((self._next, data))
         self._kept_bytes += len(data)

@@ -27,7 +27,7 @@ class Opened:
     target: str
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: there are many, and freezing one takes longer than its use
 class Data:
     channel: int
     data: bytes

@@ -95,7 +95,8 @@ class Peer:
                 size = int.from_bytes(buffer[begin + 1 : head], "big")
             if len(buffer) < head + size:
                 break
-            body = bytes(buffer[head : head + size])
+            with memoryview(buffer) as view:
+                body = bytes(view[head : head + size])
             begin = head + size
             if flags & COMMAND:
                 self._command(body)

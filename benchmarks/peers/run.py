@@ -28,7 +28,7 @@ from benchmarks.results import PeerTable
 
 DRIVE = Path(__file__).with_name("drive.py")
 SAMPLES = 200
-PATIENCE = 260.0  # for the next fact; drive's own bounds are shorter
+PATIENCE = 120.0  # for the next fact; drive's own bounds are shorter
 LINES = 12  # of an error
 
 Say = Callable[[str], object]
@@ -56,25 +56,28 @@ class Session:
             self._lines.put(line)
         self._lines.put(None)
 
-    def until(self, stage: str) -> dict[str, Any]:
-        """Keep facts until the stage is reached; its own facts."""
+    def stage(self) -> dict[str, Any]:
+        """Keep facts until a stage or the end is reached; its own facts."""
         while True:
-            fact = self._next(stage)
-            if fact.get("stage") == stage or "end" in fact:
+            fact = self._next()
+            if "step" not in fact:
                 return fact
             self.facts.append(fact)
 
-    def _next(self, stage: str) -> dict[str, Any]:
+    def _next(self) -> dict[str, Any]:
         try:
             line = self._lines.get(timeout=PATIENCE)
         except queue.Empty:
-            msg = f"nothing heard for {PATIENCE:g} s, before {stage!r}"
+            msg = f"nothing heard for {PATIENCE:g} s, after {self._last()}"
             raise Silence(msg) from None
         if line is None:
-            msg = f"ended by {self.process.wait(10)}, before {stage!r}"
+            msg = f"ended by {self.process.wait(10)}, after {self._last()}"
             raise Silence(msg)
         fact: dict[str, Any] = json.loads(line)
         return fact
+
+    def _last(self) -> str:
+        return str(self.facts[-1]["step"]) if self.facts else "nothing"
 
     def go(self) -> None:
         """Let it go on."""
@@ -125,10 +128,10 @@ def rounds(seat: Seat, peer: Peer, number: int, seen: Seen) -> None:
     session = start(seat, peer, "rounds", number)
     before = traces(cluster, user)
     try:
-        session.until("ready")
+        session.stage()  # ready
         cost = look.calls(cluster, user)
         session.go()
-        session.until("end")
+        session.stage()  # the end
         session.process.wait(60)
     finally:
         session.close()
@@ -145,23 +148,19 @@ def life(seat: Seat, peer: Peer, seen: Seen) -> None:
     clean = traces(cluster, user)
     session = start(seat, peer, "life", SAMPLES)
     try:
-        session.until("ready")
+        session.stage()  # ready
         before, closed = traces(cluster, user), look.ports(cluster, user)
         session.go()
-        key = session.until("started").get("key", "")
-        seen.ports = look.ports(cluster, user) - closed
-        seen.readable = look.readable(cluster, user, key)
-        for stage in ("before idle", "after idle", "before restart", "restarted"):
+        while stage := (fact := session.stage()).get("stage"):
+            if stage == "started":
+                seen.ports = look.ports(cluster, user) - closed
+                seen.readable = look.readable(cluster, user, fact["key"])
+            elif stage == "shut down":
+                seen.left_by_life = look.left(cluster, user, before)
+            else:
+                seen.asked[stage] = look.calls(cluster, user)
+                seen.jobs[stage] = jobs(seat)
             session.go()
-            if session.until(stage).get("stage") != stage:
-                return
-            seen.asked[stage] = look.calls(cluster, user)
-            seen.jobs[stage] = jobs(seat)
-        session.go()
-        session.until("shut down")
-        seen.left_by_life = look.left(cluster, user, before)
-        session.go()
-        session.until("end")
         session.process.wait(60)
     finally:
         session.close()

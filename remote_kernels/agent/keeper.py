@@ -9,6 +9,7 @@ passed it on. Kernels with CURVE are left out: their bytes pass as they are.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from .ports import Address
 
 LAST_WORDS = 1.0  # seconds for what a dead kernel left in its sockets
 HANDSHAKE_TIMEOUT = 30.0  # seconds for a busy kernel's I/O thread to answer
+PRELUDE = 0.002  # seconds for which "busy" and the echo of a cell wait for what follows
 
 
 class _Client(asyncio.Protocol):
@@ -106,6 +108,7 @@ class _Line:
         self._full = False  # the kernel takes no more for now
         self._open = False  # the kernel may be asked
         self._waiting: list[list[bytes]] = []  # bounded by the channel's credit
+        self._prelude: asyncio.TimerHandle | None = None
 
     def attach(self, stream: Stream) -> None:
         """The channel's first message says where the kept ones begin."""
@@ -153,9 +156,21 @@ class _Line:
 
     def take(self, parts: list[bytes]) -> None:
         self.spool.append(parts)
-        self._pump()
+        if self.target != "iopub" or not _is_prelude(parts):
+            self._pump()
+        elif self._prelude is None:
+            loop = asyncio.get_running_loop()
+            self._prelude = loop.call_later(PRELUDE, self._pump)
+
+    def catch_up(self) -> None:
+        """Something follows on another socket."""
+        if self._prelude is not None:
+            self._pump()
 
     def _pump(self) -> None:
+        if self._prelude is not None:
+            self._prelude.cancel()
+            self._prelude = None
         inlet = self._inlet
         while inlet is not None and not inlet.paused and not inlet.is_closing():
             found = self.spool.read(self._next)
@@ -163,6 +178,20 @@ class _Line:
                 return
             self._next = found[0] + 1
             inlet.send(found[1])
+
+
+def _is_prelude(parts: Sequence[bytes]) -> bool:
+    """Whether it says only that a request is being answered: more comes at once.
+
+    Together they cross as one packet and wake each end once. Source of the frames:
+    https://jupyter-client.readthedocs.io/en/stable/messaging.html, on the wire.
+    """
+    if len(parts) < 7:
+        return False
+    header, content = parts[3], parts[6]
+    return b'"execute_input"' in header or (
+        b'"busy"' in content[:40] and b'"status"' in header
+    )
 
 
 class Keeper:
@@ -200,7 +229,8 @@ class Keeper:
     ) -> None:
         subscribes = line.target == "iopub"
         peer = zmtp.Peer("SUB") if subscribes else zmtp.Peer("DEALER", identity)
-        client = line.client = _Client(peer, line.take, line.full)
+        take = line.take if subscribes else functools.partial(self._take, line)
+        client = line.client = _Client(peer, take, line.full)
         loop = asyncio.get_running_loop()
         where = address(line.target)
         if isinstance(where, str):
@@ -214,6 +244,10 @@ class Keeper:
             raise OSError(msg) from None
         if subscribes:
             client.send([zmtp.SUBSCRIBE_ALL])
+
+    def _take(self, line: _Line, parts: list[bytes]) -> None:
+        self._lines["iopub"].catch_up()
+        line.take(parts)
 
     async def drained(self) -> None:
         """Until all that a process said before its end has been read."""

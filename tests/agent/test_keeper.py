@@ -294,3 +294,73 @@ async def test_a_socket_that_hangs_up(kernels: Kernels, keeper: Keeper) -> None:
 def test_heartbeats_are_not_kept(keeper: Keeper) -> None:
     """They are about now."""
     assert {*KINDS} == {t for t in (*KINDS, "hb") if t in keeper}
+
+
+def published(kind: str, content: bytes = b"{}") -> list[bytes]:
+    """As on the wire: topic, delimiter, signature, header, parent, metadata, content."""
+    header = json.dumps({"msg_type": kind}).encode()
+    return [b"topic", b"<IDS|MSG>", b"", header, b"{}", b"{}", content]
+
+
+BUSY = published("status", b'{"execution_state": "busy"}')
+ECHO = published("execute_input", b'{"code": "1"}')
+IDLE = published("status", b'{"execution_state": "idle"}')
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("target", "follows"),
+    [
+        ("iopub", published("stream")),
+        ("iopub", IDLE),
+        ("iopub", [b"no message of Jupyter's"]),
+        ("shell", [b"", b"reply"]),
+        ("stdin", [b"", b"prompt"]),
+    ],
+)
+async def test_the_begin_of_an_answer_crosses_with_the_rest(
+    kernels: Kernels,
+    keeper: Keeper,
+    monkeypatch: pytest.MonkeyPatch,
+    target: str,
+    follows: list[bytes],
+) -> None:
+    """Whatever that is, and on whichever socket; in its order."""
+    monkeypatch.setattr(module, "PRELUDE", 1e6)
+    kernel = kernels.start()
+    await keeper.connect(kernel.address)
+    await kernel.receive("iopub")
+
+    async with session(keeper) as login:
+        iopub = login.open("iopub")
+        await about(iopub)
+        if target != "iopub":
+            login.open(target).send(b"request")
+            follows = [(await kernel.receive(target))[0], *follows]
+        for parts in (BUSY, ECHO):
+            await kernel.sockets["iopub"].send_multipart(parts)
+        # Of two sockets, nobody knows which is read first.
+        await until(lambda: keeper._lines["iopub"].spool.read(2) is not None)
+        assert [] == iopub.rest()
+        await kernel.sockets[target].send_multipart(follows)
+
+        begin = [(await iopub.receive()).parts for _ in range(2)]
+
+    assert [BUSY, ECHO] == begin
+
+
+@pytest.mark.asyncio
+async def test_the_begin_of_a_long_answer(
+    kernels: Kernels, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for long."""
+    kernel = kernels.start()
+    await keeper.connect(kernel.address)
+    await kernel.receive("iopub")
+
+    async with session(keeper) as login:
+        iopub = login.open("iopub")
+        await about(iopub)
+        await kernel.sockets["iopub"].send_multipart(BUSY)
+
+        assert BUSY == (await iopub.receive()).parts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -61,6 +62,7 @@ def main() -> int:
     unknown = set(arguments.names) - {peer.name for peer in PEERS}
     if unknown:
         parser().error(f"unknown: {', '.join(sorted(unknown))}")
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     cluster = Cluster(say=say)
     found_up = cluster.is_up()
     try:

@@ -6,6 +6,7 @@ peer's releases are fixed where newer ones would be another program. Used by `ru
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,9 +141,13 @@ def gateway(seat: Seat) -> None:
     seat.keep_job(MEMORY)
     seat.known_hosts()
     install = ["install", "--sys-prefix", "--kernel-name=k"]
-    run_tool(
-        seat.environment, "jupyter-ssh-spec", *install, f"--remote-hosts={seat.node}"
-    )
+    hosts = f"--remote-hosts={seat.node}"
+    run_tool(seat.environment, "jupyter-ssh-spec", *install, hosts)
+    # It names "python", which a node has not.
+    made = seat.environment / "share/jupyter/kernels/k/kernel.json"
+    body = json.loads(made.read_text())
+    body["argv"][0] = seat.python
+    made.write_text(json.dumps(body))
 
 
 # --- all of them --------------------------------------------------------------------
@@ -214,7 +219,7 @@ PEERS = (
         "student07",
         ("gateway-provisioners", "ipykernel"),
         gateway,
-        needs=(KEEPER, HOSTS),
+        needs=(KEEPER, HOSTS, "the path of python in the kernelspec that it makes"),
         remarks=(NO_SLURM,),
     ),
 )

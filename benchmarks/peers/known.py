@@ -140,7 +140,7 @@ def slurm_ssh(seat: Seat) -> None:
 def gateway(seat: Seat) -> None:
     seat.keep_job(MEMORY)
     seat.known_hosts()
-    install = ["install", "--sys-prefix", "--kernel-name=k"]
+    install = ["install", "--sys-prefix", "--replace", "--kernel-name=k"]
     hosts = f"--remote-hosts={seat.node}"
     run_tool(seat.environment, "jupyter-ssh-spec", *install, hosts)
     # It names "python", which a node has not.

@@ -98,7 +98,7 @@ class Seat:
         number = self.cluster.run("login1", self.user, command).stdout.strip()
         running = (number, "RUNNING")
         jobs = self.cluster.jobs
-        wait_for("a job", lambda: running in [(j.id, j.state) for j in jobs()], 30)
+        wait_for("a job", lambda: running in [(j.id, j.state) for j in jobs()], 60)
 
     def _own(self, top: Path) -> None:
         for path in (top, *top.rglob("*")):

@@ -7,7 +7,7 @@ ROOT := $(filter 0,$(shell id -u))
 ENV ?= $(if $(ROOT),/opt/remote_kernels-dev/env,$(HOME)/.cache/remote_kernels-dev/env)
 export ENV
 
-.PHONY: help demo lab test soak lint unit clean
+.PHONY: help demo lab test soak bench lint unit clean
 
 help:  ## this text
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -23,6 +23,9 @@ test:  ## all checks and all tests
 
 soak:  ## the long versions of tests: half an hour and more
 	@tests/run soak
+
+bench:  ## what remote kernels cost; writes benchmark-results/ (ARGS="--help")
+	@tests/run bench
 
 lint:  ## only ruff, mypy and import-linter
 	@tests/run lint

@@ -1,0 +1,124 @@
+"""Figures of many kernels of one server: memory, CPU at rest, calls of the controller.
+
+And how they grow with the number of kernels.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from typing import Any
+
+from on_cluster.full import Full
+
+from benchmarks.host import Host
+from benchmarks.results import Curve, Figure, Reach
+
+COUNTS = (1, 5, 10, 20, 50)
+MINUTES = 3  # at rest with kernels that run
+BACKED_OFF = 5  # minutes in the queue after which the poller asks at its slowest
+MIB = 2**20
+
+Grown = dict[str, dict[int, dict[str, Any]]]  # by kernel and count
+
+
+def grown(host: Host, minutes: int) -> tuple[Grown, list[float], list[int]]:
+    """What many kernels cost; the CPU and the calls of minutes at rest."""
+    found: Grown = {"ssh": {}, "local": {}}
+    cpu: list[float] = []
+    calls: list[int] = []
+    before = 0
+    for name, lines in found.items():
+        rest = minutes if name == "ssh" else 0
+        for line in host.lines("server", name, rest, *COUNTS):
+            if "count" in line:
+                lines[line["count"]] = line
+                continue
+            if line["minute"]:
+                cpu.append(line["cpu"])
+                calls.append(host.calls() - before)
+            before = host.calls()
+    return found, cpu, calls
+
+
+def figures(host: Host, minutes: int = MINUTES) -> tuple[list[Figure], list[Curve]]:
+    found, cpu, calls = grown(host, minutes)
+    first, last = COUNTS[1], COUNTS[-1]
+    further = {
+        name: (lines[last]["memory"] - lines[first]["memory"]) / (last - first) / MIB
+        for name, lines in found.items()
+    }
+    made = [
+        Figure(
+            *("memory", "Memory of the server per further kernel", "MiB"),
+            "a local kernel's share",
+            [further["ssh"]],
+            [further["local"]],
+            Reach("difference at most", 3.0),
+            note=f"PSS, from {first} to {last} kernels.",
+        ),
+        Figure(
+            *("idle", f"CPU at rest, {last} kernels", "% of a core", ""),
+            [100 * share for share in cpu],
+            [],
+            Reach("at most", 1.0),
+            note="The server with its connections; a minute each.",
+        ),
+        Figure(
+            *("calls-running", f"Calls per minute, {last} kernels running", "", ""),
+            [float(count) for count in calls],
+            [],
+            Reach("at most", 0.0),
+        ),
+    ]
+    return made, [*_curves(found)]
+
+
+def _curves(found: Grown) -> Iterator[Curve]:
+    titles = {"ssh": "remote, ssh", "local": "local"}
+
+    def curve(name: str, title: str, unit: str, value: Any) -> Curve:
+        series = {
+            titles[kernel]: [(float(n), *value(line)) for n, line in lines.items()]
+            for kernel, lines in found.items()
+        }
+        axes = ("kernels of one server", unit)
+        return Curve(name, title, *axes, True, False, series)
+
+    def starts(line: dict[str, Any]) -> tuple[float, float, float]:
+        times = line["starts"]
+        return statistics.median(times), min(times), max(times)
+
+    yield curve("start-by-count", "Start to the first cell's end", "s", starts)
+    yield curve(
+        *("trip-by-count", "kernel_info round trip, p50 to p99", "s"),
+        lambda line: (line["info"][0], line["info"][0], line["info"][1]),
+    )
+    yield curve(
+        *("memory-by-count", "Memory of the server (PSS)", "MiB"),
+        lambda line: (line["memory"] / MIB,) * 3,
+    )
+
+
+def pending(host: Host, minutes: int = 3) -> Figure:
+    """With all nodes in somebody else's hands."""
+    full = Full(host.cluster)
+    full.until_full()
+    calls = []
+    before = 0
+    try:
+        for line in host.lines("server", "pending", BACKED_OFF + minutes, COUNTS[-1]):
+            now = host.calls()
+            if line["minute"]:
+                calls.append(float(now - before))
+            before = now
+    finally:
+        full.free()
+    return Figure(
+        *("calls-pending", f"Calls per minute, {COUNTS[-1]} kernels pending", "", ""),
+        calls[BACKED_OFF:],
+        [],
+        Reach("at most", 2.0),
+        note=f"The {BACKED_OFF} minutes before them: {calls[:BACKED_OFF]}. A squeue "
+        "makes two calls; each 5 minutes the places in the queue are asked for.",
+    )

@@ -1,19 +1,18 @@
-"""The ZMQ sockets that the notebook server sees.
+"""The sockets that the notebook server sees, and who answers there.
 
 ROUTER for shell, control, stdin and hb, XPUB for iopub, so that however many clients
-there are, each channel crosses the tunnel once. A `Door` hands messages to whoever
-answers: the stand-in while the job waits, then `Clients`, and so the agent's keeper. A
-`Pair` passes them on as they are, for heartbeats and for kernels with CURVE, whose
-streams only the login end can read. The DEALERs of shell, control and stdin share one
-identity: a kernel asks for input by the identity that sent the request. Driven by the
-sockets' file descriptors on an asyncio loop. Made by kernel/, and bound anew at each
-launch: jupyter_client (8.10) unlinks the files at every restart.
+there are, each channel crosses the tunnel once. Messages go to whoever answers: the
+stand-in while the job waits, then `Clients`, and so the agent's keeper. A `Passage`
+takes them on as they are, for heartbeats and for kernels with CURVE, whose streams only
+the login end can read. The DEALERs of shell, control and stdin share one identity: a
+kernel asks for input by the identity that sent the request. Made by kernel/, and bound
+anew at each launch: jupyter_client (8.10) unlinks the files at every restart.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import functools
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,20 +21,14 @@ from typing import Any, Protocol
 import zmq
 
 from .clients import Sockets
+from .listener import Listener
 
 TARGETS = ("shell", "iopub", "stdin", "control", "hb")
 PORTS = {target: number for number, target in enumerate(TARGETS, 1)}
 
-# Messages queued for one client that does not read. libzmq's 1000 loses output of a
-# running cell as soon as the server is busy for a moment; beyond ours, it drops, too,
-# because one stopped client must not hold up the others.
-CLIENT_HWM = 100_000
 SUBSCRIBE = b"\x01"
 TURN = 200  # messages forwarded before other callbacks get their turn
 RECONNECT_MS = 20  # the kernel's socket was not there yet
-LARGE = 64 * 1024  # bytes of a frame that is better not copied
-# As numbers: pyzmq (27) takes longer to join its enumerations than to send a frame.
-_LAST, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 
 
 class Respondent(Protocol):
@@ -50,108 +43,39 @@ class Respondent(Protocol):
     def serve(self, sockets: Sockets | None) -> None: ...
 
 
-class Pair:
-    """Two sockets, messages passed both ways as they are. The back one is its own."""
+class Passage:
+    """From one of the front's sockets to one that is its own, and back."""
 
-    def __init__(self, front: zmq.Socket[bytes], back: zmq.Socket[bytes]) -> None:
+    def __init__(self, front: Listener, back: zmq.Socket[bytes]) -> None:
         self._front = front
         self._back = back
         self._loop = asyncio.get_running_loop()
-        self._fds = [_number(front, zmq.FD), _number(back, zmq.FD)]
-        for fd in self._fds:
-            self._loop.add_reader(fd, self.pump)
+        self._fd = _number(back, zmq.FD)
+        self._loop.add_reader(self._fd, self._pump)
+        self._loop.call_soon(self._pump)  # what came before is no news to it
         self._closed = False
 
-    def pump(self) -> None:
-        """Forward what can be forwarded.
+    def send(self, parts: list[bytes]) -> None:
+        """To the kernel. It never blocks: see SNDHWM."""
+        self._back.send_multipart(parts, zmq.NOBLOCK)
+        self._loop.call_soon(self._pump)  # the descriptor tells of edges, and eats them
 
-        ZMQ's descriptors are edge-triggered, and a send or recv may eat the edge: so
-        both directions are looked at until neither moves.
-        """
-        if self._closed:
-            return
+    def _pump(self) -> None:
+        """What the kernel says, to clients."""
         for _ in range(TURN):
-            moved = self._move(self._front, self._back)
-            moved |= self._move(self._back, self._front)
-            if not moved:
+            if self._closed or not _number(self._back, zmq.EVENTS) & zmq.POLLIN:
                 return
-        self._loop.call_soon(self.pump)
-
-    def _move(self, source: zmq.Socket[bytes], sink: zmq.Socket[bytes]) -> bool:
-        if not (_number(source, zmq.EVENTS) & zmq.POLLIN):
-            return False
-        if not (_number(sink, zmq.EVENTS) & zmq.POLLOUT):
-            return False
-        parts = source.recv_multipart(zmq.NOBLOCK, copy=False)
-        sink.send_multipart(parts, zmq.NOBLOCK, copy=False)
-        return True
+            self._front.send(self._back.recv_multipart(zmq.NOBLOCK))
+        self._loop.call_soon(self._pump)
 
     def close(self) -> None:
         self._closed = True
-        for fd in self._fds:
-            self._loop.remove_reader(fd)
+        self._loop.remove_reader(self._fd)
         self._back.close(linger=0)
 
 
 def _number(sock: zmq.Socket[bytes], option: int) -> int:
     return int(sock.getsockopt(option))
-
-
-class Door:
-    """One socket whose messages somebody here answers."""
-
-    def __init__(
-        self, target: str, sock: zmq.Socket[bytes], respondent: Respondent
-    ) -> None:
-        self._target = target
-        self._sock = sock
-        self.respondent = respondent
-        self._loop = asyncio.get_running_loop()
-        self._fd = _number(sock, zmq.FD)
-        self._loop.add_reader(self._fd, self.pump)
-        self._closed = self._pumping = False
-
-    def pump(self) -> None:
-        """Take what clients say, while the channel has room."""
-        self._pumping = False
-        for _ in range(TURN):
-            if self._closed or self.respondent.full(self._target):
-                return
-            if not _number(self._sock, zmq.EVENTS) & zmq.POLLIN:
-                return
-            self._take(self._sock.recv_multipart(zmq.NOBLOCK))
-        self._pump_soon()
-
-    def _take(self, parts: list[bytes]) -> None:
-        if self._target != "iopub":
-            self.respondent.request(self._target, parts)
-        elif parts[0][:1] == SUBSCRIBE:  # the agent subscribes once and for good
-            self.respondent.subscribed(parts[0])
-
-    def send(self, parts: list[bytes]) -> None:
-        """To clients; a client that has gone is no error."""
-        with contextlib.suppress(zmq.Again):
-            for part in parts[:-1]:
-                self._sock.send(part, _MORE, copy=len(part) < LARGE)
-            self._sock.send(parts[-1], _LAST, copy=len(parts[-1]) < LARGE)
-        # The send may have eaten the descriptor's edge.
-        if _number(self._sock, zmq.EVENTS) & zmq.POLLIN:
-            self._pump_soon()
-
-    def _pump_soon(self) -> None:
-        if not self._pumping:
-            self._pumping = True
-            self._loop.call_soon(self.pump)
-
-    def close(self) -> None:
-        """What is in the socket would be lost."""
-        self.pump()
-        self.leave()
-
-    def leave(self) -> None:
-        """The socket gets another door."""
-        self._closed = True
-        self._loop.remove_reader(self._fd)
 
 
 def curve_keypair() -> tuple[bytes, bytes]:
@@ -182,44 +106,50 @@ class Front:
 
     def __init__(self, ip: str) -> None:
         self._ip = ip
-        self._context = zmq.Context(1)
-        self._pairs: list[Pair] = []
-        self._doors: dict[str, Door] = {}
-        self._fronts: dict[str, zmq.Socket[bytes]] = {}
+        self._listeners: dict[str, Listener] = {}
+        self._passages: dict[str, Passage] = {}
         self._respondent: Respondent | None = None
 
     def bind(self, respondent: Respondent) -> None:
         """Make the sockets that clients connect to; `respondent` answers them.
 
-        Raises zmq.ZMQError.
+        Raises OSError.
         """
         for target in TARGETS:
-            front = self._fronts[target] = self._front_socket(target)
-            self._doors[target] = Door(target, front, respondent)
-            front.bind(f"ipc://{self._ip}-{PORTS[target]}")
+            self._listeners[target] = listener = Listener(
+                Path(f"{self._ip}-{PORTS[target]}"),
+                target == "iopub",
+                functools.partial(self._take, target),
+                functools.partial(self._full, target),
+            )
+            listener.bind()
         self._serve(respondent)
 
     def bind_again(self) -> None:
         """After jupyter_client (8.10) has unlinked the files, as it does at a restart.
 
         Whoever is connected stays so, and nothing that is under way is lost. Raises
-        zmq.ZMQError.
+        OSError.
         """
-        for target, front in self._fronts.items():
-            front.bind(f"ipc://{self._ip}-{PORTS[target]}")
+        for listener in self._listeners.values():
+            listener.bind()
 
-    def _front_socket(self, target: str) -> zmq.Socket[bytes]:
-        if target == "iopub":
-            sock = self._context.socket(zmq.XPUB)
-            # Each new subscriber's message reaches the kernel, which answers the
-            # subscription with iopub_welcome (JEP 65).
-            sock.setsockopt(zmq.XPUB_VERBOSE, 1)
-        else:
-            sock = self._context.socket(zmq.ROUTER)
-            sock.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a client that reconnected
-        sock.setsockopt(zmq.SNDHWM, CLIENT_HWM)
-        sock.setsockopt(zmq.LINGER, 0)
-        return sock
+    # Called by listeners
+
+    def _full(self, target: str) -> bool:
+        if target in self._passages:
+            return False
+        return self._respondent is None or self._respondent.full(target)
+
+    def _take(self, target: str, parts: list[bytes]) -> None:
+        if target in self._passages:
+            self._passages[target].send(parts)
+        elif self._respondent is not None and target == "iopub":
+            self._respondent.subscribed(parts[0])
+        elif self._respondent is not None:
+            self._respondent.request(target, parts)
+
+    # Called by kernel/
 
     def hand_over(
         self,
@@ -245,35 +175,28 @@ class Front:
         """
         self.part()  # from a process that is gone
         identity = secrets.token_bytes(8)
-        backs = {}
         for target, path in back.items():
-            backs[target] = self._back_socket(target, identity, curve)
-            backs[target].connect(f"ipc://{path}")
-            if target in self._doors:
-                self._doors.pop(target).leave()
+            sock = self._back_socket(target, identity, curve)
+            sock.connect(f"ipc://{path}")
+            self._passages[target] = Passage(self._listeners[target], sock)
         self._serve(respondent)
         for target, parts in held:
-            if target in backs:
-                backs[target].send_multipart(parts, zmq.NOBLOCK)
-            elif respondent is not None:
-                respondent.request(target, parts)
-        for target, sock in backs.items():
-            self._pairs.append(Pair(self._fronts[target], sock))
-        for pair in self._pairs:
-            pair.pump()
-        for door in self._doors.values():
-            door.pump()
+            self._take(target, parts)
+        for listener in self._listeners.values():
+            listener.go_on()
 
     def part(self) -> None:
         """From the tunnel's sockets, before they go: ZMQ would connect again."""
-        for pair in self._pairs:
-            pair.close()
-        self._pairs.clear()
+        for passage in self._passages.values():
+            passage.close()
+        self._passages.clear()
 
     def _back_socket(
         self, target: str, identity: bytes, curve: tuple[bytes, bytes] | None
     ) -> zmq.Socket[bytes]:
-        sock = self._context.socket(zmq.XSUB if target == "iopub" else zmq.DEALER)
+        # The context of the process: an I/O thread for all kernels.
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+        sock = context.socket(zmq.XSUB if target == "iopub" else zmq.DEALER)
         if target in ("shell", "control", "stdin"):
             sock.setsockopt(zmq.IDENTITY, identity)
         sock.setsockopt(zmq.SNDHWM, 0)  # what is held comes before it is connected
@@ -284,7 +207,7 @@ class Front:
             sock.setsockopt(zmq.CURVE_SERVERKEY, public)
             sock.setsockopt(zmq.CURVE_PUBLICKEY, public)
             sock.setsockopt(zmq.CURVE_SECRETKEY, secret)
-        if target == "iopub":  # who subscribed before is served by the XPUB
+        if target == "iopub":  # our listener knows who has subscribed to what
             sock.send(SUBSCRIBE)
         return sock
 
@@ -292,29 +215,20 @@ class Front:
         if self._respondent is not None and self._respondent is not respondent:
             self._respondent.serve(None)
         self._respondent = respondent
-        for door in self._doors.values():
-            if respondent is not None:
-                door.respondent = respondent
         if respondent is not None:
             respondent.serve(self)
 
     # Called by the respondent
 
     def send(self, target: str, parts: list[bytes]) -> None:
-        self._doors[target].send(parts)
+        self._listeners[target].send(parts)
 
     def room(self, target: str) -> None:
-        self._doors[target].pump()
+        self._listeners[target].go_on()
 
     def close(self) -> None:
         self.part()
-        for door in self._doors.values():
-            door.close()
+        for listener in self._listeners.values():
+            listener.close()
         self._serve(None)
-        self._doors.clear()
-        for sock in self._fronts.values():
-            sock.close(linger=0)
-        self._fronts.clear()
-        self._context.term()
-        for port in PORTS.values():
-            Path(f"{self._ip}-{port}").unlink(missing_ok=True)
+        self._listeners.clear()

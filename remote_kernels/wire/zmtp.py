@@ -1,4 +1,4 @@
-"""The client's side of ZMTP 3.0 with the NULL mechanism, as far as a kernel needs it.
+"""ZMTP 3.0 with the NULL mechanism, as far as a kernel and its clients need it.
 
 Source: ZeroMQ RFC 23 (https://rfc.zeromq.org/spec/23/). We say 3.0, so that a libzmq
 on the other end takes subscriptions as messages and sends no heartbeats. No I/O.
@@ -18,19 +18,37 @@ SUBSCRIBE_ALL = b"\x01"
 
 def frame(body: bytes, flags: int = 0) -> bytes:
     """One frame."""
-    if len(body) < 256:
-        return bytes((flags, len(body))) + body
-    return bytes((flags | LONG,)) + len(body).to_bytes(8, "big") + body
+    return _head(len(body), flags) + body
+
+
+def _head(size: int, flags: int) -> bytes:
+    if size < 256:
+        return bytes((flags, size))
+    return bytes((flags | LONG,)) + size.to_bytes(8, "big")
 
 
 def message(parts: Sequence[bytes]) -> bytes:
     """One message of at least one frame."""
-    *first, last = parts
-    return b"".join([*(frame(part, MORE) for part in first), frame(last)])
+    pieces: list[bytes] = []
+    for part in parts[:-1]:
+        pieces += (_head(len(part), MORE), part)
+    pieces += (_head(len(parts[-1]), 0), parts[-1])
+    return b"".join(pieces)
 
 
 def _property(name: bytes, value: bytes) -> bytes:
     return bytes((len(name),)) + name + len(value).to_bytes(4, "big") + value
+
+
+def _properties(data: bytes) -> dict[bytes, bytes]:
+    """By name, in lower case: their case does not matter."""
+    found, at = {}, 0
+    while at < len(data):
+        end = at + 1 + data[at]
+        name, size = data[at + 1 : end], int.from_bytes(data[end : end + 4], "big")
+        at = end + 4 + size
+        found[name.lower()] = data[end + 4 : at]
+    return found
 
 
 class Peer:
@@ -39,11 +57,12 @@ class Peer:
     Parameters
     ----------
     socket_type:
-        Ours: `DEALER` or `SUB`.
+        Ours.
     identity:
         Ours: what a ROUTER knows us by.
 
-    `ready` is true once the other end has said READY. Write `greeting` first.
+    `ready` is true once the other end has said READY; then `identity` is what it wants
+    to be known by. Write `greeting` first.
     """
 
     greeting = _GREETING
@@ -59,6 +78,7 @@ class Peer:
         self._greeted = False
         self._parts: list[bytes] = []
         self.ready = False
+        self.identity = b""
 
     def feed(self, data: bytes) -> tuple[bytes, list[list[bytes]]]:
         """What to answer, and the messages that came. Raises ProtocolError."""
@@ -112,6 +132,7 @@ class Peer:
     def _command(self, body: bytes) -> None:
         name = body[1 : 1 + body[0]] if body else b""
         if name == b"READY":
+            self.identity = _properties(body[6:]).get(b"identity", b"")
             self.ready = True
         elif name == b"ERROR":
             msg = f"the kernel's socket refused us: {body[7:].decode(errors='replace')}"

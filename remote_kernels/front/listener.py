@@ -1,0 +1,204 @@
+"""A socket that clients of a kernel connect to: a ROUTER or an XPUB, in ZMTP.
+
+Ours and not libzmq's, because what a client says then reaches us in one step, and what
+we say reaches the client's own I/O thread: libzmq's here would be one more thread that
+has to wake up, twice for each round trip. Driven by an asyncio loop. Made by proxy.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from remote_kernels.wire import zmtp
+from remote_kernels.wire.frames import ProtocolError
+
+log = logging.getLogger(__name__)
+
+# Bytes queued for one client that does not read; what comes then is dropped for it,
+# because one stopped client must not hold up the others. libzmq would count messages.
+CLIENT_BYTES = 256 * 1024 * 1024
+BACKLOG = 100  # connections not yet accepted; libzmq's own
+
+
+class _Client(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, listener: Listener, kind: str) -> None:
+        self._listener = listener
+        self.peer = zmtp.Peer(kind)
+        self.topics: list[bytes] = []
+        self.identity = b""
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(self.peer.greeting)
+        self._listener.joined(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport is None:
+            return
+        try:
+            answer, messages = self.peer.feed(data)
+        except ProtocolError as exc:
+            log.debug("= a client's connection: %s", exc)
+            self.transport.abort()
+            return
+        if answer:
+            self.transport.write(answer)
+        if self.peer.ready and not self.identity:
+            # One of five bytes with a zero first is what libzmq makes up.
+            self.identity = self.peer.identity or b"\0" + os.urandom(4)
+            self._listener.greeted(self)
+        for parts in messages:
+            self._listener.came(self, parts)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self._listener.left(self)
+
+    def send(self, data: bytes) -> None:
+        if self.transport is None:
+            return
+        if self.transport.get_write_buffer_size() < CLIENT_BYTES:
+            self.transport.write(data)
+
+
+class Listener:
+    """Many clients, one socket.
+
+    Parameters
+    ----------
+    path:
+        Where it listens, in a directory that only the user may enter.
+    publishes:
+        Whether it is an XPUB; else a ROUTER.
+    take:
+        Called with each message; of an XPUB, with each subscription. As libzmq's, a
+        ROUTER's begin with the client's identity.
+    full:
+        Whether to call `take` no more for now; `go_on` ends that.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        publishes: bool,
+        take: Callable[[list[bytes]], None],
+        full: Callable[[], bool],
+    ) -> None:
+        self._path = path
+        self._publishes = publishes
+        self._take = take
+        self._full = full
+        self._loop = asyncio.get_running_loop()
+        self._socket: socket.socket | None = None
+        self._accepting: set[asyncio.Task[object]] = set()
+        self._clients: dict[_Client, None] = {}
+        self._by_identity: dict[bytes, _Client] = {}
+        self._waiting: deque[list[bytes]] = deque()  # came while it was full
+        self._paused = False
+
+    def bind(self) -> None:
+        """Also anew, when somebody has unlinked it. Raises OSError."""
+        self._leave()
+        self._path.unlink(missing_ok=True)
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            made.bind(str(self._path))
+            made.listen(BACKLOG)
+            made.setblocking(False)
+        except OSError:
+            made.close()
+            raise
+        self._socket = made
+        self._loop.add_reader(made, self._accept)
+
+    def _accept(self) -> None:
+        assert self._socket is not None
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+            accepted, _ = self._socket.accept()
+            kind = "XPUB" if self._publishes else "ROUTER"
+            client = _Client(self, kind)
+            task = self._loop.create_task(
+                self._loop.connect_accepted_socket(lambda: client, accepted)
+            )
+            self._accepting.add(task)
+            task.add_done_callback(self._accepting.discard)
+
+    # Called by clients
+
+    def joined(self, client: _Client) -> None:
+        self._clients[client] = None
+
+    def greeted(self, client: _Client) -> None:
+        """What is for its identity is for it, and not for one that had it before."""
+        self._by_identity[client.identity] = client
+        if self._paused and client.transport is not None:
+            # Not before: asyncio of Python 3.11 would forget it.
+            client.transport.pause_reading()
+
+    def left(self, client: _Client) -> None:
+        del self._clients[client]
+        if self._by_identity.get(client.identity) is client:
+            del self._by_identity[client.identity]
+
+    def came(self, client: _Client, parts: list[bytes]) -> None:
+        if not self._publishes:
+            parts = [client.identity, *parts]
+        elif parts[0][:1] == b"\1":
+            client.topics.append(parts[0][1:])
+        else:
+            if parts[0][:1] == b"\0" and parts[0][1:] in client.topics:
+                client.topics.remove(parts[0][1:])
+            return
+        self._waiting.append(parts)
+        self.go_on()
+
+    # Called by the front
+
+    def go_on(self) -> None:
+        """Take what clients say, while there is room."""
+        while self._waiting and not self._full():
+            self._take(self._waiting.popleft())
+        if bool(self._waiting) is self._paused:
+            return
+        self._paused = not self._paused
+        for client in self._clients:
+            if client.transport is not None and self._paused:
+                client.transport.pause_reading()
+            elif client.transport is not None:
+                client.transport.resume_reading()
+
+    def send(self, parts: list[bytes]) -> None:
+        """To clients; a client that has gone is no error."""
+        if self._publishes:
+            data = zmtp.message(parts)
+            for client in self._clients:
+                if any(parts[0].startswith(topic) for topic in client.topics):
+                    client.send(data)
+        elif parts[0] in self._by_identity:
+            self._by_identity[parts[0]].send(zmtp.message(parts[1:]))
+
+    def close(self) -> None:
+        self._leave()
+        for task in self._accepting:
+            task.cancel()
+        for client in self._clients:
+            if client.transport is not None:
+                client.transport.abort()
+        self._path.unlink(missing_ok=True)
+
+    def _leave(self) -> None:
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None

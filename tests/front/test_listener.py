@@ -1,0 +1,248 @@
+"""front.listener: what libzmq's clients take for a ROUTER or an XPUB of libzmq's."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import zmq
+import zmq.asyncio
+
+from remote_kernels.front import listener as module
+from remote_kernels.front.listener import Listener
+
+SECONDS = 10.0
+SIZES = [0, 1, 255, 256, 65_536, 30_000_000]
+Connect = Callable[..., zmq.asyncio.Socket]
+pytestmark = pytest.mark.asyncio
+
+
+class House:
+    """A listener, and what was said to it."""
+
+    def __init__(self, path: Path, publishes: bool) -> None:
+        self.path = path
+        self.came: asyncio.Queue[list[bytes]] = asyncio.Queue()
+        self.is_full = False
+        self.listener = Listener(
+            path, publishes, self.came.put_nowait, lambda: self.is_full
+        )
+        self.listener.bind()
+
+    async def receive(self) -> list[bytes]:
+        return await asyncio.wait_for(self.came.get(), SECONDS)
+
+
+@pytest_asyncio.fixture
+async def router() -> AsyncIterator[House]:
+    with tempfile.TemporaryDirectory() as directory:
+        made = House(Path(directory, "s"), publishes=False)
+        yield made
+        made.listener.close()
+        await asyncio.sleep(0)  # asyncio closes the sockets in its next turn
+
+
+@pytest_asyncio.fixture
+async def publisher() -> AsyncIterator[House]:
+    with tempfile.TemporaryDirectory() as directory:
+        made = House(Path(directory, "s"), publishes=True)
+        yield made
+        made.listener.close()
+        await asyncio.sleep(0)
+
+
+@pytest_asyncio.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Makes clients."""
+    context = zmq.asyncio.Context()
+    all_made: list[zmq.asyncio.Socket] = []
+
+    def connect(house: House, kind: int, identity: bytes = b"") -> zmq.asyncio.Socket:
+        made = context.socket(kind)
+        all_made.append(made)
+        made.setsockopt(zmq.RCVTIMEO, int(SECONDS * 1000))
+        if identity:
+            made.setsockopt(zmq.IDENTITY, identity)
+        if kind == zmq.SUB:
+            made.subscribe(b"")
+        made.connect(f"ipc://{house.path}")
+        return made
+
+    yield connect
+    for sock in all_made:
+        sock.close(linger=0)
+    context.term()
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_both_ways(router: House, connect: Connect, size: int) -> None:
+    """Of any size, to whom it is for."""
+    one, two = connect(router, zmq.DEALER, b"one"), connect(router, zmq.DEALER, b"two")
+    body = b"x" * size
+
+    await one.send_multipart([body, b"last"])
+    assert [b"one", body, b"last"] == await router.receive()
+    await two.send_multipart([b"hello"])
+    assert [b"two", b"hello"] == await router.receive()
+
+    router.listener.send([b"one", b"first", body])
+    assert [b"first", body] == await one.recv_multipart()
+    assert not await two.poll(0)
+
+
+async def test_a_heartbeat(router: House, connect: Connect) -> None:
+    """REQ sockets, of which some have no identity."""
+    hearts = [connect(router, zmq.REQ) for _ in range(2)]
+    for number, heart in enumerate(hearts):
+        await heart.send(b"%d" % number)
+        router.listener.send(await router.receive())
+
+    assert [b"0", b"1"] == [await heart.recv() for heart in hearts]
+
+
+async def test_one_that_has_come_back(router: House, connect: Connect) -> None:
+    """What is for its identity is for its new connection."""
+    old = connect(router, zmq.DEALER, b"one")
+    await old.send(b"old")
+    await router.receive()
+    new = connect(router, zmq.DEALER, b"one")
+    await new.send(b"new")
+    await router.receive()
+
+    old.close(linger=0)
+    router.listener.send([b"one", b"reply"])
+
+    assert b"reply" == await new.recv()
+
+
+async def test_one_that_is_gone(router: House, connect: Connect) -> None:
+    """It is no error."""
+    client = connect(router, zmq.DEALER, b"one")
+    await client.send(b"")
+    await router.receive()
+    client.close(linger=0)
+
+    router.listener.send([b"one", b"reply"])
+    router.listener.send([b"nobody", b"reply"])
+
+    other = connect(router, zmq.DEALER, b"other")
+    await other.send(b"hello")
+    assert [b"other", b"hello"] == await router.receive()
+
+
+async def test_too_much_is_not_taken(router: House, connect: Connect) -> None:
+    """Then it comes in order, of those who have come meanwhile, too."""
+    router.is_full = True
+    client = connect(router, zmq.DEALER, b"one")
+    for number in range(100):  # before it is connected: they come at once
+        await client.send(b"%d" % number)
+    while not router.listener._waiting:
+        await asyncio.sleep(0)
+    late = connect(router, zmq.DEALER, b"late")
+    while len(router.listener._by_identity) < 2:
+        await asyncio.sleep(0)
+    await late.send(b"late")
+    assert router.came.empty()
+
+    router.is_full = False
+    router.listener.go_on()
+
+    came = [await router.receive() for _ in range(101)]
+    numbers = [int(body) for sender, body in came if sender == b"one"]
+    assert [*range(100)] == numbers
+
+
+async def test_subscriptions(publisher: House, connect: Connect) -> None:
+    """Each is told, that of a second client of the same identity, too."""
+    first, second = (connect(publisher, zmq.SUB, b"one") for _ in range(2))
+    assert [[b"\1"], [b"\1"]] == [await publisher.receive() for _ in range(2)]
+
+    publisher.listener.send([b"topic", b"body"])
+
+    for client in (first, second):
+        assert [b"topic", b"body"] == await client.recv_multipart()
+
+
+async def test_topics(publisher: House, connect: Connect) -> None:
+    """By their beginning; no longer after the end of a subscription."""
+    client = connect(publisher, zmq.XSUB)
+    for message in (b"\1sta", b"\1str", b"\1end", b"\0sta", b"\0none", b"\1end2"):
+        await client.send(message)
+    told = [(await publisher.receive())[0] for _ in range(4)]
+
+    for topic in (b"status", b"stream", b"error", b"end"):
+        publisher.listener.send([topic])
+
+    assert [b"\1sta", b"\1str", b"\1end", b"\1end2"] == told
+    assert [b"stream", b"end"] == [await client.recv() for _ in range(2)]
+
+
+async def test_a_client_that_does_not_read(
+    publisher: House, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It loses what comes; the others do not."""
+    monkeypatch.setattr(module, "CLIENT_BYTES", 1_000_000)
+    stuck = socket.socket(socket.AF_UNIX)
+    stuck.connect(str(publisher.path))
+    ready = b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03SUB"
+    stuck.sendall(
+        b"\xff" + bytes(8) + b"\x7f\x03\0" + b"NULL".ljust(20, b"\0") + bytes(32)
+    )
+    stuck.sendall(ready + b"\0\1\1")
+    await publisher.receive()
+    reader = connect(publisher, zmq.SUB)
+    await publisher.receive()
+
+    for number in range(100):
+        publisher.listener.send([b"%d" % number, b"x" * 100_000])
+        assert b"%d" % number == (await reader.recv_multipart())[0]
+
+    queued = [
+        client.transport.get_write_buffer_size()
+        for client in publisher.listener._clients
+        if client.transport is not None
+    ]
+    assert max(queued) <= 1_000_000 + 100_020
+    stuck.close()
+
+
+async def test_its_file_was_removed(router: House, connect: Connect) -> None:
+    """It is bound anew; who is connected stays so."""
+    before = connect(router, zmq.DEALER, b"before")
+    await before.send(b"")
+    await router.receive()
+    router.path.unlink()
+
+    router.listener.bind()
+
+    after = connect(router, zmq.DEALER, b"after")
+    for client, name in ((before, b"before"), (after, b"after")):
+        await client.send(b"hello")
+        assert [name, b"hello"] == await router.receive()
+
+
+async def test_what_is_no_zmtp(router: House, connect: Connect) -> None:
+    """It is hung up on, and nobody else is disturbed."""
+    reader, writer = await asyncio.open_unix_connection(str(router.path))
+    writer.write(b"GET / HTTP/1.1\r\n" + b"\r\n" * 40)
+
+    greeting = await asyncio.wait_for(reader.read(1000), SECONDS)
+    assert b"" == await asyncio.wait_for(reader.read(), SECONDS)
+    writer.close()
+
+    assert greeting.startswith(b"\xff")
+    client = connect(router, zmq.DEALER, b"one")
+    await client.send(b"hello")
+    assert [b"one", b"hello"] == await router.receive()
+
+
+async def test_nothing_is_left(router: House) -> None:
+    """Of its file."""
+    router.listener.close()
+
+    assert not router.path.exists()

@@ -12,19 +12,15 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.report.page import page
-from benchmarks.report.table import show
-from benchmarks.results import Curve, Figure, PeerTable, Report
-
-TESTS = Path(__file__).resolve().parents[1] / "tests"
-sys.path.append(str(TESTS))
-
 from cluster.api import Cluster
 from cluster.layout import ClusterError
 
 from benchmarks.figures import cut, many, single, sizes
 from benchmarks.host import Host
 from benchmarks.peers.run import measure
+from benchmarks.report.page import page
+from benchmarks.report.table import show
+from benchmarks.results import Curve, Figure, PeerTable, Report
 
 PACKAGES = (
     "remote-kernels",
@@ -79,8 +75,9 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def run(host: Host, parts: Iterable[str], rounds: int) -> Report:
-    """Part after part; one that fails is told, and the others still run."""
+def run(host: Host, parts: Iterable[str], rounds: int) -> tuple[Report, list[str]]:
+    """Part after part; those that failed are told, and the others still run."""
+    failed = []
     figures: list[Figure] = []
     curves: list[Curve] = []
     peers = None
@@ -95,10 +92,12 @@ def run(host: Host, parts: Iterable[str], rounds: int) -> Report:
                 else:
                     peers = found
         except Exception:  # noqa: BLE001 - of many parts, one; told, and counted
+            failed.append(name)
             say(f"{name} FAILED\n{traceback.format_exc()}")
-    return Report(
+    report = Report(
         datetime.now(timezone.utc), machine(), versions(), figures, curves, peers
     )
+    return report, failed
 
 
 def machine() -> dict[str, str | int | float | bool]:
@@ -132,7 +131,7 @@ def main() -> int:
         cluster.up(owner=None if found_up else os.getpid())
         host = Host(cluster)
         with host.programs():
-            report = run(host, arguments.parts or PARTS, arguments.rounds)
+            report, failed = run(host, arguments.parts or PARTS, arguments.rounds)
     except ClusterError as error:
         say(str(error))
         return 1
@@ -144,7 +143,9 @@ def main() -> int:
     (arguments.out / "results.json").write_text(report.to_json())
     (arguments.out / "index.html").write_text(page(report))
     say(f"written: {arguments.out}/results.json and index.html")
-    return 0
+    if failed:
+        say(f"FAILED: {', '.join(failed)}")
+    return bool(failed)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,11 @@ def _curves(found: Grown) -> Iterator[Curve]:
         *("trip-by-count", "kernel_info round trip, p50 to p99", "s"),
         lambda line: (line["info"][0], line["info"][0], line["info"][1]),
     )
+    for held in ("descriptors", "threads"):
+        yield curve(
+            *(f"{held}-by-count", f"{held.capitalize()} of the server", held),
+            lambda line, held=held: (line[held],) * 3,
+        )
     yield curve(
         *("memory-by-count", "Memory of the server (PSS)", "MiB"),
         lambda line: (line["memory"] / MIB,) * 3,

@@ -77,6 +77,17 @@ class Server:
         return int(line.split()[1]) * 1024
 
     @property
+    def held(self) -> dict[str, int]:
+        """Descriptors, threads and child processes."""
+        process = Path(f"/proc/{self._process.pid}")
+        children = (process / "task" / process.name / "children").read_text()
+        return {
+            "descriptors": len([*(process / "fd").iterdir()]),
+            "threads": len([*(process / "task").iterdir()]),
+            "children": len(children.split()),
+        }
+
+    @property
     def cpu(self) -> float:
         """Seconds so far. Source of the fields: proc(5)."""
         stat = Path(f"/proc/{self._process.pid}/stat").read_text()
@@ -108,7 +119,8 @@ def grow(server: Server, spec: str, counts: list[int]) -> None:
         time.sleep(SETTLE)
         with server.asked(kernels[-1]) as asked:
             trips = quantiles([asked.info() for _ in range(TRIPS)])
-        say({"count": count, "starts": starts, "info": trips, "memory": server.memory})
+        facts = {"count": count, "starts": starts, "info": trips}
+        say(facts | {"memory": server.memory, **server.held})
 
 
 def rest(server: Server, minutes: int) -> None:

@@ -6,13 +6,3 @@ Each is installed into an environment of its own (`environment`), given what it 
 
     python -m benchmarks.peers [NAME...] [--rounds N] [--json FILE]
 """
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-# The test cluster, and what the tests know of traces on it.
-TESTS = Path(__file__).resolve().parents[2] / "tests"
-if str(TESTS) not in sys.path:
-    sys.path.append(str(TESTS))

@@ -1,0 +1,62 @@
+"""benchmarks: each part measures what it says. How much that is, is no test's business.
+
+What takes minutes (many kernels, the queue, the peers) is left to `make bench`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster.api import Cluster
+from on_cluster.traces import Desk, left_over, traces
+
+sys.path.append(str(Path(__file__).parents[2]))
+
+from benchmarks.__main__ import PARTS
+from benchmarks.host import USER, Host
+from benchmarks.results import Figure
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+
+NAMES = {
+    "imports": ["import"],
+    "agent": ["agent-rss", "agent-pss"],
+    "start": ["start", "restart"],
+    "resume": ["resume"],
+    "trips": [
+        *("info-p50", "info-p50-ssh-L", "info-p50-session"),
+        *("info-p99", "info-p99-ssh-L", "info-p99-session", "info-srun"),
+        *("execute-p50", "execute-p50-ssh-L", "execute-p50-session"),
+        *("execute-p99", "execute-p99-ssh-L", "execute-p99-session", "execute-srun"),
+    ],
+}
+
+
+@pytest.fixture
+def host(cluster: Cluster, desk: Desk) -> Iterator[Host]:
+    made = Host(cluster)
+    with made.programs():
+        yield made
+
+
+@pytest.mark.parametrize("part", NAMES)
+def test_a_part(host: Host, cluster: Cluster, part: str) -> None:
+    """One round of it; nothing is left."""
+    before = traces(cluster, USER)
+
+    found = list(PARTS[part](host, 1))
+
+    assert NAMES[part] == [made.name for made in found if isinstance(made, Figure)]
+    for made in found:
+        assert isinstance(made, Figure)
+        assert min(made.ours + made.reference) > 0
+    assert [] == left_over(cluster, USER, before, 20)
+
+
+def test_all_parts_are_known() -> None:
+    """Those that are left out here, too."""
+    longer = {"streaming", "output", "backlog", "sizes", "many", "pending", "peers"}
+    assert set(PARTS) == {*NAMES, *longer}

@@ -55,7 +55,10 @@ class Host:
             "login1",
             USER,
             argv,
-            env={"PYTHONPATH": f"{home}/{PROGRAMS}"},
+            env={
+                "PYTHONPATH": f"{home}/{PROGRAMS}",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -116,6 +116,7 @@ class Bench:
         self._specs = directory / "data" / "kernels"
         os.environ["JUPYTER_DATA_DIR"] = str(directory / "data")
         os.environ["JUPYTER_RUNTIME_DIR"] = str(directory / "runtime")
+        os.environ["IPYTHONDIR"] = str(directory / "ipython")
         (directory / "runtime").mkdir(mode=0o700)
         self.spec("local", None)
 
@@ -124,6 +125,7 @@ class Bench:
         spec: dict[str, Any] = {
             "argv": [*IPYKERNEL, "{connection_file}"],
             "display_name": name,
+            "env": {"IPYTHONDIR": os.environ["IPYTHONDIR"]},
             "language": "python",
         }
         if config is not None:
@@ -202,7 +204,7 @@ class Bench:
                 "hb_port",
             )
             ports = [f"-L{info[name]}:127.0.0.1:{info[name]}" for name in names]
-            options = ["-oExitOnForwardFailure=yes", "-oStrictHostKeyChecking=no"]
+            options = ["-oExitOnForwardFailure=yes", "-oBatchMode=yes"]
             ssh = subprocess.Popen(
                 ["ssh", *options, *ports, *_ordered(node, command)],
                 stdin=subprocess.DEVNULL,

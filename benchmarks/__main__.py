@@ -12,9 +12,9 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from cluster.api import Cluster
 from cluster.layout import ClusterError
 
+from benchmarks.command import running_cluster, say
 from benchmarks.figures import cut, many, single, sizes
 from benchmarks.host import Host
 from benchmarks.peers.run import measure
@@ -116,28 +116,19 @@ def versions() -> dict[str, str]:
     }
 
 
-def say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-
-
 def main() -> int:
     arguments = parser().parse_args()
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
         parser().error(f"unknown: {', '.join(sorted(unknown))}")
-    cluster = Cluster(say=say)
-    found_up = cluster.is_up()
     try:
-        cluster.up(owner=None if found_up else os.getpid())
-        host = Host(cluster)
-        with host.programs():
-            report, failed = run(host, arguments.parts or PARTS, arguments.rounds)
+        with running_cluster() as cluster:
+            host = Host(cluster)
+            with host.programs():
+                report, failed = run(host, arguments.parts or PARTS, arguments.rounds)
     except ClusterError as error:
         say(str(error))
         return 1
-    finally:
-        if not found_up:
-            cluster.down()
     show(report)
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "results.json").write_text(report.to_json())

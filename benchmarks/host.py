@@ -6,7 +6,6 @@ Called by figures/. The cluster is the tests' own.
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import tarfile
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.api import Cluster
+
+from benchmarks.peers import look
 
 HERE = Path(__file__).resolve().parent
 USER = "bob"
@@ -79,9 +80,7 @@ class Host:
 
     def calls(self) -> int:
         """The user's calls of the controller so far, by the controller's own count."""
-        told = self.cluster.run("ctl", "root", ["sdiag"]).stdout
-        found = re.search(rf"^\s*{USER}\s.*?count:(\d+)", told, re.MULTILINE)
-        return int(found[1]) if found else 0
+        return look.calls(self.cluster, USER)
 
 
 def _program(info: tarfile.TarInfo) -> tarfile.TarInfo | None:

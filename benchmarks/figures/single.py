@@ -6,13 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from benchmarks.host import Host
+from benchmarks.inside.output import SIZE, SMALL
 from benchmarks.results import Figure, Reach
 
 LOCAL = "local"
 TUNNELLED = "ssh -N -L"
 SESSION = "ssh -L, session"
-BYTES = 50_000_000
-SMALL = 10_000
 
 
 def starts(host: Host, rounds: int) -> Iterator[Figure]:
@@ -100,7 +99,7 @@ def output(host: Host, rounds: int) -> Iterator[Figure]:
     for line in host.lines("output", rounds, *names):
         for kind in ("display", "stream", "small"):
             seconds, count = line[kind]
-            amount = SMALL if kind == "small" else BYTES
+            amount = SMALL if kind == "small" else SIZE
             found[line["kernel"], kind].append([amount / seconds, count])
     for kind, title in (
         ("display", "50 MB of display_data in one message"),

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from cluster.api import Cluster
 from cluster.layout import ClusterError
 
+from benchmarks.command import running_cluster, say
 from benchmarks.peers.known import PEERS
 from benchmarks.peers.run import measure
 from benchmarks.quantity import quantity
@@ -63,32 +62,22 @@ def main() -> int:
     if unknown:
         parser().error(f"unknown: {', '.join(sorted(unknown))}")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    cluster = Cluster(say=say)
-    found_up = cluster.is_up()
     try:
-        cluster.up(owner=None if found_up else os.getpid())
-        table = measure(
-            cluster,
-            arguments.names,
-            arguments.rounds,
-            say,
-            arguments.environments,
-        )
+        with running_cluster() as cluster:
+            table = measure(
+                cluster,
+                arguments.names,
+                arguments.rounds,
+                say,
+                arguments.environments,
+            )
     except ClusterError as error:
         say(str(error))
         return 1
-    finally:
-        if not found_up:
-            cluster.down()
     sys.stdout.write(show(table) + "\n")
     if arguments.json:
         arguments.json.write_text(json.dumps(asdict(table), indent=1) + "\n")
     return 0
-
-
-def say(line: str) -> None:
-    """What happens, beside the table."""
-    sys.stderr.write(f"{line}\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,31 @@
+"""What the two command lines share. Called by both `__main__`s."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cluster.api import Cluster
+
+
+def say(line: str) -> None:
+    """What happens, beside the results."""
+    sys.stderr.write(f"{line}\n")
+
+
+@contextmanager
+def running_cluster() -> Iterator[Cluster]:
+    """The test cluster, up; one that was down is down afterwards.
+
+    Raises ClusterError.
+    """
+    cluster = Cluster(say=say)
+    found_up = cluster.is_up()
+    try:
+        cluster.up(owner=None if found_up else os.getpid())
+        yield cluster
+    finally:
+        if not found_up:
+            cluster.down()

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -38,22 +39,25 @@ class House:
         return await asyncio.wait_for(self.came.get(), SECONDS)
 
 
-@pytest_asyncio.fixture
-async def router() -> AsyncIterator[House]:
+@asynccontextmanager
+async def house(publishes: bool) -> AsyncIterator[House]:
     with tempfile.TemporaryDirectory() as directory:
-        made = House(Path(directory, "s"), publishes=False)
+        made = House(Path(directory, "s"), publishes)
         yield made
         made.listener.close()
         await asyncio.sleep(0)  # asyncio closes the sockets in its next turn
 
 
 @pytest_asyncio.fixture
-async def publisher() -> AsyncIterator[House]:
-    with tempfile.TemporaryDirectory() as directory:
-        made = House(Path(directory, "s"), publishes=True)
+async def router() -> AsyncIterator[House]:
+    async with house(publishes=False) as made:
         yield made
-        made.listener.close()
-        await asyncio.sleep(0)
+
+
+@pytest_asyncio.fixture
+async def publisher() -> AsyncIterator[House]:
+    async with house(publishes=True) as made:
+        yield made
 
 
 @pytest_asyncio.fixture

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 ASKED = 10_000  # requests remembered
 HELD_DISK = 512 * 1024 * 1024  # bytes for clients that are away
+SUBSCRIBE_TIME = 1.0  # seconds; a client that speaks subscribes at the same time
 HELD_TIME = 86400.0  # seconds; a laptop may sleep for a night, a closed tab for ever
 
 
@@ -52,6 +53,9 @@ class Sockets(Protocol):
     def send(self, target: str, parts: list[bytes]) -> None: ...
 
     def room(self, target: str) -> None: ...
+
+    def subscribing(self) -> bool:
+        """Whether a client of iopub has connected and not yet subscribed."""
 
 
 @dataclass
@@ -105,6 +109,7 @@ class Clients:
         self._before = dict.fromkeys(KEPT, 0)  # delivered by an earlier server
         self._asked: dict[str, None] = {}
         self._present: dict[str, None] = {}  # sessions
+        self._coming: dict[str, asyncio.TimerHandle] = {}  # sessions that spoke
         self._running: dict[str, dict[str, Any]] = {}  # cells, by msg_id; their headers
         self._retold: set[str] = set()  # cells of an earlier server, begun anew here
         self._held: list[tuple[int, _About]] = []  # with places in the spool
@@ -140,6 +145,8 @@ class Clients:
 
     def close(self) -> None:
         self._reports.close()
+        for late in self._coming.values():
+            late.cancel()
         if self._forgetter is not None:
             self._forgetter.cancel()
         self._spool.close()
@@ -156,10 +163,22 @@ class Clients:
         if not answered:
             self._inlets[target].send(encode(parts))
         if head is not None and head.is_of_client:
-            session = head.session
-            if session not in self._present:
-                self._present[session] = None
-                self._hand_on(session)
+            self._greet(head.session)
+
+    def _greet(self, session: str) -> None:
+        """To a client that was away, what is held, once it has subscribed.
+
+        A notebook server (jupyter_server 2.21) that holds the kernel for busy passes
+        on what a page says without waiting for that.
+        """
+        if session in self._present or session in self._coming:
+            return
+        if self._sockets is not None and self._sockets.subscribing():
+            loop = asyncio.get_running_loop()
+            late = loop.call_later(SUBSCRIBE_TIME, self._hand_on, session)
+            self._coming[session] = late
+        else:
+            self._hand_on(session)
 
     def succeed(self, standin: StandIn) -> None:
         """Who has spoken to it is here; what it had from an earlier server is not."""
@@ -180,6 +199,9 @@ class Clients:
     def subscribed(self, topic: bytes) -> None:
         """A client subscribed: the kernel may want to welcome it (JEP 65)."""
         self._inlets["iopub"].send(encode([topic]))
+        if self._sockets is not None and not self._sockets.subscribing():
+            for session in [*self._coming]:
+                self._hand_on(session)
         if self._away_runs():
             self._say_state("busy")
 
@@ -321,6 +343,9 @@ class Clients:
 
     def _hand_on(self, session: str) -> None:
         """The client is back: what was held for it, in order."""
+        if session in self._coming:
+            self._coming.pop(session).cancel()
+        self._present[session] = None
         mine = [held for held in self._held if held[1].session == session]
         self._held = [held for held in self._held if held[1].session != session]
         lost = 0

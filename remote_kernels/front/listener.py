@@ -125,14 +125,14 @@ class Listener:
     def _accept(self) -> None:
         assert self._socket is not None
         with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
-            accepted, _ = self._socket.accept()
-            kind = "XPUB" if self._publishes else "ROUTER"
-            client = _Client(self, kind)
-            task = self._loop.create_task(
-                self._loop.connect_accepted_socket(lambda: client, accepted)
-            )
-            self._accepting.add(task)
-            task.add_done_callback(self._accepting.discard)
+            while True:
+                accepted, _ = self._socket.accept()
+                client = _Client(self, "XPUB" if self._publishes else "ROUTER")
+                task = self._loop.create_task(
+                    self._loop.connect_accepted_socket(lambda c=client: c, accepted)  # type: ignore[misc]
+                )
+                self._accepting.add(task)
+                task.add_done_callback(self._accepting.discard)
 
     # Called by clients
 
@@ -177,6 +177,11 @@ class Listener:
                 client.transport.pause_reading()
             elif client.transport is not None:
                 client.transport.resume_reading()
+
+    def awaits_topics(self) -> bool:
+        """Whether somebody connected who has not yet said what to send to it."""
+        self._accept()
+        return bool(self._accepting) or not all(c.topics for c in self._clients)
 
     def send(self, parts: list[bytes]) -> None:
         """To clients; a client that has gone is no error."""

@@ -223,6 +223,9 @@ class Front:
     def send(self, target: str, parts: list[bytes]) -> None:
         self._listeners[target].send(parts)
 
+    def subscribing(self) -> bool:
+        return self._listeners["iopub"].awaits_topics()
+
     def room(self, target: str) -> None:
         self._listeners[target].go_on()
 

@@ -67,6 +67,9 @@ class Reception:
     def room(self, target: str) -> None:
         raise AssertionError(target)
 
+    def subscribing(self) -> bool:
+        raise AssertionError
+
     # For tests
 
     def seen(self) -> list[tuple[str, Msg]]:

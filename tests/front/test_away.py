@@ -6,7 +6,7 @@ import asyncio
 
 from front.conftest import Serve
 from front.world import Agent, Browser, Kernel, timeless
-from remote_kernels.front.clients import HELD_TIME
+from remote_kernels.front.clients import HELD_TIME, SUBSCRIBE_TIME
 from remote_kernels.front.progress import SETTLE
 
 
@@ -43,6 +43,47 @@ async def test_what_was_held_comes_when_the_client_speaks(
         msg["parent_header"]["msg_id"] for msg in iopub
     }
     assert ["a", "b"] == server.texts(cell)
+
+
+@timeless
+async def test_a_client_that_speaks_before_it_has_subscribed(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """What is published until then would be lost to it."""
+    browser = Browser("one")
+    cell = browser.ask(serve())
+    kernel.run(cell, "a")
+    server = serve()
+    agent.flow()
+    server.is_subscribing = True
+
+    browser.come_back(server)
+    server.clients.subscribed(b"\1")  # another client's
+    assert [] == server.texts(cell)
+    server.is_subscribing = False
+    server.clients.subscribed(b"\1")
+
+    assert ["a"] == server.texts(cell)
+    await asyncio.sleep(SUBSCRIBE_TIME)
+    assert ["a"] == server.texts(cell)
+
+
+@timeless
+async def test_a_client_that_never_subscribes(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """It holds nobody up for long."""
+    browser = Browser("one")
+    cell = browser.ask(serve())
+    kernel.run(cell, "a")
+    server = serve()
+    agent.flow()
+    server.is_subscribing = True
+
+    browser.come_back(server)
+    await asyncio.sleep(SUBSCRIBE_TIME)
+
+    assert ["a"] == server.texts(cell)
 
 
 @timeless

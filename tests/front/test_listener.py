@@ -186,6 +186,31 @@ async def test_topics(publisher: House, connect: Connect) -> None:
     assert [b"stream", b"end"] == [await client.recv() for _ in range(2)]
 
 
+async def test_who_has_not_yet_subscribed(publisher: House, connect: Connect) -> None:
+    """It counts from its connection, of which we have not yet heard."""
+    assert not publisher.listener.awaits_topics()
+    late = connect(publisher, zmq.XSUB)
+    while not publisher.listener.awaits_topics():
+        await asyncio.sleep(0)
+    early = connect(publisher, zmq.SUB)
+    await publisher.receive()
+    assert publisher.listener.awaits_topics()
+
+    await late.send(b"\1")
+    await publisher.receive()
+
+    assert not publisher.listener.awaits_topics()
+    early.close()
+
+
+async def test_a_connection_not_yet_accepted(publisher: House) -> None:
+    """It is known of at once."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(publisher.path))
+
+        assert publisher.listener.awaits_topics()
+
+
 async def test_a_client_that_does_not_read(
     publisher: House, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

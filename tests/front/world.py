@@ -192,6 +192,7 @@ class Server:
         self.sent: list[tuple[str, Parts]] = []
         self.reports: list[tuple[str, int, int]] = []
         self.rooms: list[str] = []
+        self.is_subscribing = False
         self.learnt: list[dict[str, Any]] = []
         self.clients = Clients(KEY, directory, self._told, info, self.learnt.append)
 
@@ -214,6 +215,9 @@ class Server:
 
     def room(self, target: str) -> None:
         self.rooms.append(target)
+
+    def subscribing(self) -> bool:
+        return self.is_subscribing
 
     # For tests
 

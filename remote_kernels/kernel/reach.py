@@ -150,7 +150,7 @@ def _carrier(
             hosts = [settings.address.format(node=node)]
         keys = tuple(agent["host_keys"])
         return SshCarrier(
-            Destination(tuple(dict.fromkeys(hosts)), keys, path, tuple(argv))
+            Destination(tuple(dict.fromkeys(hosts)), keys, path, tuple(argv), job_id)
         )
     env = driver.environment(os.environ, settings.env_keep)
     return StdioCarrier(name, driver.attach_argv(job_id, node, argv), env)

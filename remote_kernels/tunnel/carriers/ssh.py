@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from . import adoption
+from .adoption import Node
 from .base import CarrierError, P
 
 if TYPE_CHECKING:
@@ -45,12 +47,15 @@ class Destination:
     connect:
         The command that joins its standard streams to that socket, for nodes whose
         sshd does not forward.
+    job:
+        The ID of the job that the agent is.
     """
 
     hosts: tuple[str, ...]
     host_keys: tuple[str, ...]
     socket: str
     connect: tuple[str, ...]
+    job: str
 
 
 class _Pipe:
@@ -82,23 +87,32 @@ class SshCarrier:
     def __init__(self, destination: Destination, port: int = 22) -> None:
         self._to = destination
         self._port = port
+        self._node = Node.named(destination.hosts[0])
 
     def __repr__(self) -> str:
         return f"<SshCarrier {', '.join(self._to.hosts)}>"
 
     async def connect(self, make: Callable[[], P]) -> tuple[_Pipe, P]:
+        while True:
+            await self._node.look()
+            made = await self._connect(make)
+            if made is not None:
+                return made
+
+    async def _connect(self, make: Callable[[], P]) -> tuple[_Pipe, P] | None:
+        """None: a job that is ending has adopted the session."""
         import asyncssh
 
         reasons = []
         for host in self._to.hosts:
             try:
-                connection = await self._log_in(host)
+                connection, login = await self._log_in(host)
             except CarrierError as exc:
                 reasons.append(f"{host}: {exc}")
                 continue
             try:
                 protocol = await asyncio.wait_for(
-                    self._reach_agent(connection, make), CONNECT_TIMEOUT
+                    self._reach_agent(connection, login, make), CONNECT_TIMEOUT
                 )
             except (OSError, asyncssh.Error, asyncio.TimeoutError) as exc:
                 connection.abort()  # it broke, or the network is gone since the login
@@ -108,18 +122,18 @@ class SshCarrier:
             except BaseException:
                 connection.abort()
                 raise
-            return _Pipe(connection), protocol
+            return None if protocol is None else (_Pipe(connection), protocol)
         raise CarrierError("\n".join(reasons))
 
-    async def _log_in(self, host: str) -> asyncssh.SSHClientConnection:
+    async def _log_in(self, host: str) -> tuple[asyncssh.SSHClientConnection, _Login]:
         import asyncssh
 
         # Its INFO tells each step of each connection: too much for a server's log.
         asyncssh.set_log_level("WARNING")
-        said: list[str] = []
+        login = _Login(self._lost)
         try:
             connection, _ = await asyncssh.create_connection(
-                lambda: cast(asyncssh.SSHClient, _client(said)),
+                lambda: cast(asyncssh.SSHClient, _client(login)),
                 host,
                 self._port,
                 **self._options(),
@@ -137,12 +151,18 @@ class SshCarrier:
                 "own (ssh-keygen -t ed25519, then its .pub into ~/.ssh/authorized_keys) "
                 "this carrier works where the site allows ssh to the nodes of a job."
             )
-            raise CarrierError(_with(said, f"{exc}. {advice}")) from exc
+            raise CarrierError(_with(login.banner, f"{exc}. {advice}")) from exc
         except (OSError, asyncssh.Error, asyncio.TimeoutError) as exc:
             text = str(exc) or f"no answer in {CONNECT_TIMEOUT:g} s"
-            raise CarrierError(_with(said, text)) from exc
+            raise CarrierError(_with(login.banner, text)) from exc
         _say_nothing_in_vain(connection)
-        return connection
+        return connection, login
+
+    def _lost(self, login: _Login) -> None:
+        """The node has ended the connection."""
+        if login.job and login.job != self._to.job:
+            log.info("job %s, which adopted this ssh session, ended it", login.job)
+            self._node.ended(login.job)
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -173,14 +193,29 @@ class SshCarrier:
         return [str(path) for path in paths if path.exists()]
 
     async def _reach_agent(
-        self, connection: asyncssh.SSHClientConnection, make: Callable[[], P]
-    ) -> P:
-        """The forwarded socket; or, where sshd does not forward, a command's streams."""
+        self,
+        connection: asyncssh.SSHClientConnection,
+        login: _Login,
+        make: Callable[[], P],
+    ) -> P | None:
+        """The forwarded socket; or, where sshd does not forward, a command's streams.
+
+        None: a job that is ending has adopted the session.
+        """
         import asyncssh
 
         # sshd turns Nagle's algorithm off only once a session channel has run a
         # command (9.2p1): without this one, small messages wait 40 ms for an ACK.
-        idle = await self._run(connection, ("cat",), asyncssh.SSHClientSession)
+        idle = await self._run(
+            connection,
+            ("cat", adoption.SAYS, "-"),
+            lambda: cast("asyncssh.SSHClientSession[bytes]", _teller(login)),
+        )
+        if self._node.in_doubt:
+            await login.told.wait()
+            if not self._node.keeps(login.job):
+                connection.close()
+                return None
         protocol = make()
         try:
             await connection.create_unix_connection(
@@ -242,15 +277,44 @@ def _with(said: Sequence[str], text: str) -> str:
     return f"{text} (the node said: {' '.join(said)})" if said else text
 
 
-def _client(said: list[str]) -> object:
-    """An SSHClient that keeps the banner: pam_slurm_adopt says there why it refuses."""
+class _Login:
+    """What is known of a connection."""
+
+    def __init__(self, lost: Callable[[_Login], None]) -> None:
+        self.lost = lost
+        self.banner: list[str] = []  # pam_slurm_adopt says there why it refuses
+        self.job = ""  # that adopted it; empty: none, or not yet known
+        self.told = asyncio.Event()
+
+
+def _client(login: _Login) -> object:
     import asyncssh
 
     class Client(asyncssh.SSHClient):
         def auth_banner_received(self, msg: str, lang: str) -> None:
-            said.append(msg.strip())
+            login.banner.append(msg.strip())
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if exc is not None:
+                login.lost(login)
 
     return Client()
+
+
+def _teller(login: _Login) -> object:
+    """An SSH session that hears who has adopted it."""
+    import asyncssh
+
+    class Session(asyncssh.SSHClientSession[bytes]):
+        def data_received(self, data: bytes, datatype: Any) -> None:
+            if not login.told.is_set():
+                login.job = adoption.adopter(data)
+                login.told.set()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            login.told.set()
+
+    return Session()
 
 
 class _Transport(asyncio.Transport):

@@ -1,0 +1,72 @@
+"""Which job pam_slurm_adopt put an ssh session into, and whether that job is ending.
+
+It puts all sessions of a user on a node into one of his jobs there, and Slurm ends them
+with that job. Who logs in again at once is put into that job again, as it is there until
+nothing runs in it: it can't end while sessions keep coming, and slurmd drains the node
+(slurm.conf(5), UnkillableStepTimeout). So after such an end we look who adopts, once in
+a while and for all sessions of this process together, and stay only with another job.
+Used by ssh.py.
+
+Source: https://slurm.schedmd.com/pam_slurm_adopt.html; the rest seen with Slurm 22.05.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import ClassVar
+
+ENDING = 10.0  # seconds; a job that takes longer does not end for our keeping away
+APART = 1.0  # seconds between looks; slurmd signals a job that is ending each second
+
+# What the node tells of a session that was adopted: cgroups(7), of either version.
+SAYS = "/proc/self/cgroup"
+_JOB = re.compile(rb"/job_(\d+)/step_extern")
+
+
+def adopter(said: bytes) -> str:
+    """The job's ID; empty: none."""
+    found = _JOB.search(said)
+    return found[1].decode() if found else ""
+
+
+class Node:
+    """One node, for all sessions of this process."""
+
+    known: ClassVar[dict[str, Node]] = {}
+
+    @classmethod
+    def named(cls, name: str) -> Node:
+        return cls.known.setdefault(name, cls())
+
+    def __init__(self) -> None:
+        self._ending: dict[str, float] = {}  # jobs, and until when to believe it
+        self._next_look = 0.0
+
+    @property
+    def in_doubt(self) -> bool:
+        now = _now()
+        self._ending = {job: end for job, end in self._ending.items() if now < end}
+        return bool(self._ending)
+
+    def ended(self, job: str) -> None:
+        """A job that had adopted a session took it along."""
+        self._ending[job] = _now() + ENDING
+        self._next_look = _now() + APART
+
+    async def look(self) -> None:
+        """Until it is one's turn to log in: another may be first each time."""
+        while self.in_doubt and _now() < self._next_look:  # noqa: ASYNC110
+            await asyncio.sleep(self._next_look - _now())
+        self._next_look = _now() + APART
+
+    def keeps(self, job: str) -> bool:
+        """Whether a session that this job adopted may stay."""
+        if self.in_doubt and job in self._ending:
+            return False
+        self._ending.clear()
+        return True
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

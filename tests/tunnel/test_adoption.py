@@ -1,0 +1,90 @@
+"""tunnel.carriers.adoption: whose sessions stay while a job on the node is ending."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+from front.world import timeless
+
+from remote_kernels.tunnel.carriers.adoption import APART, ENDING, Node, adopter
+
+V1 = b"""\
+4:memory:/slurm_c1/uid_20001/job_47/step_extern/task_0
+1:name=systemd:/
+"""
+V2 = b"0::/system.slice/slurmstepd.scope/job_47/step_extern/user/task_0\n"
+NONE = b"0::/user.slice/user-1000.slice/session-3.scope\n"
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@pytest.mark.parametrize(("said", "job"), [(V1, "47"), (V2, "47"), (NONE, "")])
+def test_the_job(said: bytes, job: str) -> None:
+    """As either version of control groups tells it."""
+    assert job == adopter(said)
+
+
+@timeless
+async def test_no_doubt() -> None:
+    """As long as no job has taken a session along, nobody waits."""
+    node, begun = Node(), now()
+    for _ in range(3):
+        await node.look()
+
+    assert not node.in_doubt
+    assert now() - begun < APART
+
+
+@timeless
+async def test_a_job_that_is_ending() -> None:
+    """Nobody stays with it."""
+    node = Node()
+    node.ended("47")
+
+    assert node.in_doubt
+    assert not node.keeps("47")
+
+
+@timeless
+async def test_another_job_adopts() -> None:
+    """The one that was ending is gone, and nobody waits any more."""
+    node = Node()
+    node.ended("47")
+
+    assert node.keeps("48")
+    assert not node.in_doubt
+
+
+@timeless
+async def test_the_job_goes_on() -> None:
+    """It was not the job that ended the session, or it has other cares."""
+    node = Node()
+    node.ended("47")
+    await asyncio.sleep(ENDING)
+
+    assert not node.in_doubt
+    assert node.keeps("47")
+
+
+@timeless
+async def test_one_look_at_a_time() -> None:
+    """However many sessions were lost: between looks the job can end."""
+    node, begun, looks = Node(), now(), []
+    node.ended("47")
+
+    async def look() -> None:
+        await node.look()
+        looks.append(now() - begun)
+
+    await asyncio.gather(*(look() for _ in range(20)))
+
+    early = [at for at in looks if at < ENDING]
+    apart = [late - soon for soon, late in itertools.pairwise(early)]
+    assert min(early) >= APART
+    assert min(apart) >= APART
+    assert len(early) >= ENDING / APART - 2
+    assert max(looks) < ENDING + APART

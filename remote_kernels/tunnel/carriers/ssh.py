@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import logging
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 10.0  # seconds for TCP and the login of one address
 CLOSE_TIMEOUT = 3.0  # seconds
+LOGINS = 6  # attempts while sshd hangs up on us before we are logged in
+FIRST_RETRY = 0.2  # seconds; doubled at each
 WINDOW = 4 * 1024 * 1024  # bytes; asyncssh's default of 2 MiB halves a long link
 
 KNOWN_HOSTS = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
@@ -126,6 +129,23 @@ class SshCarrier:
         raise CarrierError("\n".join(reasons))
 
     async def _log_in(self, host: str) -> tuple[asyncssh.SSHClientConnection, _Login]:
+        """When a class begins, dozens log in at the same moment.
+
+        sshd then drops some at random, more than ten by default, and without a word:
+        sshd_config(5), MaxStartups.
+        """
+        for attempt in range(1, LOGINS):
+            try:
+                return await self._log_in_once(host)
+            except _HungUp as exc:
+                log.debug("= sshd on %s hung up: %s", host, exc)
+                delay = FIRST_RETRY * 2 ** (attempt - 1)
+                await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311
+        return await self._log_in_once(host)
+
+    async def _log_in_once(
+        self, host: str
+    ) -> tuple[asyncssh.SSHClientConnection, _Login]:
         import asyncssh
 
         # Its INFO tells each step of each connection: too much for a server's log.
@@ -152,6 +172,8 @@ class SshCarrier:
                 "this carrier works where the site allows ssh to the nodes of a job."
             )
             raise CarrierError(_with(login.banner, f"{exc}. {advice}")) from exc
+        except (ConnectionResetError, asyncssh.ConnectionLost) as exc:
+            raise _HungUp(_with(login.banner, str(exc))) from exc
         except (OSError, asyncssh.Error, asyncio.TimeoutError) as exc:
             text = str(exc) or f"no answer in {CONNECT_TIMEOUT:g} s"
             raise CarrierError(_with(login.banner, text)) from exc
@@ -275,6 +297,10 @@ def _say_nothing_in_vain(connection: asyncssh.SSHClientConnection) -> None:
 
 def _with(said: Sequence[str], text: str) -> str:
     return f"{text} (the node said: {' '.join(said)})" if said else text
+
+
+class _HungUp(CarrierError):
+    """sshd ended the connection before we were logged in."""
 
 
 class _Login:

@@ -63,6 +63,11 @@ class Asked:
             if any(asked in part for part in parts[2:5]):
                 return parts
 
+    def listen(self) -> None:
+        """Until the kernel is heard: a subscription may come after a request."""
+        while not self.iopub.poll(50):
+            self.send(self._shell, "kernel_info_request")
+
     def info(self, control: bool = False) -> float:
         """Seconds of a kernel_info round trip."""
         socket = self._control if control else self._shell

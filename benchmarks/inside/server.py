@@ -104,6 +104,7 @@ def add(server: Server, spec: str) -> tuple[str, float]:
     begun = time.perf_counter()
     kernel_id = server.start(spec)
     with server.asked(kernel_id) as asked:
+        asked.listen()
         asked.execute()
     return kernel_id, time.perf_counter() - begun
 

@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 
 HELLO_TIMEOUT = 10.0  # seconds
 DEAD_AFTER = 15.0  # seconds of silence, after which the pipe is dead
-PINGS = 3  # in that time
+PINGS = 2  # in that time: one in each half of it
 ACK_DELAY = 0.02  # seconds
+TICK = 0.01  # seconds, between two looks at the silence
 BATCH = 256 * 1024  # bytes handed to the transport at once
 
 
@@ -128,7 +129,7 @@ class Link(asyncio.Protocol):
             self._mux.link.close("a new pipe took its place")
         self._mux.session.connected(self._hello.peer_received)
         self._mux.link = self
-        self._schedule_watch()
+        self._schedule_watch(self._ping_after)
         if not self.ready.done():
             self.ready.set_result(None)
         self.flush()
@@ -184,10 +185,10 @@ class Link(asyncio.Protocol):
         """Seconds since anything was heard."""
         return self._loop.time() - self._heard
 
-    def _schedule_watch(self) -> None:
+    def _schedule_watch(self, seconds: float) -> None:
         if self._watch is not None:
             self._watch.cancel()
-        self._watch = self._loop.call_later(self._ping_after, self._check_silence)
+        self._watch = self._loop.call_later(seconds, self._check_silence)
 
     def _check_silence(self) -> None:
         silent = self.silence
@@ -196,10 +197,13 @@ class Link(asyncio.Protocol):
             if self._transport is not None:
                 self._transport.abort()  # nobody takes what is still buffered
             return
-        if silent >= self._ping_after * 0.9 and self._mux is not None:
-            self._mux.session.ping()
-            self.flush()
-        self._schedule_watch()
+        left = self._ping_after - silent
+        if left <= 0:
+            if self._mux is not None:
+                self._mux.session.ping()
+                self.flush()
+            left = min(self._ping_after, self._dead_after - silent)
+        self._schedule_watch(max(left, TICK))  # a timer may be early by its rounding
 
     # The end
 

@@ -8,7 +8,13 @@ import itertools
 import pytest
 from front.world import timeless
 
-from remote_kernels.tunnel.carriers.adoption import APART, ENDING, Node, adopter
+from remote_kernels.tunnel.carriers.adoption import (
+    APART,
+    ENDING,
+    Node,
+    adopter,
+    is_told,
+)
 
 V1 = b"""\
 4:memory:/slurm_c1/uid_20001/job_47/step_extern/task_0
@@ -25,7 +31,13 @@ def now() -> float:
 @pytest.mark.parametrize(("said", "job"), [(V1, "47"), (V2, "47"), (NONE, "")])
 def test_the_job(said: bytes, job: str) -> None:
     """As either version of control groups tells it."""
+    assert is_told(said)
     assert job == adopter(said)
+
+
+def test_what_a_shell_says_first() -> None:
+    """It is not taken for the answer."""
+    assert not is_told(b"Welcome to c1\n")
 
 
 @timeless

@@ -24,6 +24,11 @@ SAYS = "/proc/self/cgroup"
 _JOB = re.compile(rb"/job_(\d+)/step_extern")
 
 
+def is_told(said: bytes) -> bool:
+    """Whether it is that file's text: `hierarchy:controllers:path` in each line."""
+    return b":/" in said
+
+
 def adopter(said: bytes) -> str:
     """The job's ID; empty: none."""
     found = _JOB.search(said)

@@ -333,7 +333,8 @@ def _teller(login: _Login) -> object:
 
     class Session(asyncssh.SSHClientSession[bytes]):
         def data_received(self, data: bytes, datatype: Any) -> None:
-            if not login.told.is_set():
+            # The user's shell may say something first.
+            if not login.told.is_set() and adoption.is_told(data):
                 login.job = adoption.adopter(data)
                 login.told.set()
 

@@ -29,7 +29,6 @@ PACKAGES = (
     "jupyter-server",
     "asyncssh",
 )
-PEER_ROUNDS = 3
 
 Found = Iterable[Figure | Curve | PeerTable]
 Part = Callable[[Host, int], Found]
@@ -52,7 +51,7 @@ PARTS: dict[str, Part] = {
     "sizes": lambda host, rounds: [sizes.throughput(host, 3)],
     "many": grown,
     "pending": lambda host, rounds: [many.pending(host)],
-    "peers": lambda host, rounds: [measure(host.cluster, [], PEER_ROUNDS, say)],
+    "peers": lambda host, rounds: [measure(host.cluster, [], min(rounds, 3), say)],
 }
 
 

@@ -112,6 +112,8 @@ class SshCarrier:
                 connection, login = await self._log_in(host)
             except CarrierError as exc:
                 reasons.append(f"{host}: {exc}")
+                if isinstance(exc, _HungUp):
+                    break  # under its other names it is the same sshd
                 continue
             try:
                 protocol = await asyncio.wait_for(

@@ -104,7 +104,7 @@ def _life(seen: Seen) -> dict[str, Value]:
     for value in seen.values("idle"):
         found["idle_stall"] = value["stall"]
         asked = seen.asked["after idle"] - seen.asked["before idle"]
-        found["idle_calls"] = asked * 60 / value["seconds"]
+        found["idle_calls"] = round(asked * 60 / value["seconds"])
     for value in seen.values("restart"):
         found["restart"] = (
             value["seconds"] if value["new"] else "the old kernel answers"

@@ -115,22 +115,26 @@ def _numbers(curve: Curve) -> str:
 
 
 def _peers(peers: PeerTable | None) -> Iterable[str]:
+    """A column for each peer; what is remarked of it below."""
     if peers is None:
         return
-    yield '<h2>Peers</h2><div class="wide"><table><thead><tr><th scope="col">peer</th>'
-    for _key, title, _unit in peers.columns:
-        yield f'<th scope="col">{escape(title)}</th>'
-    yield '<th scope="col">remarks</th></tr></thead><tbody>'
-    for peer in peers.rows:
-        name = escape(f"{peer.name} {peer.version}".strip())
-        yield f'<tr><th scope="row">{name}</th>'
-        for key, _title, unit in peers.columns:
+    names = [escape(f"{peer.name} {peer.version}".strip()) for peer in peers.rows]
+    yield '<h2>Peers</h2><div class="wide"><table><thead><tr><th></th>'
+    yield from (f'<th scope="col">{name}</th>' for name in names)
+    yield "</tr></thead><tbody>"
+    for key, title, unit in peers.columns:
+        yield f'<tr><th scope="row">{escape(title)}</th>'
+        for peer in peers.rows:
             value = peer.values.get(key)
             yield (
                 _UNKNOWN if value is None else f"<td>{escape(_cell(value, unit))}</td>"
             )
-        yield f"<td>{'<br>'.join(map(escape, peer.remarks))}</td></tr>"
+        yield "</tr>"
     yield "</tbody></table></div>"
+    for name, peer in zip(names, peers.rows, strict=True):
+        if peer.remarks:
+            remarks = "".join(f"<li>{escape(remark)}</li>" for remark in peer.remarks)
+            yield f"<h3>{name}</h3><ul>{remarks}</ul>"
 
 
 def _list(texts: Mapping[str, str]) -> str:

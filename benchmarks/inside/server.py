@@ -96,7 +96,10 @@ class Server:
 
     def end(self) -> None:
         self._process.terminate()
-        self._process.wait(120)
+        try:
+            self._process.wait(120)
+        finally:
+            self._process.kill()
 
 
 def add(server: Server, spec: str) -> tuple[str, float]:

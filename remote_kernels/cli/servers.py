@@ -27,6 +27,7 @@ from urllib.parse import quote
 
 from jupyter_core.paths import jupyter_runtime_dir
 
+from remote_kernels.bounded import within
 from remote_kernels.kernel.view import View
 
 log = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ async def _told(server: Server, kernel_id: str) -> dict[str, Any]:
     """Its view of a kernel; {} if it does not answer, or not in that way."""
     try:
         path = f"remote-kernels/api/kernels/{quote(kernel_id, safe='')}"
-        status, body = await asyncio.wait_for(_ask(server, "GET", path), ANSWER)
+        status, body = await within(_ask(server, "GET", path), ANSWER)
         told = json.loads(body) if status == HTTPStatus.OK else {}
     except _NO_ANSWER as exc:
         log.debug("%s tells nothing: %r", server, exc)
@@ -139,7 +140,7 @@ async def end(server: Server, kernel_id: str) -> str:
     """Have it end a kernel; returns what went wrong, "" if nothing."""
     try:
         path = f"api/kernels/{quote(kernel_id, safe='')}"
-        status, body = await asyncio.wait_for(_ask(server, "DELETE", path), ENDING)
+        status, body = await within(_ask(server, "DELETE", path), ENDING)
     except asyncio.TimeoutError:
         return f"it did not answer within {ENDING:g} s"
     except _NO_ANSWER as exc:

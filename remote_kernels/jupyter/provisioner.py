@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from jupyter_client.multikernelmanager import MultiKernelManager
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
+from remote_kernels.bounded import within
 from remote_kernels.errors import JobError, RemoteKernelError
 
 from . import news
@@ -264,7 +265,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         if self.remote_kernel is not None:
             try:
                 waiting = background().run(self.remote_kernel.wait())
-                code = await asyncio.wait_for(waiting, WAIT_TIMEOUT)
+                code = await within(waiting, WAIT_TIMEOUT)
             except asyncio.TimeoutError:
                 log.warning("kernel=%s did not end; going on", self.kernel_id)
         self._has_process = False

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from remote_kernels import registry
+from remote_kernels.bounded import within
 from remote_kernels.errors import AgentError, RecordError
 from remote_kernels.front.clients import Clients
 from remote_kernels.front.jupyter_message import Speaker
@@ -277,7 +278,7 @@ class Connection:
                 return
             try:
                 left = deadline - asyncio.get_running_loop().time()
-                await asyncio.wait_for(self._changed.wait(), left)
+                await within(self._changed.wait(), left)
             except asyncio.TimeoutError:
                 msg = (
                     f"The kernel did not listen on all its sockets within {timeout:g} s "

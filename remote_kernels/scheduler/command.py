@@ -15,6 +15,7 @@ import signal
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
+from remote_kernels.bounded import within
 from remote_kernels.errors import CommandError
 from remote_kernels.scheduler.base import Completed
 
@@ -35,7 +36,7 @@ async def run(
     process = await _started(argv, env)
     out, err = _Bounded(), _Bounded()
     try:
-        await asyncio.wait_for(_talk(process, input, out, err), timeout)
+        await within(_talk(process, input, out, err), timeout)
     except asyncio.TimeoutError:
         await _end(process)
         raise _too_slow(argv, timeout, out, err) from None
@@ -129,7 +130,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     """End the whole group: SIGTERM, and SIGKILL after a grace or a second cancel."""
     _signal(process, signal.SIGTERM)
     try:
-        await asyncio.wait_for(process.wait(), GRACE)
+        await within(process.wait(), GRACE)
     except asyncio.TimeoutError:
         pass
     finally:

@@ -18,6 +18,7 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from remote_kernels.bounded import within
 from remote_kernels.errors import CommandError, ConfigError
 from remote_kernels.scheduler import command
 from remote_kernels.scheduler.base import (
@@ -250,7 +251,7 @@ class Queue:
     async def wait_ended(self, job_id: str, timeout: float) -> JobStatus | None:
         """The status with which the job ended; None if it has not, in that time."""
         try:
-            return await asyncio.wait_for(self._ended(job_id), timeout)
+            return await within(self._ended(job_id), timeout)
         except asyncio.TimeoutError:
             return None
 
@@ -299,7 +300,7 @@ class Queue:
             await asyncio.sleep(self.poll_interval)
             rest = pause * random.uniform(0.9, 1.1) - self.poll_interval  # noqa: S311
             try:
-                await asyncio.wait_for(self._wake.wait(), max(0.0, rest))
+                await within(self._wake.wait(), max(0.0, rest))
                 pause = self.poll_interval
             except asyncio.TimeoutError:
                 pass

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from remote_kernels.bounded import within
+
 from . import adoption
 from .adoption import Node
 from .base import CarrierError, P
@@ -68,7 +70,7 @@ class _Pipe:
     async def close(self) -> str:
         self._connection.close()
         try:
-            await asyncio.wait_for(self._connection.wait_closed(), CLOSE_TIMEOUT)
+            await within(self._connection.wait_closed(), CLOSE_TIMEOUT)
         except asyncio.TimeoutError:
             self._connection.abort()
         return ""
@@ -116,7 +118,7 @@ class SshCarrier:
                     break  # under its other names it is the same sshd
                 continue
             try:
-                protocol = await asyncio.wait_for(
+                protocol = await within(
                     self._reach_agent(connection, login, make), CONNECT_TIMEOUT
                 )
             except (OSError, asyncssh.Error, asyncio.TimeoutError) as exc:

@@ -1,0 +1,28 @@
+"""Waiting with a limit. Used wherever something is awaited that may never come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def within(awaitable: Awaitable[T], seconds: float | None) -> T:
+    """asyncio.wait_for as it is since Python 3.12.
+
+    The older one forgets a cancellation that comes together with the result: a task
+    that was to end then goes on. Raises asyncio.TimeoutError.
+    """
+    task = asyncio.ensure_future(awaitable)
+    try:
+        await asyncio.wait((task,), timeout=seconds)
+    finally:
+        late = not task.done()
+        if late:
+            task.cancel()
+            await asyncio.wait((task,))
+    if late and task.cancelled():
+        raise asyncio.TimeoutError
+    return task.result()

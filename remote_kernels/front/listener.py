@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import socket
@@ -132,7 +133,12 @@ class Listener:
                     self._loop.connect_accepted_socket(lambda c=client: c, accepted)  # type: ignore[misc]
                 )
                 self._accepting.add(task)
-                task.add_done_callback(self._accepting.discard)
+                task.add_done_callback(functools.partial(self._accepted, accepted))
+
+    def _accepted(self, accepted: socket.socket, task: asyncio.Task[object]) -> None:
+        self._accepting.discard(task)
+        if task.cancelled():  # asyncio may not have begun with it
+            accepted.close()
 
     # Called by clients
 

@@ -74,6 +74,9 @@ class Stream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        if self._mux.closed:
+            transport.abort()
+            return
         if self._channel is None:
             self._channel = self._mux.open(self, self._kernel, self._target)
         early, self._early = self._early, []
@@ -156,6 +159,7 @@ class Mux:
     ) -> None:
         self.session = session
         self.link: Link | None = None
+        self.closed = False
         self._on_control = on_control
         self._connect = connect
         self._streams: dict[int, Stream] = {}
@@ -200,6 +204,7 @@ class Mux:
 
     def close(self, reason: str) -> None:
         """End the session: all local sockets are closed."""
+        self.closed = True
         if self.link is not None:
             self.link.say_goodbye(reason)
         for task in self._connecting:

@@ -202,6 +202,18 @@ class Tunnel:
         )
         self._servers.append((server, path))
 
+    async def _stop_listening(self) -> None:
+        loop = asyncio.get_running_loop()
+        for server, _ in self._servers:
+            for listening in server.sockets:
+                loop.remove_reader(listening.fileno())
+        # A connection that was accepted in this very turn of the loop: asyncio (3.11)
+        # would forget its socket if the server were closed now.
+        await asyncio.sleep(0)
+        for server, path in self._servers:
+            server.close()
+            path.unlink(missing_ok=True)
+
     def channel(
         self,
         kernel: str,
@@ -222,9 +234,7 @@ class Tunnel:
             self._keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
-        for server, path in self._servers:
-            server.close()
-            path.unlink(missing_ok=True)
+        await self._stop_listening()
         self._mux.close("detached")
         if self._pipe is not None:
             await self._pipe.close()

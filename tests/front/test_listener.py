@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -268,6 +270,23 @@ async def test_what_is_no_zmtp(router: House, connect: Connect) -> None:
     client = connect(router, zmq.DEALER, b"one")
     await client.send(b"hello")
     assert [b"one", b"hello"] == await router.receive()
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_connection_that_comes_at_the_end(router: House, turns: int) -> None:
+    """It is closed, whatever had become of it."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(router.path))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+        router.listener.close()
+
+        client.settimeout(SECONDS)
+        with contextlib.suppress(ConnectionResetError):
+            while await asyncio.to_thread(client.recv, 100):
+                pass
+    gc.collect()  # an unclosed one would complain
 
 
 async def test_nothing_is_left(router: House) -> None:

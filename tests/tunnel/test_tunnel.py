@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import json
 import os
 import random
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -138,3 +141,21 @@ async def test_each_rejected_carrier_says_why(tmp_path: Path) -> None:
 
     assert "one: the other end closed the pipe; no route" in str(caught.value)
     assert "two: cannot run /no/such/command" in str(caught.value)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_connection_that_comes_at_the_end(tmp_path: Path, turns: int) -> None:
+    """It is closed, whatever had become of it when the tunnel was."""
+    async with tunnel(tmp_path) as (made, _, local):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(local))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+            await made.close()
+
+            client.settimeout(TIMEOUT)
+            with contextlib.suppress(ConnectionResetError):
+                assert b"" == await asyncio.to_thread(client.recv, 1)
+    gc.collect()  # an unclosed one would complain

@@ -5,9 +5,21 @@ from __future__ import annotations
 import asyncio
 
 from front.conftest import Serve
-from front.world import Agent, Browser, Kernel, timeless
+from front.world import Agent, Browser, Kernel, Msg, Server, timeless
 from remote_kernels.front.clients import HELD_TIME, SUBSCRIBE_TIME
 from remote_kernels.front.progress import SETTLE
+
+
+def held(
+    agent: Agent, kernel: Kernel, serve: Serve, *texts: str
+) -> tuple[Browser, Msg, Server]:
+    """A client that is away, its cell, and the server that has got what it printed."""
+    browser = Browser("one")
+    cell = browser.ask(serve())
+    kernel.run(cell, *texts)
+    server = serve()
+    agent.flow()
+    return browser, cell, server
 
 
 @timeless
@@ -15,10 +27,7 @@ async def test_an_away_client_s_output_is_held(
     agent: Agent, kernel: Kernel, serve: Serve
 ) -> None:
     """The notebook server would drop it."""
-    kernel.run(Browser("one").ask(serve()), "a")
-
-    server = serve()
-    agent.flow()
+    _, _, server = held(agent, kernel, serve, "a")
 
     assert [] == server.sent
 
@@ -28,11 +37,7 @@ async def test_what_was_held_comes_when_the_client_speaks(
     agent: Agent, kernel: Kernel, serve: Serve
 ) -> None:
     """Its cell is cleared and told from the start, in order, once."""
-    browser = Browser("one")
-    cell = browser.ask(serve())
-    kernel.run(cell, "a", "b")
-    server = serve()
-    agent.flow()
+    browser, cell, server = held(agent, kernel, serve, "a", "b")
 
     browser.come_back(server)
 
@@ -50,11 +55,7 @@ async def test_a_client_that_speaks_before_it_has_subscribed(
     agent: Agent, kernel: Kernel, serve: Serve
 ) -> None:
     """What is published until then would be lost to it."""
-    browser = Browser("one")
-    cell = browser.ask(serve())
-    kernel.run(cell, "a")
-    server = serve()
-    agent.flow()
+    browser, cell, server = held(agent, kernel, serve, "a")
     server.is_subscribing = True
 
     browser.come_back(server)
@@ -73,11 +74,7 @@ async def test_a_client_that_never_subscribes(
     agent: Agent, kernel: Kernel, serve: Serve
 ) -> None:
     """It holds nobody up for long."""
-    browser = Browser("one")
-    cell = browser.ask(serve())
-    kernel.run(cell, "a")
-    server = serve()
-    agent.flow()
+    browser, cell, server = held(agent, kernel, serve, "a")
     server.is_subscribing = True
 
     browser.come_back(server)
@@ -89,10 +86,7 @@ async def test_a_client_that_never_subscribes(
 @timeless
 async def test_it_comes_only_once(agent: Agent, kernel: Kernel, serve: Serve) -> None:
     """However often the client speaks."""
-    browser = Browser("one")
-    kernel.run(browser.ask(serve()), "a")
-    server = serve()
-    agent.flow()
+    browser, _, server = held(agent, kernel, serve, "a")
     browser.come_back(server)
     count = len(server.sent)
 
@@ -262,10 +256,7 @@ async def test_requests_of_the_notebook_server_bring_nobody_back(
     agent: Agent, kernel: Kernel, serve: Serve
 ) -> None:
     """It asks in the client's name before that can listen, but not from its socket."""
-    browser = Browser("one")
-    kernel.run(browser.ask(serve()), "a")
-    server = serve()
-    agent.flow()
+    browser, _, server = held(agent, kernel, serve, "a")
     nudge = browser.session.msg("kernel_info_request", {})
 
     parts = browser.session.serialize(nudge, ident=b"\0abcd")

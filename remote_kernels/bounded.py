@@ -1,8 +1,9 @@
-"""Waiting with a limit. Used wherever something is awaited that may never come."""
+"""Waiting with a limit, and between attempts. Used wherever something may never come."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable
 from typing import TypeVar
 
@@ -26,3 +27,8 @@ async def within(awaitable: Awaitable[T], seconds: float | None) -> T:
     if late and task.cancelled():
         raise asyncio.TimeoutError
     return task.result()
+
+
+def spread(seconds: float) -> float:
+    """At random from half of it on: hundreds may have failed at the same moment."""
+    return seconds * random.uniform(0.5, 1.0)  # noqa: S311

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
 from collections.abc import Mapping
 from typing import Any
 
+from remote_kernels.bounded import spread
 from remote_kernels.config import Settings
 from remote_kernels.errors import InUseError, TunnelError
 from remote_kernels.registry import Memory
@@ -101,7 +101,7 @@ class Reach:
         """Until the agent answers or its job has ended; nothing is taken."""
         delay = 1.0
         while True:
-            status = await self._job.ended(delay * random.uniform(0.5, 1.0))  # noqa: S311
+            status = await self._job.ended(spread(delay))
             if status is not None:
                 return End(self._job.why_ended("", status), status)
             try:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from remote_kernels.bounded import spread
 from remote_kernels.errors import TunnelError
 from remote_kernels.relay.forward import Mux, Stream
 from remote_kernels.relay.inlet import Inlet
@@ -163,8 +163,7 @@ class Tunnel:
     async def _reconnect(self) -> bool:
         delay = FIRST_RETRY
         while True:
-            # Jitter: hundreds of tunnels may have broken at the same moment.
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311
+            await asyncio.sleep(spread(delay))
             try:
                 await self._connect_any(resume=True)
             except Refused as exc:

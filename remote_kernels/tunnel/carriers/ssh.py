@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import getpass
 import logging
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from remote_kernels.bounded import within
+from remote_kernels.bounded import spread, within
 
 from . import adoption
 from .adoption import Node
@@ -143,8 +142,7 @@ class SshCarrier:
                 return await self._log_in_once(host)
             except _HungUp as exc:
                 log.debug("= sshd on %s hung up: %s", host, exc)
-                delay = FIRST_RETRY * 2 ** (attempt - 1)
-                await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311
+                await asyncio.sleep(spread(FIRST_RETRY * 2 ** (attempt - 1)))
         return await self._log_in_once(host)
 
     async def _log_in_once(

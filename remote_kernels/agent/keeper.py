@@ -24,6 +24,7 @@ from .ports import Address
 
 LAST_WORDS = 1.0  # seconds for what a dead kernel left in its sockets
 HANDSHAKE_TIMEOUT = 30.0  # seconds for a busy kernel's I/O thread to answer
+PIECE = 256 * 1024  # bytes of a large message that cross before the rest has come
 PRELUDE = 0.002  # seconds for which "busy" and the echo of a cell wait for what follows
 
 
@@ -33,7 +34,7 @@ class _Client(asyncio.Protocol):
     def __init__(
         self,
         peer: zmtp.Peer,
-        take: Callable[[list[bytes]], None],
+        take: Callable[[zmtp.Piece], None],
         full: Callable[[bool], None],
     ) -> None:
         self._peer = peer
@@ -61,8 +62,8 @@ class _Client(asyncio.Protocol):
             self._transport.write(answer)
         if self._peer.ready and not self.ready.done():
             self.ready.set_result(None)
-        for parts in received:
-            self._take(parts)
+        for piece in received:
+            self._take(piece)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -104,11 +105,12 @@ class _Line:
         self.client: _Client | None = None
         self.delivered = 0  # the login end has passed on what is up to here
         self._inlet: Inlet | None = None
-        self._next = 1
+        self._next = 1, 0  # the message, and its piece
         self._full = False  # the kernel takes no more for now
         self._open = False  # the kernel may be asked
         self._waiting: list[list[bytes]] = []  # bounded by the channel's credit
         self._prelude: asyncio.TimerHandle | None = None
+        self._left = 0  # bytes to come of what the kernel is saying
 
     def attach(self, stream: Stream) -> None:
         """The channel's first message says where the kept ones begin."""
@@ -116,7 +118,7 @@ class _Line:
             self._inlet.close()
         self._inlet = Inlet(stream, self._send, self._pump)
         self.full(self._full)
-        self._next = 1  # the spool counts what it dropped of what is not forgotten
+        self._next = 1, 0  # the spool counts what it dropped of what is not forgotten
         about = {"delivered": self.delivered, "first": self.spool.first}
         self._inlet.send(messages.encode([json.dumps(about).encode()]))
         self._pump()
@@ -146,6 +148,8 @@ class _Line:
         if self.client is not None:
             self.client.close()
             self.client = None
+        if self._left:  # it died in the middle of a word
+            self.take(zmtp.Piece([], offset=1))
 
     def full(self, full: bool) -> None:
         self._full = full
@@ -154,9 +158,10 @@ class _Line:
         elif self._inlet is not None:
             self._inlet.go_on()
 
-    def take(self, parts: list[bytes]) -> None:
-        self.spool.append(parts)
-        if self.target != "iopub" or not _is_prelude(parts):
+    def take(self, piece: zmtp.Piece) -> None:
+        self.spool.append(*piece)
+        self._left = piece.left
+        if self.target != "iopub" or not _is_prelude(piece.parts):
             self._pump()
         elif self._prelude is None:
             loop = asyncio.get_running_loop()
@@ -173,11 +178,13 @@ class _Line:
             self._prelude = None
         inlet = self._inlet
         while inlet is not None and not inlet.paused and not inlet.is_closing():
-            found = self.spool.read(self._next)
+            found = self.spool.read(*self._next)
             if found is None:
                 return
-            self._next = found[0] + 1
-            inlet.send(found[1])
+            number, data = found
+            piece = self._next[1] + 1 if number == self._next[0] else 1
+            self._next = (number, piece) if messages.goes_on(data) else (number + 1, 0)
+            inlet.send(data)
 
 
 def _is_prelude(parts: Sequence[bytes]) -> bool:
@@ -228,7 +235,9 @@ class Keeper:
         self, line: _Line, address: Callable[[str], Address], identity: bytes
     ) -> None:
         subscribes = line.target == "iopub"
-        peer = zmtp.Peer("SUB") if subscribes else zmtp.Peer("DEALER", identity)
+        peer = zmtp.Peer("DEALER", identity)
+        if subscribes:
+            peer = zmtp.Peer("SUB", piece=PIECE)
         take = line.take if subscribes else functools.partial(self._take, line)
         client = line.client = _Client(peer, take, line.full)
         loop = asyncio.get_running_loop()
@@ -245,9 +254,9 @@ class Keeper:
         if subscribes:
             client.send([zmtp.SUBSCRIBE_ALL])
 
-    def _take(self, line: _Line, parts: list[bytes]) -> None:
+    def _take(self, line: _Line, piece: zmtp.Piece) -> None:
         self._lines["iopub"].catch_up()
-        line.take(parts)
+        line.take(piece)
 
     async def drained(self) -> None:
         """Until all that a process said before its end has been read."""

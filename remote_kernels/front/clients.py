@@ -54,8 +54,20 @@ class Sockets(Protocol):
 
     def room(self, target: str) -> None: ...
 
+    def begin(self, parts: list[bytes], left: int) -> Sink:
+        """Publish a message of whose last frame `left` bytes follow."""
+
     def subscribing(self) -> bool:
         """Whether a client of iopub has connected and not yet subscribed."""
+
+
+class Sink(Protocol):
+    """Where the rest of a large message goes."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def cut(self) -> None:
+        """It will never come."""
 
 
 @dataclass
@@ -113,6 +125,8 @@ class Clients:
         self._running: dict[str, dict[str, Any]] = {}  # cells, by msg_id; their headers
         self._retold: set[str] = set()  # cells of an earlier server, begun anew here
         self._held: list[tuple[int, _About]] = []  # with places in the spool
+        self._sink: Sink | None = None  # of a large message that is being published
+        self._pieces: list[Message] = []  # of one whose client is away
         self._spool = Spool(str(directory), HELD_DISK)
         self._notices: list[str] = []
         self._said_busy = False  # for an away client's cell
@@ -122,6 +136,7 @@ class Clients:
 
     def connect(self, open: Open) -> None:
         """A new session with the agent: all that it kept comes first."""
+        self._cut()
         for target in KEPT:
             self._inlets[target] = open(
                 target,
@@ -257,6 +272,11 @@ class Clients:
         if message.number == 0:
             self._before[target] = int(json.loads(message.parts[0])["delivered"])
             return
+        if message.offset or message.left:
+            whole = self._take_piece(target, message)
+            if whole is None:
+                return
+            message = whole
         head = jupyter_message.read(message.parts)
         begins = False
         if head is not None and target == "iopub":
@@ -275,6 +295,47 @@ class Clients:
             if begins:
                 self._tell_notices(header)
         self._reports.report_later()
+
+    # Large messages, in pieces
+
+    def _take_piece(self, target: str, piece: Message) -> Message | None:
+        """Pass it on at once to a client that is there; else the whole, in the end."""
+        if not piece.offset:
+            self._cut()
+            self._begin(target, piece)
+        elif not piece.parts:
+            self._cut()
+        elif self._sink is not None:
+            self._sink.write(piece.parts[0])
+        elif self._pieces:
+            self._pieces.append(piece)
+        if piece.left:
+            return None
+        self._sink = None
+        pieces, self._pieces = self._pieces, []
+        if not pieces:
+            self._reports.handed_on(target, piece.number)
+            self._reports.report_later()
+            return None
+        *before, last = pieces[0].parts
+        last = b"".join([last, *(later.parts[0] for later in pieces[1:])])
+        return Message(piece.number, [*before, last], pieces[0].lost)
+
+    def _begin(self, target: str, piece: Message) -> None:
+        head = jupyter_message.read(piece.parts)
+        header = head.parent if head is not None else {}
+        cell = str(header.get("msg_id", ""))
+        wanted = cell in self._retold or piece.number > self._before[target]
+        if self._sockets is None or self._is_away(cell, header) or piece.lost:
+            self._pieces = [piece]
+        elif wanted:
+            self._sink = self._sockets.begin(piece.parts, piece.left)
+
+    def _cut(self) -> None:
+        """Its rest will not come."""
+        if self._sink is not None:
+            self._sink.cut()
+        self._sink, self._pieces = None, []
 
     def _follow(self, head: Head, number: int) -> bool:
         """Note a cell's begin and end; whether this is its begin."""

@@ -59,18 +59,53 @@ class _Client(asyncio.Protocol):
             # One of five bytes with a zero first is what libzmq makes up.
             self.identity = self.peer.identity or b"\0" + os.urandom(4)
             self._listener.greeted(self)
-        for parts in messages:
-            self._listener.came(self, parts)
+        for piece in messages:
+            self._listener.came(self, piece.parts)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         self._listener.left(self)
 
+    @property
+    def is_behind(self) -> bool:
+        return (
+            self.transport is None
+            or self.transport.get_write_buffer_size() >= CLIENT_BYTES
+        )
+
     def send(self, data: bytes) -> None:
-        if self.transport is None:
-            return
-        if self.transport.get_write_buffer_size() < CLIENT_BYTES:
+        if self.transport is not None and not self.is_behind:
             self.transport.write(data)
+
+
+class Sink:
+    """A large message on its way to those who had subscribed when it began.
+
+    `left` is how many bytes of it are to come; then `done` is called.
+    """
+
+    def __init__(
+        self, clients: list[_Client], left: int, done: Callable[[], None]
+    ) -> None:
+        self._clients = clients
+        self._done = done
+        self.left = left
+
+    def write(self, data: bytes) -> None:
+        """The next bytes."""
+        for client in self._clients:
+            if client.transport is not None:
+                client.transport.write(data)
+        self.left -= len(data)
+        if not self.left:
+            self._done()
+
+    def cut(self) -> None:
+        """The rest will never come: libzmq forgets what it has of it, and comes back."""
+        for client in self._clients:
+            if client.transport is not None:
+                client.transport.close()
+        self._done()
 
 
 class Listener:
@@ -107,6 +142,8 @@ class Listener:
         self._by_identity: dict[bytes, _Client] = {}
         self._waiting: deque[list[bytes]] = deque()  # came while it was full
         self._paused = False
+        self._sink: Sink | None = None
+        self._behind: list[list[bytes]] = []  # to be published when the sink is done
 
     def bind(self) -> None:
         """Also anew, when somebody has unlinked it. Raises OSError."""
@@ -191,13 +228,40 @@ class Listener:
 
     def send(self, parts: list[bytes]) -> None:
         """To clients; a client that has gone is no error."""
-        if self._publishes:
+        if self._sink is not None:
+            self._behind.append(parts)
+        elif self._publishes:
             data = zmtp.message(parts)
-            for client in self._clients:
-                if any(parts[0].startswith(topic) for topic in client.topics):
-                    client.send(data)
+            for client in self._subscribers(parts[0]):
+                client.send(data)
         elif parts[0] in self._by_identity:
             self._by_identity[parts[0]].send(zmtp.message(parts[1:]))
+
+    def _subscribers(self, topic: bytes) -> list[_Client]:
+        return [
+            client
+            for client in self._clients
+            if any(topic.startswith(begin) for begin in client.topics)
+        ]
+
+    def begin(self, parts: list[bytes], left: int) -> Sink:
+        """Publish a message of whose last frame `left` bytes follow.
+
+        What else is published meanwhile waits for its end.
+        """
+        assert self._publishes
+        data = zmtp.begin(parts, left)
+        everybody = self._subscribers(parts[0])
+        clients = [client for client in everybody if not client.is_behind]
+        self._sink = Sink(clients, len(data) + left, self._end)
+        self._sink.write(data)
+        return self._sink
+
+    def _end(self) -> None:
+        self._sink = None
+        behind, self._behind = self._behind, []
+        for parts in behind:
+            self.send(parts)
 
     def close(self) -> None:
         self._leave()

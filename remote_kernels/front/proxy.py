@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import zmq
 
 from .clients import Sockets
-from .listener import Listener
+from .listener import Listener, Sink
 
 TARGETS = ("shell", "iopub", "stdin", "control", "hb")
 PORTS = {target: number for number, target in enumerate(TARGETS, 1)}
@@ -222,6 +222,9 @@ class Front:
 
     def send(self, target: str, parts: list[bytes]) -> None:
         self._listeners[target].send(parts)
+
+    def begin(self, parts: list[bytes], left: int) -> Sink:
+        return self._listeners["iopub"].begin(parts, left)
 
     def subscribing(self) -> bool:
         return self._listeners["iopub"].awaits_topics()

@@ -75,7 +75,9 @@ class Spool:
         self._directory = directory
         self._memory = memory
         self._disk = disk
-        self._places: collections.OrderedDict[int, _Place] = collections.OrderedDict()
+        # A message's pieces, by its number.
+        self._places: collections.OrderedDict[int, list[_Place]]
+        self._places = collections.OrderedDict()
         self._last = 0
         self._dropped = 0  # highest number dropped
         self._forgotten = 0  # highest number forgotten
@@ -93,22 +95,25 @@ class Spool:
         """How many bytes are kept."""
         return self._in_memory + self._on_disk
 
-    def append(self, parts: Sequence[bytes]) -> int:
-        """Keep a message; its number."""
-        self._last += 1
-        data = messages.encode(parts, self._last)
+    def append(self, parts: Sequence[bytes], offset: int = 0, left: int = 0) -> int:
+        """Keep a message, or a piece of the newest one; its number."""
+        if not offset:
+            self._last += 1
+        data = messages.encode(parts, self._last, 0, offset, left)
         while not self._keep(data):
-            if not self._places:  # larger than the bound: kept all the same, alone
-                self._places[self._last] = data
-                self._in_memory += len(data)
+            if self.first >= self._last:  # larger than the bound: kept all the same
+                self._put(data, len(data))
                 break
             self._drop_oldest()
         return self._last
 
+    def _put(self, place: _Place, in_memory: int = 0) -> None:
+        self._places.setdefault(self._last, []).append(place)
+        self._in_memory += in_memory
+
     def _keep(self, data: bytes) -> bool:
         if self._in_memory + len(data) <= self._memory:
-            self._places[self._last] = data
-            self._in_memory += len(data)
+            self._put(data, len(data))
             return True
         if self._on_disk + len(data) > self._disk:
             return False
@@ -121,16 +126,22 @@ class Spool:
             sys.stderr.write(f"agent: cannot spool to {self._directory}: {exc}\n")
             self._disk = min(self._disk, self._on_disk)
             return False
-        self._places[self._last] = (self._segment, offset, len(data))
+        self._put((self._segment, offset, len(data)))
         self._on_disk += len(data)
         return True
 
-    def read(self, number: int) -> tuple[int, bytes] | None:
-        """The first message from `number` on, encoded; None if there is none yet."""
+    def read(self, number: int, piece: int = 0) -> tuple[int, bytes] | None:
+        """The first message from `number` on, encoded; None if there is none yet.
+
+        Of that very message from its piece of this number on, counted from 0.
+        """
         if number > self._last or not self._places:
             return None
         found = max(number, self.first)
-        place = self._places[found]
+        pieces = self._places[found][piece if found == number else 0 :]
+        if not pieces:
+            return None
+        place = pieces[0]
         data = place if isinstance(place, bytes) else place[0].read(*place[1:])
         lost = min(found - 1, self._dropped) - max(number - 1, self._forgotten)
         if lost > 0:
@@ -151,26 +162,26 @@ class Spool:
     def forget(self, number: int) -> None:
         """Nobody will ask for `number` and what was before it."""
         while self._places and self.first <= number:
-            self._remove(*self._places.popitem(last=False))
+            self._remove(self._places.popitem(last=False)[1])
         self._forgotten = max(self._forgotten, min(number, self._last))
 
     def _drop_oldest(self) -> None:
-        number, place = self._places.popitem(last=False)
-        self._remove(number, place)
-        self._dropped = number
+        self._dropped, pieces = self._places.popitem(last=False)
+        self._remove(pieces)
 
-    def _remove(self, number: int, place: _Place) -> None:
-        if isinstance(place, bytes):
-            self._in_memory -= len(place)
-            return
-        segment, _, size = place
-        self._on_disk -= size
-        segment.kept -= 1
-        if segment is not self._segment:
-            self._close(segment)
-        elif not self._on_disk:
-            self._segment = None
-            self._close(segment)
+    def _remove(self, pieces: list[_Place]) -> None:
+        for place in pieces:
+            if isinstance(place, bytes):
+                self._in_memory -= len(place)
+                continue
+            segment, _, size = place
+            self._on_disk -= size
+            segment.kept -= 1
+            if segment is not self._segment:
+                self._close(segment)
+            elif not self._on_disk:
+                self._segment = None
+                self._close(segment)
 
     def _close(self, segment: _Segment | None) -> None:
         """When nothing in it is wanted, its space is the node's again."""

@@ -13,29 +13,40 @@ from .frames import ProtocolError
 
 KEPT = ("shell", "control", "stdin", "iopub")  # sockets whose channels are of messages
 MAX_MESSAGE = 2**32 - 1  # bytes; the length is a u32
-_HEAD = struct.Struct(">IQI")  # bytes that follow the first field, number, lost
+# Bytes that follow the first field, number, lost; of the last frame: offset and left.
+_HEAD = struct.Struct(">IQIII")
 _FRAME = struct.Struct(">I")
 
 
 class Message(NamedTuple):
-    """One message of a channel.
+    """One message of a channel, or a piece of one whose last frame is large.
 
     `number` counts the kernel's messages from 1 (0: not one of the kernel's), `lost`
-    how many right before this one were dropped because the spool was full.
+    how many right before this one were dropped because the spool was full. Of the last
+    frame `offset` bytes came in pieces before, and `left` come in pieces after this
+    one. A piece without frames says that the rest will never come.
     """
 
     number: int
     parts: list[bytes]
     lost: int = 0
+    offset: int = 0
+    left: int = 0
 
 
-def encode(parts: Sequence[bytes], number: int = 0, lost: int = 0) -> bytes:
-    """One message. Raises ProtocolError above 4 GiB."""
+def encode(
+    parts: Sequence[bytes],
+    number: int = 0,
+    lost: int = 0,
+    offset: int = 0,
+    left: int = 0,
+) -> bytes:
+    """One message or piece. Raises ProtocolError above 4 GiB."""
     size = _HEAD.size - 4 + sum(_FRAME.size + len(part) for part in parts)
-    if size > MAX_MESSAGE:
-        msg = f"a message of {size} bytes is more than {MAX_MESSAGE}"
+    if size + offset + left > MAX_MESSAGE:
+        msg = f"a message of {size + offset + left} bytes is more than {MAX_MESSAGE}"
         raise ProtocolError(msg)
-    pieces = [_HEAD.pack(size, number, lost)]
+    pieces = [_HEAD.pack(size, number, lost, offset, left)]
     for part in parts:
         pieces += (_FRAME.pack(len(part)), part)
     return b"".join(pieces)
@@ -43,8 +54,14 @@ def encode(parts: Sequence[bytes], number: int = 0, lost: int = 0) -> bytes:
 
 def with_lost(data: bytes, lost: int) -> bytes:
     """The encoded message, `lost` set."""
-    size, number, _ = _HEAD.unpack_from(data)
-    return _HEAD.pack(size, number, lost) + data[_HEAD.size :]
+    size, number, _, offset, left = _HEAD.unpack_from(data)
+    return _HEAD.pack(size, number, lost, offset, left) + data[_HEAD.size :]
+
+
+def goes_on(data: bytes) -> bool:
+    """Whether pieces follow the encoded one."""
+    left: int = _HEAD.unpack_from(data)[4]
+    return left > 0
 
 
 class Decoder:
@@ -60,13 +77,13 @@ class Decoder:
         messages = []
         begin = 0
         while len(self._buffer) - begin >= self._need:
-            size, number, lost = _HEAD.unpack_from(self._buffer, begin)
+            size, number, lost, *rest = _HEAD.unpack_from(self._buffer, begin)
             end = begin + 4 + size
             if len(self._buffer) < end:
                 self._need = 4 + size
                 break
             parts = self._parts(begin + _HEAD.size, end)
-            messages.append(Message(number, parts, lost))
+            messages.append(Message(number, parts, lost, *rest))
             begin, self._need = end, _HEAD.size
         if begin:
             del self._buffer[:begin]

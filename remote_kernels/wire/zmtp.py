@@ -7,6 +7,7 @@ on the other end takes subscriptions as messages and sends no heartbeats. No I/O
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from .frames import ProtocolError
 
@@ -36,6 +37,25 @@ def message(parts: Sequence[bytes]) -> bytes:
     return b"".join(pieces)
 
 
+def begin(parts: Sequence[bytes], left: int) -> bytes:
+    """A message of whose last frame `left` bytes follow."""
+    *before, last = parts
+    pieces = [piece for part in before for piece in (_head(len(part), MORE), part)]
+    return b"".join([*pieces, _head(len(last) + left, 0), last])
+
+
+class Piece(NamedTuple):
+    """A message, or a piece of one whose last frame is large.
+
+    Of that frame `offset` bytes came before, and `left` come after this piece. Only
+    the first one has the frames before it.
+    """
+
+    parts: list[bytes]
+    offset: int = 0
+    left: int = 0
+
+
 def _property(name: bytes, value: bytes) -> bytes:
     return bytes((len(name),)) + name + len(value).to_bytes(4, "big") + value
 
@@ -60,6 +80,8 @@ class Peer:
         Ours.
     identity:
         Ours: what a ROUTER knows us by.
+    piece:
+        Bytes of a last frame above which what has come of it is given out.
 
     `ready` is true once the other end has said READY; then `identity` is what it wants
     to be known by. Write `greeting` first.
@@ -67,7 +89,11 @@ class Peer:
 
     greeting = _GREETING
 
-    def __init__(self, socket_type: str, identity: bytes = b"") -> None:
+    def __init__(
+        self, socket_type: str, identity: bytes = b"", piece: int | None = None
+    ) -> None:
+        self._piece = piece
+        self._offset = self._left = 0  # of a large last frame
         self._handshake = frame(
             b"\x05READY"
             + _property(b"Socket-Type", socket_type.encode())
@@ -80,8 +106,8 @@ class Peer:
         self.ready = False
         self.identity = b""
 
-    def feed(self, data: bytes) -> tuple[bytes, list[list[bytes]]]:
-        """What to answer, and the messages that came. Raises ProtocolError."""
+    def feed(self, data: bytes) -> tuple[bytes, list[Piece]]:
+        """What to answer, and what came. Raises ProtocolError."""
         self._buffer += data
         answer = b""
         if not self._greeted:
@@ -102,10 +128,17 @@ class Peer:
             msg = f"the kernel's socket wants {mechanism!r}"
             raise ProtocolError(msg)
 
-    def _messages(self) -> list[list[bytes]]:
+    def _messages(self) -> list[Piece]:
         messages = []
         begin, buffer = 0, self._buffer
-        while len(buffer) - begin >= 2:
+        while len(buffer) - begin >= (1 if self._left else 2):
+            if self._left:
+                size = min(self._left, len(buffer) - begin)
+                if size < min(self._left, self._piece or 0):
+                    break
+                messages.append(self._next_piece(begin, size))
+                begin += size
+                continue
             flags, head = buffer[begin], begin + 2
             size = buffer[begin + 1]
             if flags & LONG:
@@ -113,21 +146,33 @@ class Peer:
                 if len(buffer) < head:
                     break
                 size = int.from_bytes(buffer[begin + 1 : head], "big")
+            if self._piece and size > self._piece and not flags & (MORE | COMMAND):
+                begin, self._offset, self._left = head, 0, size
+                continue
             if len(buffer) < head + size:
                 break
-            with memoryview(buffer) as view:
-                body = bytes(view[head : head + size])
+            body = self._bytes(head, size)
             begin = head + size
             if flags & COMMAND:
                 self._command(body)
                 continue
             self._parts.append(body)
             if not flags & MORE:
-                messages.append(self._parts)
+                messages.append(Piece(self._parts))
                 self._parts = []
         if begin:
             del buffer[:begin]
         return messages
+
+    def _next_piece(self, begin: int, size: int) -> Piece:
+        parts, self._parts = [*self._parts, self._bytes(begin, size)], []
+        offset, self._offset = self._offset, self._offset + size
+        self._left -= size
+        return Piece(parts, offset, self._left)
+
+    def _bytes(self, begin: int, size: int) -> bytes:
+        with memoryview(self._buffer) as view:
+            return bytes(view[begin : begin + size])
 
     def _command(self, body: bytes) -> None:
         name = body[1 : 1 + body[0]] if body else b""

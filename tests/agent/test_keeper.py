@@ -16,9 +16,11 @@ from relay.joined import Channel, Joined, joined, until
 
 from agent.zmq_kernel import KINDS, Kernels, zmq_kernels
 from remote_kernels.agent import keeper as module
-from remote_kernels.agent.keeper import Keeper
+from remote_kernels.agent.keeper import PIECE, Keeper
+from remote_kernels.front.listener import Listener
 from remote_kernels.relay.forward import Stream
 from remote_kernels.relay.spool import MEMORY
+from remote_kernels.wire.messages import Message
 
 CHUNK = 4 * 1024 * 1024
 
@@ -62,6 +64,16 @@ async def heard(channel: Channel, count: int) -> list[tuple[int, bytes]]:
     return [(message.number, message.parts[-1]) for message in messages]
 
 
+async def whole(channel: Channel) -> Message:
+    """The next message, of however many pieces."""
+    first = last = await channel.receive()
+    while last.left:
+        last = await channel.receive()
+        assert (first.number, len(first.parts[-1])) == (last.number, last.offset)
+        first.parts[-1] += last.parts[0]
+    return first._replace(left=0)
+
+
 def numbered(first: int, *bodies: bytes) -> list[tuple[int, bytes]]:
     return list(enumerate(bodies, first))
 
@@ -83,7 +95,7 @@ async def test_requests_and_replies(
 
         assert [b"request", b""] == asked[1:]
         assert {"delivered": 0, "first": 1} == await about(shell)
-        assert (1, [b"", b"reply"], 0) == await shell.receive()
+        assert Message(1, [b"", b"reply"]) == await shell.receive()
 
 
 @pytest.mark.asyncio
@@ -213,9 +225,65 @@ async def test_what_did_not_fit_is_counted(kernels: Kernels, keeper: Keeper) -> 
     async with session(keeper) as login:
         iopub = login.open("iopub")
         assert {"delivered": 0, "first": 3} == await about(iopub)
-        messages = [await iopub.receive() for _ in range(fit + 1)]
+        messages = [await whole(iopub) for _ in range(fit + 1)]
         assert [*range(3, fit + 4)] == [message.number for message in messages]
         assert [2] + [0] * fit == [message.lost for message in messages]
+
+
+@pytest_asyncio.fixture
+async def speaker(
+    kernels: Kernels, keeper: Keeper, tmp_path: Path
+) -> AsyncIterator[Listener]:
+    """The iopub of a kernel that can stop in the middle of a message."""
+    kernel = kernels.start()
+    path = tmp_path / "iopub"
+    came: asyncio.Queue[list[bytes]] = asyncio.Queue()
+    made = Listener(path, True, came.put_nowait, lambda: False)
+    made.bind()
+    await keeper.connect(lambda t: str(path) if t == "iopub" else kernel.address(t))
+    await asyncio.wait_for(came.get(), 10)
+    yield made
+    made.close()
+
+
+@pytest.mark.asyncio
+async def test_a_large_message_crosses_while_it_comes(
+    keeper: Keeper, speaker: Listener
+) -> None:
+    """Who attaches in the middle of it gets it from its beginning."""
+    async with session(keeper) as first, session(keeper) as second:
+        early = first.open("iopub")
+        await about(early)
+        sink = speaker.begin([b"topic", b"a"], 3 * PIECE)
+        sink.write(b"b" * PIECE)
+        begun = await early.receive()
+        late = second.open("iopub")
+        await about(late)
+        sink.write(b"c" * 2 * PIECE)
+
+        body = b"a" + b"b" * PIECE + b"c" * 2 * PIECE
+        assert (1, b"topic", 0) == (begun.number, begun.parts[0], begun.offset)
+        assert begun.left >= 2 * PIECE
+        assert Message(1, [b"topic", body]) == await whole(late)
+
+
+@pytest.mark.asyncio
+async def test_a_kernel_that_dies_in_the_middle_of_a_message(
+    keeper: Keeper, speaker: Listener
+) -> None:
+    """That is told, and the next message is another one."""
+    async with session(keeper) as login:
+        iopub = login.open("iopub")
+        await about(iopub)
+        speaker.begin([b"topic", b"a"], 2 * PIECE).write(b"b" * PIECE)
+        begun = await iopub.receive()
+
+        speaker.close()
+        await keeper.drained()
+
+        assert begun.left
+        last = await iopub.receive()
+        assert (1, [], 0) == (last.number, last.parts, last.left)
 
 
 @pytest.mark.asyncio

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from jupyter_client.session import Session
 
@@ -68,6 +68,9 @@ class Reception:
         raise AssertionError(target)
 
     def subscribing(self) -> bool:
+        raise AssertionError
+
+    def begin(self, parts: Parts, left: int) -> NoReturn:
         raise AssertionError
 
     # For tests

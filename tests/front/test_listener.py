@@ -242,6 +242,39 @@ async def test_a_client_that_does_not_read(
     stuck.close()
 
 
+async def test_a_large_message(publisher: House, connect: Connect) -> None:
+    """It comes whole to who had subscribed; what is published meanwhile comes behind."""
+    early = connect(publisher, zmq.SUB)
+    await publisher.receive()
+
+    sink = publisher.listener.begin([b"topic", b"a"], 2_000_000)
+    late = connect(publisher, zmq.SUB)
+    await publisher.receive()
+    publisher.listener.send([b"topic", b"next"])
+    sink.write(b"b" * 1_500_000)
+    assert not await early.poll(50)
+    sink.write(b"c" * 500_000)
+
+    whole = b"a" + b"b" * 1_500_000 + b"c" * 500_000
+    assert [b"topic", whole] == await early.recv_multipart()
+    for client in (early, late):
+        assert [b"topic", b"next"] == await client.recv_multipart()
+
+
+async def test_a_large_message_that_is_cut(publisher: House, connect: Connect) -> None:
+    """Nobody gets a part of it; who had begun to connects anew."""
+    client = connect(publisher, zmq.SUB)
+    await publisher.receive()
+
+    received = asyncio.ensure_future(client.recv_multipart())
+
+    publisher.listener.begin([b"topic", b"a"], 2_000_000).cut()
+    await publisher.receive()  # it has subscribed again
+    publisher.listener.send([b"topic", b"next"])
+
+    assert [b"topic", b"next"] == await received
+
+
 async def test_its_file_was_removed(router: House, connect: Connect) -> None:
     """It is bound anew; who is connected stays so."""
     before = connect(router, zmq.DEALER, b"before")

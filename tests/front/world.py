@@ -85,7 +85,7 @@ class Agent:
         self.requests: list[tuple[str, Parts]] = []
         self.lines: dict[str, Line] = {}
         self.has_room: dict[str, Callable[[], None]] = {}
-        self._next = dict.fromkeys(KEPT, 1)
+        self._next = dict.fromkeys(KEPT, (1, 0))
         self._to: dict[str, Callable[[Message], None]] = {}
 
     def open(
@@ -96,7 +96,7 @@ class Agent:
     ) -> Inlet:
         self._to[target] = on_message
         self.has_room[target] = on_room
-        self._next[target] = 1
+        self._next[target] = 1, 0
         first = self.spools[target].first
         about = {"delivered": self.delivered[target], "first": first}
         on_message(Message(0, [json.dumps(about).encode()]))
@@ -112,11 +112,14 @@ class Agent:
         """At most `count` messages of each channel reach the server."""
         for target, take in self._to.items():
             for _ in range(count):
-                found = self.spools[target].read(self._next[target])
+                number, piece = self._next[target]
+                found = self.spools[target].read(number, piece)
                 if found is None:
                     break
-                self._next[target] = found[0] + 1
                 (message,) = messages.Decoder().feed(found[1])
+                self._next[target] = found[0] + 1, 0
+                if message.left:
+                    self._next[target] = found[0], piece + 1
                 take(message)
 
     def fill(self, say: Callable[[], None], lost: int) -> None:
@@ -142,16 +145,34 @@ class Kernel:
 
     def __init__(self, agent: Agent) -> None:
         self.session = Session(key=KEY)
+        self.piece = 1 << 30  # bytes that a large message's pieces have
         self._agent = agent
 
     def _say(
         self, target: str, kind: str, content: Msg, cell: Msg | None, ident: bytes
     ) -> None:
         msg = self.session.msg(kind, content, parent=cell)
-        self._agent.spools[target].append(self.session.serialize(msg, ident=ident))
+        parts = self.session.serialize(msg, ident=ident)
+        if target != "iopub" or len(parts[-1]) <= self.piece:
+            self._agent.spools[target].append(parts)
+            return
+        *before, last = parts
+        for at in range(0, len(last), self.piece):
+            chunk = last[at : at + self.piece]
+            left = len(last) - at - len(chunk)
+            self._agent.spools[target].append([*before, chunk], at, left)
+            before = []
 
     def publish(self, kind: str, content: Msg, cell: Msg | None) -> None:
         self._say("iopub", kind, content, cell, kind.encode())
+
+    def break_off(self, cell: Msg, text: str) -> None:
+        """Die while a large message is on its way."""
+        msg = self.session.msg("stream", {"name": "stdout", "text": text}, parent=cell)
+        *before, last = self.session.serialize(msg, ident=b"stream")
+        spool = self._agent.spools["iopub"]
+        spool.append([*before, last[: self.piece]], 0, len(last) - self.piece)
+        spool.append([], self.piece)
 
     def status(self, state: str, cell: Msg | None) -> None:
         self.publish("status", {"execution_state": state}, cell)
@@ -182,6 +203,27 @@ class Kernel:
         self.idle(cell)
 
 
+class Sink:
+    """A large message; it is sent when it is whole."""
+
+    def __init__(self, server: Server, parts: Parts, left: int) -> None:
+        self._server = server
+        self._parts = parts
+        self._left = left
+        self.is_cut = False
+        server.sinks.append(self)
+
+    def write(self, data: bytes) -> None:
+        self._parts[-1] += data
+        self._left -= len(data)
+        assert self._left >= 0
+        if not self._left:
+            self._server.send("iopub", self._parts)
+
+    def cut(self) -> None:
+        self.is_cut = True
+
+
 class Server:
     """A notebook server's life: a `Clients`, and who is connected to it."""
 
@@ -193,6 +235,7 @@ class Server:
         self.reports: list[tuple[str, int, int]] = []
         self.rooms: list[str] = []
         self.is_subscribing = False
+        self.sinks: list[Sink] = []
         self.learnt: list[dict[str, Any]] = []
         self.clients = Clients(KEY, directory, self._told, info, self.learnt.append)
 
@@ -218,6 +261,9 @@ class Server:
 
     def subscribing(self) -> bool:
         return self.is_subscribing
+
+    def begin(self, parts: Parts, left: int) -> Sink:
+        return Sink(self, parts, left)
 
     # For tests
 

@@ -189,7 +189,7 @@ async def test_rubbish_ends_the_pipe() -> None:
         link = session.agent.link
         assert link is not None
 
-        login.inlet.send(bytes(16))
+        login.inlet.send(bytes(24))
 
         lost = await asyncio.wait_for(asyncio.shield(link.lost), 10)
         assert "do not fit" in str(lost)

@@ -158,6 +158,30 @@ def test_forgetting_what_has_not_come_yet(kept: Spool) -> None:
     assert Message(4, [bytes(100 - HEAD)], 2) == read(kept, 1)
 
 
+def test_a_message_in_pieces(kept: Spool) -> None:
+    """They have one number, and can be read before the last one is there."""
+    assert [1, 1] == [kept.append([b"topic", b"a"], 0, 2), kept.append([b"b"], 1, 1)]
+    early = [kept.read(1, piece) for piece in range(3)]
+    assert [1, 2] == [kept.append([b"c"], 2), kept.append([b"next"])]
+
+    assert [(1, encode([b"topic", b"a"], 1, 0, 0, 2)), None] == [early[0], early[2]]
+    assert (1, encode([b"b"], 1, 0, 1, 1)) == early[1] == kept.read(1, 1)
+    assert (1, encode([b"c"], 1, 0, 2, 0)) == kept.read(1, 2)
+    assert kept.read(1, 3) is None
+    assert (2, encode([b"next"], 2)) == kept.read(2)
+
+
+def test_a_message_in_pieces_is_dropped_as_a_whole(kept: Spool) -> None:
+    """And counts as one, also for who has read some of them."""
+    kept.append([body(1, 100)], 0, 1000)
+    for _ in range(4):
+        kept.append([body(1, 100)], 100, 1000)
+    fill(kept, 7)
+
+    assert 2 == kept.first
+    assert (2, encode([bytes(100 - HEAD)], 2, 1)) == kept.read(1, 3)
+
+
 def test_a_message_larger_than_the_bound_is_kept_alone(kept: Spool) -> None:
     """It may be the cell's end, or all that a person waits for."""
     fill(kept, 3)

@@ -11,18 +11,20 @@ from hypothesis import strategies as st
 from remote_kernels.wire.frames import ProtocolError
 from remote_kernels.wire.messages import Decoder, Message, encode, with_lost
 
-HEAD = struct.Struct(">IQI")
+HEAD = struct.Struct(">IQIII")
 
 message = st.builds(
     Message,
     st.integers(0, 2**64 - 1),
     st.lists(st.binary(max_size=400), max_size=5),
     st.integers(0, 2**32 - 1),
+    st.integers(0, 2**30),
+    st.integers(0, 2**30),
 )
 
 
 def encoded(messages: list[Message]) -> bytes:
-    return b"".join(encode(m.parts, m.number, m.lost) for m in messages)
+    return b"".join(encode(m.parts, m.number, *m[2:]) for m in messages)
 
 
 def in_pieces(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -63,9 +65,9 @@ def test_a_message_may_have_no_frames() -> None:
 
 def test_lost_is_set_on_an_encoded_message() -> None:
     """Nothing else of it changes."""
-    data = with_lost(encode([b"one", b"two"], 7), 5)
+    data = with_lost(encode([b"one", b"two"], 7, 0, 3, 4), 5)
 
-    assert [Message(7, [b"one", b"two"], 5)] == Decoder().feed(data)
+    assert [Message(7, [b"one", b"two"], 5, 3, 4)] == Decoder().feed(data)
 
 
 class Huge(bytes):
@@ -96,4 +98,4 @@ def test_a_message_above_the_limit_is_refused(parts: list[bytes]) -> None:
 def test_frames_that_do_not_fill_their_message(size: int, body: bytes) -> None:
     """Neither too few bytes nor too many: the pipe must be closed."""
     with pytest.raises(ProtocolError, match="do not fit"):
-        Decoder().feed(HEAD.pack(size, 1, 0) + body)
+        Decoder().feed(HEAD.pack(size, 1, 0, 0, 0) + body)

@@ -19,6 +19,8 @@ from remote_kernels.wire.zmtp import (
     MORE,
     SUBSCRIBE_ALL,
     Peer,
+    Piece,
+    begin,
     frame,
     message,
 )
@@ -48,7 +50,7 @@ class Connection:
         assert data, "closed by the other end"
         answer, received = self._peer.feed(data)
         self.sock.sendall(answer)
-        self._received += received
+        self._received += [piece.parts for piece in received]
 
     def send(self, *parts: bytes) -> None:
         self.sock.sendall(message(parts))
@@ -230,7 +232,7 @@ def test_commands_are_no_messages() -> None:
     )
 
     assert peer.ready
-    assert [[b"one", b"2"]] == messages
+    assert [Piece([b"one", b"2"])] == messages
 
 
 def test_a_message_s_end_may_come_later() -> None:
@@ -241,7 +243,7 @@ def test_a_message_s_end_may_come_later() -> None:
     first = peer.feed(frame(b"one", MORE))
 
     assert (b"", []) == first
-    assert (b"", [[b"one", b"two"]]) == peer.feed(frame(b"two"))
+    assert (b"", [Piece([b"one", b"two"])]) == peer.feed(frame(b"two"))
 
 
 multipart = st.lists(st.binary(max_size=600), min_size=1, max_size=4)
@@ -262,5 +264,49 @@ def test_messages_do_not_depend_on_how_they_are_cut(
         for a, b in zip([0, *places], [*places, len(data)], strict=True)
     ]
 
-    assert messages == whole[1] == [m for _, received in said for m in received]
+    assert [Piece(parts) for parts in messages] == whole[1]
+    assert whole[1] == [piece for _, received in said for piece in received]
     assert whole[0] == b"".join(answer for answer, _ in said)
+
+
+@given(
+    st.lists(multipart, max_size=6),
+    st.lists(st.integers(0, 10_000), max_size=30),
+    st.integers(1, 500),
+)
+def test_a_large_last_frame_comes_in_pieces(
+    messages: list[list[bytes]], cuts: list[int], size: int
+) -> None:
+    """Together they are the message; none is smaller than asked for but the last."""
+    peer = Peer("SUB", piece=size)
+    data = peer.greeting + READY + b"".join(map(message, messages))
+    places = sorted({cut % (len(data) + 1) for cut in cuts})
+
+    pieces = [
+        piece
+        for a, b in zip([0, *places], [*places, len(data)], strict=True)
+        for piece in peer.feed(data[a:b])[1]
+    ]
+
+    found: list[list[bytes]] = []
+    for parts, offset, left in pieces:
+        if offset:
+            assert [len(found[-1][-1])] == [offset]
+            assert 1 == len(parts)
+            found[-1][-1] += parts[0]
+        else:
+            found.append([*parts])
+        assert len(parts[-1]) >= size or not left
+    assert messages == found
+
+
+def test_a_message_that_goes_on() -> None:
+    """Its beginning says how long it will be."""
+    peer = Peer("SUB")
+    peer.feed(peer.greeting + READY)
+
+    early = peer.feed(begin([b"one", b"tw"], 300))
+    late = peer.feed(b"o" * 300)
+
+    assert (b"", []) == early
+    assert (b"", [Piece([b"one", b"tw" + b"o" * 300])]) == late

@@ -1,0 +1,107 @@
+"""front.clients: messages that come in pieces, because their last frame is large."""
+
+from __future__ import annotations
+
+from front.conftest import Serve
+from front.world import Agent, Browser, Kernel, timeless
+
+LARGE = "x" * 1000
+
+
+def in_pieces(kernel: Kernel) -> None:
+    kernel.piece = 400
+
+
+@timeless
+async def test_a_client_that_is_there(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """It gets each piece as it comes, and what follows behind."""
+    in_pieces(kernel)
+    server = serve()
+    cell = Browser("one").ask(server)
+    kernel.busy(cell)
+    kernel.print(cell, LARGE, "after")
+    agent.flow(2)
+
+    (sink,) = server.sinks
+    assert [] == server.texts(cell)
+
+    agent.flow()
+    assert [LARGE, "after"] == server.texts(cell)
+    assert not sink.is_cut
+
+
+@timeless
+async def test_a_client_that_is_away(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """It gets the whole when it is back."""
+    in_pieces(kernel)
+    browser = Browser("one")
+    cell = browser.ask(serve())
+    kernel.run(cell, LARGE, "after")
+    server = serve()
+    agent.flow()
+    assert [] == server.sinks
+
+    browser.come_back(server)
+
+    assert [LARGE, "after"] == server.texts(cell)
+
+
+@timeless
+async def test_the_server_dies_in_the_middle(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """The next one says all of it again."""
+    in_pieces(kernel)
+    browser = Browser("one")
+    first = serve()
+    cell = browser.ask(first)
+    kernel.run(cell, LARGE, "after")
+    agent.flow(2)
+
+    server = serve()
+    agent.flow()
+    browser.come_back(server)
+
+    assert [LARGE, "after"] == server.texts(cell)
+
+
+@timeless
+async def test_a_new_session_in_the_middle(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """What was begun is cut, and begun again."""
+    in_pieces(kernel)
+    server = serve()
+    cell = Browser("one").ask(server)
+    kernel.run(cell, LARGE)
+    agent.flow(2)
+
+    server.clients.connect(agent.open)
+    agent.flow()
+
+    first, second = server.sinks
+    assert (True, False) == (first.is_cut, second.is_cut)
+    assert [LARGE] == server.texts(cell)
+
+
+@timeless
+async def test_the_kernel_dies_in_the_middle(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """Nobody waits for the rest."""
+    in_pieces(kernel)
+    server = serve()
+    cell = Browser("one").ask(server)
+    kernel.busy(cell)
+    kernel.break_off(cell, LARGE)
+    kernel.print(cell, "after")
+
+    agent.flow()
+
+    (sink,) = server.sinks
+    assert sink.is_cut
+    assert ["after"] == server.texts(cell)

@@ -37,11 +37,17 @@ class _Client(asyncio.Protocol):
         self.topics: list[bytes] = []
         self.identity = b""
         self.transport: asyncio.Transport | None = None
+        # What the socket does not take yet. The transport's own buffer would be copied
+        # as a whole whenever it grows (before Python 3.12), so at most one is in that.
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0  # of those
+        self._full = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        transport.write(self.peer.greeting)
+        transport.set_write_buffer_limits(high=0)
+        self.write(self.peer.greeting)
         self._listener.joined(self)
 
     def data_received(self, data: bytes) -> None:
@@ -54,7 +60,7 @@ class _Client(asyncio.Protocol):
             self.transport.abort()
             return
         if answer:
-            self.transport.write(answer)
+            self.write(answer)
         if self.peer.ready and not self.identity:
             # One of five bytes with a zero first is what libzmq makes up.
             self.identity = self.peer.identity or b"\0" + os.urandom(4)
@@ -62,20 +68,43 @@ class _Client(asyncio.Protocol):
         for piece in messages:
             self._listener.came(self, piece.parts)
 
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        while self._waiting and not self._full and self.transport is not None:
+            data = self._waiting.popleft()
+            self._bytes -= len(data)
+            self.transport.write(data)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
+        self._waiting.clear()
+        self._full = False
         self._listener.left(self)
 
     @property
     def is_behind(self) -> bool:
-        return (
-            self.transport is None
-            or self.transport.get_write_buffer_size() >= CLIENT_BYTES
-        )
+        return self._bytes >= CLIENT_BYTES
+
+    def write(self, data: bytes) -> None:
+        if self._full:
+            self._waiting.append(data)
+            self._bytes += len(data)
+        elif self.transport is not None:
+            self.transport.write(data)
 
     def send(self, data: bytes) -> None:
-        if self.transport is not None and not self.is_behind:
-            self.transport.write(data)
+        if not self.is_behind:
+            self.write(data)
+
+    def close(self) -> None:
+        """After what waits."""
+        if self.transport is not None:
+            self.transport.writelines(self._waiting)
+            self._waiting.clear()
+            self.transport.close()
 
 
 class Sink:
@@ -94,8 +123,7 @@ class Sink:
     def write(self, data: bytes) -> None:
         """The next bytes."""
         for client in self._clients:
-            if client.transport is not None:
-                client.transport.write(data)
+            client.write(data)
         self.left -= len(data)
         if not self.left:
             self._done()
@@ -103,8 +131,7 @@ class Sink:
     def cut(self) -> None:
         """The rest will never come: libzmq forgets what it has of it, and comes back."""
         for client in self._clients:
-            if client.transport is not None:
-                client.transport.close()
+            client.close()
         self._done()
 
 

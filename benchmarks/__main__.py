@@ -74,8 +74,10 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def run(host: Host, parts: Iterable[str], rounds: int) -> tuple[Report, list[str]]:
-    """Part after part; those that failed are told, and the others still run."""
+def run(
+    host: Host, parts: Iterable[str], rounds: int, out: Path
+) -> tuple[Report, list[str]]:
+    """Part after part, each written at its end; what failed is told."""
     failed = []
     figures: list[Figure] = []
     curves: list[Curve] = []
@@ -93,10 +95,17 @@ def run(host: Host, parts: Iterable[str], rounds: int) -> tuple[Report, list[str
         except Exception:  # noqa: BLE001 - of many parts, one; told, and counted
             failed.append(name)
             say(f"{name} FAILED\n{traceback.format_exc()}")
-    report = Report(
-        datetime.now(timezone.utc), machine(), versions(), figures, curves, peers
-    )
+        report = Report(
+            datetime.now(timezone.utc), machine(), versions(), figures, curves, peers
+        )
+        write(report, out)
     return report, failed
+
+
+def write(report: Report, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "results.json").write_text(report.to_json())
+    (out / "index.html").write_text(page(report))
 
 
 def machine() -> dict[str, str | int | float | bool]:
@@ -124,14 +133,12 @@ def main() -> int:
         with running_cluster() as cluster:
             host = Host(cluster)
             with host.programs():
-                report, failed = run(host, arguments.parts or PARTS, arguments.rounds)
+                parts = arguments.parts or PARTS
+                report, failed = run(host, parts, arguments.rounds, arguments.out)
     except ClusterError as error:
         say(str(error))
         return 1
     show(report)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "results.json").write_text(report.to_json())
-    (arguments.out / "index.html").write_text(page(report))
     say(f"written: {arguments.out}/results.json and index.html")
     if failed:
         say(f"FAILED: {', '.join(failed)}")

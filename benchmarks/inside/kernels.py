@@ -26,6 +26,7 @@ PATIENCE = 60  # seconds for anything
 IPYKERNEL = [sys.executable, "-m", "ipykernel_launcher", "-f"]
 PROVISIONER = "remote-kernels"
 CARRIERS = ("ssh", "srun")
+FORWARDED_TO = "127.82.75.1"  # whose ports are free, whatever this host's others are
 FORWARDED = {"ssh -N -L": ["-N"], "ssh -L, session": ["sleep", "1d"]}  # ssh(1)'s words
 
 
@@ -208,7 +209,11 @@ class Bench:
                 "control_port",
                 "hb_port",
             )
-            ports = [f"-L{info[name]}:127.0.0.1:{info[name]}" for name in names]
+            info["ip"] = FORWARDED_TO
+            ports = [
+                f"-L{FORWARDED_TO}:{info[name]}:127.0.0.1:{info[name]}"
+                for name in names
+            ]
             options = ["-oExitOnForwardFailure=yes", "-oBatchMode=yes"]
             ssh = subprocess.Popen(
                 ["ssh", *options, *ports, *_ordered(node, command)],

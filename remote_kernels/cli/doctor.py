@@ -35,7 +35,7 @@ from remote_kernels.cli.options import GroupedCommand, config_options
 from remote_kernels.config import Settings, parse, resolve_scheduler
 from remote_kernels.errors import RemoteKernelError
 from remote_kernels.front import sockets
-from remote_kernels.kernel import DRIVERS, Launch, RemoteKernel
+from remote_kernels.kernel import DRIVERS, Launch, RemoteKernel, driver_name
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 STYLES = {OK: "green", WARNING: "yellow", FAILED: "red"}
@@ -258,7 +258,7 @@ async def examine(
     fine &= await doctor.stage("socket directory", lambda: _socket_directory(settings))
     if not fine:
         return None
-    carriers = DRIVERS[resolve_scheduler(settings)]().carriers
+    carriers = DRIVERS[driver_name(settings)]().carriers
     if settings.carrier != "auto":
         carriers = (settings.carrier,)
     if "ssh" in carriers:

@@ -27,6 +27,8 @@ __all__ = ["OPTIONS", "Option", "Settings", "parse", "resolve_scheduler"]
 class Settings:
     """What one kernelspec asks for. The fields are documented in `OPTIONS`."""
 
+    jobid: str | None = None
+    start: str = "sbatch"
     scheduler: str = "auto"
     carrier: str = "auto"
     options: Mapping[str, Value] = field(default_factory=dict)
@@ -126,6 +128,11 @@ def _contradictions(
     if "mem" in options and "mem-per-cpu" in options:
         yield "options 'mem' and 'mem-per-cpu' exclude each other; give one of them"
     scheduler, carrier = values.get("scheduler"), values.get("carrier")
+    if "jobid" in values and values.get("start") == "salloc":
+        yield "options 'jobid' and 'start' exclude each other: the job is there already"
+    asked = [f"'{name}'" for name in ("jobid", "start") if name in values]
+    if scheduler == "local" and asked:
+        yield f"{' and '.join(asked)} need scheduler 'slurm': 'local' has no jobs of others"
     if scheduler == "local" and carrier in ("ssh", "srun"):
         yield f"carrier '{carrier}' needs scheduler 'slurm'; for 'local' it is 'pipe'"
     if scheduler == "slurm" and carrier == "pipe":

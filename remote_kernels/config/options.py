@@ -69,6 +69,8 @@ _SIGNAL = _Kind(("string",), "USR1 or USR2, and how many seconds before: USR1@12
 _SPANS = _Kind(("list", "numbers"), "a list of numbers of seconds above 0", readers.spans)
 _SPAN = _Kind(("number",), "a number of seconds above 0", readers.seconds)
 _LONG_SPAN = _Kind(("number",), "a number of seconds, at least 1", partial(readers.seconds, least=1))
+_JOBID = _Kind(("string", "integer"), "a job's number, JOB;CLUSTER, or auto", readers.job)
+_START = _one_of("sbatch", "salloc")
 _SCHEDULER = _one_of("auto", "slurm", "local")
 _CARRIER = _one_of("auto", "ssh", "srun", "pipe")
 _TRANSPORT = _one_of("auto", "ipc", "tcp")
@@ -95,6 +97,8 @@ _ROWS: _Rows = (
 )
 _OUR_ROWS: _Rows = (
     ("sbatch_args", _ARGS, "ARG", ["--mail-type=FAIL"], "Further argument for sbatch."),
+    ("jobid", _JOBID, "JOB", "auto", "Job of yours that is running, in which the kernel is to start; auto: your only one. The kernel's end leaves the job as it was."),
+    ("start", _START, "HOW", "salloc", "How to ask for the job. salloc is faster than sbatch where nodes are free, but the kernel ends with the login node's processes of yours."),
     ("scheduler", _SCHEDULER, "NAME", "slurm", "What runs the job: Slurm, or this machine itself (local). auto: slurm where sbatch is on PATH."),
     ("carrier", _CARRIER, "NAME", "ssh", "How to reach the job: ssh to its node, srun into it, or a pipe (scheduler local). auto tries them."),
     ("transport", _TRANSPORT, "NAME", "tcp", "What the kernel listens on at its node: Unix sockets (ipc) or loopback TCP."),

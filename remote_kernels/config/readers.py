@@ -53,6 +53,16 @@ def whole_or(pattern: str, least: int) -> Callable[[object], Value]:
     return read
 
 
+def job(value: object) -> str:
+    """A number, JOB;CLUSTER, or auto."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    found = text(value)
+    if not re.fullmatch(r"[1-9]\d*(;[\w.-]+)?|auto", found):
+        raise ConfigError
+    return found
+
+
 def seconds(value: object, least: float = 0) -> float:
     if isinstance(value, str):
         value = float(value) if re.fullmatch(r"\d+(\.\d+)?", value.strip()) else None

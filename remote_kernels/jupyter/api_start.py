@@ -13,8 +13,8 @@ from typing import Any
 
 from jupyter_server.utils import ensure_async
 
-from remote_kernels.config import OPTIONS, Settings, parse, resolve_scheduler
-from remote_kernels.kernel.drivers import DRIVERS
+from remote_kernels.config import OPTIONS, Settings, parse
+from remote_kernels.kernel.drivers import DRIVERS, driver_name
 from remote_kernels.scheduler.base import JobRequest
 
 from .api_errors import Refusal
@@ -84,7 +84,7 @@ def _spelled_as_in(
 def _check(config: Mapping[str, object]) -> Settings:
     """All that can be found wrong without asking anybody. Raises ConfigError."""
     settings = parse(config)
-    driver = DRIVERS[resolve_scheduler(settings)]()
+    driver = DRIVERS[driver_name(settings)]()
     driver.check(JobRequest("", settings.options, settings.sbatch_args, ""))
     return settings
 

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 from remote_kernels import bundle
-from remote_kernels.config import Settings, resolve_scheduler
+from remote_kernels.config import Settings
 from remote_kernels.errors import ConfigError, RemoteKernelError
 from remote_kernels.registry import Record
 from remote_kernels.scheduler import script
 from remote_kernels.scheduler.base import JobRequest, JobStatus
 from remote_kernels.scheduler.queue import shared
 
-from .drivers import DRIVERS
+from .drivers import DRIVERS, driver_name
 from .launch import Launch
 from .waiting import Waiting
 
@@ -50,7 +50,7 @@ class Job:
         self.id: str | None = None
         self.cluster: str | None = None
         self.status: JobStatus | None = None  # the scheduler's last word while we wait
-        scheduler = resolve_scheduler(settings)
+        scheduler = driver_name(settings)
         self.driver = DRIVERS[scheduler]()
         self._check(scheduler)
         self.env = self.driver.environment(os.environ, settings.env_keep)
@@ -85,19 +85,26 @@ class Job:
 
     async def submit(self, launch: Launch) -> None:
         """Raises SubmitError, ControllerError."""
+        settings = self._settings
+        request = JobRequest(
+            name=self.name,
+            options=settings.options,
+            extra_args=settings.sbatch_args,
+            output=str(self._record.job_log),
+            user=str(os.getuid()),
+            jobid=settings.jobid,
+            start=settings.start,
+            login=bool(settings.prologue),
+        )
+        request = await self.queue.prepare(request)
         text = script.build(
             record_dir=str(self._record.path),
             agent=bundle.agent_pyz(),
-            python=self._settings.python,
+            python=settings.python,
             kernel_python=launch.interpreter,
-            prologue=self._settings.prologue,
-            node_dir=self._settings.node_dir,
-        )
-        request = JobRequest(
-            name=self.name,
-            options=self._settings.options,
-            extra_args=self._settings.sbatch_args,
-            output=str(self._record.job_log),
+            prologue=settings.prologue,
+            node_dir=settings.node_dir,
+            step=request.variables if request.is_step else None,
         )
         self.cluster = await self.queue.cluster()
         self.id = await self.queue.submit(text, request, self.env)

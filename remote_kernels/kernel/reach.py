@@ -15,7 +15,7 @@ from remote_kernels.bounded import spread
 from remote_kernels.config import Settings
 from remote_kernels.errors import InUseError, TunnelError
 from remote_kernels.registry import Memory
-from remote_kernels.scheduler.base import Driver
+from remote_kernels.scheduler.base import Driver, number
 from remote_kernels.tunnel.carriers.base import Carrier
 from remote_kernels.tunnel.carriers.ssh import Destination, SshCarrier
 from remote_kernels.tunnel.carriers.stdio import StdioCarrier
@@ -150,7 +150,9 @@ def _carrier(
             hosts = [settings.address.format(node=node)]
         keys = tuple(agent["host_keys"])
         return SshCarrier(
-            Destination(tuple(dict.fromkeys(hosts)), keys, path, tuple(argv), job_id)
+            Destination(
+                tuple(dict.fromkeys(hosts)), keys, path, tuple(argv), number(job_id)
+            )
         )
     env = driver.environment(os.environ, settings.env_keep)
     return StdioCarrier(name, driver.attach_argv(job_id, node, argv), env)

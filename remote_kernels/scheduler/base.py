@@ -11,18 +11,34 @@ import enum
 import fnmatch
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What a job is to be; `output` is the absolute path of its log."""
+    """What a job is to be.
+
+    `output` is the absolute path of its log; `user` is a number. `jobid` names the job in which it is to
+    run, or says how to find it, where that is one that is there already. `start` is
+    how a new job is asked for: "sbatch" or "salloc". `login` asks for a login shell.
+    `variables` are what the script is to set, as nobody else does.
+    """
 
     name: str
     options: Mapping[str, str | int | bool]
     extra_args: tuple[str, ...]
     output: str
+    user: str = ""
+    jobid: str | None = None
+    start: str = "sbatch"
+    login: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_step(self) -> bool:
+        """Whether its script runs in a step and not as the batch script."""
+        return self.jobid is not None or self.start == "salloc"
 
 
 @dataclass(frozen=True)
@@ -55,7 +71,8 @@ class JobStatus:
     when it ended, or will at its time limit; both in seconds since the epoch, None
     where the scheduler does not say. `standing` is how long we have seen this state
     and reason without a change, in seconds (0 where nobody watches). `place` counts
-    from 1 among the jobs that wait for the same partition.
+    from 1 among the jobs that wait for the same partition. `name` is the job's, where
+    that is told.
     """
 
     job_id: str
@@ -69,6 +86,7 @@ class JobStatus:
     end_time: float | None = None
     standing: float = 0.0
     place: int | None = None
+    name: str = ""
 
 
 class Driver(Protocol):
@@ -88,6 +106,12 @@ class Driver(Protocol):
 
     def check(self, request: JobRequest) -> None:
         """Raise ConfigError for a request that this scheduler has no words for."""
+
+    def questions(self, request: JobRequest) -> list[list[str]]:
+        """Commands whose answers it needs before it can submit that."""
+
+    def answered(self, request: JobRequest, answers: Sequence[Completed]) -> JobRequest:
+        """The request as those answers make it. ConfigError, if they say it can't be."""
 
     def submit_argv(self, request: JobRequest) -> list[str]:
         """Takes the batch script on standard input. May raise ConfigError."""
@@ -189,6 +213,11 @@ def split_id(job_id: str) -> tuple[str, str]:
     """The scheduler's own id, and where to ask for it ("" for the usual place)."""
     own, _, where = job_id.partition(";")
     return own, where
+
+
+def number(job_id: str) -> str:
+    """The job's own number, of the ID of a job or of a step in one."""
+    return split_id(job_id)[0].partition(".")[0]
 
 
 # The job gets what a login shell would find, not what the notebook server holds:

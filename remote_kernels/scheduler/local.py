@@ -48,6 +48,12 @@ class Local:
             )
             raise ConfigError(text)
 
+    def questions(self, request: JobRequest) -> list[list[str]]:
+        return []
+
+    def answered(self, request: JobRequest, answers: Sequence[Completed]) -> JobRequest:
+        return request
+
     def submit_argv(self, request: JobRequest) -> list[str]:
         self.check(request)
         names = [f"--name={request.name}", f"--output={request.output}"]

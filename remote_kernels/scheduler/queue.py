@@ -87,6 +87,12 @@ class Queue:
 
     # --- submit ---------------------------------------------------------------------
 
+    async def prepare(self, request: JobRequest) -> JobRequest:
+        """As the scheduler's answers make it. ConfigError if it can't be submitted."""
+        questions = self.driver.questions(request)
+        answers = [await self._run(argv) for argv in questions]
+        return self.driver.answered(request, answers)
+
     async def submit(
         self,
         script: str,

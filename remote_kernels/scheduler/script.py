@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from remote_kernels.errors import ConfigError
@@ -60,12 +60,17 @@ def build(
     kernel_python: str | None = None,
     prologue: Sequence[str] = (),
     node_dir: str | None = None,
+    step: Mapping[str, str] | None = None,
 ) -> str:
-    """The batch script that runs the agent (a zipped application) for this record."""
+    """The batch script that runs the agent (a zipped application) for this record.
+
+    `step`: it runs in a step, but is to look like its job, with these variables.
+    """
     shebang = "#!/bin/bash -l" if prologue else "#!/bin/bash"  # -l: so `module` exists
     text = "\n".join(
         [
             shebang,
+            *([] if step is None else [_LEAVE_STEP, _variables(step)]),
             _HEAD,
             f"rk_record={shlex.quote(record_dir)}",
             _CHECK_RECORD,
@@ -113,6 +118,10 @@ def _node_path(path: str) -> str:
     )
 
 
+def _variables(values: Mapping[str, str]) -> str:
+    return "\n".join(f"export {n}={shlex.quote(v)}" for n, v in values.items())
+
+
 def _prologue(lines: Sequence[str]) -> str:
     """In this very shell, but as one string: a bad quote in it stays inside it.
 
@@ -138,6 +147,26 @@ trap - DEBUG ERR
 set +eu
 rk_stage=ours"""
 
+
+# The user's own srun, in a cell, would take a step's variables for its options. What
+# is kept speaks of the job. `hold.py` waits for the line.
+_LEAVE_STEP = """\
+echo "remote_kernels: step $SLURM_JOB_ID.$SLURM_STEP_ID on $SLURMD_NODENAME" >&2
+rk_cpus=${SLURM_JOB_CPUS_PER_NODE:-$SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_0}
+for rk_one in ${!SLURM_*} ${!SRUN_*} ${!PMI_*} ${!PMIX_*}; do
+  case $rk_one in
+    SLURM_CONF | SLURM_CLUSTERS | SLURM_CLUSTER_NAME | SLURM_JOB_ID | SLURM_JOBID) ;;
+    SLURM_JOB_NAME | SLURM_JOB_PARTITION | SLURM_JOB_ACCOUNT | SLURM_JOB_QOS) ;;
+    SLURM_JOB_GPUS | SLURM_JOB_USER | SLURM_JOB_UID | SLURM_JOB_GID) ;;
+    *) unset "$rk_one" ;;
+  esac
+done
+[ -z "$rk_cpus" ] || export SLURM_JOB_CPUS_PER_NODE=$rk_cpus
+if [ -n "${RK_NODES:-}" ]; then
+  export SLURM_JOB_NODELIST=${RK_NODES%|*} SLURM_NODELIST=${RK_NODES%|*}
+  export SLURM_JOB_NUM_NODES=${RK_NODES#*|} SLURM_NNODES=${RK_NODES#*|}
+  unset RK_NODES
+fi"""
 
 _HEAD = f"""\
 # A Jupyter kernel as a batch job; made by remote_kernels.

@@ -8,12 +8,20 @@ are in `slurm_text.py`. Called through `base.Driver`. Quirks were seen on 22.05.
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from remote_kernels.errors import CommandError, ControllerError
 from remote_kernels.scheduler import base, slurm_text
-from remote_kernels.scheduler.base import Completed, JobRequest, JobStatus, Phase
+from remote_kernels.scheduler.base import (
+    Completed,
+    JobRequest,
+    JobStatus,
+    Phase,
+    number,
+)
 
 # A site may need these three to find its controller; all other SLURM_* variables of
 # the server would speak of an enclosing job.
@@ -42,8 +50,9 @@ _GONE = re.compile(
     r"Invalid job id|already completing or completed|already finished", re.IGNORECASE
 )
 # Reasons may hold spaces, commas and bars; nothing else in a row does.
-_ROW = "%i|%T|%r|%B|%N|%S|%e"
+ROW = "%i|%T|%r|%B|%N|%S|%e"
 _PLACES = "%i|%P|%Q|%r"
+_HOLD = str(Path(__file__).with_name("hold.py"))
 # Only these compete for a place: the others are held, or wait for something else.
 _COMPETING = ("Priority", "Resources", "None", "")
 
@@ -58,19 +67,23 @@ class Slurm:
     def check(self, request: JobRequest) -> None:
         """Everything that `config` lets pass has a word in Slurm."""
 
+    def questions(self, request: JobRequest) -> list[list[str]]:
+        return []
+
+    def answered(self, request: JobRequest, answers: Sequence[Completed]) -> JobRequest:
+        return request
+
     def submit_argv(self, request: JobRequest) -> list[str]:
         """The kernel's memory dies with its job, so the job is never requeued."""
+        if request.start == "salloc":
+            salloc = ["salloc", "--no-shell", f"--job-name={request.name}"]
+            salloc += [*_options(request, "signal"), *request.extra_args]
+            return held(request, step("{job}"), salloc)
         argv = ["sbatch", "--parsable", "--no-requeue", "--export=ALL"]
         argv += [f"--job-name={request.name}", f"--output={_pattern(request.output)}"]
         argv += ["--open-mode=append"]
-        for name, value in request.options.items():
-            if name == "signal":  # B: to the batch script, which is our agent's
-                argv.append(f"--signal=B:{value}")
-            elif value is True:
-                argv.append(f"--{name}")
-            elif value is not False:
-                argv.append(f"--{name}={value}")
-        return [*argv, *request.extra_args]
+        # B: to the batch script, which is our agent's
+        return [*argv, *_options(request, "signal=B:"), *request.extra_args]
 
     def parse_submit(self, stdout: str) -> str:
         """The last line of that form: job_submit plugins may print lines of theirs."""
@@ -92,9 +105,9 @@ class Slurm:
 
     def status_argv(self, job_ids: Sequence[str]) -> list[str]:
         # -a: a partition may be hidden. Without it a job there would seem to be gone.
-        numbers = ",".join(base.split_id(job_id)[0] for job_id in job_ids)
-        where = _cluster(job_ids[0])
-        return ["squeue", *where, "-a", "-h", "-t", "all", "-j", numbers, "-o", _ROW]
+        numbers = ",".join(map(number, job_ids))
+        where = cluster_option(job_ids[0])
+        return ["squeue", *where, "-a", "-h", "-t", "all", "-j", numbers, "-o", ROW]
 
     def parse_status(
         self, completed: Completed, job_ids: Sequence[str]
@@ -113,11 +126,11 @@ class Slurm:
 
     def ended_argvs(self, job_id: str) -> list[list[str]]:
         """The controller knows a job for MinJobAge (300 s); then only accounting."""
-        number, where = base.split_id(job_id)[0], _cluster(job_id)
+        own, where = number(job_id), cluster_option(job_id)
         fields = "State,ExitCode,End,NodeList"
         return [
-            ["scontrol", *where, "-a", "-o", "show", "job", number],
-            ["sacct", *where, "-X", "-n", "-P", "-j", number, "-o", fields],
+            ["scontrol", *where, "-a", "-o", "show", "job", own],
+            ["sacct", *where, "-X", "-n", "-P", "-j", own, "-o", fields],
         ]
 
     def parse_ended(self, completed: Completed, job_id: str) -> JobStatus | None:
@@ -162,12 +175,12 @@ class Slurm:
         }
 
     def extend_argv(self, job_id: str, minutes: int) -> list[str]:
-        number, where = base.split_id(job_id)[0], _cluster(job_id)
+        own, where = number(job_id), cluster_option(job_id)
         limit = f"TimeLimit=+{minutes}"
-        return ["scontrol", *where, "update", f"JobId={number}", limit]
+        return ["scontrol", *where, "update", f"JobId={own}", limit]
 
     def own_argv(self, user: str) -> list[str]:
-        return ["squeue", "-a", "-h", f"--user={user}", "-o", f"%j|{_ROW}"]
+        return ["squeue", "-a", "-h", f"--user={user}", "-o", f"%j|{ROW}"]
 
     def parse_own(self, completed: Completed) -> list[tuple[str, JobStatus]]:
         if completed.returncode != 0 or _UNANSWERED.search(completed.stderr):
@@ -182,8 +195,7 @@ class Slurm:
         return found
 
     def cancel_argv(self, job_ids: Sequence[str]) -> list[str]:
-        numbers = [base.split_id(job_id)[0] for job_id in job_ids]
-        return ["scancel", *_cluster(job_ids[0]), *numbers]
+        return ["scancel", *cluster_option(job_ids[0]), *map(number, job_ids)]
 
     def cancel_name_argv(self, name: str, user: str) -> list[str]:
         return ["scancel", f"--user={user}", f"--name={name}"]
@@ -204,8 +216,8 @@ class Slurm:
         the job's memory; --mpi=none and --chdir=/ keep plugins and missing
         directories out of it. srun's own messages go to its standard error.
         """
-        step = ["--gres=none", "--unbuffered", "--chdir=/", "--quiet"]
-        return [*_step(job_id, node), *step, *argv]
+        quiet = ["--gres=none", "--unbuffered", "--chdir=/", "--quiet"]
+        return [*step(job_id, node), *quiet, *argv]
 
     def shell_argv(
         self, job_id: str, node: str, argv: Sequence[str], *, terminal: bool = True
@@ -217,7 +229,7 @@ class Slurm:
         srun says so, as it is not --quiet here.
         """
         pty = ["--pty"] if terminal else ["--unbuffered"]
-        return [*_step(job_id, node), *pty, *argv]
+        return [*step(job_id, node), *pty, *argv]
 
     def environment(
         self, environ: Mapping[str, str], keep: Sequence[str] = ()
@@ -247,20 +259,60 @@ class Slurm:
         return slurm_text.submit(completed.stderr)
 
 
+def _options(request: JobRequest, signal: str) -> list[str]:
+    """As sbatch and salloc have them; `signal` begins how that one is said."""
+    argv = []
+    for name, value in request.options.items():
+        if name == "signal":
+            argv.append(f"--{signal}{'' if signal.endswith(':') else '='}{value}")
+        elif value is True:
+            argv.append(f"--{name}")
+        elif value is not False:
+            argv.append(f"--{name}={value}")
+    return argv
+
+
+def held(
+    request: JobRequest, step: Sequence[str], salloc: Sequence[str] = ()
+) -> list[str]:
+    """Runs the script on standard input in a step, detached; see `hold.py`.
+
+    It is read to its end before it runs: what it starts must not read the rest of it.
+    """
+    shell = ["bash", *(["-l"] if request.login else []), "-c", 'eval "$(cat)"']
+    step = [*step, f"--job-name={request.name}", "--unbuffered", *shell]
+    argv = [sys.executable, "-I", "-S", _HOLD, f"--output={request.output}"]
+    return [*argv, *(["--allocate", "--", *salloc] if salloc else []), "--", *step]
+
+
 def _pattern(path: str) -> str:
     """In a file name for sbatch % begins a pattern, and a backslash ends patterns."""
     return path.replace("%", "%%")
 
 
-def _step(job_id: str, node: str) -> list[str]:
+def step(job_id: str, node: str = "") -> list[str]:
     """A step beside all others of the job, whatever those use."""
-    number = base.split_id(job_id)[0]
-    step = ["--overlap", "--nodes=1", "--ntasks=1", f"--nodelist={node}"]
-    step += ["--mem=0", "--cpu-bind=none", "--mpi=none"]
-    return ["srun", *_cluster(job_id), f"--jobid={number}", *step]
+    argv = ["srun", *cluster_option(job_id), f"--jobid={number(job_id)}", "--overlap"]
+    argv += ["--nodes=1", "--ntasks=1", *([f"--nodelist={node}"] if node else [])]
+    return [*argv, "--mem=0", "--cpu-bind=none", "--mpi=none"]
 
 
-def _cluster(job_id: str) -> list[str]:
+def answer(completed: Completed, unless: str = "") -> str:
+    """What squeue printed; "" where it failed by saying `unless`."""
+    if completed.returncode != 0 and unless and unless in completed.stderr:
+        return ""
+    if completed.returncode != 0 or _UNANSWERED.search(completed.stderr):
+        raise _no_answer(completed)
+    return completed.stdout
+
+
+def first_node(nodes: str) -> str:
+    """Of a list as Slurm writes it: "c[01-04],d7"."""
+    first = re.match(r"(?:[^,\[]|\[[^]]*\])*", nodes)
+    return re.sub(r"\[(\w+)[^]]*\]", r"\1", first[0]) if first else ""
+
+
+def cluster_option(job_id: str) -> list[str]:
     where = base.split_id(job_id)[1]
     return ["-M", where] if where else []
 
@@ -285,12 +337,13 @@ def _row(line: str, known: Mapping[str, str]) -> JobStatus | None:
     number = number.strip().removesuffix("+0")
     if number not in known:
         return None
-    reason, node, _, start, end = rest.rsplit("|", 4)
+    # Not %B: of a job made by salloc that is the host on which salloc runs.
+    reason, _, nodes, start, end = rest.rsplit("|", 4)
     return _status(
         known[number],
         state,
         reason=_word(reason),
-        node=_word(node),
+        node=first_node(_word(nodes)),
         start=start,
         end=end,
     )
@@ -305,6 +358,7 @@ def _status(
     start: str = "",
     end: str,
     exit: str = "",
+    name: str = "",
 ) -> JobStatus:
     state = state.strip()
     code, signal = _exit_code(exit)
@@ -319,6 +373,7 @@ def _status(
         signal=signal,
         start_time=_epoch(start),
         end_time=_epoch(end),
+        name=name,
     )
 
 
@@ -358,6 +413,7 @@ def _shown(text: str, job_id: str) -> JobStatus | None:
         start=fields.get("StartTime", ""),
         end=fields.get("EndTime", ""),
         exit=fields.get("ExitCode", ""),
+        name=_word(fields.get("JobName", "")),
     )
 
 

@@ -147,9 +147,9 @@ class SlurmStep(Slurm):
         job = super().parse_ended(completed, number(job_id))
         if job is None:
             return None
-        if job.phase is not Phase.ENDED:
-            return JobStatus(job_id, Phase.ENDED, ENDED, node=job.node)
-        return replace(job, job_id=job_id)
+        if job.phase in (Phase.ENDED, Phase.ENDING):
+            return replace(job, job_id=job_id)
+        return JobStatus(job_id, Phase.ENDED, ENDED, node=job.node)
 
     def own_argv(self, user: str) -> list[str]:
         return ["squeue", "-h", "-s", f"--user={user}", "-o", "%j|%i"]
@@ -249,7 +249,9 @@ def _check_node(job: Mapping[str, str], node: str, completed: Completed) -> None
 
 
 def _check_gpus(job: Mapping[str, str], wanted: object) -> None:
-    """As far as the job's --gres tells; else srun will say so."""
+    """As far as the job's --gres tells (not: --gpus); else srun will say so."""
+    if "gpu" not in job["gres"]:
+        return
     asked = sum(
         int(word) for word in re.findall(r"(?:^|:)(\d+)(?:,|$)", str(wanted or ""))
     )

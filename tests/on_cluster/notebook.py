@@ -147,6 +147,10 @@ class Page:
         self._reader = asyncio.create_task(self._read())
         await until("the websocket", lambda: self._socket is not None, 30)
 
+    @property
+    def connected(self) -> bool:
+        return self._socket is not None
+
     async def _read(self) -> None:
         while True:
             with suppress(*AWAY):

@@ -28,6 +28,7 @@ JOB = re.compile(rb"\b(?:Pending|Granted) job allocation (\d+)")
 GRANTED = re.compile(rb"\bGranted job allocation (\d+)")
 FIRST_LOOK = 0.005  # seconds between two looks at the log, growing to
 LAST_LOOK = 1.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GRACE = 5.0  # seconds for srun to end its step
 
 
@@ -65,11 +66,14 @@ def main() -> int:
     with tempfile.TemporaryFile() as script:
         script.write(sys.stdin.buffer.read())
         script.seek(0)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until there is whom to end
         child = os.fork()
         if child == 0:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             _be_holder(rest, script.fileno(), log, allocate=args.allocate)
-    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for signum in SIGNALS:
         signal.signal(signum, lambda number, _: _end(child))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     found = log.wait_for(JOB if args.allocate else STEP, child)
     if not found:
         sys.stderr.buffer.write(log.text())

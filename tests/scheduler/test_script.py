@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import os
 import subprocess
@@ -186,6 +187,49 @@ def test_a_job_that_starts_again_says_so(tmp_path: Path) -> None:
 
     assert script.RESTARTED == done.returncode
     assert [] == left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("told", "variables"),
+    [
+        ({"RK_NODES": "c[1-2]|2"}, {}),
+        ({}, {"SLURM_JOB_NODELIST": "c[1-2]", "SLURM_NNODES": "2"}),
+    ],
+)
+def test_a_step_looks_like_its_job(
+    tmp_path: Path, told: dict[str, str], variables: dict[str, str]
+) -> None:
+    """Else srun in a cell would take the step's variables for its options."""
+    env = {
+        "SLURM_JOB_ID": "60",
+        "SLURM_STEP_ID": "3",
+        "SLURMD_NODENAME": "c1",
+        "SLURM_NTASKS": "1",
+        "SLURM_NNODES": "1",
+        "SLURM_CPU_BIND": "none",
+        "SLURM_RESTART_COUNT": "1",  # the job's affair: the kernel starts only now
+        "SRUN_DEBUG": "3",
+        "PMI_RANK": "0",
+        "SLURM_CONF": "/etc/slurm.conf",
+        "SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_0": "4(x2)",
+        **told,
+    }
+    program = "import os; print({n: v for n, v in os.environ.items() if 'LURM' in n})"
+    done = run(tmp_path, env=env, step=variables, agent=pyz(program))
+
+    assert done.stderr.startswith("remote_kernels: step 60.3 on c1\n")
+    found = ast.literal_eval(done.stdout)
+    assert ("60", "4(x2)") == (
+        found.pop("SLURM_JOB_ID"),
+        found.pop("SLURM_JOB_CPUS_PER_NODE"),
+    )
+    assert ("2", "c[1-2]") == (
+        found.pop("SLURM_NNODES"),
+        found.pop("SLURM_JOB_NODELIST"),
+    )
+    for name in ("SLURM_NODELIST", "SLURM_JOB_NUM_NODES"):  # of salloc's
+        found.pop(name, None)
+    assert {"SLURM_CONF": "/etc/slurm.conf", "SLURMD_NODENAME": "c1"} == found
 
 
 def test_the_node_directory_is_short_enough_for_sockets(tmp_path: Path) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cluster.api import Cluster, Job
-from on_cluster.notebook import Page, notebook, until
+from on_cluster.lab import NO_NEWS
+from on_cluster.notebook import Page, Server, notebook, until
 from on_cluster.traces import BIN, Desk, left_over, traces
+from on_cluster.window import relay, run, window
+from playwright.async_api import expect
 from tornado.httpclient import HTTPClientError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240), pytest.mark.asyncio]
@@ -216,3 +222,38 @@ async def test_srun_of_salloc_is_killed(cluster: Cluster, desk: Desk) -> None:
         await until("the end of its job", lambda: not jobs(cluster), 30)
     tool = str(BIN / "remote-kernels")
     cluster.run("login1", USER, [tool, "clean", "--yes"], env=desk.env)
+
+
+async def test_in_lab(cluster: Cluster, desk: Desk, tmp_path: Path) -> None:
+    """As a person does it: salloc in a terminal, then the kernel picker."""
+    shots = Path(os.environ.get("RK_SCREENSHOTS", tmp_path))
+    shots.mkdir(parents=True, exist_ok=True)
+    desk.write("config/labconfig/page_config.json", json.dumps(NO_NEWS))
+    desk.spec({"jobid": "auto"}, display_name="Python, in my job")
+    with allocation(cluster, "--nodes=2") as number:
+        server = Server(cluster, desk)
+        await server.start()
+        try:
+            async with relay(server) as gateway, window(gateway.port) as page:
+                title = "Python, in my job"
+                await page.locator(f".jp-LauncherCard[title='{title}']").first.click()
+                await page.get_by_text(f"{title} | Idle").wait_for()
+                output = await run(
+                    page, "kept = 41\n!echo in $SLURM_JOB_ID; srun hostname"
+                )
+                await expect(output).to_contain_text(f"in {number}")
+                await expect(output).to_contain_text("c1")
+                await expect(output).to_contain_text("c2")
+                await page.screenshot(path=shots / "allocation-1.png")
+
+                server.end(signal.SIGKILL)
+                await server.start()
+
+                while await page.locator(".jp-Dialog").count():  # that it was away
+                    await page.keyboard.press("Escape")
+                answer = await run(page, "print(kept + 1)")
+                await expect(answer).to_have_text(re.compile(r"^\s*42\s*$"))
+                await page.screenshot(path=shots / "allocation-2-server-killed.png")
+        finally:
+            server.end(signal.SIGKILL)
+        assert "RUNNING" == jobs(cluster)[number].state

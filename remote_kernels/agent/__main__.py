@@ -6,6 +6,7 @@ agent was told to end, 98 it could not do its work (the job's log says why).
 
     run --record DIR --node-dir DIR    DIR: the kernel's record; a private directory here
     connect SOCKET                     standard input and output to the agent's socket
+    inside WHAT RECORD KERNEL ...      what a person does in the job (see inside.py)
 """
 
 from __future__ import annotations
@@ -47,6 +48,18 @@ def _connect(path: str) -> int:
     return connect(path)
 
 
+def _inside(words: list[str]) -> int:
+    from remote_kernels.agent.inside import run
+
+    try:
+        return run(words)
+    except (OSError, ValueError, KeyError) as exc:
+        sys.stderr.write(
+            f"remote-kernels: the kernel's agent was not found here: {exc}\n"
+        )
+        return FAILED
+
+
 def main(argv: list[str]) -> int:
     if len(argv) == 5 and argv[0] == "run":
         options = dict(zip(argv[1::2], argv[2::2]))
@@ -59,6 +72,8 @@ def main(argv: list[str]) -> int:
             return FAILED
     if len(argv) == 2 and argv[0] == "connect":
         return _connect(argv[1])
+    if len(argv) >= 5 and argv[0] == "inside":
+        return _inside(argv[1:])
     sys.stderr.write(__doc__ or "")
     return 2
 

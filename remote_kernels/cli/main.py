@@ -15,6 +15,7 @@ import click
 from remote_kernels import __version__
 from remote_kernels.cli.completion import completion
 from remote_kernels.cli.doctor import doctor
+from remote_kernels.cli.exec import exec_
 from remote_kernels.cli.info import info
 from remote_kernels.cli.install import install
 from remote_kernels.cli.kernels import list_kernels, remove
@@ -22,7 +23,9 @@ from remote_kernels.cli.logs import logs
 from remote_kernels.cli.ls import ls
 from remote_kernels.cli.running import attach, clean
 from remote_kernels.cli.shell import shell
+from remote_kernels.cli.stack import stack
 from remote_kernels.cli.stop import stop
+from remote_kernels.cli.top import top
 from remote_kernels.errors import RemoteKernelError
 
 NAME = "remote-kernels"
@@ -65,6 +68,7 @@ def cli(verbose: int) -> None:
     remote-kernels logs --follow
     remote-kernels attach
     remote-kernels shell -- nvidia-smi
+    remote-kernels stack 4711
     remote-kernels stop 4711
     """
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
@@ -76,8 +80,9 @@ def cli(verbose: int) -> None:
 
 _KERNELSPECS = (install, list_kernels, remove)
 _KERNELS = (ls, info, logs, attach, shell, stop, clean)
+_INSIDE = (exec_, stack, top)
 
-for command in (*_KERNELSPECS, *_KERNELS, doctor, completion):
+for command in (*_KERNELSPECS, *_KERNELS, *_INSIDE, doctor, completion):
     cli.add_command(command)
 
 

@@ -101,6 +101,10 @@ class Driver(Protocol):
         """The program that must be there (a name on PATH, or a path)."""
 
     @property
+    def prefix(self) -> str:
+        """What the lines begin with that its programs say on standard error; or ""."""
+
+    @property
     def carriers(self) -> tuple[str, ...]:
         """The carriers that can reach its jobs, the best one first."""
 
@@ -176,8 +180,13 @@ class Driver(Protocol):
     ) -> list[str]:
         """Runs argv inside the job for a person, who is to see what the kernel sees.
 
-        In a terminal of its own there, unless `terminal` is False.
+        In a terminal of its own there, unless `terminal` is False: then standard
+        input, output and errors pass as they are, beside what the scheduler's program
+        says on standard error, in lines that begin with `prefix`.
         """
+
+    def tells_exit(self, line: str) -> bool:
+        """Whether such a line only says how argv ended, as the exit code does."""
 
     def environment(
         self, environ: Mapping[str, str], keep: Sequence[str] = ()

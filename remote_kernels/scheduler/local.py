@@ -31,6 +31,7 @@ class Local:
 
     name = "local"
     command = sys.executable
+    prefix = ""
     carriers: tuple[str, ...] = ("pipe",)
 
     def __init__(self, grace: float = 10.0) -> None:
@@ -133,6 +134,9 @@ class Local:
         self, job_id: str, node: str, argv: Sequence[str], *, terminal: bool = True
     ) -> list[str]:
         return list(argv)
+
+    def tells_exit(self, line: str) -> bool:
+        return False
 
     def environment(
         self, environ: Mapping[str, str], keep: Sequence[str] = ()

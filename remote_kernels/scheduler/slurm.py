@@ -49,6 +49,10 @@ _UNANSWERED = re.compile(
 _GONE = re.compile(
     r"Invalid job id|already completing or completed|already finished", re.IGNORECASE
 )
+# What srun says when a task ends with anything but exit code 0, or by a signal.
+_ENDS = re.compile(
+    r"srun: (error: \S+: tasks? \d+: |(\S+ )*(Force )?Terminat(ed|ing) |sending Ctrl-C )"
+)
 # Reasons may hold spaces, commas and bars; nothing else in a row does.
 ROW = "%i|%T|%r|%B|%N|%S|%e"
 _PLACES = "%i|%P|%Q|%r"
@@ -62,6 +66,7 @@ class Slurm:
 
     name = "slurm"
     command = "sbatch"
+    prefix = "srun: "
     carriers: tuple[str, ...] = ("ssh", "srun")
 
     def check(self, request: JobRequest) -> None:
@@ -226,10 +231,14 @@ class Slurm:
 
         A step that names no --gres gets the job's GPUs. Before 22.05 --overlap shares
         only CPUs: while a step of the user's own has the GPUs, this one waits, and
-        srun says so, as it is not --quiet here.
+        srun says so, as it is not --quiet here. Not --unbuffered: that makes standard
+        output a terminal. --disable-status: Ctrl-C is for the command, at once.
         """
-        pty = ["--pty"] if terminal else ["--unbuffered"]
+        pty = ["--pty"] if terminal else ["--disable-status"]
         return [*step(job_id, node), *pty, *argv]
+
+    def tells_exit(self, line: str) -> bool:
+        return bool(_ENDS.match(line))
 
     def environment(
         self, environ: Mapping[str, str], keep: Sequence[str] = ()

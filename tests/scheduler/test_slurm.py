@@ -203,7 +203,7 @@ def test_attach_asks_for_no_resources() -> None:
 
 
 @pytest.mark.parametrize(
-    ("terminal", "how"), [(True, "--pty"), (False, "--unbuffered")]
+    ("terminal", "how"), [(True, "--pty"), (False, "--disable-status")]
 )
 def test_a_shell_has_what_the_job_has(terminal: bool, how: str) -> None:
     """Its GPUs, too; a terminal on the node only where there is one here."""
@@ -211,7 +211,7 @@ def test_a_shell_has_what_the_job_has(terminal: bool, how: str) -> None:
 
     assert ["srun", "-M", "big", "--jobid=12", "--overlap"] == argv[:5]
     assert {"--nodelist=c1", "--mem=0", how} < set(argv)
-    assert 1 == len({"--pty", "--unbuffered"} & set(argv))
+    assert 1 == len({"--pty", "--disable-status"} & set(argv))
     assert not [word for word in argv if "--gres" in word or "--chdir" in word]
     assert ["sh", "-l"] == argv[-2:]
 

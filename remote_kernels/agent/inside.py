@@ -1,0 +1,58 @@
+"""`agent.pyz inside WHAT RECORD KERNEL ...`: what a person does in a kernel's job.
+
+Run in a step of the job by the commands `exec`, `stack` and `top`, from the zipped
+application that the agent itself was started from.
+
+    exec  RECORD KERNEL COMMAND...    becomes the command, in the kernel's environment
+    stack RECORD KERNEL OPTIONS       prints one JSON object (see stack.py)
+    top   RECORD KERNEL OPTIONS       prints lines of JSON (see top.py)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from . import processes
+
+NOT_FOUND, NOT_STARTED = 127, 126  # as a shell says them
+KEPT = ("TERM", "COLUMNS", "LINES")  # the terminal's here, not the kernel's
+
+
+def run(words: list[str]) -> int:
+    """The exit code. Raises OSError where the agent is not to be found."""
+    what, record, kernel, *rest = words
+    if what == "exec":
+        return _become(record, kernel, rest)
+    options = json.loads(rest[0])
+    if what == "stack":
+        from .stack import stack
+
+        sys.stdout.write(json.dumps(stack(record, kernel, options)))
+        return 0
+    from .top import stream
+
+    return stream(record, kernel, options)
+
+
+def environment(record: str, kernel: str) -> dict[str, str]:
+    """The kernel's; the agent's where the kernel has no process now, or hides it."""
+    found = processes.kernel(record, kernel, processes.every())
+    pids = [found, processes.agent(record)]
+    return next((env for env in map(processes.environ, pids) if env), {**os.environ})
+
+
+def _become(record: str, kernel: str, command: list[str]) -> int:
+    """Does not come back, unless the command cannot be started."""
+    ours = {name: os.environ[name] for name in KEPT if name in os.environ}
+    env = {**environment(record, kernel), **ours}
+    try:
+        os.execvpe(command[0], command, env)  # noqa: S606 -- this is what it is for
+    except OSError as exc:
+        sys.stderr.write(
+            f"remote-kernels: {command[0]} cannot be started on {os.uname().nodename}: "
+            f"{exc.strerror}\n"
+        )
+        missing = isinstance(exc, (FileNotFoundError, NotADirectoryError))
+        return NOT_FOUND if missing else NOT_STARTED

@@ -1,0 +1,124 @@
+"""The processes of this node, as /proc shows them, and which of them are a kernel's.
+
+Source of the fields: proc(5). Called by inside.py, stack.py and top.py, which run in a
+step of the job, beside the agent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Process:
+    """One of them; `cpu` in seconds since its start, `memory` resident, in bytes."""
+
+    pid: int
+    parent: int
+    session: int
+    name: str
+    state: str
+    cpu: float
+    threads: int
+    memory: int
+    started: int  # with `pid` it names a process for good
+
+
+def every() -> dict[int, Process]:
+    """All that are there now, by their pid."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):  # it has ended
+                found[int(name)] = _read(int(name))
+    return found
+
+
+def _read(pid: int) -> Process:
+    """Raises OSError."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        head, _, tail = file.read().rpartition(b")")
+    fields = tail.split()
+    return Process(
+        pid=pid,
+        parent=int(fields[1]),
+        session=int(fields[3]),
+        name=head.partition(b"(")[2].decode(errors="replace"),
+        state=fields[0].decode(),
+        cpu=(int(fields[11]) + int(fields[12])) / _TICK,
+        threads=int(fields[17]),
+        memory=int(fields[21]) * _PAGE,
+        started=int(fields[19]),
+    )
+
+
+def argv(pid: int) -> list[str]:
+    """What it was started as; empty where it has ended, or hides it."""
+    return _strings(f"/proc/{pid}/cmdline")
+
+
+def environ(pid: int) -> dict[str, str]:
+    """What it was started with; empty where it has ended, or hides it."""
+    rows = (row.partition("=") for row in _strings(f"/proc/{pid}/environ"))
+    return {name: value for name, _, value in rows if name}
+
+
+def _strings(path: str) -> list[str]:
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError:
+        return []
+    return [os.fsdecode(word) for word in data.split(b"\0")[:-1]]
+
+
+def agent(record: str) -> int:
+    """The agent's pid. Raises OSError where it is not to be found."""
+    with open(os.path.join(record, "agent.json"), encoding="utf-8") as file:
+        return int(json.load(file)["pid"])
+
+
+def kernel(record: str, kernel_id: str, there: dict[int, Process]) -> int:
+    """The pid of a kernel's process, which leads a session; 0: it has none now.
+
+    Where the agent has several kernels, the key in the connection file that one was
+    started with tells which it is. Raises OSError.
+    """
+    mother = agent(record)
+    found = [p.pid for p in there.values() if p.parent == mother and p.session == p.pid]
+    if len(found) > 1:
+        with open(os.path.join(record, "spec.json"), encoding="utf-8") as file:
+            key = json.load(file)["kernels"][kernel_id]["connection"]["key"]
+        found = [pid for pid in found if key in map(_key, argv(pid)[1:])]
+    return found[0] if found else 0
+
+
+def _key(path: str) -> str:
+    """Of a connection file; "" for whatever else it is."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return str(json.load(file)["key"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def below(roots: Iterable[int], there: dict[int, Process]) -> list[int]:
+    """These, their children and what else is in their sessions; parents first."""
+    order: list[int] = []
+    new = [pid for pid in roots if pid in there]
+    while new:
+        order += new
+        known, sessions = set(order), set(order)
+        new = [
+            p.pid
+            for p in there.values()
+            if p.pid not in known and (p.parent in known or p.session in sessions)
+        ]
+    return order

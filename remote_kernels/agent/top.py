@@ -1,0 +1,129 @@
+"""What the processes of a kernel's job use on this node, again and again.
+
+Ends when its standard input does: whoever looks has then gone, however he went. Used
+by inside.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import sys
+import time
+from typing import Any
+
+from . import cgroup, processes
+from .gpus import gpus
+from .processes import Process
+from .usage import resident, usable_cpus
+
+FIRST = 1.0  # seconds from the first look, which knows no speeds, to the second
+
+
+class Look:
+    """At the processes of one job."""
+
+    def __init__(self, record: str, kernel: str) -> None:
+        self._record = record
+        self._kernel = kernel
+        self._job = os.environ.get("SLURM_JOB_ID", "")
+        self._ours: dict[tuple[int, int], bool] = {}
+        self._before: dict[tuple[int, int], float] = {}
+        self._at = time.monotonic()
+        self._has_gpus = True
+
+    def sample(self) -> dict[str, Any]:
+        """Now; `cpu_percent` is since the look before, 100.0 one CPU in full use.
+
+        Memory is in bytes, a process's `time` in seconds of CPU. The first process is
+        the kernel's, if it has one.
+        """
+        there = processes.every()
+        kernel = processes.kernel(self._record, self._kernel, there)
+        found = [there[pid] for pid in self._of_job(there)]
+        now = time.monotonic()
+        speeds = [self._speed(process, now) for process in found]
+        self._before = {(p.pid, p.started): p.cpu for p in found}
+        self._at = now
+        limited = cgroup.memory()
+        sessions = {p.session for p in found}
+        used, limit = limited if limited else (resident(sessions), None)
+        rows = [_row(p, speed) for p, speed in zip(found, speeds)]
+        rows.sort(key=lambda row: (row["pid"] != kernel, -row["cpu_percent"]))
+        return {
+            "time": time.time(),
+            "node": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+            "kernel_pid": kernel or None,
+            "cpu_percent": round(sum(speeds), 1),
+            "cpus": usable_cpus(),
+            "memory": used,
+            "memory_limit": limit,
+            "gpus": self._gpus(),
+            "processes": rows,
+        }
+
+    def _speed(self, process: Process, now: float) -> float:
+        """One that is new has done all of its work since the look before."""
+        before = self._before.get((process.pid, process.started), 0.0)
+        spent = max(0.0, process.cpu - before)
+        return round(100.0 * spent / max(now - self._at, 1e-9), 1)
+
+    def _of_job(self, there: dict[int, Process]) -> list[int]:
+        """What the agent started, and what says in its environment whose it is.
+
+        Not this process, and not the step's that it is in.
+        """
+        mine = [os.getpid()]
+        found = processes.below([processes.agent(self._record)], there)
+        found += [pid for pid in there if pid not in found and self._says(there[pid])]
+        return [pid for pid in found if pid not in mine]
+
+    def _says(self, process: Process) -> bool:
+        """Its environment does not change, and is read once."""
+        key = process.pid, process.started
+        if key not in self._ours:
+            job = processes.environ(process.pid).get("SLURM_JOB_ID", "")
+            self._ours[key] = bool(job) and job == self._job
+        return self._ours[key]
+
+    def _gpus(self) -> list[dict[str, Any]]:
+        """Asked for until the first time that there is no answer."""
+        if self._has_gpus:
+            try:
+                return gpus()
+            except (OSError, ValueError):
+                self._has_gpus = False
+        return []
+
+
+def _row(process: Process, speed: float) -> dict[str, Any]:
+    return {
+        "pid": process.pid,
+        "parent": process.parent,
+        "cpu_percent": speed,
+        "memory": process.memory,
+        "time": process.cpu,
+        "threads": process.threads,
+        "state": process.state,
+        "command": " ".join(processes.argv(process.pid)) or process.name,
+    }
+
+
+def stream(record: str, kernel: str, options: dict[str, Any]) -> int:
+    """A line of JSON every `interval` seconds; with `once`, one."""
+    look = Look(record, kernel)
+    look.sample()
+    wait = FIRST
+    while not select.select([0], [], [], wait)[0] or os.read(0, 4096):
+        try:
+            sys.stdout.write(json.dumps(look.sample()) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            sys.stdout = None  # so that nothing is flushed at exit
+            return 0
+        if options["once"]:
+            break
+        wait = options["interval"]
+    return 0

@@ -1,0 +1,162 @@
+"""`remote-kernels stack`: where a kernel hangs, told by py-spy on its node.
+
+Called by `main`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from remote_kernels.cli import inside
+from remote_kernels.cli.completion import running_kernels
+from remote_kernels.cli.inside import Job
+from remote_kernels.errors import AgentError, ConfigError
+
+ENDING = 10.0  # seconds that the step may take to end when it is told to
+
+
+@click.command()
+@click.argument("kernel", required=False, shell_complete=running_kernels)
+@click.option("-a", "--all", "everything", is_flag=True, help="Also its children.")
+@click.option(
+    "-l", "--locals", "with_locals", is_flag=True, help="Also local variables."
+)
+@click.option("-n", "--native", is_flag=True, help="Also frames of C, C++ and Cython.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def stack(
+    kernel: str | None, everything: bool, with_locals: bool, native: bool, as_json: bool
+) -> None:
+    """Show where a Python kernel is: the stack of each of its threads.
+
+    KERNEL is a kernel's ID, its beginning, or its job's ID; it may be left out when
+    there is one only. py-spy (pip install py-spy) reads the stacks from outside, so
+    the kernel may hang in whatever it likes; it goes on afterwards. It is looked for
+    beside the kernel's Python, on the node's PATH, and beside remote-kernels.
+
+    \b
+    remote-kernels stack
+    remote-kernels stack 4711 --locals
+    remote-kernels stack 4711 --all      # also its worker processes
+    """
+    job = inside.job(kernel)
+    asked = {"all": everything, "locals": with_locals, "native": native}
+    options = {**asked, "json": as_json, "spies": _spies()}
+    told = _ask(job, job.ours("stack", json.dumps(options)))
+    _check(job, told)
+    if as_json:
+        body = {name: told[name] for name in ("node", "pid", "processes")}
+        click.echo(json.dumps({"kernel_id": job.view.kernel_id, **body}, indent=2))
+    for process in told["processes"]:
+        if "error" in process:
+            click.echo(_trouble(process, told), err=True)
+        elif not as_json:
+            click.echo(process["text"].rstrip("\n") + "\n")
+    if any("error" in process for process in told["processes"]):
+        sys.exit(1)
+
+
+def _spies() -> list[str]:
+    """Ours, if the node sees it, too."""
+    beside = str(Path(sys.executable).with_name("py-spy"))
+    return [path for path in (beside, shutil.which("py-spy")) if path]
+
+
+def _ask(job: Job, command: list[str]) -> dict[str, Any]:
+    """What the program on the node says. Raises CommandError."""
+    argv = job.argv(command)
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=job.environment,
+            cwd="/",
+            start_new_session=True,  # Ctrl-C is for us; srun asks for two
+        )
+    except OSError as exc:
+        raise inside.not_started(argv, exc) from exc
+    try:
+        stdout, stderr = process.communicate()
+    except KeyboardInterrupt:
+        process.terminate()
+        try:
+            process.communicate(timeout=ENDING)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise
+    if process.returncode != 0:
+        raise inside.failed(job, argv, process.returncode, stderr)
+    told: dict[str, Any] = json.loads(stdout)
+    return told
+
+
+# --- what is wrong, and what to do --------------------------------------------------
+
+
+def _check(job: Job, told: dict[str, Any]) -> None:
+    """Raise what keeps all stacks from being told."""
+    name = f"Kernel {job.view.kernel_id}"
+    if not told["pid"]:
+        msg = f"{name} has no process on {told['node']} now; is it being restarted?"
+        raise AgentError(msg)
+    if not told["processes"]:
+        msg = (
+            f"{name} is not a Python: process {told['pid']} on {told['node']} is "
+            f"{told['command']}\nA debugger of its language may help: `remote-kernels "
+            f"exec {job.view.kernel_id} -- gdb -p {told['pid']} -batch -ex bt`."
+        )
+        raise ConfigError(msg)
+    if not told["spy"]:
+        tried = "".join(f"\n  {path}" for path in told["tried"])
+        msg = (
+            f"py-spy was not found on {told['node']}. Tried:{tried}\n"
+            "Install it in the kernel's environment or in that of remote-kernels: "
+            "pip install py-spy. The kernel need not be restarted."
+        )
+        raise ConfigError(msg)
+
+
+def _trouble(process: dict[str, Any], told: dict[str, Any]) -> str:
+    said = process["error"].replace("\n", "\n  ")
+    text = f"Error: process {process['pid']} on {told['node']}: {said}"
+    if not process.get("denied"):
+        return text
+    return "\n".join([text, _why_denied(told["ptrace_scope"]), _FAULTHANDLER])
+
+
+def _why_denied(scope: int | None) -> str:
+    if scope is None or scope == 0:
+        return (
+            "The node forbids to look into this process: it may be in a container, or "
+            "have made itself private. py-spy in the same container may be let in."
+        )
+    if scope == 1:
+        return (
+            "On this node a process may be looked into by its parents only "
+            "(kernel.yama.ptrace_scope is 1).\nLet your kernels be looked into by "
+            "your other processes: remote-kernels install ... --command-prefix "
+            "'setpriv --ptracer any' (util-linux 2.41 or later), or in a cell, before "
+            "it hangs:\n"
+            "  import ctypes; ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1))"
+        )
+    return (
+        "On this node only administrators may look into processes "
+        f"(kernel.yama.ptrace_scope is {scope})."
+    )
+
+
+_FAULTHANDLER = (
+    "Without py-spy: in a cell, before it hangs,\n"
+    "  import faulthandler, signal; faulthandler.register(signal.SIGUSR1)\n"
+    "then `remote-kernels exec KERNEL -- kill -USR1 PID` has it write its stacks. "
+    "Without that line the signal ends it."
+)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import IO
 
 import click
@@ -92,7 +93,7 @@ def _run(job: Job, argv: list[str]) -> int:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Nobody waits for its last words."""
     assert process.stdout is not None
-    with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
+    with contextlib.suppress(OSError), Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     process.terminate()
     while os.read(process.stdout.fileno(), _CHUNK):

@@ -93,10 +93,12 @@ def _ask(job: Job, command: list[str]) -> dict[str, Any]:
         except subprocess.TimeoutExpired:
             process.kill()
         raise
-    if process.returncode != 0:
+    # A site's prolog may say something, too.
+    told = [line for line in stdout.splitlines() if line.startswith("{")]
+    if process.returncode != 0 or not told:
         raise inside.failed(job, argv, process.returncode, stderr)
-    told: dict[str, Any] = json.loads(stdout)
-    return told
+    body: dict[str, Any] = json.loads(told[-1])
+    return body
 
 
 # --- what is wrong, and what to do --------------------------------------------------

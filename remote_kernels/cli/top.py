@@ -98,19 +98,21 @@ def _on_terminal(job: Job, argv: list[str]) -> int:
 
 async def _each(job: Job, argv: list[str], show: Callable[[Sample], object]) -> None:
     """Until the job ends, which is an error, or the one sample is there."""
-    async with _step(job, argv) as process:
+    async with _step(job, argv) as (process, errors):
         assert process.stdout is not None
-        assert process.stderr is not None
-        reading = asyncio.ensure_future(process.stderr.read())
         async for line in process.stdout:
-            show(json.loads(line))
-        stderr = (await reading).decode(errors="replace")
+            if line.startswith(b"{"):  # a site's prolog may say something, too
+                show(json.loads(line))
+        said = (await errors).decode(errors="replace")
         if code := await process.wait():
-            raise inside.failed(job, argv, code, stderr)
+            raise inside.failed(job, argv, code, said)
 
 
 @contextlib.asynccontextmanager
-async def _step(job: Job, argv: list[str]) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _step(
+    job: Job, argv: list[str]
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.Future[bytes]]]:
+    """The process, and all that it will have said on standard error."""
     pipe = asyncio.subprocess.PIPE
     try:
         process = await asyncio.create_subprocess_exec(
@@ -125,17 +127,20 @@ async def _step(job: Job, argv: list[str]) -> AsyncIterator[asyncio.subprocess.P
         )
     except OSError as exc:
         raise inside.not_started(argv, exc) from exc
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    errors = asyncio.ensure_future(process.stderr.read())
     try:
-        yield process
+        yield process, errors
     finally:
-        assert process.stdin is not None
         process.stdin.close()
-        try:
-            await asyncio.wait_for(process.communicate(), ENDING)
-        except asyncio.TimeoutError:
+        ending = asyncio.gather(process.stdout.read(), errors, process.wait())
+        await asyncio.wait([ending], timeout=ENDING)
+        if not ending.done():
             process.terminate()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(process.communicate(), ENDING)
+            await asyncio.wait([ending], timeout=ENDING)
+        ending.cancel()
 
 
 async def _until_q(fd: int | None, work: Any) -> None:
@@ -196,11 +201,11 @@ def _row(process: dict[str, Any]) -> tuple[str, ...]:
 def _picture(job: Job, sample: Sample, height: int | None) -> RenderableType:
     """Of that many lines at most; the kernel's own process is bold."""
     head = _head(job, sample)
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, expand=True)
     for title in _HEADER:
-        right = title in ("PID", "CPU", "Memory", "Time", "Threads")
-        justify: Any = "right" if right else "left"
-        table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis")
+        justify: Any = "left" if title in ("State", "Command") else "right"
+        rest = 1 if title == "Command" else None  # of the width
+        table.add_column(title, justify=justify, no_wrap=True, ratio=rest)
     processes = sample["processes"]
     if height is not None:
         processes = processes[: max(1, height - len(head) - 3)]

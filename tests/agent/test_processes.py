@@ -1,0 +1,166 @@
+"""agent.processes, agent.stack and agent.inside: with real processes of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote_kernels.agent import inside, processes, stack
+
+# Starts another, which sleeps; both have said so when the line is there.
+PAIR = """
+import subprocess, sys
+child = subprocess.Popen(
+    [sys.executable, "-c", "print('x', flush=True); input()"],
+    stdin=sys.stdin, start_new_session=True)
+child.wait()
+"""
+
+
+class Kernel:
+    """A process that leads a session, as a kernel of this process's, and its child."""
+
+    def __init__(self, *args: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PAIR, *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "MARK": self.__class__.__name__},
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        assert b"x\n" == self._process.stdout.readline()
+        self.pid = self._process.pid
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> str:
+    """Of an agent, which is this process."""
+    (tmp_path / "agent.json").write_text(json.dumps({"pid": os.getpid()}))
+    return str(tmp_path)
+
+
+@pytest.fixture
+def kernel() -> Iterator[Kernel]:
+    with closing(Kernel()) as made:
+        yield made
+
+
+def test_what_a_kernel_started(record: str, kernel: Kernel) -> None:
+    """It is the agent's child; below it are its own, whatever session they are in."""
+    there = processes.every()
+    assert kernel.pid == processes.kernel(record, "k1", there)
+    pid, child = processes.below([kernel.pid], there)
+    assert (kernel.pid, kernel.pid) == (pid, there[child].parent)
+    assert there[child].session == child
+
+
+def test_which_of_two(record: str, tmp_path: Path) -> None:
+    """Their connection files tell."""
+    kernels: dict[str, Any] = {}
+    with ExitStack() as started:
+        made = {}
+        for name in ("k1", "k2"):
+            kernels[name] = {"connection": {"key": f"key of {name}"}}
+            file = tmp_path / f"{name}.json"
+            file.write_text(json.dumps(kernels[name]["connection"]))
+            made[name] = started.enter_context(closing(Kernel("-f", str(file))))
+        (tmp_path / "spec.json").write_text(json.dumps({"kernels": kernels}))
+        there = processes.every()
+        found = {name: processes.kernel(record, name, there) for name in made}
+    assert {name: kernel.pid for name, kernel in made.items()} == found
+
+
+def test_a_kernel_without_a_process(record: str) -> None:
+    """While it is started anew: the environment is the agent's."""
+    assert 0 == processes.kernel(record, "k1", processes.every())
+    assert processes.environ(os.getpid()) == inside.environment(record, "k1")
+
+
+def test_its_environment(record: str, kernel: Kernel) -> None:
+    assert "Kernel" == inside.environment(record, "k1")["MARK"]
+
+
+def test_an_agent_that_is_not_here(tmp_path: Path) -> None:
+    """Its record tells nothing; there is no traceback."""
+    package = "from remote_kernels.agent.__main__ import main; import sys; "
+    program = (
+        f"{package}sys.exit(main(['inside', 'exec', {str(tmp_path)!r}, 'k', 'ls']))"
+    )
+    argv = [sys.executable, "-c", program]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert 98 == done.returncode
+    assert done.stderr.startswith("remote-kernels: the kernel's agent was not found")
+    assert 1 == done.stderr.count("\n")
+
+
+# --- py-spy -------------------------------------------------------------------------
+
+
+def spy(directory: Path, script: str) -> str:
+    """A program called as py-spy is."""
+    path = directory / "py-spy"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o700)
+    return str(path)
+
+
+def ask(record: str, path: str, **options: bool) -> dict[str, Any]:
+    usual = {"all": False, "locals": False, "native": False, "json": False}
+    return stack.stack(record, "k1", {**usual, **options, "spies": [path]})
+
+
+@pytest.fixture
+def no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No py-spy beside this Python."""
+    is_program = stack._is_program
+    beside = str(Path(sys.executable).with_name("py-spy"))
+    monkeypatch.setattr(
+        stack, "_is_program", lambda path: path != beside and is_program(path)
+    )
+
+
+@pytest.mark.usefixtures("no_other")
+def test_how_py_spy_is_called(record: str, kernel: Kernel, tmp_path: Path) -> None:
+    """For each Python process, with what was asked for."""
+    path = spy(tmp_path, 'echo "$@"')
+    told = ask(record, path, all=True, locals=True, native=True)
+    first, second = told["processes"]
+    assert path == told["spy"]
+    words = f"dump --pid {kernel.pid} --locals --native\n"
+    assert (kernel.pid, words) == (first["pid"], first["text"])
+    assert kernel.pid == second["parent"]
+    assert 1 == len(ask(record, path)["processes"])
+
+
+@pytest.mark.usefixtures("no_other")
+def test_one_that_cannot_be_stopped(
+    record: str, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read as it runs."""
+    monkeypatch.setattr(stack, "PATIENCE", 0.5)
+    script = 'case "$*" in *--nonblocking) echo read;; *) exec sleep 60;; esac'
+    (process,) = ask(record, spy(tmp_path, script))["processes"]
+    assert "read\n" == process["text"]
+    (process,) = ask(record, spy(tmp_path, "exec sleep 60"))["processes"]
+    assert "py-spy did not end within 0.5 s" == process["error"]
+
+
+@pytest.mark.usefixtures("no_other")
+def test_no_py_spy(record: str, kernel: Kernel, tmp_path: Path) -> None:
+    """Where it was looked for."""
+    told = ask(record, str(tmp_path / "py-spy"))
+    beside = str(Path(sys.executable).with_name("py-spy"))
+    assert "" == told["spy"]
+    assert {beside, str(tmp_path / "py-spy")} <= set(told["tried"])

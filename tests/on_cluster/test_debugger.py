@@ -84,7 +84,7 @@ def test_the_debugger(page: Page, shots: Path) -> None:
     expect(variables).to_contain_text("socket")
     book.shot("caller")
     frames.nth(0).click()
-    expect(variables).to_contain_text("fruit: 700")
+    expect(variables).to_contain_text("fruit700")
     book.shot("seen")
 
     page.get_by_role("button", name="Continue").first.click()

@@ -216,6 +216,24 @@ def test_a_shell_has_what_the_job_has(terminal: bool, how: str) -> None:
     assert ["sh", "-l"] == argv[-2:]
 
 
+@pytest.mark.parametrize(
+    ("line", "tells"),
+    [
+        ("srun: error: c1: task 0: Exited with exit code 3", True),
+        ("srun: error: c1: task 0: Killed", True),
+        ("srun: Force Terminated StepId=52.5", True),
+        ("srun: launch/slurm: _step_signal: Terminating StepId=52.5", True),
+        ("srun: sending Ctrl-C to StepId=52.5", True),
+        ("srun: error: Unable to confirm allocation for job 52", False),
+        ("srun: Job 52 step creation temporarily disabled, retrying", False),
+        ("error: c1: task 0: Exited with exit code 3", False),
+    ],
+)
+def test_what_only_tells_the_exit_code(line: str, tells: bool) -> None:
+    """Nothing else of srun's words may be left out."""
+    assert tells == slurm.tells_exit(line)
+
+
 def test_the_job_sees_no_secret_of_the_server() -> None:
     """An allow-list; SLURM_* of an enclosing job stay out, a site's own stay in."""
     environ = {

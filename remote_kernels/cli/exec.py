@@ -120,8 +120,8 @@ def _signals_passed(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def _errors(source: IO[bytes], driver: Driver) -> None:
-    with contextlib.suppress(OSError):  # nobody reads it
-        for piece in pieces(source, driver):
+    for piece in pieces(source, driver):
+        with contextlib.suppress(OSError):  # nobody reads it
             _write(2, piece)
 
 

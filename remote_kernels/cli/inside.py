@@ -26,14 +26,19 @@ from remote_kernels.scheduler.base import Driver
 
 
 class Inside(click.Command):
-    """What comes after "--" is the command, also where no kernel is named."""
+    """What comes after "--" is the command, also where no kernel is named.
+
+    What comes before it is for us; without it, all after the kernel is the command.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """click would take its first word for KERNEL."""
         if "--" in args:
             at = args.index("--")
-            if all(arg.startswith("-") for arg in args[:at]):
-                args = [*args[:at], "", *args[at:]]
+            options = [arg for arg in args[:at] if arg.startswith("-")]
+            names = [arg for arg in args[:at] if arg not in options]
+            if len(names) <= 1:
+                args = [*options, *(names or [""]), *args[at:]]
         return super().parse_args(ctx, args)
 
 
@@ -143,7 +148,7 @@ def not_started(argv: Sequence[str], exc: OSError) -> ConfigError:
 def failed(job: Job, argv: Sequence[str], code: int, stderr: str) -> CommandError:
     """What to say of a program of ours that did not do its work on the node."""
     return CommandError(
-        f"Nothing was learned from {job.node}, in job {job.number}.",
+        f"The look into job {job.number} on {job.node} failed.",
         argv,
         code,
         stderr=stderr,

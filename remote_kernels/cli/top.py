@@ -13,7 +13,7 @@ import os
 import sys
 import termios
 import tty
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
 import click
@@ -143,18 +143,19 @@ async def _step(
         ending.cancel()
 
 
-async def _until_q(fd: int | None, work: Any) -> None:
+async def _until_q(fd: int | None, work: Coroutine[Any, Any, None]) -> None:
     """The same, or until q is typed."""
+    if fd is None:
+        return await work
     task = asyncio.ensure_future(work)
 
     def typed() -> None:
-        keys = os.read(fd or 0, 100)
+        keys = os.read(fd, 100)
         if not keys or b"q" in keys.lower():
-            asyncio.get_running_loop().remove_reader(fd or 0)
+            asyncio.get_running_loop().remove_reader(fd)
             task.cancel()
 
-    if fd is not None:
-        asyncio.get_running_loop().add_reader(fd, typed)
+    asyncio.get_running_loop().add_reader(fd, typed)
     await task
 
 

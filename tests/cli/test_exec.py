@@ -65,6 +65,9 @@ def test_srun(srun: FakeSlurm, words: list[str]) -> None:
     [
         (["exec", "k1"], "Name a command: remote-kernels exec KERNEL -- COMMAND..."),
         (["exec", "-t", "k1", "--", "ls"], "There is no terminal here"),
+        (["exec", "k1", "-t", "--", "ls"], "There is no terminal here"),
+        (["exec", "-t", "--", "ls"], "There is no terminal here"),
+        (["exec", "k1", "-x", "--", "ls"], "No such option"),
     ],
 )
 def test_what_cannot_be_understood(srun: FakeSlurm, args: list[str], text: str) -> None:
@@ -101,7 +104,7 @@ def test_a_step_that_fails(srun: FakeSlurm, run: Run, args: list[str]) -> None:
     """What was tried, what came back, what to do."""
     result = run(*args)
     assert 1 == result.exit_code
-    assert "Nothing was learned from c1, in job 17." in result.stderr
+    assert "The look into job 17 on c1 failed." in result.stderr
     assert "beside" in result.stderr
     assert "`remote-kernels doctor`" in result.stderr
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from cluster.api import Cluster
+from cluster.hosts import wait_for
 from on_cluster import lab as labs
-from on_cluster.book import Notebook, card
+from on_cluster.book import Notebook, card, jobs
 from on_cluster.browsers import window
 from playwright.sync_api import Locator, Page, expect
 
@@ -38,15 +39,20 @@ def shots(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def page(cluster: Cluster, shots: Path) -> Iterator[Page]:
-    """Lab's launcher, in a browser window."""
+    """Lab's launcher, in a browser window; its kernels end with it."""
     made = cluster.run("login1", "alice", ["mktemp", "-d", "/home/alice/lab-XXXXXX"])
     home = made.stdout.strip()
     with labs.lab(cluster, home) as running:
-        with window("chromium", running.url) as page:
-            card(page).wait_for()
-            yield page
-            page.screenshot(path=shots / "end.png")
-        print(running.log())
+        try:
+            with window("chromium", running.url) as page:
+                card(page).wait_for()
+                yield page
+                page.screenshot(path=shots / "end.png")
+        finally:
+            for job in jobs(running):
+                running.run("scancel", job)
+            wait_for("the jobs to leave the queue", lambda: not jobs(running), 60)
+    print(running.log())
     cluster.run("login1", "alice", ["rm", "-r", home])
 
 

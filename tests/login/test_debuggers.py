@@ -94,6 +94,11 @@ class Debugger:
         self._client = client
         self._count = 0
 
+    async def attach(self) -> None:
+        facts = {"clientID": "t", "adapterID": "", "pathFormat": "path"}
+        await self.ask("initialize", **facts)
+        await self.ask("attach")
+
     async def ask(self, what: str, **arguments: Any) -> dict[str, Any]:
         """The answer's body, which must be good."""
         self._count += 1
@@ -122,9 +127,7 @@ async def test_a_variable_is_set(kernel: str) -> None:
     """A breakpoint in a cell, one step, setVariable; the cell goes on with the value."""
     async with running(kernel) as (_, client):
         debugger = Debugger(client)
-        facts = {"clientID": "t", "adapterID": "", "pathFormat": "path"}
-        await debugger.ask("initialize", **facts)
-        await debugger.ask("attach")
+        await debugger.attach()
         source = {"path": (await debugger.ask("dumpCell", code=ADD))["sourcePath"]}
         await debugger.ask("setBreakpoints", source=source, breakpoints=[{"line": 2}])
         await debugger.ask("configurationDone")
@@ -147,3 +150,20 @@ async def test_a_variable_is_set(kernel: str) -> None:
     values = {row["name"]: row["value"] for row in found["variables"]}
     assert ("3", "7") == (values["apples"], values["fruit"])
     assert output["text"].startswith("total 700")
+
+
+@every_carrier
+@pytest.mark.asyncio
+async def test_breakpoint_is_for_the_frontend(kernel: str) -> None:
+    """Without a hook of the user's it stops where the debugger is on, and only there."""
+    async with running(kernel) as (_, client):
+        shown = await debug(client, "breakpoint(); print('passed by')")
+        debugger = Debugger(client)
+        await debugger.attach()
+        await debugger.ask("configurationDone")
+        client.execute("breakpoint()\nprint('went on')")
+        thread = (await debugger.hears("debug_event", event="stopped"))["body"]
+        await debugger.ask("continue", threadId=thread["threadId"])
+        await debugger.hears("stream", text="went on\n")
+        await debugger.ask("disconnect", restart=False, terminateDebuggee=False)
+    assert "passed by\n" == shown

@@ -63,6 +63,8 @@ class Stream(asyncio.Protocol):
         self._paused = False
         self._unconsumed = 0
         self._finished = False
+        self._ended = False  # the local end sends no more
+        self._over = False  # the channel is gone
 
     def limit(self, high_water: int) -> None:
         """Bytes queued for the other end above which the local end is paused."""
@@ -74,7 +76,7 @@ class Stream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        if self._mux.closed:
+        if self._mux.closed or self._over:
             transport.abort()
             return
         if self._channel is None:
@@ -98,14 +100,16 @@ class Stream(asyncio.Protocol):
         self._consume(0)
 
     def eof_received(self) -> bool:
+        self._ended = True
         if self._channel is not None:
             self._mux.finish(self._channel)
-        return True  # half-close: what comes from the other end is still wanted
+        # Half-close: what comes from the other end is still wanted, if anything does.
+        return not self._finished
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         if self._channel is not None:
-            self._mux.stream_closed(self._channel)
+            self._mux.stream_closed(self._channel, "" if exc is None else str(exc))
 
     # The channel
 
@@ -129,11 +133,23 @@ class Stream(asyncio.Protocol):
     def finished(self) -> None:
         """The other end sends no more. ZMQ knows no half-close: it closes, too."""
         self._finished = True
-        if self._transport is not None and self._transport.can_write_eof():
+        if self._transport is not None and self._ended:
+            self._transport.close()  # asyncio (3.11) keeps it when both ends have ended
+        elif self._transport is not None and self._transport.can_write_eof():
             self._transport.write_eof()
+
+    def reset(self, reason: str) -> None:
+        """The other end gave the channel up; what it sent before its end is written."""
+        log.debug("= channel %s reset: %s", self._channel, reason)
+        if self._finished and self._transport is not None:
+            self._channel = None
+            self._transport.close()
+        else:
+            self.abort()
 
     def abort(self) -> None:
         self._channel = None
+        self._over = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -191,10 +207,23 @@ class Mux:
         self.session.consumed(channel, count)
         self._changed()
 
-    def stream_closed(self, channel: int) -> None:
-        """The local socket is gone: data for it is dropped from now on."""
+    def stream_closed(self, channel: int, broken: str = "") -> None:
+        """The local socket is gone: data for it is dropped from now on.
+
+        `broken`: why, if it did not end by itself; then the other end is told to stop.
+        """
         self._streams.pop(channel, None)
-        self.finish(channel)
+        if broken:
+            self.session.abandon(channel, broken)
+            self._changed()
+        else:
+            self.finish(channel)
+
+    def reset(self, channel: int, reason: str) -> None:
+        """Give the channel up: what is queued for it is dropped."""
+        self._streams.pop(channel, None)
+        self.session.reset(channel, reason)
+        self._changed()
 
     # Called by whoever owns the session
 
@@ -229,8 +258,7 @@ class Mux:
         elif isinstance(event, Reset):
             stream = self._streams.pop(event.channel, None)
             if stream is not None:
-                log.debug("= channel %d reset: %s", event.channel, event.reason)
-                stream.abort()
+                stream.reset(event.reason)
         elif isinstance(event, Drained):
             stream = self._streams.get(event.channel)
             if stream is not None:
@@ -257,6 +285,4 @@ class Mux:
                 raise OSError(msg)
             await self._connect(event.kernel, event.target, lambda: stream)
         except OSError as exc:
-            self._streams.pop(event.channel, None)
-            self.session.reset(event.channel, str(exc))
-            self._changed()
+            self.reset(event.channel, str(exc))

@@ -22,6 +22,7 @@ class Channel:
         self.fin_queued = False
         self.fin_sent = False
         self.fin_received = False
+        self.unwanted = ""  # why nothing more is wanted from the other end
         self._queue: deque[bytes | memoryview] = deque()
         self._credit = WINDOW
         self._to_grant = 0

@@ -127,6 +127,15 @@ class Session:
             ch.fin_queued = True
             self._wants_turn(channel)
 
+    def abandon(self, channel: int, reason: str) -> None:
+        """Like `finish`, then RST: whatever the other end still sends is not wanted."""
+        ch = self._channels.get(channel)
+        if ch is not None and ch.fin_sent:
+            self.reset(channel, reason)
+        elif ch is not None:
+            ch.unwanted = reason
+            self.finish(channel)
+
     def reset(self, channel: int, reason: str) -> None:
         if self._channels.pop(channel, None) is not None:
             self._first.append((Type.RST, channel, reason.encode()[:1000]))
@@ -236,6 +245,8 @@ class Session:
                 return self._out.number(Type.DATA, id, payload)
             if ch.take_fin():
                 self._drop_if_gone(ch)
+                if ch.unwanted:
+                    self.reset(id, ch.unwanted)
                 return self._out.number(Type.FIN, id)
         return None
 

@@ -23,10 +23,12 @@ from remote_kernels.relay.pump import DEAD_AFTER, Link
 from remote_kernels.wire import control
 from remote_kernels.wire.hello import AgentHello, Refused
 from remote_kernels.wire.session import Session
+from remote_kernels.wire.target import target_of
 
 from .guard import Guard
 from .node import facts
 from .ports import SUN_PATH
+from .reach import connect
 from .supervisor import Kernel
 
 LINGER = 60.0  # seconds without a living kernel, then the job is given back
@@ -214,8 +216,12 @@ class Agent:
     async def _connect(
         self, kernel: str, target: str, stream: Callable[[], Stream]
     ) -> None:
-        """Join `stream` to a kernel's socket. Raises OSError."""
+        """Join `stream` to a kernel's socket, or a port of the node. Raises OSError."""
         known = self._kernels.get(kernel)
+        port, trial = target_of(target)
+        if known is not None and port is not None:
+            await connect(port, stream, trial=trial)
+            return
         if known is not None and known.keeper is not None and target in known.keeper:
             known.keeper.attach(target, stream())
             return

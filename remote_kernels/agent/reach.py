@@ -1,0 +1,191 @@
+"""From the agent to a forwarded port: its own node's, another host's, a Unix socket.
+
+Where several users share a node, a port on it may be anybody's, and the pages of a
+stranger would be shown as the user's own. So on this node only listeners of this user,
+or of root, are connected to. Called by endpoint.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator
+
+from remote_kernels.relay.forward import Stream
+from remote_kernels.relay.inlet import Inlet
+from remote_kernels.wire.target import Target, Tcp, Unix
+
+CONNECT = 10.0  # seconds
+QUEUE_BYTES = 1024 * 1024  # from one connection, before it is read no further
+LOOPBACK = ("127.0.0.1", "::1")
+_ALL = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened at
+_LISTENING = "0A"
+_UCRED = struct.Struct("3i")  # pid, uid, gid
+
+
+async def connect(
+    target: Target, stream: Callable[[], Stream], *, trial: bool = False
+) -> None:
+    """Join `stream` to what `target` names. Raises OSError.
+
+    With `trial` the channel ends at once, and nobody on this node notices.
+    """
+    if trial and isinstance(target, Tcp) and not target.host:
+        await _where(target.port)
+        Inlet(stream(), lambda message: None).close()
+        return
+    sock = await (_unix(target) if isinstance(target, Unix) else _tcp(target))
+    if trial:
+        sock.close()
+        Inlet(stream(), lambda message: None).close()
+        return
+    joined = stream()
+    try:
+        await asyncio.get_running_loop().create_connection(lambda: joined, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+    joined.limit(QUEUE_BYTES)
+
+
+async def _unix(target: Unix) -> socket.socket:
+    sock = await _connected(socket.AF_UNIX, target.path)
+    packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    _, uid, _ = _UCRED.unpack(packed)
+    if not _is_trusted(uid):
+        sock.close()
+        msg = f"{target} of {socket.gethostname()} is another user's"
+        raise PermissionError(msg)
+    return sock
+
+
+async def _tcp(target: Tcp) -> socket.socket:
+    """By the first of its addresses that answers; the last one's reason."""
+    reason = OSError(f"{target.host} has no address")
+    for ip in await _ips(target):
+        try:
+            if ip in LOOPBACK:
+                _require_ours(ip, target.port)
+            family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+            return await _connected(family, (ip, target.port))
+        except OSError as exc:
+            reason = exc
+    raise reason
+
+
+async def _ips(target: Tcp) -> list[str]:
+    if not target.host:
+        return await _where(target.port)
+    return await _resolved(target.host)
+
+
+async def _resolved(host: str) -> list[str]:
+    """Raises OSError."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as exc:
+        msg = f"{socket.gethostname()} does not know the host {host}: {exc}"
+        raise OSError(msg) from exc
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+async def _connected(
+    family: socket.AddressFamily, address: str | tuple[str, int]
+) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    loop = asyncio.get_running_loop()
+    try:
+        sock.setblocking(False)
+        await asyncio.wait_for(loop.sock_connect(sock, address), CONNECT)
+    except asyncio.TimeoutError:
+        sock.close()
+        msg = f"{_shown(address)} did not answer within {CONNECT:g} s"
+        raise OSError(msg) from None
+    except OSError as exc:
+        sock.close()
+        msg = f"{_shown(address)}, from {socket.gethostname()}: {exc.strerror or exc}"
+        raise OSError(exc.errno, msg) from exc
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _shown(address: str | tuple[str, int]) -> str:
+    return address if isinstance(address, str) else f"port {address[1]} of {address[0]}"
+
+
+# Who listens on this node
+
+
+async def _where(port: int) -> list[str]:
+    """Addresses of this node at which the user listens. Raises OSError.
+
+    Loopback first, then what the node's own name resolves to: some dashboards listen
+    only there.
+    """
+    here = socket.gethostname()
+    try:
+        named = await _resolved(here)
+    except OSError:
+        named = []
+    owners = dict(_listening(port))
+    ips = [ip for ip in (*LOOPBACK, *named, *owners) if ip not in _ALL]
+    found = {ip: owner for ip in ips if (owner := _owner(owners, ip)) is not None}
+    ours = [ip for ip, owner in found.items() if _is_trusted(owner)]
+    if ours:
+        return ours
+    for owner in found.values():
+        _require_trusted(owner, port)
+    msg = f"nothing listens on port {port} of {here}"
+    raise ConnectionRefusedError(msg)
+
+
+def _require_ours(ip: str, port: int) -> None:
+    owner = _owner(dict(_listening(port)), ip)
+    if owner is not None:
+        _require_trusted(owner, port)
+
+
+def _require_trusted(uid: int, port: int) -> None:
+    if not _is_trusted(uid):
+        msg = f"port {port} of {socket.gethostname()} is another user's"
+        raise PermissionError(msg)
+
+
+def _is_trusted(uid: int) -> bool:
+    return uid in (os.getuid(), 0)
+
+
+def _owner(owners: dict[str, int], ip: str) -> int | None:
+    """Of the socket that a connection to `ip` would reach."""
+    if ip in owners:
+        return owners[ip]
+    v4, v6 = _ALL
+    return owners.get(v6) if ":" in ip else owners.get(v4, owners.get(v6))
+
+
+def _listening(port: int) -> Iterator[tuple[str, int]]:
+    """Address and user ID of each that listens on this port. Source: proc(5)."""
+    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(name, encoding="ascii") as file:
+                rows = file.readlines()[1:]
+        except OSError:  # no IPv6 here
+            continue
+        for fields in map(str.split, rows):
+            address, _, number = fields[1].partition(":")
+            if fields[3] == _LISTENING and int(number, 16) == port:
+                yield _ip(address), int(fields[7])
+
+
+def _ip(text: str) -> str:
+    """It is printed as words of four bytes in this machine's order."""
+    words = [int(text[i : i + 8], 16) for i in range(0, len(text), 8)]
+    packed = b"".join(struct.pack("=I", word) for word in words)
+    family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
+    ip = socket.inet_ntop(family, packed)
+    return ip[len("::ffff:") :] if ip.startswith("::ffff:") and "." in ip else ip

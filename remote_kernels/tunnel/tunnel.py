@@ -21,8 +21,10 @@ from remote_kernels.wire import control
 from remote_kernels.wire.hello import LoginHello, Refused
 from remote_kernels.wire.messages import Message
 from remote_kernels.wire.session import Session
+from remote_kernels.wire.target import Target
 
 from .carriers.base import Carrier, CarrierError, Pipe
+from .forward import Forward, stop_listening
 
 log = logging.getLogger(__name__)
 
@@ -201,16 +203,13 @@ class Tunnel:
         )
         self._servers.append((server, path))
 
+    def forward(self, kernel: str, target: Target, path: Path) -> Forward:
+        """A port of the node for `kernel`; not open yet, and its owner closes it."""
+        return Forward(self._mux, kernel, target, path)
+
     async def _stop_listening(self) -> None:
-        loop = asyncio.get_running_loop()
-        for server, _ in self._servers:
-            for listening in server.sockets:
-                loop.remove_reader(listening.fileno())
-        # A connection that was accepted in this very turn of the loop: asyncio (3.11)
-        # would forget its socket if the server were closed now.
-        await asyncio.sleep(0)
-        for server, path in self._servers:
-            server.close()
+        await stop_listening([server for server, _ in self._servers])
+        for _, path in self._servers:
             path.unlink(missing_ok=True)
 
     def channel(

@@ -1,0 +1,173 @@
+"""One forwarded port: local sockets, each connection a channel to a target on the node.
+
+The session carries the channels, so connections survive cuts and changes of carrier.
+Made by tunnel.py, kept by kernel/ports.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from remote_kernels.bounded import within
+from remote_kernels.relay.forward import Mux, Stream
+from remote_kernels.wire.target import TRIAL, Target, encode
+
+log = logging.getLogger(__name__)
+
+MOST = 128  # connections to one forwarded port at a time
+QUEUE_BYTES = 1024 * 1024  # from one connection, before it is read no further
+LOOPBACK = "127.0.0.1"
+
+
+class Forward:
+    """Local ends of one target.
+
+    Parameters
+    ----------
+    mux:
+        The session's.
+    kernel, target:
+        What connections are carried to.
+    path:
+        Of a Unix socket, in a private directory.
+
+    `trouble` is why the last connection was not made, "" if it was.
+    """
+
+    def __init__(self, mux: Mux, kernel: str, target: Target, path: Path) -> None:
+        self._mux = mux
+        self.kernel = kernel
+        self.target = target
+        self.path = path
+        self.port: int | None = None  # on loopback, if one is wanted
+        self.trouble = ""
+        self.connections: set[_Connection] = set()
+        self._servers: list[asyncio.Server] = []
+
+    def __repr__(self) -> str:
+        return f"<Forward of {self.target}: {len(self.connections)} connections>"
+
+    async def open(self, local_port: int | None) -> None:
+        """Listen, also at a loopback port (0: any that is free). Raises OSError."""
+        loop = asyncio.get_running_loop()
+        if local_port is not None:
+            server = await loop.create_server(self._connection, LOOPBACK, local_port)
+            self._servers.append(server)
+            self.port = int(server.sockets[0].getsockname()[1])
+        try:
+            server = await loop.create_unix_server(self._connection, self.path)
+        except BaseException:
+            await self.close()
+            raise
+        self._servers.append(server)
+        self.path.chmod(0o600)
+
+    def _connection(self) -> _Connection:
+        return _Connection(self, self._mux)
+
+    async def try_out(self, seconds: float) -> bool | None:
+        """Whether somebody listens at the target; None if the agent does not say.
+
+        If nobody does, `trouble` is why.
+        """
+        trial = _Trial(self._mux, self.kernel, TRIAL + encode(self.target))
+        try:
+            self.trouble = await within(trial.answer, seconds)
+        except asyncio.TimeoutError:
+            trial.give_up()
+            return None
+        return not self.trouble
+
+    def refused(self, reason: str) -> None:
+        """Called by a connection that the other end gave up."""
+        self.trouble = reason
+        log.info("kernel=%s %s: %s", self.kernel, self.target, reason)
+
+    async def close(self) -> None:
+        """Listen no more; connections that are there are closed."""
+        await stop_listening(self._servers)
+        self._servers.clear()
+        self.path.unlink(missing_ok=True)
+        for connection in list(self.connections):
+            connection.drop()
+
+
+async def stop_listening(servers: Sequence[asyncio.Server]) -> None:
+    loop = asyncio.get_running_loop()
+    for server in servers:
+        for listening in server.sockets:
+            loop.remove_reader(listening.fileno())
+    # A connection that was accepted in this very turn of the loop: asyncio (3.11)
+    # would forget its socket if the server were closed now.
+    await asyncio.sleep(0)
+    for server in servers:
+        server.close()
+
+
+class _Connection(Stream):
+    """A local connection to a forwarded port."""
+
+    def __init__(self, forward: Forward, mux: Mux) -> None:
+        super().__init__(mux, kernel=forward.kernel, target=encode(forward.target))
+        self._forward = forward
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        if len(self._forward.connections) >= MOST:
+            self._forward.refused(f"more than {MOST} connections at a time")
+            transport.abort()
+            return
+        self._forward.connections.add(self)
+        super().connection_made(transport)
+        if self._channel is not None:
+            self.limit(QUEUE_BYTES)
+
+    def write(self, data: bytes) -> None:
+        self._forward.trouble = ""
+        super().write(data)
+
+    def reset(self, reason: str) -> None:
+        self._forward.refused(reason)
+        super().reset(reason)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forward.connections.discard(self)
+        super().connection_lost(exc)
+
+    def drop(self) -> None:
+        """Its port is forwarded no more."""
+        if self._channel is not None:
+            self._mux.reset(self._channel, "the port is forwarded no more")
+        self.abort()
+
+
+class _Trial(Stream):
+    """Asks whether somebody listens; `answer` is why not, "" if somebody does."""
+
+    def __init__(self, mux: Mux, kernel: str, target: str) -> None:
+        super().__init__(mux)
+        self.answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._channel = mux.open(self, kernel, target)
+
+    def finished(self) -> None:
+        self._say("")
+        if self._channel is not None:
+            self._mux.stream_closed(self._channel)
+
+    def reset(self, reason: str) -> None:
+        self._say(reason)
+
+    def abort(self) -> None:
+        self._say("the session with the agent is over")
+
+    def give_up(self) -> None:
+        if self._channel is not None:
+            self._mux.reset(self._channel, "not waited for")
+
+    def _say(self, reason: str) -> None:
+        with contextlib.suppress(asyncio.InvalidStateError):
+            self.answer.set_result(reason)

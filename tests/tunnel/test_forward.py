@@ -1,0 +1,472 @@
+"""tunnel.forward and agent.reach: ports of a node, over a session of either kind.
+
+Most need no agent's process: both ends are in this loop, joined by a real pipe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from relay.joined import Joined, joined, until
+
+from remote_kernels.agent import reach
+from remote_kernels.relay.forward import Stream
+from remote_kernels.tunnel import forward as forward_module
+from remote_kernels.tunnel.forward import Forward
+from remote_kernels.wire import control
+from remote_kernels.wire.target import Target, Tcp, Unix, target_of
+from tunnel.test_tunnel import TIMEOUT, tunnel
+
+pytestmark = pytest.mark.asyncio
+
+LOOPBACK = "127.0.0.1"
+PAYLOAD = random.Random(1).randbytes(3_000_000)
+
+Client = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def connect(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
+    """As the agent does, for any kernel."""
+    port, trial = target_of(target)
+    assert port is not None
+    await reach.connect(port, stream, trial=trial)
+
+
+@asynccontextmanager
+async def forwarded(
+    session: Joined, target: Target, tmp_path: Path, port: int | None = None
+) -> AsyncIterator[Forward]:
+    made = Forward(session.login, "k", target, tmp_path / "p1")
+    await made.open(port)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+@asynccontextmanager
+async def serving(client: Client, port: int = 0) -> AsyncIterator[Tcp]:
+    """A server on the node."""
+    async with _serving(
+        client, lambda serve: asyncio.start_server(serve, LOOPBACK, port)
+    ) as server:
+        yield Tcp(server.sockets[0].getsockname()[1])
+
+
+@asynccontextmanager
+async def serving_at(client: Client, path: Path) -> AsyncIterator[Unix]:
+    """One that has a Unix socket there."""
+    async with _serving(client, lambda serve: asyncio.start_unix_server(serve, path)):
+        yield Unix(str(path))
+
+
+@asynccontextmanager
+async def _serving(
+    client: Client, listen: Callable[[Any], Awaitable[asyncio.Server]]
+) -> AsyncIterator[asyncio.Server]:
+    tasks: set[asyncio.Task[None]] = set()
+
+    def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def one() -> None:
+            try:
+                await client(reader, writer)
+            finally:
+                writer.close()
+
+        tasks.add(asyncio.ensure_future(one()))
+
+    server = await listen(serve)
+    try:
+        yield server
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+
+
+async def nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
+
+
+async def read_all(reader: asyncio.StreamReader) -> bytes:
+    return await asyncio.wait_for(reader.read(), TIMEOUT)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind((LOOPBACK, 0))
+        return int(sock.getsockname()[1])
+
+
+# --- bytes ----------------------------------------------------------------------------
+
+
+async def test_bytes_both_ways(tmp_path: Path) -> None:
+    """With half-closes: the end of what we send is seen, and what comes after it."""
+    async with (
+        serving(echo) as target,
+        joined(connect) as session,
+        forwarded(session, target, tmp_path) as port,
+    ):
+        reader, writer = await asyncio.open_unix_connection(port.path)
+        writer.write(PAYLOAD)
+        writer.write_eof()
+
+        assert PAYLOAD == await read_all(reader)
+        await until(lambda: not port.connections)
+        writer.close()
+        assert not session.login.session._channels
+
+
+async def test_both_ends_are_done(tmp_path: Path) -> None:
+    """Neither end keeps a socket, though the client has not closed its own."""
+    ended = asyncio.Event()
+
+    async def says_goodbye(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        writer.write_eof()
+        await reader.read()
+        ended.set()
+
+    async with (
+        serving(says_goodbye) as target,
+        joined(connect) as session,
+        forwarded(session, target, tmp_path) as port,
+    ):
+        reader, writer = await asyncio.open_unix_connection(port.path)
+        assert b"" == await read_all(reader)
+        writer.write_eof()
+        await asyncio.wait_for(ended.wait(), TIMEOUT)
+
+        await until(lambda: not port.connections)
+        await until(lambda: not session.agent._streams)
+        writer.close()
+
+
+async def test_a_server_that_is_not_listened_to(tmp_path: Path) -> None:
+    """When the client breaks off, the server's connection breaks, too."""
+    broken = asyncio.Event()
+
+    async def talks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                writer.write(bytes(10_000))
+                await writer.drain()
+        except ConnectionError:
+            broken.set()
+
+    async with (
+        serving(talks) as target,
+        joined(connect) as session,
+        forwarded(session, target, tmp_path) as port,
+    ):
+        reader, writer = await asyncio.open_unix_connection(port.path)
+        await asyncio.wait_for(reader.readexactly(100_000), TIMEOUT)
+        writer.transport.abort()
+
+        await asyncio.wait_for(broken.wait(), TIMEOUT)
+        assert not port.connections
+
+
+async def test_what_was_sent_before_breaking_off(tmp_path: Path) -> None:
+    """It arrives all the same."""
+    got: list[bytes] = []
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"x" * 1000)
+        await begun.wait()
+        got.append(await reader.read(-1))
+        ended.set()
+
+    async with (
+        serving(slow) as target,
+        joined(connect) as session,
+        forwarded(session, target, tmp_path, 0) as port,
+    ):
+        with socket.create_connection((LOOPBACK, port.port or 0)) as client:
+            client.sendall(bytes(500_000))
+            await until(lambda: bool(port.connections))
+        begun.set()  # closed with unread bytes: a TCP reset
+        await asyncio.wait_for(ended.wait(), TIMEOUT)
+
+    assert [500_000] == [len(data) for data in got]
+
+
+async def test_a_server_that_does_not_read(tmp_path: Path) -> None:
+    """The client is held back; little of what it says is kept."""
+    most = forward_module.QUEUE_BYTES + 16 * 1024 * 1024
+    async with (
+        serving(nothing) as target,
+        joined(connect) as session,
+        forwarded(session, target, tmp_path) as port,
+    ):
+        _, writer = await asyncio.open_unix_connection(port.path)
+        writer.write(bytes(4 * most))
+        await until(lambda: bool(session.login.session._waiting))
+        for _ in range(1000):
+            await asyncio.sleep(0)
+
+        assert writer.transport.get_write_buffer_size() > 4 * most - most
+        writer.transport.abort()
+
+
+async def test_a_carrier_that_is_killed(tmp_path: Path) -> None:
+    """With a real agent, three times: nothing is lost, the connection stays."""
+    async with serving(echo) as target, tunnel(tmp_path) as (made, carrier, _):
+        port = made.forward("k1", target, tmp_path / "p1")
+        await port.open(None)
+        reader, writer = await asyncio.open_unix_connection(port.path)
+        writer.write(PAYLOAD)
+        echoed = b""
+        for _ in range(3):
+            echoed += await asyncio.wait_for(reader.readexactly(100_000), TIMEOUT)
+            os.kill(carrier.pids[-1], signal.SIGKILL)
+            await asyncio.wait_for(made.lost(), TIMEOUT)
+            await asyncio.wait_for(made.resumed(), TIMEOUT)
+        writer.write_eof()
+        echoed += await read_all(reader)
+        writer.close()
+        await port.close()
+
+    assert PAYLOAD == echoed
+
+
+async def test_a_kernel_that_is_dead(tmp_path: Path) -> None:
+    """Its node's ports are reached all the same, as while it is restarted."""
+    async with serving(echo) as target, tunnel(tmp_path) as (made, _, _):
+        made.send(control.Signal("k1", signal.SIGKILL))
+        port = made.forward("k1", target, tmp_path / "p1")
+        await port.open(None)
+        assert await port.try_out(TIMEOUT)
+        stranger = made.forward("k2", target, tmp_path / "p2")
+        assert not await stranger.try_out(TIMEOUT)
+        await port.close()
+
+    assert "kernel k2 is not running" == stranger.trouble
+
+
+# --- where it leads -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["", "localhost", LOOPBACK])
+async def test_where_somebody_listens(tmp_path: Path, host: str) -> None:
+    """It is said; a server on this node is not even connected to."""
+    calls: list[int] = []
+
+    async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        calls.append(1)
+
+    async with (
+        serving(count) as target,
+        joined(connect) as session,
+        forwarded(session, Tcp(target.port, host), tmp_path) as port,
+    ):
+        assert await port.try_out(TIMEOUT)
+        assert host or not calls
+
+
+async def test_where_nobody_listens(tmp_path: Path) -> None:
+    """The local connection is closed, and why is told; the port stays forwarded."""
+    target = Tcp(free_port())
+    async with (
+        joined(connect) as session,
+        forwarded(session, target, tmp_path) as port,
+    ):
+        assert not await port.try_out(TIMEOUT)
+        port.trouble = ""
+        reader, writer = await asyncio.open_unix_connection(port.path)
+        assert b"" == await read_all(reader)
+        writer.close()
+        here = socket.gethostname()
+        assert f"nothing listens on port {target.port} of {here}" == port.trouble
+
+        async with serving(echo, target.port):
+            reader, writer = await asyncio.open_unix_connection(port.path)
+            writer.write(b"now")
+            assert b"now" == await asyncio.wait_for(reader.readexactly(3), TIMEOUT)
+            assert "" == port.trouble
+            writer.close()
+
+
+async def test_a_socket_of_the_node(tmp_path: Path) -> None:
+    """By its path."""
+    async with (
+        serving_at(echo, tmp_path / "s") as target,
+        joined(connect) as session,
+        forwarded(session, target, tmp_path) as port,
+    ):
+        assert await port.try_out(TIMEOUT)
+        reader, writer = await asyncio.open_unix_connection(port.path)
+        writer.write(b"abc")
+        assert b"abc" == await asyncio.wait_for(reader.readexactly(3), TIMEOUT)
+        writer.close()
+
+
+async def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
+    """It is said."""
+    missing = Unix(str(tmp_path / "none"))
+    async with (
+        joined(connect) as session,
+        forwarded(session, missing, tmp_path) as port,
+    ):
+        assert not await port.try_out(TIMEOUT)
+        assert "No such file" in port.trouble
+
+
+@pytest.mark.parametrize("kind", ["tcp", "tcp by name", "unix"])
+async def test_another_user_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """On a node that is shared, a port may be anybody's; it is not connected to."""
+    monkeypatch.setattr(reach, "_is_trusted", lambda uid: uid == os.getuid() + 1)
+    async with (
+        serving(nothing) as tcp,
+        serving_at(nothing, tmp_path / "s") as unix,
+        joined(connect) as session,
+    ):
+        targets: dict[str, Target] = {
+            "tcp": tcp,
+            "tcp by name": Tcp(tcp.port, "localhost"),
+            "unix": unix,
+        }
+        async with forwarded(session, targets[kind], tmp_path) as port:
+            assert not await port.try_out(TIMEOUT)
+            tried, port.trouble = port.trouble, ""
+            reader, writer = await asyncio.open_unix_connection(port.path)
+            assert b"" == await read_all(reader)
+            writer.close()
+            assert "is another user's" in tried
+            assert tried == port.trouble
+
+
+ALL = reach._ALL[0]
+TABLE = {LOOPBACK: 1, "10.0.0.1": 2, "::": 3}
+
+
+@pytest.mark.parametrize(
+    ("owners", "ip", "expected"),
+    [
+        (TABLE, LOOPBACK, 1),
+        (TABLE, "10.0.0.1", 2),
+        (TABLE, "10.0.0.2", 3),
+        (TABLE, "::1", 3),
+        ({ALL: 4}, LOOPBACK, 4),
+        ({ALL: 4}, "::1", None),
+        ({}, LOOPBACK, None),
+    ],
+)
+async def test_whom_a_connection_reaches(
+    owners: dict[str, int], ip: str, expected: int | None
+) -> None:
+    """Several users may listen on one port, at different addresses."""
+    assert expected == reach._owner(owners, ip)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("tcp:8787", (Tcp(8787), False)),
+        ("tcp:c2:8787", (Tcp(8787, "c2"), False)),
+        ("tcp:fe80::1:8787", (Tcp(8787, "fe80::1"), False)),
+        ("unix:/a:b", (Unix("/a:b"), False)),
+        ("try:tcp:8787", (Tcp(8787), True)),
+        ("shell", (None, False)),
+        ("tcp:", (None, False)),
+        ("tcp:0", (None, False)),
+        ("tcp:65536", (None, False)),
+        ("tcp:1e3", (None, False)),
+        ("tcp:" + "9" * 5000, (None, False)),
+        ("unix:a", (None, False)),
+    ],
+)
+async def test_what_an_open_asks_for(text: str, expected: object) -> None:
+    """What is none of these is the name of a kernel's own socket, or wrong."""
+    assert expected == target_of(text)
+
+
+# --- at this end ----------------------------------------------------------------------
+
+
+async def test_a_loopback_port(tmp_path: Path) -> None:
+    """At this host alone, beside the private socket."""
+    async with (
+        serving(echo) as target,
+        joined(connect) as session,
+        forwarded(session, target, tmp_path, 0) as port,
+    ):
+        assert port.port is not None
+        reader, writer = await asyncio.open_connection(LOOPBACK, port.port)
+        writer.write(b"abc")
+        writer.write_eof()
+        assert b"abc" == await read_all(reader)
+        writer.close()
+        assert 0o600 == port.path.stat().st_mode & 0o777
+        taken = Forward(session.login, "k", target, tmp_path / "p2")
+        with pytest.raises(OSError, match="address already in use"):
+            await taken.open(port.port)
+        assert not taken.path.exists()
+
+
+async def test_a_port_that_is_closed(tmp_path: Path) -> None:
+    """So are its connections, at both ends; nothing is left."""
+    async with serving(echo) as target, joined(connect) as session:
+        async with forwarded(session, target, tmp_path) as port:
+            reader, writer = await asyncio.open_unix_connection(port.path)
+            writer.write(b"abc")
+            await asyncio.wait_for(reader.readexactly(3), TIMEOUT)
+        assert b"" == await read_all(reader)
+        writer.close()
+        await until(lambda: not session.agent._streams)
+        assert not port.path.exists()
+        assert not port.connections
+
+
+async def test_too_many_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more is closed at once; those that are there go on."""
+    monkeypatch.setattr(forward_module, "MOST", 1)
+    async with (
+        serving(echo) as target,
+        joined(connect) as session,
+        forwarded(session, target, tmp_path) as port,
+    ):
+        reader, writer = await asyncio.open_unix_connection(port.path)
+        await until(lambda: bool(port.connections))
+        refused, other = await asyncio.open_unix_connection(port.path)
+        assert b"" == await read_all(refused)
+        other.close()
+        writer.write(b"abc")
+        assert b"abc" == await asyncio.wait_for(reader.readexactly(3), TIMEOUT)
+        writer.close()
+
+
+async def test_an_agent_that_does_not_say(tmp_path: Path) -> None:
+    """Nobody knows, and nobody waits for long."""
+
+    async def silent(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
+        await asyncio.Event().wait()
+
+    async with (
+        joined(silent) as session,
+        forwarded(session, Tcp(1), tmp_path) as port,
+    ):
+        assert await port.try_out(0.05) is None

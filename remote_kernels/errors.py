@@ -89,6 +89,10 @@ class InUseError(RemoteKernelError):
     """Another server is attached to the kernel."""
 
 
+class PortError(RemoteKernelError):
+    """A port cannot be forwarded now, or not in that way."""
+
+
 class RecordError(RemoteKernelError):
     """The state directory cannot hold our records."""
 

@@ -28,6 +28,8 @@ from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
 from remote_kernels.wire.messages import Message
 
+from .ports import Ports
+
 log = logging.getLogger(__name__)
 
 INFO = "kernel_info.json"
@@ -75,6 +77,7 @@ class Connection:
         self.exit_code: int | None = None
         self.state: control.KernelState | None = None
         self.usage: dict[str, Any] | None = None  # the last sample, and its `time`
+        self.ports = Ports(kernel_id, directory, node, lambda: self.tunnel)
         self._directory = directory
         self._record = record
         self._node = node
@@ -159,6 +162,7 @@ class Connection:
             self.tunnel.send(message)
 
     async def close(self) -> None:
+        await self.ports.close_all()
         if self.tunnel is not None:
             await self.tunnel.close()
             self.tunnel = None

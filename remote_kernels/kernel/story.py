@@ -25,6 +25,7 @@ from remote_kernels.wire import control
 
 from .account import Account, OnNews
 from .arrival import Arrival
+from .connection import Connection
 from .informing import OnProgress
 from .job import Job
 from .launch import Launch
@@ -115,6 +116,11 @@ class RemoteKernel:
     def is_recorded(self) -> bool:
         """Whether this kernel has been started before, and its record is there."""
         return self._record.is_live
+
+    @property
+    def connection(self) -> Connection | None:
+        """To its agent; None while it has no node."""
+        return self._account.connection
 
     def view(self) -> View:
         """It as data."""

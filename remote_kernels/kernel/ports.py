@@ -1,0 +1,164 @@
+"""The forwarded ports of one kernel: open, list, close.
+
+They live as long as the kernel's session with its agent: through cuts, changes of
+carrier and restarts of the kernel, not through the end of its job or of this server.
+Each has a Unix socket in the kernel's private directory, and if it is asked for a
+loopback port, to which any user of this host can connect. Made by connection.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from remote_kernels.errors import PortError
+from remote_kernels.tunnel.forward import Forward
+from remote_kernels.tunnel.tunnel import Tunnel
+from remote_kernels.wire.target import Target, Tcp, Unix
+
+log = logging.getLogger(__name__)
+
+MOST = 32  # of one kernel
+PATIENCE = 3.0  # seconds for the agent to say whether somebody listens
+
+
+class Port:
+    """One of them.
+
+    `listening` is whether somebody listened at the target when it was last tried;
+    None: the agent did not say, as while the connection to it is lost.
+    """
+
+    def __init__(self, id: str, node: str, forward: Forward) -> None:
+        self.id = id
+        self.node = node
+        self.listening: bool | None = None
+        self._forward = forward
+
+    @property
+    def target(self) -> Target:
+        return self._forward.target
+
+    @property
+    def local_socket(self) -> Path:
+        return self._forward.path
+
+    @property
+    def trouble(self) -> str:
+        """Why the last connection was not made, in plain words."""
+        return self._forward.trouble
+
+    async def open(self, local_port: int | None) -> None:
+        """Raises PortError."""
+        try:
+            await self._forward.open(local_port)
+        except OSError as exc:
+            where = f"port {local_port}" if local_port else str(self.local_socket)
+            advice = " Choose another one, or 0 for any." if local_port else ""
+            why = os.strerror(exc.errno) if exc.errno else str(exc)
+            msg = f"Cannot listen at {where} of this host: {why}.{advice}"
+            raise PortError(msg) from exc
+        await self.try_out()
+
+    async def try_out(self) -> None:
+        self.listening = await self._forward.try_out(PATIENCE)
+
+    async def close(self) -> None:
+        await self._forward.close()
+
+    def as_json(self) -> dict[str, Any]:
+        """As the REST API and `--json` show it."""
+        target = self.target
+        return {
+            "id": self.id,
+            "port": target.port if isinstance(target, Tcp) else None,
+            "host": (target.host or None) if isinstance(target, Tcp) else None,
+            "socket": target.path if isinstance(target, Unix) else None,
+            "node": self.node,
+            "local_socket": str(self.local_socket),
+            "local_port": self._forward.port,
+            "connections": len(self._forward.connections),
+            "listening": self.listening,
+            "trouble": self.trouble,
+        }
+
+
+class Ports:
+    """Those of one kernel.
+
+    Parameters
+    ----------
+    kernel_id:
+        The kernel's ID.
+    directory:
+        A short private directory for sockets.
+    node:
+        Where the kernel runs, for messages.
+    tunnel:
+        The way to its agent, or None.
+    """
+
+    def __init__(
+        self,
+        kernel_id: str,
+        directory: Path,
+        node: str,
+        tunnel: Callable[[], Tunnel | None],
+    ) -> None:
+        self._kernel_id = kernel_id
+        self._directory = directory
+        self._node = node
+        self._tunnel = tunnel
+        self._numbers = itertools.count(1)
+        self._ports: dict[str, Port] = {}
+        self._closed = False
+
+    def all(self) -> list[Port]:
+        return list(self._ports.values())
+
+    def find(self, id: str) -> Port | None:
+        return self._ports.get(id)
+
+    async def open(self, target: Target, local_port: int | None = None) -> Port:
+        """Forward a port, as often as it is asked for. Raises PortError.
+
+        `local_port`: also at a loopback port of this host, 0 for any that is free.
+        """
+        tunnel = self._tunnel()
+        if tunnel is None or tunnel.carrier is None or tunnel.ended.done():
+            msg = (
+                f"The agent of kernel {self._kernel_id} on {self._node} is not reached "
+                "yet. Try again in a while."
+            )
+            raise PortError(msg)
+        if len(self._ports) >= MOST:
+            msg = f"{MOST} ports of this kernel are forwarded already. Close one first."
+            raise PortError(msg)
+        id = str(next(self._numbers))
+        forward = tunnel.forward(self._kernel_id, target, self._directory / f"p{id}")
+        port = self._ports[id] = Port(id, self._node, forward)
+        try:
+            await port.open(local_port)
+            if self._closed:
+                msg = f"The kernel ended while its {target} was being forwarded."
+                raise PortError(msg)
+        except BaseException:
+            await self.close(id)
+            raise
+        log.info("kernel=%s %s is forwarded", self._kernel_id, target)
+        return port
+
+    async def close(self, id: str) -> None:
+        """Without effect on one that is not there."""
+        port = self._ports.pop(id, None)
+        if port is not None:
+            await port.close()
+
+    async def close_all(self) -> None:
+        self._closed = True
+        for id in list(self._ports):
+            await self.close(id)

@@ -89,6 +89,10 @@ class InUseError(RemoteKernelError):
     """Another server is attached to the kernel."""
 
 
+class ServerError(RemoteKernelError):
+    """A notebook server that has the kernel did not do what it was asked."""
+
+
 class PortError(RemoteKernelError):
     """A port cannot be forwarded now, or not in that way."""
 

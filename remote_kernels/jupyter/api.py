@@ -18,7 +18,9 @@ from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import ensure_async, url_escape, url_path_join
 from tornado import web
 
-from . import api_input
+from remote_kernels.kernel.ports import Port, Ports
+
+from . import api_input, api_ports
 from .api_errors import Refusal, told
 from .api_kernels import Kernels, extend, log_end
 from .api_start import start
@@ -41,6 +43,19 @@ class Handler(APIHandler):
 
     def url_of(self, *parts: str) -> str:
         return str(url_path_join(self.base_url, ROOT, *map(url_escape, parts)))
+
+    async def may_execute(self) -> bool:
+        user = self.current_user
+        allowed = self.authorizer.is_authorized(self, user, "execute", "kernels")
+        return bool(await ensure_async(allowed))
+
+    async def ports_of(self, kernel_id: str) -> Ports:
+        """Raises Refusal."""
+        known = await self.kernels.find(kernel_id)
+        return api_ports.ports_of(self.kernels.manager, known)
+
+    def port_as_json(self, kernel_id: str, port: Port) -> dict[str, Any]:
+        return api_ports.as_json(port, self.base_url, kernel_id)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """As Jupyter makes them; a text of ours goes out as it is."""
@@ -79,16 +94,11 @@ class KernelsHandler(Handler):
     async def post(self) -> None:
         api_input.nothing(self.request.query_arguments)
         asked = api_input.start(self.request.body)
-        kernel_id = await start(self.serverapp, asked, self._may_execute)
+        kernel_id = await start(self.serverapp, asked, self.may_execute)
         known = await self.kernels.find(kernel_id)
         self.set_status(HTTPStatus.CREATED)
         self.set_header("Location", self.url_of("kernels", kernel_id))
         self.answer(known.view.as_json())
-
-    async def _may_execute(self) -> bool:
-        user = self.current_user
-        allowed = self.authorizer.is_authorized(self, user, "execute", "kernels")
-        return bool(await ensure_async(allowed))
 
 
 class KernelHandler(Handler):
@@ -140,6 +150,54 @@ class ExtendHandler(Handler):
         self.answer(view.as_json())
 
 
+class PortsHandler(Handler):
+    """A kernel's forwarded ports."""
+
+    @web.authenticated
+    @authorized
+    @told
+    async def get(self, kernel_id: str) -> None:
+        api_input.nothing(self.request.query_arguments)
+        ports = await self.ports_of(kernel_id)
+        self.answer([self.port_as_json(kernel_id, port) for port in ports.all()])
+
+    @web.authenticated
+    @authorized
+    @told
+    async def post(self, kernel_id: str) -> None:
+        api_input.nothing(self.request.query_arguments)
+        asked = api_input.forward(self.request.body)
+        ports = await self.ports_of(kernel_id)
+        if not await self.may_execute():
+            text = "Who may not run code in kernels may not use their ports either."
+            raise Refusal(HTTPStatus.FORBIDDEN, text)
+        port = await api_ports.open_port(ports, asked)
+        self.set_status(HTTPStatus.CREATED)
+        self.set_header("Location", self.url_of("kernels", kernel_id, "ports", port.id))
+        self.answer(self.port_as_json(kernel_id, port))
+
+
+class PortHandler(Handler):
+    """One of them."""
+
+    @web.authenticated
+    @authorized
+    @told
+    async def get(self, kernel_id: str, port_id: str) -> None:
+        api_input.nothing(self.request.query_arguments)
+        port = await api_ports.try_port(await self.ports_of(kernel_id), port_id)
+        self.answer(self.port_as_json(kernel_id, port))
+
+    @web.authenticated
+    @authorized
+    @told
+    async def delete(self, kernel_id: str, port_id: str) -> None:
+        api_input.nothing(self.request.query_arguments)
+        await api_ports.close_port(await self.ports_of(kernel_id), port_id)
+        self.set_status(HTTPStatus.NO_CONTENT)
+        self.finish()
+
+
 class SpecHandler(Handler):
     """The document that describes all this."""
 
@@ -161,6 +219,8 @@ def routes(kernels: Kernels) -> list[tuple[str, type[Handler], dict[str, Any]]]:
         (_ID, KernelHandler),
         (f"{_ID}/log", LogHandler),
         (f"{_ID}/extend", ExtendHandler),
+        (f"{_ID}/ports", PortsHandler),
+        (rf"{_ID}/ports/(?P<port_id>[^/]+)", PortHandler),
         ("/spec", SpecHandler),
     ]
     return [(ROOT + path, handler, {"kernels": kernels}) for path, handler in handlers]

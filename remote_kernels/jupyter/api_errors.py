@@ -18,6 +18,7 @@ from remote_kernels.errors import (
     ControllerError,
     InUseError,
     KernelspecError,
+    PortError,
     RecordError,
     RemoteKernelError,
     SubmitError,
@@ -31,6 +32,7 @@ _STATUSES: tuple[tuple[type[RemoteKernelError], int], ...] = (
     (ConfigError, 400),
     (KernelspecError, 400),
     (InUseError, 409),
+    (PortError, 409),
     (SubmitError, 409),  # refused: the request and the site do not fit
     (ControllerError, 503),
     (RecordError, 500),

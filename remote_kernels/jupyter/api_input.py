@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from remote_kernels.wire.target import LARGEST_PORT, Target, Tcp, Unix
+
 from .api_errors import Refusal
 
 LOGS = ("job", "kernel")
@@ -23,6 +25,8 @@ MOST_EXACT = 2**53  # of the whole numbers that a float tells apart
 
 # Jupyter's own; and JupyterLab's (4) number that keeps a browser from its cache.
 _JUPYTERS = re.compile(r"token|_xsrf|no_track_activity|\d+")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,252}")
+_PATH = re.compile(r"/[^\x00-\x1f\x7f]{1,106}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Query = Mapping[str, list[bytes]]
@@ -45,6 +49,14 @@ class LogPart:
     lines: int
 
 
+@dataclass(frozen=True)
+class Forward:
+    """A port to be forwarded, also to a loopback port if one is given."""
+
+    target: Target
+    local_port: int | None
+
+
 def start(body: bytes) -> Start:
     """The body of POST kernels."""
     fields = _fields(body, "name", "path", "options")
@@ -65,6 +77,39 @@ def minutes(body: bytes) -> int:
         raise Refusal(400, "field 'minutes' must be a whole number")
     if not 1 <= value <= MOST_MINUTES:
         raise Refusal(400, f"field 'minutes' must be from 1 to {MOST_MINUTES}")
+    return value
+
+
+def forward(body: bytes) -> Forward:
+    """The body of POST ports."""
+    fields = _fields(body, "port", "host", "socket", "local_port")
+    local = _port("local_port", fields.get("local_port"), least=0)
+    if "socket" in fields:
+        if "port" in fields or "host" in fields:
+            raise Refusal(400, "field 'socket' goes without 'port' and 'host'")
+        return Forward(Unix(_socket(fields["socket"])), local)
+    port = _port("port", fields.get("port"), least=1)
+    if port is None:
+        raise Refusal(400, "field 'port' is missing: the port on the kernel's node")
+    host = fields.get("host")
+    if host is not None and not (isinstance(host, str) and _HOST.fullmatch(host)):
+        raise Refusal(400, "field 'host' must be the name of a host, or its address")
+    return Forward(Tcp(port, host or ""), local)
+
+
+def _port(name: str, value: object, *, least: int) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Refusal(400, f"field '{name}' must be a whole number")
+    if not least <= value <= LARGEST_PORT:
+        raise Refusal(400, f"field '{name}' must be from {least} to {LARGEST_PORT}")
+    return value
+
+
+def _socket(value: object) -> str:
+    if not isinstance(value, str) or not _PATH.fullmatch(value):
+        raise Refusal(400, "field 'socket' must be the path of a Unix socket, from /")
     return value
 
 

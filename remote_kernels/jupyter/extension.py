@@ -24,7 +24,7 @@ from remote_kernels.kernel.drivers import DRIVERS
 from remote_kernels.kernel.inventory import Recorded, recorded
 from remote_kernels.scheduler.queue import shared
 
-from . import api
+from . import api, proxied
 from .api_kernels import Kernels
 from .background import background
 from .emitter import Emitter
@@ -78,6 +78,7 @@ class RemoteKernelsApp(ExtensionApp):
         """Called by ExtensionApp.initialize."""
         kernels = Kernels(self._kernels, self._state_dirs, self.poll_interval)
         self.handlers.extend(api.routes(kernels))
+        self.handlers.extend(proxied.routes(self._kernels))
 
     @property
     def _server(self) -> Any:

@@ -25,6 +25,10 @@ ROUTES = [
     ("DELETE", f"/kernels/{MISSING}"),
     ("GET", f"/kernels/{MISSING}/log"),
     ("POST", f"/kernels/{MISSING}/extend"),
+    ("GET", f"/kernels/{MISSING}/ports"),
+    ("POST", f"/kernels/{MISSING}/ports"),
+    ("GET", f"/kernels/{MISSING}/ports/1"),
+    ("DELETE", f"/kernels/{MISSING}/ports/1"),
     ("GET", "/spec"),
 ]
 AUTHORIZER = """

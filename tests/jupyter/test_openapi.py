@@ -146,7 +146,7 @@ def test_what_a_fuzzer_finds() -> None:
     print(said)
     assert 0 == report["exit_code"], said
     assert report["complete"]
-    assert 7 == report["operations"]["tested"]
+    assert 11 == report["operations"]["tested"]
     assert 200 < report["test_cases"]["generated"]
     assert "Kernel started" in log
     assert "Traceback" not in log

@@ -1,0 +1,140 @@
+"""Forwarded ports under the notebook server's own address, by jupyter-server-proxy.
+
+`{base_url}remote-kernels/proxy/KERNEL_ID/PORT/...`, websockets too. Rules: whoever may
+run code in kernels may use their ports, nobody else; only ports that are forwarded are
+there; the server's own token and cookies stay here. Where jupyter-server-proxy is not
+installed, the answer says so. The extension adds `routes` to the server.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.utils import ensure_async
+from tornado import web
+
+from remote_kernels.kernel.ports import Port
+
+from .api_errors import Refusal
+from .api_ports import NOT_INSTALLED, PROXY, kernel_of, name_of
+
+try:
+    from jupyter_server_proxy.handlers import ProxyHandler
+except ImportError:
+    ProxyHandler = None
+
+_TIMED_OUT = 599  # tornado's own, when a server does not answer
+
+
+class Telling(JupyterHandler):
+    """Says in plain text why not; Jupyter's page of status 404 would not."""
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None))[1]
+        if isinstance(error, Refusal):
+            self.set_header("Content-Type", "text/plain; charset=utf-8")
+            self.finish(f"{error.text}\n")
+        else:
+            super().write_error(status_code, **kwargs)
+
+
+class NotInstalled(Telling):
+    """Says what is missing."""
+
+    @web.authenticated
+    def get(self, *path: str) -> None:
+        raise Refusal(HTTPStatus.NOT_IMPLEMENTED, NOT_INSTALLED)
+
+
+if ProxyHandler is not None:
+
+    class Proxied(Telling, ProxyHandler):  # type: ignore[misc]  # it has no types
+        """One forwarded port. Path: the kernel's ID, the port, and what is asked of it."""
+
+        auth_resource = "kernels"
+
+        def initialize(self, manager: Any) -> None:
+            self.manager = manager
+
+        async def prepare(self, *args: Any, **kwargs: Any) -> None:
+            """Before each request, of whichever kind."""
+            await super().prepare(*args, **kwargs)
+            if self._finished:  # sent to the login page
+                return
+            user = self.current_user
+            allowed = self.authorizer.is_authorized(self, user, "execute", "kernels")
+            if not await ensure_async(allowed):
+                text = "You are not authorized to use the ports of kernels."
+                raise Refusal(HTTPStatus.FORBIDDEN, text)
+            kernel_id, name, _ = self.path_args
+            self._port = self._find(kernel_id, name)
+            self.unix_socket = str(self._port.local_socket)
+            self.proxy_base = f"{PROXY.lstrip('/')}/{kernel_id}/{name}"
+            parts = self.request.query.split("&")
+            kept = [part for part in parts if not part.startswith("token=")]
+            self.request.query = "&".join(kept)
+
+        def _find(self, kernel_id: str, name: str) -> Port:
+            kernel = kernel_of(self.manager, kernel_id)
+            connection = kernel.connection if kernel is not None else None
+            ports = connection.ports.all() if connection is not None else []
+            for port in ports:
+                if name_of(port) == name:
+                    return port
+            text = (
+                f"Port {name} of kernel {kernel_id} is not forwarded by this server. "
+                f"`remote-kernels forward {kernel_id[:8]} {name}` does that."
+            )
+            raise Refusal(HTTPStatus.NOT_FOUND, text)
+
+        def proxy_request_headers(self) -> Any:
+            """Without what opens this server."""
+            headers = super().proxy_request_headers()
+            token = getattr(self.identity_provider, "token", "")
+            if token and headers.get("Authorization", "").endswith(f" {token}"):
+                del headers["Authorization"]
+            own = {self.identity_provider.get_cookie_name(self), "_xsrf"}
+            cookies = headers.get("Cookie", "").split(";")
+            kept = [c for c in cookies if c.partition("=")[0].strip() not in own]
+            headers.pop("Cookie", None)
+            if any(kept):
+                headers["Cookie"] = ";".join(kept).strip()
+            return headers
+
+        # What jupyter-server-proxy (4.6) wants of a subclass
+
+        async def http_get(self, kernel_id: str, name: str, path: str) -> None:
+            if not path:  # so that the page's own links lead here
+                query = f"?{self.request.query}" if self.request.query else ""
+                self.redirect(f"{self.request.path}/{query}")
+                return
+            await self._pass_on(path)
+
+        async def post(self, kernel_id: str, name: str, path: str) -> None:
+            await self._pass_on(path)
+
+        put = delete = head = patch = options = post
+
+        async def open(self, kernel_id: str, name: str, path: str) -> None:
+            await self.proxy_open("localhost", 0, path)
+
+        async def _pass_on(self, path: str) -> None:
+            try:
+                await self.proxy("localhost", 0, path)
+            except web.HTTPError as error:
+                failed = error.status_code in (500, _TIMED_OUT)
+                if not failed or self._headers_written:
+                    raise
+                why = self._port.trouble or error.log_message or "it did not answer"
+                text = f"{self._port.target} of the kernel's node: {why}"
+                raise Refusal(HTTPStatus.BAD_GATEWAY, text) from error
+
+
+def routes(manager: Any) -> list[tuple[str, type[JupyterHandler], dict[str, Any]]]:
+    """For the server's application, which puts its base_url before them."""
+    path = rf"{PROXY}/([^/]+)/([^/]+)(/.*|)"
+    if ProxyHandler is None:
+        return [(path, NotInstalled, {})]
+    return [(path, Proxied, {"manager": manager})]

@@ -16,6 +16,7 @@ from remote_kernels import __version__
 from remote_kernels.cli.completion import completion
 from remote_kernels.cli.doctor import doctor
 from remote_kernels.cli.exec import exec_
+from remote_kernels.cli.forward import forward
 from remote_kernels.cli.info import info
 from remote_kernels.cli.install import install
 from remote_kernels.cli.kernels import list_kernels, remove
@@ -69,6 +70,7 @@ def cli(verbose: int) -> None:
     remote-kernels attach
     remote-kernels shell -- nvidia-smi
     remote-kernels stack 4711
+    remote-kernels forward 4711 8787
     remote-kernels stop 4711
     """
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
@@ -79,8 +81,8 @@ def cli(verbose: int) -> None:
 
 
 _KERNELSPECS = (install, list_kernels, remove)
-_KERNELS = (ls, info, logs, attach, shell, stop, clean)
-_INSIDE = (exec_, stack, top)
+_KERNELS = (ls, info, logs, attach, stop, clean)
+_INSIDE = (shell, exec_, stack, top, forward)
 
 for command in (*_KERNELSPECS, *_KERNELS, *_INSIDE, doctor, completion):
     cli.add_command(command)

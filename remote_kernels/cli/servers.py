@@ -5,7 +5,8 @@ token. Runtime files may lie in a home directory that login nodes share: then th
 of a server elsewhere looks like one here, and the port that it names may be anybody's.
 So the owner of the listening socket is looked up, no proxy is asked, and files are left
 alone (jupyter_server's own list removes those of dead processes, and takes another
-host's for such). Called by `ls`, `info` and `stop`.
+host's for such). Called by `ls`, `info`, `stop`
+and `forward`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from urllib.parse import quote
 from jupyter_core.paths import jupyter_runtime_dir
 
 from remote_kernels.bounded import within
+from remote_kernels.errors import ServerError
 from remote_kernels.kernel.view import View
 
 log = logging.getLogger(__name__)
@@ -149,7 +151,27 @@ async def end(server: Server, kernel_id: str) -> str:
     return "" if status == HTTPStatus.NO_CONTENT else f"it answered {status}"
 
 
-async def _ask(server: Server, method: str, path: str) -> tuple[int, bytes]:
+async def request(
+    server: Server, method: str, path: str, body: object = None
+) -> tuple[int, Any]:
+    """Ask its REST API of ours; status and JSON. Raises ServerError."""
+    data = b"" if body is None else json.dumps(body).encode()
+    try:
+        asked = _ask(server, method, f"remote-kernels/api/{path}", data)
+        status, answer = await within(asked, ENDING)
+        return status, json.loads(answer) if answer else None
+    except asyncio.TimeoutError as exc:
+        msg = f"The server ({server}) did not answer within {ENDING:g} s."
+        raise ServerError(msg) from exc
+    except _NO_ANSWER as exc:
+        why = str(exc) or type(exc).__name__
+        msg = f"The server ({server}) does not answer as one of ours: {why}."
+        raise ServerError(msg) from exc
+
+
+async def _ask(
+    server: Server, method: str, path: str, body: bytes = b""
+) -> tuple[int, bytes]:
     """Status and body. Raises OSError, ValueError."""
     tls = _tls() if server.secure else None
     reader, writer = await asyncio.open_connection(
@@ -161,7 +183,9 @@ async def _ask(server: Server, method: str, path: str) -> tuple[int, bytes]:
         lines = [f"{method} {server.base_url}{path} HTTP/1.0", "Host: localhost"]
         if server.token:
             lines.append(f"Authorization: token {server.token}")
-        writer.write("\r\n".join([*lines, "", ""]).encode())
+        if body:
+            lines.append(f"Content-Length: {len(body)}")
+        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
         answer = await reader.read()  # HTTP/1.0: until it hangs up
     finally:
         writer.close()

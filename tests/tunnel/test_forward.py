@@ -6,6 +6,7 @@ Most need no agent's process: both ends are in this loop, joined by a real pipe.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -261,6 +262,32 @@ async def test_a_kernel_that_is_dead(tmp_path: Path) -> None:
         await port.close()
 
     assert "kernel k2 is not running" == stranger.trouble
+
+
+async def test_a_connection_that_is_too_late(tmp_path: Path) -> None:
+    """Nobody waits for it any more: it is closed, and opens no channel of its own."""
+    go = asyncio.Event()
+
+    async def late(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
+        await go.wait()
+        await connect(kernel, target, stream)
+
+    ended = asyncio.Event()
+
+    async def watch(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        ended.set()
+
+    async with serving(watch) as target, joined(late) as session:
+        async with forwarded(session, target, tmp_path) as port:
+            _, writer = await asyncio.open_unix_connection(port.path)
+            await until(lambda: bool(session.agent._streams))
+        await until(lambda: not session.agent._streams)
+        go.set()
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(ended.wait(), TIMEOUT)
+        assert not session.agent.session._channels
+        writer.close()
 
 
 # --- where it leads -------------------------------------------------------------------

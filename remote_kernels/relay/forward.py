@@ -64,12 +64,13 @@ class Stream(asyncio.Protocol):
         self._unconsumed = 0
         self._finished = False
         self._ended = False  # the local end sends no more
+        self._unwanted = False  # the other end wants no more from here
         self._over = False  # the channel is gone
 
     def limit(self, high_water: int) -> None:
         """Bytes queued for the other end above which the local end is paused."""
-        assert self._channel is not None
-        self._mux.session.limit(self._channel, high_water)
+        if self._channel is not None:
+            self._mux.session.limit(self._channel, high_water)
 
     # The local socket
 
@@ -79,13 +80,15 @@ class Stream(asyncio.Protocol):
         if self._mux.closed or self._over:
             transport.abort()
             return
-        if self._channel is None:
+        if self._channel is None and not self._unwanted:
             self._channel = self._mux.open(self, self._kernel, self._target)
         early, self._early = self._early, []
         for data in early:
             self.write(data)
         if self._finished:
             self.finished()
+        if self._unwanted:
+            transport.close()
 
     def data_received(self, data: bytes) -> None:
         assert self._channel is not None
@@ -141,11 +144,12 @@ class Stream(asyncio.Protocol):
     def reset(self, reason: str) -> None:
         """The other end gave the channel up; what it sent before its end is written."""
         log.debug("= channel %s reset: %s", self._channel, reason)
-        if self._finished and self._transport is not None:
-            self._channel = None
-            self._transport.close()
-        else:
+        if not self._finished:
             self.abort()
+            return
+        self._channel, self._unwanted = None, True
+        if self._transport is not None:
+            self._transport.close()
 
     def abort(self) -> None:
         self._channel = None

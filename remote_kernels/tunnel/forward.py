@@ -123,8 +123,7 @@ class _Connection(Stream):
             return
         self._forward.connections.add(self)
         super().connection_made(transport)
-        if self._channel is not None:
-            self.limit(QUEUE_BYTES)
+        self.limit(QUEUE_BYTES)
 
     def write(self, data: bytes) -> None:
         self._forward.trouble = ""

@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from remote_kernels.relay.forward import Stream
 from remote_kernels.tunnel import forward as forward_module
 from remote_kernels.tunnel.forward import Forward
 from remote_kernels.wire import control
+from remote_kernels.wire.channels import WINDOW
 from remote_kernels.wire.target import Target, Tcp, Unix, target_of
 from tunnel.test_tunnel import TIMEOUT, tunnel
 
@@ -161,7 +163,10 @@ async def test_both_ends_are_done(tmp_path: Path) -> None:
         writer.close()
 
 
-async def test_a_server_that_is_not_listened_to(tmp_path: Path) -> None:
+@pytest.mark.parametrize("half_closed", [True, False])
+async def test_a_server_that_is_not_listened_to(
+    tmp_path: Path, half_closed: bool
+) -> None:
     """When the client breaks off, the server's connection breaks, too."""
     broken = asyncio.Event()
 
@@ -180,35 +185,48 @@ async def test_a_server_that_is_not_listened_to(tmp_path: Path) -> None:
     ):
         reader, writer = await asyncio.open_unix_connection(port.path)
         await asyncio.wait_for(reader.readexactly(100_000), TIMEOUT)
+        if half_closed:
+            writer.write_eof()
+            (channel,) = session.login.session._channels.values()
+            await until(lambda: channel.fin_sent)
         writer.transport.abort()
 
         await asyncio.wait_for(broken.wait(), TIMEOUT)
         assert not port.connections
 
 
-async def test_what_was_sent_before_breaking_off(tmp_path: Path) -> None:
-    """It arrives all the same."""
-    got: list[bytes] = []
-    begun, ended = asyncio.Event(), asyncio.Event()
+@pytest.mark.parametrize("size", [1000, WINDOW + forward_module.QUEUE_BYTES // 2])
+async def test_what_was_sent_before_breaking_off(tmp_path: Path, size: int) -> None:
+    """It arrives all the same, though nobody listened yet; most is still on its way."""
+    payload = random.Random(2).randbytes(size)
+    got: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    go = asyncio.Event()
+
+    async def late(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
+        await go.wait()
+        await connect(kernel, target, stream)
 
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"x" * 1000)
-        await begun.wait()
-        got.append(await reader.read(-1))
-        ended.set()
+        got.set_result(await reader.read(-1))
 
     async with (
         serving(slow) as target,
-        joined(connect) as session,
+        joined(late) as session,
         forwarded(session, target, tmp_path, 0) as port,
     ):
-        with socket.create_connection((LOOPBACK, port.port or 0)) as client:
-            client.sendall(bytes(500_000))
-            await until(lambda: bool(port.connections))
-        begun.set()  # closed with unread bytes: a TCP reset
-        await asyncio.wait_for(ended.wait(), TIMEOUT)
+        _, writer = await asyncio.open_connection(LOOPBACK, port.port)
+        reset_at_close = struct.pack("ii", 1, 0)
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset_at_close)
+        writer.write(payload)
+        await until(lambda: bool(session.login.session._channels))
+        (channel,) = session.login.session._channels.values()
+        await until(lambda: size == WINDOW - channel._credit + channel.queued)
+        writer.transport.abort()
+        await until(lambda: not port.connections)
+        go.set()
 
-    assert [500_000] == [len(data) for data in got]
+        assert payload == await asyncio.wait_for(got, TIMEOUT)
 
 
 async def test_a_server_that_does_not_read(tmp_path: Path) -> None:
@@ -286,7 +304,7 @@ async def test_a_connection_that_is_too_late(tmp_path: Path) -> None:
         go.set()
         with contextlib.suppress(ConnectionError):
             await asyncio.wait_for(ended.wait(), TIMEOUT)
-        assert not session.agent.session._channels
+        assert 2 == session.agent.session._next_channel
         writer.close()
 
 

@@ -200,7 +200,7 @@ async def test_what_was_sent_before_breaking_off(tmp_path: Path, size: int) -> N
     """It arrives all the same, though nobody listened yet; most is still on its way."""
     payload = random.Random(2).randbytes(size)
     got: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-    go = asyncio.Event()
+    go, broken = asyncio.Event(), asyncio.Event()
 
     async def late(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
         await go.wait()
@@ -208,6 +208,11 @@ async def test_what_was_sent_before_breaking_off(tmp_path: Path, size: int) -> N
 
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         got.set_result(await reader.read(-1))
+        with contextlib.suppress(ConnectionError):
+            while True:  # nobody hears that, so it must not go on
+                writer.write(b"x")
+                await writer.drain()
+        broken.set()
 
     async with (
         serving(slow) as target,
@@ -227,6 +232,8 @@ async def test_what_was_sent_before_breaking_off(tmp_path: Path, size: int) -> N
         go.set()
 
         assert payload == await asyncio.wait_for(got, TIMEOUT)
+        await asyncio.wait_for(broken.wait(), TIMEOUT)
+        assert 2 == session.agent.session._next_channel
 
 
 async def test_a_server_that_does_not_read(tmp_path: Path) -> None:

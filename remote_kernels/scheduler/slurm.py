@@ -289,7 +289,7 @@ def held(
     It is read to its end before it runs: what it starts must not read the rest of it.
     """
     shell = ["bash", *(["-l"] if request.login else []), "-c", 'eval "$(cat)"']
-    step = [*step, f"--job-name={request.name}", "--unbuffered", *shell]
+    step = [*step, f"--job-name={request.name}", *shell]
     argv = [sys.executable, "-I", "-S", _HOLD, f"--output={request.output}"]
     return [*argv, *(["--allocate", "--", *salloc] if salloc else []), "--", *step]
 

@@ -71,6 +71,7 @@ if ProxyHandler is not None:
             kernel_id, name, _ = self.path_args
             self._port = self._find(kernel_id, name)
             self.unix_socket = str(self._port.local_socket)
+            self._number = int(name.rpartition(":")[2])  # for its log
             self.proxy_base = f"{PROXY.lstrip('/')}/{kernel_id}/{name}"
             parts = self.request.query.split("&")
             kept = [part for part in parts if not part.startswith("token=")]
@@ -118,11 +119,11 @@ if ProxyHandler is not None:
         put = delete = head = patch = options = post
 
         async def open(self, kernel_id: str, name: str, path: str) -> None:
-            await self.proxy_open("localhost", 0, path)
+            await self.proxy_open("localhost", self._number, path)
 
         async def _pass_on(self, path: str) -> None:
             try:
-                await self.proxy("localhost", 0, path)
+                await self.proxy("localhost", self._number, path)
             except web.HTTPError as error:
                 failed = error.status_code in (500, _TIMED_OUT)
                 if not failed or self._headers_written:

@@ -71,6 +71,14 @@ class ControllerError(CommandError):
     transient = True
 
 
+class StepError(CommandError):
+    """A step in the kernel's own allocation failed, or did not come up in time."""
+
+
+class AllocationError(RemoteKernelError):
+    """The kernel is in no allocation, or that has not what is asked for."""
+
+
 class JobError(RemoteKernelError):
     """The job cannot start, or ended before its kernel was ready."""
 

@@ -1,0 +1,158 @@
+"""IPython Parallel: a controller on the kernel's node, engines on all nodes.
+
+Connections are encrypted by CURVE; its keys travel in the orders of the steps. Only
+what engines connect to listens on the node's own address.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from remote_kernels.cluster import step
+from remote_kernels.cluster.allocation import Allocation, allocation
+from remote_kernels.cluster.running import Cluster, opened, opening
+from remote_kernels.cluster.step import Order
+from remote_kernels.errors import AllocationError
+
+if TYPE_CHECKING:
+    from ipyparallel import Client
+
+_SECURITY = Path("profile", "security")
+_CLIENT, _ENGINE = "ipcontroller-client.json", "ipcontroller-engine.json"
+_DIRECTORIES = {"IPYTHONDIR": "{dir}/ipython"}
+_BEST = ("pmix", "pmi2", "cray_shasta")  # what MPI libraries of today speak
+PATIENCE = 20.0  # seconds for srun's list
+
+
+def ipyparallel(
+    *,
+    engines: int | None = None,
+    mpi: str | None = None,
+    nodes: Sequence[str] | None = None,
+    timeout: float = 120.0,
+) -> Cluster[Client]:
+    """Start IPython Parallel in this kernel's allocation.
+
+    `with cluster.ipyparallel() as client: client[:].apply_sync(f)`.
+
+    Parameters
+    ----------
+    engines:
+        Engines on each node; by default one for each CPU of the node that has fewest.
+    mpi:
+        The engines are ranks of one MPI program, started by `srun --mpi` with this
+        word; "none": they are not. By default what this Slurm has of pmix and pmi2,
+        if mpi4py is installed.
+    nodes:
+        Names of the nodes to use, by default all of the allocation.
+    timeout:
+        Seconds until all engines must have come.
+    """
+    try:
+        from ipyparallel import Client
+    except ImportError as error:
+        raise step.missing(error, "IPython Parallel", "ipyparallel") from error
+    here = allocation().only(nodes)
+    end = time.monotonic() + timeout
+    each = engines or min(node.cpus for node in here.nodes)
+    kind = _kind() if mpi is None else mpi
+    with opening() as stack:
+        controller = step.start("ipcontroller", here, _controller(here))
+        stack.callback(controller.close)
+        security = _security(controller, here, end)
+        order = _engine((security / _ENGINE).read_text(), kind)
+        started = step.start(
+            "IPython Parallel's engines",
+            here,
+            order,
+            nodes=here.names,
+            tasks=each,
+            mpi=kind,
+        )
+        stack.callback(started.close)
+        client = Client(str(security / _CLIENT))
+        stack.callback(client.close)
+        wanted = each * len(here.nodes)
+        step.until(
+            f"{wanted} engines",
+            lambda: len(client.ids) >= wanted,
+            [controller, started],
+            end,
+        )
+        what = f"IPython Parallel: {wanted} engines"
+        if kind != "none":
+            what += f" of one MPI program ({kind})"
+        return opened(client, what, here.names, stack)
+
+
+def _controller(here: Allocation) -> Order:
+    argv = [
+        *("{python}", "-m", "ipyparallel.controller", "--profile-dir={dir}/profile"),
+        *("--IPController.enable_curve=True", "--IPController.client_ip=127.0.0.1"),
+        *("--IPController.monitor_ip=127.0.0.1", f"--location={here.address()}"),
+        f"--IPController.engine_ip={here.address()}",
+    ]
+    return Order(argv, env=_DIRECTORIES)
+
+
+def _engine(connection: str, mpi: str) -> Order:
+    argv = [
+        *("{python}", "-m", "ipyparallel.engine", "--profile-dir={dir}"),
+        "--file={dir}/engine.json",
+    ]
+    if mpi != "none":
+        argv.append("--mpi")
+    return Order(argv, env=_DIRECTORIES, files={"engine.json": connection})
+
+
+def _security(controller: step.Step, here: Allocation, end: float) -> Path:
+    """Where the controller has written both connection files."""
+
+    def directory() -> Path | None:
+        found = controller.directories.get(here.here)
+        return None if found is None else found / _SECURITY
+
+    def written() -> bool:
+        found = directory()
+        return found is not None and all(
+            (found / name).is_file() and (found / name).read_text().endswith("}")
+            for name in (_CLIENT, _ENGINE)
+        )
+
+    step.until("ipcontroller", written, [controller], end)
+    found = directory()
+    assert found is not None
+    return found
+
+
+def _kind() -> str:
+    """The word for `srun --mpi`."""
+    if importlib.util.find_spec("mpi4py") is None:
+        return "none"
+    argv = ["srun", "--mpi=list"]
+    try:
+        done = subprocess.run(
+            argv,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            env=step.environment(os.environ),
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        message = f"`{' '.join(argv)}` failed: {error}. mpi='none' goes without."
+        raise AllocationError(message) from error
+    return best(done.stdout + done.stderr)
+
+
+def best(listed: str) -> str:
+    """Of what `srun --mpi=list` says."""
+    words = set(re.findall(r"\w+", listed))
+    return next((word for word in _BEST if word in words), "none")

@@ -1,0 +1,147 @@
+"""The program that a step runs on each of its nodes: one command, and its private directory.
+
+Rules: the standard library alone (`python -I -S node.py`), Python 3.10. Its order is a
+line of JSON on standard input: what is secret in it comes to no command line, no
+environment and no shared file. The end of standard input is the wish to end, and comes
+also when the kernel is killed; SIGTERM, from Slurm, says the same. Then the command's
+process group gets SIGTERM, SIGKILL after a while, and the directory is removed.
+Started by `step.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+READY = "remote_kernels:ready "  # before what it tells of itself, in JSON
+GRACE = 3.0  # seconds from SIGTERM to SIGKILL; Slurm's own may be 5
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def main() -> int:
+    """Exits with the command's code; 0 if it was ended because nobody wants it."""
+    # Unbuffered: what is read beyond the line would be missed by the selector.
+    stdin = os.fdopen(0, "rb", buffering=0)
+    line = stdin.readline()
+    if not line:
+        return 0
+    order = json.loads(line)
+    os.umask(0o077)
+    woken = _wake_by_signals()
+    directory = Path(tempfile.mkdtemp(prefix="rk-"))
+    try:
+        return _run(order, directory, woken)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _wake_by_signals() -> socket.socket:
+    """Readable once a child has ended or one of the signals has come."""
+    read, write = socket.socketpair()
+    for end in (read, write):
+        end.setblocking(False)
+    signal.set_wakeup_fd(write.detach())
+    for number in (*ENDING, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
+    return read
+
+
+def _run(order: Mapping[str, Any], directory: Path, woken: socket.socket) -> int:
+    values = values_here(order, directory)
+    for name, text in order["files"].items():
+        _write(directory / name, fill(text, values))
+    told = {name: os.environ.get(name, "") for name in ("SLURM_STEP_ID",)}
+    told |= {"node": values["node"], "directory": str(directory)}
+    sys.stdout.write(f"{READY}{json.dumps(told)}\n")
+    sys.stdout.flush()
+    if not order["argv"]:
+        _until_unwanted(woken, None)
+        return 0
+    cwd = order["cwd"]
+    own = {name: fill(text, values) for name, text in order["env"].items()}
+    process = subprocess.Popen(
+        [fill(word, values) for word in order["argv"]],
+        env={**os.environ, "TMPDIR": str(directory), **own},
+        cwd=cwd if os.path.isdir(cwd) else directory,  # noqa: PTH112 - of any kind
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        close_fds=False,  # srun gives MPI programs a file descriptor
+    )
+    unwanted = _until_unwanted(woken, process)
+    _end(process)
+    return 0 if unwanted else process.returncode & 0xFF
+
+
+def values_here(order: Mapping[str, Any], directory: Path) -> dict[str, str]:
+    """What stands for `{name}` in the order's words."""
+    node = os.environ.get("SLURMD_NODENAME") or os.uname().nodename
+    return {
+        "dir": str(directory),
+        "python": sys.executable,
+        "node": node,
+        "address": _address(order["first"]),
+        **order["values"].get(node, {}),
+    }
+
+
+def fill(word: str, values: Mapping[str, str]) -> str:
+    """Not str.format: a shell command has braces of its own."""
+    for name, value in values.items():
+        word = word.replace(f"{{{name}}}", value)
+    return word
+
+
+def _address(first: str) -> str:
+    """Ours on the way to the first node; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((first, 9))
+        return str(probe.getsockname()[0])
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+
+
+def _until_unwanted(
+    woken: socket.socket, process: subprocess.Popen[bytes] | None
+) -> bool:
+    """Wait for the end of the command (False), or of the wish for it (True)."""
+    with selectors.DefaultSelector() as ready:
+        ready.register(0, selectors.EVENT_READ)
+        ready.register(woken, selectors.EVENT_READ)
+        while process is None or process.poll() is None:
+            for key, _ in ready.select():
+                if key.fd == 0 and not os.read(0, 4096):
+                    return True
+                if key.fileobj is woken and set(woken.recv(64)) & set(ENDING):
+                    return True
+    return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The command and what it started; what left its group is Slurm's to end."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Parsl: its HighThroughputExecutor with one block, which is this allocation.
+
+Connections are encrypted by CURVE, as Parsl does by itself; the keys travel in the
+order of the step instead of a shared directory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from remote_kernels.cluster import step
+from remote_kernels.cluster.allocation import allocation
+from remote_kernels.cluster.running import Cluster, opened, opening
+from remote_kernels.cluster.step import Order
+
+if TYPE_CHECKING:
+    from parsl.dataflow.dflow import DataFlowKernel
+
+
+def parsl(
+    *,
+    workers: int | None = None,
+    cores: float = 1.0,
+    memory: float | None = None,
+    nodes: Sequence[str] | None = None,
+    retries: int = 0,
+    timeout: float = 120.0,
+) -> Cluster[DataFlowKernel]:
+    """Start Parsl in this kernel's allocation; apps run there inside the block.
+
+    `with cluster.parsl(): square(3).result()`, where `square` is a `@python_app`.
+
+    Parameters
+    ----------
+    workers:
+        Workers on each node at most; by default as many as CPUs and memory allow.
+    cores:
+        CPUs of each worker.
+    memory:
+        GB of each worker, if that is to limit their number.
+    nodes:
+        Names of the nodes to use, by default all of the allocation.
+    retries:
+        How often Parsl tries a failed app again.
+    timeout:
+        Seconds until the workers of all nodes must have come.
+    """
+    try:
+        import parsl as library
+
+        from remote_kernels.cluster.parsl_provider import Block, config
+    except ImportError as error:
+        raise step.missing(error, "Parsl", "parsl") from error
+    here = allocation().only(nodes)
+    end = time.monotonic() + timeout
+    with opening() as stack:
+        holder = step.start("Parsl's directory", here, Order())
+        stack.callback(holder.close)
+        made = holder.directories
+        step.until("Parsl's directory", lambda: here.here in made, [holder], end)
+        run_dir = made[here.here]
+        block = Block(here, run_dir)
+        stack.callback(block.close)
+        settings = config(
+            block,
+            here.address(),
+            run_dir,
+            cores=cores,
+            memory=memory,
+            workers=workers,
+            retries=retries,
+        )
+        kernel = library.load(settings)
+        stack.callback(lambda: None if kernel.cleanup_called else kernel.cleanup())
+        executor = settings.executors[0]
+        step.until(
+            f"Parsl's workers on {len(here.nodes)} nodes",
+            lambda: len(executor.connected_managers()) >= len(here.nodes),
+            [holder, *block.steps],
+            end,
+        )
+        found = sum(
+            manager["worker_count"] for manager in executor.connected_managers()
+        )
+        return opened(kernel, f"Parsl: {found} workers", here.names, stack)

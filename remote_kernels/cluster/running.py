@@ -1,0 +1,79 @@
+"""What a helper returns: the library's own client, and the end of all that was started.
+
+Called by the file of each library.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Cluster(Generic[T]):
+    """Workers in the kernel's allocation, until `close()` or the end of the kernel.
+
+    As a context manager it gives the client, and closes at the end of the block.
+    """
+
+    def __init__(
+        self, client: T, what: str, nodes: list[str], stack: contextlib.ExitStack
+    ) -> None:
+        self.client = client
+        self.nodes = nodes
+        self._what = what
+        self._stack = stack
+
+    def close(self) -> None:
+        """End the client and the workers; a second call does nothing."""
+        atexit.unregister(self.close)
+        self._what = "closed"
+        self._stack.close()
+
+    def __enter__(self) -> T:
+        return self.client
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{self._what}>"
+
+
+@contextlib.contextmanager
+def opening() -> Iterator[contextlib.ExitStack]:
+    """What is started in this block ends if the block fails, or is interrupted."""
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+def opened(
+    client: T,
+    what: str,
+    nodes: list[str],
+    stack: contextlib.ExitStack,
+    page: str = "",
+) -> Cluster[T]:
+    """Take over from `opening`, and say in the cell what there is."""
+    text = f"{what} on {', '.join(nodes)}"
+    cluster = Cluster(client, text, nodes, stack.pop_all())
+    atexit.register(cluster.close)
+    print(f"{text}.{page}")
+    return cluster
+
+
+def reached(what: str, port: int, job: str, path: str = "") -> str:
+    """Where a page of this node's own is, and how a browser gets there."""
+    return (
+        f" {what}: http://127.0.0.1:{port}{path} on the kernel's node; on the login "
+        f"node, `remote-kernels forward {job} {port}` brings it to you."
+    )

@@ -1,0 +1,267 @@
+"""A step in this kernel's allocation: one command on some nodes, and its end.
+
+`srun` runs `node.py` there, which gets its order through srun's standard input. The
+kernel holds the other end of that pipe, so a step ends with the kernel, however that
+ends. What the step says is read as it comes, and its last lines are kept for errors.
+Called by the file of each library.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import fnmatch
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from remote_kernels.cluster import node
+from remote_kernels.cluster.allocation import Allocation
+from remote_kernels.errors import AllocationError, StepError
+
+LINES = 200  # kept
+ENDS = 15.0  # seconds for the nodes to end what they run; node.GRACE is part of it
+LOOK = 0.1  # seconds
+
+# What Slurm told the kernel about its own step would be wishes for the new one, and
+# --mem is refused beside an inherited SLURM_MEM_PER_CPU. These name the site:
+_SITE = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CLUSTER_NAME")
+_OF_THE_STEP = (
+    *("SLURM_*", "SLURMD_*", "SRUN_*", "SBATCH_*", "SALLOC_*", "PMI*"),
+    *("CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES"),
+    *("ZE_AFFINITY_MASK", "XDG_RUNTIME_DIR"),
+)
+
+# A process group of its own, so that an interrupt of the cell does not reach the
+# workers; the kernel's session, so that its agent sees that there is work (guard.py).
+_LAUNCH = "import os, sys; os.setpgid(0, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to run. Words may hold {dir}, {node}, {address}, {python}, and what `values` names.
+
+    Parameters
+    ----------
+    argv:
+        The command; without one, only the directory is made and held.
+    env:
+        More variables of its environment. Nothing secret.
+    files:
+        Files of mode 0600 to make before in the private directory {dir}, by name.
+    values:
+        For each node, what stands for other {words}.
+    """
+
+    argv: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def line(self, first: str) -> bytes:
+        """As `node.py` reads it. `first` is the address of the kernel's node."""
+        body = {
+            "argv": list(self.argv),
+            "env": {"PATH": _path(), "PYTHONUNBUFFERED": "1", **self.env},
+            "files": dict(self.files),
+            "values": {name: dict(own) for name, own in self.values.items()},
+            "first": first,
+            "cwd": directory(),
+        }
+        return json.dumps(body).encode() + b"\n"
+
+
+def srun_argv(
+    allocation: Allocation, nodes: Sequence[str], tasks: int, mpi: str
+) -> list[str]:
+    """A step that shares all that the job has on these nodes with the kernel."""
+    # More processes than CPUs would be refused; they share them.
+    more = ["--overcommit"] if tasks > 1 else []
+    return [
+        *("srun", f"--jobid={allocation.job}", "--overlap", f"--nodes={len(nodes)}"),
+        *(f"--nodelist={','.join(nodes)}", f"--ntasks={len(nodes) * tasks}"),
+        *(f"--ntasks-per-node={tasks}", "--cpu-bind=none", "--mem=0", f"--mpi={mpi}"),
+        *("--chdir=/", "--label", "--wait=0", "--kill-on-bad-exit=0", "--quiet"),
+        *more,
+        *(sys.executable, "-I", "-S", str(Path(node.__file__))),
+    ]
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The kernel's, without what belongs to its own step."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in _SITE
+        or not any(fnmatch.fnmatchcase(name, pattern) for pattern in _OF_THE_STEP)
+    }
+
+
+class Step:
+    """A step that runs. `what` names it in errors."""
+
+    def __init__(self, what: str, argv: Sequence[str]) -> None:
+        self.what = what
+        self.directories: dict[str, Path] = {}
+        self._argv = list(argv)
+        self._number = ""
+        self._lines: collections.deque[str] = collections.deque(maxlen=LINES)
+        self._process: subprocess.Popen[str] | None = None
+        self._reader = threading.Thread(
+            target=self._read, name=f"reads {what}", daemon=True
+        )
+
+    def start(self, order: bytes) -> None:
+        """Start srun and give it the order."""
+        launch = [sys.executable, "-I", "-S", "-c", _LAUNCH]
+        self._process = subprocess.Popen(
+            [*launch, *self._argv],
+            env=environment(os.environ),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        self._reader.start()
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # `check` tells why
+            self._process.stdin.write(order.decode())
+            self._process.stdin.flush()
+
+    def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            found = re.match(rf"(?:\d+: )?{re.escape(node.READY)}(.*)", line)
+            if found is None:
+                self._lines.append(line)
+                continue
+            told = json.loads(found[1])
+            self._number = told["SLURM_STEP_ID"]
+            self.directories[told["node"]] = Path(told["directory"])
+
+    def said(self) -> str:
+        """The last lines of what it said, each with the number of its task."""
+        return "".join(list(self._lines))
+
+    @property
+    def returncode(self) -> int | None:
+        """srun's; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    def find(self, pattern: str) -> re.Match[str] | None:
+        """Whether it has said this by now."""
+        return re.search(pattern, self.said())
+
+    def check(self) -> None:
+        """StepError if it has ended."""
+        if self.returncode is not None:
+            self._reader.join(1.0)
+            summary = f"{self.what} ended."
+            raise self.error(summary)
+
+    def error(self, summary: str) -> StepError:
+        """With the command and its output."""
+        return StepError(summary, self._argv, self.returncode, self.said())
+
+    def close(self) -> None:
+        """End it, and return when nothing of it is left."""
+        process = self._process
+        if process is None:
+            return
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        # SIGTERM: srun (22.05) kills the tasks at once.
+        for more in (process.terminate, self._cancel, process.kill):
+            try:
+                process.wait(ENDS)
+                break
+            except subprocess.TimeoutExpired:
+                more()
+        process.wait()
+        self._reader.join(1.0)
+
+    def _cancel(self) -> None:
+        """By the controller, if srun does not get it done."""
+        job = next(word for word in self._argv if word.startswith("--jobid="))[8:]
+        if self._number:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(
+                    ["scancel", f"{job}.{self._number}"], check=False, timeout=ENDS
+                )
+
+
+def start(
+    what: str,
+    allocation: Allocation,
+    order: Order,
+    *,
+    nodes: Sequence[str] | None = None,
+    tasks: int = 1,
+    mpi: str = "none",
+) -> Step:
+    """Run the order on these nodes, on the kernel's own if None.
+
+    Parameters
+    ----------
+    tasks:
+        How often on each node.
+    mpi:
+        What srun is to give MPI programs: a word of `srun --mpi=list`.
+    """
+    where = [allocation.here] if nodes is None else list(nodes)
+    step = Step(what, srun_argv(allocation, where, tasks, mpi))
+    try:
+        step.start(order.line(allocation.address()))
+    except OSError as error:
+        summary = f"{what} could not be started: {error}."
+        raise step.error(summary) from error
+    except BaseException:
+        step.close()
+        raise
+    return step
+
+
+def until(
+    what: str, ready: Callable[[], bool], steps: Sequence[Step], end: float
+) -> None:
+    """Wait for `ready()`; StepError when a step ends before, or at `end` (monotonic)."""
+    while not ready():
+        for step in steps:
+            step.check()
+        if time.monotonic() > end:
+            summary = f"Waited in vain for {what}; timeout= sets how long."
+            raise steps[-1].error(summary)
+        time.sleep(LOOK)
+
+
+def missing(error: ImportError, library: str, *install: str) -> AllocationError:
+    """The kernel's environment lacks a library."""
+    packages = " ".join(f"'{name}'" for name in install)
+    return AllocationError(
+        f"{library} cannot be imported ({error}). Install it where the kernel's Python "
+        f"is, {sys.prefix}: pip install {packages}, and restart the kernel."
+    )
+
+
+def _path() -> str:
+    """Programs of the kernel's environment are found even where it is not activated."""
+    own = str(Path(sys.executable).parent)
+    return os.pathsep.join([own, os.environ.get("PATH", os.defpath)])
+
+
+def directory() -> str:
+    """The kernel's, which is the notebook's."""
+    try:
+        return str(Path.cwd())
+    except OSError:  # it was removed
+        return "/"

@@ -73,7 +73,7 @@ def dask(
         for node in here.nodes
     }
     values = {
-        node.name: _values(node, counts[node.name], threads, memory)
+        node.name: limits(node, counts[node.name], threads, memory)
         for node in here.nodes
     }
     files = _files(security)
@@ -101,7 +101,7 @@ def dask(
         return opened(client, f"Dask: {wanted} workers", here.names, stack, page)
 
 
-def _values(
+def limits(
     node: Node, workers: int, threads: int | None, memory: int | str | None
 ) -> dict[str, str]:
     limit = memory or share(node, workers, FRACTION) or "auto"

@@ -10,7 +10,6 @@ Started by `step.py`.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import selectors
@@ -20,12 +19,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 READY = "remote_kernels:ready "  # before what it tells of itself, in JSON
 GRACE = 3.0  # seconds from SIGTERM to SIGKILL; Slurm's own may be 5
+LOOK = 0.02  # seconds
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -133,14 +134,28 @@ def _until_unwanted(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """The command and what it started; what left its group is Slurm's to end."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(GRACE)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    """The command and what it started; what left its group is Slurm's to end.
+
+    Some outlive the command for a moment with a reason: multiprocessing's resource
+    tracker removes the command's semaphores from /dev/shm.
+    """
+    end = time.monotonic() + GRACE
+    there = _signal(process, signal.SIGTERM)
+    while there and time.monotonic() < end:
+        time.sleep(LOOK)
+        process.poll()
+        there = _signal(process, 0)
+    _signal(process, signal.SIGKILL)
     process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> bool:
+    """Whether anybody is left in its group."""
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

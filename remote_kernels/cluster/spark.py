@@ -78,7 +78,7 @@ def pyspark(
     here = allocation().only(nodes)
     end = time.monotonic() + timeout
     home = Path(_find_spark_home())
-    executor = memory or _memory(here.nodes)
+    executor = memory or heap(here.nodes)
     secret = secrets.token_hex(32)
     shared = {_CONF: properties(_common(secret))}
     own = {**_common(secret), **_driver(here, executor), **(config or {})}
@@ -158,7 +158,7 @@ def _driver(here: Allocation, executor: int) -> dict[str, str]:
     }
 
 
-def _memory(nodes: Sequence[Node]) -> int:
+def heap(nodes: Sequence[Node]) -> int:
     """For each executor: they are all alike."""
     known = [share(node, 1, FRACTION) or LEAST for node in nodes]
     return max(LEAST, min(known))

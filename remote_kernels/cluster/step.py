@@ -189,6 +189,8 @@ class Step:
                 more()
         process.wait()
         self._reader.join(1.0)
+        if process.stdout is not None and not self._reader.is_alive():
+            process.stdout.close()
 
     def _cancel(self) -> None:
         """By the controller, if srun does not get it done."""

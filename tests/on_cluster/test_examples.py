@@ -1,0 +1,119 @@
+"""The notebooks of `examples/`, and what else a kernel on two nodes can do."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from cluster.api import Cluster
+from on_cluster.notebook import Page, notebook, until
+from on_cluster.traces import BIN, Desk, left_over, traces
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(390)]
+
+USER = "bob"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+TOTALS = {"dask": 332833500, "ipyparallel": 332833500, "parsl": 2470}
+TOTALS |= {"pyspark": 332833500}
+TWO_NODES = {"nodes": 2, "time": 10, "mem": "2000M"}
+SECONDS = 30.0  # for all traces to go
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_an_example(cluster: Cluster, desk: Desk, name: str) -> None:
+    """It computes what it should on both nodes, and leaves nothing on any host."""
+    desk.spec(TWO_NODES)
+    path = desk.write(f"{name}.ipynb", (EXAMPLES / f"{name}.ipynb").read_text())
+    before = traces(cluster, USER)
+
+    command = [str(BIN / "jupyter-execute"), "--inplace", "--kernel_name=k", str(path)]
+    cluster.run("login1", USER, command, env=desk.env, timeout=360)
+
+    book = json.loads(desk.read(f"{name}.ipynb"))
+    said = [
+        "".join(output["text"])
+        for cell in book["cells"]
+        for output in cell.get("outputs", [])
+        if output.get("name") == "stdout"
+    ]
+    lines = "".join(said).splitlines()
+    assert "allocation: c1 c2" in lines
+    assert f"total: {TOTALS[name]}" in lines
+    assert "worked: c1 c2" in lines
+    assert [] == left_over(cluster, USER, before, SECONDS)
+
+
+async def run(page: Page, code: str) -> list[str]:
+    """The lines that the cell prints; it must succeed."""
+    cell = page.run(code)
+    lines = await page.finish(cell, 150)
+    assert cell.reply is not None
+    assert "ok" == cell.reply["status"], (code, lines, cell.reply)
+    return lines
+
+
+def workers(cluster: Cluster) -> set[str]:
+    """What a cluster of ours has on the nodes: processes and directories."""
+    return {
+        line
+        for line in traces(cluster, USER)
+        if re.search(r"process .*(cluster/node\.py|distributed)", line)
+        or re.fullmatch(r"c\d: file /tmp/rk-[^/]+", line)
+    }
+
+
+def kill_kernel(cluster: Cluster) -> None:
+    """As by a segmentation fault, or for lack of memory."""
+    (process,) = [
+        p for p in cluster.processes("c1", USER) if "ipykernel_launcher" in p.cmdline
+    ]
+    cluster.kill("c1", process.inner, signal.SIGKILL)
+
+
+@pytest.mark.asyncio
+async def test_a_step_on_both_nodes(cluster: Cluster, desk: Desk) -> None:
+    """`!srun -N2 hostname` works in a cell, also beside workers of ours."""
+    desk.spec(TWO_NODES)
+    async with notebook(cluster, desk) as (_, page):
+        await page.open()
+
+        assert ["c1", "c2"] == sorted(await run(page, "!srun -N2 hostname"))
+
+        lines = await run(
+            page,
+            "from remote_kernels import cluster\n"
+            "with cluster.dask(workers=1) as client:\n"
+            "    !srun -N2 hostname\n",
+        )
+        assert {"c1", "c2"} <= set(lines)
+        forward = r"remote-kernels forward \d+ \d+"
+        assert re.search(forward, lines[0]), lines
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("end", ["restart", "killed"])
+async def test_workers_end_with_their_kernel(
+    cluster: Cluster, desk: Desk, end: str
+) -> None:
+    """However it ends, no worker and no directory is left, and the job goes on."""
+    desk.spec(TWO_NODES)
+    async with notebook(cluster, desk) as (server, page):
+        await page.open()
+        await run(page, "print('here')")
+        before = workers(cluster)
+        code = "running = cluster.dask(workers=1); print(running)"
+        lines = await run(page, f"from remote_kernels import cluster\n{code}")
+        assert "<Dask: 2 workers on c1, c2>" == lines[-1]
+        more = workers(cluster) - before
+        assert {"c1", "c2"} == {line.partition(":")[0] for line in more}
+
+        if end == "restart":
+            await server.ask("POST", f"kernels/{page.kernel_id}/restart")
+        else:
+            kill_kernel(cluster)
+
+        await until("the end of workers", lambda: workers(cluster) <= before, SECONDS)
+        assert "42" == (await run(page, "print(6 * 7)"))[-1]  # after a notice

@@ -7,9 +7,11 @@ what engines connect to listens on the node's own address.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,16 +21,29 @@ from remote_kernels.cluster import step
 from remote_kernels.cluster.allocation import Allocation, allocation
 from remote_kernels.cluster.running import Cluster, opened, opening
 from remote_kernels.cluster.step import Order
-from remote_kernels.errors import AllocationError
 
 if TYPE_CHECKING:
     from ipyparallel import Client
 
+log = logging.getLogger(__name__)
+
 _SECURITY = Path("profile", "security")
 _CLIENT, _ENGINE = "ipcontroller-client.json", "ipcontroller-engine.json"
 _DIRECTORIES = {"IPYTHONDIR": "{dir}/ipython"}
-_BEST = ("pmix", "pmi2", "cray_shasta")  # what MPI libraries of today speak
-PATIENCE = 20.0  # seconds for srun's list
+# What MPI libraries speak, by a word of their version; the first that Slurm has.
+_SPEAK = {
+    "Open MPI": ("pmix", "pmi2"),
+    "CRAY": ("cray_shasta", "pmi2"),
+    "": ("pmi2", "pmix"),
+}
+# In a process of its own: the kernel is no rank, and MPI can be started but once.
+_ASK = """\
+import mpi4py
+mpi4py.rc.initialize = False
+from mpi4py import MPI
+print(MPI.Get_library_version())
+"""
+PATIENCE = 30.0  # seconds for one answer
 
 
 def ipyparallel(
@@ -48,8 +63,8 @@ def ipyparallel(
         Engines on each node; by default one for each CPU of the node that has fewest.
     mpi:
         The engines are ranks of one MPI program, started by `srun --mpi` with this
-        word; "none": they are not. By default what this Slurm has of pmix and pmi2,
-        if mpi4py is installed.
+        word; "none": they are not. By default, if mpi4py is installed, the word that
+        suits its library.
     nodes:
         Names of the nodes to use, by default all of the allocation.
     timeout:
@@ -136,7 +151,12 @@ def _kind() -> str:
     """The word for `srun --mpi`."""
     if importlib.util.find_spec("mpi4py") is None:
         return "none"
-    argv = ["srun", "--mpi=list"]
+    version = _answer([sys.executable, "-c", _ASK])
+    return best(version, _answer(["srun", "--mpi=list"])) if version else "none"
+
+
+def _answer(argv: Sequence[str]) -> str:
+    """What the command says; nothing if it fails."""
     try:
         done = subprocess.run(
             argv,
@@ -147,12 +167,16 @@ def _kind() -> str:
             env=step.environment(os.environ),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        message = f"`{' '.join(argv)}` failed: {error}. mpi='none' goes without."
-        raise AllocationError(message) from error
-    return best(done.stdout + done.stderr)
+        log.warning("MPI: %s: %s", " ".join(argv), error)
+        return ""
+    if done.returncode != 0:
+        log.warning("MPI: %s: %s", " ".join(argv), done.stderr.strip())
+        return ""
+    return done.stdout + done.stderr  # srun lists on either
 
 
-def best(listed: str) -> str:
-    """Of what `srun --mpi=list` says."""
+def best(version: str, listed: str) -> str:
+    """The word for this library, of what `srun --mpi=list` says."""
     words = set(re.findall(r"\w+", listed))
-    return next((word for word in _BEST if word in words), "none")
+    speaks = next(kinds for name, kinds in _SPEAK.items() if name in version)
+    return next((kind for kind in speaks if kind in words), "none")

@@ -38,7 +38,6 @@ def main() -> int:
     if not line:
         return 0
     order = json.loads(line)
-    os.umask(0o077)
     woken = _wake_by_signals()
     directory = Path(tempfile.mkdtemp(prefix="rk-"))
     try:

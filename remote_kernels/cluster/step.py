@@ -14,6 +14,7 @@ import fnmatch
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -79,9 +80,18 @@ class Order:
 
 
 def srun_argv(
-    allocation: Allocation, nodes: Sequence[str], tasks: int, mpi: str
+    allocation: Allocation,
+    nodes: Sequence[str],
+    *,
+    tasks: int = 1,
+    mpi: str = "none",
+    gpus: bool = True,
 ) -> list[str]:
-    """A step that shares all that the job has on these nodes with the kernel."""
+    """A step that shares all that the job has on these nodes with the kernel.
+
+    It gets the job's GPUs by naming none. Before Slurm 22.05 --overlap shares only
+    CPUs, so a step that needs no GPU must not have them.
+    """
     # More processes than CPUs would be refused; they share them.
     more = ["--overcommit"] if tasks > 1 else []
     return [
@@ -90,6 +100,7 @@ def srun_argv(
         *(f"--ntasks-per-node={tasks}", "--cpu-bind=none", "--mem=0", f"--mpi={mpi}"),
         *("--chdir=/", "--label", "--wait=0", "--kill-on-bad-exit=0", "--quiet"),
         *more,
+        *([] if gpus else ["--gres=none"]),
         *(sys.executable, "-I", "-S", str(Path(node.__file__))),
     ]
 
@@ -211,7 +222,7 @@ def start(
     tasks: int = 1,
     mpi: str = "none",
 ) -> Step:
-    """Run the order on these nodes, on the kernel's own if None.
+    """Run the order on these nodes; on the kernel's own, and without GPUs, if None.
 
     Parameters
     ----------
@@ -221,7 +232,12 @@ def start(
         What srun is to give MPI programs: a word of `srun --mpi=list`.
     """
     where = [allocation.here] if nodes is None else list(nodes)
-    step = Step(what, srun_argv(allocation, where, tasks, mpi))
+    argv = srun_argv(allocation, where, tasks=tasks, mpi=mpi, gpus=nodes is not None)
+    step = Step(what, argv)
+    if shutil.which("srun") is None:
+        summary = f"{what} could not be started: no `srun` is on the kernel's PATH."
+        advice = "Some sites want a module to be loaded: see 'prologue'."
+        raise StepError(summary, argv, None, advice=advice)
     try:
         step.start(order.line(allocation.address()))
     except OSError as error:

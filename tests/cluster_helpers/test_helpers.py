@@ -23,10 +23,13 @@ HELPERS: dict[str, tuple[Callable[[], Cluster[object]], str]] = {
 }
 SRUN_MPI_LIST = """\
 MPI plugin types are...
+\tpmix
+\tnone
 \tcray_shasta
 \tpmi2
-\tnone
+specific pmix plugin versions available: pmix_v4
 """  # srun --mpi=list, Slurm 22.05.8
+MPICH = "MPICH Version:      5.0.2"
 
 
 @pytest.mark.parametrize("name", HELPERS)
@@ -105,6 +108,7 @@ def test_memory_of_sparks_executors() -> None:
     nodes = [Node("c1", 4, 10_000 * MIB), Node("c2", 4, 5_000 * MIB)]
     assert 2000 * MIB == spark.heap(nodes)
     assert spark.LEAST == spark.heap([Node("c1", 4, None)])
+    assert spark.LEAST == spark.heap([Node("c1", 4, 600 * MIB)])
 
 
 def test_properties_of_java() -> None:
@@ -113,7 +117,9 @@ def test_properties_of_java() -> None:
 
 
 def test_the_best_mpi() -> None:
-    """Of what this Slurm has; none of them is no error."""
-    assert "pmi2" == ipyparallel_engines.best(SRUN_MPI_LIST)
-    assert "pmix" == ipyparallel_engines.best(f"{SRUN_MPI_LIST}\tpmix\n")
-    assert "none" == ipyparallel_engines.best("MPI plugin types are...\n\tnone\n")
+    """What the library speaks, of what this Slurm has; none of it is no error."""
+    best = ipyparallel_engines.best
+    assert "pmi2" == best(MPICH, SRUN_MPI_LIST)
+    assert "pmix" == best("Open MPI v5.0.3", SRUN_MPI_LIST)
+    assert "cray_shasta" == best("MPI VERSION : CRAY MPICH 8.1", SRUN_MPI_LIST)
+    assert "none" == best(MPICH, "MPI plugin types are...\n\tnone\n")

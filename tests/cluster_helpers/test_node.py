@@ -36,7 +36,7 @@ SURVIVED = """\
 import os, signal, subprocess, sys
 mark = sys.argv[1]
 open(mark, "w").close()
-script = "trap '' TERM; echo up; read line; rm -f " + mark
+script = "trap '' TERM; echo up; read line; sleep 0.5; rm -f " + mark
 end = subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE)
 signal.pause()
 """

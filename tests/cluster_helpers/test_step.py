@@ -19,12 +19,14 @@ SRUN = "import sys; print(sys.stdin.readline(), flush=True); print(sys.stdin.rea
 
 def test_srun() -> None:
     """A step shares everything with the kernel, and is given no secret."""
-    argv = srun_argv(HERE, ["c1", "c2"], 3, "pmix")
+    argv = srun_argv(HERE, ["c1", "c2"], tasks=3, mpi="pmix")
     assert "srun" == argv[0]
     assert {"--overlap", "--mem=0", "--nodes=2", "--nodelist=c1,c2"} <= set(argv)
     assert {"--ntasks=6", "--ntasks-per-node=3", "--mpi=pmix"} <= set(argv)
     assert "--overcommit" in argv
-    assert "--overcommit" not in srun_argv(HERE, ["c1"], 1, "none")
+    assert "--gres=none" not in argv
+    assert not {"--overcommit", "--gres=none"} & set(srun_argv(HERE, ["c1"]))
+    assert "--gres=none" in srun_argv(HERE, ["c1"], gpus=False)
 
 
 def test_environment() -> None:
@@ -83,12 +85,7 @@ def test_waiting_in_vain() -> None:
 
 
 def test_srun_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told as the step's end."""
+    """The error says how to get it."""
     monkeypatch.setenv("PATH", "/nowhere")
-    one = step.start("A program", HERE_ALONE, Order())
-    with pytest.raises(StepError, match=r"A program ended(.|\n)*srun"):
-        step.until("nothing", lambda: False, [one], time.monotonic() + 30)
-    one.close()
-
-
-HERE_ALONE = Allocation("56", "localhost", (Node("localhost", 1, None),))
+    with pytest.raises(StepError, match=r"no `srun`(.|\n)*prologue"):
+        step.start("A program", HERE, Order())

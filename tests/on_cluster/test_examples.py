@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cluster.api import Cluster
-from on_cluster.notebook import Page, notebook, until
+from on_cluster.notebook import Page, notebook
 from on_cluster.traces import BIN, Desk, left_over, traces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(390)]
@@ -19,6 +20,14 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 TOTALS = {"dask": 332833500, "ipyparallel": 332833500, "parsl": 2470}
 TOTALS |= {"pyspark": 332833500}
 TWO_NODES = {"nodes": 2, "time": 10, "mem": "2000M"}
+RANKS = """\
+from remote_kernels import cluster
+def rank():
+    from mpi4py import MPI
+    return MPI.COMM_WORLD.Get_rank(), MPI.COMM_WORLD.allreduce(1)
+with cluster.ipyparallel(engines=1) as client:
+    print(sorted(client[:].apply_sync(rank)))
+"""
 SECONDS = 30.0  # for all traces to go
 
 
@@ -44,6 +53,10 @@ def test_an_example(cluster: Cluster, desk: Desk, name: str) -> None:
     assert f"total: {TOTALS[name]}" in lines
     assert "worked: c1 c2" in lines
     assert [] == left_over(cluster, USER, before, SECONDS)
+
+
+def jobs(cluster: Cluster) -> list[str]:
+    return [job.id for job in cluster.jobs() if job.user == USER]
 
 
 async def run(page: Page, code: str) -> list[str]:
@@ -94,12 +107,25 @@ async def test_a_step_on_both_nodes(cluster: Cluster, desk: Desk) -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("end", ["restart", "killed"])
+async def test_engines_are_ranks(cluster: Cluster, desk: Desk) -> None:
+    """IPython Parallel's engines are one MPI program where mpi4py is installed."""
+    desk.spec(TWO_NODES)
+    async with notebook(cluster, desk) as (_, page):
+        await page.open()
+
+        lines = await run(page, RANKS)
+
+        assert "[(0, 2), (1, 2)]" == lines[-1], lines
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("end", ["restart", "killed", "cancelled"])
 async def test_workers_end_with_their_kernel(
     cluster: Cluster, desk: Desk, end: str
 ) -> None:
-    """However it ends, no worker and no directory is left, and the job goes on."""
+    """However it ends, no worker and no directory is left; a new kernel may follow."""
     desk.spec(TWO_NODES)
+    outside = workers(cluster)
     async with notebook(cluster, desk) as (server, page):
         await page.open()
         await run(page, "print('here')")
@@ -112,8 +138,16 @@ async def test_workers_end_with_their_kernel(
 
         if end == "restart":
             await server.ask("POST", f"kernels/{page.kernel_id}/restart")
-        else:
+        elif end == "killed":
             kill_kernel(cluster)
+        else:
+            cluster.run("login1", USER, ["scancel", *jobs(cluster)])
+            before = outside
 
-        await until("the end of workers", lambda: workers(cluster) <= before, SECONDS)
+        end_at = asyncio.get_running_loop().time() + SECONDS
+        while left := workers(cluster) - before:
+            assert asyncio.get_running_loop().time() < end_at, left
+            await asyncio.sleep(0.1)
+        if end == "cancelled":
+            return
         assert "42" == (await run(page, "print(6 * 7)"))[-1]  # after a notice

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cluster.api import Cluster
-from on_cluster.notebook import Page, notebook
+from on_cluster.notebook import Page, notebook, until
 from on_cluster.traces import BIN, Desk, left_over, traces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(390)]
@@ -104,6 +104,27 @@ async def test_a_step_on_both_nodes(cluster: Cluster, desk: Desk) -> None:
         assert {"c1", "c2"} <= set(lines)
         forward = r"remote-kernels forward \d+ \d+"
         assert re.search(forward, lines[0]), lines
+
+
+@pytest.mark.asyncio
+async def test_an_interrupt_ends_the_cell_alone(cluster: Cluster, desk: Desk) -> None:
+    """The workers go on, though the kernel's whole process group is interrupted."""
+    desk.spec(TWO_NODES)
+    async with notebook(cluster, desk) as (server, page):
+        await page.open()
+        code = "running = cluster.dask(workers=1); client = running.client"
+        await run(page, f"from remote_kernels import cluster\n{code}")
+        cell = page.run(
+            "import time\nprint('on')\nclient.submit(time.sleep, 601).result()"
+        )
+        await until("the cell", lambda: "on" in cell.text, 30)
+
+        await server.ask("POST", f"kernels/{page.kernel_id}/interrupt")
+        await page.finish(cell, 30)
+
+        assert cell.reply is not None
+        assert "error" == cell.reply["status"]
+        assert ["3"] == await run(page, "print(client.submit(sum, [1, 2]).result())")
 
 
 @pytest.mark.asyncio

@@ -60,7 +60,10 @@ def started(tmp_path: Path, order: Order) -> Iterator[subprocess.Popen[str]]:
             process.stdin.flush()
             yield process
         finally:
-            process.kill()
+            # By SIGKILL it would leave its command behind.
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(WAIT)
 
 
 def line(process: subprocess.Popen[str]) -> str:

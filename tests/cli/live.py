@@ -264,8 +264,11 @@ class Server:
         self.program = subprocess.Popen(
             [sys.executable, "-c", program, *options.split()],
         )
+
+    def wait(self) -> None:
+        """Until it answers: jupyter_server says so before it listens."""
         deadline = time.monotonic() + TIMEOUT
-        while not self._answers():  # jupyter_server says so before it listens
+        while not self._answers():
             assert time.monotonic() < deadline, "no server"
             time.sleep(0.05)
 
@@ -290,6 +293,7 @@ class Server:
 def server() -> Iterator[Server]:
     made = Server()
     try:
+        made.wait()
         yield made
     finally:
         made.stop()

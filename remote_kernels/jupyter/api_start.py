@@ -20,8 +20,10 @@ from remote_kernels.scheduler.base import JobRequest
 from .api_errors import Refusal
 from .api_input import Start
 
-# Ours that only say how long, how much, and by which way.
+# Ours that only say where, how long, how much, and by which way.
 _PLAIN = {
+    "jobid",
+    "start",
     "carrier",
     "transport",
     "start_timeout",

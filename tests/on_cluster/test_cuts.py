@@ -129,14 +129,18 @@ asyncio.run(main())
 """
 
 FLOOD = """\
-import json, pathlib, time
+import faulthandler, json, pathlib, signal, sys, time
 from jupyter_client.manager import KernelManager
+seen = []
+def tell(*_):
+    print(len(seen), "messages came, the last of them", seen[-1:], file=sys.stderr)
+    faulthandler.dump_traceback()
+signal.signal(signal.SIGTERM, tell)
 manager = KernelManager(kernel_name="k")
 manager.start_kernel()
 client = manager.client()
 client.start_channels()
 client.wait_for_ready(timeout=60)
-seen = []
 def take(message):
     if message["msg_type"] == "display_data":
         seen.append(message["metadata"].get("n", message["content"]["metadata"].get("n")))
@@ -197,8 +201,13 @@ class Client:
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.terminate()  # it says how far it is
-            wait_for("its word", lambda: self.said, 5)
+            before = self.said
+            self.process.terminate()  # it says how far it is, or ends
+            wait_for(
+                "its word",
+                lambda: self.said != before or self.process.poll() is not None,
+                5,
+            )
             pytest.fail(f"no end in {seconds:g} s:\n{self.said}")
         assert code == 0, self.said
         return json.loads(self.desk.read(f"{self.name}/result.json"))

@@ -14,10 +14,10 @@ import sys
 import time
 from typing import Any
 
-from . import cgroup, processes
-from .gpus import gpus
+from . import processes
+from .gpus import Gpus
 from .processes import Process
-from .usage import resident, usable_cpus
+from .usage import memory, usable_cpus
 
 FIRST = 1.0  # seconds from the first look, which knows no speeds, to the second
 
@@ -32,7 +32,7 @@ class Look:
         self._ours: dict[tuple[int, int], bool] = {}
         self._before: dict[tuple[int, int], float] = {}
         self._at = time.monotonic()
-        self._has_gpus = True
+        self._gpus = Gpus()
 
     def sample(self) -> dict[str, Any]:
         """Now; `cpu_percent` is since the look before, 100.0 one CPU in full use.
@@ -47,9 +47,7 @@ class Look:
         speeds = [self._speed(process, now) for process in found]
         self._before = {(p.pid, p.started): p.cpu for p in found}
         self._at = now
-        limited = cgroup.memory()
-        sessions = {p.session for p in found}
-        used, limit = limited if limited else (resident(sessions), None)
+        used, limit = memory({p.session for p in found})
         rows = [_row(p, speed) for p, speed in zip(found, speeds)]
         rows.sort(key=lambda row: (row["pid"] != kernel, -row["cpu_percent"]))
         return {
@@ -60,7 +58,7 @@ class Look:
             "cpus": usable_cpus(),
             "memory": used,
             "memory_limit": limit,
-            "gpus": self._gpus(),
+            "gpus": self._gpus.now(),
             "processes": rows,
         }
 
@@ -87,15 +85,6 @@ class Look:
             job = processes.environ(process.pid).get("SLURM_JOB_ID", "")
             self._ours[key] = bool(job) and job == self._job
         return self._ours[key]
-
-    def _gpus(self) -> list[dict[str, Any]]:
-        """Asked for until the first time that there is no answer."""
-        if self._has_gpus:
-            try:
-                return gpus()
-            except (OSError, ValueError):
-                self._has_gpus = False
-        return []
 
 
 def _row(process: Process, speed: float) -> dict[str, Any]:

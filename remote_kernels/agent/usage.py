@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from . import cgroup
-from .gpus import gpus
+from .gpus import Gpus
 from .guard import cpu_seconds
 
 Sample = dict[str, Any]
@@ -36,7 +36,7 @@ class Sampler:
     def __init__(self, sessions: Callable[[], list[int]]) -> None:
         self._sessions = sessions
         self._before: tuple[list[int], float, float] | None = None
-        self._has_gpus = True
+        self._gpus = Gpus()
 
     def sample(self) -> Sample:
         """How it is now. Blocks; to be called by one thread at a time.
@@ -54,14 +54,13 @@ class Sampler:
             (bytes); None for what a GPU does not tell.
         """
         sessions = self._sessions()
-        limited = cgroup.memory()
-        used, limit = limited if limited else (resident(sessions), None)
+        used, limit = memory(sessions)
         return {
             "cpu_percent": self._cpu_percent(sessions),
             "cpus": usable_cpus(),
             "memory": used,
             "memory_limit": limit,
-            "gpus": self._gpus(),
+            "gpus": self._gpus.now(),
         }
 
     def _cpu_percent(self, sessions: list[int]) -> float | None:
@@ -70,15 +69,6 @@ class Sampler:
         if before is None or before[0] != sessions or used < before[2]:
             return None
         return round(100.0 * (used - before[2]) / max(now - before[1], 1e-9), 1)
-
-    def _gpus(self) -> list[dict[str, Any]]:
-        """Asked for until the first time that there is no answer."""
-        if self._has_gpus:
-            try:
-                return gpus()
-            except (OSError, ValueError):
-                self._has_gpus = False
-        return []
 
 
 def in_thread(sample: Callable[[], Sample]) -> Awaitable[Sample]:
@@ -112,6 +102,11 @@ def usable_cpus() -> int:
     allowed = len(os.sched_getaffinity(0))
     quota = cgroup.cpus()
     return allowed if quota is None else min(allowed, quota)
+
+
+def memory(sessions: Iterable[int]) -> tuple[int, int | None]:
+    """Bytes used, and the limit; of these sessions, where the job has none."""
+    return cgroup.memory() or (resident(sessions), None)
 
 
 def resident(sessions: Iterable[int]) -> int:

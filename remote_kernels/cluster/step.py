@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import fnmatch
 import json
 import os
 import re
@@ -26,19 +25,11 @@ from pathlib import Path
 from remote_kernels.cluster import node
 from remote_kernels.cluster.allocation import Allocation
 from remote_kernels.errors import AllocationError, StepError
+from remote_kernels.scheduler.slurm import is_of_the_job
 
 LINES = 200  # kept
 ENDS = 15.0  # seconds for the nodes to end what they run; node.GRACE is part of it
 LOOK = 0.1  # seconds
-
-# What Slurm told the kernel about its own step would be wishes for the new one, and
-# --mem is refused beside an inherited SLURM_MEM_PER_CPU. These name the site:
-_SITE = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CLUSTER_NAME")
-_OF_THE_STEP = (
-    *("SLURM_*", "SLURMD_*", "SRUN_*", "SBATCH_*", "SALLOC_*", "PMI*"),
-    *("CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES"),
-    *("ZE_AFFINITY_MASK", "XDG_RUNTIME_DIR"),
-)
 
 # A process group of its own, so that an interrupt of the cell does not reach the
 # workers; the kernel's session, so that its agent sees that there is work (guard.py).
@@ -106,13 +97,12 @@ def srun_argv(
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The kernel's, without what belongs to its own step."""
-    return {
-        name: value
-        for name, value in environ.items()
-        if name in _SITE
-        or not any(fnmatch.fnmatchcase(name, pattern) for pattern in _OF_THE_STEP)
-    }
+    """The kernel's, without what belongs to its own step.
+
+    That would be wishes for the new one, and --mem is refused beside an inherited
+    SLURM_MEM_PER_CPU.
+    """
+    return {n: value for n, value in environ.items() if not is_of_the_job(n)}
 
 
 class Step:

@@ -7,26 +7,12 @@ Called by `slurm.py`.
 
 from __future__ import annotations
 
-import fnmatch
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from remote_kernels.scheduler.slurm import SITE
+from remote_kernels.scheduler.slurm import is_of_the_job
 
-OF_THE_JOB = (
-    "SLURM_*",
-    "SLURMD_*",
-    "SBATCH_*",
-    "SALLOC_*",
-    "SRUN_*",
-    "PMI*",
-    "CUDA_VISIBLE_DEVICES",
-    "GPU_DEVICE_ORDINAL",
-    "ROCR_VISIBLE_DEVICES",
-    "ZE_AFFINITY_MASK",
-    "XDG_RUNTIME_DIR",
-)
 # Of the kernel: a script's plots have no notebook to go to.
 _INLINE = "matplotlib_inline"
 
@@ -46,7 +32,7 @@ def for_submission(
     return {
         name: value
         for name, value in environ.items()
-        if name in SITE or not _inherited(name, value, born)
+        if not _inherited(name, value, born)
     }
 
 
@@ -60,5 +46,4 @@ def at_birth() -> dict[str, str]:
 def _inherited(name: str, value: str, born: Mapping[str, str]) -> bool:
     if name == "MPLBACKEND":
         return _INLINE in value
-    of_the_job = any(fnmatch.fnmatchcase(name, pattern) for pattern in OF_THE_JOB)
-    return of_the_job and born.get(name) == value
+    return is_of_the_job(name) and born.get(name) == value

@@ -276,10 +276,11 @@ def chosen(
         name: value
         for name, value in environ.items()
         if name in keep
-        or _matches(name, allowed)
-        or (_matches(name, keep) and not _matches(name, GUARDED))
+        or matches(name, allowed)
+        or (matches(name, keep) and not matches(name, GUARDED))
     }
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """As a shell matches file names."""
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

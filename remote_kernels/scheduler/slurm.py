@@ -26,6 +26,20 @@ from remote_kernels.scheduler.base import (
 # A site may need these three to find its controller; all other SLURM_* variables of
 # the server would speak of an enclosing job.
 SITE = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CLUSTER_NAME")
+# What a job, or a step of one, puts into its environment besides.
+_OF_THE_JOB = (
+    "SLURM_*",
+    "SLURMD_*",
+    "SBATCH_*",
+    "SALLOC_*",
+    "SRUN_*",
+    "PMI*",
+    "CUDA_VISIBLE_DEVICES",
+    "GPU_DEVICE_ORDINAL",
+    "ROCR_VISIBLE_DEVICES",
+    "ZE_AFFINITY_MASK",
+    "XDG_RUNTIME_DIR",
+)
 
 _PHASES = {
     Phase.PENDING: "PENDING CONFIGURING POWER_UP_NODE REQUEUED REQUEUE_FED "
@@ -313,6 +327,11 @@ def answer(completed: Completed, unless: str = "") -> str:
     if completed.returncode != 0 or _UNANSWERED.search(completed.stderr):
         raise _no_answer(completed)
     return completed.stdout
+
+
+def is_of_the_job(name: str) -> bool:
+    """Whether a variable speaks of the job that it was found in."""
+    return name not in SITE and base.matches(name, _OF_THE_JOB)
 
 
 def first_node(nodes: str) -> str:

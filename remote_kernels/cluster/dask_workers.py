@@ -6,6 +6,7 @@ dashboard has no password of its own, and listens on the node's loopback address
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from remote_kernels.cluster import step
 from remote_kernels.cluster.allocation import Allocation, Node, allocation, share
-from remote_kernels.cluster.running import Cluster, opened, opening, reached
+from remote_kernels.cluster.running import Cluster, opened, reached
 from remote_kernels.cluster.step import Order
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def dask(
         for node in here.nodes
     }
     files = _files(security)
-    with opening() as stack:
+    with contextlib.ExitStack() as stack:
         scheduler = step.start(
             "Dask's scheduler", here, _scheduler(here, files, dashboard)
         )

@@ -6,6 +6,7 @@ what engines connect to listens on the node's own address.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import os
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from remote_kernels.cluster import step
 from remote_kernels.cluster.allocation import Allocation, allocation
-from remote_kernels.cluster.running import Cluster, opened, opening
+from remote_kernels.cluster.running import Cluster, opened
 from remote_kernels.cluster.step import Order
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def ipyparallel(
     end = time.monotonic() + timeout
     each = engines or min(node.cpus for node in here.nodes)
     kind = _kind() if mpi is None else mpi
-    with opening() as stack:
+    with contextlib.ExitStack() as stack:
         controller = step.start("ipcontroller", here, _controller(here))
         stack.callback(controller.close)
         security = _security(controller, here, end)

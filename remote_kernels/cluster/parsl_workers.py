@@ -6,13 +6,14 @@ order of the step instead of a shared directory.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from remote_kernels.cluster import step
 from remote_kernels.cluster.allocation import allocation
-from remote_kernels.cluster.running import Cluster, opened, opening
+from remote_kernels.cluster.running import Cluster, opened
 from remote_kernels.cluster.step import Order
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def parsl(
         raise step.missing(error, "Parsl", "parsl") from error
     here = allocation().only(nodes)
     end = time.monotonic() + timeout
-    with opening() as stack:
+    with contextlib.ExitStack() as stack:
         holder = step.start("Parsl's directory", here, Order())
         stack.callback(holder.close)
         made = holder.directories

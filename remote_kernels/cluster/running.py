@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -49,13 +48,6 @@ class Cluster(Generic[T]):
         return f"<{self._what}>"
 
 
-@contextlib.contextmanager
-def opening() -> Iterator[contextlib.ExitStack]:
-    """What is started in this block ends if the block fails, or is interrupted."""
-    with contextlib.ExitStack() as stack:
-        yield stack
-
-
 def opened(
     client: T,
     what: str,
@@ -63,7 +55,7 @@ def opened(
     stack: contextlib.ExitStack,
     page: str = "",
 ) -> Cluster[T]:
-    """Take over from `opening`, and say in the cell what there is."""
+    """Take over what `stack` would end, and say in the cell what there is."""
     text = f"{what} on {', '.join(nodes)}"
     cluster = Cluster(client, text, nodes, stack.pop_all())
     atexit.register(cluster.close)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from remote_kernels.cluster import step
 from remote_kernels.cluster.allocation import MIB, Allocation, Node, allocation, share
-from remote_kernels.cluster.running import Cluster, opened, opening, reached
+from remote_kernels.cluster.running import Cluster, opened, reached
 from remote_kernels.cluster.step import Order
 from remote_kernels.errors import AllocationError
 
@@ -82,7 +82,7 @@ def pyspark(
     secret = secrets.token_hex(32)
     shared = {_CONF: properties(_common(secret))}
     own = {**_common(secret), **_driver(here, executor), **(config or {})}
-    with opening() as stack:
+    with contextlib.ExitStack() as stack:
         master = step.start(
             "Spark's master",
             here,

@@ -12,7 +12,7 @@ import pytest
 from remote_kernels import cluster
 from remote_kernels.cluster import dask_workers, ipyparallel_engines, spark
 from remote_kernels.cluster.allocation import MIB, Node
-from remote_kernels.cluster.running import Cluster, opened, opening, reached
+from remote_kernels.cluster.running import Cluster, opened, reached
 from remote_kernels.errors import AllocationError
 
 HELPERS: dict[str, tuple[Callable[[], Cluster[object]], str]] = {
@@ -63,7 +63,7 @@ def test_importing_brings_no_library() -> None:
 def test_close(capsys: pytest.CaptureFixture[str]) -> None:
     """In the opposite order of the start, and once."""
     ended: list[str] = []
-    with opening() as stack:
+    with contextlib.ExitStack() as stack:
         stack.callback(ended.append, "scheduler")
         stack.callback(ended.append, "workers")
         running = opened(7, "Dask: 2 workers", ["c1", "c2"], stack)
@@ -80,7 +80,7 @@ def test_close(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_start_that_fails() -> None:
     """What was started before ends, also when the cell is interrupted."""
     ended: list[str] = []
-    with contextlib.suppress(KeyboardInterrupt), opening() as stack:
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
         stack.callback(ended.append, "scheduler")
         raise KeyboardInterrupt
     assert ["scheduler"] == ended

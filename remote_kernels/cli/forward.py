@@ -21,8 +21,8 @@ from urllib.parse import quote
 
 import click
 
-from remote_kernels.cli import kernelspec, servers
-from remote_kernels.cli.choose import LIVE, choose, number
+from remote_kernels.cli import inside, kernelspec, servers
+from remote_kernels.cli.choose import LIVE, choose
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.servers import Server
 from remote_kernels.errors import JobError, PortError, RecordError, ServerError
@@ -182,11 +182,7 @@ def _server(found: Recorded) -> Server:
     """That has the kernel. Raises JobError, RecordError."""
     view = found.view()
     if view.state == "waiting":
-        msg = (
-            f"Kernel {view.kernel_id} has no node yet: its job {number(found)} waits "
-            f"({view.text}).\n`remote-kernels ls --watch` shows when it starts."
-        )
-        raise JobError(msg)
+        raise JobError(inside.waits(found, view))
     server = servers.of(view.host, view.pid)
     if server is None:
         msg = (

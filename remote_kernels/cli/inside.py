@@ -113,15 +113,20 @@ async def _found(wanted: str | None) -> Recorded:
 def _refusal(found: Recorded, view: View) -> str:
     job = number(found)
     if view.state == "waiting":
-        return (
-            f"Kernel {view.kernel_id} has no node yet: its job {job} waits "
-            f"({view.text}).\n`remote-kernels ls --watch` shows when it starts."
-        )
+        return waits(found, view)
     if view.state in ("suspended", "ending"):
         return f"Nothing can be started in job {job} now: {view.text}."
     return (
         f"The node of kernel {view.kernel_id} (job {job}) is not known: {view.text}.\n"
         "Try again in a while."
+    )
+
+
+def waits(found: Recorded, view: View) -> str:
+    """What to say of a kernel whose job has not begun."""
+    return (
+        f"Kernel {view.kernel_id} has no node yet: its job {number(found)} waits "
+        f"({view.text}).\n`remote-kernels ls --watch` shows when it starts."
     )
 
 

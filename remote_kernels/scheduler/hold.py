@@ -60,7 +60,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Hold a Slurm step.")
     parser.add_argument("--output", required=True)
     parser.add_argument("--allocate", action="store_true")
-    own, _, rest = _split(sys.argv[1:])
+    own, rest = _split(sys.argv[1:])
     args = parser.parse_args(own)
     log = Log(args.output)
     with tempfile.TemporaryFile() as script:
@@ -82,9 +82,9 @@ def main() -> int:
     return 0
 
 
-def _split(words: list[str]) -> tuple[list[str], str, list[str]]:
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
     at = words.index("--")
-    return words[:at], "--", words[at + 1 :]
+    return words[:at], words[at + 1 :]
 
 
 def _end(child: int) -> None:
@@ -109,7 +109,7 @@ def _be_holder(words: list[str], script: int, log: Log, *, allocate: bool) -> No
         os.dup2(log.fd, 1)
         os.dup2(log.fd, 2)
         if allocate:
-            words = _allocated(*_split(words)[::2], log)
+            words = _allocated(*_split(words), log)
         if words:
             os.dup2(script, 0)
             os.execvp(words[0], words)  # noqa: S606 -- as asked

@@ -230,6 +230,18 @@ def line(program: subprocess.Popen[str]) -> str:
 
 
 @contextlib.contextmanager
+def pages(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[int]:
+    """The port of a dashboard that answers so."""
+    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+    thread.start()
+    yield made.server_port
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+@contextlib.contextmanager
 def held(file: Path) -> Iterator[subprocess.Popen[str]]:
     """`attach --file`, once the file is there."""
     argv = attach("--file", str(file))
@@ -249,6 +261,18 @@ def held(file: Path) -> Iterator[subprocess.Popen[str]]:
 
 def said(program: subprocess.Popen[str]) -> str:
     return program.communicate(timeout=TIMEOUT)[1]
+
+
+def done(*args: str) -> subprocess.CompletedProcess[str]:
+    """The command line's end, without a terminal."""
+    return subprocess.run(
+        command(*args),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
 
 
 class Server:

@@ -6,12 +6,11 @@ What it does in a job is in `login/test_inside.py`.
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Sequence
 
 import pytest
 from cli.conftest import FakeSlurm, Run
-from cli.live import TIMEOUT, command, record_of
+from cli.live import done, record_of
 from cli.test_main import complete
 
 from remote_kernels.cli.exec import pieces
@@ -33,17 +32,6 @@ def srun(slurm: FakeSlurm) -> FakeSlurm:
     record = record_of("k1", "17", scheduler="slurm", node="c1", times={"ready": 1.0})
     record.write("agent.json", AGENT)
     return slurm
-
-
-def done(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*args),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT,
-    )
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from cli.live import (
     install_kernelspec,
     job,
     line,
+    pages,
     record_of,
     runs,
     said,
@@ -51,13 +52,8 @@ class Page(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def page() -> Iterator[int]:
     """The port of a dashboard."""
-    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
-    thread.start()
-    yield made.server_port
-    made.shutdown()
-    thread.join()
-    made.server_close()
+    with pages(Page) as port:
+        yield port
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ import tornado.httpserver
 import tornado.netutil
 import tornado.web
 import tornado.websocket
+from cli.live import pages
 from served.server import API, TOKEN, Answer, Home, Server, home, served
 from tornado.httpclient import HTTPRequest
 
@@ -60,13 +61,8 @@ class Page(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def page() -> Iterator[int]:
     """The port of a dashboard."""
-    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
-    thread.start()
-    yield made.server_port
-    made.shutdown()
-    thread.join()
-    made.server_close()
+    with pages(Page) as port:
+        yield port
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.live import TIMEOUT, Terminal, command, line, shown, started
+from cli.live import TIMEOUT, Terminal, command, done, line, shown, started
 from jupyter_client.asynchronous.client import AsyncKernelClient
 
 from login.conftest import run, running
 from login.specs import on_cluster, params, write_spec
 from login.test_daily import where
-from login.test_running import done, id_of
+from login.test_running import id_of
 
 cluster = pytest.mark.cluster
 each_scheduler = pytest.mark.parametrize("kernel", params("t-local", "t-srun"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.live import TIMEOUT, command, line, shown, started
+from cli.live import TIMEOUT, command, done, line, shown, started
 from jupyter_client.manager import AsyncKernelManager
 
 from login.conftest import Running, running
@@ -22,18 +22,6 @@ from remote_kernels.errors import RemoteKernelError
 
 cluster = pytest.mark.cluster
 each_scheduler = pytest.mark.parametrize("kernel", params("t-local", "t-srun"))
-
-
-def done(*args: str) -> subprocess.CompletedProcess[str]:
-    """The command line's end, without a terminal."""
-    return subprocess.run(
-        command(*args),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
 
 
 def listed(kernel: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from remote_kernels.relay.inlet import Inlet
 from remote_kernels.relay.spool import Spool
@@ -24,9 +24,6 @@ from remote_kernels.wire.messages import KEPT, Message, encode
 from . import jupyter_message
 from .jupyter_message import Head, Speaker
 from .reports import Reports, Told
-
-if TYPE_CHECKING:
-    from .standin import StandIn
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +174,9 @@ class Clients:
             answered = target == "shell" and self._answered_for_kernel(head)
         if not answered:
             self._inlets[target].send(encode(parts))
-        if head is not None and head.is_of_client:
+        if head is None or head.id in self._inherited:
+            return  # its client may not have come back yet
+        if head.is_of_client:
             self._greet(head.session)
 
     def _greet(self, session: str) -> None:
@@ -195,10 +194,14 @@ class Clients:
         else:
             self._hand_on(session)
 
-    def succeed(self, standin: StandIn) -> None:
-        """Who has spoken to it is here; what it had from an earlier server is not."""
-        self._present.update(dict.fromkeys(standin.sessions))
-        self._inherited |= standin.restored
+    def inherit(self, requests: set[str]) -> None:
+        """What clients asked an earlier server, and will be asked of the kernel."""
+        self._inherited |= requests
+
+    def welcome(self, sessions: set[str]) -> None:
+        """Those have spoken to who was here before us."""
+        for session in sessions:
+            self._greet(session)
 
     def _note(self, head: Head) -> None:
         if head.id in self._inherited:

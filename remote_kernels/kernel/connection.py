@@ -189,10 +189,11 @@ class Connection:
         if standin is not None:
             held = standin.hand_over(speaker)
             if self.clients is not None:
-                self.clients.succeed(standin)
+                self.clients.inherit(standin.restored)
         back = {target: self._back(target) for target in self._passed_on()}
         front.hand_over(self.clients, back, self.curve, held)
         if standin is not None and self.clients is not None:
+            self.clients.welcome(standin.sessions)
             for topic in standin.topics:
                 self.clients.subscribed(topic)
 

@@ -83,6 +83,52 @@ async def test_a_client_that_never_subscribes(
     assert ["a"] == server.texts(cell)
 
 
+def inherited(kernel: Kernel, serve: Serve) -> tuple[Browser, Msg, Server]:
+    """A cell that an earlier server held is run; its client spoke to the stand-in."""
+    browser = Browser("one")
+    cell = browser.session.msg("execute_request", {})
+    server = serve()
+    server.clients.inherit({cell["header"]["msg_id"]})
+    browser.repeat(server, cell)
+    kernel.run(cell, "a")
+    return browser, cell, server
+
+
+@timeless
+async def test_a_cell_of_a_client_that_has_not_come_back(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """An earlier server held it; its output is held now."""
+    browser, cell, server = inherited(kernel, serve)
+    agent.flow()
+    assert [] == server.sent
+
+    browser.come_back(server)
+
+    kinds = [kind for kind in server.kinds() if kind != "execute_reply"]
+    assert ["clear_output", "busy", "stream", "idle"] == kinds
+    assert ["a"] == server.texts(cell)
+
+
+@timeless
+async def test_a_client_that_came_back_but_has_not_subscribed(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """The same, if it spoke before the kernel was there."""
+    _, cell, server = inherited(kernel, serve)
+    server.is_subscribing = True
+    server.clients.welcome({"one"})
+    agent.flow()
+    assert [] == server.sent
+
+    server.is_subscribing = False
+    server.clients.subscribed(b"\1")
+
+    kinds = [kind for kind in server.kinds() if kind != "execute_reply"]
+    assert ["clear_output", "busy", "stream", "idle"] == kinds
+    assert ["a"] == server.texts(cell)
+
+
 @timeless
 async def test_it_comes_only_once(agent: Agent, kernel: Kernel, serve: Serve) -> None:
     """However often the client speaks."""

@@ -310,10 +310,12 @@ class Browser:
     def ask(self, server: Server, kind: str = "execute_request") -> Msg:
         """Send a request; it is the parent of what the kernel says."""
         msg = self.session.msg(kind, {})
-        identity = self.session.bsession
-        parts = self.session.serialize(msg, ident=identity)
-        server.clients.request("shell", parts)
+        self.repeat(server, msg)
         return msg
+
+    def repeat(self, server: Server, msg: Msg) -> None:
+        parts = self.session.serialize(msg, ident=self.session.bsession)
+        server.clients.request("shell", parts)
 
     def come_back(self, server: Server) -> None:
         self.ask(server, "kernel_info_request")

@@ -214,9 +214,14 @@ class Kernel:
         self._remove_sockets()
         if self._state != "failed":
             self._state = "exited"
-            if oom_kills() > self._ooms:
+            if self._was_killed() and oom_kills() > self._ooms:
                 self._detail = OUT_OF_MEMORY
         self._tell(self.state())
+
+    def _was_killed(self) -> bool:
+        """Else it was another process of the job that used too much memory."""
+        killed = (-signal.SIGKILL, 128 + signal.SIGKILL)  # itself, or by its launcher
+        return self._process is not None and self._process.returncode in killed
 
     async def _kept(self) -> bool:
         """Whether the keeper has reached the new process (or none is wanted)."""

@@ -23,11 +23,13 @@ from .base import CarrierError, P
 
 if TYPE_CHECKING:
     import asyncssh
+    from asyncssh.channel import SSHChannel
 
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 10.0  # seconds for TCP and the login of one address
 CLOSE_TIMEOUT = 3.0  # seconds
+JOIN_TIMEOUT = 2.0  # seconds for a connection that works to carry one session more
 LOGINS = 6  # attempts while sshd hangs up on us before we are logged in
 FIRST_RETRY = 0.2  # seconds; doubled at each
 WINDOW = 4 * 1024 * 1024  # bytes; asyncssh's default of 2 MiB halves a long link
@@ -62,16 +64,23 @@ class Destination:
     job: str
 
 
-class _Pipe:
-    def __init__(self, connection: asyncssh.SSHClientConnection) -> None:
-        self._connection = connection
+class SshPipe:
+    """A connection that carries a session."""
+
+    def __init__(
+        self,
+        connection: asyncssh.SSHClientConnection,
+        channel: SSHChannel[bytes],
+    ) -> None:
+        self.connection = connection
+        self.channel = channel
 
     async def close(self) -> str:
-        self._connection.close()
+        self.connection.close()
         try:
-            await within(self._connection.wait_closed(), CLOSE_TIMEOUT)
+            await within(self.connection.wait_closed(), CLOSE_TIMEOUT)
         except asyncio.TimeoutError:
-            self._connection.abort()
+            self.connection.abort()
         return ""
 
 
@@ -96,14 +105,14 @@ class SshCarrier:
     def __repr__(self) -> str:
         return f"<SshCarrier {', '.join(self._to.hosts)}>"
 
-    async def connect(self, make: Callable[[], P]) -> tuple[_Pipe, P]:
+    async def connect(self, make: Callable[[], P]) -> tuple[SshPipe, P]:
         while True:
             await self._node.look()
             made = await self._connect(make)
             if made is not None:
                 return made
 
-    async def _connect(self, make: Callable[[], P]) -> tuple[_Pipe, P] | None:
+    async def _connect(self, make: Callable[[], P]) -> tuple[SshPipe, P] | None:
         """None: a job that is ending has adopted the session."""
         import asyncssh
 
@@ -117,7 +126,7 @@ class SshCarrier:
                     break  # under its other names it is the same sshd
                 continue
             try:
-                protocol = await within(
+                reached = await within(
                     self._reach_agent(connection, login, make), CONNECT_TIMEOUT
                 )
             except (OSError, asyncssh.Error, asyncio.TimeoutError) as exc:
@@ -128,7 +137,10 @@ class SshCarrier:
             except BaseException:
                 connection.abort()
                 raise
-            return None if protocol is None else (_Pipe(connection), protocol)
+            if reached is None:
+                return None
+            channel, protocol = reached
+            return SshPipe(connection, channel), protocol
         raise CarrierError("\n".join(reasons))
 
     async def _log_in(self, host: str) -> tuple[asyncssh.SSHClientConnection, _Login]:
@@ -221,12 +233,11 @@ class SshCarrier:
         connection: asyncssh.SSHClientConnection,
         login: _Login,
         make: Callable[[], P],
-    ) -> P | None:
+    ) -> tuple[SSHChannel[bytes], P] | None:
         """The forwarded socket; or, where sshd does not forward, a command's streams.
 
         None: a job that is ending has adopted the session.
         """
-        import asyncssh
 
         # sshd turns Nagle's algorithm off only once a session channel has run a
         # command (9.2p1): without this one, small messages wait 40 ms for an ACK.
@@ -240,9 +251,46 @@ class SshCarrier:
             if not self._node.keeps(login.job):
                 connection.close()
                 return None
-        protocol = make()
+        return await self._open(connection, make, idle)
+
+    async def join(
+        self, pipe: SshPipe, make: Callable[[], P]
+    ) -> tuple[SshPipe, P] | None:
+        """One session more on this connection; None if that is dead, or takes no more."""
+        import asyncssh
+
+        # Not cancelled: asyncssh (2.24) does not close what is opened after that, and
+        # the connection is others', too.
+        opening = asyncio.ensure_future(self._open(pipe.connection, make))
         try:
-            await connection.create_unix_connection(
+            await asyncio.wait((opening,), timeout=JOIN_TIMEOUT)
+        except BaseException:
+            opening.add_done_callback(_let_go)
+            raise
+        if not opening.done():
+            opening.add_done_callback(_let_go)
+            log.debug("= no answer in %g s", JOIN_TIMEOUT)
+            return None
+        try:
+            channel, protocol = opening.result()
+        except (OSError, asyncssh.Error, CarrierError) as exc:
+            log.debug("= %r", exc)
+            return None
+        return SshPipe(pipe.connection, channel), protocol
+
+    async def _open(
+        self,
+        connection: asyncssh.SSHClientConnection,
+        make: Callable[[], P],
+        idle: asyncssh.SSHClientChannel[bytes] | None = None,
+    ) -> tuple[SSHChannel[bytes], P]:
+        """`idle` is closed where a command takes its place."""
+        import asyncssh
+
+        protocol = make()
+        channel: SSHChannel[bytes]
+        try:
+            channel, _ = await connection.create_unix_connection(
                 lambda: cast("asyncssh.SSHUNIXSession[bytes]", _session(protocol)),
                 self._to.socket,
                 encoding=None,
@@ -250,13 +298,14 @@ class SshCarrier:
             )
         except asyncssh.ChannelOpenError as exc:
             log.debug("= no forward to the agent's socket: %s", exc)
-            idle.close()
-            await self._run(
+            if idle is not None:
+                idle.close()
+            channel = await self._run(
                 connection,
                 self._to.connect,
                 lambda: cast("asyncssh.SSHClientSession[bytes]", _session(protocol)),
             )
-        return protocol
+        return channel, protocol
 
     async def _run(
         self,
@@ -276,6 +325,14 @@ class SshCarrier:
             msg = f"sshd opens no session: {exc}"
             raise CarrierError(msg) from exc
         return channel
+
+
+def _let_go(
+    opening: asyncio.Future[tuple[SSHChannel[bytes], P]],
+) -> None:
+    """Of a session that nobody waits for any more."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[0].close()
 
 
 def _say_nothing_in_vain(connection: asyncssh.SSHClientConnection) -> None:

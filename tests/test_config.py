@@ -28,7 +28,8 @@ def test_every_example_in_the_table_is_accepted(option: object) -> None:
     from remote_kernels.config import Option
 
     assert isinstance(option, Option)
-    parse({option.name: option.example})
+    shared = {"allocation": "team"} if option.name == "node" else {}
+    parse({**shared, option.name: option.example})
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,13 @@ def test_every_example_in_the_table_is_accepted(option: object) -> None:
         ({"sbatch_args": ["--array=1-3"]}, "--array"),
         ({"sbatch_args": ["--wrap", "x"]}, "--wrap"),
         ({"start_timeout": -1}, "option 'start_timeout'"),
+        ({"allocation": "../x"}, "option 'allocation'"),
+        ({"allocation": "team", "jobid": 7}, "exclude each other"),
+        ({"node": 1}, "give 'allocation', too"),
+        ({"node": "../x", "allocation": "team"}, "option 'node'"),
+        ({"visible_gpus": "0-1"}, "option 'visible_gpus'"),
+        ({"visible_gpus": -1}, "option 'visible_gpus'"),
+        ({"visible_gpus": True}, "option 'visible_gpus'"),
         ({"usage": 0.9}, "option 'usage' is 0.9 (a number); expected"),
         ({"usage": "0"}, "a number of seconds, at least 1"),
         ({"state_dir": "relative/path"}, "option 'state_dir'"),

@@ -4,7 +4,8 @@ Standard library only, Python 3.9. `run` starts the kernel before it imports wha
 needs to talk about it: an interpreter's start hides the other's. Exit codes: 0 the
 agent was told to end, 98 it could not do its work (the job's log says why).
 
-    run --record DIR --node-dir DIR    DIR: the kernel's record; a private directory here
+    run --record DIR --node-dir DIR [--node NODE]
+                   DIR: the job's record; a private directory here; NODE: see sharing.py
     connect SOCKET                     standard input and output to the agent's socket
     inside WHAT RECORD KERNEL ...      what a person does in the job (see inside.py)
 """
@@ -19,7 +20,7 @@ import sys
 FAILED = 98
 
 
-def _run(record: str, node_dir: str) -> int:
+def _run(record: str, node_dir: str, node: str) -> int:
     from remote_kernels.agent.supervisor import Kernel
 
     with open(os.path.join(record, "spec.json"), encoding="utf-8") as file:
@@ -39,7 +40,7 @@ def _run(record: str, node_dir: str) -> int:
     sys.modules["ssl"] = None  # type: ignore[assignment] # import raises ImportError
     from remote_kernels.agent.endpoint import serve
 
-    return serve(spec, kernels, record, node_dir, early)
+    return serve(spec, kernels, record, node_dir, node, early)
 
 
 def _connect(path: str) -> int:
@@ -61,10 +62,11 @@ def _inside(words: list[str]) -> int:
 
 
 def main(argv: list[str]) -> int:
-    if len(argv) == 5 and argv[0] == "run":
+    if len(argv) in (5, 7) and argv[0] == "run":
         options = dict(zip(argv[1::2], argv[2::2]))
         try:
-            return _run(options["--record"], options["--node-dir"])
+            node = options.get("--node", "")
+            return _run(options["--record"], options["--node-dir"], node)
         except Exception:  # noqa: BLE001 - the last resort of a process of its own
             import traceback
 

@@ -1,7 +1,7 @@
-"""Where carriers land: listen, check the hello, serve the session, obey its messages.
+"""Where carriers land: listen, check the hello, and show each to its kernel.
 
-One session at a time: a new one takes the place of the old. The socket lies in a 0700
-directory, and the hello's challenge-response comes before anything else.
+The socket lies in a 0700 directory, and the hello's challenge-response comes before
+anything else. In a shared job a hello may bring a kernel along, by its record.
 """
 
 from __future__ import annotations
@@ -9,33 +9,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
-import math
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from remote_kernels.relay.forward import Mux, Stream
+from remote_kernels.relay.forward import Mux
 from remote_kernels.relay.pump import DEAD_AFTER, Link
-from remote_kernels.wire import control
-from remote_kernels.wire.hello import AgentHello, Refused
-from remote_kernels.wire.session import Session
-from remote_kernels.wire.target import target_of
+from remote_kernels.wire.hello import AgentHello, Ask, Refused
 
-from .guard import Guard
 from .node import facts
 from .ports import SUN_PATH
-from .reach import connect
+from .record import read, write
+from .seat import Seat
 from .supervisor import Kernel
 
-LINGER = 60.0  # seconds without a living kernel, then the job is given back
-ATTACH = 300.0  # seconds for somebody to come; else whoever submitted us is dead
-SPOOL_BYTES = 64 * 1024 * 1024  # of a kernel socket's output kept in memory
-SILENCE = 3600.0  # seconds without a login end and without work, then it is forgotten
-IN_USE = 0.75  # of dead_after: a living login end is never silent for so long
+if TYPE_CHECKING:
+    from .sharing import Sharing
+
 LAST_WORDS = 1.0  # seconds for the last message to leave
 
 
@@ -45,31 +38,35 @@ class Agent:
     Parameters
     ----------
     spec:
-        The record's spec.json: agent, secret, and optionally linger, attach, silence,
-        dead_after, and usage, how often to measure it (seconds; never if not given).
+        The record's spec.json: agent, secret, and what `Seat` and, in a shared job,
+        `Sharing` take.
     kernels:
         The kernels, spawned.
     record:
         The record's directory.
+    node:
+        In a shared job, which other node of it this is; "" on the first.
     """
 
     def __init__(
-        self, spec: dict[str, Any], kernels: dict[str, Kernel], record: str
+        self,
+        spec: dict[str, Any],
+        kernels: dict[str, Kernel],
+        record: str,
+        node: str = "",
     ) -> None:
         self._id = str(spec["agent"])
         self._secret = bytes.fromhex(spec["secret"])
-        self._linger = float(spec.get("linger", LINGER))
-        self._attach = float(spec.get("attach", ATTACH))
-        self._silence = float(spec.get("silence", SILENCE))
+        self._own = next(iter(kernels), "")  # for which the job was made
+        self._sharing = _sharing(spec, record, node)
         self._dead_after = float(spec.get("dead_after", DEAD_AFTER))
-        self._usage = float(spec.get("usage") or 0)
-        self._kernels = kernels
-        self._record = record
-        self._mux: Mux | None = None
+        self._path = ""
+        self._seats = {
+            id: Seat(id, kernel, spec, record, self._give_up)
+            for id, kernel in kernels.items()
+        }
         self._links: set[Link] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._lingering: asyncio.TimerHandle | None = None
-        self._alone: asyncio.TimerHandle | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
         self._end = asyncio.Event()
 
     async def run(
@@ -79,6 +76,7 @@ class Agent:
 
         `early`: signals that came before this loop.
         """
+        self._path = path
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(signum, self._end.set)
@@ -88,71 +86,62 @@ class Agent:
         os.chmod(path, 0o600)
         for signum in (signal.SIGUSR1, signal.SIGUSR2):
             loop.add_signal_handler(signum, self._pass_on, signum)
-        announce()
-        self._alone = loop.call_later(self._attach, self._nobody_came)
-        for kernel in self._kernels.values():
-            kernel.watch(self._kernel_changed)
-        watchers = [asyncio.ensure_future(self._guard())]
-        if self._usage:
-            watchers += map(asyncio.ensure_future, map(self._measure, self._kernels))
+        for seat in self._seats.values():
+            seat.begin()
+        if self._sharing is not None and self._sharing.is_replaced():
+            self._end.set()  # who looks for an agent looks for that job's
+        else:
+            announce()
+        shared = asyncio.ensure_future(self._share())
         await self._end.wait()
-        for watcher in watchers:
-            watcher.cancel()
+        shared.cancel()
         server.close()
         await self._stop()
 
+    async def _share(self) -> None:
+        """With other kernels, if the job is such a one; until all have gone."""
+        if self._sharing is not None:
+            self._sharing.until_input_ends(self._end.set)
+            await self._sharing.run(self._bring, lambda: bool(self._seats))
+            self._end.set()
+
     def _pass_on(self, signum: int) -> None:
         """The scheduler's warning before the time limit (sbatch --signal=B:USR1@…)."""
-        for kernel in self._kernels.values():
-            kernel.signal(signum)
+        for seat in self._seats.values():
+            seat.kernel.signal(signum)
+        if self._sharing is not None:
+            self._sharing.signal(signum)
 
-    async def _guard(self) -> None:
-        guard = Guard(
-            self._silence,
-            self._record,
-            lambda: self._mux is not None and self._mux.link is not None,
-            lambda: [kernel.pid for kernel in self._kernels.values() if kernel.pid],
-        )
-        reason = await guard.forgotten()
-        sys.stderr.write(f"agent: ends: {reason}\n")
-        with contextlib.suppress(OSError):
-            _write(self._record, "ended.json", {"reason": reason})
-        self._end.set()
+    def kill(self) -> None:
+        """Whatever brought the end: nothing of the kernels stays."""
+        for seat in self._seats.values():
+            seat.kernel.kill()
 
-    async def _measure(self, id: str) -> None:
-        """Tell what the kernel uses of this node, as long as somebody hears it."""
-        from .usage import Sampler, in_thread  # few ask for it
+    # The end
 
-        kernel, loop, told = self._kernels[id], asyncio.get_running_loop(), -math.inf
-        sampler = Sampler(lambda: [kernel.pid] if kernel.pid else [])
-        while True:
-            await asyncio.sleep(self._usage)
-            if kernel.alive and self._heard_since(told):
-                try:
-                    sample = await in_thread(sampler.sample)
-                except Exception as exc:  # noqa: BLE001 - the kernel is worth more
-                    sys.stderr.write(f"agent: measures no longer: {exc!r}\n")
-                    return
-                if self._mux is not None and self._mux.link is not None:
-                    told = loop.time()
-                    self._mux.control(control.Usage(id, **sample))
+    def _give_up(self, seat: Seat) -> None:
+        """This kernel ends; with the last one, the job."""
+        if self._sharing is None:
+            self._end.set()
+        elif self._seats.get(seat.id) is seat:
+            task = asyncio.ensure_future(self._leave(seat))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
 
-    def _heard_since(self, then: float) -> bool:
-        """A login end is there, and not behind a pipe that fell silent meanwhile."""
-        link = self._mux.link if self._mux is not None else None
-        now = asyncio.get_running_loop().time()
-        return link is not None and now - link.silence > then
-
-    def _nobody_came(self) -> None:
-        sys.stderr.write(f"agent: nobody attached within {self._attach:g} s\n")
-        self._end.set()
+    async def _leave(self, seat: Seat) -> None:
+        assert self._sharing is not None
+        await seat.end("the kernel was given up")
+        seat.kernel.kill()
+        self._seats.pop(seat.id, None)
+        self._sharing.leave(seat.id)
 
     async def _stop(self) -> None:
-        await asyncio.gather(*(kernel.end() for kernel in self._kernels.values()))
-        if self._mux is not None:
-            self._mux.control(control.Stopping())
-            await asyncio.sleep(0)  # let flush_soon() run
-            self._mux.close("the agent ends")
+        if self._leaving:
+            await asyncio.wait(self._leaving)
+        endings = [seat.end("the agent ends") for seat in self._seats.values()]
+        if self._sharing is not None:
+            endings.append(self._sharing.end())
+        await asyncio.gather(*endings)
         for link in list(self._links):
             link.close("the agent ends")
         deadline = asyncio.get_running_loop().time() + LAST_WORDS
@@ -164,8 +153,11 @@ class Agent:
     # Carriers
 
     def _link(self) -> Link:
-        hello = AgentHello(self._secret, self._id, self._decide)
-        link = Link(hello, self._attached, dead_after=self._dead_after)
+        meant: list[Seat] = []
+        hello = AgentHello(
+            self._secret, self._id, functools.partial(self._decide, meant)
+        )
+        link = Link(hello, lambda: self._attached(meant), dead_after=self._dead_after)
         self._links.add(link)
         link.lost.add_done_callback(lambda _: self._forget_later(link))
         return link
@@ -174,124 +166,84 @@ class Agent:
         if not self._end.is_set():
             self._links.discard(link)
 
-    def _decide(self, session: str, received: int, resume: bool, take: bool) -> int:
-        """Our position in `session`, or Refused. A session that is new begins here."""
-        link = self._mux.link if self._mux is not None else None
-        if (
-            not resume
-            and not take
-            and link is not None
-            and link.silence < IN_USE * self._dead_after
-        ):
-            msg = "in-use"
-            raise Refused(msg, f"it was heard {link.silence:.1f} s ago")
-        if not resume and (self._mux is None or self._mux.session.id != session):
-            self._begin(session)
-        elif self._mux is None or self._mux.session.id != session:
-            msg = "unknown-session"
-            raise Refused(msg, "this agent serves another session")
-        elif not self._mux.session.can_resume(received):
-            msg = "position"
-            raise Refused(msg, f"cannot go on from {received}")
-        assert self._mux is not None
-        return self._mux.session.received
+    def _decide(self, meant: list[Seat], ask: Ask) -> int:
+        seat = self._seats.get(ask.kernel or self._own)
+        meant[:] = [seat if seat is not None else self._join(ask)]
+        return meant[0].decide(ask)
 
-    def _begin(self, session: str) -> None:
-        if self._mux is not None:
-            self._mux.close("replaced")
-        self._mux = Mux(
-            Session(session, first_channel=2, high_water=SPOOL_BYTES),
-            self._obey,
-            self._connect,
-        )
-        for kernel in self._kernels.values():
-            self._mux.control(kernel.state())
+    def _attached(self, meant: list[Seat]) -> Mux:
+        return meant[0].attached()
 
-    def _attached(self) -> Mux:
-        assert self._mux is not None
-        if self._alone is not None:
-            self._alone.cancel()
-        return self._mux
+    def _bring(self, kernel: str) -> None:
+        """A kernel whose login end was here before us, and may come again."""
+        assert self._sharing is not None
+        if kernel not in self._seats:
+            ask = Ask("", kernel=kernel, record=self._sharing.record_of(kernel))
+            try:
+                self._join(ask)
+            except Refused as exc:
+                sys.stderr.write(f"agent: {exc}\n")
+                self._sharing.leave(kernel)
 
-    async def _connect(
-        self, kernel: str, target: str, stream: Callable[[], Stream]
-    ) -> None:
-        """Join `stream` to a kernel's socket, or a port of the node. Raises OSError."""
-        known = self._kernels.get(kernel)
-        port, trial = target_of(target)
-        if known is not None and port is not None:
-            await connect(port, stream, trial=trial)
-            return
-        if known is not None and known.keeper is not None and target in known.keeper:
-            known.keeper.attach(target, stream())
-            return
-        if known is None or known.sockets is None:
-            msg = f"kernel {kernel} is not running"
-            raise ConnectionRefusedError(msg)
+    def _join(self, ask: Ask) -> Seat:
+        """A kernel more, as its record says. Raises Refused."""
+        msg = "no-kernel"
+        if self._sharing is None or ask.resume or not ask.record:
+            raise Refused(msg, f"this agent has no kernel {ask.kernel}")
         try:
-            address = known.sockets.address(target)
-        except KeyError:
-            msg = f"a kernel has no socket {target}"
-            raise ConnectionRefusedError(msg) from None
-        loop = asyncio.get_running_loop()
-        if isinstance(address, str):
-            await loop.create_unix_connection(stream, address)
-        else:
-            await loop.create_connection(stream, *address)
-
-    # Messages
-
-    def _kernel_changed(self, state: control.KernelState) -> None:
-        if self._mux is not None:
-            self._mux.control(state)
-        alive = any(kernel.alive for kernel in self._kernels.values())
-        if alive and self._lingering is not None:
-            self._lingering.cancel()
-            self._lingering = None
-        elif not alive and self._lingering is None:
-            loop = asyncio.get_running_loop()
-            self._lingering = loop.call_later(self._linger, self._end.set)
-
-    def _obey(self, message: control.Message) -> None:
-        if isinstance(message, control.Signal):
-            kernel = self._kernels.get(message.kernel)
-            if kernel is not None:
-                kernel.signal(message.signum)
-        elif isinstance(message, control.Start):
-            kernel = self._kernels.get(message.kernel)
-            if kernel is not None:
-                task = asyncio.ensure_future(kernel.restart(message.spec))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-        elif isinstance(message, control.Delivered):
-            kernel = self._kernels.get(message.kernel)
-            if kernel is not None and kernel.keeper is not None:
-                kernel.keeper.delivered(message.target, message.through, message.forget)
-        elif isinstance(message, control.Stop):
-            self._end.set()
-        else:
-            sys.stderr.write(f"agent: ignored {message}\n")
+            spec = read(ask.record, "spec.json")
+            if os.path.exists(os.path.join(ask.record, "ended.json")):
+                raise Refused(msg, f"kernel {ask.kernel} has ended")
+            if not self._sharing.is_here(spec):
+                node = self._sharing.start_node(spec)
+                msg = "elsewhere"
+                raise Refused(msg, f"kernel {ask.kernel} is on node {node}")
+            node_dir = os.path.dirname(self._path)
+            kernel = Kernel(
+                ask.kernel, spec["kernels"][ask.kernel], node_dir, ask.record
+            )
+            kernel.spawn()
+            _announce(ask.record, "agent.json", self._path)
+        except (OSError, ValueError, KeyError) as exc:
+            raise Refused(
+                msg, f"kernel {ask.kernel} can't be started: {exc!r}"
+            ) from exc
+        seat = Seat(ask.kernel, kernel, spec, ask.record, self._give_up)
+        self._seats[ask.kernel] = seat
+        self._sharing.enter(ask.kernel)
+        seat.begin()
+        return seat
 
 
-def _write(record: str, name: str, body: dict[str, Any]) -> None:
-    """Into the record: written beside and renamed, so never half there."""
-    path = os.path.join(record, name)
-    fd = os.open(f"{path}.tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        json.dump(body, file)
-    os.replace(f"{path}.tmp", path)
+def _sharing(spec: dict[str, Any], record: str, node: str) -> Sharing | None:
+    """None: the job is one kernel's own."""
+    if "keep" not in spec:
+        return None
+    from .sharing import Sharing  # few need it
+
+    return Sharing(spec, record, node)
+
+
+def _announce(record: str, name: str, path: str) -> None:
+    pyz = os.path.join(os.path.dirname(path), "agent.pyz")
+    write(record, name, facts(path, pyz))
 
 
 async def _run(
     spec: dict[str, Any],
     kernels: dict[str, Kernel],
     record: str,
+    node: str,
     path: str,
     announce: Callable[[], None],
     early: list[int],
 ) -> None:
     # Made on the loop: Python 3.9 ties an Event to the loop that is there.
-    await Agent(spec, kernels, record).run(path, announce, early)
+    agent = Agent(spec, kernels, record, node)
+    try:
+        await agent.run(path, announce, early)
+    finally:
+        agent.kill()
 
 
 def serve(
@@ -299,20 +251,21 @@ def serve(
     kernels: dict[str, Kernel],
     record: str,
     node_dir: str,
+    node: str,
     early: list[int],
 ) -> int:
     """Run the agent to its end; leaves nothing on the node. Returns the exit code."""
     path = os.path.join(node_dir, "agent")
+    name = os.path.join("nodes", f"{node}.json") if node else "agent.json"
     try:
         if len(os.fsencode(path)) > SUN_PATH:
             msg = f"the socket's path is longer than {SUN_PATH} bytes: {path}"
             raise OSError(msg)
-        pyz = os.path.join(node_dir, "agent.pyz")
-        announce = functools.partial(_write, record, "agent.json", facts(path, pyz))
-        asyncio.run(_run(spec, kernels, record, path, announce, early))
+        announce = functools.partial(_announce, record, name, path)
+        asyncio.run(_run(spec, kernels, record, node, path, announce, early))
     except OSError as exc:
         with contextlib.suppress(OSError):
-            _write(record, "agent.json", {"error": str(exc)})
+            write(record, name, {"error": str(exc)})
         raise
     finally:
         for kernel in kernels.values():

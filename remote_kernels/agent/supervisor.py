@@ -81,7 +81,8 @@ class Kernel:
     id:
         The kernel's ID.
     spec:
-        argv (with `{connection_file}`), env, cwd, connection (see ports.Sockets).
+        argv (with `{connection_file}`), env, cwd, connection (see ports.Sockets), gpus
+        (see visible.py; None: as the job has them).
     node_dir:
         A private directory on the node.
     record:
@@ -139,6 +140,10 @@ class Kernel:
         env = {**os.environ, **self._spec.get("env", {})}
         for name in UNSET:
             env.pop(name, None)
+        if self._spec.get("gpus") is not None:
+            from .visible import visible_gpus  # few ask for it
+
+            env.update(visible_gpus(self._spec["gpus"], os.environ))
         return env
 
     def _remove_sockets(self) -> None:

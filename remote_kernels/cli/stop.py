@@ -75,7 +75,10 @@ def _server(kernel: Recorded) -> Server | None:
 
 def _row(item: _Work) -> tuple[str, ...]:
     view = item.kernel.view()
-    how = "cancel its job" if item.server is None else f"by its server ({item.server})"
+    how = f"by its server ({item.server})"
+    if item.server is None:
+        shared = item.kernel.facts.get("allocation")
+        how = f"leave allocation {shared}" if shared else "cancel its job"
     columns = words.notebooks(view), words.job(view), words.state(view)
     return (view.kernel_id, *columns, how)
 
@@ -101,14 +104,16 @@ async def _end(item: _Work) -> bool:
             return True
         click.echo(
             f"{kernel.kernel_id}: its server did not end it ({trouble}); its job is "
-            "cancelled instead",
+            "cancelled, or left, instead",
             err=True,
         )
     try:
-        await inventory.cancel(str(kernel.facts["scheduler"]), kernel.job_id)
-        kernel.record.remove()
+        scheduler = str(kernel.facts["scheduler"])
+        alone = await inventory.end(kernel.record, scheduler, kernel.job_id)
     except RemoteKernelError as error:
         click.echo(f"{kernel.kernel_id}: {error}", err=True)
         return False
-    click.echo(f"{kernel.kernel_id}: job {number(kernel)} cancelled", err=True)
+    job = f"job {number(kernel)}"
+    what = f"{job} cancelled" if alone else f"ends within a minute; {job} is shared"
+    click.echo(f"{kernel.kernel_id}: {what}", err=True)
     return True

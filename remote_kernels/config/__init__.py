@@ -29,6 +29,10 @@ class Settings:
 
     jobid: str | None = None
     start: str = "sbatch"
+    allocation: str | None = None
+    keep: float = 300.0
+    node: str | None = None
+    visible_gpus: str | None = None
     scheduler: str = "auto"
     carrier: str = "auto"
     options: Mapping[str, Value] = field(default_factory=dict)
@@ -130,6 +134,10 @@ def _contradictions(
     scheduler, carrier = values.get("scheduler"), values.get("carrier")
     if "jobid" in values and values.get("start") == "salloc":
         yield "options 'jobid' and 'start' exclude each other: the job is there already"
+    if "jobid" in values and "allocation" in values:
+        yield "options 'jobid' and 'allocation' exclude each other; give one of them"
+    if "node" in values and "allocation" not in values:
+        yield "option 'node' is about a shared job: give 'allocation', too"
     asked = [f"'{name}'" for name in ("jobid", "start") if name in values]
     if scheduler == "local" and asked:
         yield f"{' and '.join(asked)} need scheduler 'slurm': 'local' has no jobs of others"

@@ -70,6 +70,9 @@ _SPANS = _Kind(("list", "numbers"), "a list of numbers of seconds above 0", read
 _SPAN = _Kind(("number",), "a number of seconds above 0", readers.seconds)
 _LONG_SPAN = _Kind(("number",), "a number of seconds, at least 1", partial(readers.seconds, least=1))
 _JOBID = _Kind(("string", "integer"), "a job's number, JOB;CLUSTER, or auto", readers.job)
+_WHERE = _Kind(("string", "integer"), "a node's name, or its number in the job from 0", readers.number_or(r"\w[\w.-]*"))
+_WHICH = _Kind(("string", "integer"), "numbers of GPUs from 0, such as 0 or 0,1, or none", readers.number_or(r"\d+(,\d+)*|none"))
+_NAME = _Kind(("string",), "letters, digits, and any of . _ -", readers.matching(r"\w[\w.-]{0,63}"))
 _START = _one_of("sbatch", "salloc")
 _SCHEDULER = _one_of("auto", "slurm", "local")
 _CARRIER = _one_of("auto", "ssh", "srun", "pipe")
@@ -98,6 +101,10 @@ _ROWS: _Rows = (
 _OUR_ROWS: _Rows = (
     ("sbatch_args", _ARGS, "ARG", ["--mail-type=FAIL"], "Further argument for sbatch."),
     ("jobid", _JOBID, "JOB", "auto", "Job of yours that is running, in which the kernel is to start; auto: your only one. The kernel's end leaves the job as it was."),
+    ("allocation", _NAME, "NAME", "team", "Share one job with all kernels that name the same allocation. The first one's options make the job."),
+    ("keep", _SPAN, "SECONDS", 300, "How long a shared job is kept without a kernel."),
+    ("node", _WHERE, "NODE", 1, "Node of the shared job for this kernel: its name, or its number from 0; default: the first."),
+    ("visible_gpus", _WHICH, "LIST", "0,1", "Which of the job's GPUs on its node the kernel sees, by their numbers from 0, or none; default: all."),
     ("start", _START, "HOW", "salloc", "How to ask for the job. salloc is faster than sbatch where nodes are free, but the kernel ends with the login node's processes of yours."),
     ("scheduler", _SCHEDULER, "NAME", "slurm", "What runs the job: Slurm, or this machine itself (local). auto: slurm where sbatch is on PATH."),
     ("carrier", _CARRIER, "NAME", "ssh", "How to reach the job: ssh to its node, srun into it, or a pipe (scheduler local). auto tries them."),

@@ -53,6 +53,16 @@ def whole_or(pattern: str, least: int) -> Callable[[object], Value]:
     return read
 
 
+def number_or(pattern: str) -> Callable[[object], str]:
+    """Text that looks like this, or a whole number as such."""
+    as_text = matching(pattern)
+
+    def read(value: object) -> str:
+        return as_text(str(whole(value, 0)) if isinstance(value, int) else value)
+
+    return read
+
+
 def job(value: object) -> str:
     """A number, JOB;CLUSTER, or auto."""
     if isinstance(value, int) and not isinstance(value, bool):

@@ -21,7 +21,7 @@ from jupyter_server.utils import ensure_async
 from remote_kernels import registry
 from remote_kernels.errors import CommandError, ConfigError, RecordError
 from remote_kernels.kernel.drivers import DRIVERS
-from remote_kernels.kernel.inventory import Recorded, cancel, recorded
+from remote_kernels.kernel.inventory import Recorded, end, recorded
 from remote_kernels.kernel.view import View
 from remote_kernels.registry import Record
 from remote_kernels.scheduler.queue import shared
@@ -143,9 +143,11 @@ class Kernels:
             await ensure_async(self.manager.shutdown_kernel(known.view.kernel_id))
             return
         _require_asked(known)
-        if not known.ended:
-            await background().run(cancel(known.view.scheduler, known.view.job_id))
-        await asyncio.to_thread(known.record.remove)
+        if known.ended:
+            await asyncio.to_thread(known.record.remove)
+            return
+        view = known.view
+        await background().run(end(known.record, view.scheduler, view.job_id))
 
 
 async def _known(kernels: Iterable[RemoteKernel]) -> list[Known]:

@@ -115,6 +115,7 @@ class Account:
             "node": self.node,
             "user": getpass.getuser(),
             "cluster": job.cluster,
+            "allocation": job.allocation,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "directory": str(self.directory or ""),
@@ -142,6 +143,7 @@ class Account:
                 "silence": settings.silence,
                 "dead_after": settings.dead_after,
                 "usage": settings.usage,
+                "node": settings.node,
                 "kernels": {self.kernel_id: spec},
             },
         )
@@ -161,6 +163,8 @@ class Account:
 
     def seal(self) -> None:
         """The job has ended: the record says how, and keeps no secret."""
+        if self.job is not None:
+            self.job.leave()
         try:
             self.record.seal(self.end)
         except RecordError as exc:

@@ -114,9 +114,10 @@ class Arrival:
     async def _failed(self, why: str) -> None:
         """The stand-in stays, to say so; the person may restart the kernel."""
         account = self._account
+        self._life.stop_watching()
+        await self._life.leave_job()
         account.end = why
         log.warning("kernel=%s %s", account.kernel_id, why)
-        self._life.stop_watching()
         await self._life.disconnect()
         await self._job.cancel()
         account.seal()

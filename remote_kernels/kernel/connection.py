@@ -115,7 +115,13 @@ class Connection:
         and we are not to `take` it.
         """
         self.tunnel = Tunnel(
-            carriers, secret, self._heard, take=take, dead_after=self._dead_after
+            carriers,
+            secret,
+            self._heard,
+            take=take,
+            dead_after=self._dead_after,
+            kernel=self.kernel_id,
+            record=str(self._record.path),
         )
         await self.tunnel.open()
         for target in self._passed_on():
@@ -293,9 +299,11 @@ class Connection:
 
     def _not_started(self, state: control.KernelState) -> str:
         if state.state == "failed":
+            text = f"The kernel could not be started on {self._node}: {state.detail}"
+            if "visible_gpus" in state.detail:
+                return text
             return (
-                f"The kernel could not be started on {self._node}: {state.detail}\n"
-                "Is that program there, on the compute node? `python` in the "
+                f"{text}\nIs that program there, on the compute node? `python` in the "
                 "kernelspec's argv must be one that the node can see, and a prologue "
                 "may have to load its module."
             )

@@ -16,6 +16,7 @@ from remote_kernels.tunnel.tunnel import Tunnel
 from .job import Job
 
 TAKEN = ("replaced", "unknown-session")  # SPEC.md section 1: there is a newer session
+GIVEN_UP = "given up"
 TIMEOUT = 20.0  # seconds for the scheduler to say how a job ended
 
 
@@ -52,6 +53,8 @@ async def until_the_end(tunnel: Tunnel, job: Job, tell: Callable[[str], None]) -
     reason = tunnel.ended.result()
     if any(word in reason for word in TAKEN):
         return End("another server has taken this kernel over", taken=True)
+    if GIVEN_UP in reason:  # in a shared job, which goes on
+        return End(job.why_ended(reason, None))
     status = await job.ended(TIMEOUT)
     return End(job.why_ended(reason, status), status)
 

@@ -5,6 +5,7 @@ Called by the server extension, which brings kernels back, and by `clean`.
 
 from __future__ import annotations
 
+import functools
 import logging
 import shutil
 import time
@@ -20,6 +21,7 @@ from remote_kernels.scheduler.queue import Queue, shared
 
 from .drivers import DRIVERS
 from .job import name_of
+from .shared_job import allocation_of, allocations
 from .view import View, view
 
 log = logging.getLogger(__name__)
@@ -91,13 +93,32 @@ async def strays(bases: Iterable[Path]) -> list[Stray]:
             continue
         found += [Stray(scheduler, name, status) for name, status in own]
     # Looked for last: the record of a kernel that starts now is there before its job.
+    bases = list(bases)
     known = {name_of(record.kernel_id) for record in _records(bases)}
+    known |= {place.job_name for base in bases for place in allocations(base)}
     return [stray for stray in found if stray.name not in known]
 
 
 async def cancel(scheduler: str, job_id: str) -> None:
     """End a job. Raises CommandError."""
     await shared(DRIVERS[scheduler]).cancel(job_id)
+
+
+async def end(record: registry.Record, scheduler: str, job_id: str) -> bool:
+    """End a kernel that no server has. Raises CommandError, RecordError.
+
+    With its job, unless other kernels may be in that: then False, and the agent, which
+    looks now and then, ends the kernel without it.
+    """
+    place = allocation_of(record)
+    end_job = functools.partial(cancel, scheduler, job_id)
+    if place is None:
+        alone = True
+        await end_job()
+    else:
+        alone = await place.give_up(record.kernel_id, end_job)
+    record.remove()
+    return alone
 
 
 def _queue(scheduler: str) -> Queue | None:

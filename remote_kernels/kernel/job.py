@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from remote_kernels import bundle
@@ -75,6 +76,26 @@ class Job:
             raise ConfigError(msg)
 
     @property
+    def allocation(self) -> str | None:
+        """Its name, where other kernels may share it."""
+        return None
+
+    @property
+    def traces(self) -> list[Path]:
+        """Files and directories that go with this kernel."""
+        return [self._record.path]
+
+    @property
+    def place(self) -> Record:
+        """The record that is the job's."""
+        return self._record
+
+    @property
+    def secret(self) -> bytes | None:
+        """Where the job has one that is not this kernel's own."""
+        return None
+
+    @property
     def name(self) -> str:
         return name_of(self._record.kernel_id)
 
@@ -90,35 +111,45 @@ class Job:
             name=self.name,
             options=settings.options,
             extra_args=settings.sbatch_args,
-            output=str(self._record.job_log),
+            output=str(self.place.job_log),
             user=str(os.getuid()),
             jobid=settings.jobid,
             start=settings.start,
             login=bool(settings.prologue),
         )
         request = await self.queue.prepare(request)
-        text = script.build(
-            record_dir=str(self._record.path),
+        step = request.variables if request.is_step else None
+        text = self._script(launch, step)
+        self.cluster = await self.queue.cluster()
+        self.id = await self.queue.submit(text, request, self.env)
+        log.info("kernel=%s job=%s submitted", self._record.kernel_id, self.id)
+
+    def _script(self, launch: Launch, step: Mapping[str, str] | None) -> str:
+        settings = self._settings
+        return script.build(
+            record_dir=str(self.place.path),
             agent=bundle.agent_pyz(),
             python=settings.python,
             kernel_python=launch.interpreter,
             prologue=settings.prologue,
             node_dir=settings.node_dir,
-            step=request.variables if request.is_step else None,
+            step=step,
         )
-        self.cluster = await self.queue.cluster()
-        self.id = await self.queue.submit(text, request, self.env)
-        log.info("kernel=%s job=%s submitted", self._record.kernel_id, self.id)
 
     async def agent(self, on_status: Callable[[JobStatus], None]) -> dict[str, Any]:
         """Until the agent has written where it is. Raises JobError, AgentError."""
+        return await self._reported(self.place, on_status)
+
+    async def _reported(
+        self, record: Record, on_status: Callable[[JobStatus], None]
+    ) -> dict[str, Any]:
         assert self.id is not None
 
         def heard(status: JobStatus) -> None:
             self.status = status
             on_status(status)
 
-        waiting = Waiting(self.id, self.queue, self._record, self._settings, heard)
+        waiting = Waiting(self.id, self.queue, record, self._settings, heard)
         return await waiting.agent()
 
     async def ask(self) -> JobStatus:
@@ -149,6 +180,10 @@ class Job:
             return f"Its agent ended ({reason}), and the scheduler does not say why."
         ours = script.explain_exit(status.exit_code or 0)
         return ours or self.driver.ended_text(status)
+
+    def leave(self) -> bool:
+        """This kernel has ended; whether the job is to be cancelled."""
+        return True
 
     async def cancel(self) -> None:
         """Cancel it, and wait a while for its end."""

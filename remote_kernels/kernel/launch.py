@@ -52,6 +52,7 @@ class Launch:
             "cwd": self.cwd,
             "connection": connection,
             "spool": settings.spool * 1024 * 1024,
+            "gpus": settings.visible_gpus,
         }
 
     @property

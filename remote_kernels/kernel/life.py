@@ -217,6 +217,12 @@ class Life:
             await asyncio.wait((tunnel.ended,), timeout=STOP_TIMEOUT)
         return tunnel.ended.done()
 
+    async def leave_job(self) -> None:
+        """Of a kernel that failed: end what is there of it, if its job does not end."""
+        job = self._account.job
+        if job is not None and job.allocation is not None:
+            await self.stop_agent()
+
     async def disconnect(self) -> None:
         if self.here is not None:
             self.here.part()

@@ -43,13 +43,13 @@ class LoginEnd:
 
     # The last will
 
-    def draw_up_will(self, job: Job | None, record: Path) -> None:
-        """When this process is killed: cancel the job, remove our files."""
+    def draw_up_will(self, job: Job | None) -> None:
+        """When this process is killed: cancel the job, remove its files and ours."""
         self._revoke_will()
         self._will = LastWill(job.cancel_argv, job.env) if job else LastWill([], {})
         self._will.start()
-        if job is not None:
-            self.remove_at_death(record)
+        for path in job.traces if job is not None else ():
+            self.remove_at_death(path)
         self.remove_at_death(self.directory)
 
     def remove_at_death(self, path: Path) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from remote_kernels.bounded import spread
@@ -17,6 +18,7 @@ from remote_kernels.errors import InUseError, TunnelError
 from remote_kernels.registry import Memory
 from remote_kernels.scheduler.base import Driver, number
 from remote_kernels.tunnel.carriers.base import Carrier
+from remote_kernels.tunnel.carriers.shared_ssh import SharedSshCarrier
 from remote_kernels.tunnel.carriers.ssh import Destination, SshCarrier
 from remote_kernels.tunnel.carriers.stdio import StdioCarrier
 from remote_kernels.tunnel.tunnel import Tunnel
@@ -72,29 +74,31 @@ class Reach:
             try:
                 return await self._open(take=False)
             except Refused as exc:
-                if exc.code != "in-use" or _now() > deadline:
+                if _now() > deadline:
                     kernel = self._account.kernel_id
                     msg = f"Another server has kernel {kernel}: {exc.detail}"
                     raise InUseError(msg) from exc
             await asyncio.sleep(1.0)
 
     async def _open(self, *, take: bool) -> Tunnel:
-        account, agent, job = self._account, self._agent, self._job
-        assert job.id is not None
-        memory = Memory(account.record.base)
-        cluster = str(agent.get("cluster") or agent["hostname"])
-        remembered = memory.carrier(cluster)
-        choice = carriers(agent, job.id, job.driver, account.settings, remembered)
+        account, agent = self._account, self._agent
+        base = account.record.base
+        choice = carriers_to(agent, self._job, account.settings, base)
         try:
             tunnel = await self._connection.open(choice, account.secret, take=take)
         except TunnelError as exc:
             msg = f"{exc}\n{account.record.logs()}".rstrip()
             raise TunnelError(msg) from exc
+        except Refused as exc:
+            if exc.code == "in-use":
+                raise
+            msg = f"The agent on {agent['node']} does not give the kernel: {exc.detail}"
+            raise TunnelError(msg) from exc
         for name, reason in tunnel.rejected.items():
             log.warning("kernel=%s carrier %s: %s", account.kernel_id, name, reason)
         carrier = self._connection.carrier
         if carrier is not None and account.settings.carrier == "auto":
-            memory.remember(cluster, carrier)
+            Memory(base).remember(_cluster(agent), carrier)
         return tunnel
 
     async def again(self) -> Tunnel | End:
@@ -113,12 +117,28 @@ class Reach:
                 delay = min(delay * 2, LAST_RETRY)
 
 
+def carriers_to(
+    agent: Mapping[str, Any], job: Job, settings: Settings, base: Path
+) -> list[Carrier]:
+    """To this agent of the job; `base` is the state directory."""
+    assert job.id is not None
+    remembered = Memory(base).carrier(_cluster(agent))
+    shared = job.allocation is not None
+    return carriers(agent, job.id, job.driver, settings, remembered, shared=shared)
+
+
+def _cluster(agent: Mapping[str, Any]) -> str:
+    return str(agent.get("cluster") or agent["hostname"])
+
+
 def carriers(
     agent: Mapping[str, Any],
     job_id: str,
     driver: Driver,
     settings: Settings,
     remembered: str | None,
+    *,
+    shared: bool = False,
 ) -> list[Carrier]:
     """Those that the kernelspec allows, the remembered one first.
 
@@ -128,11 +148,13 @@ def carriers(
         What the agent wrote of its node (agent.json).
     remembered:
         The name of the carrier that worked last on this cluster.
+    shared:
+        Whether other kernels may be in that job.
     """
     names = [settings.carrier]
     if settings.carrier == "auto":
         names = sorted(driver.carriers, key=lambda name: name != remembered)
-    return [_carrier(name, agent, job_id, driver, settings) for name in names]
+    return [_carrier(name, agent, job_id, driver, settings, shared) for name in names]
 
 
 def _carrier(
@@ -141,6 +163,7 @@ def _carrier(
     job_id: str,
     driver: Driver,
     settings: Settings,
+    shared: bool,
 ) -> Carrier:
     node, path = str(agent["node"]), str(agent["socket"])
     argv = [str(agent["python"]), "-I", "-S", str(agent["pyz"]), "connect", path]
@@ -149,11 +172,10 @@ def _carrier(
         if settings.address:
             hosts = [settings.address.format(node=node)]
         keys = tuple(agent["host_keys"])
-        return SshCarrier(
-            Destination(
-                tuple(dict.fromkeys(hosts)), keys, path, tuple(argv), number(job_id)
-            )
+        to = Destination(
+            tuple(dict.fromkeys(hosts)), keys, path, tuple(argv), number(job_id)
         )
+        return SharedSshCarrier(to) if shared else SshCarrier(to)
     env = driver.environment(os.environ, settings.env_keep)
     return StdioCarrier(name, driver.attach_argv(job_id, node, argv), env)
 

@@ -33,6 +33,7 @@ from .life import Life
 from .login_end import LoginEnd
 from .predecessor import Predecessor, predecessor
 from .reach import Reach
+from .shared_job import allocations, job_for
 from .view import View
 
 log = logging.getLogger(__name__)
@@ -146,7 +147,8 @@ class RemoteKernel:
         Leaves nothing behind when it fails or is cancelled. Raises RemoteKernelError.
         """
         try:
-            for old in registry.records(self._record.base):
+            base = self._record.base
+            for old in (*registry.records(base), *allocations(base)):
                 old.purge_if_old()
             here = self._move_in(self._stand_in(launch.key))
             job = await self._submit(here, launch)
@@ -173,13 +175,18 @@ class RemoteKernel:
     async def _submit(self, here: LoginEnd, launch: Launch) -> Job:
         """All that can be found wrong before a job is submitted is found first."""
         account = self._account
-        job = account.job = Job(self.settings, self._record)
+        job = account.job = job_for(
+            self.settings, self._record, self.settings.allocation
+        )
         self._record.create()
-        here.draw_up_will(job, self._record.path)
+        here.draw_up_will(job)
         account.begin()
         account.mark("submitting")
         account.write_spec(launch.spec(self.settings))
         await job.submit(launch)
+        if job.secret is not None:
+            account.secret = job.secret
+            account.write_spec(launch.spec(self.settings))
         account.mark("submitted")
         account.save()
         if account.outlives:
@@ -245,11 +252,13 @@ class RemoteKernel:
         spec, agent = before.kernel_spec, before.agent
         self._account.go_on(before.facts, before.spec)
         try:
-            job = self._account.job = Job(self.settings, self._record)
+            allocation = before.facts.get("allocation")
+            job = job_for(self.settings, self._record, allocation)
+            self._account.job = job
             job.id, job.cluster = before.facts["job_id"], before.facts.get("cluster")
             key = _key(spec)
             here = self._move_in(StandIn(key) if agent else self._stand_in(key))
-            here.draw_up_will(None, self._record.path)
+            here.draw_up_will(None)
             here.outlive_server()
             if agent is None:
                 return await self._wait_on(here, job, before)
@@ -379,10 +388,14 @@ class RemoteKernel:
     async def _abandon(self, *, cancel: bool = True) -> None:
         """Remove every trace, of a start that failed or a kernel that ended."""
         await self._life.stop_tasks()
+        if cancel:
+            await self._life.leave_job()
         await self._life.disconnect()
         try:
             if cancel:
                 await self._cancel_job()
+            elif self._account.job is not None:
+                self._account.job.leave()
         finally:
             self._record.remove()
             await self.detach()

@@ -64,6 +64,9 @@ def build(
 ) -> str:
     """The batch script that runs the agent (a zipped application) for this record.
 
+    Its one argument, if there is one, is the agent's `--node`; that agent ends with its
+    standard input, too.
+
     `step`: it runs in a step, but is to look like its job, with these variables.
     """
     shebang = "#!/bin/bash -l" if prologue else "#!/bin/bash"  # -l: so `module` exists
@@ -171,6 +174,11 @@ fi"""
 _HEAD = f"""\
 # A Jupyter kernel as a batch job; made by remote_kernels.
 umask 077
+if [ -n "${{1:-}}" ]; then  # the end of our input is the sign to end: the agent's alone
+  exec {{rk_input}}<&0 </dev/null
+else
+  exec {{rk_input}}</dev/null
+fi
 unset XDG_RUNTIME_DIR  # names a directory of the login node
 rk_dir= rk_stage=ours
 rk_say() {{ echo "remote_kernels: $*" >&2; }}
@@ -249,7 +257,7 @@ rk_unpack <<'rk_end_of_agent'"""
 # while it waits, so signals pass at once.
 _RUN = """\
 "$rk_python" -I -S "$rk_dir/agent.pyz" run --record "$rk_record" \\
-  --node-dir "$rk_dir" </dev/null &
+  --node-dir "$rk_dir" ${1:+--node "$1"} <&"$rk_input" &
 rk_agent=$!
 for rk_signal in TERM INT HUP USR1 USR2; do
   trap "rk_trapped=1; kill -$rk_signal $rk_agent 2>/dev/null" "$rk_signal"

@@ -18,7 +18,7 @@ from remote_kernels.relay.forward import Mux, Stream
 from remote_kernels.relay.inlet import Inlet
 from remote_kernels.relay.pump import DEAD_AFTER, Link, LinkLost
 from remote_kernels.wire import control
-from remote_kernels.wire.hello import LoginHello, Refused
+from remote_kernels.wire.hello import Ask, LoginHello, Refused
 from remote_kernels.wire.messages import Message
 from remote_kernels.wire.session import Session
 from remote_kernels.wire.target import Target
@@ -48,6 +48,8 @@ class Tunnel:
         Whether to end the session of another server that has the kernel.
     dead_after:
         Seconds of silence after which a pipe is given up.
+    kernel, record:
+        Which of the agent's kernels, and its record's directory; see `Ask`.
 
     `ended` is done, with the reason, once the agent wants no more of this session.
     """
@@ -60,8 +62,12 @@ class Tunnel:
         *,
         take: bool = True,
         dead_after: float = DEAD_AFTER,
+        kernel: str = "",
+        record: str = "",
     ) -> None:
         self._take = take
+        self._kernel = kernel
+        self._record = record
         self._dead_after = dead_after
         self._carriers = list(carriers)
         self._secret = secret
@@ -122,13 +128,10 @@ class Tunnel:
 
     async def _connect(self, carrier: Carrier, *, resume: bool) -> tuple[Pipe, Link]:
         session = self._mux.session
-        hello = LoginHello(
-            self._secret,
-            session.id,
-            session.received,
-            resume=resume,
-            take=self._take,
+        ask = Ask(
+            session.id, session.received, resume, self._take, self._kernel, self._record
         )
+        hello = LoginHello(self._secret, ask)
         pipe, link = await carrier.connect(
             lambda: Link(hello, lambda: self._mux, dead_after=self._dead_after)
         )

@@ -7,6 +7,7 @@ is in `rest`. Used by relay.pump.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -56,6 +57,35 @@ def _position(message: dict[str, Any]) -> int:
         msg = f"no position in the hello: {message!r}"
         raise ProtocolError(msg)
     return received
+
+
+@dataclasses.dataclass(frozen=True)
+class Ask:
+    """What a login end wants: a session, and how far it is in it.
+
+    Parameters
+    ----------
+    session:
+        The session's ID.
+    received:
+        Highest frame number received so far.
+    resume:
+        Whether the session goes on, rather than begins.
+    take:
+        Whether a new session may end one that is in use.
+    kernel:
+        Which of the agent's kernels; empty: the one that its job was made for.
+    record:
+        The directory of that kernel's record; the agent starts a kernel that it does
+        not have by what is there.
+    """
+
+    session: str
+    received: int = 0
+    resume: bool = False
+    take: bool = True
+    kernel: str = ""
+    record: str = ""
 
 
 class Hello:
@@ -115,32 +145,13 @@ class LoginHello(Hello):
     ----------
     secret:
         The job's secret.
-    session:
-        The session's ID.
-    received:
-        Highest frame number received so far.
-    resume:
-        Whether the session goes on, rather than begins.
-    take:
-        Whether a new session may end one that is in use.
+    ask:
+        What to ask for.
     """
 
-    def __init__(
-        self,
-        secret: bytes,
-        session: str,
-        received: int = 0,
-        *,
-        resume: bool = False,
-        take: bool = True,
-    ) -> None:
+    def __init__(self, secret: bytes, ask: Ask) -> None:
         super().__init__(secret)
-        self._ask = {
-            "session": session,
-            "received": received,
-            "resume": resume,
-            "take": take,
-        }
+        self._ask = dataclasses.asdict(ask)
         self._offer = b""
         self._request = b""
         self.banner = b""
@@ -187,13 +198,11 @@ class AgentHello(Hello):
     agent:
         The agent's ID, for logs.
     decide:
-        Called as `decide(session, received, resume, take)` once the other end has
-        proved itself; returns our own position or raises Refused.
+        Called once the other end has proved itself; returns our own position or
+        raises Refused.
     """
 
-    def __init__(
-        self, secret: bytes, agent: str, decide: Callable[[str, int, bool, bool], int]
-    ) -> None:
+    def __init__(self, secret: bytes, agent: str, decide: Callable[[Ask], int]) -> None:
         super().__init__(secret)
         self._offer = _dump({"nonce": secrets.token_hex(16), "agent": agent})
         self._decide = decide
@@ -205,13 +214,16 @@ class AgentHello(Hello):
         text = self._signed(line, b"login", self._offer)
         request = _load(text)
         self.peer_received = _position(request)
+        ask = Ask(
+            str(request.get("session")),
+            self.peer_received,
+            request.get("resume") is True,
+            request.get("take") is not False,
+            str(request.get("kernel", "")),
+            str(request.get("record", "")),
+        )
         try:
-            received = self._decide(
-                str(request.get("session")),
-                self.peer_received,
-                request.get("resume") is True,
-                request.get("take") is not False,
-            )
+            received = self._decide(ask)
             answer: dict[str, Any] = {"received": received}
             self.done = True
         except Refused as exc:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from remote_kernels.bundle import agent_pyz
-from remote_kernels.wire.hello import LoginHello
+from remote_kernels.wire.hello import Ask, LoginHello
 
 SECRET = "5e" * 32
 TIMEOUT = 30.0
@@ -108,7 +108,7 @@ class Agent:
         from remote_kernels.wire.session import Controlled, Session
 
         session = Session("s", 1, 1 << 20)
-        hello = LoginHello(bytes.fromhex(SECRET), "s")
+        hello = LoginHello(bytes.fromhex(SECRET), Ask("s"))
         with self.connect() as sock:
             while not hello.done:
                 sock.sendall(hello.receive(sock.recv(65536)))
@@ -270,7 +270,7 @@ def test_the_agent_s_files_are_private(agent: Agent) -> None:
 def test_whoever_does_not_know_the_secret_is_sent_away(agent: Agent) -> None:
     """The pipe is closed, without a word."""
     agent.start(python(KERNEL))
-    stranger = LoginHello(b"x" * 32, "s")
+    stranger = LoginHello(b"x" * 32, Ask("s"))
 
     with agent.connect() as sock:
         offer = sock.recv(65536)

@@ -272,4 +272,4 @@ async def test_a_sample_that_cannot_be_taken(
             pass
 
     said = log.getvalue()
-    assert "agent: measures no longer: OSError('nothing in /proc')\n" == said
+    assert "agent: kernel k: measures no longer: OSError('nothing in /proc')\n" == said

@@ -131,6 +131,7 @@ def test_every_option_has_its_flag(run: Run, option: Option) -> None:
     """Each key of kernel.json's config can be given, and arrives as it is meant."""
     template = "python-local" if option.example == "local" else "python-compute"
     words = ["install", template, "--dry-run", *as_typed(option)]
+    words += ["--allocation", "team"] if option.name == "node" else []
     config = config_of(dry(run(*words)))
     assert option.example == config[option.name]
 

@@ -109,3 +109,13 @@ async def test_another_server_was_faster(tmp_path: Path) -> None:
     assert isinstance(found, End)
     assert "Another server has kernel k" in found.text
     assert found.taken
+
+
+@pytest.mark.asyncio
+async def test_the_agent_does_not_give_it(tmp_path: Path) -> None:
+    """No other server has it then: how it ended is to be told."""
+    no = Refused("no-kernel", "kernel k has ended")
+    found = await again(tmp_path, [no], None, CANCELLED)
+
+    assert isinstance(found, End)
+    assert not found.taken

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq.asyncio
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
@@ -45,7 +46,8 @@ Running = tuple[AsyncKernelManager, AsyncKernelClient]
 @asynccontextmanager
 async def running(kernel: str) -> AsyncIterator[Running]:
     """A kernel that answers, and its client."""
-    manager = AsyncKernelManager(kernel_name=kernel)
+    context = zmq.asyncio.Context()  # one of its own, as it is destroyed
+    manager = AsyncKernelManager(kernel_name=kernel, context=context)
     await manager.start_kernel()
     client = manager.client()
     client.start_channels()

@@ -125,8 +125,9 @@ class Cell:
 class Page:
     """A tab with one notebook."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, name: str = "a.ipynb") -> None:
         self._server = server
+        self._name = name
         self._session = uuid.uuid4().hex
         self._socket: WebSocketClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -137,7 +138,7 @@ class Page:
 
     async def open(self, spec: str = "k") -> None:
         """Start the notebook's kernel, and connect to it."""
-        body = {"path": "a.ipynb", "name": "a.ipynb", "type": "notebook"}
+        body = {"path": self._name, "name": self._name, "type": "notebook"}
         session = await self._server.ask(
             "POST", "sessions", {**body, "kernel": {"name": spec}}
         )

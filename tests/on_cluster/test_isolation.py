@@ -79,9 +79,9 @@ print(count)
 # prints what comes of it.
 KNOCK = """
 import socket, sys
-from remote_kernels.wire.hello import LoginHello, Refused
+from remote_kernels.wire.hello import Ask, LoginHello, Refused
 def knock(secret):
-    hello = LoginHello(bytes.fromhex(secret), "0" * 32, resume=True)
+    hello = LoginHello(bytes.fromhex(secret), Ask("0" * 32, resume=True))
     with socket.socket(socket.AF_UNIX) as s:
         s.connect(sys.argv[1])
         s.settimeout(20)

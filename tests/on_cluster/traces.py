@@ -106,7 +106,7 @@ class Desk:
         self.path = Path("/home", user, self._here.name)
         self.private = Path("/tmp", self._here.name)  # on the login host alone
         # As after earlier kernels and servers of this user.
-        for name in ("given/bin", "state/kernels", "runtime"):
+        for name in ("given/bin", "state/kernels", "state/allocations", "runtime"):
             (self._here / name).mkdir(parents=True)
         self.write("../state/carriers.json", "{}")
         self.write("../runtime/jupyter_cookie_secret", "x" * 64, 0o600)

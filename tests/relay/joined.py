@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from remote_kernels.relay.forward import Connect, Mux, Stream
 from remote_kernels.relay.inlet import Inlet
 from remote_kernels.relay.pump import Link
-from remote_kernels.wire.hello import AgentHello, Hello, LoginHello
+from remote_kernels.wire.hello import AgentHello, Ask, Hello, LoginHello
 from remote_kernels.wire.messages import Message, encode
 from remote_kernels.wire.session import Session
 
@@ -65,7 +65,7 @@ async def joined(connect: Connect) -> AsyncIterator[Joined]:
     near, far = socket.socketpair()
     agent_hello = AgentHello(SECRET, "a", lambda *positions: 0)
     links = [
-        await _link(LoginHello(SECRET, "s"), made.login, near),
+        await _link(LoginHello(SECRET, Ask("s")), made.login, near),
         await _link(agent_hello, made.agent, far),
     ]
     try:

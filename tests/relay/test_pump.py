@@ -11,7 +11,7 @@ from remote_kernels.relay.forward import Mux
 from remote_kernels.relay.pump import Link
 from remote_kernels.wire import control
 from remote_kernels.wire.frames import Type, encode
-from remote_kernels.wire.hello import AgentHello, LoginHello
+from remote_kernels.wire.hello import AgentHello, Ask, LoginHello
 from remote_kernels.wire.session import Session
 
 
@@ -39,7 +39,7 @@ async def test_what_comes_after_the_end_is_not_taken() -> None:
     """It was half a frame when the link was given up; its rest joins no other bytes."""
     heard: list[control.Message] = []
     mux = Mux(Session("s", 1, HIGH_WATER), heard.append)
-    link, command = Link(LoginHello(SECRET, "s"), lambda: mux), Command()
+    link, command = Link(LoginHello(SECRET, Ask("s")), lambda: mux), Command()
     agent = AgentHello(SECRET, "a", lambda *positions: 0)
     frame = encode(Type.CONTROL, 0, 1, control.encode(control.Signal("k", 2)))
     link.connection_made(command)

@@ -292,3 +292,22 @@ def test_what_cannot_be_in_a_script_is_refused(tmp_path: Path) -> None:
     """A NUL would end it."""
     with pytest.raises(ConfigError, match="NUL"):
         build(tmp_path, prologue=["echo \0"])
+
+
+@pytest.mark.parametrize("words", [[], ["c2"]])
+def test_its_input_is_the_agent_s(tmp_path: Path, words: list[str]) -> None:
+    """No prologue waits for it; what runs on the job's first node has none."""
+    reads = pyz("import sys; print(sys.stdin.read(), sys.argv[-1])")
+    file = tmp_path / "script"
+    file.write_text(build(tmp_path, agent=reads, prologue=["cat >/dev/null"]))
+    done = subprocess.run(
+        ["bash", str(file), *words],
+        input="its end",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    said, _, last = done.stdout.strip().rpartition(" ")
+    assert words or "rk-" in last
+    assert ("its end" if words else "") == said

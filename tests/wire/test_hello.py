@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from remote_kernels.wire.frames import ProtocolError
-from remote_kernels.wire.hello import MARKER, AgentHello, LoginHello, Refused
+from remote_kernels.wire.hello import MARKER, AgentHello, Ask, LoginHello, Refused
 
 SECRET = b"s" * 32
 
@@ -19,13 +19,13 @@ def talk(login: LoginHello, agent: AgentHello, banner: bytes = b"") -> None:
         to_login, to_agent = new_login, new_agent
 
 
-def accept(session: str, received: int, resume: bool, take: bool) -> int:
+def accept(ask: Ask) -> int:
     return 17
 
 
 def test_positions_are_exchanged() -> None:
     """Each end learns how far the other one is."""
-    login = LoginHello(SECRET, "s", received=5, resume=True)
+    login = LoginHello(SECRET, Ask("s", 5, resume=True))
     agent = AgentHello(SECRET, "a", accept)
 
     talk(login, agent)
@@ -37,7 +37,7 @@ def test_positions_are_exchanged() -> None:
 
 def test_a_banner_is_skipped() -> None:
     """What a login shell prints before us is not ours."""
-    login = LoginHello(SECRET, "s")
+    login = LoginHello(SECRET, Ask("s"))
 
     talk(login, AgentHello(SECRET, "a", accept), b"Welcome to the cluster!\n\0\n")
 
@@ -47,7 +47,7 @@ def test_a_banner_is_skipped() -> None:
 
 def test_frames_behind_the_hello_are_kept() -> None:
     """What came in the same read as the last line is the first frame's beginning."""
-    login = LoginHello(SECRET, "s")
+    login = LoginHello(SECRET, Ask("s"))
     agent = AgentHello(SECRET, "a", accept)
 
     login.receive(agent.receive(login.receive(agent.start())) + b"frame")
@@ -57,7 +57,7 @@ def test_frames_behind_the_hello_are_kept() -> None:
 
 def test_a_wrong_secret_is_noticed_by_the_agent() -> None:
     """Whoever does not know the secret gets no answer."""
-    login = LoginHello(b"x" * 32, "s")
+    login = LoginHello(b"x" * 32, Ask("s"))
     agent = AgentHello(SECRET, "a", accept)
 
     with pytest.raises(ProtocolError, match="secret"):
@@ -73,7 +73,7 @@ def test_a_wrong_secret_is_noticed_by_the_login_end() -> None:
         def _signed(self, line: bytes, *parts: bytes) -> bytes:
             return line.rpartition(b" ")[0]
 
-    login = LoginHello(SECRET, "s")
+    login = LoginHello(SECRET, Ask("s"))
 
     with pytest.raises(ProtocolError, match="secret"):
         talk(login, Impostor(b"x" * 32, "a", accept))
@@ -84,7 +84,7 @@ def test_a_wrong_secret_is_noticed_by_the_login_end() -> None:
 def test_a_replayed_hello_is_not_accepted() -> None:
     """Each pipe has its own nonce: an overheard line opens no second pipe."""
     first, second = AgentHello(SECRET, "a", accept), AgentHello(SECRET, "a", accept)
-    overheard = LoginHello(SECRET, "s").receive(first.start())
+    overheard = LoginHello(SECRET, Ask("s")).receive(first.start())
     second.start()
 
     with pytest.raises(ProtocolError, match="secret"):
@@ -94,10 +94,10 @@ def test_a_replayed_hello_is_not_accepted() -> None:
 def test_a_refusal_says_why() -> None:
     """The login end can tell an unknown session from a broken pipe."""
 
-    def refuse(session: str, received: int, resume: bool, take: bool) -> int:
+    def refuse(ask: Ask) -> int:
         raise Refused("unknown-session", "another one")
 
-    login = LoginHello(SECRET, "s", resume=True)
+    login = LoginHello(SECRET, Ask("s", resume=True))
 
     with pytest.raises(Refused, match="another one") as caught:
         talk(login, AgentHello(SECRET, "a", refuse))
@@ -107,7 +107,7 @@ def test_a_refusal_says_why() -> None:
 
 def test_an_endless_banner_is_given_up() -> None:
     """Something else is behind this carrier; its words are quoted."""
-    login = LoginHello(SECRET, "s")
+    login = LoginHello(SECRET, Ask("s"))
 
     with pytest.raises(ProtocolError, match="no agent behind"):
         login.receive(b"login: " * 20_000)
@@ -115,7 +115,7 @@ def test_an_endless_banner_is_given_up() -> None:
 
 def test_an_endless_line_is_given_up() -> None:
     """No line of a hello is longer than 4096 bytes."""
-    login = LoginHello(SECRET, "s")
+    login = LoginHello(SECRET, Ask("s"))
 
     with pytest.raises(ProtocolError, match="a line of"):
         login.receive(MARKER + b"x" * 5000)
@@ -123,7 +123,7 @@ def test_an_endless_line_is_given_up() -> None:
 
 def test_rubbish_is_a_protocol_error() -> None:
     """A line that is no JSON ends the hello."""
-    login = LoginHello(SECRET, "s")
+    login = LoginHello(SECRET, Ask("s"))
 
     with pytest.raises(ProtocolError, match="not JSON"):
         login.receive(MARKER + b"rubbish\n")

@@ -1,0 +1,242 @@
+"""One kernel's place at the agent: its process, its session, and when it is given up.
+
+One session at a time: a new one takes the place of the old. Made by endpoint.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from remote_kernels.relay.forward import Mux, Stream
+from remote_kernels.relay.pump import DEAD_AFTER
+from remote_kernels.wire import control
+from remote_kernels.wire.hello import Ask, Refused
+from remote_kernels.wire.session import Session
+from remote_kernels.wire.target import target_of
+
+from .guard import Guard
+from .reach import connect
+from .record import write
+from .supervisor import Kernel
+
+LINGER = 60.0  # seconds without a living process, then the kernel is given up
+ATTACH = 300.0  # seconds for somebody to come; else whoever submitted us is dead
+SPOOL_BYTES = 64 * 1024 * 1024  # of a kernel socket's output kept in memory
+SILENCE = 3600.0  # seconds without a login end and without work, then it is forgotten
+IN_USE = 0.75  # of dead_after: a living login end is never silent for so long
+
+
+class Seat:
+    """One kernel.
+
+    Parameters
+    ----------
+    id:
+        The kernel's ID.
+    kernel:
+        It, spawned.
+    spec:
+        The record's spec.json: optionally linger, attach, silence, dead_after, and
+        usage, how often to measure it (seconds; never if not given).
+    record:
+        The record's directory.
+    give_up:
+        Called when the kernel is to end.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        kernel: Kernel,
+        spec: dict[str, Any],
+        record: str,
+        give_up: Callable[[Seat], None],
+    ) -> None:
+        self.id = id
+        self.kernel = kernel
+        self.dead_after = float(spec.get("dead_after", DEAD_AFTER))
+        self._record = record
+        self._give_up = give_up
+        self._linger = float(spec.get("linger", LINGER))
+        self._attach = float(spec.get("attach", ATTACH))
+        self._silence = float(spec.get("silence", SILENCE))
+        self._usage = float(spec.get("usage") or 0)
+        self._mux: Mux | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lingering: asyncio.TimerHandle | None = None
+        self._alone: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """On the event loop."""
+        loop = asyncio.get_running_loop()
+        self._alone = loop.call_later(self._attach, self._nobody_came)
+        self.kernel.watch(self._kernel_changed)
+        self._do(self._guard())
+        if self._usage:
+            self._do(self._measure())
+
+    def _do(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def end(self, reason: str) -> None:
+        """The process, then the session."""
+        for timer in (self._alone, self._lingering):
+            if timer is not None:
+                timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await self.kernel.end()
+        if self._mux is not None:
+            self._mux.control(control.Stopping())
+            await asyncio.sleep(0)  # let flush_soon() run
+            self._mux.close(reason)
+
+    async def _guard(self) -> None:
+        guard = Guard(
+            self._silence,
+            self._record,
+            lambda: self._mux is not None and self._mux.link is not None,
+            lambda: [self.kernel.pid] if self.kernel.pid else [],
+        )
+        self._lapse(await guard.forgotten())
+
+    def _lapse(self, reason: str) -> None:
+        """Nobody told us to end it: its record says why, and that it is no more."""
+        self._say(f"ends: {reason}")
+        with contextlib.suppress(OSError):
+            write(self._record, "ended.json", {"reason": reason})
+        self._give_up(self)
+
+    def _say(self, text: str) -> None:
+        sys.stderr.write(f"agent: kernel {self.id[:8]}: {text}\n")
+
+    async def _measure(self) -> None:
+        """Tell what the kernel uses of this node, as long as somebody hears it."""
+        from .usage import Sampler, in_thread  # few ask for it
+
+        kernel, loop, told = self.kernel, asyncio.get_running_loop(), -math.inf
+        sampler = Sampler(lambda: [kernel.pid] if kernel.pid else [])
+        while True:
+            await asyncio.sleep(self._usage)
+            if kernel.alive and self._heard_since(told):
+                try:
+                    sample = await in_thread(sampler.sample)
+                except Exception as exc:  # noqa: BLE001 - the kernel is worth more
+                    self._say(f"measures no longer: {exc!r}")
+                    return
+                if self._mux is not None and self._mux.link is not None:
+                    told = loop.time()
+                    self._mux.control(control.Usage(self.id, **sample))
+
+    def _heard_since(self, then: float) -> bool:
+        """A login end is there, and not behind a pipe that fell silent meanwhile."""
+        link = self._mux.link if self._mux is not None else None
+        now = asyncio.get_running_loop().time()
+        return link is not None and now - link.silence > then
+
+    def _nobody_came(self) -> None:
+        self._lapse(f"nobody attached within {self._attach:g} s")
+
+    def _nobody_restarted(self) -> None:
+        self._lapse(f"its process had ended, and none followed for {self._linger:g} s")
+
+    # The session
+
+    def decide(self, ask: Ask) -> int:
+        """Our position in it, or Refused. A session that is new begins here."""
+        link = self._mux.link if self._mux is not None else None
+        if (
+            not ask.resume
+            and not ask.take
+            and link is not None
+            and link.silence < IN_USE * self.dead_after
+        ):
+            msg = "in-use"
+            raise Refused(msg, f"it was heard {link.silence:.1f} s ago")
+        if not ask.resume and (
+            self._mux is None or self._mux.session.id != ask.session
+        ):
+            self._mux = self._new(ask.session)
+        elif self._mux is None or self._mux.session.id != ask.session:
+            msg = "unknown-session"
+            raise Refused(msg, "this agent serves another session")
+        elif not self._mux.session.can_resume(ask.received):
+            msg = "position"
+            raise Refused(msg, f"cannot go on from {ask.received}")
+        return self._mux.session.received
+
+    def _new(self, session: str) -> Mux:
+        if self._mux is not None:
+            self._mux.close("replaced")
+        mux = Mux(
+            Session(session, first_channel=2, high_water=SPOOL_BYTES),
+            self._obey,
+            self._connect,
+        )
+        mux.control(self.kernel.state())
+        return mux
+
+    def attached(self) -> Mux:
+        """Somebody came."""
+        assert self._mux is not None
+        if self._alone is not None:
+            self._alone.cancel()
+        return self._mux
+
+    async def _connect(
+        self, kernel: str, target: str, stream: Callable[[], Stream]
+    ) -> None:
+        """Join `stream` to the kernel's socket, or a port of the node. Raises OSError."""
+        mine = self.kernel
+        port, trial = target_of(target)
+        if kernel == self.id and port is not None:
+            await connect(port, stream, trial=trial)
+            return
+        if kernel == self.id and mine.keeper is not None and target in mine.keeper:
+            mine.keeper.attach(target, stream())
+            return
+        if kernel != self.id or mine.sockets is None:
+            msg = f"kernel {kernel} is not running"
+            raise ConnectionRefusedError(msg)
+        try:
+            address = mine.sockets.address(target)
+        except KeyError:
+            msg = f"a kernel has no socket {target}"
+            raise ConnectionRefusedError(msg) from None
+        loop = asyncio.get_running_loop()
+        if isinstance(address, str):
+            await loop.create_unix_connection(stream, address)
+        else:
+            await loop.create_connection(stream, *address)
+
+    # Messages
+
+    def _kernel_changed(self, state: control.KernelState) -> None:
+        if self._mux is not None:
+            self._mux.control(state)
+        if self.kernel.alive and self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+        elif not self.kernel.alive and self._lingering is None:
+            loop = asyncio.get_running_loop()
+            self._lingering = loop.call_later(self._linger, self._nobody_restarted)
+
+    def _obey(self, message: control.Message) -> None:
+        if isinstance(message, control.Stop):
+            self._give_up(self)
+        elif getattr(message, "kernel", None) != self.id:
+            self._say(f"ignored {message}")
+        elif isinstance(message, control.Signal):
+            self.kernel.signal(message.signum)
+        elif isinstance(message, control.Start):
+            self._do(self.kernel.restart(message.spec))
+        elif isinstance(message, control.Delivered) and self.kernel.keeper is not None:
+            through, forget = message.through, message.forget
+            self.kernel.keeper.delivered(message.target, through, forget)

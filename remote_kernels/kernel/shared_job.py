@@ -1,0 +1,346 @@
+"""A job that several kernels share, because they name the same allocation.
+
+    STATE_DIR/allocations/NAME/   0700
+        lock            held by whoever looks whether there is a job, or makes one
+        record.json     which job                       written by who submitted it
+        spec.json       the job's secret, and so on     written by who submitted it
+        agent.json      where the agent is              written by the agent
+        members/ID      a kernel that is, or will be, in it
+        node.sh         runs an agent on another node; written by who submitted it
+        nodes/NODE.json where that agent is             written by it
+        job.log         what the scheduler and the agents wrote
+
+The agent starts the members that it finds; a kernel that comes later is brought along
+by the hello of its session (wire/SPEC.md section 1). Once nobody has been in it for a
+while, the agent removes the directory and ends the job. Made by story.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import secrets
+import shutil
+import time
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from pathlib import Path
+from typing import Any, TextIO
+
+from remote_kernels import registry
+from remote_kernels.bounded import spread
+from remote_kernels.config import Settings
+from remote_kernels.errors import ConfigError, RecordError, TunnelError
+from remote_kernels.scheduler.base import JobStatus, Phase
+from remote_kernels.tunnel.tunnel import Tunnel
+from remote_kernels.wire.hello import Refused
+
+from .job import Job
+from .launch import Launch
+from .reach import carriers_to
+
+log = logging.getLogger(__name__)
+
+# By loop: an asyncio.Lock that was once waited for belongs to it.
+_LOCKS: weakref.WeakValueDictionary[Hashable, asyncio.Lock]
+_LOCKS = weakref.WeakValueDictionary()
+LOCK_TIMEOUT = 150.0  # seconds; a submission may take 120
+LOOK = 2.0  # seconds between two looks whether the agent has left a last word
+LOST = "RUNNING"  # the job's state while a kernel of it has ended
+
+
+class Allocation(registry.Record):
+    """The directory of one allocation."""
+
+    def __init__(self, base: Path, name: str) -> None:
+        super().__init__(base, name)
+        self.path = base / "allocations" / name
+        self.job_log = self.path / "job.log"
+        self.members = self.path / "members"
+        self._nodes = self.path / "nodes"
+
+    @property
+    def job_name(self) -> str:
+        """Like a kernel's: it is found by it, too."""
+        return f"jupyter-{hashlib.sha256(self.kernel_id.encode()).hexdigest()[:8]}"
+
+    def member(self, kernel_id: str) -> Path:
+        """A file that is there as long as this kernel counts."""
+        return self.members / kernel_id
+
+    def leave(self, kernel_id: str) -> bool:
+        """Whether nobody is left in a job that no agent ends."""
+        with contextlib.suppress(OSError):
+            self.member(kernel_id).unlink(missing_ok=True)
+            return not any(self.members.iterdir()) and self.read("agent.json") is None
+        return False
+
+    async def give_up(
+        self, kernel_id: str, cancel: Callable[[], Awaitable[None]]
+    ) -> bool:
+        """A kernel leaves; the last one cancels a job that no agent ends.
+
+        Whether it did so. Raises RecordError, and what `cancel` raises.
+        """
+        if not self.leave(kernel_id):
+            return False
+        async with self.entered(kernel_id):  # who comes now is not to find the job
+            if not self.leave(kernel_id):
+                return False
+            await cancel()
+            self.remove()
+        return True
+
+    def begin(self, kernel_id: str) -> None:
+        """Without what belonged to a job that ended, but for this kernel."""
+        for name in ("record.json", "agent.json"):
+            (self.path / name).unlink(missing_ok=True)
+        for member in self.members.iterdir():
+            if member.name != kernel_id:
+                member.unlink(missing_ok=True)
+        shutil.rmtree(self._nodes, ignore_errors=True)
+        self._nodes.mkdir(mode=0o700)
+
+    def agent(self, node: str | None) -> dict[str, Any] | None:
+        """Where it is that has the kernels of this node, if it is there already."""
+        found = self.read(f"nodes/{node}.json") if node else self.read("agent.json")
+        return found if found is not None and "error" not in found else None
+
+    def purge_if_old(self) -> None:
+        """Remove what nobody has been in for a day, nor for as long as it is kept."""
+        try:
+            left = time.time() - self.members.stat().st_mtime
+            keep = float((self.read("spec.json") or {}).get("keep", 0))
+            known = any(
+                registry.Record(self.base, member.name).is_live
+                for member in self.members.iterdir()
+            )
+            if left > registry.MEMORY + keep and not known:
+                self.remove()
+        except (OSError, RecordError) as exc:
+            log.info("%s", exc)
+
+    @contextlib.asynccontextmanager
+    async def entered(self, kernel_id: str) -> AsyncIterator[None]:
+        """By one kernel of this user at a time, on whichever host. Raises RecordError."""
+        # A lock of POSIX, which also NFS knows, is a process's, not a file's.
+        key = (asyncio.get_running_loop(), self.path)
+        ours = _LOCKS.setdefault(key, asyncio.Lock())
+        async with ours:
+            with await self._locked():
+                self.member(kernel_id).touch(0o600)
+                yield
+
+    async def _locked(self) -> TextIO:
+        end = asyncio.get_running_loop().time() + LOCK_TIMEOUT
+        while True:
+            try:
+                # Not `parents`: those it would make as the umask says, and the job
+                # runs what is here.
+                self.base.mkdir(parents=True, exist_ok=True)
+                for path in (self.path.parent, self.path, self.members):
+                    path.mkdir(exist_ok=True, mode=0o700)
+                return self._lock()
+            except OSError as exc:
+                if asyncio.get_running_loop().time() > end:
+                    msg = f"Cannot share an allocation in {self.path}: {exc}"
+                    raise RecordError(msg) from exc
+            await asyncio.sleep(0.1)
+
+    def _lock(self) -> TextIO:
+        """Raises OSError where another process has it, or has just removed it."""
+        path = self.path / "lock"
+        file = path.open("w")
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                msg = f"{path} was removed"
+                raise OSError(msg)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+
+def allocations(base: Path) -> list[Allocation]:
+    """Every one in a state directory."""
+    try:
+        names = sorted(os.listdir(base / "allocations"))  # noqa: PTH208
+    except OSError:
+        return []
+    return [Allocation(base, name) for name in names]
+
+
+def allocation_of(record: registry.Record) -> Allocation | None:
+    """The one that this kernel is in. Raises RecordError."""
+    name = (record.read("record.json") or {}).get("allocation")
+    return Allocation(record.base, name) if name else None
+
+
+class SharedJob(Job):
+    """The job of one of the kernels that share it.
+
+    Parameters
+    ----------
+    settings, record:
+        See `Job`.
+    place:
+        The allocation's directory.
+    """
+
+    def __init__(
+        self, settings: Settings, record: registry.Record, place: Allocation
+    ) -> None:
+        super().__init__(settings, record)
+        self._place = place
+
+    @property
+    def allocation(self) -> str:
+        return self._place.kernel_id
+
+    @property
+    def place(self) -> Allocation:
+        return self._place
+
+    @property
+    def name(self) -> str:
+        return self._place.job_name
+
+    @property
+    def cancel_argv(self) -> list[str]:
+        """Nothing: others may be in it, and an agent without members ends."""
+        return []
+
+    @property
+    def traces(self) -> list[Path]:
+        return [*super().traces, self._place.member(self._record.kernel_id)]
+
+    async def submit(self, launch: Launch) -> None:
+        """Or find it. Raises SubmitError, ControllerError, RecordError."""
+        async with self._place.entered(self._record.kernel_id):
+            self._record.job_log.unlink(missing_ok=True)
+            self._record.job_log.symlink_to(self._place.job_log)
+            if await self._found():
+                return
+            self._place.begin(self._record.kernel_id)
+            self._place.write("spec.json", self._spec())
+            registry.write_private(
+                self._place.path / "node.sh", self._script(launch, step={})
+            )
+            await super().submit(launch)
+            self._place.write(
+                "record.json", {"job_id": self.id, "cluster": self.cluster}
+            )
+
+    async def _found(self) -> bool:
+        """Whether there is a job that can take one kernel more."""
+        known = self._place.read("record.json")
+        if known is None:
+            return False
+        here = await self.queue.cluster()
+        if None not in (here, known["cluster"]) and here != known["cluster"]:
+            msg = (
+                f"Allocation '{self.allocation}' is job {known['job_id']} of cluster "
+                f"{known['cluster']}, but this is cluster {here}, with the same home "
+                "directory. Choose another name for 'allocation' here."
+            )
+            raise ConfigError(msg)
+        status = await self.queue.status(known["job_id"])
+        if status.phase in (Phase.ENDED, Phase.ENDING):
+            return False
+        self.id, self.cluster = known["job_id"], known["cluster"]
+        return True
+
+    def _spec(self) -> dict[str, Any]:
+        settings = self._settings
+        return {
+            "agent": self.allocation,
+            "secret": secrets.token_bytes(32).hex(),
+            "keep": settings.keep,
+            "shell": ["bash", *(["-l"] if settings.prologue else [])],
+            "kernels": {},
+            "dead_after": settings.dead_after,
+        }
+
+    @property
+    def secret(self) -> bytes | None:
+        """Raises RecordError."""
+        spec = self._place.read("spec.json")
+        if spec is None:
+            msg = f"There is no allocation in {self._place.path}."
+            raise RecordError(msg)
+        return bytes.fromhex(spec["secret"])
+
+    async def agent(self, on_status: Callable[[JobStatus], None]) -> dict[str, Any]:
+        """Also one on another node of the job. Raises TunnelError, too."""
+        node = self._settings.node
+        agent = self._place.agent(node)
+        if agent is None:
+            agent = await super().agent(on_status)
+            if node is not None and await self._sends_us_elsewhere(agent):
+                agent = await self._reported(self._record, on_status)
+        return agent
+
+    async def _sends_us_elsewhere(self, agent: dict[str, Any]) -> bool:
+        """The job's first agent starts one on the kernel's node when it is asked to."""
+        assert self.secret is not None
+        tunnel = Tunnel(
+            carriers_to(agent, self, self._settings, self._record.base),
+            self.secret,
+            lambda message: None,
+            kernel=self._record.kernel_id,
+            record=str(self._record.path),
+        )
+        try:
+            await tunnel.open()
+        except Refused as exc:
+            if exc.code != "elsewhere":
+                raise TunnelError(str(exc)) from exc
+            return True
+        await tunnel.close()
+        return False
+
+    async def ended(self, timeout: float = 1e9) -> JobStatus | None:
+        """Or the agent on the kernel's node has, and the job goes on."""
+        job = asyncio.ensure_future(super().ended(timeout))
+        lost = asyncio.ensure_future(self._lost())
+        try:
+            await asyncio.wait((job, lost), return_when=asyncio.FIRST_COMPLETED)
+            return job.result() if job.done() else lost.result()
+        finally:
+            for task in (job, lost):
+                task.cancel()
+            await asyncio.wait((job, lost))
+
+    async def _lost(self) -> JobStatus:
+        assert self.id is not None
+        while self._record.read("ended.json") is None:  # noqa: ASYNC110 - a file
+            await asyncio.sleep(spread(LOOK))
+        return JobStatus(self.id, Phase.ENDED, LOST)
+
+    def why_ended(self, reason: str, status: JobStatus | None) -> str:
+        own = self._record.read("ended.json")
+        if own is not None:
+            return f"The kernel ended: {own['reason']}. The job goes on."
+        return super().why_ended(reason, status)
+
+    def leave(self) -> bool:
+        return self._place.leave(self._record.kernel_id)
+
+    async def cancel(self) -> None:
+        """Leave it; who leaves last takes a job along that has not begun."""
+        try:
+            await self._place.give_up(self._record.kernel_id, super().cancel)
+        except RecordError as exc:  # without members the job ends as soon as it begins
+            log.warning("job=%s not cancelled: %s", self.id, exc)
+
+
+def job_for(settings: Settings, record: registry.Record, allocation: str | None) -> Job:
+    """Raises ConfigError. `allocation`: the one that the kernel is, or will be, in."""
+    if allocation is None:
+        return Job(settings, record)
+    return SharedJob(settings, record, Allocation(record.base, allocation))

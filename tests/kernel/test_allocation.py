@@ -1,0 +1,114 @@
+"""kernel.shared_job.Allocation: its directory, and who is in it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from remote_kernels.config import parse
+from remote_kernels.kernel.shared_job import Allocation, SharedJob
+from remote_kernels.registry import Record
+from remote_kernels.scheduler.queue import Queue
+
+SECONDS = 10.0
+
+
+@pytest.fixture
+def generous() -> Iterator[None]:
+    """A umask by which a group may write."""
+    before = os.umask(0o002)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("generous")
+def test_nobody_else_may_write_there(tmp_path: Path) -> None:
+    """The job runs what it finds there."""
+    place = Allocation(tmp_path / "state", "team")
+
+    async def main() -> None:
+        async with place.entered("k"):
+            pass
+
+    asyncio.run(main())
+    paths = place.path.parent, place.path, place.members
+    assert [0o700] * 3 == [path.stat().st_mode & 0o777 for path in paths]
+
+
+def test_a_new_job(tmp_path: Path) -> None:
+    """Kernels of the one that ended are not started in it."""
+    place = Allocation(tmp_path, "team")
+
+    async def main() -> None:
+        for kernel in ("old", "new"):
+            async with place.entered(kernel):
+                pass
+        place.begin("new")
+
+    asyncio.run(main())
+    assert ["new"] == [member.name for member in place.members.iterdir()]
+
+
+def test_loop_after_loop(tmp_path: Path) -> None:
+    """A script may run one event loop after the other, kernels at once in each."""
+    place = Allocation(tmp_path, "team")
+
+    async def enter(kernel: str) -> None:
+        async with place.entered(kernel):
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        await asyncio.gather(*map(enter, "abc"))
+
+    for _ in range(2):
+        asyncio.run(main())
+
+
+class Cancelling:
+    """A queue that has been asked to cancel a job, and does so when it is let."""
+
+    def __init__(self) -> None:
+        self.asked, self.goes = asyncio.Event(), asyncio.Event()
+
+    async def cancel(self, job_id: str) -> None:
+        self.asked.set()
+        await self.goes.wait()
+
+    async def wait_ended(self, job_id: str, timeout: float) -> None:
+        pass
+
+
+def test_who_comes_while_the_last_one_leaves(tmp_path: Path) -> None:
+    """He must not find a job that is about to be cancelled."""
+    settings = parse({"scheduler": "local", "allocation": "team"})
+    place = Allocation(tmp_path, "team")
+
+    async def main() -> None:
+        last = SharedJob(settings, Record(tmp_path, "last"), place)
+        last.id = "7"
+        queue = Cancelling()
+        last.queue = cast("Queue", queue)
+        came = asyncio.Event()
+
+        async def come() -> None:
+            async with place.entered("next"):
+                came.set()
+
+        async with place.entered("last"):
+            pass
+        leaving = asyncio.create_task(last.cancel())
+        await asyncio.wait_for(queue.asked.wait(), SECONDS)
+        coming = asyncio.create_task(come())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not came.is_set()
+        queue.goes.set()
+        await asyncio.wait_for(asyncio.gather(leaving, coming), SECONDS)
+
+    asyncio.run(main())
+    assert ["next"] == [member.name for member in place.members.iterdir()]

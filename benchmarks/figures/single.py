@@ -18,7 +18,7 @@ def starts(host: Host, rounds: int) -> Iterator[Figure]:
     """Start and restart."""
     pairs: dict[str, list[list[float]]] = defaultdict(list)
     for line in host.lines("start", rounds):
-        for name in ("start", "in-job", "restart"):
+        for name in ("start", "in-job", "shared", "restart"):
             pairs[name].append(line[name])
     yield _figure(
         *("start", "Start, to kernel_info_reply", "s"),
@@ -33,6 +33,12 @@ def starts(host: Host, rounds: int) -> Iterator[Figure]:
         pairs["in-job"],
         Reach("difference at most", 0.15),
         note="What Slurm does before that is the same for whoever submits.",
+    )
+    yield _figure(
+        *("start-shared", "Start of a second kernel in a shared job", "s"),
+        "a local start",
+        pairs["shared"],
+        Reach("difference at most", 0.3),
     )
     yield _figure(
         *("restart", "Restart in the job", "s", "a local restart"),

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 NAMES = {
     "imports": ["import"],
     "agent": ["agent-rss", "agent-pss"],
-    "start": ["start", "start-in-job", "restart"],
+    "start": ["start", "start-in-job", "start-shared", "restart"],
     "resume": ["resume"],
     "trips": [
         *("info-p50", "info-p50-ssh-L", "info-p50-session"),

@@ -154,7 +154,8 @@ class Sharing:
     def _close(self) -> bool:
         """Nobody can come any more; False: somebody has."""
         if not os.path.isdir(self._record):
-            return os.path.isdir(os.path.dirname(self._record))
+            # Or its file system is away; kernels on other nodes would be lost then.
+            return os.path.isdir(os.path.dirname(self._record)) or not self._agents
         with contextlib.suppress(OSError), _locked(self._record):
             if not any(self._members()):
                 # Away at once: who comes meanwhile makes it anew, with a job.

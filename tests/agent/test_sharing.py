@@ -138,6 +138,16 @@ async def test_the_job_is_kept(place: Place) -> None:
     assert [] == os.listdir(place.path.parent)  # noqa: PTH208
 
 
+async def test_all_records_are_gone(place: Place) -> None:
+    """There is no kernel that could be lost."""
+    place.add("k")
+    running = Running()
+    async with running.of(sharing(place)) as run:
+        await running.look()
+        shutil.rmtree(place.base)
+        await ends(run)
+
+
 async def test_somebody_is_coming(place: Place) -> None:
     """He holds the lock: the job waits for him."""
     running = Running()

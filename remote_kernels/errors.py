@@ -19,6 +19,14 @@ class ConfigError(RemoteKernelError, ValueError):
     """The kernelspec or an option asks for something that cannot be."""
 
 
+class ChoiceError(ConfigError):
+    """Somebody must choose a job; the text lists them. `jobs`: their numbers."""
+
+    def __init__(self, text: str, jobs: Sequence[str]) -> None:
+        super().__init__(text)
+        self.jobs = list(jobs)
+
+
 class CommandError(RemoteKernelError):
     """A command that we ran failed.
 

@@ -77,6 +77,9 @@ class StandIn:
         self._sockets: Sockets | None = None
         self._info: dict[str, Any] | None = None
         self._failure = ""
+        self._question = ""
+        self._prompt = ""
+        self._on_answer: Callable[[str], None] = lambda answer: None
         self._held: list[Request] = []
         self._held_bytes = 0
         self._cells: dict[str, Head] = {}  # held requests to run code, by msg_id
@@ -108,6 +111,9 @@ class StandIn:
         head = jupyter_message.read(parts)
         if head is not None and head.is_of_client:
             self.sessions.add(head.session)
+        if self._question and head is not None and head.type == "input_reply":
+            self._on_answer(str(head.content().get("value", "")))
+            return
         answer = _ANSWERS.get(head.type) if head is not None else None
         if head is not None and answer is not None and target in ("shell", "control"):
             answer(self, target, head, parts)
@@ -126,8 +132,13 @@ class StandIn:
             self._refuse(target, head, "RemoteKernelError", self._failure)
             self._on_told()
             return
+        if self._question and not head.content().get("allow_stdin"):
+            self._refuse(target, head, "RemoteKernelError", self._question)
+            return
         self._hold(target, parts)
         self._cells[head.id] = head
+        if self._question and head is self._first_cells()[head.session]:
+            self._put_question(head)
 
     def _tell_info(self, target: str, head: Head, parts: list[bytes]) -> None:
         """As a kernel does: without "busy" and "idle" the server asks again."""
@@ -199,16 +210,46 @@ class StandIn:
 
     def show(self, text: str) -> None:
         """How the job stands; nothing is sent where it is shown already."""
-        first: dict[str, Head] = {}
-        for head in self._cells.values():
-            first.setdefault(head.session, head)
-        for session, head in first.items():
+        for session, head in self._first_cells().items():
             shown = self._shown.get(session)
             if shown is None or shown != (text, head):
                 self._publish("clear_output", {"wait": True}, head.header)
                 content = {"name": "stdout", "text": f"{text}\n"}
                 self._publish("stream", content, head.header)
                 self._shown[session] = text, head
+
+    def _first_cells(self) -> dict[str, Head]:
+        """By session: the first that waits."""
+        first: dict[str, Head] = {}
+        for head in self._cells.values():
+            first.setdefault(head.session, head)
+        return first
+
+    def ask(self, question: str, prompt: str, on_answer: Callable[[str], None]) -> None:
+        """Below the first cell of each client, now and later, until `ask_no_more`.
+
+        Parameters
+        ----------
+        question:
+            Shown as text; also the error of a cell whose client cannot be asked.
+        prompt:
+            Shown before the field for the answer.
+        on_answer:
+            Called with each answer, of whomever.
+        """
+        self._question, self._prompt, self._on_answer = question, prompt, on_answer
+        for head in self._first_cells().values():
+            self._put_question(head)
+
+    def _put_question(self, head: Head) -> None:
+        self.show(self._question)
+        content = {"prompt": f"{self._prompt} ", "password": False}
+        kind = "input_request"
+        parts = self._speaker.message(head.identities, kind, content, head.header)
+        self._send("stdin", parts)
+
+    def ask_no_more(self) -> None:
+        self._question = ""
 
     def interrupt(self) -> None:
         """Cancel the cells that wait; the job goes on waiting."""

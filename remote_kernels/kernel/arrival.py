@@ -13,7 +13,7 @@ from remote_kernels.errors import JobError, RemoteKernelError
 from remote_kernels.scheduler.base import JobStatus, Phase
 
 from .account import Account
-from .informing import OnProgress, informing
+from .informing import Introduction, OnProgress, informing
 from .job import Job
 from .known_info import KnownInfo
 from .life import Life
@@ -21,6 +21,16 @@ from .login_end import LoginEnd
 from .reach import Reach
 
 log = logging.getLogger(__name__)
+
+
+def introduction(
+    account: Account, spec: dict[str, Any], *, probe: bool
+) -> Introduction:
+    """Of a kernel that is to start so; for the parameters see Arrival."""
+    settings = account.settings
+    known = KnownInfo.of(account.record.base, settings, spec)
+    tried = probe and not (settings.prologue or settings.prefix)
+    return Introduction(known, spec if tried else None)
 
 
 class Arrival:
@@ -69,14 +79,11 @@ class Arrival:
         """Until the kernel answers. Raises RemoteKernelError."""
         account, life, job, here = self._account, self._life, self._job, self._here
         settings = account.settings
-        probe = self._probe and not (settings.prologue or settings.prefix)
-        known = KnownInfo.of(account.record.base, settings, self._spec)
         async with informing(
             here.standin,
             job,
             account.times["submitted"],
-            known,
-            self._spec if probe else None,
+            introduction(account, self._spec, probe=self._probe),
             here.directory,
             self._on_progress,
         ):

@@ -40,8 +40,7 @@ async def informing(
     standin: StandIn,
     job: Job,
     since: float,
-    known: KnownInfo,
-    spec: Mapping[str, Any] | None,
+    introduction: Introduction,
     directory: Path,
     on_progress: OnProgress,
 ) -> AsyncIterator[None]:
@@ -55,10 +54,8 @@ async def informing(
         The job that is waited for.
     since:
         When it was submitted: seconds since the epoch.
-    known:
-        What such kernels said of themselves.
-    spec:
-        What is to start (`Launch.spec`), if it can be tried on this host.
+    introduction:
+        What is known of the kernel.
     directory:
         A private directory with a short path.
     on_progress:
@@ -66,7 +63,7 @@ async def informing(
     """
     tasks = [
         asyncio.create_task(_show(standin, job, since, on_progress)),
-        asyncio.create_task(_introduce(standin, known, spec, directory)),
+        asyncio.create_task(introduction.introduce(standin, directory)),
     ]
     for task in tasks:
         task.add_done_callback(_note_failure)
@@ -103,19 +100,30 @@ async def _show(
         await asyncio.sleep(min(max(1.0, waited / 12), 15.0))
 
 
-async def _introduce(
-    standin: StandIn,
-    known: KnownInfo,
-    spec: Mapping[str, Any] | None,
-    directory: Path,
-) -> None:
-    info = known.recall()
-    if info is None and spec is not None:
-        await asyncio.sleep(PATIENCE)
-        from remote_kernels.front.probe import probe
+class Introduction:
+    """What a stand-in is to know of its kernel.
 
-        info = await probe(spec["argv"], spec["env"], directory)
+    Parameters
+    ----------
+    known:
+        What such kernels said of themselves.
+    spec:
+        What is to start (`Launch.spec`), if it can be tried on this host.
+    """
+
+    def __init__(self, known: KnownInfo, spec: Mapping[str, Any] | None) -> None:
+        self._known = known
+        self._spec = spec
+
+    async def introduce(self, standin: StandIn, directory: Path) -> None:
+        """As soon as it is known. `directory`: a private one with a short path."""
+        info, spec = self._known.recall(), self._spec
+        if info is None and spec is not None:
+            await asyncio.sleep(PATIENCE)
+            from remote_kernels.front.probe import probe
+
+            info = await probe(spec["argv"], spec["env"], directory)
+            if info is not None:
+                self._known.remember(info)
         if info is not None:
-            known.remember(info)
-    if info is not None:
-        standin.introduce(info)
+            standin.introduce(info)

@@ -11,6 +11,7 @@ jupyter.provisioner and the CLI.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import signal
 from collections.abc import Callable
@@ -19,12 +20,18 @@ from typing import Any
 
 from remote_kernels import registry
 from remote_kernels.config import Settings
-from remote_kernels.errors import JobError, TunnelError
+from remote_kernels.errors import (
+    ChoiceError,
+    JobError,
+    RemoteKernelError,
+    TunnelError,
+)
 from remote_kernels.front.standin import StandIn
 from remote_kernels.wire import control
 
 from .account import Account, OnNews
-from .arrival import Arrival
+from .arrival import Arrival, introduction
+from .choosing import chosen
 from .connection import Connection
 from .informing import OnProgress
 from .job import Job
@@ -86,6 +93,7 @@ class RemoteKernel:
         )
         self._record = self._account.record
         self._life = Life(self._account, on_end)
+        self._launch: Launch | None = None  # while somebody must choose a job
 
     def __repr__(self) -> str:
         return f"<RemoteKernel {self.kernel_id[:8]} job {self.job_id} on {self.node}>"
@@ -151,12 +159,44 @@ class RemoteKernel:
             for old in (*registry.records(base), *allocations(base)):
                 old.purge_if_old()
             here = self._move_in(self._stand_in(launch.key))
-            job = await self._submit(here, launch)
+            try:
+                job = await self._submit(here, launch)
+            except ChoiceError as exc:
+                if wait:
+                    raise
+                return self._ask_first(here, launch, exc)
             spec = launch.spec(self.settings)
             return await self._open_front(here, job, spec, wait=wait)
         except BaseException:
             await asyncio.shield(self._abandon())
             raise
+
+    def _ask_first(
+        self, here: LoginEnd, launch: Launch, choice: ChoiceError
+    ) -> dict[str, Any]:
+        """There is no job before a person has chosen one."""
+        self._record.remove()
+        self._launch = launch
+        self._life.begin()
+        self._life.arrival = asyncio.create_task(self._choose(here, choice))
+        return here.open(launch.key)
+
+    async def _choose(self, here: LoginEnd, choice: ChoiceError) -> None:
+        assert self._launch is not None
+        account, spec = self._account, self._launch.spec(self.settings)
+        about = introduction(account, spec, probe=True)
+        try:
+            jobid = await chosen(here.standin, choice, about, here.directory)
+            settings = dataclasses.replace(self.settings, jobid=jobid)
+            self.settings = account.settings = settings
+            job = await self._submit(here, self._launch)
+        except RemoteKernelError as exc:
+            account.end = str(exc)
+            log.warning("kernel=%s %s", self.kernel_id, exc)
+            here.standin.fail(account.end)
+            return
+        spec = self._launch.spec(settings)
+        await self._arrival(here, job, spec, take=True, probe=True).run_and_tell()
 
     def _stand_in(self, key: bytes) -> StandIn:
         life = self._life
@@ -212,22 +252,28 @@ class RemoteKernel:
         life = self._life
         info = here.open(_key(spec))
         life.begin()
-        arrival = Arrival(
-            self._account,
-            life,
-            job,
-            here,
-            spec,
-            take=take,
-            probe=not wait,  # else nobody asks before it is there
-            on_progress=self._on_progress,
-        )
+        # Who waits asks nothing before it is there.
+        arrival = self._arrival(here, job, spec, take=take, probe=not wait)
         if wait:
             life.arrival = asyncio.create_task(arrival.run())
             await life.arrival
         else:
             life.arrival = asyncio.create_task(arrival.run_and_tell())
         return info
+
+    def _arrival(
+        self, here: LoginEnd, job: Job, spec: dict[str, Any], *, take: bool, probe: bool
+    ) -> Arrival:
+        return Arrival(
+            self._account,
+            self._life,
+            job,
+            here,
+            spec,
+            take=take,
+            probe=probe,
+            on_progress=self._on_progress,
+        )
 
     # Attach
 
@@ -360,6 +406,10 @@ class RemoteKernel:
 
     async def _restart_waiting(self, here: LoginEnd, launch: Launch) -> dict[str, Any]:
         here.standin.restart()
+        if self.job_id is None and not self.end:  # nobody has chosen one yet
+            self._launch = launch
+            self._life.begin()
+            return here.open(launch.key)
         spec = launch.spec(self.settings)
         if self.end:
             await self._life.stop_tasks()
@@ -381,7 +431,7 @@ class RemoteKernel:
             return
         await self._life.stop_tasks()
         told = await self._life.stop_agent()
-        if self._account.job is not None and not self.end:
+        if self.job_id is not None and not self.end:
             self._account.tell("ended", "It was shut down.")
         await self._abandon(cancel=not (told or self.end))
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from remote_kernels.errors import ConfigError
+from remote_kernels.errors import ChoiceError, ConfigError
 from remote_kernels.scheduler import base
 from remote_kernels.scheduler.base import (
     Completed,
@@ -199,12 +199,13 @@ def _only_one(jobs: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
         lines = "".join(
             f"\n  {job['job_id']}  {job['name']}  on {job['nodes']}" for job in jobs
         )
+        first = jobs[0]["job_id"]
         msg = (
             f"jobid is 'auto', but you have {len(jobs)} running jobs:{lines}\n"
-            f"Name the one you mean, for example jobid={jobs[0]['job_id']} "
-            f"(`remote-kernels install NAME --jobid {jobs[0]['job_id']}`)."
+            f"Name the one you mean, for example jobid={first} "
+            f"(`remote-kernels install NAME --jobid {first}`)."
         )
-        raise ConfigError(msg)
+        raise ChoiceError(msg, [job["job_id"] for job in jobs])
     return jobs[0]
 
 

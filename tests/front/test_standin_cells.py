@@ -301,3 +301,51 @@ def test_no_client_gets_what_is_another_s(story: list[Act]) -> None:
             assert parts[0].decode() == owners[parent["msg_id"]]
         elif parent:
             assert parent["session"] == owners[parent["msg_id"]]
+
+
+def asked(reception: Reception) -> list[str]:
+    """The cells that have a field for an answer."""
+    return [
+        str(msg["parent_header"]["msg_id"])
+        for target, msg in reception.seen()
+        if (target, msg["msg_type"]) == ("stdin", "input_request")
+    ]
+
+
+def test_a_question_is_asked_in_the_first_cell(
+    reception: Reception, client: Client
+) -> None:
+    """Of each client, now and later; and again if the answer does not do."""
+    answers: list[str] = []
+    first, _ = client.ask(allow_stdin=True), client.ask(allow_stdin=True)
+    reception.standin.ask("these are there", "which?", answers.append)
+    other = Client(reception, "two")
+    theirs = other.ask(allow_stdin=True)
+    assert [id_of(first), id_of(theirs)] == asked(reception)
+    assert ["these are there\n"] == reception.texts(first)
+
+    client.ask("input_reply", "stdin", value="7")
+    assert ["7"] == answers
+    reception.standin.ask("no, these", "which?", answers.append)
+    assert ["no, these\n"] == reception.texts(theirs)
+    assert 2 == asked(reception).count(id_of(theirs))
+
+    other.ask("input_reply", "stdin", value="8")
+    reception.standin.ask_no_more()
+    assert ["7", "8"] == answers
+    late = Client(reception, "three").ask(allow_stdin=True)
+    assert id_of(late) not in asked(reception)
+    assert 4 == len(reception.standin.hand_over(speaker()))
+    assert [] == reception.texts(first)
+
+
+def test_who_cannot_be_asked(reception: Reception, client: Client) -> None:
+    """A program hears what there is to choose from; its cell fails."""
+    reception.standin.ask("these are there", "which?", lambda answer: None)
+
+    cell = client.ask(allow_stdin=False)
+
+    assert FAILED == reception.fate(cell)
+    assert "these are there" == reception.answers(cell)[2]["content"]["evalue"]
+    assert [] == asked(reception)
+    assert [] == reception.standin.hand_over(speaker())

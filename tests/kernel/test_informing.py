@@ -13,7 +13,7 @@ from front.reception import Client, Reception
 from front.world import INFO, timeless
 
 from remote_kernels.kernel import informing as module
-from remote_kernels.kernel.informing import informing
+from remote_kernels.kernel.informing import Introduction, informing
 from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.known_info import KnownInfo
 from remote_kernels.scheduler.base import JobStatus, Phase
@@ -61,8 +61,7 @@ class Wait:
             self.reception.standin,
             self.job,
             since - ago,
-            self.known,
-            spec,
+            Introduction(self.known, spec),
             self._directory,
             self._tell,
         ):

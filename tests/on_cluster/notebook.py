@@ -112,6 +112,7 @@ class Cell:
     states: list[str] = field(default_factory=list)
     reply: dict[str, Any] | None = None
     cleared: int = 0
+    prompts: list[str] = field(default_factory=list)
 
     @property
     def done(self) -> bool:
@@ -195,22 +196,28 @@ class Page:
             cell.states.append(content["execution_state"])
         elif kind == "execute_reply":
             cell.reply = content
+        elif kind == "input_request":
+            cell.prompts.append(content["prompt"])
 
-    def run(self, code: str) -> Cell:
+    def run(self, code: str, *, allow_stdin: bool = False) -> Cell:
         """Run a cell; returns at once."""
         cell = Cell()
         content = {"code": code, "silent": False, "store_history": True}
-        content |= {"user_expressions": {}, "allow_stdin": False}
+        content |= {"user_expressions": {}, "allow_stdin": allow_stdin}
         self.cells[self._send("execute_request", content)] = cell
         return cell
 
-    def _send(self, kind: str, content: dict[str, Any]) -> str:
+    def answer(self, text: str) -> None:
+        """Fill in the field that a cell shows."""
+        self._send("input_reply", {"status": "ok", "value": text}, "stdin")
+
+    def _send(self, kind: str, content: dict[str, Any], channel: str = "shell") -> str:
         header = {"msg_id": uuid.uuid4().hex, "msg_type": kind, "date": ""}
         header |= {"session": self._session, "username": "", "version": "5.3"}
         message = {"header": header, "parent_header": {}, "metadata": {}}
         assert self._socket is not None
         self._socket.write_message(
-            json.dumps({**message, "content": content, "channel": "shell"})
+            json.dumps({**message, "content": content, "channel": channel})
         )
         return header["msg_id"]
 

@@ -161,14 +161,51 @@ async def test_jobs_in_which_no_kernel_can_be(cluster: Cluster, desk: Desk) -> N
         assert "the kernelspec asks for time" in text
         text = await refusal(cluster, desk, {"jobid": number, "gpus": 1})
         assert "Invalid generic resource" in text
-        with allocation(cluster, name="other") as second:
-            text = await refusal(cluster, desk, {"jobid": "auto"})
-            assert re.search(rf"you have 2 running jobs:.*{number}.*{second}", text)
     text = await refusal(cluster, desk, {"jobid": number})
     assert re.search(rf"Job {number} \(mine\) is not running: .*CANCELLED", text)
     with allocation(cluster, "--gres=gpu:1", "--nodelist=c2", "-pgpu") as number:
         text = await refusal(cluster, desk, {"jobid": number, "gpus": 2})
         assert f"job {number} has 1 on each node" in text
+
+
+async def test_which_of_two_jobs(cluster: Cluster, desk: Desk) -> None:
+    """The first cell asks; a program is told; nothing is left of who gives up."""
+    with allocation(cluster) as number, allocation(cluster, name="other") as second:
+        desk.spec({"jobid": "auto"})
+        before = traces(cluster, USER)
+        async with notebook(cluster, desk) as (server, page):
+            await page.open()
+            listed = rf"you have 2 running jobs:(.|\n)*{number}(.|\n)*{second}"
+            program = page.run("print(1)")
+            await until("its failure", lambda: program.done, 30)
+            assert program.reply is not None
+            assert re.search(listed, program.reply["evalue"])
+
+            cell = page.run("!echo $SLURM_JOB_ID", allow_stdin=True)
+            await until("the question", lambda: cell.prompts, 30)
+            assert re.search(listed, cell.text)
+            await server.ask("POST", f"kernels/{page.kernel_id}/restart")
+            await until("the cell's end", lambda: cell.done, 30)
+
+            cell = page.run("!echo $SLURM_JOB_ID", allow_stdin=True)
+            await until("the question", lambda: cell.prompts, 30)
+            page.answer("1")
+            await until("it again", lambda: len(cell.prompts) == 2, 30)
+            assert "There is no job '1' among them" in cell.text
+            page.answer(f" {second} ")
+            assert [second] == await page.finish(cell)
+            assert [f"{second}.0"] == steps(cluster)
+            await server.ask("DELETE", f"sessions/{page.session_id}")
+            await until("the end of the step", lambda: not steps(cluster), 20)
+
+            await page.open()
+            page.run("print(1)", allow_stdin=True)
+            await server.ask("DELETE", f"sessions/{page.session_id}")
+            await page.close()
+            server.end()
+        assert [] == steps(cluster)
+        cluster.run("login1", USER, ["sh", "-c", f"rm -f {desk.path}/runtime/jp*"])
+        assert [] == left_over(cluster, USER, before, 20)
 
 
 async def test_a_job_that_waits(cluster: Cluster, desk: Desk) -> None:
@@ -257,3 +294,29 @@ async def test_in_lab(cluster: Cluster, desk: Desk, tmp_path: Path) -> None:
         finally:
             server.end(signal.SIGKILL)
         assert "RUNNING" == jobs(cluster)[number].state
+
+
+async def test_lab_asks(cluster: Cluster, desk: Desk, tmp_path: Path) -> None:
+    """Which of two jobs is meant, in a field below the first cell."""
+    shots = Path(os.environ.get("RK_SCREENSHOTS", tmp_path))
+    shots.mkdir(parents=True, exist_ok=True)
+    desk.write("config/labconfig/page_config.json", json.dumps(NO_NEWS))
+    desk.spec({"jobid": "auto"}, display_name="Python, in my job")
+    with allocation(cluster), allocation(cluster, name="other") as second:
+        server = Server(cluster, desk)
+        await server.start()
+        try:
+            async with relay(server) as gateway, window(gateway.port) as page:
+                card = ".jp-LauncherCard[title='Python, in my job']"
+                await page.locator(card).first.click()
+                await page.get_by_text("Python, in my job | Starting").wait_for()
+                output = await run(page, "!echo in $SLURM_JOB_ID")
+                field = page.locator(".jp-Stdin-input")
+                await expect(output).to_contain_text("you have 2 running jobs")
+                await page.screenshot(path=shots / "allocation-3-asks.png")
+                await field.fill(second)
+                await field.press("Enter")
+                await expect(output).to_contain_text(f"in {second}")
+                await page.screenshot(path=shots / "allocation-4-answered.png")
+        finally:
+            server.end(signal.SIGKILL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remote_kernels.errors import ConfigError, ControllerError
+from remote_kernels.errors import ChoiceError, ConfigError, ControllerError
 from remote_kernels.scheduler.base import Completed, JobRequest, JobStatus, Phase
 from remote_kernels.scheduler.slurm import first_node
 from remote_kernels.scheduler.slurm_step import ENDED, SlurmStep
@@ -37,10 +37,10 @@ def test_the_only_job_that_runs() -> None:
 
 def test_one_of_several() -> None:
     """It is asked which one."""
-    with pytest.raises(
-        ConfigError, match=r"2 running jobs:\n  60  mine .*\n  61  deep"
-    ):
+    words = r"2 running jobs:\n  60  mine .*\n  61  deep"
+    with pytest.raises(ChoiceError, match=words) as caught:
         step.answered(request(), [said(MINE + GPUS)])
+    assert ["60", "61"] == caught.value.jobs
 
 
 def test_none() -> None:

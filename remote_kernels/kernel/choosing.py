@@ -1,0 +1,54 @@
+"""Which of several jobs a kernel is to run in: its first cell asks. Made by story.py."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from remote_kernels.bounded import within
+from remote_kernels.errors import ChoiceError
+from remote_kernels.front.standin import StandIn
+
+from .informing import SAY_STATE, Introduction
+
+PROMPT = "In which of them is this kernel to run? Its number:"
+
+
+async def chosen(
+    standin: StandIn,
+    choice: ChoiceError,
+    introduction: Introduction,
+    directory: Path,
+) -> str:
+    """Until somebody has named one of the jobs; its number.
+
+    Parameters
+    ----------
+    standin:
+        Who speaks to clients meanwhile.
+    choice:
+        What there is to choose from.
+    introduction:
+        By which the stand-in learns what kernel it stands for; else no page lets
+        anybody run a cell.
+    directory:
+        A private directory with a short path.
+    """
+    answers: asyncio.Queue[str] = asyncio.Queue()
+    meeting = asyncio.create_task(introduction.introduce(standin, directory))
+    standin.ask(str(choice), PROMPT, answers.put_nowait)
+    try:
+        while True:
+            try:
+                answer = (await within(answers.get(), SAY_STATE)).strip()
+            except asyncio.TimeoutError:
+                standin.say_state()
+                continue
+            if answer in choice.jobs:
+                standin.ask_no_more()
+                return answer
+            said = f"{choice}\nThere is no job {answer!r} among them."
+            standin.ask(said, PROMPT, answers.put_nowait)
+    finally:
+        meeting.cancel()
+        await asyncio.wait((meeting,))

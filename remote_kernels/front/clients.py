@@ -51,6 +51,9 @@ class Sockets(Protocol):
 
     def room(self, target: str) -> None: ...
 
+    def reaches(self, target: str, identity: bytes) -> bool:
+        """Whether such a client has connected to that socket."""
+
     def begin(self, parts: list[bytes], left: int) -> Sink:
         """Publish a message of whose last frame `left` bytes follow."""
 

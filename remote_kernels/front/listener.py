@@ -253,6 +253,10 @@ class Listener:
         self._accept()
         return bool(self._accepting) or not all(c.topics for c in self._clients)
 
+    def knows(self, identity: bytes) -> bool:
+        """Whether a client of that name is connected."""
+        return identity in self._by_identity
+
     def send(self, parts: list[bytes]) -> None:
         """To clients; a client that has gone is no error."""
         if self._sink is not None:

@@ -226,6 +226,9 @@ class Front:
     def begin(self, parts: list[bytes], left: int) -> Sink:
         return self._listeners["iopub"].begin(parts, left)
 
+    def reaches(self, target: str, identity: bytes) -> bool:
+        return self._listeners[target].knows(identity)
+
     def subscribing(self) -> bool:
         return self._listeners["iopub"].awaits_topics()
 

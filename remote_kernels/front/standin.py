@@ -26,6 +26,7 @@ RUN, ASK = "execute_request", "kernel_info_request"
 # message through to a page before it has found another state than "starting", for
 # which it looks each 0.05 s (2.21, connection/channels.py, nudge).
 SEEN = 0.2
+CONNECTS = 0.1  # seconds between two looks whether a client can be asked
 
 Request = tuple[str, list[bytes]]  # to which of the kernel's sockets, and its frames
 
@@ -243,6 +244,15 @@ class StandIn:
 
     def _put_question(self, head: Head) -> None:
         self.show(self._question)
+        self._ask_for_input(head)
+
+    def _ask_for_input(self, head: Head) -> None:
+        """As soon as the client's socket for that is there: the others may be first."""
+        if not self._question or head.id not in self._cells or self._sockets is None:
+            return
+        if not self._sockets.reaches("stdin", head.identities[0]):
+            self._later(CONNECTS, lambda: self._ask_for_input(head))
+            return
         content = {"prompt": f"{self._prompt} ", "password": False}
         kind = "input_request"
         parts = self._speaker.message(head.identities, kind, content, head.header)

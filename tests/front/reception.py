@@ -39,6 +39,7 @@ class Reception:
         self.shutdowns = 0
         self.told = 0
         self.noted: list[list[Request]] = []
+        self.is_reached = True
         self.due: Due | None = None  # what the stand-in will do by itself
         self.standin = StandIn(
             KEY, self._shut_down, self._tell, self._note, self._later
@@ -66,6 +67,9 @@ class Reception:
 
     def room(self, target: str) -> None:
         raise AssertionError(target)
+
+    def reaches(self, target: str, identity: bytes) -> bool:
+        return self.is_reached
 
     def subscribing(self) -> bool:
         raise AssertionError

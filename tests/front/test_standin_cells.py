@@ -339,6 +339,23 @@ def test_a_question_is_asked_in_the_first_cell(
     assert [] == reception.texts(first)
 
 
+def test_a_client_whose_socket_for_answers_comes_last(
+    reception: Reception, client: Client
+) -> None:
+    """What is sent there before that is lost."""
+    reception.is_reached = False
+    reception.standin.ask("these are there", "which?", lambda answer: None)
+    cell = client.ask(allow_stdin=True)
+    assert [] == asked(reception)
+
+    due, reception.due = reception.due, None
+    reception.is_reached = True
+    assert due is not None
+    due.call()
+
+    assert [id_of(cell)] == asked(reception)
+
+
 def test_who_cannot_be_asked(reception: Reception, client: Client) -> None:
     """A program hears what there is to choose from; its cell fails."""
     reception.standin.ask("these are there", "which?", lambda answer: None)

@@ -259,6 +259,9 @@ class Server:
     def room(self, target: str) -> None:
         self.rooms.append(target)
 
+    def reaches(self, target: str, identity: bytes) -> bool:
+        raise AssertionError
+
     def subscribing(self) -> bool:
         return self.is_subscribing
 

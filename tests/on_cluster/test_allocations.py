@@ -150,7 +150,7 @@ async def test_jobs_in_which_no_kernel_can_be(cluster: Cluster, desk: Desk) -> N
     with allocation(cluster, user="alice") as number:
         text = await refusal(cluster, desk, {"jobid": number})
         assert "is not yours: it belongs to user" in text
-    with allocation(cluster) as number:
+    with allocation(cluster, "--nodelist=c1") as number:
         elsewhere = await refusal(cluster, desk, {"jobid": f"{number};mars"})
         assert re.search("mars", elsewhere)
         text = await refusal(cluster, desk, {"jobid": number, "nodelist": "c2"})

@@ -232,9 +232,9 @@ class StandIn:
         Parameters
         ----------
         question:
-            Shown as text; also the error of a cell whose client cannot be asked.
+            What is asked; also the error of a cell whose client cannot be asked.
         prompt:
-            Shown before the field for the answer.
+            Its last line, before the field for the answer.
         on_answer:
             Called with each answer, of whomever.
         """
@@ -243,17 +243,19 @@ class StandIn:
             self._put_question(head)
 
     def _put_question(self, head: Head) -> None:
-        self.show(self._question)
-        self._ask_for_input(head)
+        """As soon as the client's socket for that is there: the others may be first.
 
-    def _ask_for_input(self, head: Head) -> None:
-        """As soon as the client's socket for that is there: the others may be first."""
+        All of it in the prompt: output that comes after that would take the field away
+        (JupyterLab 4.6).
+        """
         if not self._question or head.id not in self._cells or self._sockets is None:
             return
         if not self._sockets.reaches("stdin", head.identities[0]):
-            self._later(CONNECTS, lambda: self._ask_for_input(head))
+            self._later(CONNECTS, lambda: self._put_question(head))
             return
-        content = {"prompt": f"{self._prompt} ", "password": False}
+        self._shown[head.session] = self._question, head  # and cleared in the end
+        prompt = f"{self._question}\n{self._prompt} "
+        content = {"prompt": prompt, "password": False}
         kind = "input_request"
         parts = self._speaker.message(head.identities, kind, content, head.header)
         self._send("stdin", parts)

@@ -12,8 +12,6 @@ agent was told to end, 98 it could not do its work (the job's log says why).
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import sys
 
@@ -21,10 +19,10 @@ FAILED = 98
 
 
 def _run(record: str, node_dir: str, node: str) -> int:
+    from remote_kernels.agent.record import read
     from remote_kernels.agent.supervisor import Kernel
 
-    with open(os.path.join(record, "spec.json"), encoding="utf-8") as file:
-        spec = json.load(file)
+    spec = read(record, "spec.json")
     kernels = {
         id: Kernel(id, kernel, node_dir, record)
         for id, kernel in spec["kernels"].items()

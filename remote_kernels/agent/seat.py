@@ -59,7 +59,7 @@ class Seat:
     ) -> None:
         self.id = id
         self.kernel = kernel
-        self.dead_after = float(spec.get("dead_after", DEAD_AFTER))
+        self._dead_after = float(spec.get("dead_after", DEAD_AFTER))
         self._record = record
         self._give_up = give_up
         self._linger = float(spec.get("linger", LINGER))
@@ -103,9 +103,13 @@ class Seat:
             self._silence,
             self._record,
             lambda: self._mux is not None and self._mux.link is not None,
-            lambda: [self.kernel.pid] if self.kernel.pid else [],
+            self._sessions,
         )
         self._lapse(await guard.forgotten())
+
+    def _sessions(self) -> list[int]:
+        """The process session that the kernel leads, if it lives."""
+        return [self.kernel.pid] if self.kernel.pid else []
 
     def _lapse(self, reason: str) -> None:
         """Nobody told us to end it: its record says why, and that it is no more."""
@@ -122,7 +126,7 @@ class Seat:
         from .usage import Sampler, in_thread  # few ask for it
 
         kernel, loop, told = self.kernel, asyncio.get_running_loop(), -math.inf
-        sampler = Sampler(lambda: [kernel.pid] if kernel.pid else [])
+        sampler = Sampler(self._sessions)
         while True:
             await asyncio.sleep(self._usage)
             if kernel.alive and self._heard_since(told):
@@ -156,7 +160,7 @@ class Seat:
             not ask.resume
             and not ask.take
             and link is not None
-            and link.silence < IN_USE * self.dead_after
+            and link.silence < IN_USE * self._dead_after
         ):
             msg = "in-use"
             raise Refused(msg, f"it was heard {link.silence:.1f} s ago")

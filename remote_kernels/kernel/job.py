@@ -181,9 +181,8 @@ class Job:
         ours = script.explain_exit(status.exit_code or 0)
         return ours or self.driver.ended_text(status)
 
-    def leave(self) -> bool:
-        """This kernel has ended; whether the job is to be cancelled."""
-        return True
+    def leave(self) -> None:
+        """This kernel has ended; others may be in the job."""
 
     async def cancel(self) -> None:
         """Cancel it, and wait a while for its end."""

@@ -328,8 +328,8 @@ class SharedJob(Job):
             return f"The kernel ended: {own['reason']}. The job goes on."
         return super().why_ended(reason, status)
 
-    def leave(self) -> bool:
-        return self._place.leave(self._record.kernel_id)
+    def leave(self) -> None:
+        self._place.leave(self._record.kernel_id)
 
     async def cancel(self) -> None:
         """Leave it; who leaves last takes a job along that has not begun."""

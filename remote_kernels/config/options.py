@@ -100,7 +100,7 @@ _ROWS: _Rows = (
 )
 _OUR_ROWS: _Rows = (
     ("sbatch_args", _ARGS, "ARG", ["--mail-type=FAIL"], "Further argument for sbatch."),
-    ("jobid", _JOBID, "JOB", "auto", "Job of yours that is running, in which the kernel is to start; auto: your only one. The kernel's end leaves the job as it was."),
+    ("jobid", _JOBID, "JOB", "auto", "Job of yours that is running, in which the kernel is to start; auto: your only one; with several, the first cell asks which. The kernel's end leaves the job as it was."),
     ("allocation", _NAME, "NAME", "team", "Share one job with all kernels that name the same allocation. The first one's options make the job."),
     ("keep", _SPAN, "SECONDS", 300, "How long a shared job is kept without a kernel."),
     ("node", _WHERE, "NODE", 1, "Node of the shared job for this kernel: its name, or its number from 0; default: the first."),

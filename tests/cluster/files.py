@@ -125,8 +125,8 @@ def write_all(layout: Layout) -> None:
     """Everything that the hosts read; the directory is empty before."""
     layout.root.mkdir(mode=0o700, parents=True)
     layout.marker.touch()
-    for directory in (layout.etc, layout.home):
-        directory.mkdir(mode=0o755)
+    layout.home.mkdir(mode=0o755)
+    _copy_etc(layout)
     _write_users(layout)
     _write_slurm(layout)
     _write_munge_key(layout)
@@ -154,6 +154,17 @@ def _directory(path: Path, mode: int = 0o755, owner: str = "root") -> None:
     path.mkdir()
     shutil.chown(path, owner)
     path.chmod(mode)
+
+
+def _copy_etc(layout: Layout) -> None:
+    """The hosts' own /etc, the same for all of them; what we write is left out."""
+    subprocess.run(["cp", "-a", "/etc", layout.etc], check=True)
+    for name in ("slurm", "munge", "ssh"):
+        shutil.rmtree(layout.etc / name, ignore_errors=True)
+    for name in ("hostname", "hosts"):  # may be a link, or a mount in a container
+        (layout.etc / name).unlink(missing_ok=True)
+        (layout.etc / name).touch()
+    (layout.etc / "ssh").mkdir()
 
 
 def _write_users(layout: Layout) -> None:

@@ -95,9 +95,10 @@ class Layout:
     def mounts(self, host: Host) -> list[tuple[Path, str]]:
         """What is mounted where on the host, in order."""
         own = self.host(host.name)
-        shared = ["passwd", "group", "shadow", "hosts", "slurm", "munge"]
-        mounts = [(self.etc / name, f"/etc/{name}") for name in shared]
-        mounts += [
+        mounts = [
+            # Whole: a mount over one file of the machine's is gone as soon as that
+            # file is replaced, as apt-get does with /etc/passwd (Linux 6.18).
+            (self.etc, "/etc"),
             (own / "hostname", "/etc/hostname"),
             (own / "ssh", "/etc/ssh"),
             (own / "pam-sshd", "/etc/pam.d/sshd"),

@@ -236,6 +236,35 @@ def test_a_second_login_host_can_join(cluster: Cluster) -> None:
     assert number in shown.stdout.split()
 
 
+# A machine in the machine: its /etc is a copy, so that one can do there as apt-get
+# does when a package brings a system user.
+SECOND = f"""
+mount -t sysfs sysfs /sys && mount -t tmpfs none /sys/fs/cgroup && ip link set lo up
+cp -a /etc "$1/etc" && mount --bind "$1/etc" /etc
+export RK_CLUSTER_DIR=$1/cluster RK_CLUSTER_NET=10.199.53
+cluster="{sys.executable} {Path(__file__).parent}"
+$cluster up >&2
+for name in passwd group shadow; do
+  cp -p /etc/$name /etc/$name+ && mv /etc/$name+ /etc/$name
+done
+$cluster run login1 alice -- id -un
+$cluster down >&2
+"""
+
+
+def test_the_machine_s_users_may_change(tmp_path: Path) -> None:
+    """Users are known on the hosts when the machine's files of users are replaced."""
+    namespaces = ["--net", "--mount", "--pid", "--fork", "--mount-proc"]
+    done = subprocess.run(
+        ["unshare", *namespaces, "bash", "-c", SECOND, "bash", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (0, "alice\n") == (done.returncode, done.stdout), done.stderr
+
+
 def inventory() -> set[str]:
     """What a cluster could leave on the machine."""
     found = {f"link {path.name}" for path in Path("/sys/class/net").iterdir()}

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from .node import oom_kills
 from .ports import Sockets
@@ -37,35 +37,61 @@ DISK = 512 * 1024 * 1024  # bytes of each spool, unless the spec says otherwise
 UNSET = ("XDG_RUNTIME_DIR", "JPY_PARENT_PID")
 
 
+class _File:
+    """kernel.log and kernel.log.1: bounded on the disk, and one descriptor at most."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = -1
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """Raises OSError; the next one tries anew."""
+        if self._size > LOG_BYTES:
+            self._rotate()
+        if self._fd < 0:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            self._fd = os.open(self._path, flags, 0o600)
+            self._size = os.fstat(self._fd).st_size
+        self._size += os.write(self._fd, data)
+
+    def _rotate(self) -> None:
+        """Closed before: what has no name any more would stay on the disk."""
+        self.close()
+        self._size = 0
+        try:
+            os.replace(self._path, f"{self._path}.1")
+        except OSError:
+            os.truncate(self._path, 0)  # the bound holds all the same
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+
 class Log:
     """What the kernel process writes: into kernel.log, its end kept for errors.
 
-    A thread of its own, because the record's file system may stall.
+    A thread of its own, because the record's file system may stall. It reads until
+    the last writer has gone, whatever becomes of the file: a full pipe would stop the
+    kernel.
     """
 
-    def __init__(self, fd: int, path: str) -> None:
-        self._fd = fd
+    def __init__(self, pipe: IO[bytes], path: str) -> None:
+        self._pipe = pipe
         self._path = path
         self._tail = b""
         self._thread = threading.Thread(target=self._copy, daemon=True)
         self._thread.start()
 
     def _copy(self) -> None:
-        size = 0
-        with contextlib.ExitStack() as stack:
-            stack.callback(os.close, self._fd)
-            file = stack.enter_context(open(self._path, "ab", buffering=0))
-            while True:
-                data = os.read(self._fd, 64 * 1024)
-                if not data:
-                    return
+        with self._pipe as pipe, contextlib.closing(_File(self._path)) as file:
+            while data := os.read(pipe.fileno(), 64 * 1024):
                 self._tail = (self._tail + data)[-TAIL_BYTES:]
-                if size > LOG_BYTES:
-                    os.replace(self._path, f"{self._path}.1")
-                    file = stack.enter_context(open(self._path, "ab", buffering=0))
-                    size = 0
-                with contextlib.suppress(OSError):  # a full quota ends no kernel
-                    size += file.write(data)
+                # A full disk, no descriptor, a record that is gone: no kernel's end.
+                with contextlib.suppress(OSError):
+                    file.write(data)
 
     def tail(self) -> str:
         """The end of what was written, once the process has ended."""
@@ -252,8 +278,8 @@ class Kernel:
         if process is None or sockets is None:
             return False
         if process.stdout is not None:
-            self._log = Log(os.dup(process.stdout.fileno()), self._log_path)
-            process.stdout.close()
+            self._log = Log(process.stdout, self._log_path)
+            process.stdout = None
         delay = LISTEN_POLL
         while process.poll() is None:
             if sockets.listening():

@@ -31,6 +31,8 @@ def _run(record: str, node_dir: str, node: str) -> int:
     early: list[int] = []
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(signum, lambda number, _: early.append(number))
+    # bash (5.2) ignores it in what it starts with `&`, and so would the kernel.
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     for kernel in kernels.values():
         kernel.spawn()
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 
 from . import processes
@@ -47,6 +48,11 @@ def _become(record: str, kernel: str, command: list[str]) -> int:
     """Does not come back, unless the command cannot be started."""
     ours = {name: os.environ[name] for name in KEPT if name in os.environ}
     env = {**environment(record, kernel), **ours}
+    umask = processes.umask(processes.kernel(record, kernel, processes.every()))
+    if umask is not None:
+        os.umask(umask)
+    for signum in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them
+        signal.signal(signum, signal.SIG_DFL)
     try:
         os.execvpe(command[0], command, env)  # noqa: S606 -- this is what it is for
     except OSError as exc:

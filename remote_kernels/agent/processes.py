@@ -70,6 +70,15 @@ def environ(pid: int) -> dict[str, str]:
     return {name: value for name, _, value in rows if name}
 
 
+def umask(pid: int) -> int | None:
+    """What it has now; None where it has ended, hides it, or Linux is before 4.7."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", "rb") as file:
+        for line in file:
+            if line.startswith(b"Umask:"):
+                return int(line.split()[1], 8)
+    return None
+
+
 def _strings(path: str) -> list[str]:
     try:
         with open(path, "rb") as file:

@@ -123,8 +123,8 @@ def _become(argv: list[str]) -> None:
     try:
         os.setsid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execv(argv[0], argv)  # noqa: S606 -- this is what a batch system does
     except OSError as error:
@@ -167,6 +167,7 @@ def _record(ended: Path, status: int, cancelled: bool) -> None:
     state = "CANCELLED" if cancelled else "FAILED" if code or number else "COMPLETED"
     with contextlib.suppress(OSError):
         beside = ended.with_name(ended.name + ".new")
+        beside.touch(0o600)
         beside.write_text(f"{state}|{code}|{number}|{time.time():.0f}\n")
         beside.replace(ended)
 

@@ -1,6 +1,7 @@
 """The batch script: everything that happens on the node before the agent runs.
 
-Rules: pure text; every value is quoted; nothing secret is in it. It stays the agent's
+Rules: pure text; every value is quoted; nothing secret is in it. The umask is the
+job's, or the prologue's, so each file has a mode of its own. It stays the agent's
 parent: it passes the scheduler's signals on, ends with the agent's exit code, and
 removes the node directory however the agent ended. Whatever fails before that ends
 with an exit code of its own (`explain_exit`). Called by the kernel's story, which hands it to `queue.py`.
@@ -173,7 +174,6 @@ fi"""
 
 _HEAD = f"""\
 # A Jupyter kernel as a batch job; made by remote_kernels.
-umask 077
 if [ -n "${{1:-}}" ]; then  # the end of our input is the sign to end: the agent's alone
   exec {{rk_input}}<&0 </dev/null
 else
@@ -247,7 +247,7 @@ fi"""
 
 _UNPACK = f"""\
 rk_unpack() {{
-  base64 -d > "$rk_dir/agent.pyz" && return
+  (umask 077 && base64 -d > "$rk_dir/agent.pyz") && return
   rk_say "the agent cannot be written to $rk_dir"
   exit {NO_NODE_DIR}
 }}

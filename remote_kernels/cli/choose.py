@@ -83,7 +83,7 @@ def settings(kernel: Recorded) -> Settings:
     if spec is not None and spec.is_ours:
         config = spec.config
     place = {
-        "scheduler": kernel.facts["scheduler"],
+        "scheduler": str(kernel.facts["scheduler"]).removesuffix("-step"),
         "state_dir": str(kernel.record.base),
     }
     return parse({**config, **place})

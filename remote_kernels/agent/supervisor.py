@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
+from .environment import environment
 from .node import oom_kills
 from .ports import Sockets
 
@@ -31,10 +32,6 @@ PORT_TRIES = 5
 LISTEN_POLL = 0.01  # seconds
 GRACE = 2.0  # seconds from SIGTERM to SIGKILL
 DISK = 512 * 1024 * 1024  # bytes of each spool, unless the spec says otherwise
-
-# Of the server's host, not of this node: a missing run-time directory breaks kernels,
-# and ipykernel exits when JPY_PARENT_PID is not its parent.
-UNSET = ("XDG_RUNTIME_DIR", "JPY_PARENT_PID")
 
 
 class _File:
@@ -107,8 +104,9 @@ class Kernel:
     id:
         The kernel's ID.
     spec:
-        argv (with `{connection_file}`), env, cwd, connection (see ports.Sockets), gpus
-        (see visible.py; None: as the job has them).
+        argv (with `{connection_file}`), env, env_lines (see environment.py), cwd,
+        connection (see ports.Sockets), gpus (see visible.py; None: as the job has
+        them).
     node_dir:
         A private directory on the node.
     record:
@@ -153,7 +151,7 @@ class Kernel:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=self._env(),
+                env=environment(spec, os.environ),
                 cwd=cwd,
                 start_new_session=True,
             )
@@ -161,16 +159,6 @@ class Kernel:
             self._state = "failed"
             self._detail = f"cannot start {' '.join(spec['argv'])}: {exc}"
             self._remove_sockets()
-
-    def _env(self) -> dict[str, str]:
-        env = {**os.environ, **self._spec.get("env", {})}
-        for name in UNSET:
-            env.pop(name, None)
-        if self._spec.get("gpus") is not None:
-            from .visible import visible_gpus  # few ask for it
-
-            env.update(visible_gpus(self._spec["gpus"], os.environ))
-        return env
 
     def _remove_sockets(self) -> None:
         if self.sockets is not None:

@@ -104,7 +104,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         from remote_kernels.kernel import Launch
 
         env: dict[str, str] = kwargs.get("env") or {}
-        names = [*self.kernel_spec.env, "JPY_SESSION_NAME"]
+        names = ["JPY_SESSION_NAME"]
         if self._offers_curve() and self._curve is None:
             self._curve = curve_keypair()
         return Launch(
@@ -113,6 +113,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             cwd=str(kwargs.get("cwd") or os.getcwd()),  # noqa: PTH109
             key=self._manager.session.key,
             curve_pair=self._curve,
+            env_lines=dict(self.kernel_spec.env),
         )
 
     def _offers_curve(self) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -14,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from remote_kernels.agent.environment import filled
 from remote_kernels.front.standin import StandIn
 
 from .job import Job
@@ -122,7 +124,8 @@ class Introduction:
             await asyncio.sleep(PATIENCE)
             from remote_kernels.front.probe import probe
 
-            info = await probe(spec["argv"], spec["env"], directory)
+            lines = filled(spec.get("env_lines", {}), os.environ)
+            info = await probe(spec["argv"], {**spec["env"], **lines}, directory)
             if info is not None:
                 self._known.remember(info)
         if info is not None:

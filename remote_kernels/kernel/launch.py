@@ -20,6 +20,8 @@ class Launch:
         The kernel's command, with `{connection_file}`.
     env:
         Variables for the kernel beyond the job's own.
+    env_lines:
+        More of them, the kernelspec's: `${NAME}` in a value is filled in there.
     cwd:
         Where it starts, if the node has that directory; None: the home directory.
     key:
@@ -33,6 +35,7 @@ class Launch:
     cwd: str | None = None
     key: bytes = b""
     curve_pair: tuple[bytes, bytes] | None = None
+    env_lines: Mapping[str, str] = field(default_factory=dict)
 
     def spec(self, settings: Settings) -> dict[str, Any]:
         """As the agent wants it."""
@@ -49,6 +52,7 @@ class Launch:
         return {
             "argv": [*settings.prefix, *self.argv],
             "env": dict(self.env),
+            "env_lines": dict(self.env_lines),
             "cwd": self.cwd,
             "connection": connection,
             "spool": settings.spool * 1024 * 1024,

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from cli.live import done
+from jupyter_client.asynchronous.client import AsyncKernelClient
 
 from login.conftest import Running, run, running
 from login.specs import ARGV, write_spec
@@ -217,4 +218,27 @@ async def test_a_kernel_begins_as_a_local_one(
         if ours.get(name) != local.get(name)
     ] == []
     assert FOR_THE_GROUP == made == made_later
-    assert f"0002 {local['SigIgn']}\n" == inside.stdout
+    assert f"0002 {local['SigIgn']}\n" == inside.stdout, inside.stderr
+
+
+# --- the environment ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["local", pytest.param("sbatch", marks=cluster)])
+async def test_a_kernelspec_s_env_is_filled_in_in_the_job(
+    config: dict[str, Any], way: str
+) -> None:
+    """A prologue's PATH stays beside that of the kernelspec."""
+    env = {"PATH": "/opt/mine:${PATH}", "JOB": "<${SLURM_JOB_ID}>"}
+    prologue = ["export PATH=/opt/module:$PATH"]
+    write_spec(NAME, {**config, "prologue": prologue}, env=env)
+    async with running(NAME) as (_, client):
+        path, job, real = await printed(client, "PATH", "JOB", "SLURM_JOB_ID")
+    assert path.startswith("/opt/mine:/opt/module:/")
+    assert job == (f"<{real}>" if way == "sbatch" else "<${SLURM_JOB_ID}>")
+
+
+async def printed(client: AsyncKernelClient, *names: str) -> list[str]:
+    """These variables of a kernel."""
+    code = f"import os; print(*(os.environ.get(n, '-') for n in {names!r}), sep='\\n')"
+    return (await run(client, code)).split("\n")

@@ -1,0 +1,36 @@
+"""The variables that a kernel's process begins with.
+
+The job's own, as the prologue left them; then those of this start; then the lines of
+the kernelspec's `env`, in which `${NAME}` is what the kernel would have without these
+lines. Called by supervisor.py, and on the login node for a kernel that is tried there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# Of the server's host, not of this node: a missing run-time directory breaks kernels,
+# and ipykernel exits when JPY_PARENT_PID is not its parent.
+UNSET = ("XDG_RUNTIME_DIR", "JPY_PARENT_PID")
+
+
+def environment(spec: Mapping[str, Any], job: Mapping[str, str]) -> dict[str, str]:
+    """For the kernel of this spec (see supervisor.py), in a job with these variables."""
+    env = {**job, **spec.get("env", {})}
+    for name in UNSET:
+        env.pop(name, None)
+    if spec.get("gpus") is not None:
+        from .visible import visible_gpus  # few ask for it
+
+        env.update(visible_gpus(spec["gpus"], job))
+    return {**env, **filled(spec.get("env_lines", {}), env)}
+
+
+def filled(lines: Mapping[str, str], env: Mapping[str, str]) -> dict[str, str]:
+    """As jupyter_client (8.10) does for a local kernel: what is not known, stays."""
+    if not any("$" in line for line in lines.values()):
+        return dict(lines)
+    from string import Template  # few ask for it
+
+    return {name: Template(line).safe_substitute(env) for name, line in lines.items()}

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import resource
+import signal
 import stat
 import subprocess
 import tempfile
@@ -79,7 +80,10 @@ DIFFERS_IN_A_JOB = {
 
 @pytest.fixture(autouse=True)
 def begins() -> Iterator[None]:
-    """What a server's process may have: a umask and a limit."""
+    """What a server's process may have: a umask and a limit; and no signal ignored."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:  # it was started in the background
+            signal.signal(number, signal.SIG_DFL)
     before = os.umask(UMASK)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))

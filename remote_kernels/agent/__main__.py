@@ -8,6 +8,7 @@ agent was told to end, 98 it could not do its work (the job's log says why).
                    DIR: the job's record; a private directory here; NODE: see sharing.py
     connect SOCKET                     standard input and output to the agent's socket
     inside WHAT RECORD KERNEL ...      what a person does in the job (see inside.py)
+    tidy DIR                           after an agent that was killed (see node_dir.py)
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ FAILED = 98
 
 
 def _run(record: str, node_dir: str, node: str) -> int:
+    from remote_kernels.agent.node_dir import NodeDir
     from remote_kernels.agent.record import read
     from remote_kernels.agent.supervisor import Kernel
 
+    place = NodeDir(node_dir)
+    place.hold()
     spec = read(record, "spec.json")
     kernels = {
         id: Kernel(id, kernel, node_dir, record)
@@ -40,7 +44,7 @@ def _run(record: str, node_dir: str, node: str) -> int:
     sys.modules["ssl"] = None  # type: ignore[assignment] # import raises ImportError
     from remote_kernels.agent.endpoint import serve
 
-    return serve(spec, kernels, record, node_dir, node, early)
+    return serve(spec, kernels, record, place, node, early)
 
 
 def _connect(path: str) -> int:
@@ -76,6 +80,11 @@ def main(argv: list[str]) -> int:
         return _connect(argv[1])
     if len(argv) >= 5 and argv[0] == "inside":
         return _inside(argv[1:])
+    if len(argv) == 2 and argv[0] == "tidy":
+        from remote_kernels.agent.node_dir import tidy
+
+        tidy(argv[1])
+        return 0
     sys.stderr.write(__doc__ or "")
     return 2
 

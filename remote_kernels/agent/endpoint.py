@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from remote_kernels.relay.pump import DEAD_AFTER, Link
 from remote_kernels.wire.hello import AgentHello, Ask, Refused
 
 from .node import facts
+from .node_dir import NodeDir, sweep
 from .ports import SUN_PATH
 from .record import read, write
 from .seat import Seat
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from .sharing import Sharing
 
 LAST_WORDS = 1.0  # seconds for the last message to leave
+LOOK = 2.0  # seconds between two looks at the node directory and the batch script
+SOCKET = "agent"  # in the node directory
 
 
 class Agent:
@@ -46,6 +50,8 @@ class Agent:
         The record's directory.
     node:
         In a shared job, which other node of it this is; "" on the first.
+    place:
+        The node directory, if it is ours to keep.
     """
 
     def __init__(
@@ -54,13 +60,17 @@ class Agent:
         kernels: dict[str, Kernel],
         record: str,
         node: str = "",
+        place: NodeDir | None = None,
     ) -> None:
+        self._place = place
+        self._parent = os.getppid()
         self._id = str(spec["agent"])
         self._secret = bytes.fromhex(spec["secret"])
         self._own = next(iter(kernels), "")  # for which the job was made
         self._sharing = _sharing(spec, record, node)
         self._dead_after = float(spec.get("dead_after", DEAD_AFTER))
         self._path = ""
+        self._server: asyncio.AbstractServer | None = None
         self._seats = {
             id: Seat(id, kernel, spec, record, self._give_up)
             for id, kernel in kernels.items()
@@ -82,8 +92,7 @@ class Agent:
             loop.add_signal_handler(signum, self._end.set)
         if early:
             self._end.set()
-        server = await loop.create_unix_server(self._link, path)
-        os.chmod(path, 0o600)
+        await self._listen()
         for signum in (signal.SIGUSR1, signal.SIGUSR2):
             loop.add_signal_handler(signum, self._pass_on, signum)
         for seat in self._seats.values():
@@ -92,11 +101,45 @@ class Agent:
             self._end.set()  # who looks for an agent looks for that job's
         else:
             announce()
-        shared = asyncio.ensure_future(self._share())
+        tasks = [asyncio.ensure_future(self._share())]
+        if self._place is not None:
+            threading.Thread(
+                target=sweep, args=(self._place.path,), daemon=True
+            ).start()
+            tasks.append(asyncio.ensure_future(self._keep(self._place)))
         await self._end.wait()
-        shared.cancel()
-        server.close()
+        for task in tasks:
+            task.cancel()
+        if self._server is not None:
+            self._server.close()
         await self._stop()
+
+    async def _listen(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(self._link, self._path)
+        os.chmod(self._path, 0o600)
+
+    async def _keep(self, place: NodeDir) -> None:
+        """The batch script lives, and our place on the node is there."""
+        while os.getppid() == self._parent:
+            await asyncio.sleep(LOOK)
+            try:
+                if not self._is_whole(place):
+                    await self._listen()
+            except OSError as exc:  # place.look() has said what there is to say
+                sys.stderr.write(f"agent: cannot be reached: {exc}\n")
+        # Whoever killed it means the job, and may not know our kernels.
+        sys.stderr.write("agent: ends, as the batch script was killed\n")
+        self._end.set()
+
+    def _is_whole(self, place: NodeDir) -> bool:
+        """Whether the socket is there; all else is by now. Raises OSError."""
+        place.look()
+        for seat in self._seats.values():
+            seat.kernel.mend()
+        return os.path.exists(self._path)
 
     async def _share(self) -> None:
         """With other kernels, if the job is such a one; until all have gone."""
@@ -234,14 +277,14 @@ async def _run(
     kernels: dict[str, Kernel],
     record: str,
     node: str,
-    path: str,
+    place: NodeDir,
     announce: Callable[[], None],
     early: list[int],
 ) -> None:
     # Made on the loop: Python 3.9 ties an Event to the loop that is there.
-    agent = Agent(spec, kernels, record, node)
+    agent = Agent(spec, kernels, record, node, place)
     try:
-        await agent.run(path, announce, early)
+        await agent.run(os.path.join(place.path, SOCKET), announce, early)
     finally:
         agent.kill()
 
@@ -250,19 +293,19 @@ def serve(
     spec: dict[str, Any],
     kernels: dict[str, Kernel],
     record: str,
-    node_dir: str,
+    place: NodeDir,
     node: str,
     early: list[int],
 ) -> int:
     """Run the agent to its end; leaves nothing on the node. Returns the exit code."""
-    path = os.path.join(node_dir, "agent")
+    path = os.path.join(place.path, SOCKET)
     name = os.path.join("nodes", f"{node}.json") if node else "agent.json"
     try:
         if len(os.fsencode(path)) > SUN_PATH:
             msg = f"the socket's path is longer than {SUN_PATH} bytes: {path}"
             raise OSError(msg)
         announce = functools.partial(_announce, record, name, path)
-        asyncio.run(_run(spec, kernels, record, node, path, announce, early))
+        asyncio.run(_run(spec, kernels, record, node, place, announce, early))
     except OSError as exc:
         with contextlib.suppress(OSError):
             write(record, name, {"error": str(exc)})
@@ -270,5 +313,5 @@ def serve(
     finally:
         for kernel in kernels.values():
             kernel.kill()
-        shutil.rmtree(node_dir, ignore_errors=True)
+        shutil.rmtree(place.path, ignore_errors=True)
     return 0

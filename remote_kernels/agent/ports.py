@@ -42,21 +42,40 @@ class Sockets:
             self._ip = "127.0.0.1"
             self._ports = _free_ports()
         self.file = os.path.join(directory, f"{name}.json")
-        self._write(connection)
-
-    def _write(self, connection: dict[str, Any]) -> None:
         ports = {f"{target}_port": port for target, port in self._ports.items()}
-        body = {**connection, "ip": self._ip, **ports}
+        self._body = {**connection, "ip": self._ip, **ports}
+        self._held: dict[str, int] = {}
+        self._write()
+
+    def _write(self) -> None:
         fd = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(fd, "w") as file:
-            json.dump(body, file)
+            json.dump(self._body, file)
+
+    def mend(self) -> None:
+        """The connection file is there, though somebody removed it. Raises OSError."""
+        if not os.path.exists(self.file):
+            self._write()
+
+    def hold(self, target: str) -> None:
+        """It can be reached when its path is gone: Linux knows the socket itself.
+
+        A descriptor each: for what is connected to more than once.
+        """
+        if self.transport == "ipc":
+            with contextlib.suppress(OSError):
+                self._held[target] = os.open(self._path(target), os.O_PATH)
+
+    def _path(self, target: str) -> str:
+        return f"{self._ip}-{self._ports[target]}"
 
     def address(self, target: str) -> Address:
         """Where `target` is. Raises KeyError for a name that is none of TARGETS."""
-        port = self._ports[target]
-        if self.transport == "ipc":
-            return f"{self._ip}-{port}"
-        return (self._ip, port)
+        if self.transport != "ipc":
+            return (self._ip, self._ports[target])
+        if target in self._held and not os.path.exists(self._path(target)):
+            return f"/proc/self/fd/{self._held[target]}"
+        return self._path(target)
 
     def listening(self) -> bool:
         """Whether all five accept connections, and are ours."""
@@ -81,6 +100,8 @@ class Sockets:
         return not any(port in owners for port in self._ports.values())
 
     def remove(self) -> None:
+        while self._held:
+            os.close(self._held.popitem()[1])
         paths = [self.file]
         if self.transport == "ipc":
             paths += [f"{self._ip}-{port}" for port in self._ports.values()]

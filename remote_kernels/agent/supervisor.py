@@ -18,8 +18,10 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 from .environment import environment
+from .leash import Leash
 from .node import oom_kills
-from .ports import Sockets
+from .node_dir import note_session
+from .ports import TARGETS, Sockets
 
 if TYPE_CHECKING:
     from remote_kernels.wire.control import KernelState
@@ -128,6 +130,7 @@ class Kernel:
         self._detail = ""
         self._ooms = 0
         self._watcher: Any = None
+        self._leash: Leash | None = None
         self._tell: Callable[[KernelState], None] = lambda state: None
         self.keeper: Keeper | None = None
 
@@ -136,6 +139,7 @@ class Kernel:
         spec = self._spec
         self._ooms = oom_kills()
         name = f"k{self.incarnation}-{time.monotonic_ns() // 1000 % 10**8}"
+        self._leash = Leash()
         try:
             self.sockets = Sockets(self._node_dir, name, spec["connection"])
             argv = [
@@ -154,13 +158,21 @@ class Kernel:
                 env=environment(spec, os.environ),
                 cwd=cwd,
                 start_new_session=True,
+                pass_fds=self._leash.pass_fds,
             )
+            self._leash.tie(self._process.pid)
+            note_session(self._node_dir, self.id, self._process.pid)
         except OSError as exc:
             self._state = "failed"
             self._detail = f"cannot start {' '.join(spec['argv'])}: {exc}"
             self._remove_sockets()
 
     def _remove_sockets(self) -> None:
+        """The process has ended, or never began."""
+        if self._leash is not None:
+            self._leash.let_go()
+            self._leash = None
+            note_session(self._node_dir, self.id, 0)
         if self.sockets is not None:
             self.sockets.remove()
             self.sockets = None
@@ -216,6 +228,7 @@ class Kernel:
         for attempt in range(1, PORT_TRIES + 1):
             started = await self._until_listening()
             if started and await self._kept():
+                self._hold_sockets()
                 self._state = "running"
                 self._tell(self.state())
                 await self._exit()
@@ -254,6 +267,20 @@ class Kernel:
             await self._exit()
             return False
         return True
+
+    def _hold_sockets(self) -> None:
+        """Those to which the login end may connect again."""
+        if self.sockets is not None:
+            for target in TARGETS:
+                if self.keeper is None or target not in self.keeper:
+                    self.sockets.hold(target)
+
+    def mend(self) -> None:
+        """A cleaner took what is in the node directory. Raises OSError."""
+        if self.sockets is not None:
+            self.sockets.mend()
+        if self.pid:
+            note_session(self._node_dir, self.id, self.pid)
 
     def _port_lost(self) -> bool:
         return self.sockets is not None and self.sockets.taken()

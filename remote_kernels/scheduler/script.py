@@ -269,5 +269,8 @@ while [ "$rk_trapped" ]; do
   rk_waited=$?
   [ "$rk_waited" = 127 ] || rk_code=$rk_waited
 done
+if [ "$rk_code" -gt 128 ]; then  # it was killed: its kernels are not to stay
+  "$rk_python" -I -S "$rk_dir/agent.pyz" tidy "$rk_dir"
+fi
 exit "$rk_code"
 """

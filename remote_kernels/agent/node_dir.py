@@ -1,0 +1,233 @@
+"""The agent's private directory on the node: held, made anew, and removed.
+
+Cleaners of /tmp find it after some days. systemd-tmpfiles leaves alone what is locked
+(tmpfiles.d(5), systemd 252), others go by the times of files. What is gone all the
+same is made anew: a carrier needs the socket, and agent.pyz to reach it.
+
+    DIRECTORY/           rk-XXXXXXXX, made by the batch script
+        agent.pyz        ourselves, for `connect` and `inside`
+        agent            the socket (see endpoint.py)
+        owner.json       whose it is, once it is locked
+        session-ID       pid and start time of a kernel's process (see supervisor.py)
+        ...              a kernel's connection file and sockets (see ports.py)
+
+Who finds a directory of this user that nobody has locked removes it, and what is left
+of its kernels: a batch script whose agent was killed, or a later job (`sweep`).
+Standard library; most of it runs before the event loop is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import stat
+import sys
+import time
+from collections.abc import Iterator
+
+FRESH = 600.0  # seconds; a cleaner's patience is counted in days, or hours
+PYZ = "agent.pyz"
+OWNER = "owner.json"
+_SESSION = "session-"
+
+
+class NodeDir:
+    """It, while the agent lives."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._fd = -1  # the lock
+        self._pyz = -1  # open, so that it can be copied when it has no name any more
+        self._failed = ""
+
+    def hold(self) -> None:
+        """Lock it. What goes wrong costs the protection, and nothing else."""
+        self._lock()
+        with contextlib.suppress(OSError):
+            self._pyz = os.open(self._file(PYZ), os.O_RDONLY)
+
+    def _file(self, name: str) -> str:
+        return os.path.join(self.path, name)
+
+    def _lock(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        with contextlib.suppress(OSError):  # NFS locks no directory
+            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(fd)
+                return
+            self._fd = fd
+            self._own()
+
+    def _own(self) -> None:
+        """Only a locked one is said to be ours: see `sweep`."""
+        if self._fd >= 0:
+            _write(self._file(OWNER), json.dumps(_here()).encode())
+
+    def look(self) -> None:
+        """From time to time: all is there, and no cleaner takes it for old."""
+        try:
+            self._mend()
+            if time.time() - self._oldest() > FRESH:
+                self._refresh()
+            self._failed = ""
+        except OSError as exc:
+            if str(exc) != self._failed:
+                self._failed = str(exc)
+                sys.stderr.write(f"agent: cannot keep {self.path}: {exc}\n")
+
+    def _mend(self) -> None:
+        try:
+            found = os.stat(self.path, follow_symlinks=False)
+        except FileNotFoundError:
+            # Not makedirs: in a /tmp for all, nobody else may make it for us.
+            os.mkdir(self.path, 0o700)
+            sys.stderr.write(f"agent: {self.path} was removed, and made anew\n")
+            self._lock()
+        else:
+            if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+                msg = "it is not ours any more"
+                raise OSError(msg)
+        if self._pyz >= 0 and not os.path.exists(self._file(PYZ)):
+            size = os.fstat(self._pyz).st_size
+            _write(self._file(PYZ), os.pread(self._pyz, size, 0))
+        if not os.path.exists(self._file(OWNER)):
+            self._own()
+
+    def _oldest(self) -> float:
+        """When it was refreshed; it changes itself as files come and go."""
+        with contextlib.suppress(FileNotFoundError):
+            return min(os.stat(path).st_mtime for path in (self.path, self._file(PYZ)))
+        return os.stat(self.path).st_mtime
+
+    def _refresh(self) -> None:
+        for name in os.listdir(self.path):
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(self._file(name), follow_symlinks=False)
+        os.utime(self.path)
+
+
+def _write(path: str, data: bytes) -> None:
+    """Written beside and renamed, so never half there. Raises OSError."""
+    fd = os.open(f"{path}+", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+    os.replace(f"{path}+", path)
+
+
+def _here() -> dict[str, str]:
+    """This node, since it was started, and the processes that we can see of it."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot = file.read().strip()
+    space = os.readlink("/proc/self/ns/pid")
+    return {"node": os.uname().nodename, "boot": boot, "pids": space}
+
+
+# What is left
+
+
+def note_session(directory: str, kernel: str, pid: int) -> None:
+    """A kernel's process runs, and leads a session; 0: it has ended."""
+    path = os.path.join(directory, f"{_SESSION}{kernel}")
+    with contextlib.suppress(OSError):
+        if pid and not os.path.exists(path):
+            _write(path, f"{pid} {_stat(pid)[1]}".encode())
+        elif not pid:
+            os.unlink(path)
+
+
+def tidy(directory: str) -> None:
+    """The agent here was killed just now: kill its kernels, remove the directory."""
+    _remove(directory, just_now=True)
+
+
+def sweep(own: str) -> None:
+    """Remove what killed jobs of this user left beside `own`, and their kernels."""
+    base = os.path.dirname(own)
+    try:
+        names = os.listdir(base)
+    except OSError:
+        return
+    for name in names:
+        path = os.path.join(base, name)
+        if name.startswith("rk-") and path != own:
+            with contextlib.suppress(OSError, ValueError), _if_left(path):
+                _remove(path, just_now=False)
+
+
+@contextlib.contextmanager
+def _if_left(path: str) -> Iterator[None]:
+    """Locked by us now. Raises OSError or ValueError if it is not left over."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(fd).st_uid != os.getuid():
+            msg = "it is another user's"
+            raise ValueError(msg)
+        with open(os.path.join(path, OWNER), "rb") as file:
+            node = json.load(file)["node"]
+        if node != os.uname().nodename:  # a directory that nodes share
+            msg = "it is another node's"
+            raise ValueError(msg)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _remove(directory: str, *, just_now: bool) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        with open(os.path.join(directory, OWNER), "rb") as file:
+            owner = json.load(file)
+        if owner == _here():
+            for name in os.listdir(directory):
+                if name.startswith(_SESSION):
+                    with open(os.path.join(directory, name), "rb") as file:
+                        pid, started = map(int, file.read().split())
+                    _kill_session(pid, started, just_now=just_now)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _kill_session(leader: int, started: int, *, just_now: bool) -> None:
+    """All processes of the session that a kernel's process leads, or led.
+
+    Numbers are used again: the leader is known by the time it started. Without a
+    leader the session is the kernel's only if that had just been alive.
+    """
+    there = session(leader)
+    if there.get(leader, started if just_now else None) == started:
+        kill(there)
+
+
+def session(leader: int) -> dict[int, int]:
+    """The processes of this session, and when each was started."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):  # it has ended
+                number, started = _stat(int(name))
+                if number == leader:
+                    found[int(name)] = started
+    return found
+
+
+def kill(processes: dict[int, int]) -> None:
+    """Those of them that are the same as when they were looked for."""
+    for pid, started in processes.items():
+        with contextlib.suppress(OSError):
+            if _stat(pid)[1] == started:
+                os.kill(pid, signal.SIGKILL)
+
+
+def _stat(pid: int) -> tuple[int, int]:
+    """Session and start time, of proc(5). Raises OSError."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    return int(fields[3]), int(fields[19])

@@ -11,25 +11,32 @@
         job.log       what the scheduler and the agent wrote
         kernel.log    what the kernel process wrote
 
-Every file has one writer, is 0600, and is written beside and renamed. Called by
-kernel/ and the CLI.
+Every file has one writer, is 0600, and is written beside and renamed. What is read is
+taken for nothing before it was looked at: whose it is (relay/private.py), and whether
+it has the shape that it should have (shapes.py). Called by kernel/ and the CLI.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import errno
 import json
 import logging
 import os
+import shlex
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 from remote_kernels.errors import RecordError
+from remote_kernels.relay import private
+
+from . import shapes
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +53,15 @@ def state_dir(configured: str | None) -> Path:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a 0600 file beside and rename it."""
-    beside = path.with_name(f"{path.name}.tmp")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        file.write(text)
-    beside.replace(path)
+    """A 0600 file in a directory of ours alone. Raises OSError."""
+    with private.opened(str(path.parent)) as directory:
+        private.write(directory, path.name, text.encode())
+
+
+def read_private(path: Path) -> Any:
+    """What is in such a file. Raises OSError, ValueError."""
+    with private.opened(str(path.parent)) as directory:
+        return shapes.parsed(private.read(directory, path.name))
 
 
 class Record:
@@ -72,42 +82,84 @@ class Record:
         self.job_log = self.path / "job.log"
         self.kernel_log = self.path / "kernel.log"
 
+    @property
+    def _below(self) -> tuple[str, ...]:
+        """Its directory, as seen from the state directory."""
+        return self.path.relative_to(self.base).parts
+
     def create(self) -> None:
         """Make the directory. Raises RecordError."""
         if not self.is_live:
             self.remove()  # of a job that ended
+        above, name = self._below
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.path.mkdir(mode=0o700)
+            private.make(str(self.base), above)
+            with private.opened(str(self.base), above) as directory:
+                os.mkdir(name, 0o700, dir_fd=directory)
+            self.make()
         except OSError as exc:
-            msg = (
-                f"Cannot keep this kernel's record in {self.path}: {exc}\n"
-                "Set state_dir in the kernelspec's config to a directory of yours "
-                "that both this machine and the compute nodes can write."
-            )
-            raise RecordError(msg) from exc
+            what = f"keep this kernel's record in {self.path}"
+            raise cannot(what, self.base, exc) from exc
+
+    def make(self, *below: str) -> None:
+        """A directory of it, with what is above. Raises OSError where it is not safe."""
+        private.make(str(self.base), *self._below, *below)
+        if not _is_default(self.base):
+            private.check_above(str(self.base))
 
     def write(self, name: str, body: dict[str, Any]) -> None:
         """Write one of the JSON files. Raises RecordError."""
         try:
-            write_private(self.path / name, json.dumps(body, indent=1))
+            with self._opened(name) as (directory, file):
+                private.write(directory, file, json.dumps(body, indent=1).encode())
         except OSError as exc:
-            msg = f"Cannot write {self.path / name}: {exc}"
-            raise RecordError(msg) from exc
+            what = f"write {self.path / name}"
+            raise cannot(what, self.base, exc) from exc
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """One of the JSON files, or None when it is not there yet."""
+        """One of the JSON files, or None when it is not there yet.
+
+        With defaults for what is not in it. Raises RecordError, also where it has not
+        the shape of such a file (see shapes.py).
+        """
         try:
-            # Listing makes an NFS client look again (its attribute cache holds 3-60 s).
-            os.listdir(self.path)  # noqa: PTH208
-            body = json.loads((self.path / name).read_text(encoding="utf-8"))
+            with self._opened(name) as (directory, file):
+                # Listing makes an NFS client look again (its attribute cache holds
+                # 3-60 s).
+                os.listdir(directory)  # noqa: PTH208
+                data = private.read(directory, file)
+            return shapes.shaped(name, shapes.parsed(data))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as exc:
             msg = f"Cannot read {self.path / name}: {exc}"
             raise RecordError(msg) from exc
-        assert isinstance(body, dict)
-        return body
+
+    @contextlib.contextmanager
+    def _opened(self, name: str) -> Iterator[tuple[int, str]]:
+        *below, file = name.split("/")
+        with private.opened(str(self.base), *self._below, *below) as directory:
+            yield directory, file
+
+    def sessions(self) -> dict[str, Any]:
+        """The notebooks that use the kernel; damaged, they are forgotten."""
+        return self.read_if_good("sessions.json") or {}
+
+    def read_if_good(self, name: str) -> dict[str, Any] | None:
+        """One that the kernel can do without: it is left out, and said, if damaged."""
+        try:
+            return self.read(name)
+        except RecordError as exc:
+            tell_once(exc)
+            return None
+
+    def last_word(self) -> str | None:
+        """Why the agent ended on its own, if it did."""
+        try:
+            own = self.read("ended.json")
+        except RecordError as exc:
+            return f"its last word cannot be read ({exc})"
+        return None if own is None else str(own["reason"])
 
     def write_held(self, held: Sequence[tuple[str, Sequence[bytes]]]) -> None:
         """Requests of clients that wait for the kernel. Raises RecordError."""
@@ -120,8 +172,8 @@ class Record:
             self.write("held.json", {"held": encoded})
 
     def read_held(self) -> list[tuple[str, list[bytes]]]:
-        """What `write_held` wrote. Raises RecordError."""
-        body = self.read("held.json") or {"held": []}
+        """What `write_held` wrote; damaged, it is forgotten."""
+        body = self.read_if_good("held.json") or {"held": []}
         return [
             (target, [base64.b64decode(part) for part in parts])
             for target, *parts in body["held"]
@@ -141,39 +193,130 @@ class Record:
 
     @property
     def is_live(self) -> bool:
-        """Whether its job may still be there."""
-        return (self.path / "spec.json").exists()
+        """Whether its job may still be there; also if that cannot be seen."""
+        try:
+            os.stat(self.path / "spec.json", follow_symlinks=False)  # noqa: PTH116
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True
+
+    def has(self, name: str) -> bool:
+        """Whether this file is there, for all that can be seen."""
+        with contextlib.suppress(OSError):
+            return (self.path / name).is_file()
+        return False
 
     def seal(self, end: str) -> None:
-        """The job has ended: keep for a day how, and the logs; no secret."""
-        self.write("record.json", {**(self.read("record.json") or {}), "end": end})
-        for path in self.path.glob("*.json"):
-            if path.name not in ("record.json", "ended.json"):
-                path.unlink(missing_ok=True)
+        """The job has ended: keep for a day how, and the logs; no secret.
+
+        Raises RecordError; where the disk is full, when the secret is gone.
+        """
+        try:
+            facts = self.read("record.json") or {}
+        except RecordError as exc:
+            tell_once(exc)
+            facts = {}
+        try:
+            self.write("record.json", {**facts, "end": end})
+        finally:
+            self._forget_all_but("record.json", "ended.json")
+
+    def _forget_all_but(self, *kept: str) -> None:
+        try:
+            with private.opened(str(self.base), *self._below) as directory:
+                for name in os.listdir(directory):  # noqa: PTH208
+                    if name.endswith(".json") and name not in kept:
+                        os.unlink(name, dir_fd=directory)
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            what = f"clear {self.path}"
+            raise cannot(what, self.base, exc) from exc
 
     def purge_if_old(self) -> None:
         """Remove what has been sealed for a day."""
         try:
-            old = self.path.stat().st_mtime < time.time() - MEMORY
+            old = self.path.lstat().st_mtime < time.time() - MEMORY
         except OSError:
             return
         if old and not self.is_live:
             self.remove()
 
     def remove(self) -> None:
+        """Also what is there in its place."""
         for _ in range(5):  # the job, which is ending, may write to it meanwhile
+            if self.path.is_symlink() or self.path.is_file():
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
             shutil.rmtree(self.path, ignore_errors=True)
-            if not self.path.exists():
+            if not os.path.lexists(self.path):
                 return
 
 
 def records(base: Path) -> list[Record]:
     """Every record in a state directory."""
+    return [Record(base, name) for name in names(base, "kernels")]
+
+
+def names(base: Path, kind: str) -> list[str]:
+    """What is in one of the state directory's directories; what is not ours is not."""
     try:
-        names = sorted(os.listdir(base / "kernels"))  # noqa: PTH208
+        with private.opened(str(base), kind) as directory:
+            return sorted(filter(_can_be_said, os.listdir(directory)))  # noqa: PTH208
+    except private.NotPrivateError as exc:
+        tell_once(RecordError(str(exc)))
     except OSError:
-        return []
-    return [Record(base, name) for name in names]
+        pass
+    return []
+
+
+def _can_be_said(name: str) -> bool:
+    """Not a name that is no text: no kernel has such a one."""
+    return name.isprintable()
+
+
+def _is_default(base: Path) -> bool:
+    """In the home directory, above which nobody has a say."""
+    return base == Path.home() / ".local/state/remote_kernels"
+
+
+_TOLD: set[str] = set()
+
+
+def tell_once(exc: RecordError) -> None:
+    """A warning that would come again at each look."""
+    if str(exc) not in _TOLD:
+        _TOLD.add(str(exc))
+        log.warning("%s", exc)
+
+
+_FULL = {
+    errno.ENOSPC: "The file system is full, or your part of it: `df -h {0}` and "
+    "`quota -s` tell. Make room there, or",
+    errno.EDQUOT: "Your quota is used up: `quota -s`, or a command of your site's own, "
+    "tells of what. Make room there, or",
+    errno.EROFS: "The file system cannot be written now; your site's staff may know "
+    "why. Until it can,",
+}
+_ELSEWHERE = (
+    "set state_dir in the kernelspec's config to a directory of yours that both this "
+    "machine and the compute nodes can write."
+)
+
+
+def cannot(what: str, base: Path, exc: OSError) -> RecordError:
+    """What was tried in this state directory, what came back, and what to do."""
+    text = f"Cannot {what}: {exc}"
+    full = _FULL.get(exc.errno or 0)
+    if full:
+        text += f"\n{full.format(shlex.quote(str(base)))} {_ELSEWHERE}"
+    elif not isinstance(exc, private.NotPrivateError):
+        text += f"\n{_ELSEWHERE.capitalize()}"
+    elif exc.elsewhere:
+        text += f"\nTo have it elsewhere, {_ELSEWHERE}"
+    return RecordError(text)
 
 
 class Memory:
@@ -189,7 +332,7 @@ class Memory:
     def carrier(self, cluster: str) -> str | None:
         """The carrier's name, or None when none is known."""
         known = self._load().get(cluster)
-        if not isinstance(known, dict) or time.time() - known["time"] > MEMORY:
+        if known is None or not 0 <= time.time() - known["time"] <= MEMORY:
             return None
         return str(known["carrier"])
 
@@ -204,7 +347,6 @@ class Memory:
 
     def _load(self) -> dict[str, Any]:
         try:
-            known = json.loads(self._path.read_text(encoding="utf-8"))
+            return shapes.shaped("carriers.json", read_private(self._path))
         except (OSError, ValueError):
             return {}
-        return known if isinstance(known, dict) else {}

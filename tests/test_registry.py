@@ -13,6 +13,12 @@ from remote_kernels.errors import RecordError
 from remote_kernels.registry import HELD_BYTES, MEMORY, Record, records
 
 FILES = ("record", "spec", "agent", "ended", "sessions", "kernel_info")
+BODIES = {
+    "record": {"job_id": "17"},
+    "spec": {"secret": "c0ffee"},
+    "agent": {"error": "none"},
+    "ended": {"reason": "it was idle"},
+}
 HELD = [("shell", [b"one", b"\x00\xff", b""]), ("control", []), ("shell", [b"{}"])]
 
 
@@ -22,7 +28,7 @@ def record(tmp_path: Path) -> Record:
     made = Record(tmp_path, "k1")
     made.create()
     for name in FILES:
-        made.write(f"{name}.json", {"secret": name})
+        made.write(f"{name}.json", BODIES.get(name, {}))
     made.job_log.write_text("what the job wrote")
     return made
 
@@ -51,7 +57,10 @@ def test_records_where_none_was_ever_made(tmp_path: Path) -> None:
 
 def test_what_is_written_is_read(record: Record) -> None:
     """And nothing else lies there."""
-    assert {"secret": "spec"} == record.read("spec.json")
+    found = record.read("spec.json")
+
+    assert found is not None
+    assert "c0ffee" == found["secret"]
     assert [] == [*record.path.glob("*.tmp")]
 
 
@@ -128,9 +137,9 @@ def test_a_record_that_is_sealed(record: Record) -> None:
 
     assert not record.is_live
     assert {"record.json", "ended.json", "job.log"} == names(record)
-    assert {"secret": "record", "end": "It was cancelled."} == record.read(
-        "record.json"
-    )
+    found = record.read("record.json")
+    assert found is not None
+    assert ("17", "It was cancelled.") == (found["job_id"], found["end"])
 
 
 def test_a_record_that_is_sealed_twice(record: Record) -> None:

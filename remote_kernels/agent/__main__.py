@@ -23,7 +23,9 @@ def _run(record: str, node_dir: str, node: str) -> int:
     from remote_kernels.agent.node_dir import NodeDir
     from remote_kernels.agent.record import read
     from remote_kernels.agent.supervisor import Kernel
+    from remote_kernels.relay.private import check
 
+    check(node_dir)
     place = NodeDir(node_dir)
     place.hold()
     spec = read(record, "spec.json")

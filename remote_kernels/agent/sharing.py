@@ -24,7 +24,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .record import read, write
+from .record import check, read, write
 
 LOOK = 5.0  # seconds between two looks while no kernel is here
 TAIL = 4096  # bytes of srun's words kept for an error
@@ -86,7 +86,8 @@ class Sharing:
         """It is here, also if it had been given up before somebody came for it."""
         with contextlib.suppress(OSError):
             path = os.path.join(self._record, "members", kernel)
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
+            os.close(os.open(path, flags, 0o600))
 
     def leave(self, kernel: str) -> None:
         """It has ended."""
@@ -180,6 +181,7 @@ class Sharing:
         said = b""
         try:
             _check(node)
+            check(self._record, "node.sh")
             process = await asyncio.create_subprocess_exec(
                 *argv,
                 stdin=asyncio.subprocess.PIPE,
@@ -277,6 +279,7 @@ def _environment() -> dict[str, str]:
 @contextlib.contextmanager
 def _locked(record: str) -> Iterator[None]:
     """Raises OSError where another process holds it."""
-    with open(os.path.join(record, "lock"), "w") as file:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    with open(os.open(os.path.join(record, "lock"), flags, 0o600), "w") as file:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

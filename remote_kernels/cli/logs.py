@@ -140,12 +140,12 @@ def _size(found: Recorded) -> int:
 def _end(found: Recorded) -> str:
     """As its record tells it; "" while it does not."""
     record = found.record
+    own = record.last_word()
+    if own is not None:
+        return f"{own}."
+    if record.is_live:
+        return ""
     try:
-        own = record.read("ended.json")
-        if own is not None:
-            return f"{own.get('reason')}."
-        if record.is_live:
-            return ""
         facts = record.read("record.json")
     except RecordError:  # it is being removed
         facts = None

@@ -188,7 +188,7 @@ def _key(view: View) -> tuple[str | None, ...]:
 def _on_disk(record: registry.Record) -> tuple[str, ...]:
     """What shows there when a kernel comes, starts, ends or goes."""
     files = ("spec.json", "agent.json", "ended.json")
-    there = [name for name in files if (record.path / name).exists()]
+    there = [name for name in files if record.has(name)]
     return (record.kernel_id, *there)
 
 

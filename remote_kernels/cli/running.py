@@ -33,7 +33,7 @@ from remote_kernels.errors import (
 )
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.attached import Attached, attached
-from remote_kernels.kernel.inventory import Recorded, Stray
+from remote_kernels.kernel.inventory import Damaged, Recorded, Stray
 from remote_kernels.scheduler.base import Phase, split_id
 
 UNSUBMITTED = 600.0  # seconds after which a start without a job is a dead one
@@ -223,6 +223,7 @@ async def _take_stock(everything: bool) -> list[Item]:
         )
         for record in inventory.unsubmitted(dirs, UNSUBMITTED)
     ]
+    items += [_damaged(one, everything) for one in await inventory.damaged(dirs)]
     return items + [_stray(stray, everything) for stray in await inventory.strays(dirs)]
 
 
@@ -245,6 +246,26 @@ def _kernel(found: Recorded, everything: bool) -> Item:
         action,
         str(found.facts["scheduler"]),
         found.record,
+    )
+
+
+def _damaged(one: Damaged, everything: bool) -> Item:
+    """What is left of it if its job is gone; to remove it would end a kernel else."""
+    job = one.job
+    gone = job is None and one.asked
+    action = "remove record" if gone or everything else ""
+    if job is not None and everything:
+        action = "end kernel"
+    return Item(
+        one.record.kernel_id,
+        "",
+        job.job_id if job is not None else "",
+        job.state if job is not None else "",
+        (job.node or "") if job is not None else "",
+        " ".join(one.why.split()),
+        action,
+        one.scheduler,
+        one.record,
     )
 
 

@@ -13,8 +13,10 @@ import tempfile
 from pathlib import Path
 
 from remote_kernels.errors import ConfigError, RecordError
+from remote_kernels.relay import private
 
 SUN_PATH = 107  # bytes, sun_path of unix(7) without its closing NUL
+TMP = Path("/tmp")  # noqa: S108 - mkdtemp makes a 0700 directory in it
 LONGEST_NAME = len("/up-control")
 
 
@@ -35,7 +37,7 @@ def choose_base(configured: str | None, environ: dict[str, str]) -> Path:
     runtime = environ.get("XDG_RUNTIME_DIR", "")
     if runtime and len(runtime) < 60 and _is_ours(Path(runtime)):
         return Path(runtime)
-    return Path("/tmp")  # noqa: S108 - mkdtemp makes a 0700 directory in it
+    return TMP
 
 
 def _is_ours(path: Path) -> bool:
@@ -50,7 +52,9 @@ def _is_ours(path: Path) -> bool:
 def make_directory(base: Path) -> Path:
     """A new 0700 directory in `base`. Raises RecordError."""
     try:
-        base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.make_missing(str(base))
+        if base != TMP:
+            private.check_shared(str(base))
         return Path(tempfile.mkdtemp(prefix="rk-", dir=base))
     except OSError as exc:
         msg = (

@@ -215,7 +215,8 @@ def _facts(record: Record) -> dict[str, Any]:
     """Empty if its job is not known."""
     try:
         facts = record.read("record.json") or {}
-    except RecordError:
+    except RecordError as exc:
+        registry.tell_once(exc)
         return {}
     known = facts.get("job_id") and facts.get("scheduler") in DRIVERS
     return facts if known else {}

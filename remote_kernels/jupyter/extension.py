@@ -107,7 +107,10 @@ class RemoteKernelsApp(ExtensionApp):
                     "Kernel %s ended while no server was there: job %s: %s",
                     *(found.kernel_id, found.job_id, found.ended),
                 )
-                found.record.seal(found.ended)
+                try:
+                    found.record.seal(found.ended)
+                except RecordError as exc:
+                    self.log.warning("%s", exc)
             elif not found.ended:
                 jobs.append(self._bring_back(found))
         await asyncio.gather(*jobs)
@@ -139,7 +142,7 @@ class RemoteKernelsApp(ExtensionApp):
             self.log.info("Kernel %s (job %s) is back", found.kernel_id, found.job_id)
 
     async def _restore_sessions(self, found: Recorded) -> None:
-        for session_id, session in (found.record.read("sessions.json") or {}).items():
+        for session_id, session in found.record.sessions().items():
             try:
                 await self._sessions.get_session(session_id=session_id)
             except web.HTTPError:  # a server with a session database still knows it

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from remote_kernels import registry
+from remote_kernels import registry, shapes
 from remote_kernels.config import Settings
 from remote_kernels.errors import RecordError
 from remote_kernels.front.standin import Request
@@ -76,7 +76,7 @@ class Account:
     def go_on(self, facts: dict[str, Any], spec: dict[str, Any]) -> None:
         """What another process knew. Raises RecordError."""
         self.times = facts["times"]
-        self.sessions = self.record.read("sessions.json") or {}
+        self.sessions = self.record.sessions()
         self.secret = bytes.fromhex(spec["secret"])
 
     def mark(self, stage: str) -> None:
@@ -107,6 +107,7 @@ class Account:
 
     def _facts(self, job: Job) -> dict[str, Any]:
         return {
+            "format": shapes.FORMAT,
             "kernel_id": self.kernel_id,
             "name": self.name,
             "spec_name": self.spec_name,
@@ -124,9 +125,16 @@ class Account:
         }
 
     def save(self) -> None:
-        """Raises RecordError."""
+        """So that the kernel is found again. Raises RecordError."""
         assert self.job is not None
         self.record.write("record.json", self._facts(self.job))
+
+    def save_news(self) -> None:
+        """What changed since; a full disk ends no kernel."""
+        try:
+            self.save()
+        except RecordError as exc:
+            log.warning("kernel=%s %s", self.kernel_id, exc)
 
     def write_spec(self, spec: dict[str, Any]) -> None:
         """What the agent starts, and what whoever attaches later must know."""
@@ -147,6 +155,13 @@ class Account:
                 "kernels": {self.kernel_id: spec},
             },
         )
+
+    def note_spec(self, spec: dict[str, Any]) -> None:
+        """Of a new process, whose agent has been told: a full disk ends no kernel."""
+        try:
+            self.write_spec(spec)
+        except RecordError as exc:
+            log.warning("kernel=%s %s", self.kernel_id, exc)
 
     def note_sessions(self, sessions: dict[str, Any]) -> None:
         """The notebooks that use this kernel, for the server that comes next."""

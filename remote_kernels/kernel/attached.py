@@ -85,7 +85,7 @@ def _sockets_here(found: Recorded) -> dict[str, Any] | None:
         except OSError:
             return None
     spec = found.record.read("spec.json")
-    if spec is None:
+    if spec is None or found.kernel_id not in spec["kernels"]:
         msg = f"There is no kernel to attach to in {found.record.path}."
         raise RecordError(msg)
     connection = spec["kernels"][found.kernel_id]["connection"]

@@ -93,7 +93,7 @@ class Connection:
                 key,
                 directory,
                 self._tell_delivered,
-                record.read(INFO),
+                record.read_if_good(INFO),
                 self._note_info,
             )
 

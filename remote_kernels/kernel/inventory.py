@@ -49,7 +49,7 @@ class Recorded:
 
     def view(self) -> View:
         """It as data."""
-        sessions = _read(self.record, "sessions.json")
+        sessions = self.record.sessions()
         driver = DRIVERS[self.facts["scheduler"]]()
         return view(
             self.kernel_id,
@@ -63,7 +63,7 @@ class Recorded:
     @property
     def attachable(self) -> bool:
         """Whether there is, for all we know, an agent to speak to."""
-        return not self.ended and (self.record.path / "agent.json").exists()
+        return not self.ended and self.record.has("agent.json")
 
 
 @dataclass(frozen=True)
@@ -141,11 +141,73 @@ def unsubmitted(bases: Iterable[Path], seconds: float) -> list[registry.Record]:
 def _without_job(record: registry.Record, oldest: float) -> bool:
     """Not one that cannot be read: removing it may end a kernel."""
     try:
-        facts = record.read("record.json") or {}
-        return "job_id" not in facts and record.path.stat().st_mtime < oldest
-    except (OSError, RecordError) as exc:
-        log.warning("%s", exc)
+        facts = record.read("record.json")
+        submitted = facts is not None and facts["job_id"] is not None
+        return not submitted and record.path.stat().st_mtime < oldest
+    except (OSError, RecordError):  # see `damaged`
         return False
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A record that cannot be read.
+
+    `job` is the one that is there for it, `asked` whether that is known.
+    """
+
+    record: registry.Record
+    why: str
+    scheduler: str = ""
+    job: JobStatus | None = None
+    asked: bool = True
+
+
+async def damaged(bases: Iterable[Path]) -> list[Damaged]:
+    """Records of which nothing can be said but what the scheduler has of that name."""
+    bases = list(bases)
+    found = [(r, why) for r in _records(bases) if (why := _damage(r))]
+    if not found:
+        return []
+    jobs: dict[str, tuple[str, JobStatus]] = {}
+    asked = True
+    for scheduler in DRIVERS:
+        queue = _queue(scheduler)
+        if queue is None:
+            continue
+        try:
+            own = await queue.own()
+        except CommandError as exc:
+            log.warning("the scheduler does not answer: %s", exc)
+            asked = False
+            continue
+        jobs.update((name, (scheduler, status)) for name, status in own)
+    shared = {
+        record.kernel_id: place.job_name
+        for base in bases
+        for place in allocations(base)
+        for record, _ in found
+        if place.member(record.kernel_id).is_symlink()
+        or place.member(record.kernel_id).is_file()
+    }
+    return [
+        Damaged(
+            record,
+            why,
+            *jobs.get(shared.get(record.kernel_id, name_of(record.kernel_id)), ()),
+            asked=asked,
+        )
+        for record, why in found
+    ]
+
+
+def _damage(record: registry.Record) -> str:
+    """What is wrong with what must be there of it; "" if nothing is."""
+    for name in ("record.json", *(["spec.json"] if record.is_live else [])):
+        try:
+            record.read(name)
+        except RecordError as exc:
+            return str(exc)
+    return ""
 
 
 async def recorded(bases: Iterable[Path]) -> list[Recorded]:
@@ -153,20 +215,12 @@ async def recorded(bases: Iterable[Path]) -> list[Recorded]:
     found: list[Recorded] = []
     by_scheduler: dict[str, list[tuple[registry.Record, dict[str, Any]]]] = {}
     for record in _records(bases):
-        facts = _read(record, "record.json")
+        facts = record.read_if_good("record.json") or {}
         if facts.get("job_id") and facts.get("scheduler") in DRIVERS:
             by_scheduler.setdefault(facts["scheduler"], []).append((record, facts))
     for name, entries in by_scheduler.items():
         found += await _of_scheduler(name, entries)
     return found
-
-
-def _read(record: registry.Record, name: str) -> dict[str, Any]:
-    try:
-        return record.read(name) or {}
-    except RecordError as exc:
-        log.warning("%s", exc)
-        return {}
 
 
 async def _of_scheduler(

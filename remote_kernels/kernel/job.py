@@ -173,9 +173,9 @@ class Job:
         status:
             The scheduler's last word, if it answered.
         """
-        own = self._record.read("ended.json")
+        own = self._record.last_word()
         if own is not None:
-            return f"It ended: {own['reason']}."
+            return f"It ended: {own}."
         if status is None:
             return f"Its agent ended ({reason}), and the scheduler does not say why."
         ours = script.explain_exit(status.exit_code or 0)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from remote_kernels.config import Settings
-from remote_kernels.registry import write_private
+from remote_kernels.registry import read_private, write_private
+from remote_kernels.relay import private
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class KnownInfo:
 
     def recall(self) -> dict[str, Any] | None:
         try:
-            info = json.loads(self._path.read_text(encoding="utf-8"))
+            info = read_private(self._path)
         except (OSError, ValueError):
             return None
         return info if isinstance(info, dict) else None
@@ -52,7 +53,8 @@ class KnownInfo:
         if self.recall() == info:
             return
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            base, kind = self._path.parent.parent, self._path.parent.name
+            private.make(str(base), kind)
             write_private(self._path, json.dumps(info))
         except OSError as exc:
             log.info("cannot remember what the kernel said of itself: %s", exc)

@@ -75,13 +75,13 @@ class Life:
         return account.connection
 
     def reached(self, job: Job, tunnel: Tunnel) -> None:
-        """The connection is open: the end of its job is minded. Raises RecordError."""
+        """The connection is open: the end of its job is minded."""
         self._guard = asyncio.create_task(self._watch_over(job, tunnel))
         self._clock = asyncio.create_task(
             mind_time_limit(job, self._account.settings.warn_before, self._warn)
         )
         self._account.mark("attached")
-        self._account.save()
+        self._account.save_news()
 
     def come_back(self, job: Job, reach: Reach) -> None:
         """To an agent that does not answer yet; its kernel counts as alive."""
@@ -102,7 +102,7 @@ class Life:
         await self.here.hand_over(account.connection)
         self.arrived = True
         account.mark("ready")
-        account.save()
+        account.save_news()
         log.info(
             "kernel=%s job=%s ready on %s over %s",
             *(account.kernel_id, account.job_id, account.node, account.carrier),

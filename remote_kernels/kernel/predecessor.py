@@ -68,7 +68,8 @@ def predecessor(record: Record, *, patient: bool) -> Predecessor:
         record.read(f"{name}.json") for name in ("record", "spec", "agent")
     )
     waits = patient and facts is not None and "ready" not in facts["times"]
-    if facts is None or spec is None or not (agent or waits):
+    known = spec is not None and record.kernel_id in spec["kernels"]
+    if facts is None or spec is None or not known or not (agent or waits):
         msg = f"There is no kernel to attach to in {record.path}."
         raise RecordError(msg)
     return Predecessor(record.kernel_id, facts, spec, None if waits else agent)

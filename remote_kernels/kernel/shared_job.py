@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import hashlib
 import logging
@@ -50,6 +51,8 @@ _LOCKS: weakref.WeakValueDictionary[Hashable, asyncio.Lock]
 _LOCKS = weakref.WeakValueDictionary()
 LOCK_TIMEOUT = 150.0  # seconds; a submission may take 120
 LOOK = 2.0  # seconds between two looks whether the agent has left a last word
+# A lock that another has, or what has just been removed.
+HELD = (errno.EACCES, errno.EAGAIN, errno.ENOENT)
 LOST = "RUNNING"  # the job's state while a kernel of it has ended
 
 
@@ -74,7 +77,7 @@ class Allocation(registry.Record):
 
     def leave(self, kernel_id: str) -> bool:
         """Whether nobody is left in a job that no agent ends."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RecordError):
             self.member(kernel_id).unlink(missing_ok=True)
             return not any(self.members.iterdir()) and self.read("agent.json") is None
         return False
@@ -103,7 +106,7 @@ class Allocation(registry.Record):
             if member.name != kernel_id:
                 member.unlink(missing_ok=True)
         shutil.rmtree(self._nodes, ignore_errors=True)
-        self._nodes.mkdir(mode=0o700)
+        self.make("nodes")
 
     def agent(self, node: str | None) -> dict[str, Any] | None:
         """Where it is that has the kernels of this node, if it is there already."""
@@ -139,27 +142,24 @@ class Allocation(registry.Record):
         end = asyncio.get_running_loop().time() + LOCK_TIMEOUT
         while True:
             try:
-                # Not `parents`: those it would make as the umask says, and the job
-                # runs what is here.
-                self.base.mkdir(parents=True, exist_ok=True)
-                for path in (self.path.parent, self.path, self.members):
-                    path.mkdir(exist_ok=True, mode=0o700)
+                self.make("members")
                 return self._lock()
             except OSError as exc:
-                if asyncio.get_running_loop().time() > end:
-                    msg = f"Cannot share an allocation in {self.path}: {exc}"
-                    raise RecordError(msg) from exc
+                passes = exc.errno in HELD
+                if not passes or asyncio.get_running_loop().time() > end:
+                    what = f"share an allocation in {self.path}"
+                    raise registry.cannot(what, self.base, exc) from exc
             await asyncio.sleep(0.1)
 
     def _lock(self) -> TextIO:
         """Raises OSError where another process has it, or has just removed it."""
         path = self.path / "lock"
-        file = path.open("w")
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        file = open(os.open(path, flags, 0o600), "w")  # noqa: PTH123, SIM115
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                msg = f"{path} was removed"
-                raise OSError(msg)
+                raise FileNotFoundError(errno.ENOENT, "It was removed", str(path))
         except BaseException:
             file.close()
             raise
@@ -168,11 +168,7 @@ class Allocation(registry.Record):
 
 def allocations(base: Path) -> list[Allocation]:
     """Every one in a state directory."""
-    try:
-        names = sorted(os.listdir(base / "allocations"))  # noqa: PTH208
-    except OSError:
-        return []
-    return [Allocation(base, name) for name in names]
+    return [Allocation(base, name) for name in registry.names(base, "allocations")]
 
 
 def allocation_of(record: registry.Record) -> Allocation | None:
@@ -318,14 +314,14 @@ class SharedJob(Job):
 
     async def _lost(self) -> JobStatus:
         assert self.id is not None
-        while self._record.read("ended.json") is None:  # noqa: ASYNC110 - a file
+        while self._record.last_word() is None:  # noqa: ASYNC110 - a file
             await asyncio.sleep(spread(LOOK))
         return JobStatus(self.id, Phase.ENDED, LOST)
 
     def why_ended(self, reason: str, status: JobStatus | None) -> str:
-        own = self._record.read("ended.json")
+        own = self._record.last_word()
         if own is not None:
-            return f"The kernel ended: {own['reason']}. The job goes on."
+            return f"The kernel ended: {own}. The job goes on."
         return super().why_ended(reason, status)
 
     def leave(self) -> None:

@@ -322,7 +322,7 @@ class RemoteKernel:
         info = await self._open_front(here, job, spec, wait=False, take=False)
         here.standin.restore(self._record.read_held())
         before.clear_away()
-        self._account.save()
+        self._account.save_news()
         return info
 
     async def _attach(
@@ -395,7 +395,7 @@ class RemoteKernel:
         connection.curve = launch.curve(self.settings)
         info = here.open(launch.key)
         spec = launch.spec(self.settings)
-        self._account.write_spec(spec)
+        self._account.note_spec(spec)
         connection.send(control.Start(self.kernel_id, spec))
         connection.expect(connection.incarnation + 1)
         await connection.await_running(RESTART_TIMEOUT)

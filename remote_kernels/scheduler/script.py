@@ -30,7 +30,8 @@ _EXITS = {
     "preemption), and the kernel's memory was lost with the first. Start the kernel "
     "again.",
     NO_NODE_DIR: "No private directory could be made on the compute node (the job's log "
-    "says why). Is its disk full? 'node_dir' names another place.",
+    "says why). Is its disk full, or can others write there? 'node_dir' names another "
+    "place.",
     PROLOGUE_FAILED: "A line of the prologue failed on the compute node; the job's log "
     "names it. Correct 'prologue', or write `|| true` behind a line that may fail.",
     STATE_DIR_MISSING: "The state directory is not shared with the compute node, or "
@@ -85,7 +86,7 @@ def build(
             # there when a slow prologue is cancelled would stay (Slurm 22.05 signals
             # bash alone, then kills all).
             f"rk_base={_node_path(node_dir) if node_dir else '${TMPDIR:-/tmp}'}",
-            _MAKE_NODE_DIR if node_dir else _SHORTEN_BASE + _MAKE_NODE_DIR,
+            _OTHERS + (_CHECK_BASE if node_dir else _SHORTEN_BASE) + _MAKE_NODE_DIR,
             _UNPACK,
             base64.encodebytes(agent).decode("ascii") + "rk_end_of_agent",
             _RUN,
@@ -215,8 +216,32 @@ fi"""
 
 _SHORTEN_BASE = f"""\
 rk_length() {{ local LC_ALL=C; echo "${{#1}}"; }}
-if [ "$(rk_length "$rk_base")" -gt {_LONGEST_BASE} ] || ! [ -w "$rk_base" ]; then
+if [ "$(rk_length "$rk_base")" -gt {_LONGEST_BASE} ] || ! [ -w "$rk_base" ] ||
+  rk_others "$rk_base"; then
   rk_base=/tmp
+fi
+"""
+
+# Whoever may rename what we make there could run what he likes as this user.
+_OTHERS = """\
+rk_others() {
+  local mode group
+  read -r mode group < <(stat -L -c '%a %G' -- "$1")
+  if [ -O "$1" ] && [ "$group" = "$(id -un)" ]; then  # a group of his own
+    (((8#${mode:-0} & 8#1002) == 8#0002))
+  else
+    (((8#${mode:-0} & 8#1022) != 0 && (8#${mode:-0} & 8#1000) == 0))
+  fi
+}
+"""
+
+# A base that others can write to was named by the site or the user: it is as he says,
+# unless somebody could use it.
+_CHECK_BASE = f"""\
+if rk_others "$rk_base"; then
+  rk_say "others can write to $rk_base on $(uname -n), and exchange what is made there:" \\
+    "$(stat -L -c 'owner %U, group %G, mode %a' -- "$rk_base")"
+  exit {NO_NODE_DIR}
 fi
 """
 

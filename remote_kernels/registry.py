@@ -95,7 +95,7 @@ class Record:
         try:
             private.make(str(self.base), above)
             with private.opened(str(self.base), above) as directory:
-                os.mkdir(name, 0o700, dir_fd=directory)
+                private.make_new(name, directory)
             self.make()
         except OSError as exc:
             what = f"keep this kernel's record in {self.path}"

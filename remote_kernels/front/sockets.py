@@ -55,7 +55,9 @@ def make_directory(base: Path) -> Path:
         private.make_missing(str(base))
         if base != TMP:
             private.check_shared(str(base))
-        return Path(tempfile.mkdtemp(prefix="rk-", dir=base))
+        made = Path(tempfile.mkdtemp(prefix="rk-", dir=base))
+        made.chmod(0o700)  # such an umask
+        return made
     except OSError as exc:
         msg = (
             f"Cannot make a directory for the kernel's sockets in {base}: {exc}\n"

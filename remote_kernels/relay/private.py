@@ -200,10 +200,13 @@ def _open_below(directory: int, name: str, path: str) -> int:
 
 
 def _mkdir(path: str, directory: int | None = None) -> None:
-    try:
-        os.mkdir(path, 0o700, dir_fd=directory)
-    except FileExistsError:
-        return
+    with contextlib.suppress(FileExistsError):
+        make_new(path, directory)
+
+
+def make_new(path: str, directory: int | None = None) -> None:
+    """A directory that is not there; raises FileExistsError if it is."""
+    os.mkdir(path, 0o700, dir_fd=directory)
     fd = os.open(path, _DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
     try:
         if os.fstat(fd).st_mode & 0o700 != 0o700:  # such an umask

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -241,6 +242,9 @@ class Seat:
         elif getattr(message, "kernel", None) != self.id:
             self._say(f"ignored {message}")
         elif isinstance(message, control.Signal):
+            if message.signum not in signal.valid_signals():
+                self._say(f"ignored {message}")
+                return
             self.kernel.signal(message.signum)
         elif isinstance(message, control.Start):
             self._do(self.kernel.restart(message.spec))

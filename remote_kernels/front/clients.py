@@ -10,7 +10,6 @@ running cell is then cleared and told again from the start.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from typing import Any, Protocol
 
 from remote_kernels.relay.inlet import Inlet
 from remote_kernels.relay.spool import Spool
+from remote_kernels.wire import objects
+from remote_kernels.wire.frames import ProtocolError
 from remote_kernels.wire.messages import KEPT, Message, encode
 
 from . import jupyter_message
@@ -30,7 +31,15 @@ log = logging.getLogger(__name__)
 ASKED = 10_000  # requests remembered
 HELD_DISK = 512 * 1024 * 1024  # bytes for clients that are away
 SUBSCRIBE_TIME = 1.0  # seconds; a client that speaks subscribes at the same time
+AGAIN = 1.0  # seconds until a channel that was given up is opened again
+ABOUT_BYTES = 1024  # of a channel's first message
 HELD_TIME = 86400.0  # seconds; a laptop may sleep for a night, a closed tab for ever
+
+
+_TOO_LARGE = (
+    "[remote_kernels] A message of the kernel was dropped here, because it had more "
+    "than 4 GiB."
+)
 
 
 class Open(Protocol):
@@ -41,6 +50,7 @@ class Open(Protocol):
         target: str,
         on_message: Callable[[Message], None],
         on_room: Callable[[], None],
+        on_broken: Callable[[], None],
     ) -> Inlet: ...
 
 
@@ -118,6 +128,8 @@ class Clients:
         self._on_info = on_info
         self._sockets: Sockets | None = None
         self._inlets: dict[str, Inlet] = {}
+        self._again: dict[str, asyncio.TimerHandle] = {}  # channels to be opened
+        self._newest = dict.fromkeys(KEPT, 0)  # that came in this session
         self._before = dict.fromkeys(KEPT, 0)  # delivered by an earlier server
         self._asked: dict[str, None] = {}
         self._present: dict[str, None] = {}  # sessions
@@ -127,6 +139,7 @@ class Clients:
         self._held: list[tuple[int, _About]] = []  # with places in the spool
         self._sink: Sink | None = None  # of a large message that is being published
         self._pieces: list[Message] = []  # of one whose client is away
+        self._due = 0  # bytes to come of a large message
         self._spool = Spool(str(directory), HELD_DISK)
         self._notices: list[str] = []
         self._said_busy = False  # for an away client's cell
@@ -137,14 +150,38 @@ class Clients:
     def connect(self, open: Open) -> None:
         """A new session with the agent: all that it kept comes first."""
         self._cut()
+        self._open_no_more()
+        self._newest = dict.fromkeys(KEPT, 0)
         for target in KEPT:
-            self._inlets[target] = open(
-                target,
-                lambda message, target=target: self._came(target, message),  # type: ignore[misc]
-                lambda target=target: self._room(target),  # type: ignore[misc]
-            )
+            self._join(open, target)
         for target in KEPT:
             self._room(target)
+
+    def _join(self, open: Open, target: str) -> None:
+        self._again.pop(target, None)
+        self._inlets[target] = open(
+            target,
+            lambda message: self._came(target, message),
+            lambda: self._room(target),
+            lambda: self._broke(open, target),
+        )
+
+    def _broke(self, open: Open, target: str) -> None:
+        """The channel was given up: the agent repeats what it keeps on another one."""
+        if target == "iopub":
+            self._cut()
+
+        def again() -> None:
+            self._join(open, target)
+            self._room(target)
+
+        loop = asyncio.get_running_loop()
+        self._again[target] = loop.call_later(AGAIN, again)
+
+    def _open_no_more(self) -> None:
+        for later in self._again.values():
+            later.cancel()
+        self._again.clear()
 
     def serve(self, sockets: Sockets | None) -> None:
         """Clients are connected there from now on."""
@@ -159,6 +196,7 @@ class Clients:
         return target not in self._inlets or self._inlets[target].paused
 
     def close(self) -> None:
+        self._open_no_more()
         self._reports.close()
         for late in self._coming.values():
             late.cancel()
@@ -276,22 +314,28 @@ class Clients:
 
     def _came(self, target: str, message: Message) -> None:
         if message.number == 0:
-            self._before[target] = int(json.loads(message.parts[0])["delivered"])
+            self._begins(target, message)
             return
+        if message.number <= self._newest[target]:
+            return  # on a channel that was opened again
         if message.offset or message.left:
             whole = self._take_piece(target, message)
             if whole is None:
                 return
             message = whole
         head = jupyter_message.read(message.parts)
+        between = message.number - 1 - max(self._before[target], self._newest[target])
+        self._newest[target] = message.number
+        if not message.parts:
+            self.notice(_TOO_LARGE)
         begins = False
         if head is not None and target == "iopub":
             begins = self._follow(head, message.number)
         elif head is not None and head.type == "kernel_info_reply":
             self._learn(head)
         header = head.parent if head is not None else {}
-        lost = min(message.lost, message.number - 1 - self._before[target])
-        about = _About(target, message.number, header, begins, max(lost, 0))
+        lost = max(min(message.lost, between), 0)
+        about = _About(target, message.number, header, begins, lost)
         if self._is_away(about.cell, header):
             self._hold(about, message.parts)
             if self._said_busy and not self._away_runs():
@@ -302,21 +346,44 @@ class Clients:
                 self._tell_notices(header)
         self._reports.report_later()
 
+    def _begins(self, target: str, message: Message) -> None:
+        """A channel. Raises ProtocolError."""
+        what = "a channel's first message"
+        body = objects.decode(b"".join(message.parts), what, ABOUT_BYTES)
+        delivered = body.get("delivered")
+        if not isinstance(delivered, int):
+            msg = f"{what} is {body!r}"
+            raise ProtocolError(msg)
+        if not self._newest[target]:
+            self._before[target] = delivered
+
     # Large messages, in pieces
 
     def _take_piece(self, target: str, piece: Message) -> Message | None:
-        """Pass it on at once to a client that is there; else the whole, in the end."""
+        """Pass it on at once to a client that is there; else the whole, in the end.
+
+        Raises ProtocolError when it is not the next one.
+        """
+        sizes = [len(part) for part in piece.parts]
+        if piece.offset and sizes and [self._due - piece.left] != sizes:
+            msg = f"a piece at {piece.offset} of {sizes} bytes, {self._due} were due"
+            raise ProtocolError(msg)
+        if not piece.offset and not sizes:
+            msg = "a large message begins without a frame"
+            raise ProtocolError(msg)
         if not piece.offset:
             self._cut()
             self._begin(target, piece)
-        elif not piece.parts:
+        elif not sizes:
             self._cut()
         elif self._sink is not None:
             self._sink.write(piece.parts[0])
         elif self._pieces:
             self._pieces.append(piece)
+        self._due = piece.left
         if piece.left:
             return None
+        self._newest[target] = piece.number
         self._sink = None
         pieces, self._pieces = self._pieces, []
         if not pieces:
@@ -341,7 +408,7 @@ class Clients:
         """Its rest will not come."""
         if self._sink is not None:
             self._sink.cut()
-        self._sink, self._pieces = None, []
+        self._sink, self._pieces, self._due = None, [], 0
 
     def _follow(self, head: Head, number: int) -> bool:
         """Note a cell's begin and end; whether this is its begin."""
@@ -366,9 +433,10 @@ class Clients:
         asked, answered = self._meeting or ("", None)
         if answered is not None and asked == head.parent_id and not answered.done():
             answered.set_result(None)
-        if self._info is None:
-            self._info = head.content()
-            self._on_info(self._info)
+        info = head.content()
+        if self._info is None and info:
+            self._info = info
+            self._on_info(info)
 
     def _is_away(self, cell: str, header: dict[str, Any]) -> bool:
         session = str(header.get("session", ""))
@@ -382,7 +450,8 @@ class Clients:
         if about.lost:
             self._tell_lost(about.lost, about.header)
         known = about.number <= self._before[about.target]
-        if self._sockets is not None and (about.cell in self._retold or not known):
+        wanted = about.cell in self._retold or not known
+        if self._sockets is not None and wanted and parts:
             self._sockets.send(about.target, parts)
         self._reports.handed_on(about.target, about.number)
 

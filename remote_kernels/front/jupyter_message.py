@@ -6,11 +6,16 @@ Source: https://jupyter-client.readthedocs.io/en/stable/messaging.html
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jupyter_client.session import DELIM, Session
+
+from remote_kernels.wire import objects
+from remote_kernels.wire.frames import ProtocolError
+
+HEADER_BYTES = 1024 * 1024  # more than that is no header
+CONTENT_BYTES = 256 * 1024 * 1024
 
 
 class Head(NamedTuple):
@@ -48,11 +53,16 @@ class Head(NamedTuple):
         return str(self.parent.get("session", ""))
 
     def content(self) -> dict[str, Any]:
-        return _object(self.body[1]) if len(self.body) > 1 else {}
+        """Empty where it cannot be read."""
+        content = _object(self.body[1], CONTENT_BYTES) if len(self.body) > 1 else None
+        return content or {}
 
 
 def read(parts: Sequence[bytes]) -> Head | None:
-    """The head of a message, or None for what is none (an iopub_welcome is one)."""
+    """The head of a message, or None for what is none (an iopub_welcome is one).
+
+    None, too, where it cannot be read: it is for whoever gets the message to say so.
+    """
     try:
         delimiter = parts.index(DELIM)
     except ValueError:
@@ -61,15 +71,16 @@ def read(parts: Sequence[bytes]) -> Head | None:
     if len(rest) < 4:
         return None
     header, parent = _object(rest[0]), _parent(rest[1])
+    if header is None or parent is None:
+        return None
     return Head([*parts[:delimiter]], header, parent, rest[2:])
 
 
-def _object(data: bytes) -> dict[str, Any]:
+def _object(data: bytes, limit: int = HEADER_BYTES) -> dict[str, Any] | None:
     try:
-        body = json.loads(data.decode())  # of bytes, it would guess the encoding first
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+        return objects.decode(data, "a part of a message", limit, "strict")
+    except ProtocolError:
+        return None
 
 
 # All that a kernel says of one cell has the same; nobody changes it.
@@ -90,7 +101,8 @@ class Speaker:
 
     def speak_as(self, session: str) -> None:
         """The kernel's session ID: JupyterLab drops messages of another one."""
-        if session != self._session.session:  # setting a trait costs more
+        # Setting a trait costs more; jupyter_client (8.10) takes ASCII alone.
+        if session != self._session.session and session.isascii():
             self._session.session = session
 
     def message(

@@ -135,9 +135,12 @@ class Connection:
         target: str,
         on_message: Callable[[Message], None],
         on_room: Callable[[], None],
+        on_broken: Callable[[], None],
     ) -> Inlet:
         assert self.tunnel is not None
-        return self.tunnel.channel(self.kernel_id, target, on_message, on_room)
+        return self.tunnel.channel(
+            self.kernel_id, target, on_message, on_room, on_broken
+        )
 
     def _passed_on(self) -> Sequence[str]:
         """What crosses the tunnel as bytes, not as messages."""

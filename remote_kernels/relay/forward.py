@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 from remote_kernels.wire import control
+from remote_kernels.wire.frames import ProtocolError
 from remote_kernels.wire.session import (
     Controlled,
     Data,
@@ -151,6 +152,17 @@ class Stream(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    @property
+    def session_goes_on(self) -> bool:
+        """Whether another channel may be opened."""
+        return not self._mux.closed
+
+    def give_up(self, reason: str) -> None:
+        """What comes on the channel makes no sense: no more of it, either way."""
+        if self._channel is not None:
+            self._mux.reset(self._channel, reason)
+        self.abort()
+
     def abort(self) -> None:
         self._channel = None
         self._over = True
@@ -288,5 +300,5 @@ class Mux:
                 msg = "this end opens no sockets"
                 raise OSError(msg)
             await self._connect(event.kernel, event.target, lambda: stream)
-        except OSError as exc:
+        except (OSError, ValueError, ProtocolError) as exc:  # ValueError: of a NUL
             self.reset(event.channel, str(exc))

@@ -7,11 +7,15 @@ front both stand behind one.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
+from remote_kernels.wire.frames import ProtocolError
 from remote_kernels.wire.messages import Decoder, Message
 
 from .forward import Stream
+
+log = logging.getLogger(__name__)
 
 QUEUE_BYTES = 4 * 1024 * 1024  # handed to the channel at once; the rest waits here
 
@@ -27,6 +31,8 @@ class Inlet(asyncio.Transport):
         Called with each message from the other end.
     on_room:
         Called when `paused` has turned false.
+    on_broken:
+        Called when the channel was given up, by either end, while the session goes on.
     """
 
     def __init__(
@@ -34,11 +40,13 @@ class Inlet(asyncio.Transport):
         stream: Stream,
         on_message: Callable[[Message], None],
         on_room: Callable[[], None] = lambda: None,
+        on_broken: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self._stream = stream
         self._on_message = on_message
         self._on_room = on_room
+        self._on_broken = on_broken
         self._decoder = Decoder()
         self._closed = False
         self.paused = False  # the channel is full: send no more
@@ -60,8 +68,24 @@ class Inlet(asyncio.Transport):
     # The stream calls these
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        for message in self._decoder.feed(bytes(data)):
+        if self._closed:
+            return
+        try:
+            for message in self._decoder.feed(bytes(data)):
+                self._take(message)
+        except ProtocolError as exc:
+            log.warning("a channel of messages is given up: %s", exc)
+            self._stream.give_up(str(exc))
+            raise  # this end does not know what else came wrong
+
+    def _take(self, message: Message) -> None:
+        """What is wrong with one message is no harm to those behind it."""
+        try:
             self._on_message(message)
+        except ProtocolError:
+            raise
+        except Exception:
+            log.exception("message %d of a channel was not taken", message.number)
 
     def pause_reading(self) -> None:
         self.paused = True
@@ -86,4 +110,7 @@ class Inlet(asyncio.Transport):
             asyncio.get_running_loop().call_soon(self._stream.connection_lost, None)
 
     def abort(self) -> None:
+        if not self._closed and self._stream.session_goes_on:
+            self.paused = True
+            asyncio.get_running_loop().call_soon(self._on_broken)
         self.close()

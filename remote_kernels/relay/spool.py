@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Union
 
 from remote_kernels.wire import messages
+from remote_kernels.wire.frames import ProtocolError
 
 MEMORY = 32 * 1024 * 1024  # bytes of one socket's messages
 SEGMENT = 32 * 1024 * 1024  # bytes of one file; its space comes back as a whole
@@ -96,10 +97,18 @@ class Spool:
         return self._in_memory + self._on_disk
 
     def append(self, parts: Sequence[bytes], offset: int = 0, left: int = 0) -> int:
-        """Keep a message, or a piece of the newest one; its number."""
+        """Keep a message, or a piece of the newest one; its number.
+
+        One that is too large for a channel has no frames.
+        """
         if not offset:
             self._last += 1
-        data = messages.encode(parts, self._last, 0, offset, left)
+        try:
+            data = messages.encode(parts, self._last, 0, offset, left)
+        except ProtocolError:
+            if offset:
+                return self._last
+            data = messages.encode([], self._last)
         while not self._keep(data):
             if self.first >= self._last:  # larger than the bound: kept all the same
                 self._put(data, len(data))

@@ -18,6 +18,7 @@ from remote_kernels.relay.forward import Mux, Stream
 from remote_kernels.relay.inlet import Inlet
 from remote_kernels.relay.pump import DEAD_AFTER, Link, LinkLost
 from remote_kernels.wire import control
+from remote_kernels.wire.frames import ProtocolError
 from remote_kernels.wire.hello import Ask, LoginHello, Refused
 from remote_kernels.wire.messages import Message
 from remote_kernels.wire.session import Session
@@ -151,10 +152,15 @@ class Tunnel:
 
     async def _keep(self) -> None:
         """While the session lives: when its pipe breaks, find it another one."""
+        futile, received = 0, -1  # pipes that the same frame ended, one after the other
         while True:
             assert self._link is not None
             assert self._pipe is not None
             lost = await asyncio.shield(self._link.lost)
+            session = self._mux.session
+            broken = isinstance(lost.__cause__, ProtocolError)
+            futile = futile + 1 if broken and session.received == received else 0
+            received = session.received
             self._up.clear()
             self._down.set()
             await self._pipe.close()
@@ -162,11 +168,10 @@ class Tunnel:
                 self._end(str(lost))
                 return
             log.info("carrier lost, session goes on: %s", lost)
-            if not await self._reconnect():
+            if not await self._reconnect(min(FIRST_RETRY * 2**futile, LAST_RETRY)):
                 return
 
-    async def _reconnect(self) -> bool:
-        delay = FIRST_RETRY
+    async def _reconnect(self, delay: float) -> bool:
         while True:
             await asyncio.sleep(spread(delay))
             try:
@@ -221,10 +226,11 @@ class Tunnel:
         target: str,
         on_message: Callable[[Message], None],
         on_room: Callable[[], None],
+        on_broken: Callable[[], None] = lambda: None,
     ) -> Inlet:
         """A channel of whole messages to a kept socket of `kernel`."""
         stream = Stream(self._mux, kernel=kernel, target=target)
-        return Inlet(stream, on_message, on_room)
+        return Inlet(stream, on_message, on_room, on_broken)
 
     def send(self, message: control.Message) -> None:
         self._mux.control(message)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from .frames import MAX_DATA
+from .frames import MAX_DATA, ProtocolError
 
 WINDOW = 4 * 1024 * 1024  # bytes that may be under way to one local socket
 
@@ -24,7 +24,8 @@ class Channel:
         self.fin_received = False
         self.unwanted = ""  # why nothing more is wanted from the other end
         self._queue: deque[bytes | memoryview] = deque()
-        self._credit = WINDOW
+        self._credit = WINDOW  # bytes that we may send
+        self._window = WINDOW  # bytes that the other end may send
         self._to_grant = 0
 
     def __repr__(self) -> str:
@@ -39,7 +40,19 @@ class Channel:
         self.queued += len(data)
 
     def credit(self, count: int) -> None:
+        """The other end has taken so many bytes. Raises ProtocolError."""
         self._credit += count
+        if self._credit > WINDOW:
+            msg = f"credit for {self._credit} bytes on a channel (at most {WINDOW})"
+            raise ProtocolError(msg)
+
+    def came(self, count: int) -> None:
+        """So many bytes of the other end's. Raises ProtocolError."""
+        self._window -= count
+        if self.fin_received or self._window < 0:
+            why = "after its end" if self.fin_received else "beyond its credit"
+            msg = f"data on a channel {why}"
+            raise ProtocolError(msg)
 
     def take(self) -> bytes | memoryview:
         """The next payload that credit allows; empty if there is none."""
@@ -74,4 +87,5 @@ class Channel:
         if self._to_grant < WINDOW // 4:
             return 0
         grant, self._to_grant = self._to_grant, 0
+        self._window += grant
         return grant

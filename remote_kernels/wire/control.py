@@ -10,7 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Union
 
-from .frames import ProtocolError
+from . import objects
+from .frames import MAX_PAYLOAD, ProtocolError
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,16 @@ _TYPES: dict[str, Any] = {
 }
 _NAMES = {cls: name for name, cls in _TYPES.items()}
 
+# What JSON may have for a field, by its annotation.
+_ACCEPTED: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "float | None": (float, int, type(None)),
+    "dict[str, Any]": (dict,),
+    "list[dict[str, Any]]": (list,),
+}
+
 
 def encode(message: Message) -> bytes:
     body = dataclasses.asdict(message)
@@ -118,15 +129,29 @@ def decode(payload: bytes) -> Message:
 
     Fields that this version does not know are left out.
     """
+    body = objects.decode(payload, "a control message", MAX_PAYLOAD)
+    name = body.pop("type", None)
+    if not isinstance(name, str):
+        msg = f"a control message that is none: {payload[:200]!r}"
+        raise ProtocolError(msg)
+    cls = _TYPES.get(name)
+    if cls is None:
+        return Unknown(name)
+    known = {field.name: field.type for field in dataclasses.fields(cls)}
+    values = {k: v for k, v in body.items() if k in known}
     try:
-        body = json.loads(payload)
-        name = body.pop("type")
-        cls = _TYPES.get(name)
-        if cls is None:
-            return Unknown(str(name))
-        known = {field.name for field in dataclasses.fields(cls)}
-        message: Message = cls(**{k: v for k, v in body.items() if k in known})
-    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        message: Message = cls(**values)
+    except TypeError as exc:  # a field is missing
         msg = f"a control message that is none: {payload[:200]!r}"
         raise ProtocolError(msg) from exc
+    for field, value in values.items():
+        if not _fits(value, _ACCEPTED[known[field]]):
+            msg = f"a control message that is none, by its {field}: {payload[:200]!r}"
+            raise ProtocolError(msg)
     return message
+
+
+def _fits(value: object, types: tuple[type, ...]) -> bool:
+    if isinstance(value, list):
+        return list in types and all(isinstance(item, dict) for item in value)
+    return isinstance(value, types) and not isinstance(value, bool)

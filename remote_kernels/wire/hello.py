@@ -14,6 +14,7 @@ import json
 import secrets
 from typing import Any, Callable
 
+from . import objects
 from .frames import ProtocolError
 
 MARKER = b"\0remote-kernels/1 "
@@ -40,20 +41,12 @@ def _dump(message: dict[str, Any]) -> bytes:
 
 
 def _load(text: bytes) -> dict[str, Any]:
-    try:
-        message = json.loads(text)
-    except ValueError as exc:
-        msg = f"a line of the hello is not JSON: {text[:200]!r}"
-        raise ProtocolError(msg) from exc
-    if not isinstance(message, dict):
-        msg = f"a line of the hello is not an object: {text[:200]!r}"
-        raise ProtocolError(msg)
-    return message
+    return objects.decode(text, "a line of the hello", MAX_LINE)
 
 
 def _position(message: dict[str, Any]) -> int:
     received = message.get("received")
-    if not isinstance(received, int) or received < 0:
+    if type(received) is not int or received < 0:
         msg = f"no position in the hello: {message!r}"
         raise ProtocolError(msg)
     return received

@@ -56,7 +56,15 @@ class Outbound:
         return first_kept - 1 <= peer_received <= self.last
 
     def resume(self, peer_received: int) -> None:
-        """A new pipe: everything after `peer_received` goes out again."""
+        """A new pipe: everything after `peer_received` goes out again.
+
+        Raises ProtocolError where that is not to be had.
+        """
+        if not self.can_resume(peer_received):
+            msg = (
+                f"cannot go on from {peer_received}, {self.last} was the last one sent"
+            )
+            raise ProtocolError(msg)
         self.acked(peer_received)
         self._again = deque(data for _, data in self._kept)
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Union
 
-from . import control
+from . import control, objects
 from .channels import Channel
-from .frames import Decoder, Frame, ProtocolError, Type, encode
+from .frames import MAX_DATA, MAX_PAYLOAD, Decoder, Frame, ProtocolError, Type, encode
 from .replay import Inbound, Outbound
 
 ACK_BYTES = 256 * 1024
+_CREDIT = 4  # bytes of its payload
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,10 @@ class Goodbye:
     reason: str
 
 
+def _reason(text: str) -> bytes:
+    return text.encode(errors="replace")[:1000]
+
+
 Event = Union[Opened, Data, Finished, Reset, Drained, Controlled, Goodbye]
 
 
@@ -85,6 +91,7 @@ class Session:
     def __init__(self, id: str, first_channel: int, high_water: int) -> None:
         self.id = id
         self._high_water = high_water
+        self._first_channel = first_channel
         self._next_channel = first_channel
         self._channels: dict[int, Channel] = {}
         self._turn: deque[int] = deque()  # channels with something to send
@@ -138,14 +145,14 @@ class Session:
 
     def reset(self, channel: int, reason: str) -> None:
         if self._channels.pop(channel, None) is not None:
-            self._first.append((Type.RST, channel, reason.encode()[:1000]))
+            self._first.append((Type.RST, channel, _reason(reason)))
 
     def consumed(self, channel: int, count: int) -> None:
         """`count` bytes have left for the local socket: give credit back."""
         ch = self._channels.get(channel)
         grant = ch.consumed(count) if ch is not None else 0
         if grant:
-            self._first.append((Type.CREDIT, channel, grant.to_bytes(4, "big")))
+            self._first.append((Type.CREDIT, channel, grant.to_bytes(_CREDIT, "big")))
 
     def control(self, message: control.Message) -> None:
         self._first.append((Type.CONTROL, 0, control.encode(message)))
@@ -154,7 +161,7 @@ class Session:
         self._unnumbered.append(encode(Type.PING, 0, 0))
 
     def goodbye(self, reason: str) -> None:
-        self._unnumbered.append(encode(Type.GOODBYE, 0, 0, reason.encode()[:1000]))
+        self._unnumbered.append(encode(Type.GOODBYE, 0, 0, _reason(reason)))
 
     def limit(self, channel: int, high_water: int) -> None:
         """Another `high_water` for one channel."""
@@ -255,59 +262,84 @@ class Session:
             self._channels.pop(ch.id, None)
             self._waiting.discard(ch.id)
 
-    def receive(self, data: bytes) -> list[Event]:
-        """Events in `data`. Raises ProtocolError: close the pipe."""
-        events: list[Event] = []
+    def receive(self, data: bytes) -> Iterator[Event]:
+        """Events in `data`, to be taken one by one.
+
+        Raises ProtocolError behind those that came before it: close the pipe. The
+        session goes on with the next one, behind the frame that broke the rules; the
+        channel of that frame is reset, as it lacks something now.
+        """
         for frame in self._decoder.feed(data):
             if not frame.type.numbered:
-                self._unnumbered_frame(frame, events)
+                yield from self._unnumbered_frame(frame)
             elif self._in.is_new(frame):
-                self._numbered_frame(frame, events)
+                try:
+                    event = self._numbered_frame(frame)
+                except ProtocolError as exc:
+                    yield from self._give_up(frame.channel, str(exc))
+                    raise
+                if event is not None:
+                    yield event
         if self._in.unacked_bytes >= ACK_BYTES:
             self.ack()
-        return events
 
-    def _unnumbered_frame(self, frame: Frame, events: list[Event]) -> None:
+    def _give_up(self, channel: int, reason: str) -> Iterator[Event]:
+        if channel in self._channels:
+            self.reset(channel, reason)
+            self._waiting.discard(channel)
+            yield Reset(channel, reason)
+        elif channel:  # the other end has opened it, as it believes
+            self._first.append((Type.RST, channel, _reason(reason)))
+
+    def _unnumbered_frame(self, frame: Frame) -> Iterator[Event]:
         if frame.type is Type.ACK:
             self._out.acked(frame.seq)
         elif frame.type is Type.PING:
             self._unnumbered.append(encode(Type.PONG, 0, 0))
         elif frame.type is Type.GOODBYE:
-            events.append(Goodbye(frame.payload.decode(errors="replace")))
+            yield Goodbye(frame.payload.decode(errors="replace"))
 
-    def _numbered_frame(self, frame: Frame, events: list[Event]) -> None:
+    def _numbered_frame(self, frame: Frame) -> Event | None:
         if frame.type is Type.CONTROL:
-            events.append(Controlled(control.decode(frame.payload)))
-        elif frame.type is Type.OPEN:
-            events.append(self._opened(frame))
-        else:
-            ch = self._channels.get(frame.channel)
-            if ch is not None:
-                self._channel_frame(ch, frame, events)
+            return Controlled(control.decode(frame.payload))
+        if frame.type is Type.OPEN:
+            return self._opened(frame)
+        ch = self._channels.get(frame.channel)
+        return None if ch is None else self._channel_frame(ch, frame)
 
     def _opened(self, frame: Frame) -> Opened:
-        try:
-            body = json.loads(frame.payload)
-            opened = Opened(frame.channel, str(body["kernel"]), str(body["target"]))
-        except (ValueError, KeyError, TypeError) as exc:
+        body = objects.decode(frame.payload, "an OPEN", MAX_PAYLOAD)
+        kernel, target = body.get("kernel"), body.get("target")
+        if not isinstance(kernel, str) or not isinstance(target, str):
             msg = f"an OPEN that is none: {frame.payload[:200]!r}"
-            raise ProtocolError(msg) from exc
+            raise ProtocolError(msg)
+        ours = (frame.channel - self._first_channel) % 2 == 0
+        if not frame.channel or ours or frame.channel in self._channels:
+            msg = f"an OPEN of channel {frame.channel}"
+            raise ProtocolError(msg)
         self._channels[frame.channel] = Channel(
-            frame.channel, opened.kernel, opened.target, self._high_water
+            frame.channel, kernel, target, self._high_water
         )
-        return opened
+        return Opened(frame.channel, kernel, target)
 
-    def _channel_frame(self, ch: Channel, frame: Frame, events: list[Event]) -> None:
+    def _channel_frame(self, ch: Channel, frame: Frame) -> Event | None:
         if frame.type is Type.DATA:
-            events.append(Data(ch.id, frame.payload))
-        elif frame.type is Type.CREDIT:
+            if len(frame.payload) > MAX_DATA:
+                msg = f"a DATA of {len(frame.payload)} bytes (at most {MAX_DATA})"
+                raise ProtocolError(msg)
+            ch.came(len(frame.payload))
+            return Data(ch.id, frame.payload)
+        if frame.type is Type.CREDIT:
+            if len(frame.payload) != _CREDIT:
+                msg = f"a CREDIT of {len(frame.payload)} bytes"
+                raise ProtocolError(msg)
             ch.credit(int.from_bytes(frame.payload, "big"))
             self._wants_turn(ch.id)
-        elif frame.type is Type.FIN:
+            return None
+        if frame.type is Type.FIN:
             ch.fin_received = True
-            events.append(Finished(ch.id))
             self._drop_if_gone(ch)
-        else:
-            self._channels.pop(ch.id, None)
-            self._waiting.discard(ch.id)
-            events.append(Reset(ch.id, frame.payload.decode(errors="replace")))
+            return Finished(ch.id)
+        self._channels.pop(ch.id, None)
+        self._waiting.discard(ch.id)
+        return Reset(ch.id, frame.payload.decode(errors="replace"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,13 +66,37 @@ def test_what_is_no_message(parts: list[bytes]) -> None:
     assert read(parts) is None
 
 
-@pytest.mark.parametrize("junk", [b"", b"{", b"[]", b"null", b"\xff"])
-def test_a_header_that_is_no_object(junk: bytes) -> None:
-    """Nothing is known of such a message."""
-    found = head([DELIM, b"", junk, junk, b"{}", junk])
+JUNK = {
+    "empty": b"",
+    "half": b"{",
+    "list": b"[]",
+    "null": b"null",
+    "bytes": b"\xff",
+    "deep": b'{"a":' + b"[" * 3000 + b"]" * 3000 + b"}",
+    "half of a pair": b'{"msg_id": "\\ud800"}',
+    "half of a pair in a key": b'{"\\ud800": 1}',
+    "digits": b'{"a": ' + b"9" * 5000 + b"}",
+    "NaN": b'{"a": NaN}',
+    "too large a number": b'{"a": 1e999}',
+    "megabytes": b'{"a": "' + b"x" * 2**20 + b'"}',
+}
 
-    assert ("", "", "") == (found.id, found.type, found.parent_id)
-    assert {} == found.content()
+
+@pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK.keys())
+def test_what_cannot_be_read(junk: bytes) -> None:
+    """Such a header, or parent, is passed on unread; such a content is empty."""
+    good = b'{"msg_id": "m"}'
+
+    assert read([DELIM, b"", junk, b"{}", b"{}", b"{}"]) is None
+    assert read([DELIM, b"", good, junk, b"{}", b"{}"]) is None
+    if len(junk) < 2**20:
+        assert {} == head([DELIM, b"", good, b"{}", b"{}", junk]).content()
+
+
+@pytest.mark.parametrize("good", [b'{"a": 1, "a": 2}', b'{"msg_id": "\\u0000"}'])
+def test_what_is_odd_and_can_be_read(good: bytes) -> None:
+    """Of a key that is there twice the last counts, as for Python."""
+    assert json.loads(good) == head([DELIM, b"", good, good, b"{}", good]).header
 
 
 @given(st.lists(st.one_of(st.just(DELIM), st.binary(max_size=20)), max_size=9))

@@ -85,6 +85,7 @@ class Agent:
         self.requests: list[tuple[str, Parts]] = []
         self.lines: dict[str, Line] = {}
         self.has_room: dict[str, Callable[[], None]] = {}
+        self.breaks: dict[str, Callable[[], None]] = {}
         self._next = dict.fromkeys(KEPT, (1, 0))
         self._to: dict[str, Callable[[Message], None]] = {}
 
@@ -93,9 +94,11 @@ class Agent:
         target: str,
         on_message: Callable[[Message], None],
         on_room: Callable[[], None],
+        on_broken: Callable[[], None],
     ) -> Inlet:
         self._to[target] = on_message
         self.has_room[target] = on_room
+        self.breaks[target] = on_broken
         self._next[target] = 1, 0
         first = self.spools[target].first
         about = {"delivered": self.delivered[target], "first": first}
@@ -107,6 +110,10 @@ class Agent:
     def close(self) -> None:
         """The server is dead."""
         self._to.clear()
+
+    def say(self, target: str, message: Message) -> None:
+        """What no agent of ours says."""
+        self._to[target](message)
 
     def flow(self, count: int = 1 << 30) -> None:
         """At most `count` messages of each channel reach the server."""

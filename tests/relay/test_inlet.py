@@ -9,7 +9,7 @@ import pytest
 
 from relay.joined import Channel, joined, until
 from remote_kernels.relay.forward import Stream
-from remote_kernels.relay.inlet import QUEUE_BYTES
+from remote_kernels.relay.inlet import QUEUE_BYTES, Inlet
 from remote_kernels.wire.channels import WINDOW
 from remote_kernels.wire.messages import Message, encode
 
@@ -193,3 +193,43 @@ async def test_rubbish_ends_the_pipe() -> None:
 
         lost = await asyncio.wait_for(asyncio.shield(link.lost), 10)
         assert "do not fit" in str(lost)
+
+
+@pytest.mark.asyncio
+async def test_a_message_that_cannot_be_taken(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Those behind it are, and the log tells of it."""
+    taken: list[Message] = []
+
+    def take(message: Message) -> None:
+        taken.append(message)
+        assert message.parts != [b"bad"]
+
+    async def connect(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
+        Inlet(stream(), take)
+
+    async with joined(connect) as session:
+        login = session.open("shell")
+        login.inlet.send(encode([b"bad"]) + encode([b"good"]))
+        login.send(b"later")
+        await until(lambda: len(taken) == 3)
+
+        assert session.agent.link is not None
+    assert "message 0 of a channel was not taken" in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_a_channel_that_is_given_up() -> None:
+    """Its owner learns of it, at the end of which the other end resets it."""
+    broken = asyncio.Event()
+
+    async def connect(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
+        raise OSError(target)
+
+    async with joined(connect) as session:
+        stream = Stream(session.login, kernel="k", target="shell")
+        inlet = Inlet(stream, lambda message: None, on_broken=broken.set)
+        await asyncio.wait_for(broken.wait(), 10)
+
+        assert (True, True) == (inlet.paused, inlet.is_closing())

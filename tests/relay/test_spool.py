@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from remote_kernels.relay import spool
 from remote_kernels.relay.spool import Spool
+from remote_kernels.wire import messages
 from remote_kernels.wire.messages import Decoder, Message, encode
 
 HEAD = len(encode([b""]))  # bytes that a message of one frame takes besides it
@@ -70,6 +71,20 @@ def test_an_empty_spool(kept: Spool) -> None:
     assert (1, 0) == (kept.first, kept.size)
     assert kept.read(1) is None
     assert kept.read_one(1) is None
+
+
+def test_a_message_that_is_too_large_for_a_channel(
+    kept: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number stays, without a frame; what follows is kept as ever."""
+    monkeypatch.setattr(messages, "MAX_MESSAGE", 60)
+
+    numbers = [kept.append([bytes(100)]), kept.append([b"one"], 0, 100)]
+    numbers += [kept.append([b"two"], 3, 97), kept.append([b"three"])]
+
+    assert [1, 2, 2, 3] == numbers
+    assert [Message(n, []) for n in (1, 2)] == [read(kept, n) for n in (1, 2)]
+    assert Message(3, [b"three"]) == read(kept, 3)
 
 
 def test_messages_are_numbered_from_one(kept: Spool) -> None:

@@ -22,6 +22,7 @@ from remote_kernels.errors import TunnelError
 from remote_kernels.tunnel.carriers.stdio import StdioCarrier
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
+from remote_kernels.wire.frames import Type
 
 TIMEOUT = 30.0
 
@@ -91,6 +92,31 @@ async def test_bytes_come_back_as_they_went(tmp_path: Path) -> None:
         echoed = await asyncio.wait_for(reader.readexactly(len(payload)), TIMEOUT)
         writer.close()
 
+    assert payload == echoed
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "rubbish",
+    [b"[" * 3000, b'{"type": "signal", "kernel": "k1", "signum": ""}', b"\xff"],
+    ids=["deep", "type", "bytes"],
+)
+async def test_a_frame_that_breaks_the_rules(tmp_path: Path, rubbish: bytes) -> None:
+    """The agent ends the pipe; the session goes on, with all that was around it."""
+    payload = random.Random(3).randbytes(1_000_000)
+
+    async with tunnel(tmp_path) as (made, carrier, local):
+        reader, writer = await asyncio.open_unix_connection(local)
+        writer.write(payload)
+        echoed = await asyncio.wait_for(reader.readexactly(1000), TIMEOUT)
+        made._mux.session._first.append((Type.CONTROL, 0, rubbish))
+        made.send(control.Signal("k1", 0))
+        await asyncio.wait_for(made.lost(), TIMEOUT)
+        await asyncio.wait_for(made.resumed(), TIMEOUT)
+        echoed += await asyncio.wait_for(reader.readexactly(999_000), TIMEOUT)
+        writer.close()
+
+    assert 2 == len(carrier.pids)
     assert payload == echoed
 
 

@@ -38,10 +38,16 @@ spec: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
 )
 message = st.one_of(
     st.builds(control.Start, kernel=st.text(), spec=spec),
-    st.builds(control.Signal),
-    st.builds(control.Delivered),
+    st.builds(control.Signal, signum=number),
+    st.builds(control.Delivered, through=number, forget=number),
     st.builds(control.Stop),
-    st.builds(control.KernelState),
+    st.builds(
+        control.KernelState,
+        incarnation=number,
+        pid=number,
+        exit_code=st.none() | number,
+        signum=st.none() | number,
+    ),
     st.builds(control.Stopping),
     usage,
 )
@@ -69,9 +75,22 @@ def test_a_sample_for_a_peer_that_does_not_know_it(sent: control.Usage) -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"[]", b"{}", b'{"type": "usage", "kernel": "k"}', b'{"type": "start"}'],
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"type": ["stop"]}',
+        b'{"type": "usage", "kernel": "k"}',
+        b'{"type": "start"}',
+        b'{"type": "start", "kernel": "k", "spec": []}',
+        b'{"type": "signal", "kernel": "k", "signum": "9"}',
+        b'{"type": "signal", "kernel": "k", "signum": true}',
+        b'{"type": "signal", "kernel": "k", "signum": 9' + b"0" * 5000 + b"}",
+        b'{"type": "start", "kernel": "k", "spec": {"a":' + b"[" * 9000 + b"]" * 9000,
+        b'{"type": "kernel", "kernel": "\\ud800", "incarnation": 1, "state": "s"}',
+    ],
 )
 def test_a_message_that_is_none(payload: bytes) -> None:
     """The pipe must be closed."""
-    with pytest.raises(ProtocolError, match="a control message that is none"):
+    with pytest.raises(ProtocolError, match="a control message"):
         control.decode(payload)

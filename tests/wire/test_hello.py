@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+
 import pytest
 
 from remote_kernels.wire.frames import ProtocolError
@@ -121,9 +124,33 @@ def test_an_endless_line_is_given_up() -> None:
         login.receive(MARKER + b"x" * 5000)
 
 
-def test_rubbish_is_a_protocol_error() -> None:
-    """A line that is no JSON ends the hello."""
+RUBBISH = {
+    "no JSON": b"rubbish",
+    "deep": b"[" * 3000,
+    "deep object": b'{"a":' * 101 + b"1" + b"}" * 101,
+    "UTF-16": '{"nonce": ""}'.encode("utf-16"),
+    "no object": b"[]",
+    "digits": b'{"nonce": %b}' % (b"9" * 4000),
+    "half of a pair": b'{"\\ud800": 1}',
+}
+
+
+@pytest.mark.parametrize("line", RUBBISH.values(), ids=RUBBISH.keys())
+def test_rubbish_is_a_protocol_error(line: bytes) -> None:
+    """A line that is no JSON ends the hello, whoever said it."""
     login = LoginHello(SECRET, Ask("s"))
 
-    with pytest.raises(ProtocolError, match="not JSON"):
-        login.receive(MARKER + b"rubbish\n")
+    with pytest.raises(ProtocolError, match="a line of the hello"):
+        login.receive(MARKER + line + b"\n")
+
+
+@pytest.mark.parametrize("received", [b"true", b"-1", b"1.0", b"null", b'"1"'])
+def test_a_position_that_is_none(received: bytes) -> None:
+    """From somebody who knows the secret."""
+    agent = AgentHello(SECRET, "a", lambda ask: 0)
+    offer = agent.start().removeprefix(MARKER).rstrip(b"\n")
+    text = b'{"session": "s", "received": %b}' % received
+    mac = hmac.new(SECRET, b"\0".join((b"login", offer, text)), hashlib.sha256)
+
+    with pytest.raises(ProtocolError, match="no position"):
+        agent.receive(text + b" " + mac.hexdigest().encode() + b"\n")

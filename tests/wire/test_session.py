@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from remote_kernels.wire import control
 from remote_kernels.wire.channels import WINDOW
-from remote_kernels.wire.frames import MAX_DATA, ProtocolError, Type, encode
+from remote_kernels.wire.frames import MAX_DATA, Decoder, ProtocolError, Type, encode
 from remote_kernels.wire.session import (
     ACK_BYTES,
     Controlled,
+    Data,
     Drained,
     Event,
     Goodbye,
@@ -194,7 +195,7 @@ def test_a_ping_is_answered() -> None:
 
     pair.login.ping()
     data, _ = pair.login.data_to_send(100)
-    pair.agent.receive(data)
+    [*pair.agent.receive(data)]
 
     assert (encode(Type.PONG, 0, 0), []) == pair.agent.data_to_send(100)
 
@@ -215,7 +216,7 @@ def test_a_gap_is_a_protocol_error() -> None:
     session = Session("s", 1, 1)
 
     with pytest.raises(ProtocolError, match="frames are missing"):
-        session.receive(encode(Type.CREDIT, 1, 2, b"\0\0\0\1"))
+        [*session.receive(encode(Type.CREDIT, 1, 2, b"\0\0\0\1"))]
 
 
 def test_an_oversized_frame_is_a_protocol_error() -> None:
@@ -223,7 +224,7 @@ def test_an_oversized_frame_is_a_protocol_error() -> None:
     session = Session("s", 1, 1)
 
     with pytest.raises(ProtocolError, match="a frame of"):
-        session.receive(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        [*session.receive(b"HTTP/1.1 400 Bad Request\r\n\r\n")]
 
 
 def test_an_ack_from_the_future_is_a_protocol_error() -> None:
@@ -231,7 +232,75 @@ def test_an_ack_from_the_future_is_a_protocol_error() -> None:
     session = Session("s", 1, 1)
 
     with pytest.raises(ProtocolError, match="acknowledged"):
-        session.receive(encode(Type.ACK, 0, 7))
+        [*session.receive(encode(Type.ACK, 0, 7))]
+
+
+OPEN = b'{"kernel": "k", "target": "shell"}'
+DEEP = b'{"kernel": "k", "target": "shell", "x": %b}' % (b"[" * 3000 + b"]" * 3000)
+
+
+@pytest.mark.parametrize(
+    ("type", "channel", "payload", "why"),
+    [
+        pytest.param(Type.CREDIT, 1, bytes(9), "a CREDIT of 9 bytes", id="credit"),
+        pytest.param(Type.CREDIT, 1, b"\0\0\0\1", "credit for", id="too much credit"),
+        pytest.param(Type.DATA, 1, b"x", "after its end", id="after FIN"),
+        pytest.param(Type.DATA, 1, b"x" * 70_000, "70000 bytes", id="large"),
+        pytest.param(Type.OPEN, 1, OPEN, "an OPEN of channel 1", id="twice"),
+        pytest.param(Type.OPEN, 4, OPEN, "an OPEN of channel 4", id="the other's"),
+        pytest.param(Type.OPEN, 0, OPEN, "an OPEN of channel 0", id="none"),
+        pytest.param(Type.OPEN, 5, DEEP, "an OPEN", id="deep"),
+        pytest.param(Type.OPEN, 5, b'{"kernel": 1, "target": "a"}', "OPEN", id="type"),
+        pytest.param(Type.CONTROL, 0, DEEP, "a control message", id="control"),
+    ],
+)
+def test_a_frame_that_breaks_the_rules(
+    type: Type, channel: int, payload: bytes, why: str
+) -> None:
+    """It ends the pipe, not the session: what is before and behind it takes effect."""
+    agent = Session("s", 2, 1)
+    before = [(Type.OPEN, 1, OPEN), (Type.FIN, 1, b""), (Type.OPEN, 3, OPEN)]
+    sent = [*before, (type, channel, payload), (Type.DATA, 3, b"behind")]
+    frames = [encode(t, c, n, p) for n, (t, c, p) in enumerate(sent, 1)]
+    events: list[Event] = []
+
+    with pytest.raises(ProtocolError, match=why):
+        events.extend(agent.receive(b"".join(frames)))
+    agent.connected(0)
+    events.extend(agent.receive(b"".join(frames[agent.received :])))
+
+    opened = [event.channel for event in events if isinstance(event, Opened)]
+    gone = [event.channel for event in events if isinstance(event, Reset)]
+    assert [1, 3] == opened
+    assert [1] * (channel == 1) == gone
+    assert Data(3, b"behind") == events[-1]
+    replies = {f.type: f.channel for f in Decoder().feed(agent.data_to_send(9999)[0])}
+    assert replies == ({Type.RST: channel} if channel else {})
+
+
+def test_data_beyond_the_credit() -> None:
+    """A peer that ignores it is not obeyed."""
+    agent = Session("s", 2, 1)
+    events: list[Event] = []
+    [*agent.receive(encode(Type.OPEN, 1, 1, OPEN))]
+    sequence = range(2, WINDOW // MAX_DATA + 3)
+    data = b"".join(encode(Type.DATA, 1, n, bytes(MAX_DATA)) for n in sequence)
+
+    with pytest.raises(ProtocolError, match="beyond its credit"):
+        events.extend(agent.receive(data))
+
+    assert Reset(1, "data on a channel beyond its credit") == events.pop()
+    assert WINDOW == sum(len(e.data) for e in events if isinstance(e, Data))
+
+
+def test_a_position_that_was_given_up() -> None:
+    """What the other end has acknowledged is not sent again."""
+    pair = Pair()
+    pair.login.control(control.Stop())
+    pair.settle()
+
+    with pytest.raises(ProtocolError, match="cannot go on from 0"):
+        pair.login.connected(0)
 
 
 step = st.one_of(
@@ -264,10 +333,13 @@ def test_what_comes_out_equals_what_went_in(
             getattr(pair, kind).send(channel, data)
             sent[kind, channel] += data
     pair.cut()
+    consumed = dict.fromkeys(channels, 0)
     for _ in range(20):
         pair.settle()
         for channel in channels:
-            pair.agent.consumed(channel, WINDOW)
+            count = len(pair.received("agent", channel))
+            pair.agent.consumed(channel, count - consumed[channel])
+            consumed[channel] = count
 
     for channel in channels:
         assert sent["login", channel] == pair.received("agent", channel)

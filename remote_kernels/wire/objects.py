@@ -1,0 +1,95 @@
+"""JSON that another process wrote: an object, or a ProtocolError, and nothing else.
+
+Python's own reader lets RecursionError out, and takes what nobody can write again:
+NaN, numbers of any length, halves of surrogate pairs. Used by every decoder of JSON,
+here and in front/.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+from .frames import ProtocolError
+
+DEPTH = 100  # objects and lists within each other; Python gives up at about 1000
+_DIGITS = 20  # with a sign; reading more takes long
+_INTEGERS = range(-(2**63), 2**64)
+_HALF_OF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def _integer(text: str) -> int:
+    if len(text) > _DIGITS or int(text) not in _INTEGERS:
+        msg = f"a number of {len(text)} digits"
+        raise ValueError(msg)
+    return int(text)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        msg = f"{text[:40]} is too large"
+        raise ValueError(msg)
+    return number
+
+
+def _constant(text: str) -> NoReturn:
+    msg = f"{text} is no JSON"
+    raise ValueError(msg)
+
+
+_decoder = json.JSONDecoder(
+    parse_int=_integer, parse_float=_number, parse_constant=_constant
+)
+
+
+def decode(
+    data: bytes, what: str, limit: int, errors: str = "surrogateescape"
+) -> dict[str, Any]:
+    """The object in `data`. Raises ProtocolError.
+
+    Parameters
+    ----------
+    data:
+        UTF-8.
+    what:
+        What it is, for the error's text.
+    limit:
+        How many bytes it may have.
+    errors:
+        How its strings must let themselves be encoded: "surrogateescape", as file
+        names and environments do, or "strict".
+    """
+    if len(data) > limit:
+        msg = f"{what} has {len(data)} bytes (at most {limit})"
+        raise ProtocolError(msg)
+    try:
+        body = _decoder.decode(data.decode())
+        if _HALF_OF_A_PAIR.search(data):
+            json.dumps(body, ensure_ascii=False).encode(errors=errors)
+    except (ValueError, RecursionError) as exc:
+        msg = f"{what} is not JSON ({str(exc)[:200]}): {data[:200]!r}"
+        raise ProtocolError(msg) from exc
+    if not isinstance(body, dict):
+        msg = f"{what} is not an object: {data[:200]!r}"
+        raise ProtocolError(msg)
+    if data.count(b"{") + data.count(b"[") > DEPTH and _is_deep(body):
+        msg = f"{what} is nested more than {DEPTH} deep: {data[:200]!r}"
+        raise ProtocolError(msg)
+    return body
+
+
+def _is_deep(body: dict[str, Any]) -> bool:
+    level: list[Any] = [body]
+    for _ in range(DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return False
+    return True

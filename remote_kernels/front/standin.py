@@ -250,6 +250,8 @@ class StandIn:
         """
         if not self._question or head.id not in self._cells or self._sockets is None:
             return
+        if not head.identities:  # nobody's: read from a file
+            return
         if not self._sockets.reaches("stdin", head.identities[0]):
             self._later(CONNECTS, lambda: self._put_question(head))
             return

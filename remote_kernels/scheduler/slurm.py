@@ -279,7 +279,7 @@ class Slurm:
         return found[1] if found else None
 
     def explain_submit(self, completed: Completed) -> str:
-        return slurm_text.submit(completed.stderr)
+        return slurm_text.submit(completed)
 
 
 def _options(request: JobRequest, signal: str) -> list[str]:

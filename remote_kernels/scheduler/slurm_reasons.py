@@ -14,8 +14,20 @@ from __future__ import annotations
 
 Row = tuple[str, str, str]
 
-_ACCOUNTS = "`sacctmgr show assoc user=$USER format=account,partition,qos` lists yours"
-_NODES = "`sinfo -N -o '%N %P %c %m %G %f %T'` shows what the nodes have"
+# Commands to copy, without a %: jupyter_server (2.21) shows each twice. What reads these
+# puts the user's name in the place of $USER, and the job's number in that of {job}.
+ACCOUNTS = (
+    "`sacctmgr -P show assoc user=$USER format=account,partition,qos` lists yours"
+)
+NODES = (
+    "`sinfo -N -O nodelist,partition,cpus,memory,gres,features,statelong` shows what "
+    "the nodes have"
+)
+TIMES = "`sinfo -O partition,time` shows the longest time of each"
+OF_QOS = "`sacctmgr show qos format={}` shows what each allows"
+OF_ASSOC = (
+    "`sacctmgr -P show assoc user=$USER format=account,partition,qos,{}` shows yours"
+)
 _SMALLER = (
     "Asking for less ('time', 'cpus-per-task', 'mem', 'gpus') may let it start sooner; "
     "`squeue --me --start` shows when Slurm expects it to."
@@ -28,20 +40,17 @@ NEVER: tuple[Row, ...] = (
     (
         r"PartitionTimeLimit",
         "it asks for more time than its partition allows",
-        (
-            "Ask for less with 'time', or choose another 'partition' (`sinfo -o '%P %l'` "
-            "shows their limits)."
-        ),
+        (f"Ask for less with 'time', or choose another 'partition' ({TIMES})."),
     ),
     (
         r"AccountNotAllowed|InvalidAccount|Job's account not permitted .*",
         "its account may not be used there",
-        f"Set 'account' to another one, or choose another 'partition' ({_ACCOUNTS}).",
+        f"Set 'account' to another one, or choose another 'partition' ({ACCOUNTS}).",
     ),
     (
         r"InvalidQOS|QOSNotAllowed|Job's QOS not permitted .*",
         "its quality of service may not be used there",
-        f"Change 'qos' ({_ACCOUNTS}).",
+        f"Change 'qos' ({ACCOUNTS}).",
     ),
     (
         r"MaxMemPerLimit",
@@ -51,14 +60,41 @@ NEVER: tuple[Row, ...] = (
     (
         r"QOSMin\w+",
         "it asks for less than its quality of service demands",
-        f"Ask for more, or change 'qos' ({_ACCOUNTS}).",
+        (
+            f"Ask for more ({OF_QOS.format('name,mintres').replace('allows', 'demands')}), "
+            f"or change 'qos' ({ACCOUNTS})."
+        ),
     ),
     (
-        r"(Assoc|QOS)Max\w+Per(Job|Node)(Limit)?",
-        "it asks for more than one job of yours may have",
+        r"QOSMaxWallDurationPerJobLimit",
+        "it asks for more time than its quality of service allows",
         (
-            "Ask for less ('time', 'cpus-per-task', 'mem', 'gpus', 'nodes'), or change "
-            "'qos' or 'account'."
+            f"Ask for less with 'time', or change 'qos' ({OF_QOS.format('name,maxwall')})."
+        ),
+    ),
+    (
+        r"AssocMaxWallDurationPerJobLimit",
+        "it asks for more time than your account allows",
+        (
+            "Ask for less with 'time', or change 'account' "
+            f"({OF_ASSOC.format('maxwall')})."
+        ),
+    ),
+    (
+        r"QOSMax(?!Wall)\w+Per(Job|Node)(Limit)?",
+        "it asks for more than one job may have in its quality of service",
+        (
+            "Ask for less ('cpus-per-task', 'mem', 'gpus', 'nodes', 'time'), or change "
+            "'qos' (`sacctmgr show qos format=name,maxtres,maxtrespernode,maxtresmins` "
+            "shows what each allows)."
+        ),
+    ),
+    (
+        r"AssocMax(?!Wall)\w+Per(Job|Node)(Limit)?",
+        "it asks for more than one job may have with your account",
+        (
+            "Ask for less ('cpus-per-task', 'mem', 'gpus', 'nodes', 'time'), or change "
+            f"'account' ({OF_ASSOC.format('maxtres,maxtrespernode,maxtresmins')})."
         ),
     ),
     (
@@ -83,7 +119,7 @@ PERHAPS_NEVER: tuple[Row, ...] = (
         "no node of its partition has what it asks for",
         (
             "Ask for less ('cpus-per-task', 'mem', 'gres', 'gpus', 'nodes'), or change "
-            f"'constraint', 'nodelist' or 'partition' ({_NODES})."
+            f"'constraint', 'nodelist' or 'partition' ({NODES})."
         ),
     ),
 )
@@ -126,7 +162,17 @@ WAITS: tuple[Row, ...] = (
     ),
     # Limits of one person.
     (
-        r"AssocMax(Jobs|SubmitJob)Limit|QOSMax\w+PerUser(Limit)?",
+        r"AssocMaxJobsLimit|QOSMaxJobsPerUserLimit",
+        "as many of your jobs run as may run at once",
+        "It starts when one of them ends: `squeue --me` lists them.",
+    ),
+    (
+        r"AssocMaxSubmitJobLimit|QOSMaxSubmitJobPerUserLimit",
+        "you have as many jobs, waiting and running, as you may have",
+        "End one of them: `squeue --me` lists them.",
+    ),
+    (
+        r"QOSMax(?!Jobs|SubmitJob)\w+PerUser(Limit)?",
         "your running jobs reach a limit of yours",
         "End another one (`squeue --me` lists them); if none runs, ask for less.",
     ),
@@ -146,7 +192,7 @@ WAITS: tuple[Row, ...] = (
     (
         r"AccountingPolicy",
         "a limit of your account holds it back",
-        f"Ask the administrators which one, or change 'account' or 'qos' ({_ACCOUNTS}).",
+        f"Ask the administrators which one, or change 'account' or 'qos' ({ACCOUNTS}).",
     ),
     # Nodes that cannot be had.
     (
@@ -168,7 +214,7 @@ WAITS: tuple[Row, ...] = (
     (
         r"Nodes required for job are DOWN.*",
         "the nodes it needs are out of order or kept for more urgent jobs",
-        f"Choose another 'partition' or ask for less ({_NODES}), or wait.",
+        f"Choose another 'partition' or ask for less ({NODES}), or wait.",
     ),
     (
         r"PartitionDown|PartitionInactive",
@@ -196,7 +242,7 @@ WAITS: tuple[Row, ...] = (
     (
         r"Constraints",  # later changes of nodes may satisfy them: not held by Slurm
         "no node has the features it asks for at present",
-        f"Change 'constraint' ({_NODES}), or wait until such a node is there.",
+        f"Change 'constraint' ({NODES}), or wait until such a node is there.",
     ),
     (
         r"Reservation",
@@ -212,7 +258,7 @@ WAITS: tuple[Row, ...] = (
     (
         r"JobHeldUser",
         "the job is on hold, by you or by whoever manages your account",
-        "`scontrol release` with its number lets it go on.",
+        "`scontrol release {job}` lets it go on.",
     ),
     (r"JobHeldAdmin", "the administrators put the job on hold", "Ask them why."),
     (
@@ -308,7 +354,7 @@ STATES: dict[str, tuple[str, str]] = {
     ),
     "STOPPED": (
         "the job is paused, by you or by the administrators",
-        "`scancel --full --signal=CONT` with its number lets it go on.",
+        "`scancel --full --signal=CONT {job}` lets it go on.",
     ),
     "COMPLETING": ("the job is ending", ""),
     "STAGE_OUT": ("the job has ended, and its files are being copied", ""),

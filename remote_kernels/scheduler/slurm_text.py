@@ -6,12 +6,22 @@ it is. Called by `slurm.py`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
+import shlex
 import signal
+from collections.abc import Sequence
 
-from remote_kernels.scheduler.base import JobStatus, Phase
+from remote_kernels.scheduler import slurm_refusals
+from remote_kernels.scheduler.base import (
+    Completed,
+    JobStatus,
+    Phase,
+    number,
+    split_id,
+)
 from remote_kernels.scheduler.slurm_reasons import (
     AGAIN,
     ENDS,
@@ -34,85 +44,6 @@ _MEMORY = (
     "at the end of its log."
 )
 
-_SUBMITS = (
-    (
-        r"invalid partition",
-        "Change 'partition': `sinfo -s` lists the partitions of this cluster.",
-    ),
-    (
-        (
-            r"Invalid account|Invalid .*account/partition|account.* required|"
-            r"must .*specify .*account"
-        ),
-        (
-            "Set 'account' to one that may use this partition: `sacctmgr show assoc "
-            "user=$USER format=account,partition,qos` lists yours. (The notebook server's "
-            "SBATCH_ACCOUNT is not passed on unless 'env_keep' names it.)"
-        ),
-    ),
-    (
-        r"Invalid qos",
-        (
-            "Change 'qos': `sacctmgr show assoc user=$USER format=account,partition,qos` "
-            "lists yours."
-        ),
-    ),
-    (
-        r"reservation",
-        (
-            "Change 'reservation': `scontrol show reservation` lists them with those who "
-            "may use them."
-        ),
-    ),
-    (
-        r"generic resource|gres|invalid gpu",
-        "Change 'gres' or 'gpus': `sinfo -o '%P %G'` lists what the nodes have.",
-    ),
-    (
-        r"time limit|--time spec",
-        "Change 'time': `sinfo -o '%P %l'` lists the longest time of each partition.",
-    ),
-    (
-        (
-            r"node configuration is not available|node count|Node name|feature|"
-            r"More processors requested|Memory (required|specification)|--mem\S* spec"
-        ),
-        (
-            "No node has what is asked for: `sinfo -N -o '%N %P %c %m %G %f'` lists what "
-            "the nodes have."
-        ),
-    ),
-    (
-        r"AssocMaxSubmitJobLimit|QOSMaxSubmitJob|policy|limit",
-        (
-            "You have reached a limit of your account: end other jobs (`squeue --me`) or "
-            "ask for less."
-        ),
-    ),
-    (
-        r"Unable to contact slurm controller|Socket timed out|not responding",
-        (
-            "Slurm's controller did not answer. Try again in a while; `sinfo` shows "
-            "whether it answers."
-        ),
-    ),
-    (
-        r"unrecognized option|invalid option|ambiguous",
-        (
-            "This version of Slurm does not know an option: see 'sbatch_args' and "
-            "`sbatch --version`."
-        ),
-    ),
-    (r"can't be reached now", "Check the cluster's name in --clusters."),
-    (
-        r"Unable to process configuration file|establish a configuration source",
-        (
-            "This machine is no client of a Slurm cluster, or SLURM_CONF does not name "
-            "the cluster's slurm.conf."
-        ),
-    ),
-)
-
 
 def never(status: JobStatus) -> str | None:
     """Why a job that waits can never start, and what to change; None if it may."""
@@ -124,6 +55,7 @@ def never(status: JobStatus) -> str | None:
     if found is None:
         return None
     text, remedy = found
+    remedy = _filled(remedy, status.job_id)
     return f"The job can never start as asked ({status.reason}): {text}. {remedy}"
 
 
@@ -140,7 +72,7 @@ def pending(status: JobStatus) -> str:
 
 def advice(status: JobStatus) -> str:
     """What can be done about that; "" if there is only to wait."""
-    return (_waiting(status) or ("", ""))[1]
+    return _filled((_waiting(status) or ("", ""))[1], status.job_id)
 
 
 def ended(status: JobStatus) -> str:
@@ -153,12 +85,28 @@ def ended(status: JobStatus) -> str:
     return " ".join(ENDS.get(word, (f"The job ended: {status.state}.", _LOG)))
 
 
-def submit(stderr: str) -> str:
+def submit(completed: Completed) -> str:
     """What to do about what sbatch said; "" if we do not know it."""
-    for pattern, advice in _SUBMITS:
-        if re.search(pattern, stderr, re.IGNORECASE):
-            return advice
-    return ""
+    partition = _partition(completed.argv)
+    text = slurm_refusals.advice(completed.stderr, completed.stdout)
+    return _filled(text.replace("{of}", f" -p {partition}" if partition else ""))
+
+
+def _partition(argv: Sequence[str]) -> str:
+    """The one that was asked for, if it can be told."""
+    name = "--partition="
+    found = [word.removeprefix(name) for word in argv if word.startswith(name)]
+    return shlex.quote(found[-1]) if found else ""
+
+
+def _filled(text: str, job_id: str = "") -> str:
+    """With the names that a command to copy needs: the user's own, and the job's."""
+    where = f"-M {split_id(job_id)[1]} " if split_id(job_id)[1] else ""
+    with contextlib.suppress(KeyError):  # else the shell knows it
+        text = text.replace("$USER", pwd.getpwuid(os.getuid()).pw_name)
+    if where:  # the first word of the command is before the option
+        text = re.sub(r"`(\w+) (?=[^`]*\{job\})", rf"`\1 {where}", text)
+    return text.replace("{job}", number(job_id))
 
 
 def _waiting(status: JobStatus) -> tuple[str, str] | None:
@@ -187,6 +135,7 @@ def _failed(status: JobStatus) -> str:
     hopeless = _match((*NEVER, *PERHAPS_NEVER), status.reason)
     if hopeless:
         text, remedy = hopeless
+        remedy = _filled(remedy, status.job_id)
         return f"The job failed: {text} ({status.reason}). {remedy}"
     return f"The job failed ({status.reason or 'no reason given'}). {_LOG}"
 

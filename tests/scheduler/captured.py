@@ -1,4 +1,10 @@
-"""What Slurm said, captured by capture.py; never invented."""
+"""What Slurm said, captured by capture.py; never invented.
+
+Refusals by limits of accounts, of QOS and of closed partitions (sbatch-qos-*,
+sbatch-a*, sbatch-*-over, sbatch-partition-*) are of the same cluster with a slurmdbd
+22.05.8 beside it and AccountingStorageEnforce=associations,limits,qos,safe; there the
+QOS had DenyOnLimit.
+"""
 
 from __future__ import annotations
 

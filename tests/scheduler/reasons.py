@@ -23,25 +23,34 @@ NEVER = {
         "QOSMinBB QOSMinBilling QOSMinCpuNotSatisfied QOSMinEnergy QOSMinGRES "
         "QOSMinLicense QOSMinMemory QOSMinNode QOSMinUnknown "
     ),
-    "it asks for more than one job of yours may have": (
-        "AssocMaxBBMinutesPerJob AssocMaxBBPerJob AssocMaxBBPerNode "
-        "AssocMaxBillingMinutesPerJob AssocMaxBillingPerJob AssocMaxBillingPerNode "
-        "AssocMaxCpuMinutesPerJobLimit AssocMaxCpuPerJobLimit AssocMaxCpuPerNode "
-        "AssocMaxEnergyMinutesPerJob AssocMaxEnergyPerJob AssocMaxEnergyPerNode "
-        "AssocMaxGRESMinutesPerJob AssocMaxGRESPerJob AssocMaxGRESPerNode "
-        "AssocMaxLicenseMinutesPerJob AssocMaxLicensePerJob "
-        "AssocMaxMemMinutesPerJob AssocMaxMemPerJob AssocMaxMemPerNode "
-        "AssocMaxNodeMinutesPerJob AssocMaxNodePerJobLimit "
-        "AssocMaxUnknownMinutesPerJob AssocMaxUnknownPerJob AssocMaxUnknownPerNode "
-        "AssocMaxWallDurationPerJobLimit QOSMaxBBMinutesPerJob QOSMaxBBPerJob "
-        "QOSMaxBBPerNode QOSMaxBillingMinutesPerJob QOSMaxBillingPerJob "
-        "QOSMaxBillingPerNode QOSMaxCpuMinutesPerJobLimit QOSMaxCpuPerJobLimit "
-        "QOSMaxCpuPerNode QOSMaxEnergyMinutesPerJob QOSMaxEnergyPerJob "
-        "QOSMaxEnergyPerNode QOSMaxGRESMinutesPerJob QOSMaxGRESPerJob "
-        "QOSMaxGRESPerNode QOSMaxLicenseMinutesPerJob QOSMaxLicensePerJob "
+    "it asks for more time than its quality of service allows": (
+        "QOSMaxWallDurationPerJobLimit "
+    ),
+    "it asks for more time than your account allows": (
+        "AssocMaxWallDurationPerJobLimit "
+    ),
+    "it asks for more than one job may have in its quality of service": (
+        "QOSMaxBBMinutesPerJob QOSMaxBBPerJob QOSMaxBBPerNode "
+        "QOSMaxBillingMinutesPerJob QOSMaxBillingPerJob QOSMaxBillingPerNode "
+        "QOSMaxCpuMinutesPerJobLimit QOSMaxCpuPerJobLimit QOSMaxCpuPerNode "
+        "QOSMaxEnergyMinutesPerJob QOSMaxEnergyPerJob QOSMaxEnergyPerNode "
+        "QOSMaxGRESMinutesPerJob QOSMaxGRESPerJob QOSMaxGRESPerNode "
+        "QOSMaxLicenseMinutesPerJob QOSMaxLicensePerJob "
         "QOSMaxMemoryMinutesPerJob QOSMaxMemoryPerJob QOSMaxMemoryPerNode "
-        "QOSMaxNodeMinutesPerJob QOSMaxNodePerJobLimit QOSMaxUnknownMinutesPerJob "
-        "QOSMaxUnknownPerJob QOSMaxUnknownPerNode QOSMaxWallDurationPerJobLimit "
+        "QOSMaxNodeMinutesPerJob QOSMaxNodePerJobLimit "
+        "QOSMaxUnknownMinutesPerJob QOSMaxUnknownPerJob QOSMaxUnknownPerNode "
+    ),
+    "it asks for more than one job may have with your account": (
+        "AssocMaxBBMinutesPerJob AssocMaxBBPerJob AssocMaxBBPerNode "
+        "AssocMaxBillingMinutesPerJob AssocMaxBillingPerJob "
+        "AssocMaxBillingPerNode AssocMaxCpuMinutesPerJobLimit "
+        "AssocMaxCpuPerJobLimit AssocMaxCpuPerNode AssocMaxEnergyMinutesPerJob "
+        "AssocMaxEnergyPerJob AssocMaxEnergyPerNode AssocMaxGRESMinutesPerJob "
+        "AssocMaxGRESPerJob AssocMaxGRESPerNode AssocMaxLicenseMinutesPerJob "
+        "AssocMaxLicensePerJob AssocMaxMemMinutesPerJob AssocMaxMemPerJob "
+        "AssocMaxMemPerNode AssocMaxNodeMinutesPerJob AssocMaxNodePerJobLimit "
+        "AssocMaxUnknownMinutesPerJob AssocMaxUnknownPerJob "
+        "AssocMaxUnknownPerNode "
     ),
     "it was to wait for another job, and that one did not end as it should": (
         "DependencyNeverSatisfied "
@@ -94,12 +103,16 @@ WAITS = {
         "QOSGrpGRESRunMinutes QOSGrpLicenseRunMinutes QOSGrpMemoryRunMinutes "
         "QOSGrpNodeRunMinutes QOSGrpUnknownRunMinutes "
     ),
+    "as many of your jobs run as may run at once": (
+        "AssocMaxJobsLimit QOSMaxJobsPerUserLimit "
+    ),
+    "you have as many jobs, waiting and running, as you may have": (
+        "AssocMaxSubmitJobLimit QOSMaxSubmitJobPerUserLimit "
+    ),
     "your running jobs reach a limit of yours": (
-        "AssocMaxJobsLimit AssocMaxSubmitJobLimit QOSMaxBBPerUser "
-        "QOSMaxBillingPerUser QOSMaxCpuPerUserLimit QOSMaxEnergyPerUser "
-        "QOSMaxGRESPerUser QOSMaxJobsPerUserLimit QOSMaxLicensePerUser "
-        "QOSMaxMemoryPerUser QOSMaxNodePerUserLimit QOSMaxSubmitJobPerUserLimit "
-        "QOSMaxUnknownPerUser "
+        "QOSMaxBBPerUser QOSMaxBillingPerUser QOSMaxCpuPerUserLimit "
+        "QOSMaxEnergyPerUser QOSMaxGRESPerUser QOSMaxLicensePerUser "
+        "QOSMaxMemoryPerUser QOSMaxNodePerUserLimit QOSMaxUnknownPerUser "
     ),
     "your running jobs hold all the computing time that you may hold at once": (
         "MaxBBRunMinsPerUser MaxBillingRunMinsPerUser MaxCpuRunMinsPerUser "

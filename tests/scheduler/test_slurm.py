@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -177,6 +180,63 @@ def test_impossible_is_told_from_long(
 def test_sbatch_s_errors_get_advice(name: str, advice: str) -> None:
     """What to do about each that we know."""
     assert advice in slurm.explain_submit(captured(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "says_not"),
+    [
+        ("sbatch-qos-submit", "You have as many jobs", "'time'"),
+        ("sbatch-assoc-submit", "You have as many jobs", "'time'"),
+        ("sbatch-account-submit", "Your group has as many jobs", "'time'"),
+        ("sbatch-qos-wall", "`sacctmgr show qos format=name,maxwall`", "sinfo"),
+        ("sbatch-assoc-wall", "qos,maxwall`", "sinfo"),
+        ("sbatch-qos-cpus", "format=name,maxtres", "sinfo"),
+        ("sbatch-qos-nodes", "maxtrespu", "sinfo"),
+        ("sbatch-qos-min", "Ask for more (`sacctmgr show qos", "sk for less"),
+        ("sbatch-qos-unknown", "Change 'qos'", "sinfo"),
+        ("sbatch-account", "Set 'account'", "sinfo"),
+        ("sbatch-time-over", "`sinfo -O partition,time`", "sacctmgr"),
+        ("sbatch-nodes-over", "No node has what is asked for", "'time'"),
+        ("sbatch-partition-down", "Choose another 'partition'", "'time'"),
+        ("sbatch-partition-group", "Choose another 'partition'", "'account'"),
+    ],
+)
+def test_each_limit_gets_its_own_advice(name: str, says: str, says_not: str) -> None:
+    """By the reason on the line before, as the last line is the same for all."""
+    advice = slurm.explain_submit(captured(name))
+
+    assert says in advice
+    assert says_not not in advice
+
+
+@pytest.mark.parametrize("word", ["AssocMaxSubmitJobLimit", "SomethingNew"])
+def test_a_limit_by_whatever_name_is_no_limit_of_time(word: str) -> None:
+    """The last line speaks of time limits, too."""
+    text = (
+        f"sbatch: error: {word}\nsbatch: error: Batch job submission failed: Job "
+        "violates accounting/QOS policy (job submit limit, user's size and/or time "
+        "limits)\n"
+    )
+
+    advice = slurm.explain_submit(Completed(("sbatch",), 1, "", text))
+
+    assert "end" in advice
+    assert "squeue --me" in advice
+    assert "sinfo" not in advice
+
+
+def test_advice_has_the_user_s_own_names() -> None:
+    """A command can be copied as it is: no $USER, no placeholder, no doubled %."""
+    me = pwd.getpwuid(os.getuid()).pw_name
+    gres = captured("sbatch-gres")
+    gpu = Completed((*gres.argv, "--partition=gpu"), 1, "", gres.stderr)
+
+    assert f"user={me} " in slurm.explain_submit(captured("sbatch-account"))
+    assert "`sinfo -p gpu -O partition,gres:40`" in slurm.explain_submit(gpu)
+    assert "`sinfo -O partition,gres:40`" in slurm.explain_submit(gres)
+    held = JobStatus("12;big", Phase.PENDING, "PENDING", "JobHeldUser")
+    assert "`scontrol -M big release 12`" in slurm.advice(held)
+    assert "`scontrol release 7`" in slurm.advice(replace(held, job_id="7"))
 
 
 @pytest.mark.parametrize("name", ["scancel-ok", "scancel-ended", "scancel-unknown"])

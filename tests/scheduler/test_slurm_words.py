@@ -7,7 +7,7 @@ from itertools import chain
 
 import pytest
 
-from remote_kernels.scheduler import slurm_reasons, slurm_text
+from remote_kernels.scheduler import slurm_reasons, slurm_refusals, slurm_text
 from remote_kernels.scheduler.base import Completed, JobStatus, Phase
 from remote_kernels.scheduler.slurm import Slurm
 from scheduler.reasons import (
@@ -179,7 +179,8 @@ def test_a_deleted_reservation_is_told_by_the_text_that_slurm_shows() -> None:
 def test_each_state_of_a_job_that_is_there(state: str) -> None:
     """Its own words, not those for a job in the queue."""
     assert slurm_reasons.STATES[state][0] == slurm_text.pending(waiting("", state))
-    assert slurm_reasons.STATES[state][1] == slurm_text.advice(waiting("", state))
+    advice = slurm_reasons.STATES[state][1].replace("{job}", "1")
+    assert advice == slurm_text.advice(waiting("", state))
     assert {*ALIVE.split()} == {*slurm_reasons.STATES}
 
 
@@ -260,6 +261,20 @@ def test_a_sentence_ends_as_one(sentence: str) -> None:
     assert not re.search(r"  |\.\.|,,| \.|\bwho many\b", sentence)
     assert sentence.count("(") == sentence.count(")")
     assert 0 == sentence.count("`") % 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *sentences(),
+        *(text for _, text in slurm_refusals._LIMITED),
+        *(text for _, text in slurm_refusals._REFUSED),
+    ],
+)
+def test_what_is_to_be_copied_has_no_percent_sign(text: str) -> None:
+    """jupyter_server (2.21) shows each twice, in the page that asked for a kernel."""
+    assert "%" not in text
+    assert 0 == text.count("`") % 2
 
 
 @pytest.mark.parametrize("text", clauses() + sentences())

@@ -25,6 +25,7 @@ import json
 import logging
 import os
 import shlex
+import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,16 @@ log = logging.getLogger(__name__)
 MEMORY = 24 * 3600.0  # seconds
 HELD_BYTES = 4 * 1024 * 1024  # of requests; more than that is not kept
 TAIL = 4000  # characters of a log quoted in an error
+# Each ipykernel (7.3) prints these at its start, whatever its fate; under an error they
+# would look like its cause.
+_NOTICE = re.compile(
+    r"^(NOTE: When using the `ipython kernel` entry point, |"
+    r"To exit, you will have to explicitly quit this process, |"
+    r'"quit" from a client, or using Ctrl-|'
+    r"To read more about this, see https://github\.com/ipython/|"
+    r"To connect another client to this kernel, use:|    --existing ).*\n?",
+    re.MULTILINE,
+)
 
 
 def state_dir(configured: str | None) -> Path:
@@ -62,6 +73,13 @@ def read_private(path: Path) -> Any:
     """What is in such a file. Raises OSError, ValueError."""
     with private.opened(str(path.parent)) as directory:
         return shapes.parsed(private.read(directory, path.name))
+
+
+def without_notice(text: str) -> str:
+    """What a kernel wrote, for an error's text: less what every ipykernel prints."""
+    if _NOTICE.search(text):
+        text = re.sub(r"\n{3,}", "\n\n", _NOTICE.sub("", text))
+    return text.strip()
 
 
 class Record:
@@ -184,9 +202,10 @@ class Record:
         parts = []
         for path in (self.job_log, self.kernel_log):
             try:
-                text = path.read_text(encoding="utf-8", errors="replace").strip()
+                text = path.read_text(encoding="utf-8", errors="replace")
             except OSError:
                 continue
+            text = without_notice(text)
             if text:
                 parts.append(f"--- {path.name}\n{text[-TAIL:]}")
         return "\n".join(parts)

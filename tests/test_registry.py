@@ -210,3 +210,23 @@ def test_the_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert Path("/home/alice/kernels") == registry.state_dir("~/kernels")
     assert Path("/state/remote_kernels") == registry.state_dir(None)
+
+
+def test_what_every_ipykernel_prints_is_not_quoted(record: Record) -> None:
+    """Under an error it would look like its cause; what else it wrote is there."""
+    notice = (
+        "NOTE: When using the `ipython kernel` entry point, Ctrl-C will not work.\n\n"
+        "To exit, you will have to explicitly quit this process, by either sending\n"
+        '"quit" from a client, or using Ctrl-\\ in UNIX-like environments.\n\n'
+        "To read more about this, see https://github.com/ipython/ipython/issues/2049\n"
+        "\n\nTo connect another client to this kernel, use:\n"
+        "    --existing /run/rk-1/k.json\n"
+    )
+    record.kernel_log.write_text(f"{notice}first words\n{notice}last words\n")
+
+    logs = record.logs()
+
+    assert "--- kernel.log\nfirst words\n\nlast words" in logs
+    assert "Ctrl-C" not in logs
+    record.kernel_log.write_text(notice)
+    assert "kernel.log" not in record.logs()

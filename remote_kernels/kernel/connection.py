@@ -311,7 +311,7 @@ class Connection:
                 "may have to load its module."
             )
         code = f"signal {state.signum}" if state.signum else f"code {state.exit_code}"
-        output = state.output.strip() or "(nothing)"
+        output = registry.without_notice(state.output) or "(nothing)"
         return (
             f"The kernel ended on {self._node} before it was ready, with exit {code}. "
             f"It wrote:\n{output}"

@@ -14,7 +14,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from remote_kernels import __version__
@@ -26,6 +25,7 @@ from remote_kernels.kernel import DRIVERS, inventory
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.view import STATES, UNKNOWN, View
 from remote_kernels.scheduler.queue import shared
+from remote_kernels.wrapping import wrapped
 
 Lines = list[tuple[str, str]]
 
@@ -57,12 +57,13 @@ def _show(lines: Lines) -> None:
         for label, text in lines:
             click.echo(f"{label}\t{text}")
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    console = Console()
+    margin = 1 + max(len(label) for label, _ in lines)
     for label, text in lines:
-        table.add_row(label, Text(text))
-    Console().print(table)
+        body = wrapped(text, console.width - margin)
+        body = body.replace("\n", "\n" + " " * margin)
+        line = Text.assemble((label.ljust(margin), "bold"), body)
+        console.print(line, soft_wrap=True)
 
 
 # --- one kernel ---------------------------------------------------------------------

@@ -8,6 +8,8 @@ Called by the two script entry points of pyproject.toml.
 from __future__ import annotations
 
 import logging
+import shutil
+import sys
 from typing import Any
 
 import click
@@ -28,6 +30,7 @@ from remote_kernels.cli.stack import stack
 from remote_kernels.cli.stop import stop
 from remote_kernels.cli.top import top
 from remote_kernels.errors import RemoteKernelError
+from remote_kernels.wrapping import wrapped
 
 NAME = "remote-kernels"
 
@@ -43,13 +46,22 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except RemoteKernelError as error:
             log.debug("traceback of the error", exc_info=True)
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(_shown(str(error))) from error
         except KeyboardInterrupt:
             raise _interrupted() from None
         except click.Abort as error:
             if isinstance(error.__context__, KeyboardInterrupt):  # at a prompt
                 raise _interrupted() from None
             raise
+
+
+def _shown(text: str) -> str:
+    """As a terminal is wide, after "Error: "; elsewhere as it is."""
+    if not sys.stderr.isatty():
+        return text
+    before = "Error: "
+    width = shutil.get_terminal_size().columns
+    return wrapped(before + text, width).removeprefix(before)
 
 
 def _interrupted() -> click.exceptions.Exit:

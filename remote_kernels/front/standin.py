@@ -14,6 +14,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from remote_kernels.wrapping import WIDTH, wrapped
+
 from . import jupyter_message
 from .clients import Sockets
 from .jupyter_message import Head, Speaker
@@ -343,7 +345,7 @@ class StandIn:
 
     def _refuse(self, target: str, head: Head, name: str, why: str) -> None:
         """A cell that fails."""
-        lines = [f"\x1b[31m{name}\x1b[0m: {why}"]
+        lines = wrapped(f"\x1b[31m{name}\x1b[0m: {why}", WIDTH).split("\n")
         error = {"ename": name, "evalue": why, "traceback": lines}
         self._status("busy", head)
         if any(shown is head for _, shown in self._shown.values()):

@@ -12,6 +12,8 @@ import shutil
 from collections.abc import Sequence
 from typing import TextIO
 
+from remote_kernels.wrapping import cut
+
 _TIME = re.compile(r"waited .*? so far|, in [^.]+(?=\.)")  # words of kernel/progress.py
 _ERASE = "\r\x1b[K"
 
@@ -48,7 +50,7 @@ class ProgressLine:
         text = f"remote_kernels: {' '.join(lines)}"
         if self._is_terminal:
             width = shutil.get_terminal_size().columns - 1
-            self._write(f"{_ERASE}{text[:width]}")
+            self._write(f"{_ERASE}{cut(text, width)}")
             self._said = text
         elif _TIME.sub("", text) != self._said:
             self._said = _TIME.sub("", text)

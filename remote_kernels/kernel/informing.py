@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from typing import Any
 
 from remote_kernels.agent.environment import filled
 from remote_kernels.front.standin import StandIn
+from remote_kernels.wrapping import WIDTH, wrapped
 
 from .job import Job
 from .known_info import KnownInfo
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 FIRST_LOOK = 1.0  # seconds; a start on an idle cluster shows nothing
 PATIENCE = 2.0  # seconds before a probe costs the login node an interpreter's start
-WIDTH = 100  # characters; pages break longer lines inside words
 SAY_STATE = 60.0  # seconds; servers cull kernels after minutes of silence
 
 OnProgress = Callable[[list[str]], None]
@@ -93,7 +92,7 @@ async def _show(
         waited = now - since
         assert job.id is not None
         lines = progress(job.id, job.driver, job.status, waited, now)
-        standin.show("\n".join(textwrap.fill(line, WIDTH) for line in [*lines, HINT]))
+        standin.show(wrapped("\n".join([*lines, HINT]), WIDTH))
         on_progress(lines)
         if now - said > SAY_STATE:
             standin.say_state()

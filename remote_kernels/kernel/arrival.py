@@ -109,9 +109,15 @@ class Arrival:
             account.tell("pending", status.reason)
 
     async def run_and_tell(self) -> None:
-        """Nobody awaits it: those who wait for the kernel must hear what went wrong."""
+        """Nobody awaits it: those who wait for the kernel must hear what went wrong.
+
+        And what the site said of the job: a program that awaits it has that in its log.
+        """
         try:
             await self.run()
+            if self._job.notice and self._account.connection is not None:
+                notice = f"The site says: {self._job.notice}"
+                self._account.connection.notice(notice)
         except RemoteKernelError as exc:
             await self._failed(str(exc))
         except Exception as exc:

@@ -27,6 +27,7 @@ from .waiting import Waiting
 log = logging.getLogger(__name__)
 
 CANCEL_TIMEOUT = 8.0  # seconds for a cancelled job to end
+_NOTICES: set[str] = set()  # told already by this process
 
 
 class Job:
@@ -49,6 +50,7 @@ class Job:
         self._settings = settings
         self._record = record
         self.id: str | None = None
+        self.notice = ""  # what the site said when it took the job
         self.cluster: str | None = None
         self.status: JobStatus | None = None  # the scheduler's last word while we wait
         scheduler = driver_name(settings)
@@ -121,8 +123,15 @@ class Job:
         step = request.variables if request.is_step else None
         text = self._script(launch, step)
         self.cluster = await self.queue.cluster()
-        self.id = await self.queue.submit(text, request, self.env)
+        self.id = await self.queue.submit(text, request, self.env, self._note_notice)
         log.info("kernel=%s job=%s submitted", self._record.kernel_id, self.id)
+
+    def _note_notice(self, text: str) -> None:
+        """What the site says of this job, unless it said just that before."""
+        if text not in _NOTICES:
+            _NOTICES.add(text)
+            self.notice = text
+            log.warning("the site says: %s", text)
 
     def _script(self, launch: Launch, step: Mapping[str, str] | None) -> str:
         settings = self._settings

@@ -123,6 +123,9 @@ class Driver(Protocol):
     def parse_submit(self, stdout: str) -> str:
         """The job id: "123", or "123;where" (see `split_id`). ValueError if none."""
 
+    def notice(self, completed: Completed) -> str:
+        """What a submission that succeeded said besides, for the user; or ""."""
+
     def unanswered(self, completed: Completed) -> bool:
         """Whether the scheduler did not answer, so that nothing is known."""
 

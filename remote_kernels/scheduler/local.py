@@ -67,6 +67,9 @@ class Local:
             raise ValueError(text)
         return job_id
 
+    def notice(self, completed: Completed) -> str:
+        return ""
+
     def unanswered(self, completed: Completed) -> bool:
         return False
 

@@ -98,13 +98,15 @@ class Queue:
         script: str,
         request: JobRequest,
         environ: Mapping[str, str] | None = None,
+        on_notice: Callable[[str], None] = lambda text: None,
     ) -> str:
         """The id of the new job, which gets `environ`; SubmitError if there is none.
 
+        `on_notice` is called with what the site says besides of a job that was taken.
         Cancelled half way, it cancels the job, then lets the cancellation pass.
         """
-        ways = self.driver, self._run, self.cancel, self._cancel_name
-        return await Submission(*ways, script, request, environ).job_id()
+        ways = self.driver, self._run, self.cancel, self._cancel_name, self.own
+        return await Submission(*ways, script, request, environ, on_notice).job_id()
 
     # --- one question ---------------------------------------------------------------
 

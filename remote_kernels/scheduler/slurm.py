@@ -70,6 +70,13 @@ _ENDS = re.compile(
 # Reasons may hold spaces, commas and bars; nothing else in a row does.
 ROW = "%i|%T|%r|%B|%N|%S|%e"
 _PLACES = "%i|%P|%Q|%r"
+# What sbatch prints with --parsable, and without (22.05, src/sbatch/sbatch.c).
+_PARSABLE = re.compile(r"^(\d+(?:;\S+)?)[^\S\n]*$", re.MULTILINE)
+_SUBMITTED = re.compile(
+    r"^(?:sbatch: )?Submitted batch job (\d+)(?: on cluster (\S+))?[^\S\n]*$",
+    re.MULTILINE,
+)
+_NOTICE = 2000  # characters of a notice; what is more is no notice
 _HOLD = str(Path(__file__).with_name("hold.py"))
 # Only these compete for a place: the others are held, or wait for something else.
 _COMPETING = ("Priority", "Resources", "None", "")
@@ -105,12 +112,26 @@ class Slurm:
         return [*argv, *_options(request, "signal=B:"), *request.extra_args]
 
     def parse_submit(self, stdout: str) -> str:
-        """The last line of that form: job_submit plugins may print lines of theirs."""
-        found = re.findall(r"^(\d+(?:;\S+)?)\s*$", stdout, re.MULTILINE)
-        if not found:
-            text = "sbatch printed no job id"
-            raise ValueError(text)
-        return str(found[-1])
+        """The last line of that form: job_submit plugins may print lines of theirs.
+
+        A site's wrapper may drop --parsable; then it is a sentence.
+        """
+        found = _PARSABLE.findall(stdout)
+        if found:
+            return str(found[-1])
+        for own, where in reversed(_SUBMITTED.findall(stdout)):
+            return f"{own};{where}" if where else str(own)
+        text = "sbatch printed no job id"
+        raise ValueError(text)
+
+    def notice(self, completed: Completed) -> str:
+        """Lines of the site's: of a plugin, or of a wrapper."""
+        if completed.argv[0] != self.command:
+            return ""
+        said = f"{completed.stderr}\n{completed.stdout}"
+        said = _SUBMITTED.sub("", _PARSABLE.sub("", said))
+        lines = (line.rstrip().removeprefix("sbatch: ") for line in said.splitlines())
+        return "\n".join(filter(None, lines))[:_NOTICE]
 
     def unanswered(self, completed: Completed) -> bool:
         return completed.returncode != 0 and bool(_UNANSWERED.search(completed.stderr))

@@ -1,6 +1,7 @@
 """One job handed to the scheduler: its id, or no job at all.
 
-Where it is not known whether the scheduler took the job (no answer, or a cancellation
+Where the answer has no id (a site may wrap the command), the job is looked for by its
+name. Where it is not known whether the scheduler took the job (no answer, or a cancellation
 half way), whatever there may be of it is ended. Called by `queue.py`.
 """
 
@@ -13,12 +14,19 @@ from dataclasses import dataclass
 
 from remote_kernels.errors import CommandError, SubmitError
 from remote_kernels.scheduler import command
-from remote_kernels.scheduler.base import Completed, Driver, JobRequest
+from remote_kernels.scheduler.base import (
+    Completed,
+    Driver,
+    JobRequest,
+    JobStatus,
+    Phase,
+)
 
 log = logging.getLogger(__name__)
 
 _TIMEOUT = 120.0
 _UNDO_TIMEOUT = 30.0
+_LOOKS = (0.0, 0.5, 1.0, 2.0, 4.0)  # seconds before each look for a job by its name
 
 
 @dataclass(frozen=True)
@@ -26,16 +34,20 @@ class Submission:
     """What is submitted, and the ways to submit it and to take it back.
 
     `run` is like Queue's, with `environ` for the job. `cancel` ends a job by its id,
-    `cancel_name` one that may be there by its name; both may raise CommandError.
+    `cancel_name` one that may be there by its name, `own` lists the user's; all may
+    raise CommandError. `on_notice` is called with what the site says of a job that was
+    taken.
     """
 
     driver: Driver
     run: Callable[..., Awaitable[Completed]]
     cancel: Callable[[str], Awaitable[None]]
     cancel_name: Callable[[str], Awaitable[None]]
+    own: Callable[[], Awaitable[list[tuple[str, JobStatus]]]]
     script: str
     request: JobRequest
     environ: Mapping[str, str] | None
+    on_notice: Callable[[str], None] = lambda text: None
 
     async def job_id(self) -> str:
         """The id of the new job; SubmitError if there is none.
@@ -59,14 +71,59 @@ class Submission:
         except CommandError as error:
             await self._end_unknown()
             raise _not_taken(error, argv) from error
-        try:
-            if done.returncode == 0:
-                return self.driver.parse_submit(done.stdout)
-        except ValueError:
-            await self._end_unknown()
+        if done.returncode == 0:
+            return await self._taken(done)
         if self.driver.unanswered(done):
             await self._end_unknown()
         raise self._refused(done)
+
+    async def _taken(self, done: Completed) -> str:
+        """The id of a job that is there, as the exit code says."""
+        try:
+            job_id = self.driver.parse_submit(done.stdout)
+        except ValueError:
+            job_id = await self._found()
+        if not job_id:
+            await self._end_unknown()
+            raise self._nameless(done)
+        notice = self.driver.notice(done)
+        if notice:
+            self.on_notice(notice)
+        return job_id
+
+    async def _found(self) -> str:
+        """The id of the job of our name; "" if there is none."""
+        for pause in _LOOKS:
+            await asyncio.sleep(pause)
+            try:
+                listed = await self.own()
+            except CommandError as error:
+                log.info("job %s is looked for again: %s", self.request.name, error)
+                continue
+            ids = [
+                status.job_id
+                for name, status in listed  # one that ends is of an earlier start
+                if name == self.request.name and status.phase is not Phase.ENDING
+            ]
+            if ids:
+                return max(ids, key=lambda job_id: (len(job_id), job_id))
+        return ""
+
+    def _nameless(self, done: Completed) -> SubmitError:
+        command = done.argv[0]
+        return SubmitError(
+            f"{command} ended without an error, but told no job's number, and no job "
+            f"called {self.request.name} is in the queue.",
+            done.argv,
+            done.returncode,
+            done.stdout,
+            done.stderr,
+            self.driver.explain_submit(done)
+            or f"Is the {command} that comes first on PATH a wrapper of this site? "
+            f"`type -a {command}` lists all; put the directory of the scheduler's own "
+            "before it in the PATH of the notebook server, or ask the administrators "
+            "to let its output through.",
+        )
 
     def _refused(self, done: Completed) -> SubmitError:
         return SubmitError(

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from remote_kernels.errors import CommandError, SubmitError
-from remote_kernels.scheduler import queue
+from remote_kernels.scheduler import queue, submission
 from remote_kernels.scheduler.base import Completed, JobRequest, Phase
 from remote_kernels.scheduler.queue import Queue
 from remote_kernels.scheduler.slurm import Slurm
@@ -244,6 +244,58 @@ async def test_a_job_that_may_exist_is_cancelled_by_its_name(
         await jobs_of(answers).submit("#!/bin/bash\n", REQUEST)
 
     assert "--name=jupyter-ab" == answers.asked[-1][-1]
+
+
+def listed(name: str, *rows: tuple[str, str]) -> Completed:
+    """A captured squeue as `own` asks for it: these jobs, by number and state."""
+    text = "".join(f"{name}|{job}|{state}|None|n/a||N/A|N/A\n" for job, state in rows)
+    return replace(captured("squeue-fresh"), stdout=text)
+
+
+OURS = replace(REQUEST, name="jupyter-0123abcd")
+SILENT = replace(captured("sbatch-ok"), stdout="Thank you.\n")
+
+
+@pytest.mark.asyncio
+async def test_a_job_without_a_number_is_found_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not one of before that is ending; the list may be late, and silent once."""
+    monkeypatch.setattr(submission, "_LOOKS", (0.0, 0.0, 0.0, 0.0))
+    answers = Answers(
+        sbatch=[SILENT],
+        squeue=[
+            UNANSWERED,
+            listed(OURS.name, ("98", "COMPLETING")),
+            listed(OURS.name, ("98", "COMPLETING"), ("101", "PENDING")),
+        ],
+    )
+    told: list[str] = []
+
+    job_id = await jobs_of(answers).submit("#!/bin/bash\n", OURS, on_notice=told.append)
+
+    assert "101" == job_id
+    assert ["Thank you."] == told
+    assert 0 == answers.count("scancel")
+
+
+@pytest.mark.asyncio
+async def test_a_job_without_a_number_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What came back, where to look, and nothing is left that may come later."""
+    monkeypatch.setattr(submission, "_LOOKS", (0.0, 0.0))
+    others = listed("jupyter-99999999", ("7", "RUNNING"))
+    cancelled = [captured("scancel-unknown")]
+    answers = Answers(sbatch=[SILENT], squeue=[others], scancel=cancelled)
+
+    with pytest.raises(SubmitError) as caught:
+        await jobs_of(answers).submit("#!/bin/bash\n", OURS)
+
+    assert "told no job's number" in str(caught.value)
+    assert "stdout: Thank you." in str(caught.value)
+    assert "`type -a sbatch`" in str(caught.value)
+    assert "--name=jupyter-0123abcd" == answers.asked[-1][-1]
 
 
 @pytest.mark.asyncio

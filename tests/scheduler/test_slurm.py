@@ -48,7 +48,55 @@ def test_the_job_id_is_the_last_line_of_that_form() -> None:
     assert "19" == slurm.parse_submit(captured("sbatch-ok").stdout)
     assert "7;big" == slurm.parse_submit("hello 12\n7;big\n")
     with pytest.raises(ValueError, match="no job id"):
-        slurm.parse_submit("Submitted batch job 12")
+        slurm.parse_submit("Your job is in the queue: 12 h are left")
+
+
+@pytest.mark.parametrize(
+    ("stdout", "job_id"),
+    [
+        ("Submitted batch job 33\n", "33"),
+        ("Submitted batch job 33 on cluster big\n", "33;big"),
+        ("Welcome!\nSubmitted batch job 33\nSubmitted to queue 7\n", "33"),
+        ("sbatch: Submitted batch job 33\n", "33"),
+        ("Submitted batch job 3\n33\n", "33"),  # --parsable's form counts
+    ],
+)
+def test_the_sentence_of_an_sbatch_without_parsable(stdout: str, job_id: str) -> None:
+    """A site's wrapper may leave the option out."""
+    assert job_id == slurm.parse_submit(stdout)
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "notice"),
+    [
+        ("19\n", "", ""),
+        ("Submitted batch job 19 on cluster big\n", "", ""),
+        ("19;big\n", "sbatch: 5 h are left.\n\n", "5 h are left."),
+        ("== Welcome ==\n19\n", "Be kind.\n", "Be kind.\n== Welcome =="),
+    ],
+)
+def test_what_the_site_says_of_a_job_it_takes(
+    stdout: str, stderr: str, notice: str
+) -> None:
+    """All but the job's number, of either stream."""
+    assert notice == slurm.notice(Completed(("sbatch",), 0, stdout, stderr))
+    assert "" == slurm.notice(Completed(("python", "hold.py"), 0, stdout, stderr))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "sbatch: usage: sbatch SCRIPT\n",
+        "usage: sbatch [-h] script\nsbatch: error: unrecognized arguments: --parsable\n",
+        "Usage: sbatch [options] file\n",
+    ],
+)
+def test_a_wrapper_that_wants_a_file(said: str) -> None:
+    """What is wrong is the wrapper, not the job."""
+    advice = slurm.explain_submit(Completed(("sbatch",), 1, "", said))
+
+    assert "`type -a sbatch`" in advice
+    assert "takes no script on standard input" in advice
 
 
 @pytest.mark.parametrize(

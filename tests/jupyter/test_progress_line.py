@@ -75,49 +75,14 @@ def test_a_terminal_on_which_nothing_was_shown(terminal: Terminal) -> None:
     assert "" == terminal.read()
 
 
-def lines(*texts: list[str]) -> list[str]:
-    """What a log has after all these."""
+def test_a_stream_that_is_no_terminal() -> None:
+    """Nothing is written there, as with a local kernel: programs compare it."""
     stream = io.StringIO()
     line = ProgressLine(stream)
     with line:
-        for text in texts:
-            line.show(text)
-    return stream.getvalue().splitlines()
+        line.show([WAITS.format("1 s")])
 
-
-def test_a_log_has_the_news() -> None:
-    """That time passes is none."""
-    found = lines(
-        [WAITS.format("1 s")],
-        [WAITS.format("2 min 3 s")],
-        ["Job 7 runs on c1 (waited 3 min so far)."],
-        ["Job 7 runs on c1 (waited 4 min so far)."],
-    )
-
-    expected = [
-        f"remote_kernels: {WAITS.format('1 s')}",
-        "remote_kernels: Job 7 runs on c1 (waited 3 min so far).",
-    ]
-    assert expected == found
-
-
-def test_a_start_that_is_expected_at_the_same_time_is_no_news() -> None:
-    """That it comes nearer is not told; that it moves is."""
-
-    def text(clock: str, left: str, place: int = 2) -> list[str]:
-        when = f"It is number {place} in its queue. Expected to start at {clock}, in "
-        return [WAITS.format("1 s"), f"{when}{left}.", "Ask for less."]
-
-    found = lines(
-        text("13:02", "5 min 10 s"),
-        text("13:02", "4 min"),
-        text("Sun 22 Nov, 00:10", "11 h 8 min"),
-        text("Sun 22 Nov, 00:10", "11 h"),
-        text("Sun 22 Nov, 00:10", "11 h", place=1),
-    )
-
-    assert 3 == len(found)
-    assert [True, True] == ["00:10, in 11 h" in line for line in found[1:]]
+    assert "" == stream.getvalue()
 
 
 def test_no_stream_at_all() -> None:

@@ -4,7 +4,8 @@ A synchronous KernelManager (jupyter console, plain scripts) runs its loop only 
 each call, so whatever must go on between calls lives here. When the process exits,
 what is still starting is cancelled, and kernels that nobody has shut down are released
 (jupyter_console 6.6 only sends shutdown_request, and plain scripts forget), in bounded
-time. Called by the provisioner.
+time. A forked child has none of this: it gets a loop of its own when it asks for one.
+Called by the provisioner.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ import atexit
 import concurrent.futures
 import functools
 import logging
+import os
+import selectors
 import signal
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from remote_kernels import forked
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +35,8 @@ class Background:
     """The thread and its loop."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self._selector = selectors.EpollSelector()
+        self.loop = asyncio.SelectorEventLoop(self._selector)
         self._running: set[concurrent.futures.Future[Any]] = set()
         self._work: set[asyncio.Task[Any]] = set()  # begun for callers, not yet ended
         self._held: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
@@ -42,6 +48,13 @@ class Background:
         self._thread.start()
         # threading's own exit hooks run before atexit's and join no daemon threads.
         atexit.register(self._exit)
+
+    def forked(self) -> None:
+        """Called in a child of this process, which has no thread that does this."""
+        atexit.unregister(self._exit)
+        registered = [key.fd for key in self._selector.get_map().values()]
+        # First the selector's own: it is one with the parent's.
+        forked.let_go([self._selector.fileno(), *registered], self)
 
     def hold(self, name: str, release: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Call `release` at exit, unless `let_go` was called before."""
@@ -89,6 +102,7 @@ class Background:
 
     def _exit(self) -> None:
         """A second Ctrl-C must not leave jobs behind; the wait is bounded."""
+        atexit.unregister(self._exit)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         for future in list(self._running):
@@ -100,6 +114,8 @@ class Background:
             return
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(EXIT_TIMEOUT)
+        if not self._thread.is_alive():
+            self.loop.close()
 
     async def _drain(self) -> None:
         releases = [release() for release in self._held.values()]
@@ -122,3 +138,12 @@ def background() -> Background:
     made = Background()
     made.start()
     return made
+
+
+def _forked() -> None:
+    if background.cache_info().currsize:
+        background().forked()
+        background.cache_clear()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -4,16 +4,20 @@ A SIGTERM ends a plain Python script before any of our code runs, and so does a 
 in `jupyter console` while its kernel starts (jupyter_client 8.10 resets SIGINT for
 that time): the job would stay in the queue. So a small shell waits at the other end of
 a pipe. When the pipe closes without a word, it cancels the job and removes our files.
-Made by login_end.py.
+A forked child lets go of its copy of the pipe, or our death would not close it. Made by login_end.py.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import subprocess
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from remote_kernels import forked
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +64,7 @@ class LastWill:
         self._cancel = list(cancel)
         self._environ = dict(environ)
         self._shell: subprocess.Popen[str] | None = None
+        _WILLS.add(self)
 
     def start(self) -> None:
         """From now on. Without it (no process to be had) the kernel works as well."""
@@ -100,3 +105,21 @@ class LastWill:
             with contextlib.suppress(OSError):  # somebody killed it
                 self._shell.stdin.write(f"{line}\n")
                 self._shell.stdin.flush()
+
+    def forked(self) -> None:
+        """Called in a child of this process: the will is its parent's alone."""
+        shell, self._shell = self._shell, None
+        if shell is not None and shell.stdin is not None and not shell.stdin.closed:
+            forked.let_go([shell.stdin.fileno()], shell)
+            shell.returncode = 0  # no child of this process, which need not wait for it
+
+
+_WILLS: weakref.WeakSet[LastWill] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for will in _WILLS:
+        will.forked()
+
+
+os.register_at_fork(after_in_child=_forked)

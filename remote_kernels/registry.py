@@ -24,8 +24,8 @@ import errno
 import json
 import logging
 import os
-import shlex
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Iterator, Sequence

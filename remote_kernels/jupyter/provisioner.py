@@ -12,14 +12,17 @@ import asyncio
 import logging
 import os
 import sys
+import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_client.multikernelmanager import MultiKernelManager
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
+from remote_kernels import forked
 from remote_kernels.bounded import within
-from remote_kernels.errors import JobError, RemoteKernelError
+from remote_kernels.errors import ConfigError, JobError, RemoteKernelError
 
 from . import news
 from .background import background
@@ -55,6 +58,8 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._restart_limit: int | None = None  # Jupyter's, while ours holds
         self._unasked = False  # the next launch is the restarter's, not a person's
         self._options: dict[str, Any] = {}  # of this start, over the kernelspec's
+        self._given: dict[str, str] = {}  # variables that the caller gives the kernel
+        _PROVISIONERS.add(self)
 
     @property
     def _manager(self) -> KernelManager:
@@ -65,6 +70,9 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         """Called before each launch_kernel, also of a restart."""
         self._options = kwargs.pop("remote_kernels", None) or self._options
+        self._refuse_required_encryption()
+        env = kwargs.get("env") or {}
+        self._given = {name: env[name] for name in given(env, os.environ)}
         kwargs = await super().pre_launch(**kwargs)
         extra = kwargs.pop("extra_arguments", None) or []
         return {**kwargs, "cmd": [*self.kernel_spec.argv, *extra]}
@@ -74,10 +82,10 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
     ) -> KernelConnectionInfo:
         """Start the kernel: in its living job if there is one, else in a new job."""
         launch = self._launch(cmd, **kwargs)
-        self._forget_pending()
         try:
             started = await background().run(self._start(launch))
         except BaseException:  # of ours or not: what Jupyter had of it is dead
+            self._forget_pending()
             self._clean_up_dead()
             self._tell_dead()
             raise
@@ -104,17 +112,36 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         from remote_kernels.kernel import Launch
 
         env: dict[str, str] = kwargs.get("env") or {}
-        names = ["JPY_SESSION_NAME"]
+        session = {name: env[name] for name in ("JPY_SESSION_NAME",) if name in env}
         if self._offers_curve() and self._curve is None:
             self._curve = curve_keypair()
         return Launch(
             argv=tuple(cmd),
-            env={name: env[name] for name in names if name in env},
+            env={**session, **self._given},
             cwd=str(kwargs.get("cwd") or os.getcwd()),  # noqa: PTH109
             key=self._manager.session.key,
             curve_pair=self._curve,
             env_lines=dict(self.kernel_spec.env),
         )
+
+    def _refuse_required_encryption(self) -> None:
+        """Not obeyed in silence: sockets of ours speak no CURVE to Jupyter's clients.
+
+        jupyter_client has this option since 8.9.
+        """
+        if getattr(self._manager, "transport_encryption", "disabled") != "required":
+            return
+        self._forget_pending()
+        msg = (
+            "transport_encryption is 'required', which a remote kernel cannot obey: "
+            "its clients reach it over Unix sockets in a directory that only you may "
+            "enter, and these speak no CurveZMQ. No job was submitted.\n"
+            "Set it to 'auto' for this server or program, and encryption is used "
+            "wherever it can be:\n"
+            "    --KernelManager.transport_encryption=auto "
+            "--MappingKernelManager.transport_encryption=auto"
+        )
+        raise ConfigError(msg)
 
     def _offers_curve(self) -> bool:
         return "curve" in (self.kernel_spec.metadata.get("supported_encryption") or ())
@@ -176,6 +203,8 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             await kernel.detach()
         elif kernel is not None:
             await kernel.release()
+        # Exit hooks that come after ours may still ask for a shutdown: all is done.
+        self.remote_kernel, self._has_process = None, False
         self._manager.cleanup_connection_file()
 
     def note_sessions(self, sessions: dict[str, Any]) -> None:
@@ -222,6 +251,16 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
                 os.unlink(self._manager.connection_file)  # noqa: PTH108
             except OSError:
                 log.debug("no stale connection file")
+
+    def resolve_path(self, path: str) -> str | None:
+        """As a local kernel's: from where its process started, if it is there.
+
+        Looked for on this host, which shares the user's directories with the node.
+        """
+        whole = Path(path).expanduser()
+        if not whole.is_absolute() and self.remote_kernel is not None:
+            whole = Path(self.remote_kernel.cwd or Path.home(), whole).resolve()
+        return whole.as_posix() if whole.exists() else None
 
     # Life
 
@@ -295,5 +334,28 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             except RemoteKernelError:
                 log.exception("kernel=%s was not released", self.kernel_id)
 
+
+def given(env: Mapping[str, str], server: Mapping[str, str]) -> list[str]:
+    """Of an environment for a kernel: what its caller wants the kernel to have.
+
+    Callers pass a copy of their own environment with changes. What they left as it was
+    is the login node's, and the job has its own. Without a PATH it is no copy: all of
+    it was given on purpose.
+    """
+    copied = "PATH" in env
+    return [n for n, value in env.items() if not copied or server.get(n) != value]
+
+
+_PROVISIONERS: weakref.WeakSet[RemoteKernelProvisioner] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    """In a child, kernels are its parent's: it neither signals nor ends them."""
+    for provisioner in _PROVISIONERS:
+        forked.keep(provisioner.remote_kernel)
+        provisioner.remote_kernel, provisioner._has_process = None, False
+
+
+os.register_at_fork(after_in_child=_forked)
 
 _TRAITS = frozenset(KernelProvisionerBase.class_trait_names()) | {"parent", "config"}

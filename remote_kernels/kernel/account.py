@@ -59,6 +59,7 @@ class Account:
         self.node: str | None = None
         self.times: dict[str, float] = {}  # stage: seconds since the epoch
         self.end = ""  # why the job ended, in plain words
+        self.cwd: str | None = None  # where the kernel's process starts
 
     @property
     def job_id(self) -> str | None:
@@ -76,6 +77,7 @@ class Account:
     def go_on(self, facts: dict[str, Any], spec: dict[str, Any]) -> None:
         """What another process knew. Raises RecordError."""
         self.times = facts["times"]
+        self.cwd = spec["kernels"][self.kernel_id].get("cwd")
         self.sessions = self.record.sessions()
         self.secret = bytes.fromhex(spec["secret"])
 
@@ -138,6 +140,7 @@ class Account:
 
     def write_spec(self, spec: dict[str, Any]) -> None:
         """What the agent starts, and what whoever attaches later must know."""
+        self.cwd = spec.get("cwd")
         settings = self.settings
         patience = settings.start_timeout
         if self.outlives:  # the job may start while no server is there

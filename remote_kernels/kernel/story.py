@@ -122,6 +122,11 @@ class RemoteKernel:
         return self._account.end
 
     @property
+    def cwd(self) -> str | None:
+        """Where the kernel's process starts, if the node has that directory."""
+        return self._account.cwd
+
+    @property
     def is_recorded(self) -> bool:
         """Whether this kernel has been started before, and its record is there."""
         return self._record.is_live

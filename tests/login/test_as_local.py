@@ -82,7 +82,9 @@ DIFFERS_IN_A_JOB = {
 def begins() -> Iterator[None]:
     """What a server's process may have: a umask and a limit; and no signal ignored."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_IGN:  # it was started in the background
+        if (
+            signal.getsignal(number) is signal.SIG_IGN
+        ):  # it was started in the background
             signal.signal(number, signal.SIG_DFL)
     before = os.umask(UMASK)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

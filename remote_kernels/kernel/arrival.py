@@ -128,11 +128,12 @@ class Arrival:
         """The stand-in stays, to say so; the person may restart the kernel."""
         account = self._account
         self._life.stop_watching()
-        await self._life.leave_job()
         account.end = why
+        account.mark("ended")
         log.warning("kernel=%s %s", account.kernel_id, why)
+        self._here.standin.fail(why)  # people do not wait for what is to be cleared
+        await self._life.leave_job()
         await self._life.disconnect()
         await self._job.cancel()
         account.seal()
-        self._here.standin.fail(why)
         account.tell("ended", why)

@@ -159,6 +159,7 @@ class Life:
         self.taken = end.taken
         state = f" ({status.state})" if status is not None else ""
         account.end = f"Job {account.job_id}{state}: {end.text}"
+        account.mark("ended")
         log.warning("kernel=%s %s", account.kernel_id, account.end)
         code = (status.exit_code if status is not None else None) or 1
         self._stop_clock()
@@ -208,20 +209,26 @@ class Life:
 
     async def stop_agent(self) -> bool:
         """Ask the agent to end its job; whether it did so."""
+        tunnel = self._tunnel
+        if tunnel is not None and not self._account.end:
+            await self._stop(tunnel)
+        return tunnel is not None and tunnel.ended.done()
+
+    @property
+    def _tunnel(self) -> Tunnel | None:
         connection = self._account.connection
-        tunnel = connection.tunnel if connection is not None else None
-        if tunnel is None:
-            return False
-        if tunnel.connected and not self._account.end:
+        return connection.tunnel if connection is not None else None
+
+    async def _stop(self, tunnel: Tunnel) -> None:
+        if tunnel.connected:
             tunnel.send(control.Stop())
             await asyncio.wait((tunnel.ended,), timeout=STOP_TIMEOUT)
-        return tunnel.ended.done()
 
     async def leave_job(self) -> None:
         """Of a kernel that failed: end what is there of it, if its job does not end."""
-        job = self._account.job
-        if job is not None and job.allocation is not None:
-            await self.stop_agent()
+        job, tunnel = self._account.job, self._tunnel
+        if job is not None and job.allocation is not None and tunnel is not None:
+            await self._stop(tunnel)
 
     async def disconnect(self) -> None:
         if self.here is not None:

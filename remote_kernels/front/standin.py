@@ -14,6 +14,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from jupyter_client import protocol_version
+
 from remote_kernels.wrapping import WIDTH, wrapped
 
 from . import jupyter_message
@@ -409,7 +411,7 @@ def least_info(language: str) -> dict[str, Any]:
     """A kernel_info_reply's content for a kernel of which nothing more is known."""
     known = LANGUAGES.get(language.lower(), {})
     return {
-        "protocol_version": "5.3",
+        "protocol_version": protocol_version,
         "implementation": "remote_kernels",
         "implementation_version": "",
         "language_info": {

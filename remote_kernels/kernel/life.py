@@ -157,8 +157,7 @@ class Life:
         """Say it in the notebook, the log and the record; then the kernel is dead."""
         account, status = self._account, end.status
         self.taken = end.taken
-        state = f" ({status.state})" if status is not None else ""
-        account.end = f"Job {account.job_id}{state}: {end.text}"
+        account.end = self.end_text(end)
         account.mark("ended")
         log.warning("kernel=%s %s", account.kernel_id, account.end)
         code = (status.exit_code if status is not None else None) or 1
@@ -173,6 +172,19 @@ class Life:
         if not self.taken:
             account.seal()
         account.tell("ended", account.end)
+
+    def end_text(self, end: End) -> str:
+        state = f" ({end.status.state})" if end.status is not None else ""
+        return f"Job {self._account.job_id}{state}: {end.text}"
+
+    async def end_of_job(self, patience: float) -> str:
+        """How it ended, if it does so in so many seconds or has begun to; else ""."""
+        connection = self._account.connection
+        if self._guard is not None and connection is not None:
+            await asyncio.wait((self._guard,), timeout=patience)
+            if connection.agent_ends:
+                await asyncio.wait((self._guard,))
+        return self._account.end
 
     def failure_told(self) -> None:
         """Somebody has read why there is no kernel: now it is dead."""

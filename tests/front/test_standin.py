@@ -54,7 +54,7 @@ def test_the_notebook_server_asks_what_nobody_knows(reception: Reception) -> Non
 
     assert ["busy", "kernel_info_reply", "idle"] == reception.fate(request)
     content = reception.answers(request)[1]["content"]
-    assert ("ok", "5.3") == (content["status"], content["protocol_version"])
+    assert "5" == content["protocol_version"].partition(".")[0]
     assert "R" == content["language_info"]["name"]
     assert not reception.standin.is_known
 

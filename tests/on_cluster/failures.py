@@ -47,7 +47,13 @@ def python(code: str) -> list[str]:
 FAILURES = {
     "interpreter": Failure(
         r"cannot start /nonexistent/python .*No such file",
-        argv=["/nonexistent/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        argv=[
+            "/nonexistent/python",
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            "{connection_file}",
+        ],
     ),
     "prologue": Failure(
         r"the prologue failed with exit code 1 at: false", {"prologue": ["false"]}
@@ -79,7 +85,7 @@ FAILURES = {
         argv=python("import nosuch"),
     ),
     "cancelled": Failure(
-        r"cancelled", FOR_AGES, STANDS_STILL, act=("scancel", "{job}")
+        r"CANCELLED.*was cancelled", FOR_AGES, STANDS_STILL, act=("scancel", "{job}")
     ),
     "time limit": Failure(
         r"time limit\. Ask for more with 'time'",

@@ -66,7 +66,11 @@ class Server:
             cwd=str(self._desk.given("")),
             stdin=subprocess.DEVNULL,
         )
-        await until("the server", self._answers, 30)
+        try:
+            await until("the server", self._answers, 120)
+        except AssertionError:
+            print(self.log)  # TEMP
+            raise
 
     async def _answers(self) -> bool:
         assert self._process is not None

@@ -10,38 +10,40 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import logging
 import os
 import shutil
-import signal
-import statistics
-import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import metadata
-from pathlib import Path
-from typing import Any
 
 import click
 import zmq
-from jupyter_client.asynchronous.client import AsyncKernelClient
 from rich.console import Console
 
 from remote_kernels import registry
-from remote_kernels.cli import kernelspec
+from remote_kernels.cli import kernelspec, ssh_keys
 from remote_kernels.cli.completion import our_kernel_names
 from remote_kernels.cli.options import GroupedCommand, config_options
-from remote_kernels.config import Settings, parse, resolve_scheduler
-from remote_kernels.errors import RemoteKernelError
+from remote_kernels.cli.trial import FAILED, OK, WARNING, Problem, Trial
+from remote_kernels.config import Settings, parse
+from remote_kernels.errors import CommandError, ConfigError, RemoteKernelError
 from remote_kernels.front import sockets
-from remote_kernels.kernel import DRIVERS, Launch, RemoteKernel, driver_name
+from remote_kernels.kernel import DRIVERS, driver_name
+from remote_kernels.scheduler import command
+from remote_kernels.scheduler.base import JobRequest
+from remote_kernels.scheduler.queue import shared
+from remote_kernels.wrapping import wrapped
 
-OK, WARNING, FAILED = "ok", "warning", "failed"
+log = logging.getLogger(__name__)
+
+
 STYLES = {OK: "green", WARNING: "yellow", FAILED: "red"}
-SAMPLES = 50  # round trips
-BULK = 20_000_000  # bytes
-TIMEOUT = 60.0  # seconds for one answer of the kernel
+_NO_SCHEDULER = (
+    "On a cluster: run this, and the notebook server, on a login node, or load the "
+    "scheduler's module before (`module avail slurm` may list it)."
+)
 ARGV = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}")
 
 
@@ -54,15 +56,6 @@ class Finding:
     text: str
     seconds: float
     advice: str = ""
-
-
-class Problem(Exception):
-    """A stage went wrong, or not quite right. `advice` says what to do."""
-
-    def __init__(self, text: str, advice: str = "", state: str = FAILED) -> None:
-        super().__init__(text)
-        self.advice = advice
-        self.state = state
 
 
 class Doctor:
@@ -82,6 +75,10 @@ class Doctor:
             state, text, advice = problem.state, str(problem), problem.advice
         except RemoteKernelError as error:
             state, text = FAILED, str(error)
+        except Exception as error:
+            log.debug("stage %s", name, exc_info=True)
+            state, text = FAILED, f"{type(error).__name__}: {error}"
+            advice = "For where that came from: `remote-kernels -vv doctor`."
         seconds = round(time.monotonic() - began, 3)
         self.findings.append(Finding(name, state, text, seconds, advice))
         self._tell(self.findings[-1])
@@ -103,28 +100,61 @@ async def _versions() -> str:
 
 
 async def _scheduler(settings: Settings) -> str:
-    name = resolve_scheduler(settings)
-    command = DRIVERS[name]().command
-    path = shutil.which(command)
+    name = driver_name(settings)
+    program = DRIVERS[name]().command
+    path = shutil.which(program)
     if path is None:
-        msg = f"there is no {command} on PATH (scheduler: {name})"
-        raise Problem(msg, "Run this on a login node, or load the scheduler's module.")
+        msg = f"there is no {program} on PATH (scheduler: {name})"
+        raise Problem(msg, _NO_SCHEDULER)
     if name == "local":
+        if settings.scheduler == "auto":
+            raise _only_local()
         return "local: jobs are processes of this machine"
-    version = await _run([command, "--version"])
-    await _run(["sinfo", "-h", "-o", "%P"])
-    return f"{name}: {path}, {version.strip()}; the controller answers"
+    await shared(DRIVERS[name]).own()  # what each user may ask, on each site
+    version = await _version(path)
+    return f"{name}: {path}{version and f', {version}'}; the controller answers"
 
 
-async def _run(argv: list[str]) -> str:
-    done = await asyncio.to_thread(
-        subprocess.run, argv, capture_output=True, text=True, timeout=60, check=False
+def _only_local() -> Problem:
+    """`auto` has found no batch system: fine on a laptop, not on a login node."""
+    program = DRIVERS["slurm"]().command
+    text = (
+        f"there is no {program} on PATH, so 'auto' stands for this machine itself: "
+        "jobs would be processes of it (scheduler 'local')"
     )
-    if done.returncode != 0:
-        said = done.stderr.strip() or done.stdout.strip()
-        msg = f"{' '.join(argv)} failed with exit code {done.returncode}: {said}"
-        raise Problem(msg, "Ask the site's staff, or try again in a while.")
-    return str(done.stdout)
+    unmet = [
+        spec.name
+        for spec in kernelspec.installed().values()
+        if spec.is_ours and not _can_be_submitted(spec.config)
+    ]
+    if not unmet:
+        return Problem(text, _NO_SCHEDULER, WARNING)
+    advice = (
+        f"{_NO_SCHEDULER} Installed kernels that cannot start as things are: "
+        f"{', '.join(unmet)}. To try those alone that need no batch system: "
+        "`remote-kernels doctor --scheduler local`."
+    )
+    return Problem(text, advice)
+
+
+def _can_be_submitted(config: Mapping[str, object]) -> bool:
+    try:
+        settings = parse(config)
+        driver = DRIVERS[driver_name(settings)]()
+        driver.check(JobRequest("", settings.options, settings.sbatch_args, ""))
+    except ConfigError:
+        return False
+    return shutil.which(driver.command) is not None
+
+
+async def _version(program: str) -> str:
+    """As it says; a wrapper may print more before, or know no --version."""
+    try:
+        done = await command.run([program, "--version"], timeout=10)
+    except CommandError:
+        return ""
+    said = done.stdout.split("\n") if done.returncode == 0 else []
+    return next((line.strip() for line in reversed(said) if line.strip()), "")
 
 
 async def _state_directory(settings: Settings) -> str:
@@ -146,97 +176,22 @@ async def _socket_directory(settings: Settings) -> str:
     return f"{base} can hold private directories for Unix sockets"
 
 
-async def _keys() -> str:
-    directory = Path.home() / ".ssh"
-    found = sorted(path.name for path in directory.glob("id_*.pub"))
-    if not found and "SSH_AUTH_SOCK" not in os.environ:
-        msg = "no SSH key in ~/.ssh and no ssh-agent"
-        raise Problem(
-            msg,
-            "The ssh carrier needs a key that the nodes accept without a prompt: "
-            "ssh-keygen -t ed25519, then its .pub into ~/.ssh/authorized_keys. The "
-            "srun carrier does without.",
-            WARNING,
-        )
-    return ", ".join(found) or "keys of the ssh-agent"
-
-
-class Trial:
-    """One kernel over one carrier, measured; its job ends with it."""
-
-    def __init__(self, settings: Settings, carrier: str, argv: tuple[str, ...]) -> None:
-        settings = dataclasses.replace(settings, carrier=carrier)
-        self._kernel = RemoteKernel(str(uuid.uuid4()), settings, "doctor")
-        self._launch = Launch(argv, key=uuid.uuid4().hex.encode())
-        self._client = AsyncKernelClient()
-
-    async def run(self) -> str:
-        try:
-            return await self._measure()
-        finally:
-            self._client.stop_channels()
-            await self._kernel.release()
-
-    async def _measure(self) -> str:
-        began = time.monotonic()
-        info = await self._kernel.start(self._launch)
-        self._client.load_connection_info(info)  # type: ignore[arg-type]
-        self._client.start_channels()
-        await self._ready()
-        start = time.monotonic() - began
-        trips = await self._round_trips()
-        rate = await self._throughput()
-        await self._interrupt()
-        restart = await self._restart()
-        return (
-            f"job {self._kernel.job_id} on {self._kernel.node}: started in {start:.2f} s, "
-            f"round trip {statistics.median(trips) * 1e3:.1f} ms "
-            f"(worst of {SAMPLES}: {max(trips) * 1e3:.1f} ms), {rate:.0f} MB/s, "
-            f"interrupt works, restart in the job {restart:.2f} s"
-        )
-
-    async def _ready(self) -> None:
-        try:
-            await self._client.wait_for_ready(timeout=TIMEOUT)
-        except RuntimeError as exc:
-            msg = f"the kernel does not answer: {exc}"
-            raise Problem(msg) from exc
-
-    async def _round_trips(self) -> list[float]:
-        trips = []
-        for _ in range(SAMPLES):
-            began = time.monotonic()
-            await self._client.kernel_info(reply=True, timeout=TIMEOUT)
-            trips.append(time.monotonic() - began)
-        return trips
-
-    async def _throughput(self) -> float:
-        began = time.monotonic()
-        code = f"display({{'text/plain': 'x' * {BULK}}}, raw=True)"
-        await self._client.execute_interactive(
-            code, output_hook=lambda message: None, timeout=TIMEOUT
-        )
-        return BULK / 1e6 / (time.monotonic() - began)
-
-    async def _interrupt(self) -> None:
-        def busy(message: Mapping[str, Any]) -> None:
-            if message["msg_type"] == "stream":
-                self._kernel.signal(signal.SIGINT)
-
-        reply = await self._client.execute_interactive(
-            "print('busy', flush=True)\nwhile True: pass",
-            output_hook=busy,
-            timeout=TIMEOUT,
-        )
-        if reply["content"].get("ename") != "KeyboardInterrupt":
-            msg = f"an interrupted cell ended with {reply['content']}"
-            raise Problem(msg)
-
-    async def _restart(self) -> float:
-        began = time.monotonic()
-        await self._kernel.restart(self._launch)
-        await self._ready()
-        return time.monotonic() - began
+async def _keys(*, tried: bool) -> str:
+    """What could open a node. Whether it does, the carrier tells, if it is `tried`."""
+    found, locked = await asyncio.to_thread(ssh_keys.ways)
+    lock = "with a passphrase, and so of use only through an ssh-agent: "
+    parts = [*found, *([lock + ", ".join(locked)] if locked else [])]
+    text = ", ".join(parts) or "no key in ~/.ssh, no ssh-agent"
+    if found or tried:
+        return text
+    raise Problem(
+        text,
+        "The ssh carrier needs what the nodes accept without a prompt, such as a key "
+        "without a passphrase or an ssh-agent: `ssh-keygen -t ed25519 -f "
+        "~/.ssh/id_cluster`, then its .pub into ~/.ssh/authorized_keys. The srun "
+        "carrier does without.",
+        WARNING,
+    )
 
 
 async def examine(
@@ -262,7 +217,7 @@ async def examine(
     if settings.carrier != "auto":
         carriers = (settings.carrier,)
     if "ssh" in carriers:
-        await doctor.stage("ssh keys", _keys)
+        await doctor.stage("ssh keys", lambda: _keys(tried=job))
     if not job:
         return carriers[0]
     works = [
@@ -279,7 +234,9 @@ def _summary(carrier: str | None, findings: list[Finding]) -> str:
     bad = [finding.stage for finding in findings if finding.state == FAILED]
     if bad:
         return f"Kernels work over '{carrier}'. Not working: {', '.join(bad)}."
-    return f"Kernels work; carrier 'auto' would choose '{carrier}'."
+    warned = [finding.stage for finding in findings if finding.state == WARNING]
+    but = f" But see the warning: {', '.join(warned)}." if warned else ""
+    return f"Kernels work; carrier 'auto' would choose '{carrier}'.{but}"
 
 
 @click.command(cls=GroupedCommand)
@@ -315,6 +272,8 @@ def doctor(
             f"[{style}]{finding.state:8}[/] {finding.stage} ({finding.seconds:.2f} s)"
         )
         for text in filter(None, (finding.text, finding.advice)):
+            if console.is_terminal:
+                text = wrapped(text, console.width - 9)
             console.print(
                 "\n".join(f"         {line}" for line in text.splitlines()),
                 markup=False,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from login.specs import write_spec
 
 BIN = Path(sys.executable).parent
 
@@ -78,3 +81,46 @@ def test_a_mistake_in_the_configuration() -> None:
 
     assert 1 == code
     assert "failed" == states(report)["configuration"]
+
+
+CODE = """
+import os, signal, sys
+from ipykernel import ipkernel, kernelapp
+{}
+sys.argv = ["kernel", "-f", sys.argv[-1]]
+kernelapp.launch_new_instance()
+"""
+DIES = """
+def hook(self): self.saved_sigint_handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+ipkernel.IPythonKernel.pre_handler_hook = hook
+"""
+OTHER = "ipkernel.IPythonKernel.language_info = {'name': 'R'}"
+
+
+def write_kernel(name: str, code: str, state: str) -> None:
+    argv = [sys.executable, "-c", CODE.format(code), "{connection_file}"]
+    write_spec(name, {"scheduler": "local", "state_dir": state}, argv)
+
+
+def test_a_kernel_that_an_interrupt_ends(tmp_path: Path) -> None:
+    """Said at once and without a traceback, with what may be in the way."""
+    write_kernel("t-dies", DIES, str(tmp_path))
+
+    began = time.monotonic()
+    code, report = doctor("t-dies")
+
+    found = report["findings"][-1]
+    assert (1, False, "failed") == (code, report["usable"], found["state"])
+    assert "the kernel ended (exit code -2) while interrupted" in found["text"]
+    assert "SIGINT" in found["advice"]
+    assert time.monotonic() - began < 50
+
+
+def test_a_kernel_of_another_language(tmp_path: Path) -> None:
+    """No Python is sent to it; it is no fault that it does not know any."""
+    write_kernel("t-other", OTHER, str(tmp_path))
+
+    code, report = doctor("t-other")
+
+    assert (0, "pipe") == (code, report["carrier"])
+    assert "no cell was run" in report["findings"][-1]["text"]

@@ -21,7 +21,6 @@ from remote_kernels.wire.session import Session
 from remote_kernels.wire.target import target_of
 
 from .guard import Guard
-from .node_dir import kill, session
 from .reach import connect
 from .record import write
 from .supervisor import Kernel
@@ -94,9 +93,7 @@ class Seat:
                 timer.cancel()
         for task in self._tasks:
             task.cancel()
-        family = session(self.kernel.pid) if self.kernel.pid else {}
         await self.kernel.end()
-        kill(family)  # those, too, that left its process group
         if self._mux is not None:
             self._mux.control(control.Stopping())
             await asyncio.sleep(0)  # let flush_soon() run

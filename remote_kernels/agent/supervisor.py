@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 from .environment import environment
 from .leash import Leash
 from .node import oom_kills
-from .node_dir import note_session
+from .node_dir import kill, note_session, session
 from .ports import TARGETS, Sockets
 
 if TYPE_CHECKING:
@@ -358,7 +358,13 @@ class Kernel:
             await self._exit()
 
     async def end(self) -> None:
-        """End the process: SIGTERM, then SIGKILL to its whole group."""
+        """End the process and its session, also what has left its process group."""
+        family = session(self.pid) if self.pid else {}
+        await self._end()
+        kill(family)
+
+    async def _end(self) -> None:
+        """SIGTERM, then SIGKILL to its whole group."""
         import asyncio
 
         await self._end_process()
@@ -368,7 +374,7 @@ class Kernel:
 
     async def restart(self, spec: dict[str, Any]) -> None:
         """A new process, in this job, as `spec` says."""
-        await self.end()
+        await self._end()
         self._spec = spec
         self.incarnation += 1
         self._state, self._detail = "starting", ""

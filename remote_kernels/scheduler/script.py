@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import re
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -40,7 +41,8 @@ _EXITS = {
     "cannot be written there. Set 'state_dir' to a directory on a filesystem that the "
     "login node and the compute nodes share.",
     NO_PYTHON: "No Python 3.9 or later was found on the compute node; the job's log "
-    "lists what was tried. Set 'python' to one, or load one in 'prologue'.",
+    "lists what was tried. Name one with --agent-python (of `remote-kernels install`; "
+    "'python' in the config of kernel.json), or load one with --prologue.",
     AGENT_FAILED: "The agent failed on the compute node; the job's log says why.",
     AGENT_KILLED: "The agent on the compute node was killed (SIGKILL), by hand or for "
     "lack of memory on the node, and the kernel with it. Start the kernel again.",
@@ -146,13 +148,16 @@ def explain_silence(*, began: bool, login: bool) -> str | None:
 
 
 def _candidates(python: str | None, kernel_python: str | None) -> list[str]:
-    """Where to look for a Python; the kernel's own first, as it is surely meant."""
+    """Where to look for a Python; the kernel's own first, as it is surely meant.
+
+    The server's own last: often the node sees it, too, and has none but an old one.
+    """
     if python:
         return [python]
     own = []
     if kernel_python and PurePosixPath(kernel_python).name.startswith("python"):
         own = [kernel_python]
-    return list(dict.fromkeys([*own, *_PYTHONS]))
+    return list(dict.fromkeys([*own, *_PYTHONS, sys.executable]))
 
 
 def _node_path(path: str) -> str:

@@ -147,6 +147,31 @@ def test_a_python_that_is_too_old_is_passed_over(tmp_path: Path) -> None:
     assert f"{old}: 3.6" in done.stderr
 
 
+def test_the_server_s_own_python_does_at_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel of another language, on a node whose own Python is too old."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "python3").write_text("#!/bin/sh\necho 3.6\nexit 1\n")
+    (tools / "python3").chmod(0o755)
+    monkeypatch.setattr(script, "_PYTHONS", ("python3",))
+    program = pyz("import sys; print(sys.executable)")
+    path = f"{tools}:{os.environ['PATH']}"
+
+    options = {"python": None, "kernel_python": "/opt/R/bin/R", "agent": program}
+    done = run(tmp_path, env={"PATH": path}, **options)
+
+    assert (0, sys.executable) == (done.returncode, done.stdout.strip())
+
+
+def test_the_option_is_named_as_it_is_written() -> None:
+    """On the command line --python is the kernel's."""
+    text = script.explain_exit(script.NO_PYTHON)
+    assert text is not None
+    assert "--agent-python" in text
+
+
 def test_an_exit_code_that_is_not_ours_is_not_explained() -> None:
     """The kernel's story then says what the scheduler said."""
     assert script.explain_exit(1) is None

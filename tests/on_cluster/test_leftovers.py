@@ -441,3 +441,54 @@ def test_after_a_signal(
     said = program.end()
 
     assert left_over(cluster, USER, before, SECONDS) == [], said
+
+
+# --- killed on the node -------------------------------------------------------------
+
+
+def of_the_job(cluster: Cluster) -> dict[str, int]:
+    """The agent and the batch script on c1, by the host's own numbers."""
+    found = {}
+    for process in cluster.processes("c1", USER):
+        words = " ".join(process.cmdline)
+        if "agent.pyz run" in words:
+            found["agent"] = process.inner
+        elif words.endswith("slurm_script"):
+            found["script"] = process.inner
+    return found
+
+
+@pytest.mark.parametrize(
+    "killed",
+    [["agent"], ["script", "agent"]],
+    ids=" and ".join,
+)
+def test_after_a_kill_on_the_node(
+    cluster: Cluster, desk: Desk, caller: Callable[[str], Caller], killed: list[str]
+) -> None:
+    """SIGKILL, with cgroups or not: no process or listener stays there.
+
+    Nor does a file, once the user's next kernel has been on that node.
+    """
+    desk.spec({"transport": "tcp", "sbatch_args": ["--nodelist=c1"]})
+    before = traces(cluster, USER)
+    lengthen(desk)
+    program = caller("script")
+    wait_for("the kernel", lambda: desk.has("ran"), 60)
+
+    there = of_the_job(cluster)
+    for name in killed:
+        cluster.kill("c1", there[name], signal.SIGKILL)
+
+    def running() -> list[str]:
+        more = traces(cluster, USER) - before
+        return [one for one in more if one.startswith(("job", "c1: proc", "c1: TCP"))]
+
+    wait_for("the end of all on the node", lambda: not running(), SECONDS)
+    program.process.kill()
+    ran = str(desk.given("ran"))
+    desk.write("cell.py", CELL.format(ran=ran, sleep=0))
+    said = caller("script").end()
+    wait_for("the end of the job", lambda: not running(), SECONDS)
+    left = sorted(one for one in traces(cluster, USER) - before if "c1:" in one)
+    assert [] == left, said

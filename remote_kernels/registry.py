@@ -28,6 +28,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -267,10 +268,10 @@ class Record:
 
     def remove(self) -> None:
         """Also what is there in its place."""
+        with contextlib.suppress(OSError):
+            if not stat.S_ISDIR(self.path.lstat().st_mode):
+                self.path.unlink()
         for _ in range(5):  # the job, which is ending, may write to it meanwhile
-            if self.path.is_symlink() or self.path.is_file():
-                with contextlib.suppress(OSError):
-                    self.path.unlink()
             shutil.rmtree(self.path, ignore_errors=True)
             if not os.path.lexists(self.path):
                 return

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ Reader = Callable[[Any, str], Any]
 _DEEPEST = 50  # containers in containers; the kernel's own facts have about five
 _LARGEST = 2**53  # whole numbers that every JSON reader takes
 _LAST_YEAR = 2.5e11  # seconds since the epoch; datetime goes no further
+_JOB = re.compile(r"\d+(?:[-._]\d+)*(?:;[^\n]*)?")  # see scheduler/base.py
 _REQUIRED = object()
 
 
@@ -99,6 +101,13 @@ def _pid(value: Any, where: str) -> int:
     if type(value) is not int or not 0 <= value < 2**31:
         raise _wrong(value, where, "a process")
     return value
+
+
+def _job(value: Any, where: str) -> str:
+    """One that is none would spoil the question that is asked for all."""
+    if not _JOB.fullmatch(_text(value, where)):
+        raise _wrong(value, where, "a job")
+    return str(value)
 
 
 def _hexadecimal(value: Any, where: str) -> str:
@@ -218,7 +227,7 @@ _FILES: dict[str, Reader] = {
             "name": (_text, ""),
             "spec_name": (_text, ""),
             "scheduler": (_text, ""),
-            "job_id": (_maybe(_text), None),
+            "job_id": (_maybe(_job), None),
             "node": (_maybe(_text), None),
             "cluster": (_maybe(_text), None),
             "allocation": (_maybe(_text), None),

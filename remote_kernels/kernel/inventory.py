@@ -202,12 +202,15 @@ async def damaged(bases: Iterable[Path]) -> list[Damaged]:
 
 def _damage(record: registry.Record) -> str:
     """What is wrong with what must be there of it; "" if nothing is."""
-    for name in ("record.json", *(["spec.json"] if record.is_live else [])):
-        try:
-            record.read(name)
-        except RecordError as exc:
-            return str(exc)
-    return ""
+    try:
+        facts = record.read("record.json") or {"job_id": None}
+        if record.is_live:
+            record.read("spec.json")
+    except RecordError as exc:
+        return str(exc)
+    if facts["job_id"] is None or facts["scheduler"] in DRIVERS:
+        return ""
+    return f"{record.path}: there is no scheduler '{facts['scheduler']}'"
 
 
 async def recorded(bases: Iterable[Path]) -> list[Recorded]:

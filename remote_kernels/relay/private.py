@@ -102,10 +102,9 @@ def read(directory: int, name: str) -> bytes:
         if status.st_uid != os.geteuid() or status.st_mode & 0o022:
             msg = f"{name} is not yours alone: {_told(status)}"
             raise NotPrivateError(msg)
-        data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), name)
-    return data
+        if status.st_size > LARGEST:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), name)
+        return file.read(LARGEST)
 
 
 def write(directory: int, name: str, data: bytes) -> None:

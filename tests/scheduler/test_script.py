@@ -344,3 +344,21 @@ def test_its_input_is_the_agent_s(tmp_path: Path, words: list[str]) -> None:
     said, _, last = done.stdout.strip().rpartition(" ")
     assert words or "rk-" in last
     assert ("its end" if words else "") == said
+
+
+def test_a_node_directory_where_others_could_exchange_the_agent(
+    tmp_path: Path,
+) -> None:
+    """It is refused if it was asked for, else passed over; the sticky bit helps."""
+    (tmp_path / "n").mkdir()
+    (tmp_path / "n").chmod(0o777)
+
+    refused = run(tmp_path)
+    elsewhere = run(tmp_path, env={"TMPDIR": f"{tmp_path}/n"}, node_dir=None)
+    (tmp_path / "n").chmod(0o1777)
+    done = run(tmp_path)
+
+    assert script.NO_NODE_DIR == refused.returncode
+    assert "others can write to" in refused.stderr
+    assert "'/tmp/rk-" in elsewhere.stdout
+    assert f"'{tmp_path}/n/rk-" in done.stdout

@@ -1,0 +1,396 @@
+"""Damaged records: each is left out and named; all others are as ever, and clean works.
+
+A record as a kernel leaves it is damaged in one place, beside one that is whole. Then
+all look at it that look at many records: the command line, the server's extension, its
+API, completion, and the start of another kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import logging
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote_kernels import registry
+from remote_kernels.cli import completion, kernelspec, ls, running
+from remote_kernels.errors import RecordError
+from remote_kernels.front.standin import StandIn
+from remote_kernels.jupyter import api_kernels
+from remote_kernels.kernel import inventory
+from remote_kernels.kernel.attached import _sockets_here
+from remote_kernels.kernel.known_info import KnownInfo
+from remote_kernels.kernel.predecessor import predecessor
+from remote_kernels.kernel.shared_job import Allocation, allocation_of, allocations
+from remote_kernels.registry import Memory, Record
+from remote_kernels.scheduler.base import Completed, JobRequest
+from remote_kernels.scheduler.local import Local
+from remote_kernels.scheduler.queue import Queue, shared
+
+FEW, MANY = 60, 2000
+WHOLE, HURT = "11111111-whole", "22222222-hurt"
+CONNECTION = {"transport": "ipc", "key": "k", "signature_scheme": "hmac-sha256"}
+PLACE = {
+    "socket": "/tmp/rk-1/agent",
+    "pyz": "/tmp/rk-1/agent.pyz",
+    "python": "/usr/bin/python3",
+    "pid": 17,
+    "node": "c1",
+    "hostname": "c1",
+    "cluster": "",
+    "addresses": ["10.0.0.1"],
+    "host_keys": ["ssh-ed25519 AAAA"],
+}
+
+
+def files(kernel: str) -> dict[str, Any]:
+    """As a running kernel has them, of a job that has gone."""
+    return {
+        "record.json": {
+            "format": 1,
+            "kernel_id": kernel,
+            "name": "Python",
+            "spec_name": "python3",
+            "scheduler": "local",
+            "job_id": "1-1;/nowhere/job.log",
+            "node": "c1",
+            "user": "alice",
+            "cluster": os.uname().nodename,
+            "allocation": None,
+            "host": os.uname().nodename,
+            "pid": 17,
+            "directory": "/run/user/1/rk-x",
+            "carrier": "pipe",
+            "times": {"submitted": time.time(), "ready": time.time()},
+        },
+        "spec.json": {
+            "agent": kernel,
+            "secret": "c0ffee" * 8,
+            "attach": 300.0,
+            "silence": 3600.0,
+            "dead_after": 15.0,
+            "usage": None,
+            "node": None,
+            "kernels": {
+                kernel: {
+                    "argv": ["python3", "-m", "ipykernel_launcher"],
+                    "env": {"A": "b"},
+                    "cwd": "/home/alice",
+                    "connection": CONNECTION,
+                    "spool": 2**29,
+                    "gpus": None,
+                }
+            },
+        },
+        "agent.json": PLACE,
+        "ended.json": {"reason": "it was idle"},
+        "sessions.json": {"s1": {"path": "a.ipynb", "name": "a", "type": "notebook"}},
+        "kernel_info.json": {"language_info": {"name": "python"}},
+        "held.json": {"held": [["shell", "e30=", "e30="]]},
+    }
+
+
+SHARED = {
+    "record.json": {"job_id": "1-1;/nowhere/job.log", "cluster": None},
+    "spec.json": {
+        "agent": "team",
+        "secret": "c0ffee" * 8,
+        "keep": 300.0,
+        "shell": ["bash"],
+        "kernels": {},
+        "dead_after": 15.0,
+    },
+    "agent.json": PLACE,
+}
+
+WRONG: list[Any] = [
+    *(None, True, False, 0, -1, 1.5, 10**30, 1e300, "", "x", "\0", "\ud800", "\x1b[2J"),
+    *([], {}, [None], [[]], {"": None}, {"a": {"b": None}}, "x" * 100_000),
+    *(float("nan"), float("inf"), [0] * 1000, "../../x", {"format": 99}),
+]
+
+
+def deep(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+def places(body: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Each place in it."""
+    yield path
+    items: Any = ()
+    if isinstance(body, dict):
+        items = body.items()
+    elif isinstance(body, list):
+        items = enumerate(body)
+    for key, value in items:
+        yield from places(value, (*path, key))
+
+
+def changed(body: Any, path: tuple[Any, ...], value: Any, *, gone: bool) -> Any:
+    if not path:
+        return value
+    body = copy.deepcopy(body)
+    inner = body
+    for key in path[:-1]:
+        inner = inner[key]
+    if gone:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = value
+    return body
+
+
+class Hurt:
+    """Ways to damage a record; each is done by its number."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self.told = ""
+
+    def do(self, record: Record) -> None:
+        pick = self._random.choice
+        bodies = SHARED if isinstance(record, Allocation) else files(record.kernel_id)
+        name = pick([*bodies, "record.json", "record.json", "spec.json", "spec.json"])
+        path = record.path / name
+        way = self._random.randrange(10)
+        self.told = f"{type(record).__name__} {name} way {way}"
+        if way < 6:
+            place = pick(list(places(bodies[name])))
+            value, gone = pick(WRONG), way == 0
+            self.told += f" at {place}: {'gone' if gone else repr(value)[:60]}"
+            body = changed(bodies[name], place, value, gone=gone)
+            path.write_text(json.dumps(body))
+        elif way == 6:
+            text = json.dumps(bodies[name]).encode()
+            start = self._random.randrange(len(text))
+            path.write_bytes(text[:start] + pick([b"", b"\xff\xfe", b"\0", b"{"]))
+        elif way == 7:
+            level = pick([40, 60, 900, 100_000])
+            key = pick(list(bodies[name]))
+            outer = json.dumps({**bodies[name], key: "HERE"})
+            path.write_text(outer.replace('"HERE"', deep(level)))
+        elif way == 8:
+            path.unlink()
+            pick([path.mkdir, lambda: path.symlink_to("/nowhere"), self._pipe(path)])()
+        else:
+            pick(
+                [
+                    lambda: path.chmod(0),
+                    lambda: path.chmod(0o666),
+                    lambda: os.truncate(path, 10**9),
+                    lambda: record.path.chmod(0),
+                    lambda: self._file(record.path),
+                ]
+            )()
+
+    @staticmethod
+    def _pipe(path: Path) -> Any:
+        return lambda: os.mkfifo(path, 0o600)
+
+    @staticmethod
+    def _file(path: Path) -> None:
+        shutil.rmtree(path)
+        path.write_text("x")
+
+
+@pytest.fixture
+def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A state directory; not as root, to whom every mode gives all."""
+    before = os.geteuid()
+    with tempfile.TemporaryDirectory(prefix="damage-") as name:
+        monkeypatch.setattr(kernelspec, "state_dirs", lambda: [Path(name)])
+        monkeypatch.setattr(registry, "_TOLD", set())
+        if before == 0:
+            os.chown(name, 65534, 65534)
+            os.seteuid(65534)
+        try:
+            yield Path(name)
+        finally:
+            os.seteuid(before)
+
+
+async def answer(argv: Sequence[str], **options: Any) -> Completed:
+    """A scheduler that knows no job, and costs nothing."""
+    job = argv.index("status") + 1 if "status" in argv else len(argv)
+    text = "".join(f"{one}|UNKNOWN||||here\n" for one in argv[job:])
+    if argv[0] == "uname":
+        text = os.uname().nodename
+    return Completed(tuple(argv), 0, text, "")
+
+
+@pytest.fixture
+def scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    drivers = {"local": Local}
+    monkeypatch.setattr(inventory, "DRIVERS", drivers)
+    monkeypatch.setattr(inventory, "_queue", lambda name: Queue(Local(), run=answer))
+
+
+def whole(base: Path, kernel: str) -> Record:
+    record = Record(base, kernel)
+    record.create()
+    fill(record, files(kernel))
+    return record
+
+
+def fill(record: Record, bodies: dict[str, Any]) -> None:
+    for name, body in bodies.items():
+        record.write(name, body)
+
+
+def restored(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.chmod(0o700)
+
+
+async def look(base: Path, record: Record) -> None:
+    """All that looks at many records; it says of the whole one what it always says."""
+    found = {one.kernel_id: one for one in await inventory.recorded([base])}
+    assert WHOLE in found
+    for view in await ls._views(list(found.values()), everything=True):
+        json.dumps(view.as_json()).encode()
+        "\t".join(ls._row(view)).encode()
+    [ls._on_disk(one) for one in registry.records(base)]
+
+    answer, _ = await api_kernels._ask([base], ())
+    known = list(api_kernels._others([base], (), answer))
+    assert WHOLE in {one.view.kernel_id for one in known}
+    known = list(api_kernels._others([base], (), api_kernels._Answer()))
+    for one in known:
+        json.dumps(one.view.as_json()).encode()
+
+    inventory.unsubmitted([base], 0)
+    await inventory.strays([base])
+    [completion._item(one) for one in completion._records("")]
+    for old in (*registry.records(base), *allocations(base)):
+        old.purge_if_old()
+
+    items = {item.kernel: item for item in await running._take_stock(False)}
+    json.dumps([running._public(item) for item in items.values()]).encode()
+    assert "remove record" == items[WHOLE].action
+
+    # What an extension, a story and an end do with one that it has chosen.
+    for one in found.values():
+        one.record.sessions()
+        one.record.read_held()
+        one.record.last_word()
+        with contextlib.suppress(RecordError):
+            predecessor(one.record, patient=True)
+        with contextlib.suppress(RecordError):
+            _sockets_here(one)
+        with contextlib.suppress(RecordError):
+            allocation_of(one.record)
+        StandIn(b"k").restore(one.record.read_held())
+
+
+def elsewhere(record: Record) -> bool:
+    """It is another cluster's now, which nobody can tell from a real one."""
+    with contextlib.suppress(RecordError):
+        facts = record.read("record.json") or {"cluster": None}
+        return facts["cluster"] not in (None, os.uname().nodename)
+    return False
+
+
+@pytest.mark.asyncio
+@pytest.mark.timeout(3000)
+@pytest.mark.usefixtures("scheduler")
+@pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.soak)])
+async def test_damaged_records(
+    base: Path, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    """None stops anybody; what cannot be shown is named, and clean removes it."""
+    caplog.set_level(logging.ERROR, "remote_kernels")
+    good = whole(base, WHOLE)
+    seed = int(os.environ.get("RK_SEED", "12"))
+    named = 0
+    for number in range(count):
+        registry._TOLD.clear()
+        place = Allocation(base, "team")
+        place.make("members")
+        fill(place, SHARED)
+        record = whole(base, HURT)
+        hurt = Hurt(seed * 1_000_000 + number)
+        hurt.do(place if number % 5 == 0 else record)
+        try:
+            await look(base, record)
+            shown = {one.kernel_id for one in await inventory.recorded([base])}
+            stock = await running._take_stock(False)
+            mine = [item for item in stock if item.kernel == HURT]
+            if HURT not in shown:  # then it is named, and can be cleaned
+                named += 1
+                assert ["remove record"] == [item.action for item in mine]
+                told = "".join(registry._TOLD) + "".join(i.what for i in mine)
+                assert str(record.path) in told or "never submitted" in told
+            restored(record.path)
+            for item in mine:
+                assert item.record is not None
+                item.record.remove()
+            assert not os.path.lexists(record.path), "it can be cleaned"
+            with contextlib.suppress(RecordError):
+                whole(base, HURT).seal("It was cancelled.")
+        except BaseException:
+            sys.stderr.write(f"mutation {number} (seed {seed}): {hurt.told}\n")
+            raise
+        finally:
+            for path in (record.path, place.path):
+                restored(path)
+            record.remove()
+            place.remove()
+    assert good.read("record.json") is not None
+    assert named
+    sys.stdout.write(f"{count} damaged records, {named} of them not shown\n")
+
+
+def test_a_record_of_a_newer_version(base: Path) -> None:
+    """The error says so; it is not guessed what it means."""
+    record = whole(base, WHOLE)
+    record.write("record.json", {**files(WHOLE)["record.json"], "format": 2})
+
+    with pytest.raises(RecordError, match="newer version"):
+        record.read("record.json")
+
+
+@pytest.mark.parametrize("text", ["null", "[]", "{", '{"c": 1}', '{"c": {}}', "\xff"])
+def test_damaged_memories(base: Path, text: str) -> None:
+    """What was remembered to save time is forgotten."""
+    (base / "carriers.json").write_bytes(text.encode("latin-1"))
+    (base / "carriers.json").chmod(0o600)
+    known = KnownInfo(base, ["python"])
+    known.remember({"a": 1})
+    known._path.write_bytes(text.encode("latin-1"))
+
+    assert Memory(base).carrier("c") is None
+    Memory(base).remember("c", "ssh")
+    assert "ssh" == Memory(base).carrier("c")
+    assert known.recall() is None or isinstance(known.recall(), dict)
+
+
+@pytest.mark.asyncio
+async def test_a_damaged_record_whose_job_is_there(base: Path) -> None:
+    """To remove it would end a kernel, so that is done on demand only."""
+    record = whole(base, HURT)
+    (record.path / "record.json").write_text("null")
+    queue = shared(inventory.DRIVERS["local"])
+    name = inventory.name_of(HURT)
+    request = JobRequest(name, {}, (), str(base / "job.log"))
+    job = await queue.submit("exec sleep 60\n", request)
+    try:
+        (item,) = [i for i in await running._take_stock(False) if i.kernel == HURT]
+        (forced,) = [i for i in await running._take_stock(True) if i.kernel == HURT]
+    finally:
+        await queue.cancel(job)
+        await queue.wait_ended(job, 30.0)
+
+    assert ("", "RUNNING", job) == (item.action, item.state, item.job)
+    assert "end kernel" == forced.action
+    assert "record.json" in item.what

@@ -39,6 +39,7 @@ from remote_kernels.scheduler.local import Local
 from remote_kernels.scheduler.queue import Queue, shared
 
 FEW, MANY = 60, 2000
+OLD = time.time() - 3600.0  # of no start that is under way
 WHOLE, HURT = "11111111-whole", "22222222-hurt"
 CONNECTION = {"transport": "ipc", "key": "k", "signature_scheme": "hmac-sha256"}
 PLACE = {
@@ -376,8 +377,13 @@ def test_damaged_memories(base: Path, text: str) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_damaged_record_whose_job_is_there(base: Path) -> None:
+async def test_a_damaged_record_whose_job_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """To remove it would end a kernel, so that is done on demand only."""
+    base = tmp_path / "state"
+    monkeypatch.setattr(kernelspec, "state_dirs", lambda: [base])
+    monkeypatch.setattr(inventory, "DRIVERS", {"local": Local})
     record = whole(base, HURT)
     (record.path / "record.json").write_text("null")
     queue = shared(inventory.DRIVERS["local"])

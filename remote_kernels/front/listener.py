@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import logging
 import os
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 # because one stopped client must not hold up the others. libzmq would count messages.
 CLIENT_BYTES = 256 * 1024 * 1024
 BACKLOG = 100  # connections not yet accepted; libzmq's own
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+PAUSE = 1.0  # seconds, when nothing is left to accept a connection with
 
 
 class _Client(asyncio.Protocol):
@@ -185,9 +188,24 @@ class Listener:
             made.close()
             raise
         self._socket = made
-        self._loop.add_reader(made, self._accept)
+        self._listen(made)
+
+    def _listen(self, made: socket.socket) -> None:
+        if made is self._socket:
+            self._loop.add_reader(made, self._accept)
 
     def _accept(self) -> None:
+        try:
+            self._accept_all()
+        except OSError as exc:
+            if exc.errno not in EXHAUSTED or self._socket is None:
+                raise
+            # Clients wait in the queue meanwhile; asking at once would ask for ever.
+            log.warning("clients of a kernel must wait: %s", exc)
+            self._loop.remove_reader(self._socket)
+            self._loop.call_later(PAUSE, self._listen, self._socket)
+
+    def _accept_all(self) -> None:
         assert self._socket is not None
         with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
             while True:

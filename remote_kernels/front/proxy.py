@@ -2,9 +2,9 @@
 
 ROUTER for shell, control, stdin and hb, XPUB for iopub, so that however many clients
 there are, each channel crosses the tunnel once. Messages go to whoever answers: the
-stand-in while the job waits, then `Clients`, and so the agent's keeper. A `Passage`
-takes them on as they are, for heartbeats and for kernels with CURVE, whose streams only
-the login end can read. The DEALERs of shell, control and stdin share one identity: a
+stand-in while the job waits, then `Clients`, and so the agent's keeper. A `Heartbeat`
+takes heartbeats on as they are, and a `Passage` all of a kernel with CURVE, whose
+streams only the login end can read. The DEALERs of shell, control and stdin share one identity: a
 kernel asks for input by the identity that sent the request. Made by kernel/, and bound
 anew at each launch: jupyter_client (8.10) unlinks the files at every restart.
 """
@@ -14,13 +14,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import zmq
 
+from remote_kernels.relay.forward import Stream
+
 from .clients import Sockets
+from .heartbeat import Heartbeat
 from .listener import Listener, Sink
 
 TARGETS = ("shell", "iopub", "stdin", "control", "hb")
@@ -107,7 +110,7 @@ class Front:
     def __init__(self, ip: str) -> None:
         self._ip = ip
         self._listeners: dict[str, Listener] = {}
-        self._passages: dict[str, Passage] = {}
+        self._passages: dict[str, Passage | Heartbeat] = {}
         self._respondent: Respondent | None = None
 
     def bind(self, respondent: Respondent) -> None:
@@ -157,6 +160,7 @@ class Front:
         back: Mapping[str, Path],
         curve: tuple[bytes, bytes] | None = None,
         held: Sequence[tuple[str, list[bytes]]] = (),
+        heartbeat: Callable[[], Stream] | None = None,
     ) -> None:
         """From now on the kernel answers. Also for a new process of it.
 
@@ -172,6 +176,8 @@ class Front:
             ends share one pair (jupyter_client 8.9).
         held:
             Requests for the kernel that come before all others.
+        heartbeat:
+            Makes a stream to its heartbeat, if that is not in `back`.
         """
         self.part()  # from a process that is gone
         identity = secrets.token_bytes(8)
@@ -179,6 +185,8 @@ class Front:
             sock = self._back_socket(target, identity, curve)
             sock.connect(f"ipc://{path}")
             self._passages[target] = Passage(self._listeners[target], sock)
+        if heartbeat is not None:
+            self._passages["hb"] = Heartbeat(self._listeners["hb"], heartbeat)
         self._serve(respondent)
         for target, parts in held:
             self._take(target, parts)

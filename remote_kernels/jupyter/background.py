@@ -37,6 +37,7 @@ class Background:
     def __init__(self) -> None:
         self._selector = selectors.EpollSelector()
         self.loop = asyncio.SelectorEventLoop(self._selector)
+        self.loop.set_exception_handler(_tell)
         self._running: set[concurrent.futures.Future[Any]] = set()
         self._work: set[asyncio.Task[Any]] = set()  # begun for callers, not yet ended
         self._held: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
@@ -130,6 +131,15 @@ class Background:
             task.cancel()
         if rest:
             await asyncio.wait(rest, timeout=EXIT_TIMEOUT)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """asyncio (3.11) has a traceback, each second, when descriptors have run out."""
+    exc = context.get("exception")
+    if isinstance(exc, OSError) and "accept" in context["message"]:
+        log.warning("a connection must wait: %s", exc)
+    else:
+        loop.default_exception_handler(context)
 
 
 @functools.cache

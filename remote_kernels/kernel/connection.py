@@ -22,6 +22,7 @@ from remote_kernels.front.clients import Clients
 from remote_kernels.front.jupyter_message import Speaker
 from remote_kernels.front.proxy import TARGETS, Front
 from remote_kernels.front.standin import StandIn
+from remote_kernels.relay.forward import Stream
 from remote_kernels.relay.inlet import Inlet
 from remote_kernels.tunnel.carriers.base import Carrier
 from remote_kernels.tunnel.tunnel import Tunnel
@@ -144,7 +145,11 @@ class Connection:
 
     def _passed_on(self) -> Sequence[str]:
         """What crosses the tunnel as bytes, not as messages."""
-        return TARGETS if self.clients is None else ("hb",)
+        return TARGETS if self.clients is None else ()
+
+    def _heartbeat(self) -> Stream:
+        assert self.tunnel is not None
+        return self.tunnel.stream(self.kernel_id, "hb")
 
     def _back(self, target: str) -> Path:
         return self._directory / f"up-{target}"
@@ -200,7 +205,8 @@ class Connection:
             if self.clients is not None:
                 self.clients.inherit(standin.restored)
         back = {target: self._back(target) for target in self._passed_on()}
-        front.hand_over(self.clients, back, self.curve, held)
+        beats = self._heartbeat if self.clients is not None else None
+        front.hand_over(self.clients, back, self.curve, held, beats)
         if standin is not None and self.clients is not None:
             self.clients.welcome(standin.sessions)
             for topic in standin.topics:

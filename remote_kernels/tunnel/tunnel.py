@@ -220,6 +220,10 @@ class Tunnel:
         for _, path in self._servers:
             path.unlink(missing_ok=True)
 
+    def stream(self, kernel: str, target: str) -> Stream:
+        """A channel to a socket of `kernel`, opened when its local end is there."""
+        return Stream(self._mux, kernel=kernel, target=target)
+
     def channel(
         self,
         kernel: str,
@@ -229,7 +233,7 @@ class Tunnel:
         on_broken: Callable[[], None] = lambda: None,
     ) -> Inlet:
         """A channel of whole messages to a kept socket of `kernel`."""
-        stream = Stream(self._mux, kernel=kernel, target=target)
+        stream = self.stream(kernel, target)
         return Inlet(stream, on_message, on_room, on_broken)
 
     def send(self, message: control.Message) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
+import resource
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -330,3 +332,27 @@ async def test_nothing_is_left(router: House) -> None:
     router.listener.close()
 
     assert not router.path.exists()
+
+
+async def test_no_descriptor_for_a_client(
+    router: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waits until there is one; the listener says so, and asks only now and then."""
+    monkeypatch.setattr(module, "PAUSE", 0.2)
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as client, caplog.at_level(logging.WARNING):
+        client.setblocking(False)
+        _, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        await asyncio.sleep(0)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, hard))
+        try:
+            await loop.sock_connect(client, str(router.path))
+            greeting = asyncio.create_task(loop.sock_recv(client, 10))
+            await asyncio.wait([greeting], timeout=0.5)
+            assert not greeting.done()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert await asyncio.wait_for(greeting, SECONDS)
+
+    assert 1 <= len(caplog.records) <= 4
+    assert all("Too many open files" in r.getMessage() for r in caplog.records)

@@ -200,6 +200,52 @@ async def test_a_kernel_that_starts_at_shutdown_all(home: Path) -> None:
     kernels.context.destroy(linger=0)
 
 
+@pytest.mark.asyncio
+async def test_descriptors_of_one_more_kernel(home: Path) -> None:
+    """Three are a local kernel's: thirty kernels fit in the usual 1024."""
+
+    def descriptors() -> int:
+        return len([*Path("/proc/self/fd").iterdir()])
+
+    kernels = AsyncMultiKernelManager()
+    try:
+        before = 0
+        for _ in range(2):
+            before = descriptors()
+            kernel_id = await kernels.start_kernel(kernel_name="k")
+            async with client_of(kernels.get_kernel(kernel_id)) as client:
+                assert await asked(client, "print(1)")
+        del client
+        gc.collect()
+        more = descriptors() - before
+    finally:
+        await kernels.shutdown_all(now=True)
+        kernels.context.destroy(linger=0)
+
+    assert more <= 12
+
+
+@pytest.mark.asyncio
+async def test_the_heart_of_a_kernel(home: Path) -> None:
+    """It beats, also in a process that is new; not while the process is stopped."""
+    manager = AsyncKernelManager(kernel_name="k")
+    await manager.start_kernel()
+    try:
+        async with client_of(manager) as client:
+            beats = client.hb_channel.is_beating
+            until("the heart", beats)
+            pid = await asked(client, "import os; print(os.getpid())")
+            os.kill(int(pid), signal.SIGSTOP)
+            until("its rest", lambda: not beats())
+            os.kill(int(pid), signal.SIGCONT)
+            until("the heart", beats)
+            await manager.restart_kernel(now=True)
+            await client.wait_for_ready(timeout=SECONDS)
+            until("the new heart", beats)
+    finally:
+        await manager.shutdown_kernel(now=True)
+
+
 # --- encryption -----------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ ROOT := $(filter 0,$(shell id -u))
 ENV ?= $(if $(ROOT),/opt/remote_kernels-dev/env,$(HOME)/.cache/remote_kernels-dev/env)
 export ENV
 
-.PHONY: help demo lab test soak bench lint unit clean
+.PHONY: help demo lab test suites soak bench lint unit clean
 
 help:  ## this text
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -20,6 +20,9 @@ lab:  ## JupyterLab on the login host of the cluster; open it in a browser
 
 test:  ## all checks and all tests
 	@tests/run test
+
+suites:  ## the test suites of Jupyter's packages, with our provisioner: an hour
+	@tests/run suites
 
 soak:  ## the long versions of tests: half an hour and more
 	@tests/run soak

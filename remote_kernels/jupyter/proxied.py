@@ -2,8 +2,9 @@
 
 `{base_url}remote-kernels/proxy/KERNEL_ID/PORT/...`, websockets too. Rules: whoever may
 run code in kernels may use their ports, nobody else; only ports that are forwarded are
-there; the server's own token and cookies stay here. Where jupyter-server-proxy is not
-installed, the answer says so. The extension adds `routes` to the server.
+there; pages of another origin may ask for nothing; the server's own token and cookies
+stay here. Where jupyter-server-proxy is not installed, the answer says so. The
+extension adds `routes` to the server.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from remote_kernels.kernel.ports import Port
 
 from .api_errors import Refusal
 from .api_ports import NOT_INSTALLED, PROXY, kernel_of, name_of
+from .withheld import Secrets, of_same_origin
 
 try:
     from jupyter_server_proxy.handlers import ProxyHandler
@@ -58,11 +60,24 @@ if ProxyHandler is not None:
         def initialize(self, manager: Any) -> None:
             self.manager = manager
 
+        def check_xsrf_cookie(self) -> None:
+            """A dashboard's own pages know nothing of the server's XSRF token.
+
+            So it is asked for only where the browser does not say that the request
+            comes from this origin. jupyter-server-proxy (4.6) never asks.
+            """
+            if not of_same_origin(self.request):
+                JupyterHandler.check_xsrf_cookie(self)
+
         async def prepare(self, *args: Any, **kwargs: Any) -> None:
             """Before each request, of whichever kind."""
             await super().prepare(*args, **kwargs)
             if self._finished:  # sent to the login page
                 return
+            if not of_same_origin(self.request) and not self.check_origin():
+                raise Refusal(
+                    HTTPStatus.FORBIDDEN, "Asked by a page of another origin."
+                )
             user = self.current_user
             allowed = self.authorizer.is_authorized(self, user, "execute", "kernels")
             if not await ensure_async(allowed):
@@ -73,9 +88,8 @@ if ProxyHandler is not None:
             self.unix_socket = str(self._port.local_socket)
             self._number = int(name.rpartition(":")[2])  # for its log
             self.proxy_base = f"{PROXY.lstrip('/')}/{kernel_id}/{name}"
-            parts = self.request.query.split("&")
-            kept = [part for part in parts if not part.startswith("token=")]
-            self.request.query = "&".join(kept)
+            self._secrets = Secrets.of(self)
+            self.request.query = self._secrets.without_query(self.request.query)
 
         def _find(self, kernel_id: str, name: str) -> Port:
             kernel = kernel_of(self.manager, kernel_id)
@@ -92,17 +106,7 @@ if ProxyHandler is not None:
 
         def proxy_request_headers(self) -> Any:
             """Without what opens this server."""
-            headers = super().proxy_request_headers()
-            token = getattr(self.identity_provider, "token", "")
-            if token and headers.get("Authorization", "").endswith(f" {token}"):
-                del headers["Authorization"]
-            own = {self.identity_provider.get_cookie_name(self), "_xsrf"}
-            cookies = headers.get("Cookie", "").split(";")
-            kept = [c for c in cookies if c.partition("=")[0].strip() not in own]
-            headers.pop("Cookie", None)
-            if any(kept):
-                headers["Cookie"] = ";".join(kept).strip()
-            return headers
+            return self._secrets.without(super().proxy_request_headers())
 
         # What jupyter-server-proxy (4.6) wants of a subclass
 

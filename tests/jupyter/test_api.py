@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from login.specs import write_spec
-from served.server import API, Answer, Home, Server, home, served
+from served.server import API, TOKEN, Answer, Home, Server, home, served
 
 from remote_kernels.jupyter import api
 
@@ -263,7 +263,7 @@ def test_somebody_unknown(server: Server, method: str, path: str, token: str) ->
 
 def test_another_page_in_the_users_browser(server: Server) -> None:
     """It has the cookie, but not the token against forged requests."""
-    login = server.ask("GET", "/api/me?token=t", token="")
+    login = server.ask("GET", f"/api/me?token={TOKEN}", token="")
     cookies = http.cookies.SimpleCookie(
         ", ".join(login.headers.get_all("Set-Cookie", []))
     )

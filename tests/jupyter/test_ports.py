@@ -47,6 +47,12 @@ HIDDEN = 'import sys\nsys.modules["jupyter_server_proxy"] = None\n'
 class Page(http.server.BaseHTTPRequestHandler):
     """Says what it was asked; /away sends elsewhere."""
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.do_GET()
+
+    do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_POST
+
     def do_GET(self) -> None:
         self.send_response(302 if self.path == "/away" else 200)
         self.send_header("Location", "/there")
@@ -282,6 +288,141 @@ def test_its_url(server: Server, kernel: str, forwarded: dict[str, Any]) -> None
     assert "authorization" not in heard
 
 
+@pytest.fixture(scope="module")
+def cookies(server: Server) -> str:
+    """A browser's, after the login: of this server, and of others on its host."""
+    answers = [
+        server.ask("GET", path, token="")
+        for path in ("/login", f"/api/me?token={TOKEN}")
+    ]
+    set_ = [c for a in answers for c in a.headers.get_all("Set-Cookie", [])]
+    given = [cookie.partition(";")[0] for cookie in set_]
+    assert {"_xsrf", "username-127-0-0-1-"} <= {
+        c.partition("=")[0].rstrip("0123456789") for c in given
+    }
+    return "; ".join(
+        [*given, "username-localhost-1=x", "mine=1", "jupyterhub-user-a=x"]
+    )
+
+
+def asked(
+    server: Server, method: str, path: str, cookies: str, **headers: str
+) -> Answer:
+    """By a browser."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return server.ask(method, path, token="", Cookie=cookies, **named)
+
+
+ELSEWHERE = {
+    "another host": {"Origin": "http://evil.example"},
+    "another port": {"Origin": "http://127.0.0.1:1"},
+    "null": {"Origin": "null"},
+    "referer": {"Referer": "http://evil.example/"},
+    "referer with our host in its user": {"Referer": "http://{host}@evil.example/"},
+    "site": {"Sec_Fetch_Site": "same-site"},
+    "site and a right origin": {"Sec_Fetch_Site": "cross-site", "Origin": "{own}"},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+@pytest.mark.parametrize("headers", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+def test_a_request_from_elsewhere(
+    server: Server,
+    forwarded: dict[str, Any],
+    cookies: str,
+    method: str,
+    headers: dict[str, str],
+) -> None:
+    """It is refused, though the browser sends the cookie along."""
+    host = f"127.0.0.1:{server.port}"
+    said = {k: v.format(host=host, own=server.url) for k, v in headers.items()}
+    answer = asked(server, method, forwarded["url"], cookies, **said)
+
+    assert answer.status in (403, 404)
+    assert b"username" not in answer.body
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null"])
+def test_what_another_page_would_read(
+    server: Server, forwarded: dict[str, Any], cookies: str, origin: str
+) -> None:
+    """It gets nothing; a link on it works."""
+    read = asked(server, "GET", forwarded["url"], cookies, Origin=origin)
+    followed = asked(server, "GET", forwarded["url"], cookies, Referer=origin)
+
+    assert (403, b"Asked by a page of another origin.\n") == (read.status, read.body)
+    assert 200 == followed.status
+
+
+OWN = {
+    "origin": {"Origin": "{own}"},
+    "referer": {"Referer": "{own}/remote-kernels/proxy/"},
+    "site": {"Sec_Fetch_Site": "same-origin", "Origin": "null"},
+    "XSRF": {"X_XSRFToken": "{xsrf}"},
+}
+
+
+@pytest.mark.parametrize("headers", OWN.values(), ids=OWN.keys())
+def test_a_request_of_the_page_itself(
+    server: Server, forwarded: dict[str, Any], cookies: str, headers: dict[str, str]
+) -> None:
+    """It passes without the server's XSRF token, or else with it; none passes on."""
+    xsrf = next(c for c in cookies.split("; ") if c.startswith("_xsrf="))[6:]
+    said = {k: v.format(own=server.url, xsrf=xsrf) for k, v in headers.items()}
+    answer = asked(server, "POST", forwarded["url"], cookies, **said)
+
+    assert 200 == answer.status
+    assert "mine=1" == answer.json["cookie"]
+    assert xsrf.encode() not in answer.body
+
+
+LEAKS: dict[str, tuple[str, dict[str, str]]] = {
+    "name": ("a?b=c&token={t}", {}),
+    "percent": ("a?b=c&%74oken={t}", {}),
+    "all percent": ("a?%74%6f%6B%65%6e={t}&b=c", {}),
+    "twice": ("a?token={t}&b=c&token={t}", {}),
+    "plus": ("a?b=c&token=+{t}", {}),
+    "other name": ("a?b=c&Token={t}&access={t}", {}),
+    "XSRF": ("a?b=c&_xsrf={t}", {}),
+    "referer": ("a?b=c", {"Referer": "{own}/lab?token={t}&d=e"}),
+    "referer percent": ("a?b=c", {"Referer": "{own}/lab?%74oken={t}"}),
+    "referer fragment": ("a?b=c", {"Referer": "{own}/lab#token={t}"}),
+    "referer user": ("a?b=c", {"Referer": "http://u:{t}@127.0.0.1/lab"}),
+    "bearer": ("a?b=c", {"Authorization": "Bearer {t}"}),
+    "tab": ("a?b=c", {"Authorization": "tOKEN\t {t}"}),
+    "own header": ("a?b=c", {"X-Access": "key={t}"}),
+    "subprotocol": ("a?b=c", {"Sec-WebSocket-Protocol": "a, {t}"}),
+}
+
+
+@pytest.mark.parametrize(("path", "headers"), LEAKS.values(), ids=LEAKS.keys())
+def test_the_server_s_token(
+    server: Server, forwarded: dict[str, Any], path: str, headers: dict[str, str]
+) -> None:
+    """It opens the way, and stays behind."""
+    said = {k: v.format(t=TOKEN, own=server.url) for k, v in headers.items()}
+    if "Authorization" not in said:
+        path += "&token={t}"
+    url = f"{forwarded['url']}{path.format(t=TOKEN)}"
+    answer = server.ask("GET", url, token="", **said)
+
+    assert (200, "/a?b=c") == (answer.status, answer.json["path"])
+    assert TOKEN.encode() not in answer.body
+
+
+def test_what_is_a_program_s_own(
+    server: Server, forwarded: dict[str, Any], cookies: str
+) -> None:
+    """Its credentials, its parameters and the page that asked reach it as they are."""
+    headers = {"Authorization": "Bearer its-own", "Referer": f"{server.url}/a?b=c&d"}
+    url = f"{forwarded['url']}a?b=c;d&e=%20f&tokens=1"
+    heard = asked(server, "GET", url, cookies, **headers).json
+
+    assert "/a?b=c;d&e=%20f&tokens=1" == heard["path"]
+    assert headers == {name: heard[name.lower()] for name in headers}
+
+
 def test_where_a_page_sends(server: Server, forwarded: dict[str, Any]) -> None:
     """It stays below the URL; a URL without its last slash gets one."""
     away = server.ask("GET", f"{forwarded['url']}away")
@@ -322,7 +463,12 @@ def test_what_is_not_forwarded(
 def test_a_websocket(server: Server, kernel: str) -> None:
     """Both ways, text and bytes."""
 
+    shaken: list[str] = []
+
     class Echo(tornado.websocket.WebSocketHandler):
+        def open(self) -> None:
+            shaken.append(f"{self.request.uri} {[*self.request.headers.get_all()]}")
+
         def on_message(self, message: str | bytes) -> None:
             self.write_message(message, binary=isinstance(message, bytes))
 
@@ -334,8 +480,12 @@ def test_a_websocket(server: Server, kernel: str) -> None:
         body = {"port": sock.getsockname()[1]}
         url = f"/kernels/{kernel}/ports"
         port = (await asyncio.to_thread(server.api, "POST", url, body)).json
-        where = server.url.replace("http", "ws") + port["url"] + "ws"
-        headers = {"Authorization": f"token {TOKEN}"}
+        where = server.url.replace("http", "ws") + port["url"] + f"ws?%74oken={TOKEN}"
+        headers = {
+            "Authorization": f"token {TOKEN}",
+            "Referer": f"{server.url}/lab?token={TOKEN}",
+            "Cookie": "username-127-0-0-1=x; mine=1",
+        }
         client = await tornado.websocket.websocket_connect(
             HTTPRequest(where, headers=headers)
         )
@@ -350,6 +500,26 @@ def test_a_websocket(server: Server, kernel: str) -> None:
         return heard
 
     assert ["text", b"bytes"] == asyncio.run(talk())
+    assert TOKEN not in shaken[0]
+    assert "username" not in shaken[0]
+    assert "mine=1" in shaken[0]
+
+
+def test_a_websocket_from_elsewhere(
+    server: Server, forwarded: dict[str, Any], cookies: str
+) -> None:
+    """It is refused before the program hears of it; the token stays behind, too."""
+    upgrade = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:1"):
+        answer = asked(
+            server, "GET", forwarded["url"], cookies, Origin=origin, **upgrade
+        )
+        assert 403 == answer.status
 
 
 def test_a_user_who_may_not_run_code(here: Home, page: int) -> None:

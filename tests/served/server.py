@@ -24,7 +24,7 @@ import pytest
 from login.specs import write_spec
 
 TIMEOUT = 60.0
-TOKEN = "t"  # noqa: S105 - of a server that is there for a second
+TOKEN = "4b5c6d-of-this-server"  # noqa: S105 - it is there for a second
 API = "/remote-kernels/api"
 CONFIG = """
 c.ServerApp.jpserver_extensions = {"remote_kernels.jupyter.extension": True}

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from remote_kernels import config
-from remote_kernels.cli import kernelspec
+from remote_kernels.cli import kernelspec, site
 from remote_kernels.cli.completion import kernel_names, template_names
 from remote_kernels.cli.kernels import summary
 from remote_kernels.cli.kernelspec import Kernelspec
@@ -194,7 +194,7 @@ def _report(new: Kernelspec, replaced: Kernelspec | None) -> None:
 
 def _advice(new: Kernelspec) -> list[str]:
     """What may surprise the user later."""
-    notes = [_about_ipykernel(new.spec["argv"])]
+    notes = [_about_ipykernel(new.spec["argv"]), *site.doubts(new.config)]
     if not kernelspec.is_searched(new.directory):
         notes.append(
             f"Jupyter, as it runs here, does not look into {new.directory.parent}; "

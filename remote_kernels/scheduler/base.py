@@ -122,6 +122,12 @@ class Driver(Protocol):
     def answered(self, request: JobRequest, answers: Sequence[Completed]) -> JobRequest:
         """The request as those answers make it. ConfigError, if they say it can't be."""
 
+    def site_argv(self) -> list[str]:
+        """Asks what this site has, for `doubts`; empty if there is nothing to ask."""
+
+    def doubts(self, completed: Completed, request: JobRequest) -> list[str]:
+        """What of a request that site cannot give, as far as the answer tells."""
+
     def submit_argv(self, request: JobRequest) -> list[str]:
         """Takes the batch script on standard input. May raise ConfigError."""
 

@@ -55,6 +55,12 @@ class Local:
     def answered(self, request: JobRequest, answers: Sequence[Completed]) -> JobRequest:
         return request
 
+    def site_argv(self) -> list[str]:
+        return []
+
+    def doubts(self, completed: Completed, request: JobRequest) -> list[str]:
+        return []
+
     def submit_argv(self, request: JobRequest) -> list[str]:
         self.check(request)
         names = [f"--name={request.name}", f"--output={request.output}"]

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from remote_kernels.errors import CommandError, ControllerError
-from remote_kernels.scheduler import base, slurm_text
+from remote_kernels.scheduler import base, slurm_site, slurm_text
 from remote_kernels.scheduler.base import (
     Completed,
     JobRequest,
@@ -98,6 +98,12 @@ class Slurm:
 
     def answered(self, request: JobRequest, answers: Sequence[Completed]) -> JobRequest:
         return request
+
+    def site_argv(self) -> list[str]:
+        return slurm_site.ARGV
+
+    def doubts(self, completed: Completed, request: JobRequest) -> list[str]:
+        return slurm_site.doubts(completed, request.options, request.extra_args)
 
     def submit_argv(self, request: JobRequest) -> list[str]:
         """The kernel's memory dies with its job, so the job is never requeued."""

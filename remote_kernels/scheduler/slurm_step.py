@@ -62,6 +62,10 @@ class SlurmStep(Slurm):
             )
             raise ConfigError(text)
 
+    def site_argv(self) -> list[str]:
+        """The job has what it has."""
+        return []
+
     # --- which job ------------------------------------------------------------------
 
     def questions(self, request: JobRequest) -> list[list[str]]:

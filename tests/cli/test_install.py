@@ -13,13 +13,22 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from remote_kernels.cli import kernelspec
+from remote_kernels.cli import kernelspec, site
 from remote_kernels.config import OPTIONS, Option, parse
+from remote_kernels.scheduler.slurm import Slurm
+
+from .conftest import FakeSlurm
 
 Run = Callable[..., Result]
 AddKernel = Callable[..., Path]
 
 IPYKERNEL = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
+
+
+@pytest.fixture(autouse=True)
+def no_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No scheduler is asked, unless a test has one."""
+    monkeypatch.setattr(Slurm, "command", "/nowhere/sbatch")
 
 
 def spec_of(jupyter: Path, name: str) -> dict[str, Any]:
@@ -477,3 +486,55 @@ def test_a_read_only_template(run: Run, jupyter: Path, tmp_path: Path) -> None:
     target = jupyter / "kernels" / "python-compute"
     for path in (target, *target.iterdir()):
         assert path.stat().st_mode & stat.S_IWUSR
+
+
+# --- what the site cannot give ------------------------------------------------------
+
+SITE = "printf 'debug*|1:00:00|4000|8\\nlong|7-00:00:00|4000|8\\n'"
+
+
+@pytest.mark.parametrize(
+    ("option", "note"),
+    [
+        (("--partition", "nosuch"), "no partition 'nosuch'"),
+        (("--time", "2:00:00"), "over the limit of partition debug, which is 1:00:00"),
+        (("--mem", "100G"), "no node of partition debug has 102400 MB of memory"),
+    ],
+)
+def test_what_cannot_be_is_noted(
+    run: Run, jupyter: Path, slurm: FakeSlurm, option: tuple[str, str], note: str
+) -> None:
+    """A note, from one look at the scheduler; the kernelspec is there all the same."""
+    slurm.add("sinfo", SITE)
+
+    result = run("install", "python-compute", *option)
+
+    assert (0, 1) == (result.exit_code, len(slurm.told("sinfo")))
+    assert "Note: " in result.stderr
+    assert note in result.stderr
+    assert spec_of(jupyter, "python-compute")
+
+
+@pytest.mark.parametrize(
+    "sinfo", ["exit 1", "sleep 60", "echo 'a banner'", "echo denied >&2"]
+)
+def test_a_scheduler_that_tells_nothing(
+    run: Run, slurm: FakeSlurm, sinfo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is said of it, and nobody waits for it."""
+    monkeypatch.setattr(site, "TIMEOUT", 0.5)
+    slurm.add("sinfo", sinfo)
+
+    result = run("install", "python-compute", "--partition", "nosuch")
+
+    assert 0 == result.exit_code
+    assert "nosuch" not in result.stderr
+
+
+def test_a_job_that_is_there_has_what_it_has(run: Run, slurm: FakeSlurm) -> None:
+    """Its partition is not asked for."""
+    slurm.add("sinfo", SITE)
+
+    run("install", "python-compute", "--jobid", "auto", "--time", "", "--mem", "")
+
+    assert [] == slurm.told("sinfo")

@@ -1,0 +1,140 @@
+"""What a request asks for that no partition of this cluster could give.
+
+Rules: pure; a guess that never refuses anything: what is not known is not doubted, as
+sites hide partitions and nodes (PrivateData), and plugins and QOS move limits.
+Called through `base.Driver`. Forms of sinfo as 20.11 to 26.05 print them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from remote_kernels.scheduler.base import Completed
+
+# All partitions, hidden ones too; a row for each kind of node (-e: no "4000+").
+ARGV = ["sinfo", "-a", "-e", "-h", "-o", "%P|%l|%m|%c"]
+_SHOWN = 12  # partitions that are named
+_UNITS = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
+# These may send the job elsewhere, or lift limits.
+_ELSEWHERE = ("-p", "--partition", "-M", "--cluster", "--reservation", "-t", "--time")
+
+
+@dataclass(frozen=True)
+class _Row:
+    partition: str
+    is_default: bool
+    minutes: float | None
+    memory: int
+    cpus: int
+
+
+def doubts(
+    completed: Completed,
+    options: Mapping[str, str | int | bool],
+    extra_args: Sequence[str] = (),
+) -> list[str]:
+    """What cannot be had, in a sentence each, without a full stop."""
+    rows = list(_rows(completed.stdout)) if completed.returncode == 0 else []
+    if not rows or any(arg.startswith(_ELSEWHERE) for arg in extra_args):
+        return []
+    named = [name for name in str(options.get("partition", "")).split(",") if name]
+    there = {row.partition for row in rows}
+    missing = [name for name in named if name not in there]
+    if missing:
+        return [_missing(name, sorted(there)) for name in missing]
+    wanted = [row for row in rows if row.partition in named]
+    wanted = wanted or [row for row in rows if row.is_default and not named]
+    if not wanted:
+        return []
+    where = " and ".join(dict.fromkeys(row.partition for row in wanted))
+    return [*_time(options, wanted, where), *_size(options, wanted, where)]
+
+
+def _missing(name: str, there: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, there, 1)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    shown = ", ".join(there[:_SHOWN]) + (", ..." if len(there) > _SHOWN else "")
+    return (
+        f"sinfo shows no partition '{name}' on this cluster{hint or '.'} There are: "
+        f"{shown}"
+    )
+
+
+def _time(
+    options: Mapping[str, str | int | bool], rows: Sequence[_Row], where: str
+) -> Iterator[str]:
+    text = str(options.get("time", ""))
+    asked = math.inf if text in ("0", "UNLIMITED", "INFINITE") else _minutes(text)
+    limits = [row.minutes for row in rows]
+    if asked is None or "reservation" in options or None in limits:
+        return
+    longest = max(limit for limit in limits if limit is not None)
+    if asked > longest:
+        unless = ", unless its QOS lifts that" if "qos" in options else ""
+        yield (
+            f"time {options['time']} is over the limit of partition {where}, which is "
+            f"{_clock(longest)}{unless}. Ask for less with --time, or choose another "
+            "--partition: `sinfo -O partition,time` shows the limits"
+        )
+
+
+def _size(
+    options: Mapping[str, str | int | bool], rows: Sequence[_Row], where: str
+) -> Iterator[str]:
+    each = _megabytes(str(options.get("mem-per-cpu", "")))
+    cpus = int(options.get("cpus-per-task", 1))
+    asked = _megabytes(str(options.get("mem", ""))) or (each or 0) * cpus
+    memory, most = max(row.memory for row in rows), max(row.cpus for row in rows)
+    remedy = (
+        f"`sinfo -p {','.join(dict.fromkeys(row.partition for row in rows))} -N -O "
+        "nodelist,cpus,memory` shows what they have"
+    )
+    if asked > memory:
+        yield (
+            f"no node of partition {where} has {asked:.0f} MB of memory; the largest "
+            f"has {memory}. {remedy}"
+        )
+    if cpus > most:
+        yield (
+            f"no node of partition {where} has {cpus} CPUs; the largest has {most}. "
+            f"{remedy}"
+        )
+
+
+def _rows(text: str) -> Iterator[_Row]:
+    """Lines of that form alone; with -M others are between them."""
+    for line in text.splitlines():
+        name, limit, memory, cpus = f"{line.strip()}|||".split("|")[:4]
+        if name and memory.isdigit() and cpus.isdigit():
+            default = name.endswith("*")
+            yield _Row(
+                name.removesuffix("*"), default, _minutes(limit), int(memory), int(cpus)
+            )
+
+
+def _minutes(text: str) -> float | None:
+    """Of sbatch's and sinfo's forms of a time; None where it is no number."""
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text.strip())
+    if not found:
+        return None
+    days, first, second, third = (int(part or 0) for part in found.groups())
+    if found[1]:  # D-HH[:MM[:SS]]
+        return days * 1440 + first * 60 + second + third / 60
+    if found[4]:  # HH:MM:SS
+        return first * 60 + second + third / 60
+    return first + second / 60  # MM[:SS]
+
+
+def _megabytes(text: str) -> float | None:
+    found = re.fullmatch(r"(\d+)([KMGT]?)B?", text.strip())
+    return int(found[1]) * _UNITS[found[2] or "M"] if found else None
+
+
+def _clock(minutes: float) -> str:
+    days, rest = divmod(round(minutes), 1440)
+    hour, minute = divmod(rest, 60)
+    return f"{days}-{hour:02}:{minute:02}:00" if days else f"{hour}:{minute:02}:00"

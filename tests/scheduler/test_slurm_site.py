@@ -1,0 +1,88 @@
+"""scheduler.slurm_site: what `install` doubts after one look at the cluster."""
+
+from __future__ import annotations
+
+import pytest
+
+from remote_kernels.scheduler.base import Completed, JobRequest
+from remote_kernels.scheduler.slurm import Slurm
+from scheduler.captured import captured
+
+Options = dict[str, str | int | bool]
+
+
+def doubts(options: Options, *args: str, done: Completed | None = None) -> list[str]:
+    request = JobRequest("", options, args, "")
+    return Slurm().doubts(done or captured("sinfo-site"), request)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"partition": "nosuch"}, "no partition 'nosuch' on this cluster. There are: "),
+        ({"partition": "debg"}, "did you mean 'debug'?"),
+        ({"partition": "long,nosuch"}, "no partition 'nosuch'"),
+        (
+            {"time": 61},
+            "time 61 is over the limit of partition debug, which is 1:00:00",
+        ),
+        ({"time": "UNLIMITED"}, "time UNLIMITED is over the limit"),
+        ({"partition": "long", "time": "7-00:00:01"}, "which is 7-00:00:00"),
+        ({"time": "2:00:00", "qos": "long"}, "unless its QOS lifts that"),
+        ({"partition": "gpu,debug", "time": "1-0"}, "partition debug and gpu"),
+        ({"mem": "100G"}, "has 102400 MB of memory; the largest has 4000"),
+        ({"mem-per-cpu": "2G", "cpus-per-task": 4}, "has 8192 MB of memory"),
+        ({"cpus-per-task": 9}, "has 9 CPUs; the largest has 8"),
+    ],
+)
+def test_what_no_partition_can_give(options: Options, words: str) -> None:
+    """With what there is, and a command that shows it."""
+    (doubt,) = doubts(options)
+
+    assert words in doubt
+    assert "There are" in doubt or "`sinfo -" in doubt
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"partition": "debug", "time": 60, "mem": "4000M", "cpus-per-task": 8},
+        {"partition": "debug,long", "time": "2-0"},
+        {"partition": "long", "time": "7-0"},
+        {"time": "2:00:00", "reservation": "course"},
+        {"mem": 0},
+        {"mem": "3G", "partition": "long"},
+    ],
+)
+def test_what_can_be_had(options: Options) -> None:
+    """Nothing is said."""
+    assert [] == doubts(options)
+
+
+@pytest.mark.parametrize("arg", ["-pother", "--partition=x", "-M", "--clusters=big"])
+def test_arguments_that_send_it_elsewhere(arg: str) -> None:
+    """Nothing is known of there."""
+    assert [] == doubts({"time": 9999}, arg)
+
+
+@pytest.mark.parametrize(
+    "done",
+    [
+        Completed(("sinfo",), 1, "", "slurm_load_partitions: Access denied"),
+        Completed(("sinfo",), 0, "", ""),  # PrivateData: none may be seen
+        Completed(("sinfo",), 0, "a wrapper's banner\n", ""),
+        Completed(("sinfo",), 0, "open|infinite|n/a|n/a\n", ""),
+    ],
+)
+def test_a_site_that_tells_nothing(done: Completed) -> None:
+    """What is not known is not doubted."""
+    assert [] == doubts({"partition": "nosuch", "time": 9999}, done=done)
+
+
+def test_a_partition_without_a_limit() -> None:
+    """Everything is below that."""
+    done = Completed(("sinfo",), 0, "CLUSTER: big\nall*|infinite|512000|64\n", "")
+
+    assert [] == doubts({"time": "30-0"}, done=done)
+    assert [] != doubts({"mem": "1T"}, done=done)

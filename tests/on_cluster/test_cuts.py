@@ -332,6 +332,23 @@ def test_nothing_is_lost(
     assert [] == left_over(cluster, USER, before, 20)
 
 
+@pytest.mark.parametrize("carrier", BREAK)
+def test_a_cleaner_of_tmp_and_a_cut(
+    cluster: Cluster, desk: Desk, client: Callable[..., Client], carrier: str
+) -> None:
+    """Socket and agent.pyz were removed on the node: the next pipe comes about."""
+    desk.spec({"carrier": carrier, "nodelist": "c1"})
+    program = client(CLIENT.format(least=100, lines=LINES, pace=0.01, kernel="k"))
+
+    cluster.run("c1", "root", ["sh", "-c", "rm -r /tmp/rk-*"])
+    wait_for("a pipe to break", lambda: BREAK[carrier](cluster), 20)
+    program.stop()
+
+    result = program.result(seconds=90)
+    assert ([], 0) == (result["wrong"], result["doubled"])
+    assert result["asked"] == result["cells"] >= 100
+
+
 def test_a_slow_link(
     cluster: Cluster, desk: Desk, client: Callable[[str], Client]
 ) -> None:

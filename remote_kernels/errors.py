@@ -105,6 +105,12 @@ class InUseError(RemoteKernelError):
     """Another server is attached to the kernel."""
 
 
+class ResourceError(RemoteKernelError):
+    """This process, or its user, may not open or start as much as is needed."""
+
+    transient = True
+
+
 class ServerError(RemoteKernelError):
     """A notebook server that has the kernel did not do what it was asked."""
 

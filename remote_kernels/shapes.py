@@ -37,10 +37,11 @@ def parsed(data: bytes) -> Any:
     return body
 
 
-def shaped(name: str, body: Any) -> Any:
+def shaped(name: str, body: Any) -> dict[str, Any]:
     """The body of the file of that name, if it can be one. Raises ValueError."""
     reader = _AGENT if name.startswith("nodes/") else _FILES.get(name, _map(_any))
-    return reader(body, "")
+    found: dict[str, Any] = reader(body, "")
+    return found
 
 
 def _no_number(word: str) -> None:

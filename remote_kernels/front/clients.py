@@ -195,6 +195,10 @@ class Clients:
         """Whether to take no more requests for now."""
         return target not in self._inlets or self._inlets[target].paused
 
+    def move(self, directory: Path) -> None:
+        """What is held from now on is held there."""
+        self._spool.move(str(directory))
+
     def close(self) -> None:
         self._open_no_more()
         self._reports.close()

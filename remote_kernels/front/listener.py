@@ -167,6 +167,7 @@ class Listener:
         self._full = full
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
+        self._bound = 0  # the inode of its path
         self._accepting: set[asyncio.Task[object]] = set()
         self._clients: dict[_Client, None] = {}
         self._by_identity: dict[bytes, _Client] = {}
@@ -188,11 +189,23 @@ class Listener:
             made.close()
             raise
         self._socket = made
+        self._bound = self._path.stat().st_ino
         self._listen(made)
 
     def _listen(self, made: socket.socket) -> None:
         if made is self._socket:
             self._loop.add_reader(made, self._accept)
+
+    def move(self, path: Path) -> None:
+        """Where it listens from the next `bind` on."""
+        self._path = path
+
+    def is_there(self) -> bool:
+        """Whether new clients find it."""
+        try:
+            return self._path.stat().st_ino == self._bound
+        except OSError:
+            return False
 
     def _accept(self) -> None:
         try:

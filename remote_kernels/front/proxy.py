@@ -128,14 +128,20 @@ class Front:
             listener.bind()
         self._serve(respondent)
 
-    def bind_again(self) -> None:
+    def bind_again(self, ip: str) -> None:
         """After jupyter_client (8.10) has unlinked the files, as it does at a restart.
 
-        Whoever is connected stays so, and nothing that is under way is lost. Raises
-        OSError.
+        Or at another place. Whoever is connected stays so, and nothing that is under
+        way is lost. Raises OSError.
         """
-        for listener in self._listeners.values():
+        self._ip = ip
+        for target, listener in self._listeners.items():
+            listener.move(Path(f"{ip}-{PORTS[target]}"))
             listener.bind()
+
+    def is_there(self) -> bool:
+        """Whether new clients find all of it."""
+        return all(listener.is_there() for listener in self._listeners.values())
 
     # Called by listeners
 

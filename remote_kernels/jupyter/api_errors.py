@@ -21,6 +21,7 @@ from remote_kernels.errors import (
     PortError,
     RecordError,
     RemoteKernelError,
+    ResourceError,
     SubmitError,
 )
 from remote_kernels.kernel.drivers import DRIVERS
@@ -35,6 +36,7 @@ _STATUSES: tuple[tuple[type[RemoteKernelError], int], ...] = (
     (PortError, 409),
     (SubmitError, 409),  # refused: the request and the site do not fit
     (ControllerError, 503),
+    (ResourceError, 503),
     (RecordError, 500),
     (RemoteKernelError, 502),  # the job, its node or a command there failed
 )

@@ -9,6 +9,7 @@ follows, so the job is given back in `cleanup(restart=False)` and nowhere else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -22,7 +23,13 @@ from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
 from remote_kernels import forked
 from remote_kernels.bounded import within
-from remote_kernels.errors import ConfigError, JobError, RemoteKernelError
+from remote_kernels.errors import (
+    ConfigError,
+    JobError,
+    RecordError,
+    RemoteKernelError,
+)
+from remote_kernels.relay import private
 
 from . import news
 from .background import background
@@ -57,6 +64,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._has_process = False
         self._restart_limit: int | None = None  # Jupyter's, while ours holds
         self._unasked = False  # the next launch is the restarter's, not a person's
+        self._loop: asyncio.AbstractEventLoop | None = None  # the manager's
         self._options: dict[str, Any] = {}  # of this start, over the kernelspec's
         self._given: dict[str, str] = {}  # variables that the caller gives the kernel
         _PROVISIONERS.add(self)
@@ -82,6 +90,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
     ) -> KernelConnectionInfo:
         """Start the kernel: in its living job if there is one, else in a new job."""
         launch = self._launch(cmd, **kwargs)
+        self._loop = asyncio.get_running_loop()
         try:
             started = await background().run(self._start(launch))
         except BaseException:  # of ours or not: what Jupyter had of it is dead
@@ -93,7 +102,39 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self.connection_info = info
         self._has_process = True
         self._drop_stale_connection_file()
+        self._make_room_for_connection_file()
         return info
+
+    def _make_room_for_connection_file(self) -> None:
+        """Its directory may be gone, as ours (see kernel/login_end.py)."""
+        manager, kernel = self._manager, self.remote_kernel
+        file = Path(manager.connection_file)
+        if not file.name or file.parent.is_dir() or kernel is None:
+            return
+        try:
+            private.make_missing(str(file.parent))
+        except OSError as exc:
+            log.warning("kernel=%s %s", self.kernel_id, exc)
+            if kernel.directory is not None:
+                manager.connection_file = str(kernel.directory / file.name)
+
+    def _moved(self, directory: Path) -> None:
+        """Its sockets are at another place. Called on the background's loop."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # closed: nobody asks any more
+                self._loop.call_soon_threadsafe(self._follow, directory)
+
+    def _follow(self, directory: Path) -> None:
+        """New clients go by what the manager says, and its file."""
+        manager = self._manager
+        manager.ip = str(directory / "k")
+        self.connection_info = {**self.connection_info, "ip": manager.ip}
+        self._make_room_for_connection_file()
+        try:
+            manager.cleanup_connection_file()
+            manager.write_connection_file()
+        except OSError as exc:
+            log.warning("kernel=%s %s", self.kernel_id, exc)
 
     async def post_launch(self, **kwargs: Any) -> None:
         """Called once KernelManager has written its connection file."""
@@ -172,6 +213,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             on_progress=line.show,
             on_news=news.tell,
             on_end=lambda: background().let_go(self.kernel_id),
+            on_moved=self._moved,
         )
         try:
             with line:
@@ -189,8 +231,10 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         """A new process in the living job; without one, nothing is left of it."""
         try:
             return await kernel.restart(launch)
-        except BaseException:
+        except BaseException as exc:
             if kernel.end:  # its job ended: it closes itself, and says why
+                raise
+            if isinstance(exc, (OSError, RecordError)):  # of this host: try again
                 raise
             self.remote_kernel = None
             background().let_go(self.kernel_id)

@@ -131,6 +131,16 @@ class Connection:
             self.clients.connect(self._channel)
         return self.tunnel
 
+    async def move(self, directory: Path) -> None:
+        """Its directory was removed: this one is in its place. Raises OSError."""
+        self._directory = directory
+        self.ports.move(directory)
+        if self.clients is not None:
+            self.clients.move(directory)
+        if self.tunnel is not None:
+            for target in self._passed_on():
+                await self.tunnel.listen(self._back(target), self.kernel_id, target)
+
     def _channel(
         self,
         target: str,

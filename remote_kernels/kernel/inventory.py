@@ -181,23 +181,15 @@ async def damaged(bases: Iterable[Path]) -> list[Damaged]:
             asked = False
             continue
         jobs.update((name, (scheduler, status)) for name, status in own)
-    shared = {
-        record.kernel_id: place.job_name
-        for base in bases
-        for place in allocations(base)
-        for record, _ in found
-        if place.member(record.kernel_id).is_symlink()
-        or place.member(record.kernel_id).is_file()
-    }
-    return [
-        Damaged(
-            record,
-            why,
-            *jobs.get(shared.get(record.kernel_id, name_of(record.kernel_id)), ()),
-            asked=asked,
-        )
-        for record, why in found
-    ]
+    names = {record.kernel_id: name_of(record.kernel_id) for record, _ in found}
+    for place in (place for base in bases for place in allocations(base)):
+        members = [kernel for kernel in names if place.has_member(kernel)]
+        names.update(dict.fromkeys(members, place.job_name))
+    items = []
+    for record, why in found:
+        scheduler, job = jobs.get(names[record.kernel_id], ("", None))
+        items.append(Damaged(record, why, scheduler, job, asked))
+    return items
 
 
 def _damage(record: registry.Record) -> str:

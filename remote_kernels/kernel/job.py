@@ -193,15 +193,17 @@ class Job:
     def leave(self) -> None:
         """This kernel has ended; others may be in the job."""
 
-    async def cancel(self) -> None:
-        """Cancel it, and wait a while for its end."""
+    async def cancel(self) -> RemoteKernelError | None:
+        """Cancel it, and wait a while for its end; why that could not be done."""
         if self.id is None:
-            return
+            return None
         try:
             await self.queue.cancel(self.id)
             await self.queue.wait_ended(self.id, CANCEL_TIMEOUT)
-        except RemoteKernelError:
-            log.exception("job=%s could not be cancelled", self.id)
+        except RemoteKernelError as exc:
+            log.warning("job=%s could not be cancelled: %s", self.id, exc)
+            return exc
+        return None
 
 
 def name_of(kernel_id: str) -> str:

@@ -9,6 +9,7 @@ A forked child lets go of its copy of the pipe, or our death would not close it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -23,22 +24,29 @@ log = logging.getLogger(__name__)
 
 REVOKED = "revoked"
 KEEP = "keep"
+NOW = "now"
 END_TIMEOUT = 5.0  # seconds for the shell to end
+NOW_TIMEOUT = 30.0  # seconds for the job to be cancelled
+LOOK = 0.05  # seconds between two looks whether it is
 
 # Twice, since an sbatch that was under way hands its job in after our death (one that
 # comes later still ends as soon as it starts: its record is gone); and again while the
 # controller does not answer.
 _SCRIPT = f"""\
 trap '' HUP INT TERM
+keep=$1
+shift
 paths= newline='
 '
 while IFS= read -r line; do
   case $line in
     {REVOKED}) exit 0 ;;
-    {KEEP}) paths= ; set -- true ;;
+    {KEEP}) paths= ; keep={KEEP} ;;
+    {NOW}) "$@" ; exit ;;
     /*) paths="$paths$line$newline" ;;
   esac
 done
+[ -z "$keep" ] || set -- true
 times=0
 for pause in 0 4 8 16 32 64 128; do
   sleep "$pause"
@@ -66,11 +74,21 @@ class LastWill:
         self._shell: subprocess.Popen[str] | None = None
         _WILLS.add(self)
 
-    def start(self) -> None:
-        """From now on. Without it (no process to be had) the kernel works as well."""
+    def start(self, *, keep: bool = False) -> None:
+        """From now on. Without it (no process to be had) the kernel works as well.
+
+        `keep`: the job is to live on, unless `carry_out` is called.
+        """
         try:
             self._shell = subprocess.Popen(
-                ["/bin/sh", "-c", _SCRIPT, "remote-kernels", *self._cancel],
+                [
+                    "/bin/sh",
+                    "-c",
+                    _SCRIPT,
+                    "remote-kernels",
+                    KEEP if keep else "",
+                    *self._cancel,
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -90,6 +108,18 @@ class LastWill:
     def keep(self) -> None:
         """The job is to live on, and what was to be removed is to stay."""
         self._say(KEEP)
+
+    async def carry_out(self) -> bool:
+        """Cancel the job now, with descriptors of its own; whether that was done."""
+        shell = self._shell
+        if shell is None or not self._cancel:
+            return False
+        self._say(NOW)
+        for _ in range(round(NOW_TIMEOUT / LOOK)):
+            if shell.poll() is not None:
+                return shell.returncode == 0
+            await asyncio.sleep(LOOK)
+        return False
 
     def revoke(self) -> None:
         """All is cleaned up; nothing will be done."""

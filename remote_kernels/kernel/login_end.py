@@ -6,18 +6,27 @@ through restarts, because clients keep to them. Made by story.py.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from remote_kernels.config import Settings
+from remote_kernels.errors import RecordError
 from remote_kernels.front import sockets
 from remote_kernels.front.proxy import Front, connection_info
 from remote_kernels.front.standin import StandIn
+from remote_kernels.relay import private
 
 from .connection import Connection
 from .job import Job
 from .last_will import LastWill
+
+log = logging.getLogger(__name__)
+
+LOOK = 2.0  # seconds between two looks whether the sockets are there
 
 
 class LoginEnd:
@@ -29,28 +38,46 @@ class LoginEnd:
         The kernelspec's config.
     standin:
         Who answers until the kernel does.
+    on_moved:
+        Called when the sockets are at another place, as theirs was removed.
 
     Raises ConfigError, RecordError: there is no place for the sockets.
     """
 
-    def __init__(self, settings: Settings, standin: StandIn) -> None:
-        base = sockets.choose_base(settings.runtime_dir, dict(os.environ))
-        self.directory = sockets.make_directory(base)
+    def __init__(
+        self,
+        settings: Settings,
+        standin: StandIn,
+        on_moved: Callable[[Path], None] = lambda directory: None,
+    ) -> None:
+        self._settings = settings
+        self.directory = sockets.make_directory(self._base())
         self.standin = standin
+        self._on_moved = on_moved
+        self._look: asyncio.TimerHandle | None = None
+        self._moving: asyncio.Task[None] | None = None
+        self._trouble = ""
         self._will: LastWill | None = None
         self._front: Front | None = None
         self._connection: Connection | None = None  # the one that clients talk to
 
     # The last will
 
-    def draw_up_will(self, job: Job | None) -> None:
-        """When this process is killed: cancel the job, remove its files and ours."""
+    def draw_up_will(self, job: Job, *, keep: bool = False) -> None:
+        """When this process is killed: cancel the job, remove its files and ours.
+
+        `keep`: only ours.
+        """
         self._revoke_will()
-        self._will = LastWill(job.cancel_argv, job.env) if job else LastWill([], {})
-        self._will.start()
-        for path in job.traces if job is not None else ():
+        self._will = LastWill(job.cancel_argv, job.env)
+        self._will.start(keep=keep)
+        for path in () if keep else job.traces:
             self.remove_at_death(path)
         self.remove_at_death(self.directory)
+
+    async def cancel_job(self) -> bool:
+        """By the process that would do it at our death; whether it did."""
+        return self._will is not None and await self._will.carry_out()
 
     def remove_at_death(self, path: Path) -> None:
         """A file that goes with this server, also if its process is killed."""
@@ -71,14 +98,93 @@ class LoginEnd:
     # The sockets
 
     def open(self, key: bytes) -> dict[str, Any]:
-        """Sockets for clients, bound anew at each launch. Jupyter's connection info."""
-        ip = str(self.directory / "k")
+        """Sockets for clients, bound anew at each launch. Jupyter's connection info.
+
+        Raises RecordError.
+        """
+        try:
+            if self._front is None:
+                self._front = Front(self._ip)
+                self._front.bind(self.standin)
+            else:
+                self._bind_again(self._front)
+        except OSError as exc:
+            msg = (
+                f"Cannot listen for the kernel's clients in {self.directory}: {exc}\n"
+                "The kernel's job goes on. Set runtime_dir in the kernelspec's config to "
+                "a short path that you can write, or make room there, and restart the "
+                "kernel."
+            )
+            raise RecordError(msg) from exc
+        self._look_later()
+        return connection_info(self._ip, key)
+
+    @property
+    def _ip(self) -> str:
+        return str(self.directory / "k")
+
+    # Their directory may be removed: logind does so with /run/user/UID at the user's
+    # last logout, though a server in tmux lives on.
+
+    def _base(self) -> Path:
+        return sockets.choose_base(self._settings.runtime_dir, dict(os.environ))
+
+    def _look_later(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+        loop = asyncio.get_running_loop()
+        self._look = loop.call_later(LOOK, self._look_now)
+
+    def _look_now(self) -> None:
+        """Whether new clients find the sockets; what was removed is made anew."""
         if self._front is None:
-            self._front = Front(ip)
-            self._front.bind(self.standin)
-        else:
-            self._front.bind_again()
-        return connection_info(ip, key)
+            return
+        try:
+            if not self._front.is_there():
+                self._bind_again(self._front)
+        except (OSError, RecordError) as exc:  # tried again; the kernel lives on
+            if self._trouble != str(exc):
+                self._trouble = str(exc)
+                log.warning("new clients do not find the kernel: %s", exc)
+        self._look_later()
+
+    def _bind_again(self, front: Front) -> None:
+        """Raises OSError, RecordError."""
+        if not self.directory.is_dir():
+            self._make_directory()
+        front.bind_again(self._ip)
+        self._trouble = ""
+
+    def _make_directory(self) -> None:
+        """At the same place if that can be."""
+        before = self.directory
+        try:
+            private.make_missing(str(before))
+            private.check(str(before))
+        except OSError:
+            try:
+                self.directory = sockets.make_directory(self._base())
+            except RecordError:
+                self.directory = sockets.make_directory(sockets.TMP)
+            self.remove_at_death(self.directory)
+        log.warning(
+            "%s was removed, so the kernel's sockets are made anew in %s",
+            *(before, self.directory),
+        )
+        self._on_moved(self.directory)
+        if self._connection is not None:
+            self._moving = asyncio.create_task(self._move(self._connection))
+
+    async def _move(self, connection: Connection) -> None:
+        try:
+            await connection.move(self.directory)
+        except OSError as exc:
+            log.warning("the kernel's other sockets were not made anew: %s", exc)
+
+    async def settled(self) -> None:
+        """Once all that was removed is there again."""
+        if self._moving is not None:
+            await self._moving
 
     async def hand_over(self, connection: Connection) -> None:
         """The kernel listens: from now on it answers, not the stand-in."""
@@ -94,6 +200,8 @@ class LoginEnd:
             self._front.part()
 
     def close(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
         if self._front is not None:
             self._front.close()
             self._front = None

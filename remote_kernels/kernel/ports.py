@@ -120,6 +120,10 @@ class Ports:
     def all(self) -> list[Port]:
         return list(self._ports.values())
 
+    def move(self, directory: Path) -> None:
+        """Those that are opened from now on."""
+        self._directory = directory
+
     def find(self, id: str) -> Port | None:
         return self._ports.get(id)
 

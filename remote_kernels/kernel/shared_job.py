@@ -35,7 +35,12 @@ from typing import Any, TextIO
 from remote_kernels import registry
 from remote_kernels.bounded import spread
 from remote_kernels.config import Settings
-from remote_kernels.errors import ConfigError, RecordError, TunnelError
+from remote_kernels.errors import (
+    ConfigError,
+    RecordError,
+    RemoteKernelError,
+    TunnelError,
+)
 from remote_kernels.scheduler import script
 from remote_kernels.scheduler.base import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Tunnel
@@ -75,6 +80,12 @@ class Allocation(registry.Record):
     def member(self, kernel_id: str) -> Path:
         """A file that is there as long as this kernel counts."""
         return self.members / kernel_id
+
+    def has_member(self, kernel_id: str) -> bool:
+        """Whether this kernel counts, for all that can be seen."""
+        with contextlib.suppress(OSError):
+            return self.member(kernel_id).is_file()
+        return False
 
     def leave(self, kernel_id: str) -> bool:
         """Whether nobody is left in a job that no agent ends."""
@@ -328,12 +339,18 @@ class SharedJob(Job):
     def leave(self) -> None:
         self._place.leave(self._record.kernel_id)
 
-    async def cancel(self) -> None:
+    async def cancel(self) -> RemoteKernelError | None:
         """Leave it; who leaves last takes a job along that has not begun."""
+        failed: list[RemoteKernelError] = []
+
+        async def cancel() -> None:
+            failed.extend(filter(None, [await super(SharedJob, self).cancel()]))
+
         try:
-            await self._place.give_up(self._record.kernel_id, super().cancel)
+            await self._place.give_up(self._record.kernel_id, cancel)
         except RecordError as exc:  # without members the job ends as soon as it begins
             log.warning("job=%s not cancelled: %s", self.id, exc)
+        return failed[0] if failed else None
 
 
 def job_for(settings: Settings, record: registry.Record, allocation: str | None) -> Job:

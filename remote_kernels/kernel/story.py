@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from remote_kernels.errors import (
     ChoiceError,
     JobError,
     RemoteKernelError,
+    ResourceError,
     TunnelError,
 )
 from remote_kernels.front.standin import StandIn
@@ -33,6 +35,7 @@ from .account import Account, OnNews
 from .arrival import Arrival, introduction
 from .choosing import chosen
 from .connection import Connection
+from .descriptors import ROOM, check_room, is_exhaustion
 from .informing import OnProgress
 from .job import Job
 from .launch import Launch
@@ -69,6 +72,8 @@ class RemoteKernel:
         Called with what happens to it.
     on_end:
         Called when its job has ended unasked and nothing of it is left here.
+    on_moved:
+        Called with the directory of its sockets when that had to be another one.
     """
 
     def __init__(
@@ -82,12 +87,14 @@ class RemoteKernel:
         on_progress: OnProgress = lambda lines: None,
         on_news: OnNews = lambda action, view, text: None,
         on_end: Callable[[], None] = lambda: None,
+        on_moved: Callable[[Path], None] = lambda directory: None,
     ) -> None:
         self.kernel_id = kernel_id
         self.settings = settings
         self.name = name
         self.spec_name = spec_name
         self._on_progress = on_progress
+        self._on_moved = on_moved
         self._account = Account(
             kernel_id, settings, name, spec_name, outlives=outlives, on_news=on_news
         )
@@ -172,8 +179,15 @@ class RemoteKernel:
                 return self._ask_first(here, launch, exc)
             spec = launch.spec(self.settings)
             return await self._open_front(here, job, spec, wait=wait)
-        except BaseException:
-            await asyncio.shield(self._abandon())
+        except BaseException as exc:
+            try:
+                await asyncio.shield(self._abandon())
+            except JobError as left:  # and nobody would ever hear of that job
+                text = f"{exc!s}\n{left}".lstrip()
+                raise JobError(text) from exc
+            if isinstance(exc, OSError) and is_exhaustion(exc):
+                text = f"{exc}. The start was undone.\n{ROOM}"
+                raise ResourceError(text) from exc
             raise
 
     def _ask_first(
@@ -214,13 +228,14 @@ class RemoteKernel:
         )
 
     def _move_in(self, standin: StandIn) -> LoginEnd:
-        here = self._life.here = LoginEnd(self.settings, standin)
+        here = self._life.here = LoginEnd(self.settings, standin, self._moved)
         self._account.directory = here.directory
         return here
 
     async def _submit(self, here: LoginEnd, launch: Launch) -> Job:
         """All that can be found wrong before a job is submitted is found first."""
         account = self._account
+        check_room()
         job = account.job = job_for(
             self.settings, self._record, self.settings.allocation
         )
@@ -239,6 +254,17 @@ class RemoteKernel:
             here.outlive_server()
         account.tell("submitted")
         return job
+
+    def _moved(self, directory: Path) -> None:
+        if self._account.directory != directory:
+            self._account.directory = directory
+            self._account.save_news()
+            self._on_moved(directory)
+
+    @property
+    def directory(self) -> Path | None:
+        """A private one on this host, for as long as the kernel is there."""
+        return self._account.directory
 
     def remove_at_death(self, path: Path) -> None:
         """A file that goes with this server, also if its process is killed."""
@@ -313,8 +339,7 @@ class RemoteKernel:
             here = self._move_in(
                 StandIn(key) if agent else self._stand_in(key, language)
             )
-            here.draw_up_will(None)
-            here.outlive_server()
+            here.draw_up_will(job, keep=True)
             if agent is None:
                 return await self._wait_on(here, job, before)
             return await self._attach(here, job, before, agent, take, patient)
@@ -403,6 +428,7 @@ class RemoteKernel:
         assert connection is not None
         connection.curve = launch.curve(self.settings)
         info = here.open(launch.key)
+        await here.settled()
         spec = launch.spec(self.settings)
         self._account.note_spec(spec)
         connection.send(control.Start(self.kernel_id, spec))
@@ -423,7 +449,10 @@ class RemoteKernel:
         if self.end:
             await self._life.stop_tasks()
             if self._record.is_live:  # its end was not yet dealt with
-                await self._cancel_job()
+                try:
+                    await self._cancel_job()
+                except JobError as exc:  # it has ended, or does so without its record
+                    log.warning("kernel=%s %s", self.kernel_id, exc)
                 self._record.remove()
             job = await self._submit(here, launch)
             return await self._open_front(here, job, spec, wait=False)
@@ -461,8 +490,21 @@ class RemoteKernel:
             await self.detach()
 
     async def _cancel_job(self) -> None:
-        if self._account.job is not None:
-            await self._account.job.cancel()
+        """Raises JobError when it may still be there."""
+        job = self._account.job
+        failed = await job.cancel() if job is not None else None
+        if job is None or failed is None:
+            return
+        here = self._life.here
+        if is_exhaustion(failed) and here is not None and await here.cancel_job():
+            log.info("job=%s was cancelled by another process", job.id)
+            return
+        command = shlex.join(job.driver.cancel_argv([job.id or ""]))
+        msg = (
+            f"Job {job.id} could not be cancelled. It ends without its kernel's record, "
+            f"a minute after it has begun; to end it now:\n  {command}\n{failed}"
+        )
+        raise JobError(msg) from failed
 
     async def detach(self) -> None:
         """Let go of kernel and job: they live on, for the next server."""

@@ -165,6 +165,10 @@ class Spool:
         (message,) = messages.Decoder().feed(found[1])
         return message.parts
 
+    def move(self, directory: str) -> None:
+        """From the next file on: the directory is gone."""
+        self._directory = directory
+
     def forget_all(self) -> None:
         self.forget(self._last)
 

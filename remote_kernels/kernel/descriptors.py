@@ -1,0 +1,51 @@
+"""Whether this process may open what one more kernel takes.
+
+Found before a job is submitted: where descriptors run out half way, the commands that
+take the job back cannot be started either. Called by story.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+
+from remote_kernels.errors import ResourceError
+
+NEEDED = 32  # of one kernel with a page, and of a command that runs meanwhile
+ROOM = (
+    "Shut down kernels that you no longer need, or start the server or program from a "
+    "shell with a higher limit: `ulimit -n` shows it, `ulimit -Hn` how far it goes."
+)
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+
+
+def check_room() -> None:
+    """Raises ResourceError."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = _used()
+    if used is not None and used + NEEDED <= limit:
+        return
+    said = "all" if used is None else str(used)
+    msg = (
+        f"This process may have {limit} files and connections open, and has {said} of "
+        f"them; a kernel takes about {NEEDED}. No job was submitted.\n"
+        f"{ROOM}"
+    )
+    raise ResourceError(msg)
+
+
+def _used() -> int | None:
+    try:
+        return len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208 - less our own look
+    except OSError as exc:
+        return None if exc.errno in (errno.EMFILE, errno.ENFILE) else 0
+
+
+def is_exhaustion(exc: BaseException | None) -> bool:
+    """Whether it, or what it came of, is that no more can be opened or started."""
+    while exc is not None:
+        if isinstance(exc, OSError) and exc.errno in EXHAUSTED:
+            return True
+        exc = exc.__cause__
+    return False

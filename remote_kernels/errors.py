@@ -7,12 +7,30 @@ the job cannot import this file; `wire.frames.ProtocolError` is its counterpart.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import SupportsIndex
+
+
+class _Text(str):
+    """An error's text, which a page is to show as it is.
+
+    jupyter_server (2.21) makes a tornado.web.HTTPError of `str(error)`, and that one
+    (6.5) doubles each % for a page in which nothing undoes it.
+    """
+
+    __slots__ = ()
+
+    def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> str:
+        """As of any str, but for that."""
+        return self if (old, new) == ("%", "%%") else super().replace(old, new, count)
 
 
 class RemoteKernelError(Exception):
     """Anything that this library reports. `transient` says that trying again may help."""
 
     transient = False
+
+    def __str__(self) -> str:
+        return _Text(super().__str__())
 
 
 class ConfigError(RemoteKernelError, ValueError):

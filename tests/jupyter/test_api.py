@@ -324,3 +324,15 @@ def test_no_request_is_left_out_here() -> None:
         if re.fullmatch(path, url)
     }
     assert found == asked
+
+
+def test_a_page_is_shown_an_error_s_text_as_it_is(here: Home, server: Server) -> None:
+    """By Jupyter's own API, too, which doubles each percent sign."""
+    here.spec("percent", scheduler="local", mem="50%")
+    kernel = {"name": "percent"}
+    body = {"path": "a.ipynb", "name": "a", "type": "notebook", "kernel": kernel}
+
+    answer = server.ask("POST", "/api/sessions", body)
+
+    assert 500 == answer.status
+    assert "option 'mem' is \"50%\" (text)" in answer.message

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 LAST_WORDS = 1.0  # seconds for the last message to leave
 LOOK = 2.0  # seconds between two looks at the node directory and the batch script
+STALL = 1.0  # seconds that we did not run when we should
 SOCKET = "agent"  # in the node directory
 
 
@@ -123,8 +124,17 @@ class Agent:
 
     async def _keep(self, place: NodeDir) -> None:
         """The batch script lives, and our place on the node is there."""
+        loop = asyncio.get_running_loop()
         while os.getppid() == self._parent:
+            begin, said = (
+                loop.time(),
+                {seat: seat.said for seat in self._seats.values()},
+            )
             await asyncio.sleep(LOOK)
+            stalled = loop.time() - begin - LOOK
+            if stalled > STALL:
+                for seat, number in said.items():
+                    seat.stalled(stalled, number)
             try:
                 if not self._is_whole(place):
                     await self._listen()

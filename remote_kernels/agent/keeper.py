@@ -218,6 +218,11 @@ class Keeper:
             for target in messages.KEPT
         }
 
+    @property
+    def said(self) -> int:
+        """How many messages the kernel has published."""
+        return self._lines["iopub"].spool.last
+
     def __contains__(self, target: str) -> bool:
         return target in self._lines
 

@@ -29,6 +29,11 @@ LINGER = 60.0  # seconds without a living process, then the kernel is given up
 ATTACH = 300.0  # seconds for somebody to come; else whoever submitted us is dead
 SPOOL_BYTES = 64 * 1024 * 1024  # of a kernel socket's output kept in memory
 SILENCE = 3600.0  # seconds without a login end and without work, then it is forgotten
+# Messages that a PUB socket surely keeps for us: libzmq's ZMQ_SNDHWM is 1000, and what
+# has been taken counts in steps of half of that (pipe.cpp, 4.3). ipykernel (7.4) has no
+# option for it.
+QUEUE = 500
+LULL = 1.0  # seconds without a message: all that was kept has come
 IN_USE = 0.75  # of dead_after: a living login end is never silent for so long
 
 
@@ -145,6 +150,29 @@ class Seat:
         link = self._mux.link if self._mux is not None else None
         now = asyncio.get_running_loop().time()
         return link is not None and now - link.silence > then
+
+    @property
+    def said(self) -> int:
+        """How many messages the kernel has published, as far as we know them."""
+        return self.kernel.keeper.said if self.kernel.keeper is not None else 0
+
+    def stalled(self, seconds: float, said: int) -> None:
+        """The agent did not run; `said` before that."""
+        self._do(self._stalled(seconds, said))
+
+    async def _stalled(self, seconds: float, said: int) -> None:
+        """If less came meanwhile than what the kernel's socket keeps, nothing is lost."""
+        loop = asyncio.get_running_loop()
+        before, since = self.said, loop.time()
+        while self.said - said < QUEUE:
+            await asyncio.sleep(LULL / 10)
+            if self.said > before:
+                before, since = self.said, loop.time()
+            elif loop.time() - since > LULL:
+                return
+        self._say(f"stood still for {seconds:.0f} s; output may be lost")
+        if self._mux is not None:
+            self._mux.control(control.Stalled(self.id, seconds))
 
     def _nobody_came(self) -> None:
         self._lapse(f"nobody attached within {self._attach:g} s")

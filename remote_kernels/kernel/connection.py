@@ -244,6 +244,14 @@ class Connection:
             sample = dataclasses.asdict(message)
             del sample["kernel"]
             self.usage = {**sample, "time": time.time()}
+        elif isinstance(message, control.Stalled):
+            text = (
+                f"The kernel's agent on {self._node} stood still for "
+                f"{message.seconds:.0f} s. The kernel said more meanwhile than its own "
+                "socket surely keeps: some output may be missing here."
+            )
+            log.warning("kernel=%s %s", self.kernel_id, text)
+            self.notice(text)
 
     def _tell_death(self, state: control.KernelState) -> None:
         """In the cell that died of it, and in the log."""

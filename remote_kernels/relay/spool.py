@@ -92,6 +92,11 @@ class Spool:
         return next(iter(self._places), self._last + 1)
 
     @property
+    def last(self) -> int:
+        """The number of the newest message."""
+        return self._last
+
+    @property
     def size(self) -> int:
         """How many bytes are kept."""
         return self._in_memory + self._on_disk

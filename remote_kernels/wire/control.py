@@ -84,6 +84,17 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Stalled:
+    """The agent did not run for so many seconds, and a kernel said much meanwhile.
+
+    At least as much as its own socket keeps: it may have dropped the rest.
+    """
+
+    kernel: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Stopping:
     """The agent's last message."""
 
@@ -95,7 +106,9 @@ class Unknown:
     type: str
 
 
-Message = Union[Start, Signal, Delivered, Stop, KernelState, Usage, Stopping, Unknown]
+Message = Union[
+    Start, Signal, Delivered, Stop, KernelState, Usage, Stalled, Stopping, Unknown
+]
 
 _TYPES: dict[str, Any] = {
     "start": Start,
@@ -104,6 +117,7 @@ _TYPES: dict[str, Any] = {
     "stop": Stop,
     "kernel": KernelState,
     "usage": Usage,
+    "stalled": Stalled,
     "stopping": Stopping,
 }
 _NAMES = {cls: name for name, cls in _TYPES.items()}

@@ -48,6 +48,7 @@ message = st.one_of(
         exit_code=st.none() | number,
         signum=st.none() | number,
     ),
+    st.builds(control.Stalled, seconds=st.floats(0, 1e6)),
     st.builds(control.Stopping),
     usage,
 )

@@ -49,8 +49,11 @@ async def _ask(server: Server, kernel: str, code: str) -> str:
         elif message["msg_type"] == "stream":
             text += message["content"]["text"]
         if message["content"].get("execution_state") == "idle":
-            page.close()
-            return text
+            break
+    page.close()
+    while await page.read_message() is not None:
+        pass
+    return text
 
 
 def ask(server: Server, kernel: str, code: str) -> str:

@@ -67,7 +67,7 @@ async def asked(client: AsyncKernelClient, code: str) -> str:
 
 
 @asynccontextmanager
-async def client_of(manager: AsyncKernelManager) -> AsyncIterator[AsyncKernelClient]:
+async def client_of(manager: Any) -> AsyncIterator[AsyncKernelClient]:
     client = manager.client()
     client.start_channels()
     try:
@@ -133,9 +133,9 @@ os.waitpid(-1, 0)
 
 def test_a_forked_child_does_not_hide_its_parents_death(home: Path) -> None:
     """The kernel of a parent that is killed ends, though a child of it lives on."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HELD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as parent:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    argv = [sys.executable, "-c", HELD]
+    with subprocess.Popen(argv, cwd=home, **pipes) as parent:
         assert parent.stdout is not None
         job = Path("/proc", parent.stdout.readline().decode().partition("-")[0])
         assert job.exists()
@@ -187,7 +187,9 @@ async def test_environments_reach_the_kernel(home: Path) -> None:
 async def test_a_kernel_that_starts_at_shutdown_all(home: Path) -> None:
     """It is shut down, too."""
     kernels = AsyncMultiKernelManager()
-    start = asyncio.create_task(kernels.start_kernel(kernel_name="k"))
+    start: asyncio.Future[str] = asyncio.ensure_future(
+        kernels.start_kernel(kernel_name="k")
+    )
     while not list(home.glob("state/kernels/*/spec.json")):  # it is under way
         await asyncio.sleep(0.001)
     assert not start.done()

@@ -70,8 +70,6 @@ SUITES = (
         (
             "tests/services/kernels",
             "tests/services/sessions",
-            "tests/auth/test_authorizer.py",
-            "tests/test_serverapp.py",
         ),
         (*_NO_TORNADO, *_NO_ASYNCIO),
     ),
@@ -86,7 +84,7 @@ SUITES = (
     Suite(
         "nbconvert",
         ("tests/preprocessors/test_execute.py", "tests/test_nbconvertapp.py"),
-        (*_NO_TORNADO, *_LOOP),
+        (*_NO_TORNADO, *_LOOP, "-k", "execute or errors"),
     ),
     Suite("ipykernel", ("tests",), (*_NO_TORNADO, *_LOOP)),
     Suite("jupyter_kernel_test", ("test_ipykernel.py",), (*_NO_TORNADO, *_LOOP)),

@@ -163,7 +163,6 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             key=self._manager.session.key,
             curve_pair=self._curve,
             env_lines=dict(self.kernel_spec.env),
-            language=self.kernel_spec.language,
         )
 
     def _refuse_required_encryption(self) -> None:

@@ -170,7 +170,7 @@ class RemoteKernel:
             base = self._record.base
             for old in (*registry.records(base), *allocations(base)):
                 old.purge_if_old()
-            here = self._move_in(self._stand_in(launch.key, launch.language))
+            here = self._move_in(self._stand_in(launch.key))
             try:
                 job = await self._submit(here, launch)
             except ChoiceError as exc:
@@ -217,14 +217,13 @@ class RemoteKernel:
         spec = self._launch.spec(settings)
         await self._arrival(here, job, spec, take=True, probe=True).run_and_tell()
 
-    def _stand_in(self, key: bytes, language: str) -> StandIn:
+    def _stand_in(self, key: bytes) -> StandIn:
         life = self._life
         return StandIn(
             key,
             lambda: life.set_exited(0),
             life.failure_told,
             self._account.note_held,
-            language=language,
         )
 
     def _move_in(self, standin: StandIn) -> LoginEnd:
@@ -335,10 +334,7 @@ class RemoteKernel:
             self._account.job = job
             job.id, job.cluster = before.facts["job_id"], before.facts.get("cluster")
             key = _key(spec)
-            language = str(spec.get("language", ""))  # not in an older version's
-            here = self._move_in(
-                StandIn(key) if agent else self._stand_in(key, language)
-            )
+            here = self._move_in(StandIn(key) if agent else self._stand_in(key))
             here.draw_up_will(job, keep=True)
             if agent is None:
                 return await self._wait_on(here, job, before)
@@ -471,8 +467,7 @@ class RemoteKernel:
         told = await self._life.stop_agent()
         if self.job_id is not None and not self.end:
             self._account.tell("ended", "It was shut down.")
-        dealt_with = self.end and not self._record.is_live
-        await self._abandon(cancel=not (told or dealt_with))
+        await self._abandon(cancel=not (told or self.end))
 
     async def _abandon(self, *, cancel: bool = True) -> None:
         """Remove every trace, of a start that failed or a kernel that ended."""

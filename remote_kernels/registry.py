@@ -6,6 +6,7 @@
         agent.json    where the agent is                                written by the agent
         ended.json    why the agent ended on its own                    written by the agent
         sessions.json the notebooks that use the kernel                 written by the login end
+        began         nothing; it is there once the job's script runs  made by the script
         kernel_info.json  what the kernel said of itself                written by the login end
         held.json     what clients asked while the job waited           written by the login end
         job.log       what the scheduler and the agent wrote
@@ -179,6 +180,13 @@ class Record:
         except RecordError as exc:
             return f"its last word cannot be read ({exc})"
         return None if own is None else str(own["reason"])
+
+    def has(self, name: str) -> bool:
+        """Whether that file is there."""
+        try:
+            return name in os.listdir(self.path)  # noqa: PTH208 - see `read`
+        except OSError:
+            return False
 
     def write_held(self, held: Sequence[tuple[str, Sequence[bytes]]]) -> None:
         """Requests of clients that wait for the kernel. Raises RecordError."""

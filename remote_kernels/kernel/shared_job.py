@@ -41,6 +41,7 @@ from remote_kernels.errors import (
     RemoteKernelError,
     TunnelError,
 )
+from remote_kernels.scheduler import script
 from remote_kernels.scheduler.base import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.hello import Refused
@@ -111,7 +112,7 @@ class Allocation(registry.Record):
 
     def begin(self, kernel_id: str) -> None:
         """Without what belonged to a job that ended, but for this kernel."""
-        for name in ("record.json", "agent.json"):
+        for name in ("record.json", "agent.json", script.BEGAN):
             (self.path / name).unlink(missing_ok=True)
         for member in self.members.iterdir():
             if member.name != kernel_id:

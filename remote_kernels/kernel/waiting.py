@@ -15,7 +15,7 @@ from remote_kernels.config import Settings
 from remote_kernels.errors import AgentError, JobError
 from remote_kernels.registry import Record
 from remote_kernels.scheduler import script
-from remote_kernels.scheduler.base import JobStatus, Phase
+from remote_kernels.scheduler.base import BY_ITSELF, JobStatus, Phase
 from remote_kernels.scheduler.queue import Queue
 
 FIRST_LOOK = 0.02  # seconds between looks for the agent's file, growing to
@@ -91,13 +91,15 @@ class Waiting:
                 f"Job {self._job_id} did not start within queue_timeout "
                 f"({self._settings.queue_timeout:g} s); it was cancelled."
             )
-        return (
+        why = script.explain_silence(began=self._began, login=self._login)
+        text = (
             f"Job {self._job_id} has been running for start_timeout "
             f"({self._settings.start_timeout:g} s), but its agent has not reported in "
             f"{self._record.path}; the job was cancelled. A slow file system or "
             "prologue needs a longer start_timeout; a state_dir that the node does "
-            f"not share would never work.\n{self._record.logs()}"
+            "not share would never work."
         )
+        return "\n".join(filter(None, (text, why, self._record.logs())))
 
     async def _watch_start(self) -> None:
         """Follow the job; ends only by raising why there will be no agent."""
@@ -121,8 +123,18 @@ class Waiting:
             arg.startswith(("-p", "--part")) for arg in self._settings.sbatch_args
         )
 
+    @property
+    def _login(self) -> bool:
+        return bool(self._settings.prologue)
+
+    @property
+    def _began(self) -> bool:
+        return self._record.has(script.BEGAN)
+
     def _ended_early(self, status: JobStatus) -> str:
         ours = script.explain_exit(status.exit_code or 0)
+        if ours is None and status.state in BY_ITSELF:
+            ours = script.explain_end(began=self._began, login=self._login)
         text = ours or self._queue.driver.ended_text(status)
         where = f" on {status.node}" if status.node else ""
         return (

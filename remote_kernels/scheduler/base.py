@@ -62,6 +62,11 @@ class Phase(enum.Enum):
     UNKNOWN = "unknown"
 
 
+# Of jobs whose script ended, as against those that something ended. Slurm's words; a
+# driver of another scheduler has to say the same.
+BY_ITSELF = frozenset({"COMPLETED", "FAILED"})
+
+
 @dataclass(frozen=True)
 class JobStatus:
     """What the scheduler says of one job.

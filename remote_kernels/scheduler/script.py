@@ -26,6 +26,8 @@ NO_PYTHON = 97
 AGENT_FAILED = 98
 AGENT_KILLED = 128 + 9
 
+BEGAN = "began"  # a file in the record: the script was read at all
+
 _EXITS = {
     RESTARTED: "The scheduler started the job a second time (after a node failure or a "
     "preemption), and the kernel's memory was lost with the first. Start the kernel "
@@ -45,6 +47,23 @@ _EXITS = {
     AGENT_KILLED: "The agent on the compute node was killed (SIGKILL), by hand or for "
     "lack of memory on the node, and the kernel with it. Start the kernel again.",
 }
+
+_START_UP_FILES = (
+    "With a 'prologue' it runs in a login shell, which reads /etc/profile first, and then "
+    "the first of ~/.bash_profile, ~/.bash_login and ~/.profile that is there, with all "
+    "that these run. "
+)
+_ENDED_BY_START_UP = (
+    "The job's script never began: the shell that was to run it had been ended, or had "
+    f"become another program. {_START_UP_FILES}Look there for `exit` and `exec` (such as "
+    "`exec zsh -l`), and keep them for shells that somebody types into:\n"
+    "    [[ $- == *i* ]] && exec zsh -l"
+)
+_REPLACED = (
+    "The job's script ended before it had started the agent, though none of its lines "
+    "failed: does a line of 'prologue', or what it sources, make the shell another "
+    "program (`exec`)?"
+)
 
 # A Unix socket's path has 107 bytes at most; a base that is longer than this leaves
 # too few for what the agent puts behind it.
@@ -80,6 +99,7 @@ def build(
             *([] if step is None else [_LEAVE_STEP, _variables(step)]),
             _HEAD,
             f"rk_record={shlex.quote(record_dir)}",
+            f'{{ : >"$rk_record/{BEGAN}"; }} 2>/dev/null || :',
             _CHECK_RECORD,
             _prologue(prologue),
             f"rk_pythons=({shlex.join(_candidates(python, kernel_python))})",
@@ -103,6 +123,28 @@ def build(
 def explain_exit(code: int) -> str | None:
     """What an exit code of the job's script means and what to do; None if not ours."""
     return _EXITS.get(code)
+
+
+def explain_end(*, began: bool, login: bool) -> str | None:
+    """Of a job that ended by itself, unexplained, before its agent was there.
+
+    Parameters
+    ----------
+    began:
+        Whether the file `BEGAN` is there.
+    login:
+        Whether it has a prologue.
+    """
+    if began:
+        return _REPLACED if login else None
+    return _ENDED_BY_START_UP if login else "The job's script never began."
+
+
+def explain_silence(*, began: bool, login: bool) -> str | None:
+    """Of a job that runs, but whose agent has not reported for long."""
+    if began or not login:
+        return None
+    return f"The job's script has not begun. {_START_UP_FILES}One of them may wait."
 
 
 def _candidates(python: str | None, kernel_python: str | None) -> list[str]:

@@ -12,12 +12,18 @@ from remote_kernels.config import parse
 from remote_kernels.errors import JobError
 from remote_kernels.kernel.waiting import Waiting
 from remote_kernels.registry import Record
+from remote_kernels.scheduler import script
 from remote_kernels.scheduler.base import JobStatus, Phase
 from remote_kernels.scheduler.queue import Queue
 from remote_kernels.scheduler.slurm import Slurm
 
 HOPELESS = JobStatus("7", Phase.PENDING, "PENDING", "PartitionTimeLimit")
 ENDED = JobStatus("7", Phase.ENDED, "CANCELLED")
+
+
+AT_ONCE = JobStatus("7", Phase.ENDED, "COMPLETED", node="c1", exit_code=0)
+FAILED = JobStatus("7", Phase.ENDED, "FAILED", node="c1", exit_code=3)
+KILLED = JobStatus("7", Phase.ENDED, "CANCELLED", node="c1", exit_code=0, signal=15)
 
 
 class Said(Queue):
@@ -55,3 +61,34 @@ async def test_a_hopeless_job(
         await waiting.agent()
 
     assert given_up == ("can never start as asked" in str(caught.value))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("status", "began", "prologue", "said"),
+    [
+        (AT_ONCE, False, ["true"], "~/.bash_profile, ~/.bash_login and ~/.profile"),
+        (FAILED, False, ["true"], "never began"),
+        (AT_ONCE, True, ["exec true"], "a line of 'prologue'"),
+        (AT_ONCE, False, [], "never began."),
+        (KILLED, False, ["true"], "was cancelled"),
+        (FAILED, True, [], "failed with exit code 3"),
+    ],
+)
+async def test_a_job_that_ended_early(
+    tmp_path: Path, status: JobStatus, began: bool, prologue: list[str], said: str
+) -> None:
+    """What never began is said, and where to look; "start it again" would not help."""
+    record = Record(tmp_path, "k")
+    record.create()
+    if began:
+        (record.path / script.BEGAN).touch()
+    settings = parse({"prologue": prologue})
+    queue = cast("Queue", Said(status))
+    waiting = Waiting("7", queue, record, settings, lambda status: None)
+
+    with pytest.raises(JobError) as caught:
+        await waiting.agent()
+
+    assert said in str(caught.value)
+    assert "Start the kernel again" not in str(caught.value)

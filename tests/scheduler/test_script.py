@@ -78,6 +78,14 @@ def test_it_runs_the_agent(tmp_path: Path) -> None:
     assert [] == left(tmp_path)
 
 
+def test_it_leaves_a_mark_that_it_began(tmp_path: Path) -> None:
+    """Before anything that may fail."""
+    done = run(tmp_path, prologue=["exec true"])
+
+    assert (0, "") == (done.returncode, done.stdout)
+    assert (tmp_path / "record of it's own" / script.BEGAN).exists()
+
+
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "USR1", "USR2"])
 def test_a_signal_passes_to_the_agent(tmp_path: Path, name: str) -> None:
     """The script waits for what the agent makes of it, and ends with its exit code."""

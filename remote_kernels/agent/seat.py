@@ -191,8 +191,12 @@ class Seat:
             and link is not None
             and link.silence < IN_USE * self._dead_after
         ):
+            silence = link.silence
+            assert self._mux is not None
+            self._mux.session.ping()  # who asks again soon hears whether it lives
+            link.flush_soon()
             msg = "in-use"
-            raise Refused(msg, f"it was heard {link.silence:.1f} s ago")
+            raise Refused(msg, f"it was heard {silence:.1f} s ago")
         if not ask.resume and (
             self._mux is None or self._mux.session.id != ask.session
         ):

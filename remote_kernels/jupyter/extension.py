@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tornado import web
 from traitlets import Enum, Float
 
 from remote_kernels import registry
-from remote_kernels.errors import RecordError
+from remote_kernels.errors import InUseError, RecordError, RemoteKernelError
 from remote_kernels.kernel.drivers import DRIVERS
 from remote_kernels.kernel.inventory import Recorded, recorded
 from remote_kernels.scheduler.queue import shared
@@ -99,6 +100,14 @@ class RemoteKernelsApp(ExtensionApp):
         await self._bring_back_all()
 
     async def _bring_back_all(self) -> None:
+        log = self._kernels.log
+        log.addFilter(_is_no_traceback)
+        try:
+            await self._bring_back_each()
+        finally:
+            log.removeFilter(_is_no_traceback)
+
+    async def _bring_back_each(self) -> None:
         work = background().run(recorded(self._state_dirs()))
         jobs = []
         for found in await work:
@@ -133,6 +142,8 @@ class RemoteKernelsApp(ExtensionApp):
                 )
             )
             await self._restore_sessions(found)
+        except InUseError as exc:
+            self.log.warning("Kernel %s is left alone: %s", found.kernel_id, exc)
         except Exception as exc:  # noqa: BLE001 - of many kernels, one; told
             self.log.warning(
                 "Kernel %s (job %s) did not come back: %s",
@@ -211,6 +222,11 @@ class RemoteKernelsApp(ExtensionApp):
             )
         if self._emitter is not None:
             self._emitter.stop()
+
+
+def _is_no_traceback(record: logging.LogRecord) -> bool:
+    """jupyter_client (8.10) logs one for each start that fails; we say it in a line."""
+    return not (record.exc_info and isinstance(record.exc_info[1], RemoteKernelError))
 
 
 async def _ask_at_most_every(seconds: float) -> None:

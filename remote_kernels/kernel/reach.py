@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,10 @@ from .job import Job
 
 log = logging.getLogger(__name__)
 
+AGAIN = 0.3  # seconds, in which a living login end has answered its agent
+# Of the time in which we ask. Each time the agent asks, too: who lives was heard at the
+# last but one; who was silent when we began is so for longer than we ask.
+HEARD_SINCE = 0.75
 LAST_RETRY = 30.0  # seconds between attempts to reach a kernel that was left alone
 
 
@@ -64,21 +70,26 @@ class Reach:
     async def open(self, *, take: bool) -> Tunnel:
         """By the first carrier that works. Raises TunnelError.
 
-        InUseError when another server has the kernel and we are not to `take` it; not
-        for long is a dead server's connection taken for a living one's.
+        InUseError when another server has the kernel and we are not to `take` it: one
+        that was heard since our first attempt lives. Not for long is a dead server's
+        connection taken for a living one's.
         """
         if take:
             return await self._open(take=True)
-        deadline = _now() + self._account.settings.dead_after
+        begun = _now()
+        refused: float | None = None
         while True:
             try:
                 return await self._open(take=False)
             except Refused as exc:
-                if _now() > deadline:
+                asked = _now() - (refused or _now())  # seconds since the first time
+                lives = _silence(exc) < HEARD_SINCE * asked
+                if lives or _now() > begun + self._account.settings.dead_after:
                     kernel = self._account.kernel_id
                     msg = f"Another server has kernel {kernel}: {exc.detail}"
                     raise InUseError(msg) from exc
-            await asyncio.sleep(1.0)
+                refused = _now() if refused is None else refused
+            await asyncio.sleep(AGAIN)
 
     async def _open(self, *, take: bool) -> Tunnel:
         account, agent = self._account, self._agent
@@ -178,6 +189,12 @@ def _carrier(
         return SharedSshCarrier(to) if shared else SshCarrier(to)
     env = driver.environment(os.environ, settings.env_keep)
     return StdioCarrier(name, driver.attach_argv(job_id, node, argv), env)
+
+
+def _silence(refused: Refused) -> float:
+    """Seconds since the agent heard who has the kernel, as it says."""
+    said = re.search(r"heard ([\d.]+) s ago", refused.detail)
+    return float(said[1]) if said else math.inf
 
 
 def _now() -> float:

@@ -67,9 +67,12 @@ class Reached(Tunnel):
 
 
 async def again(
-    directory: Path, answers: Sequence[object], *statuses: JobStatus | None
+    directory: Path,
+    answers: Sequence[object],
+    *statuses: JobStatus | None,
+    dead_after: float = 0.01,
 ) -> Tunnel | End:
-    settings = parse({"state_dir": str(directory), "dead_after": 0.01})
+    settings = parse({"state_dir": str(directory), "dead_after": dead_after})
     account = Account(
         "k", settings, "", "", outlives=True, on_news=lambda action, view, text: None
     )
@@ -109,6 +112,27 @@ async def test_another_server_was_faster(tmp_path: Path) -> None:
     assert isinstance(found, End)
     assert "Another server has kernel k" in found.text
     assert found.taken
+
+
+@pytest.mark.asyncio
+async def test_another_server_that_answers_is_believed_at_once(tmp_path: Path) -> None:
+    """Heard since we asked first, it lives; heard before, it may just have died."""
+    heard = [Refused("in-use", f"it was heard {s} s ago") for s in (4.0, 0.3, 0.1)]
+
+    found = await again(tmp_path, heard, dead_after=60)
+
+    assert isinstance(found, End)
+    assert found.taken
+
+
+@pytest.mark.asyncio
+async def test_another_server_that_died_is_not_believed(tmp_path: Path) -> None:
+    """It is silent since we asked first, and soon has the kernel no more."""
+    silent = [Refused("in-use", f"it was heard {s} s ago") for s in (0.1, 0.5, 0.9)]
+
+    found = await again(tmp_path, [*silent, Reached()], dead_after=60)
+
+    assert isinstance(found, Reached)
 
 
 @pytest.mark.asyncio

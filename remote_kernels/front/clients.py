@@ -29,6 +29,7 @@ from .reports import Reports, Told
 log = logging.getLogger(__name__)
 
 ASKED = 10_000  # requests remembered
+EARLY = 1_000  # requests kept for an agent that is not reached yet
 HELD_DISK = 512 * 1024 * 1024  # bytes for clients that are away
 SUBSCRIBE_TIME = 1.0  # seconds; a client that speaks subscribes at the same time
 AGAIN = 1.0  # seconds until a channel that was given up is opened again
@@ -130,6 +131,7 @@ class Clients:
         self._inlets: dict[str, Inlet] = {}
         self._again: dict[str, asyncio.TimerHandle] = {}  # channels to be opened
         self._newest = dict.fromkeys(KEPT, 0)  # that came in this session
+        self._early: list[tuple[str, bytes]] = []  # asked before the agent is reached
         self._before = dict.fromkeys(KEPT, 0)  # delivered by an earlier server
         self._asked: dict[str, None] = {}
         self._present: dict[str, None] = {}  # sessions
@@ -154,6 +156,9 @@ class Clients:
         self._newest = dict.fromkeys(KEPT, 0)
         for target in KEPT:
             self._join(open, target)
+        early, self._early = self._early, []
+        for target, data in early:
+            self._inlets[target].send(data)
         for target in KEPT:
             self._room(target)
 
@@ -193,7 +198,15 @@ class Clients:
 
     def full(self, target: str) -> bool:
         """Whether to take no more requests for now."""
-        return target not in self._inlets or self._inlets[target].paused
+        if target not in self._inlets:
+            return len(self._early) >= EARLY
+        return self._inlets[target].paused
+
+    def _pass_on(self, target: str, data: bytes) -> None:
+        if target in self._inlets:
+            self._inlets[target].send(data)
+        else:
+            self._early.append((target, data))
 
     def move(self, directory: Path) -> None:
         """What is held from now on is held there."""
@@ -218,7 +231,7 @@ class Clients:
             self._note(head)
             answered = target == "shell" and self._answered_for_kernel(head)
         if not answered:
-            self._inlets[target].send(encode(parts))
+            self._pass_on(target, encode(parts))
         if head is None or head.id in self._inherited:
             return  # its client may not have come back yet
         if head.is_of_client:
@@ -261,7 +274,7 @@ class Clients:
 
     def subscribed(self, topic: bytes) -> None:
         """A client subscribed: the kernel may want to welcome it (JEP 65)."""
-        self._inlets["iopub"].send(encode([topic]))
+        self._pass_on("iopub", encode([topic]))
         if self._sockets is not None and not self._sockets.subscribing():
             for session in [*self._coming]:
                 self._hand_on(session)
@@ -279,14 +292,17 @@ class Clients:
         self._publish(self._speaker.publication("status", content, {}))
 
     def _answered_for_kernel(self, head: Head) -> bool:
-        """A kernel that is busy with an away client's cell cannot answer now.
+        """One that is busy, starts anew or is out of reach cannot answer now.
 
-        Without an answer the notebook server (jupyter_server 2.21) opens no websocket
-        for 60 s, so that client could not come back.
+        Without an answer to its own question the notebook server (jupyter_server 2.21)
+        opens no websocket for 60 s, and a page no other one meanwhile; a client that is
+        away could not come back.
         """
         if head.type != "kernel_info_request" or self._info is None:
             return False
-        if not self._away_runs():
+        if self._meeting is not None and self._meeting[0] == head.id:
+            return False
+        if head.is_of_client and not self._away_runs():
             return False
         speaker = self._speaker
         for state in ("busy", "idle"):
@@ -297,7 +313,10 @@ class Clients:
                     head.identities, "kernel_info_reply", self._info, head.header
                 )
                 self._sockets.send("shell", reply)
-        self._say_state("busy")
+        if self._running:
+            said = self._said_busy
+            self._say_state("busy")
+            self._said_busy = said or self._away_runs()
         return True
 
     async def meet(self, timeout: float) -> Speaker:

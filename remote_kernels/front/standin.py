@@ -1,8 +1,8 @@
 """Answers for a kernel that is not there yet, because its job waits.
 
-Knows the kernel by what it said of itself at an earlier start, or by a probe. Says
-"starting"; has empty answers for what cannot be known; holds everything else, in
-order, for the kernel. Below the first cell that each client runs it shows how the job
+Knows the kernel by what it said of itself at an earlier start, or by a probe, else by
+its kernelspec's language. Says "starting"; has empty answers for what cannot be known;
+holds everything else, in order, for the kernel. Below the first cell that each client runs it shows how the job
 stands, and clears that away when the kernel takes over: the cell then runs as if
 nothing had been. Called by kernel/ and by the front's sockets.
 """
@@ -13,6 +13,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, Protocol
+
+from jupyter_client import protocol_version
 
 from remote_kernels.wrapping import WIDTH, wrapped
 
@@ -29,6 +31,11 @@ RUN, ASK = "execute_request", "kernel_info_request"
 # which it looks each 0.05 s (2.21, connection/channels.py, nudge).
 SEEN = 0.2
 CONNECTS = 0.1  # seconds between two looks whether a client can be asked
+# Seconds in which a page's question what kernel this is may wait for the kernel's own
+# answer, or a probe's: the page writes it into the notebook.
+PATIENCE = 5.0
+# What a page goes by until the kernel itself answers; of other languages, the name.
+LANGUAGES = {"python": {"mimetype": "text/x-python", "file_extension": ".py"}}
 
 Request = tuple[str, list[bytes]]  # to which of the kernel's sockets, and its frames
 
@@ -62,6 +69,8 @@ class StandIn:
         comes after this one can `restore` it.
     later:
         Calls something after some seconds.
+    language:
+        The kernelspec's.
     """
 
     def __init__(
@@ -71,6 +80,7 @@ class StandIn:
         on_told: Callable[[], None] = lambda: None,
         on_held: Callable[[list[Request]], None] = lambda held: None,
         later: Later = _later,
+        language: str = "",
     ) -> None:
         self._speaker = Speaker(key)
         self._on_shutdown = on_shutdown
@@ -79,6 +89,7 @@ class StandIn:
         self._later = later
         self._sockets: Sockets | None = None
         self._info: dict[str, Any] | None = None
+        self._least = least_info(language)
         self._failure = ""
         self._question = ""
         self._prompt = ""
@@ -88,6 +99,7 @@ class StandIn:
         self._cells: dict[str, Head] = {}  # held requests to run code, by msg_id
         self._shown: dict[str, tuple[str, Head]] = {}  # by session: text, its cell
         self._soon: Cancellable | None = None
+        self._at_last: Cancellable | None = None  # for pages that ask who this is
         self.topics: set[bytes] = set()  # subscribed to
         self.sessions: set[str] = set()  # of clients that have spoken
         self.restored: set[str] = set()  # requests that an earlier server held
@@ -144,12 +156,18 @@ class StandIn:
             self._put_question(head)
 
     def _tell_info(self, target: str, head: Head, parts: list[bytes]) -> None:
-        """As a kernel does: without "busy" and "idle" the server asks again."""
-        if self._info is None:
-            self._hold(target, parts)
+        """At once to the notebook server, which opens no websocket before (2.21)."""
+        if self._info is not None or self._failure or not head.is_of_client:
+            self._answer_info(target, head)
             return
+        self._hold(target, parts)
+        if self._at_last is None:
+            self._at_last = self._later(PATIENCE, self._tell_who_asked)
+
+    def _answer_info(self, target: str, head: Head) -> None:
+        """As a kernel does: without "busy" and "idle" the server asks again."""
         self._status("busy", head)
-        self._reply(target, head, self._info)
+        self._reply(target, head, self._info or self._least)
         self._status("idle", head)
         self._say_no_state()
         self._soon = self._later(SEEN, self.say_state)
@@ -185,14 +203,24 @@ class StandIn:
     def introduce(self, info: dict[str, Any]) -> None:
         """The kernel's kernel_info_reply is known now; who asked for it gets it."""
         self._info = info
+        self._tell_who_asked()
+
+    def _tell_who_asked(self) -> None:
+        self._wait_no_more()
         rest = []
         for target, parts in self._held:
             head = jupyter_message.read(parts)
             if head is not None and head.type == ASK:
-                self._tell_info(target, head, parts)
+                self._answer_info(target, head)
             else:
                 rest.append((target, parts))
-        self._set_held(rest)
+        if len(rest) < len(self._held):
+            self._set_held(rest)
+
+    def _wait_no_more(self) -> None:
+        if self._at_last is not None:
+            self._at_last.cancel()
+            self._at_last = None
 
     @property
     def is_known(self) -> bool:
@@ -297,6 +325,7 @@ class StandIn:
         """There will be no kernel: say so below the cells, now and later."""
         told = bool(self._cells)
         self._failure = why
+        self._tell_who_asked()  # no page runs a cell before
         self._drop_cells("RemoteKernelError", why)
         if told:
             self._on_told()
@@ -312,6 +341,7 @@ class StandIn:
         """
         self._speaker = speak_as
         self._say_no_state()
+        self._wait_no_more()
         for _, head in self._shown.values():
             self._clear(head)
         self._shown.clear()
@@ -375,6 +405,25 @@ class StandIn:
     def _send(self, target: str, parts: list[bytes]) -> None:
         if self._sockets is not None:
             self._sockets.send(target, parts)
+
+
+def least_info(language: str) -> dict[str, Any]:
+    """A kernel_info_reply's content for a kernel of which nothing more is known."""
+    known = LANGUAGES.get(language.lower(), {})
+    return {
+        "protocol_version": protocol_version,
+        "implementation": "remote_kernels",
+        "implementation_version": "",
+        "language_info": {
+            "name": language,
+            "version": "",
+            "mimetype": "",
+            "file_extension": "",
+            **known,
+        },
+        "banner": "This kernel is not there yet; its job was submitted.",
+        "help_links": [],
+    }
 
 
 _Answer = Callable[[StandIn, str, Head, list[bytes]], None]

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from jupyter_client.ioloop.restarter import AsyncIOLoopKernelRestarter
 from jupyter_client.multikernelmanager import MultiKernelManager
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
@@ -65,6 +66,8 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._restart_limit: int | None = None  # Jupyter's, while ours holds
         self._unasked = False  # the next launch is the restarter's, not a person's
         self._loop: asyncio.AbstractEventLoop | None = None  # the manager's
+        self._giving_up: asyncio.Future[None] | None = None
+        self._looking: asyncio.Future[None] | None = None
         self._options: dict[str, Any] = {}  # of this start, over the kernelspec's
         self._given: dict[str, str] = {}  # variables that the caller gives the kernel
         _PROVISIONERS.add(self)
@@ -163,6 +166,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             key=self._manager.session.key,
             curve_pair=self._curve,
             env_lines=dict(self.kernel_spec.env),
+            language=self.kernel_spec.language,
         )
 
     def _refuse_required_encryption(self) -> None:
@@ -211,6 +215,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             outlives=outlives_server(self._manager.parent),
             on_progress=line.show,
             on_news=news.tell,
+            on_dead=self._died,
             on_end=lambda: background().let_go(self.kernel_id),
             on_moved=self._moved,
         )
@@ -321,6 +326,25 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             self._do_not_resubmit()
             self._clean_up_dead()
         return code
+
+    def _died(self) -> None:
+        """Called on the background loop."""
+        try:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._look_now)
+        except RuntimeError:  # of a synchronous caller, which has gone on
+            log.debug("kernel=%s nobody is told", self.kernel_id)
+
+    def _look_now(self) -> None:
+        """Else jupyter_client (8.10) looks within 3 s.
+
+        A page that opens a websocket meanwhile would be answered after 60 s
+        (jupyter_server 2.21), and open no other before.
+        """
+        restarter = getattr(self.parent, "_restarter", None)
+        if isinstance(restarter, AsyncIOLoopKernelRestarter) and restarter._pcallback:
+            restarter.stop()  # or it looks beside us
+            self._looking = asyncio.ensure_future(restarter.poll())
 
     def _clean_up_dead(self) -> None:
         """jupyter_server (2.21) forgets a dead kernel without any cleanup."""

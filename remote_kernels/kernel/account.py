@@ -184,6 +184,8 @@ class Account:
         if self.job is not None:
             self.job.leave()
         try:
+            if self.job is not None:
+                self.save()  # when it ended, too
             self.record.seal(self.end)
         except RecordError as exc:
             log.warning("kernel=%s %s", self.kernel_id, exc)

@@ -7,12 +7,20 @@ kernel does not come, it says why. Made by story.py.
 from __future__ import annotations
 
 import logging
+import signal
 from typing import Any
 
-from remote_kernels.errors import JobError, RemoteKernelError
+from remote_kernels.errors import (
+    AgentError,
+    ControllerError,
+    JobError,
+    RemoteKernelError,
+    TunnelError,
+)
 from remote_kernels.scheduler.base import JobStatus, Phase
 
 from .account import Account
+from .ending import End
 from .informing import Introduction, OnProgress, informing
 from .job import Job
 from .known_info import KnownInfo
@@ -21,6 +29,11 @@ from .login_end import LoginEnd
 from .reach import Reach
 
 log = logging.getLogger(__name__)
+
+# Seconds in which the end of its job is heard of when a kernel was ended by one of the
+# signals that schedulers send to all of a job.
+HEARD = 3.0
+ENDS = 20.0  # seconds for the scheduler to say how a job that is ending ended
 
 
 def introduction(
@@ -91,13 +104,35 @@ class Arrival:
             account.mark("agent")
             connection = life.connect(here, agent, self._spec)
             reach = Reach(account, job, agent, connection)
-            life.reached(job, await reach.open(take=self._take))
+            try:
+                life.reached(job, await reach.open(take=self._take))
+            except TunnelError as exc:
+                end = await self._end_of_job()
+                raise (JobError(end) if end else exc) from exc
             connection.expect(1)
-            await connection.await_running(settings.start_timeout)
+            try:
+                await connection.await_running(settings.start_timeout)
+            except AgentError as exc:
+                state = connection.state
+                by = state.signum if state is not None else None
+                killed = by in (signal.SIGTERM, signal.SIGKILL)
+                end = await life.end_of_job(HEARD if killed else 0.0)
+                raise (JobError(end) if end else exc) from exc
             if account.end:
                 raise JobError(account.end)
             account.mark("kernel")
             await life.serve()
+
+    async def _end_of_job(self) -> str:
+        """Of one whose agent is not reached: why, if it has ended or is about to."""
+        try:
+            status = await self._job.ask()
+            if status.phase not in (Phase.ENDING, Phase.ENDED):
+                return ""
+            ended = await self._job.ended(ENDS)
+        except ControllerError:
+            return ""
+        return self._life.end_text(End(self._job.why_ended("", ended), ended))
 
     def _waits(self, status: JobStatus) -> None:
         account = self._account
@@ -128,11 +163,12 @@ class Arrival:
         """The stand-in stays, to say so; the person may restart the kernel."""
         account = self._account
         self._life.stop_watching()
-        await self._life.leave_job()
         account.end = why
+        account.mark("ended")
         log.warning("kernel=%s %s", account.kernel_id, why)
+        self._here.standin.fail(why)  # people do not wait for what is to be cleared
+        await self._life.leave_job()
         await self._life.disconnect()
         await self._job.cancel()
         account.seal()
-        self._here.standin.fail(why)
         account.tell("ended", why)

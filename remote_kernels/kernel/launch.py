@@ -26,6 +26,8 @@ class Launch:
         Where it starts, if the node has that directory; None: the home directory.
     key:
         The HMAC key of the connection.
+    language:
+        The kernelspec's, for who stands in for the kernel.
     curve_pair:
         CURVE public and secret key (Z85), for kernels that listen on TCP.
     """
@@ -36,6 +38,7 @@ class Launch:
     key: bytes = b""
     curve_pair: tuple[bytes, bytes] | None = None
     env_lines: Mapping[str, str] = field(default_factory=dict)
+    language: str = ""
 
     def spec(self, settings: Settings) -> dict[str, Any]:
         """As the agent wants it."""
@@ -54,6 +57,7 @@ class Launch:
             "env": dict(self.env),
             "env_lines": dict(self.env_lines),
             "cwd": self.cwd,
+            "language": self.language,
             "connection": connection,
             "spool": settings.spool * 1024 * 1024,
             "gpus": settings.visible_gpus,

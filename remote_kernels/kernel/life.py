@@ -37,12 +37,20 @@ class Life:
     ----------
     account:
         The kernel's.
+    on_dead:
+        Called when it is dead, unasked, and with its job.
     on_end:
         Called when its job has ended unasked and nothing of it is left here.
     """
 
-    def __init__(self, account: Account, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        account: Account,
+        on_dead: Callable[[], None],
+        on_end: Callable[[], None],
+    ) -> None:
         self._account = account
+        self._on_dead = on_dead
         self._on_end = on_end
         self.here: LoginEnd | None = None
         self.arrival: asyncio.Task[None] | None = None
@@ -157,8 +165,8 @@ class Life:
         """Say it in the notebook, the log and the record; then the kernel is dead."""
         account, status = self._account, end.status
         self.taken = end.taken
-        state = f" ({status.state})" if status is not None else ""
-        account.end = f"Job {account.job_id}{state}: {end.text}"
+        account.end = self.end_text(end)
+        account.mark("ended")
         log.warning("kernel=%s %s", account.kernel_id, account.end)
         code = (status.exit_code if status is not None else None) or 1
         self._stop_clock()
@@ -171,13 +179,28 @@ class Life:
         self._close_later()
         if not self.taken:
             account.seal()
+        self._on_dead()
         account.tell("ended", account.end)
+
+    def end_text(self, end: End) -> str:
+        state = f" ({end.status.state})" if end.status is not None else ""
+        return f"Job {self._account.job_id}{state}: {end.text}"
+
+    async def end_of_job(self, patience: float) -> str:
+        """How it ended, if it does so in so many seconds or has begun to; else ""."""
+        connection = self._account.connection
+        if self._guard is not None and connection is not None:
+            await asyncio.wait((self._guard,), timeout=patience)
+            if connection.agent_ends:
+                await asyncio.wait((self._guard,))
+        return self._account.end
 
     def failure_told(self) -> None:
         """Somebody has read why there is no kernel: now it is dead."""
         self.set_exited(1)
         self._stop_clock()
         self._close_later()
+        self._on_dead()
 
     def _close_later(self) -> None:
         """jupyter_server (2.21) calls no cleanup for a kernel that died."""
@@ -208,20 +231,33 @@ class Life:
 
     async def stop_agent(self) -> bool:
         """Ask the agent to end its job; whether it did so."""
+        tunnel = self._tunnel
+        if tunnel is not None and not self._account.end:
+            await self._stop(tunnel)
+        return tunnel is not None and tunnel.ended.done()
+
+    @property
+    def _tunnel(self) -> Tunnel | None:
         connection = self._account.connection
-        tunnel = connection.tunnel if connection is not None else None
-        if tunnel is None:
-            return False
-        if tunnel.connected and not self._account.end:
+        return connection.tunnel if connection is not None else None
+
+    async def _stop(self, tunnel: Tunnel) -> None:
+        if tunnel.connected:
             tunnel.send(control.Stop())
             await asyncio.wait((tunnel.ended,), timeout=STOP_TIMEOUT)
-        return tunnel.ended.done()
+
+    async def give_up(self) -> None:
+        """It is dead, and its agent is to end, with the job where that is its own."""
+        self.set_exited(1)
+        if self._tunnel is not None:
+            await self._stop(self._tunnel)
+        self._close_later()
 
     async def leave_job(self) -> None:
         """Of a kernel that failed: end what is there of it, if its job does not end."""
-        job = self._account.job
-        if job is not None and job.allocation is not None:
-            await self.stop_agent()
+        job, tunnel = self._account.job, self._tunnel
+        if job is not None and job.allocation is not None and tunnel is not None:
+            await self._stop(tunnel)
 
     async def disconnect(self) -> None:
         if self.here is not None:

@@ -70,6 +70,8 @@ class RemoteKernel:
         Called with how the job stands while it waits, by line.
     on_news:
         Called with what happens to it.
+    on_dead:
+        Called when it is dead, unasked, and with its job.
     on_end:
         Called when its job has ended unasked and nothing of it is left here.
     on_moved:
@@ -86,6 +88,7 @@ class RemoteKernel:
         outlives: bool = False,
         on_progress: OnProgress = lambda lines: None,
         on_news: OnNews = lambda action, view, text: None,
+        on_dead: Callable[[], None] = lambda: None,
         on_end: Callable[[], None] = lambda: None,
         on_moved: Callable[[Path], None] = lambda directory: None,
     ) -> None:
@@ -99,7 +102,7 @@ class RemoteKernel:
             kernel_id, settings, name, spec_name, outlives=outlives, on_news=on_news
         )
         self._record = self._account.record
-        self._life = Life(self._account, on_end)
+        self._life = Life(self._account, on_dead, on_end)
         self._launch: Launch | None = None  # while somebody must choose a job
 
     def __repr__(self) -> str:
@@ -170,7 +173,7 @@ class RemoteKernel:
             base = self._record.base
             for old in (*registry.records(base), *allocations(base)):
                 old.purge_if_old()
-            here = self._move_in(self._stand_in(launch.key))
+            here = self._move_in(self._stand_in(launch.key, launch.language))
             try:
                 job = await self._submit(here, launch)
             except ChoiceError as exc:
@@ -217,13 +220,14 @@ class RemoteKernel:
         spec = self._launch.spec(settings)
         await self._arrival(here, job, spec, take=True, probe=True).run_and_tell()
 
-    def _stand_in(self, key: bytes) -> StandIn:
+    def _stand_in(self, key: bytes, language: str) -> StandIn:
         life = self._life
         return StandIn(
             key,
             lambda: life.set_exited(0),
             life.failure_told,
             self._account.note_held,
+            language=language,
         )
 
     def _move_in(self, standin: StandIn) -> LoginEnd:
@@ -334,7 +338,10 @@ class RemoteKernel:
             self._account.job = job
             job.id, job.cluster = before.facts["job_id"], before.facts.get("cluster")
             key = _key(spec)
-            here = self._move_in(StandIn(key) if agent else self._stand_in(key))
+            language = str(spec.get("language", ""))  # not in an older version's
+            here = self._move_in(
+                StandIn(key) if agent else self._stand_in(key, language)
+            )
             here.draw_up_will(job, keep=True)
             if agent is None:
                 return await self._wait_on(here, job, before)
@@ -467,7 +474,25 @@ class RemoteKernel:
         told = await self._life.stop_agent()
         if self.job_id is not None and not self.end:
             self._account.tell("ended", "It was shut down.")
-        await self._abandon(cancel=not (told or self.end))
+        dealt_with = self.end and not self._record.is_live
+        await self._abandon(cancel=not (told or dealt_with))
+
+    async def give_up(self, why: str) -> None:
+        """Its process does not live, and nobody starts it again: end its job.
+
+        The record keeps how it ended.
+        """
+        life, account = self._life, self._account
+        if account.end:
+            return
+        life.stop_watching()
+        account.end = f"Job {self.job_id}: {why}"
+        account.mark("ended")
+        account.seal()
+        log.warning("kernel=%s %s", self.kernel_id, account.end)
+        account.tell("ended", account.end)
+        await life.give_up()
+        await self._cancel_job()
 
     async def _abandon(self, *, cancel: bool = True) -> None:
         """Remove every trace, of a start that failed or a kernel that ended."""

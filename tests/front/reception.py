@@ -40,7 +40,8 @@ class Reception:
         self.told = 0
         self.noted: list[list[Request]] = []
         self.is_reached = True
-        self.due: Due | None = None  # what the stand-in will do by itself
+        self.due: Due | None = None  # what the stand-in will do by itself, the last
+        self._dues: list[Due] = []
         self.standin = StandIn(
             KEY, self._shut_down, self._tell, self._note, self._later
         )
@@ -53,8 +54,9 @@ class Reception:
         self.told += 1
 
     def _later(self, seconds: float, call: Callable[[], None]) -> Due:
-        assert self.due is None or self.due.cancelled
+        assert all(due.cancelled or due.call != call for due in self._dues)
         self.due = Due(seconds, call)
+        self._dues.append(self.due)
         return self.due
 
     def _note(self, held: list[Request]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from front.conftest import Serve
-from front.world import INFO, Agent, Browser, Kernel, Server, read, timeless
+from front.world import INFO, Agent, Browser, Kernel, Msg, Server, read, timeless
 from remote_kernels.front import clients
 from remote_kernels.front.progress import SETTLE
 from remote_kernels.wire.messages import KEPT
@@ -83,14 +83,60 @@ async def test_a_new_subscriber_is_told_to_the_kernel(
     assert [("iopub", [SUBSCRIBE_ALL[:1]])] == agent.requests
 
 
+def asked_by_server(server: Server, browser: Browser) -> Msg:
+    """The question without whose answer jupyter_server opens no websocket."""
+    msg = browser.session.msg("kernel_info_request", {})
+    parts = browser.session.serialize(msg, ident=b"\0abcd")
+    server.clients.request("shell", parts)
+    return msg
+
+
 @timeless
-async def test_no_requests_are_taken_before_there_is_a_way_to_the_agent(
+async def test_the_notebook_server_asks_a_kernel_that_cannot_answer(
+    agent: Agent, kernel: Kernel, tmp_path: Path
+) -> None:
+    """It is out of reach, or busy: what is known is told at once; pages see it busy."""
+    server, browser = Server(agent, tmp_path, INFO), Browser("one")
+    server.clients.serve(server)
+
+    asked_by_server(server, browser)
+
+    expected = ["busy", "kernel_info_reply", "idle"]
+    assert expected == server.kinds()
+    server.clients.connect(agent.open)
+    assert [] == agent.requests
+    kernel.busy(browser.ask(server))
+    agent.flow()
+    server.sent.clear()
+    asked_by_server(server, browser)
+    assert [*expected, "busy"] == server.kinds()
+
+
+@timeless
+async def test_what_is_asked_before_there_is_a_way_to_the_agent(
     agent: Agent, tmp_path: Path
 ) -> None:
-    """Nor while the channel is full."""
-    server = Server(agent, tmp_path)
-    assert server.clients.full("shell")
+    """It is passed on, in its order, as soon as there is one."""
+    server, browser = Server(agent, tmp_path, INFO), Browser("one")
+    server.clients.serve(server)
+    server.clients.subscribed(SUBSCRIBE_ALL[:1])
+    cells = [browser.ask(server), browser.ask(server)]
+    assert not server.clients.full("shell")
 
+    server.clients.connect(agent.open)
+
+    (target, topic), *requests = agent.requests
+    assert ("iopub", [SUBSCRIBE_ALL[:1]]) == (target, topic)
+    expected = [cell["header"]["msg_id"] for cell in cells]
+    assert expected == [read(parts)["header"]["msg_id"] for _, parts in requests]
+
+
+@timeless
+async def test_no_requests_are_taken_while_the_channel_is_full(
+    agent: Agent, tmp_path: Path
+) -> None:
+    """Others are, on theirs."""
+    server = Server(agent, tmp_path)
     server.start()
     assert not server.clients.full("shell")
 

@@ -11,7 +11,7 @@ from front.reception import ASK, RUN, Client, Reception, id_of, ids
 from front.world import INFO, KEY, Msg, Parts, read
 from remote_kernels.front import standin
 from remote_kernels.front.jupyter_message import Speaker
-from remote_kernels.front.standin import Request
+from remote_kernels.front.standin import Request, StandIn
 from remote_kernels.wire.zmtp import SUBSCRIBE_ALL
 
 DELIM = b"<IDS|MSG>"
@@ -41,6 +41,51 @@ def test_kernel_info_that_nobody_knows_yet(
     assert ["busy", "kernel_info_reply", "idle"] == reception.fate(request)
     assert INFO == reception.answers(request)[1]["content"]
     assert [] == reception.standin.hand_over(Speaker(KEY))
+
+
+def test_the_notebook_server_asks_what_nobody_knows(reception: Reception) -> None:
+    """It gets the language at once, because no page gets a websocket before."""
+    reception.standin = StandIn(KEY, later=reception._later, language="R")
+    reception.standin.serve(reception)
+    server = Client(reception).session
+    request = server.msg(ASK)
+
+    reception.standin.request("shell", server.serialize(request, ident=b"\0abcd"))
+
+    assert ["busy", "kernel_info_reply", "idle"] == reception.fate(request)
+    content = reception.answers(request)[1]["content"]
+    assert "5" == content["protocol_version"].partition(".")[0]
+    assert "R" == content["language_info"]["name"]
+    assert not reception.standin.is_known
+
+
+def test_a_page_asks_what_nobody_knows(reception: Reception, client: Client) -> None:
+    """It writes the answer into the notebook, so the kernel's own has some seconds."""
+    first, second = client.ask(ASK), client.ask(ASK)
+    assert [] == reception.sent
+    due = reception.due
+    assert due is not None
+    assert 3 < due.seconds < 10
+
+    due.call()
+
+    for request in (first, second):
+        assert ["busy", "kernel_info_reply", "idle"] == reception.fate(request)
+    assert [] == reception.standin.hand_over(Speaker(KEY))
+
+
+def test_a_kernel_that_failed_before_anybody_knew_it(
+    reception: Reception, client: Client
+) -> None:
+    """Pages that asked what it is get an answer, so that a cell can be run, and fail."""
+    before = client.ask(ASK)
+
+    reception.standin.fail("no such program")
+
+    after, cell = client.ask(ASK), client.ask()
+    for request in (before, after):
+        assert ["busy", "kernel_info_reply", "idle"] == reception.fate(request)
+    assert ["busy", "error", "execute_reply", "idle"] == reception.fate(cell)
 
 
 def test_the_state_after_kernel_info(reception: Reception, client: Client) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import json
 import signal
 import subprocess
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -136,6 +137,7 @@ class Page:
         self.states: list[str] = []
         self.kernel_id = ""
         self.session_id = ""
+        self.waited = 0.0  # seconds until the last websocket opened
 
     async def open(self, spec: str = "k") -> None:
         """Start the notebook's kernel, and connect to it."""
@@ -164,9 +166,11 @@ class Page:
     async def _connect(self) -> None:
         url = f"ws://{self._server.address}/api/kernels/{self.kernel_id}/channels"
         request = HTTPRequest(f"{url}?session_id={self._session}", headers=HEADERS)
+        begun = time.monotonic()
         self._socket = await websocket_connect(
             request, max_message_size=1 << 30, ping_interval=3, ping_timeout=3
         )
+        self.waited = time.monotonic() - begun
         self._send("kernel_info_request", {})  # as JupyterLab does
 
     async def _listen(self) -> None:

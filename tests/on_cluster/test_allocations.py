@@ -101,7 +101,7 @@ async def test_the_job_ends(cluster: Cluster, desk: Desk) -> None:
         async with notebook(cluster, desk) as (server, page):
             await page.open()
             cell = page.run("import time; print('begun'); time.sleep(600)")
-            await until("the cell's start", lambda: cell.lines, 30)
+            await until("the cell's start", lambda: "begun" in cell.text, 30)
 
             cluster.run("login1", USER, ["scancel", number])
 
@@ -118,7 +118,7 @@ async def test_the_step_is_killed(cluster: Cluster, desk: Desk) -> None:
         async with notebook(cluster, desk) as (_, page):
             await page.open()
             cell = page.run("import time; print('begun'); time.sleep(600)")
-            await until("the cell's start", lambda: cell.lines, 30)
+            await until("the cell's start", lambda: "begun" in cell.text, 30)
             kill_srun(cluster)
 
             words = r"Its step ended; the job in which it was goes on"

@@ -1,0 +1,167 @@
+"""Starts that fail, in JupyterLab in Chromium, with another notebook beside them.
+
+Each leaves a screenshot in $RK_SCREENSHOTS (or pytest's directory), to be looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from cluster.api import Cluster
+from on_cluster import lab as labs
+from on_cluster.book import Notebook
+from on_cluster.browsers import VIEW, window
+from on_cluster.failures import FAILURES, act, ended, start_up_file, starting
+from on_cluster.test_lab_queue import lab, shots
+from playwright.sync_api import Page, expect
+
+__all__ = ["lab", "shots"]
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
+
+SOON = 1.0  # seconds
+START = 60.0  # seconds until a job runs and its failure is known
+QUICK = ["interpreter"]
+KERNEL = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+# When the first cell shows an error: seconds since the epoch.
+WATCH = """() => {
+  window.told = 0;
+  new MutationObserver(() => {
+    const shown = document.querySelector(".jp-Cell-outputArea");
+    if (!window.told && shown && shown.innerText.includes("RemoteKernelError"))
+      window.told = Date.now() / 1000;
+  }).observe(document.body, {subtree: true, childList: true, characterData: true});
+}"""
+
+
+def install(lab: labs.Lab, name: str, config: dict[str, Any], argv: list[str]) -> None:
+    """A kernelspec, and a notebook that names it."""
+    provisioner = {
+        "provisioner_name": "remote-kernels",
+        "config": {"scheduler": "slurm", **config},
+    }
+    spec = {"argv": argv, "display_name": name, "language": "python"}
+    spec["metadata"] = {"kernel_provisioner": provisioner}
+    about = {"name": name, "display_name": name, "language": "python"}
+    book = nbformat.v4.new_notebook(metadata={"kernelspec": about})
+    book.cells = [nbformat.v4.new_code_cell("print(6 * 7)")]
+    lab.run("mkdir", "-p", f"{lab.home}/data/kernels/{name}")
+    for path, text in (
+        (f"data/kernels/{name}/kernel.json", json.dumps(spec)),
+        (f"work/{name}.ipynb", nbformat.writes(book)),
+    ):
+        lab.run("tee", f"{lab.home}/{path}", input=text)
+
+
+def show(page: Page, lab: labs.Lab, name: str) -> None:
+    page.goto(lab.url.replace("/lab?", f"/lab/tree/{name}.ipynb?reset&"))
+    page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.wait_for()
+
+
+class Handshakes:
+    """How long each websocket of a page took to open (seconds)."""
+
+    def __init__(self, page: Page) -> None:
+        self.took: list[float] = []
+        self._begun: dict[str, float] = {}
+        session = page.context.new_cdp_session(page)
+        session.send("Network.enable")
+        session.on("Network.webSocketWillSendHandshakeRequest", self._begin)
+        session.on("Network.webSocketHandshakeResponseReceived", self._end)
+
+    def _begin(self, event: dict[str, Any]) -> None:
+        self._begun[event["requestId"]] = event["timestamp"]
+
+    def _end(self, event: dict[str, Any]) -> None:
+        assert 101 == event["response"]["status"]
+        self.took.append(event["timestamp"] - self._begun.pop(event["requestId"]))
+
+    def check(self) -> float:
+        """The longest; all have been answered."""
+        assert {} == self._begun
+        return max(self.took)
+
+
+def kernel_of(page: Page, lab: labs.Lab, name: str) -> str:
+    """Once the page has asked for it."""
+    end = time.monotonic() + START
+    while time.monotonic() < end:
+        sessions = page.request.get(lab.url.replace("/lab?", "/api/sessions?")).json()
+        for session in sessions:
+            if session["path"] == f"{name}.ipynb":
+                return str(session["kernel"]["id"])
+        page.wait_for_timeout(50)
+    raise AssertionError(name)
+
+
+def trip(book: Notebook, number: int) -> float:
+    begun = time.monotonic()
+    expect(book.run(f"print({number} * 2)")).to_have_text(re.compile(f"{number * 2}"))
+    return time.monotonic() - begun
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(QUICK, id="one"),
+        pytest.param([*FAILURES], id="all", marks=pytest.mark.soak),
+    ],
+)
+def test_the_first_cell_says_why(
+    cluster: Cluster, lab: labs.Lab, shots: Path, names: list[str]
+) -> None:
+    """In Lab, soon after it is known, and the notebook beside goes on."""
+    records = Path(lab.home, "state", "remote_kernels", "kernels")
+    install(lab, "beside", {}, KERNEL)
+    for name in names:
+        failure = FAILURES[name]
+        install(lab, _word(name), failure.config, failure.argv or KERNEL)
+    wrong = []
+    with start_up_file(cluster, labs.USER), window("chromium", lab.url) as page:
+        other = page.context.new_page()
+        other.set_viewport_size(VIEW["viewport"])
+        show(other, lab, "beside")
+        book = Notebook(other, shots)
+        other.get_by_text("beside | Idle").wait_for()
+        trip(book, 0)
+        handshakes = Handshakes(page)
+        for name in names:
+            failure, trips = FAILURES[name], list[float]()
+            show(page, lab, _word(name))
+            page.evaluate(WATCH)
+            page.locator(".jp-CodeCell .cm-content").first.click()
+            page.keyboard.press("Shift+Enter")
+            kernel_id, acted = kernel_of(page, lab, _word(name)), not failure.act
+            end = time.monotonic() + START
+            while not (told := page.evaluate("window.told")):
+                assert time.monotonic() < end, name
+                trips.append(trip(book, len(trips)))
+                if not acted and starting(cluster, labs.USER):
+                    act(cluster, failure, kernel_id)
+                    acted = True
+            text = page.locator(".jp-Cell-outputArea").first.inner_text()
+            while not (known := ended(cluster, records, kernel_id)):
+                assert time.monotonic() < end, name
+                page.wait_for_timeout(100)
+            trips.append(trip(book, len(trips)))
+            opened, late = handshakes.check(), told - known
+            print(f"{name}: open {opened:.2f} s, told after {late:.2f} s, {text!r}")
+            print(f"  {len(trips)} cells beside, the slowest {max(trips):.2f} s")
+            page.screenshot(path=shots / f"failed-{_word(name)}.png")
+            if not re.search(failure.words, " ".join(text.split())):
+                wrong.append((name, text))
+            if max(opened, late) > SOON or max(trips) > 5 * SOON:
+                wrong.append((name, f"{opened:.2f} {late:.2f} {max(trips):.2f}"))
+        other.screenshot(path=shots / "failed-beside.png")
+    assert [] == wrong
+
+
+def _word(name: str) -> str:
+    return name.replace(" ", "-").lower()

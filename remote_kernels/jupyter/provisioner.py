@@ -25,6 +25,7 @@ from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from remote_kernels import forked
 from remote_kernels.bounded import within
 from remote_kernels.errors import (
+    AgentError,
     ConfigError,
     JobError,
     RecordError,
@@ -147,6 +148,24 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             self.remote_kernel.remove_at_death(path)
         self._manager.remove_restart_callback(self._note_unasked)
         self._manager.add_restart_callback(self._note_unasked)
+        self._manager.remove_restart_callback(self._given_up, "dead")
+        self._manager.add_restart_callback(self._given_up, "dead")
+
+    def _given_up(self) -> None:
+        """Jupyter's restarter does not start it again, so nobody will."""
+        kernel = self.remote_kernel
+        if kernel is not None and not kernel.end:
+            code = kernel.poll()
+            how = f"signal {-code}" if code and code < 0 else f"exit code {code}"
+            why = (
+                f"The kernel's process ended with {how}, again and again, and is not "
+                "started any more. Look at what it wrote: remote-kernels logs "
+                f"{self.kernel_id[:8]}"
+            )
+            background().let_go(self.kernel_id)
+            self._clean_up_dead()
+            work = background().finish(kernel.give_up(why))
+            self._giving_up = asyncio.ensure_future(work)
 
     def _note_unasked(self) -> None:
         self._unasked = True
@@ -235,6 +254,9 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         """A new process in the living job; without one, nothing is left of it."""
         try:
             return await kernel.restart(launch)
+        except AgentError as exc:
+            await kernel.give_up(str(exc))  # unless its job ended already
+            raise
         except BaseException as exc:
             if kernel.end:  # its job ended: it closes itself, and says why
                 raise

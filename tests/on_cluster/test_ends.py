@@ -18,7 +18,7 @@ import pytest
 from cluster.api import Cluster, Job
 from cluster.machine import has_cgroup_v1
 from on_cluster.notebook import Page, notebook, until
-from on_cluster.traces import BIN, Desk, left_over, traces
+from on_cluster.traces import BIN, IPYKERNEL, Desk, left_over, traces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240), pytest.mark.asyncio]
 
@@ -209,6 +209,23 @@ async def test_a_job_that_ended(cluster: Cluster, desk: Desk, end: End) -> None:
     done = cluster.run("login1", USER, [tool, "clean", "--yes"], env=desk.env)
     assert re.search(end.words, done.stdout)
     assert [] == left_over(cluster, USER, before, 30)
+
+
+async def test_a_kernel_that_dies_again_and_again(cluster: Cluster, desk: Desk) -> None:
+    """Jupyter gives it up: `ls` says so at once and for long, and its job ends."""
+    line = "import os, threading; threading.Timer(1, os._exit, (7,)).start()"
+    desk.spec({}, [*IPYKERNEL, f"--IPKernelApp.exec_lines={line}"])
+    soon = "--KernelRestarter.restart_limit=1", "--KernelRestarter.time_to_dead=0.5"
+    tool = [str(BIN / "remote-kernels"), "ls", "--all"]
+    async with notebook(cluster, desk, *soon) as (_, page):
+        await page.open()
+        await until("the dead kernel", lambda: "dead" in page.states, 60)
+
+        listed = cluster.run("login1", USER, tool, env=desk.env).stdout
+
+        assert "exit code 7, again and again" in " ".join(listed.split()), listed
+        await until("the end of its job", lambda: not jobs(cluster), 30)
+        assert listed == cluster.run("login1", USER, tool, env=desk.env).stdout
 
 
 async def test_a_drained_node(cluster: Cluster, desk: Desk) -> None:

@@ -230,12 +230,6 @@ class Record:
             return True
         return True
 
-    def has(self, name: str) -> bool:
-        """Whether this file is there, for all that can be seen."""
-        with contextlib.suppress(OSError):
-            return (self.path / name).is_file()
-        return False
-
     def seal(self, end: str) -> None:
         """The job has ended: keep for a day how, and the logs; no secret.
 

@@ -192,8 +192,10 @@ class RemoteKernelsApp(ExtensionApp):
                     for s in listed
                     if s["kernel"]["id"] == kernel_id
                 }
+                path, name = next((s["path"], s["name"]) for s in sessions.values())
+                env = self._sessions.get_kernel_env(path, name)
                 try:
-                    provisioner.note_sessions(sessions)
+                    provisioner.note_sessions(sessions, env["JPY_SESSION_NAME"])
                 except RecordError as exc:
                     self.log.warning("%s", exc)
 

@@ -215,11 +215,14 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         from remote_kernels.kernel import RemoteKernel
 
         unasked, self._unasked = self._unasked, False
+        ended = ""
         if self.remote_kernel is not None and self.remote_kernel.started:
             return await self._restart(self.remote_kernel, launch)
         if self.remote_kernel is not None:  # its job ended
             if unasked:  # just now: the restarter has not seen it
                 raise JobError(self.remote_kernel.end)
+            if "ready" in self.remote_kernel.times:
+                ended = self.remote_kernel.end
             await self.remote_kernel.release()
             self._restart_again()
         # A program that runs a notebook counts the seconds once we return; people at a
@@ -232,6 +235,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             self.kernel_spec.display_name,
             self._manager.kernel_name,
             outlives=outlives_server(self._manager.parent),
+            instead_of=ended,
             on_progress=line.show,
             on_news=news.tell,
             on_dead=self._died,
@@ -278,10 +282,13 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self.remote_kernel, self._has_process = None, False
         self._manager.cleanup_connection_file()
 
-    def note_sessions(self, sessions: dict[str, Any]) -> None:
-        """The notebooks that use this kernel. Raises RecordError."""
+    def note_sessions(self, sessions: dict[str, Any], notebook: str) -> None:
+        """The notebooks that use this kernel. Raises RecordError.
+
+        `notebook` is the file of one of them, as JPY_SESSION_NAME has it.
+        """
         if self.remote_kernel is not None:
-            self.remote_kernel.note_sessions(sessions)
+            self.remote_kernel.note_sessions(sessions, notebook)
 
     async def detach(self) -> None:
         """Leave kernel and job to the next server. Called by the server extension."""

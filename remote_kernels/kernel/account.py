@@ -21,6 +21,7 @@ from remote_kernels.config import Settings
 from remote_kernels.errors import RecordError
 from remote_kernels.front.standin import Request
 
+from .before import Before
 from .connection import Connection
 from .job import Job
 from .view import View, view
@@ -56,6 +57,8 @@ class Account:
         self.connection: Connection | None = None
         self.directory: Path | None = None  # of the sockets on this host
         self.sessions: dict[str, Any] = {}
+        self.notebook = ""  # the file for which it was started
+        self.before: Before | None = None  # of that file
         self.node: str | None = None
         self.times: dict[str, float] = {}  # stage: seconds since the epoch
         self.end = ""  # why the job ended, in plain words
@@ -78,6 +81,7 @@ class Account:
         """What another process knew. Raises RecordError."""
         self.times = facts["times"]
         self.cwd = spec["kernels"][self.kernel_id].get("cwd")
+        self.notebook = str(facts.get("notebook") or "")
         self.sessions = self.record.sessions()
         self.secret = bytes.fromhex(spec["secret"])
 
@@ -123,6 +127,7 @@ class Account:
             "pid": os.getpid(),
             "directory": str(self.directory or ""),
             "carrier": self.carrier,
+            "notebook": self.notebook,
             "times": self.times,
         }
 
@@ -166,10 +171,13 @@ class Account:
         except RecordError as exc:
             log.warning("kernel=%s %s", self.kernel_id, exc)
 
-    def note_sessions(self, sessions: dict[str, Any]) -> None:
+    def note_sessions(self, sessions: dict[str, Any], notebook: str) -> None:
         """The notebooks that use this kernel, for the server that comes next."""
         self.sessions = sessions
         self.record.write("sessions.json", sessions)
+        if notebook != self.notebook and self.job is not None:
+            self.notebook = notebook
+            self.save()
 
     def note_held(self, held: list[Request]) -> None:
         """For a server that comes after this one; it can do without."""

@@ -121,6 +121,10 @@ class Arrival:
             if account.end:
                 raise JobError(account.end)
             account.mark("kernel")
+            if account.before is not None:
+                connection.notice(account.before.text)
+                account.before.note_told(account.kernel_id)
+                account.before = None
             await life.serve()
 
     async def _end_of_job(self) -> str:

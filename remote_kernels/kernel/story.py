@@ -33,6 +33,7 @@ from remote_kernels.wire import control
 
 from .account import Account, OnNews
 from .arrival import Arrival, introduction
+from .before import Before, before
 from .choosing import chosen
 from .connection import Connection
 from .descriptors import ROOM, check_room, is_exhaustion
@@ -66,6 +67,8 @@ class RemoteKernel:
         The kernelspec's name, for Jupyter.
     outlives:
         Whether it is to outlive this process.
+    instead_of:
+        How the kernel ended whose place it takes, in plain words, if there was one.
     on_progress:
         Called with how the job stands while it waits, by line.
     on_news:
@@ -86,6 +89,7 @@ class RemoteKernel:
         spec_name: str = "",
         *,
         outlives: bool = False,
+        instead_of: str = "",
         on_progress: OnProgress = lambda lines: None,
         on_news: OnNews = lambda action, view, text: None,
         on_dead: Callable[[], None] = lambda: None,
@@ -101,6 +105,8 @@ class RemoteKernel:
         self._account = Account(
             kernel_id, settings, name, spec_name, outlives=outlives, on_news=on_news
         )
+        if instead_of:
+            self._account.before = Before(instead_of)
         self._record = self._account.record
         self._life = Life(self._account, on_dead, on_end)
         self._launch: Launch | None = None  # while somebody must choose a job
@@ -150,9 +156,12 @@ class RemoteKernel:
         """It as data."""
         return self._account.view()
 
-    def note_sessions(self, sessions: dict[str, Any]) -> None:
-        """The notebooks that use this kernel, for the server that comes next."""
-        self._account.note_sessions(sessions)
+    def note_sessions(self, sessions: dict[str, Any], notebook: str) -> None:
+        """The notebooks that use this kernel, for the server that comes next.
+
+        `notebook` is the file of one of them.
+        """
+        self._account.note_sessions(sessions, notebook)
 
     # Start
 
@@ -245,6 +254,9 @@ class RemoteKernel:
         self._record.create()
         here.draw_up_will(job)
         account.begin()
+        account.notebook = launch.env.get("JPY_SESSION_NAME", "")
+        if account.before is None:
+            account.before = before(self._record.base, account.notebook)
         account.mark("submitting")
         account.write_spec(launch.spec(self.settings))
         await job.submit(launch)

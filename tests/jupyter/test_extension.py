@@ -34,10 +34,11 @@ class Provisioner(RemoteKernelProvisioner):
     """Notes what it is told."""
 
     sessions: dict[str, Any] | None = None
+    notebook = ""
     detached = False
 
-    def note_sessions(self, sessions: dict[str, Any]) -> None:
-        self.sessions = sessions
+    def note_sessions(self, sessions: dict[str, Any], notebook: str) -> None:
+        self.sessions, self.notebook = sessions, notebook
 
     async def detach(self) -> None:
         self.detached = True
@@ -209,6 +210,25 @@ async def test_sessions_are_noted_whenever_they_change(server: Server) -> None:
     expected = {"s1": {"path": "s1", **about}, "s2": {"path": "renamed", **about}}
     assert expected == one.sessions
     assert {"s3": {"path": "s3", **about}} == two.sessions
+
+
+@pytest.mark.asyncio
+async def test_a_renamed_notebook_is_noted_as_the_next_kernel_has_it(
+    server: Server, tmp_path: Path
+) -> None:
+    """In JPY_SESSION_NAME, so that it is known whose place it takes."""
+    server.kernel_manager.root_dir = str(tmp_path)
+    provisioner = Provisioner()
+    server.kernel_manager.add("k1", provisioner)
+    server.app._note_sessions()
+    about = {"type": "notebook", "kernel_id": "k1"}
+    await server.session_manager.save_session("s", path="a", name="a", **about)
+    assert str(tmp_path / "a") == provisioner.notebook
+
+    await server.session_manager.update_session("s", path="b", name="b")
+
+    env = server.session_manager.get_kernel_env("b", "b")
+    assert str(tmp_path / "b") == env["JPY_SESSION_NAME"] == provisioner.notebook
 
 
 @pytest.mark.asyncio

@@ -138,6 +138,7 @@ async def works(page: Page) -> None:
 async def said(cluster: Cluster, page: Page, end: End) -> Job:
     """Bring the end about; it is said in the cell that runs."""
     await page.open()
+    await works(page)
     (job,) = jobs(cluster)
     cell = page.run(end.code)
     await until("the cell's start", lambda: "busy" in cell.states or cell.text, 20)
@@ -197,8 +198,13 @@ async def test_a_job_that_ended(cluster: Cluster, desk: Desk, end: End) -> None:
         assert re.search(end.words, record["end"])
         await until("the end of its job", lambda: not jobs(cluster), 30)
 
-        await page.open()  # as JupyterLab does when a person restarts a dead kernel
-        await works(page)
+        await page.open()  # as JupyterLab does for a cell, or a person's restart
+        first = page.run("print(6 * 7)")
+        assert "42" == (await page.finish(first))[-1]
+        assert "a new job" in first.text
+        assert "variables are gone" in first.text
+        assert re.search(end.words, first.text)
+        await works(page)  # and says no more of it
 
         assert [job.id] != [job.id for job in jobs(cluster)]
         await server.ask("DELETE", f"sessions/{page.session_id}")

@@ -1,0 +1,75 @@
+"""The kernel that a notebook had before, whose job ended: its variables are gone.
+
+A page starts a new kernel, under a new ID, when one runs a cell and there is none (and
+asks nobody), so only the notebook's name tells that there was one. Called by story.py
+and arrival.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from remote_kernels import registry
+from remote_kernels.errors import RecordError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Before:
+    """How that kernel ended, in plain words; its record, where that is another's."""
+
+    end: str
+    record: registry.Record | None = None
+
+    @property
+    def text(self) -> str:
+        return (
+            "This is a new kernel in a new job. The one before has ended, and all of its "
+            f"variables are gone: run again the cells that make them.\n{self.end}"
+        )
+
+    def note_told(self, kernel_id: str) -> None:
+        """The notebook has a new kernel, which says so; the next one need not."""
+        if self.record is not None:
+            try:
+                facts = self.record.read("record.json")
+                if facts is not None:
+                    self.record.write("record.json", {**facts, "followed": kernel_id})
+            except RecordError as exc:
+                log.info("%s", exc)
+
+
+def before(base: Path, notebook: str) -> Before | None:
+    """The last that ended of this notebook's kernels, if none has followed it.
+
+    Parameters
+    ----------
+    base:
+        The state directory.
+    notebook:
+        The notebook's file.
+    """
+    last: tuple[float, Before] | None = None
+    for record in registry.records(base) if notebook else ():
+        facts = _facts(record)
+        times, end = facts.get("times") or {}, facts.get("end")
+        lived = facts.get("notebook") == notebook and "ready" in times
+        if lived and end and "followed" not in facts:
+            ended = float(times.get("ended", 0.0))
+            if last is None or ended > last[0]:
+                last = ended, Before(str(end), record)
+    return last[1] if last is not None else None
+
+
+def _facts(record: registry.Record) -> dict[str, Any]:
+    """Of one that has ended; others, and what cannot be read, do not matter here."""
+    if record.is_live:
+        return {}
+    try:
+        return record.read("record.json") or {}
+    except RecordError:
+        return {}

@@ -114,9 +114,16 @@ class AgentError(RemoteKernelError):
 
 
 class TunnelError(RemoteKernelError):
-    """No carrier reaches the agent, or the session cannot be resumed."""
+    """No carrier reaches the agent, or the session cannot be resumed.
+
+    `silent`: the carriers that got no answer at all, as behind a firewall, if none did.
+    """
 
     transient = True
+
+    def __init__(self, text: str, silent: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.silent = tuple(silent)
 
 
 class InUseError(RemoteKernelError):

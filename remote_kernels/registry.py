@@ -44,6 +44,7 @@ from . import shapes
 log = logging.getLogger(__name__)
 
 MEMORY = 24 * 3600.0  # seconds
+CARRIER = 3600.0  # seconds
 HELD_BYTES = 4 * 1024 * 1024  # of requests; more than that is not kept
 TAIL = 4000  # characters of a log quoted in an error
 # Each ipykernel (7.3) prints these at its start, whatever its fate; under an error they
@@ -342,26 +343,26 @@ def cannot(what: str, base: Path, exc: OSError) -> RecordError:
 
 
 class Memory:
-    """Which carrier worked, per cluster, in one small file.
+    """Which carrier worked, per kind of node, in one small file.
 
-    Losing it costs only a probe. It is forgotten after a day, so that one bad moment
-    of the better carrier does not last.
+    Losing it costs only a second or two. It is forgotten after an hour, so that one bad
+    moment of the better carrier does not last.
     """
 
     def __init__(self, base: Path) -> None:
         self._path = base / "carriers.json"
 
-    def carrier(self, cluster: str) -> str | None:
+    def carrier(self, kind: str) -> str | None:
         """The carrier's name, or None when none is known."""
-        known = self._load().get(cluster)
-        if known is None or not 0 <= time.time() - known["time"] <= MEMORY:
+        known = self._load().get(kind)
+        if known is None or not 0 <= time.time() - known["time"] <= CARRIER:
             return None
         return str(known["carrier"])
 
-    def remember(self, cluster: str, carrier: str) -> None:
-        if self.carrier(cluster) == carrier:
+    def remember(self, kind: str, carrier: str) -> None:
+        if self.carrier(kind) == carrier:
             return
-        known = {**self._load(), cluster: {"carrier": carrier, "time": time.time()}}
+        known = {**self._load(), kind: {"carrier": carrier, "time": time.time()}}
         try:
             write_private(self._path, json.dumps(known))
         except OSError as exc:

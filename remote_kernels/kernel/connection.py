@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +36,8 @@ from .ports import Ports
 log = logging.getLogger(__name__)
 
 INFO = "kernel_info.json"
+# What execve(2) says of a program that is not there, or is none.
+_NO_PROGRAM = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOEXEC)
 MEET = 10.0  # seconds for a kernel that listens to answer
 
 
@@ -328,6 +332,14 @@ class Connection:
         if state.state == "failed":
             text = f"The kernel could not be started on {self._node}: {state.detail}"
             if "visible_gpus" in state.detail:
+                return text
+            if os.strerror(errno.EADDRNOTAVAIL) in state.detail:
+                return (
+                    f"{text}\nThe node has no 127.0.0.1: tell the site's staff that its "
+                    "interface lo is down ('ip addr show lo' there). Without it, take "
+                    "'transport' (--transport) out: Unix sockets need no such address."
+                )
+            if not any(os.strerror(code) in state.detail for code in _NO_PROGRAM):
                 return text
             return (
                 f"{text}\nIs that program there, on the compute node? `python` in the "

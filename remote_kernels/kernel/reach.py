@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import re
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from .account import Account
 from .connection import Connection
 from .ending import End
 from .job import Job
+from .unreached import no_answer
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +100,12 @@ class Reach:
         try:
             tunnel = await self._connection.open(choice, account.secret, take=take)
         except TunnelError as exc:
-            msg = f"{exc}\n{account.record.logs()}".rstrip()
-            raise TunnelError(msg) from exc
+            more = account.record.logs()
+            if exc.silent:
+                assert self._job.id is not None
+                here, node = socket.gethostname(), str(agent["node"])
+                more = no_answer(exc.silent, here, node, self._job.id, self._job.driver)
+            raise TunnelError(f"{exc}\n{more}".rstrip(), exc.silent) from exc
         except Refused as exc:
             if exc.code == "in-use":
                 raise
@@ -109,7 +115,7 @@ class Reach:
             log.warning("kernel=%s carrier %s: %s", account.kernel_id, name, reason)
         carrier = self._connection.carrier
         if carrier is not None and account.settings.carrier == "auto":
-            Memory(base).remember(_cluster(agent), carrier)
+            Memory(base).remember(_kind(agent), carrier)
         return tunnel
 
     async def again(self) -> Tunnel | End:
@@ -133,13 +139,20 @@ def carriers_to(
 ) -> list[Carrier]:
     """To this agent of the job; `base` is the state directory."""
     assert job.id is not None
-    remembered = Memory(base).carrier(_cluster(agent))
+    remembered = Memory(base).carrier(_kind(agent))
     shared = job.allocation is not None
     return carriers(agent, job.id, job.driver, settings, remembered, shared=shared)
 
 
-def _cluster(agent: Mapping[str, Any]) -> str:
-    return str(agent.get("cluster") or agent["hostname"])
+def _kind(agent: Mapping[str, Any]) -> str:
+    """The kind of node that it is on: nodes of one have the same firewall and sshd.
+
+    The cluster, and the node's name without its numbers: `gpu07` and `gpu-a` may be in
+    another network than `cn0123`. A partition tells less: nodes are in several, and of
+    several kinds.
+    """
+    cluster = agent.get("cluster") or agent["hostname"]
+    return f"{cluster} {re.sub('[0-9]+', '#', str(agent['node']))}"
 
 
 def carriers(
@@ -184,7 +197,12 @@ def _carrier(
             hosts = [settings.address.format(node=node)]
         keys = tuple(agent["host_keys"])
         to = Destination(
-            tuple(dict.fromkeys(hosts)), keys, path, tuple(argv), number(job_id)
+            tuple(dict.fromkeys(hosts)),
+            keys,
+            path,
+            tuple(argv),
+            number(job_id),
+            settings.address or "",
         )
         return SharedSshCarrier(to) if shared else SshCarrier(to)
     env = driver.environment(os.environ, settings.env_keep)

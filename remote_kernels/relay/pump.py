@@ -120,8 +120,8 @@ class Link(asyncio.Protocol):
     def _greet(self, data: bytes) -> bytes:
         """Feed the hello; returns what came behind it."""
         answer = self._hello.receive(data)
-        if answer and self._transport is not None:
-            self._transport.write(answer)
+        if answer:
+            self._answer(answer)
         if not self._hello.done:
             return b""
         self._mux = self._attach()
@@ -134,6 +134,10 @@ class Link(asyncio.Protocol):
             self.ready.set_result(None)
         self.flush()
         return self._hello.rest
+
+    def _answer(self, answer: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(answer)
 
     def _hello_late(self) -> None:
         said = getattr(self._hello, "banner", b"")

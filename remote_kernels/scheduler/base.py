@@ -189,6 +189,10 @@ class Driver(Protocol):
     def attach_argv(self, job_id: str, node: str, argv: Sequence[str]) -> list[str]:
         """Runs argv inside the job, with clean binary standard input and output."""
 
+    @property
+    def way_back(self) -> str:
+        """What may be in the way of `attach_argv` where it gets no answer, for people."""
+
     def shell_argv(
         self, job_id: str, node: str, argv: Sequence[str], *, terminal: bool = True
     ) -> list[str]:

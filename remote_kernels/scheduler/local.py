@@ -32,6 +32,7 @@ class Local:
     name = "local"
     command = sys.executable
     prefix = ""
+    way_back = ""
     carriers: tuple[str, ...] = ("pipe",)
 
     def __init__(self, grace: float = 10.0) -> None:

@@ -88,6 +88,10 @@ class Slurm:
     name = "slurm"
     command = "sbatch"
     prefix = "srun: "
+    way_back = (
+        "The node must connect back to srun here: slurm.conf's SrunPortRange says at "
+        "which ports, and a firewall on this host must let the nodes in there."
+    )
     carriers: tuple[str, ...] = ("ssh", "srun")
 
     def check(self, request: JobRequest) -> None:

@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from remote_kernels.bounded import spread
 from remote_kernels.errors import TunnelError
@@ -26,11 +27,16 @@ from remote_kernels.wire.target import Target
 
 from .carriers.base import Carrier, CarrierError, Pipe
 from .forward import Forward, stop_listening
+from .race import Attempt, race
 
 log = logging.getLogger(__name__)
 
 FIRST_RETRY = 0.2  # seconds after a pipe broke; doubled at each failure
 LAST_RETRY = 30.0  # seconds
+HEAD_START = (
+    1.5  # seconds before the next carrier is tried beside one; a SYN may be lost
+)
+PATIENCE = 5.0  # seconds, where the node answers: sshd may be slow to let us in
 QUEUE_BYTES = 8 * 1024 * 1024  # from one local socket, before it is read no further
 
 
@@ -78,6 +84,7 @@ class Tunnel:
         self._link: Link | None = None
         self._pipe: Pipe | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._endings: set[asyncio.Task[Any]] = set()  # of what came second
         self.carrier: Carrier | None = None
         self.rejected: dict[str, str] = {}
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -93,7 +100,7 @@ class Tunnel:
         return self._mux.link is not None
 
     async def open(self) -> None:
-        """First contact, by the first carrier that works, then keep it up.
+        """First contact, by the first carrier that gets there, then keep it up.
 
         Raises TunnelError with each carrier's reason.
         """
@@ -101,54 +108,79 @@ class Tunnel:
         self._keeper = asyncio.create_task(self._keep())
 
     async def _connect_any(self, *, resume: bool) -> None:
-        """Try each carrier once. Raises TunnelError, or Refused by the agent."""
+        """Try each carrier once, side by side. Raises TunnelError, or Refused by the agent."""
+        carriers = list(self._carriers)
+        turn = _Turn()
+        outcome = await race(
+            [
+                Attempt(
+                    lambda carrier=carrier: self._connect(carrier, turn, resume),  # type: ignore[misc]
+                    lambda carrier=carrier: _head_start(carrier),  # type: ignore[misc]
+                )
+                for carrier in carriers
+            ],
+            lambda made: made[1].close("another was faster"),
+            Refused,
+        )
         self.rejected = {}
-        for carrier in self._carriers:
-            try:
-                self._pipe, self._link = await self._connect(carrier, resume=resume)
-            except CarrierError as exc:
-                log.debug("= carrier %s: %s", carrier.name, exc)
-                self.rejected[carrier.name] = str(exc)
-                continue
-            except Refused:
-                raise
-            except Exception as exc:  # the session must not end of a carrier's fault
-                log.exception("= carrier %s failed", carrier.name)
-                self.rejected[carrier.name] = repr(exc)
-                continue
-            self.carrier = carrier
-            self._up.set()
-            self._down.clear()
-            # The one that works is tried first from now on.
-            self._carriers.remove(carrier)
-            self._carriers.insert(0, carrier)
-            return
-        reasons = "\n".join(f"  {name}: {why}" for name, why in self.rejected.items())
-        msg = f"No carrier reaches the agent on the node.\n{reasons}"
-        raise TunnelError(msg)
+        for number, error in sorted(outcome.errors.items()):
+            self.rejected[carriers[number].name] = _reason(carriers[number], error)
+        if outcome.winner is None:
+            raise _unreached(self.rejected, [*outcome.errors.values()])
+        number, (self._pipe, self._link) = outcome.winner
+        self.carrier = carriers[number]
+        for task, number in outcome.losers.items():
+            late = f"was not there yet when {self.carrier.name} was"
+            self.rejected[carriers[number].name] = late
+            self._ending(task)
+        self._up.set()
+        self._down.clear()
+        # The one that works is tried first from now on.
+        self._carriers.remove(self.carrier)
+        self._carriers.insert(0, self.carrier)
 
-    async def _connect(self, carrier: Carrier, *, resume: bool) -> tuple[Pipe, Link]:
+    async def _connect(
+        self, carrier: Carrier, turn: _Turn, resume: bool
+    ) -> tuple[Pipe, Link]:
+        """The session over this carrier, if no other had its `turn` with the agent."""
         session = self._mux.session
         ask = Ask(
             session.id, session.received, resume, self._take, self._kernel, self._record
         )
         hello = LoginHello(self._secret, ask)
         pipe, link = await carrier.connect(
-            lambda: Link(hello, lambda: self._mux, dead_after=self._dead_after)
+            lambda: _Suitor(hello, lambda: self._mux, dead_after=self._dead_after)
         )
         try:
-            await asyncio.shield(link.ready)
+            await link.there()
+            async with turn.lock:
+                if turn.over:  # we are being cancelled
+                    link.close("another was faster")
+                else:
+                    link.ask()
+                await asyncio.shield(link.ready)
+                turn.over = True
         except LinkLost as exc:
-            said = await pipe.close()
+            said = await self._put_away(pipe)
             if isinstance(exc.__cause__, Refused):
                 raise exc.__cause__ from None
             msg = f"{exc}; {said}" if said else str(exc)
-            raise CarrierError(msg) from exc
+            raise CarrierError(msg, no_answer=not link.heard) from exc
         except asyncio.CancelledError:
             link.close("cancelled")
-            await pipe.close()
+            await self._put_away(pipe)
             raise
         return pipe, link
+
+    async def _put_away(self, pipe: Pipe) -> str:
+        """To its end, also if nobody waits for that any more; what it said."""
+        closing = asyncio.ensure_future(pipe.close())
+        self._ending(closing)
+        return await asyncio.shield(closing)
+
+    def _ending(self, task: asyncio.Task[Any]) -> None:
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
 
     async def _keep(self) -> None:
         """While the session lives: when its pipe breaks, find it another one."""
@@ -249,4 +281,70 @@ class Tunnel:
         self._mux.close("detached")
         if self._pipe is not None:
             await self._pipe.close()
+        if self._endings:
+            await asyncio.wait(self._endings)
         self._end("closed at this end")
+
+
+class _Turn:
+    """Who may ask the agent for the session."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.over = False
+
+
+class _Suitor(Link):
+    """A link that asks the agent for the session only when it may.
+
+    So the agent never hears of a carrier that came second.
+    """
+
+    heard = False
+    _held = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._offered = self._loop.create_future()
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = True
+        super().data_received(data)
+
+    def _answer(self, answer: bytes) -> None:
+        self._held = answer
+        self._offered.set_result(None)
+
+    async def there(self) -> None:
+        """Until the agent has spoken. Raises LinkLost."""
+        waits = (self._offered, self.ready)
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        if self.ready.done():
+            self.ready.result()
+
+    def ask(self) -> None:
+        """Unless it was lost meanwhile, of which `ready` tells."""
+        if not self.ready.done():
+            super()._answer(self._held)
+
+
+async def _head_start(carrier: Carrier) -> None:
+    await asyncio.sleep(HEAD_START)
+    if carrier.answers:
+        await asyncio.sleep(PATIENCE - HEAD_START)
+
+
+def _reason(carrier: Carrier, error: Exception) -> str:
+    if isinstance(error, CarrierError):
+        log.debug("= carrier %s: %s", carrier.name, error)
+        return str(error)
+    # The session must not end of a carrier's fault.
+    log.error("= carrier %s failed", carrier.name, exc_info=error)
+    return repr(error)
+
+
+def _unreached(rejected: dict[str, str], errors: list[Exception]) -> TunnelError:
+    reasons = "\n".join(f"  {name}: {why}" for name, why in rejected.items())
+    msg = f"No carrier reaches the agent on the node.\n{reasons}"
+    silent = all(isinstance(exc, CarrierError) and exc.no_answer for exc in errors)
+    return TunnelError(msg, [*rejected] if silent else [])

@@ -41,6 +41,7 @@ class Straight:
     """A carrier to a Unix socket of this machine."""
 
     name = "straight"
+    answers = False
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)

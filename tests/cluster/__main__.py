@@ -52,6 +52,13 @@ def parser() -> argparse.ArgumentParser:
         "boot": "start a host",
     }.items():
         commands.add_parser(name, help=text).add_argument("host", choices=HOSTS)
+    for name, text in {
+        "block": "answers from some TCP ports of a host vanish, as behind a firewall",
+        "unblock": "let them through again",
+    }.items():
+        command = commands.add_parser(name, help=text)
+        command.add_argument("host", choices=HOSTS)
+        command.add_argument("ports", help="as in 22 or 61000-61999")
     slow = commands.add_parser("slow", help="limit a host's network")
     slow.add_argument("host", choices=HOSTS)
     rate = slow.add_mutually_exclusive_group(required=True)
@@ -139,6 +146,8 @@ def do(cluster: Cluster, name: str, options: argparse.Namespace) -> None:
         cluster.up(options.login2)
     elif name == "slow":
         cluster.slow(options.host, options.rate or "")
+    elif name in ("block", "unblock"):
+        getattr(cluster, name)(options.host, options.ports)
     elif name == "status":
         status(cluster)
     elif name == "install":

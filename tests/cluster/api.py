@@ -315,6 +315,17 @@ class Cluster:
         """Whether the host's cable is cut."""
         return network.is_cut(host_named(name))
 
+    def block(self, name: str, ports: str) -> None:
+        """From now on what comes from these TCP ports of the host ("22", "9-11") vanishes.
+
+        To those who connect there it is a firewall that drops.
+        """
+        self.run(name, "root", network.block_command("add", ports))
+
+    def unblock(self, name: str, ports: str) -> None:
+        """Undo `block`."""
+        self.run(name, "root", network.block_command("del", ports))
+
     def slow(self, name: str, rate: str) -> None:
         """Limit the host's cable in both directions, as in "10mbit"."""
         network.call(*network.slow_command(host_named(name).cable, rate))

@@ -36,6 +36,8 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=500
 GresTypes=gpu
+# Where nodes connect back to srun: what a firewall would have to let through.
+SrunPortRange=61000-61999
 # A failed node is noticed in half a minute instead of five, and comes back by itself.
 SlurmdTimeout=30
 ReturnToService=2

@@ -121,3 +121,12 @@ def slow_command(link: str, rate: str) -> list[str]:
     if rate:
         shape = ["tbf", "rate", rate, "burst", "64kb", "latency", "400ms"]
     return ["tc", "qdisc", "replace", "dev", link, "root", *shape]
+
+
+def block_command(verb: str, ports: str) -> list[str]:
+    """The command for a host that drops what it would send from these TCP ports.
+
+    A rule of the routing table: not every kernel has netfilter, or filters of tc.
+    """
+    rule = ["ipproto", "tcp", "sport", ports, "blackhole"]
+    return ["ip", "rule", verb, "pref", "10", *rule]

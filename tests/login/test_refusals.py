@@ -270,6 +270,18 @@ async def test_a_host_key_that_changed(refused: Refused) -> None:
 
 @cluster
 @pytest.mark.asyncio
+async def test_an_address_that_nobody_knows(refused: Refused) -> None:
+    """The option that makes it is named, and who would have to know it."""
+    error = await refused({"carrier": "ssh", "address": "{node}-nowhere"})
+
+    assert isinstance(error, TunnelError)
+    assert "-nowhere: " in str(error)
+    assert "'address' (--address), which is '{node}-nowhere'" in str(error)
+    assert "getent hosts" in str(error)
+
+
+@cluster
+@pytest.mark.asyncio
 async def test_ssh_refused(
     refused: Refused, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

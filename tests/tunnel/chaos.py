@@ -387,6 +387,7 @@ class Storm:
 class ChaosCarrier:
     name: str
     storm: Storm
+    answers = False
 
     async def connect(self, make: Callable[[], P]) -> tuple[Pipe, P]:
         return await self.storm.connect(make)

@@ -1,9 +1,13 @@
-"""tunnel.carriers.ssh: an sshd that hangs up on who comes at once with many others."""
+"""tunnel.carriers.ssh: an sshd that hangs up or lets nobody in, and nodes that do not answer."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 
 import asyncssh
 import pytest
@@ -73,11 +77,11 @@ async def refused(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Connect]:
 
 
 async def test_it_hangs_up_at_times(refused: Connect) -> None:
-    """It is tried again; a clear no is not."""
+    """It is tried again; a clear no is not, nor the same address by another name."""
     why, came = await refused(3)
 
     assert "sshd let nobody in without a prompt" in why
-    assert 4 + 1 == came  # by its other name, too
+    assert 4 == came
 
 
 async def test_it_hangs_up_always(refused: Connect) -> None:
@@ -86,3 +90,115 @@ async def test_it_hangs_up_always(refused: Connect) -> None:
 
     assert f"{HERE}: " in why
     assert LOGINS == came
+
+
+class Sshd(asyncssh.SSHServer):
+    """Lets nobody in, or everybody; each connection has one."""
+
+    made: list[asyncssh.SSHServerConnection]
+
+    def __init__(self, made: list[asyncssh.SSHServerConnection], is_open: bool) -> None:
+        self.made = made
+        self._is_open = is_open
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self.made.append(conn)
+
+    def begin_auth(self, username: str) -> bool:
+        return not self._is_open
+
+
+@asynccontextmanager
+async def listening(is_open: bool) -> AsyncIterator[tuple[int, str]]:
+    """Its port, and its host key."""
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    made: list[asyncssh.SSHServerConnection] = []
+    sshd = await asyncssh.listen(
+        HERE,
+        0,
+        server_host_keys=[key],
+        server_factory=lambda: Sshd(made, is_open),
+        process_factory=_run,
+        encoding=None,
+    )
+    try:
+        yield sshd.get_port(), key.export_public_key().decode()
+    finally:
+        for connection in made:
+            connection.abort()
+            await connection.wait_closed()
+        sshd.close()
+        await sshd.wait_closed()
+
+
+async def _run(process: asyncssh.SSHServerProcess[bytes]) -> None:
+    """A command of the client's."""
+    command = str(process.command)
+    if command.startswith("cat "):  # the idle session, which is closed
+        await process.stdin.read()
+        process.exit(0)
+        return
+    ran = await asyncio.create_subprocess_shell(
+        command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await ran.communicate()
+    process.stderr.write(errors)
+    process.exit(ran.returncode or 0)
+
+
+class Ends(asyncio.Protocol):
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended.set()
+
+
+@contextmanager
+def unanswered(address: str, port: int) -> Iterator[None]:
+    """Who connects there gets no answer: a full queue drops them (listen(2))."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind((address, port))
+        listener.listen(0)
+        for _ in range(2):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((address, port))
+        yield
+
+
+async def test_addresses_that_do_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for them: the one that answers is reached beside them."""
+    monkeypatch.setattr(ssh, "CONNECT_TIMEOUT", 3.0)
+    deaf = [f"127.0.0.{number}" for number in range(2, 7)]
+    begun = asyncio.get_running_loop().time()
+    with ExitStack() as stack:
+        async with listening(is_open=True) as (port, host_key):
+            for address in deaf:
+                stack.enter_context(unanswered(address, port))
+            there = Destination((*deaf, HERE), (host_key,), "/nowhere", ("true",), "1")
+            carrier = SshCarrier(there, port)
+            pipe, _ = await asyncio.wait_for(carrier.connect(Ends), 30)
+            took = asyncio.get_running_loop().time() - begun
+            assert carrier.answers
+            await pipe.close()
+
+    assert 2 * 3 > took  # not 3 s for each
+
+
+async def test_a_node_where_the_agent_is_not_seen(tmp_path: Path) -> None:
+    """What its Python says of that is passed on, with what it means."""
+    argv = (sys.executable, "-I", "-S", str(tmp_path / "agent.pyz"), "connect", "x")
+    async with listening(is_open=True) as (port, host_key):
+        there = Destination((HERE,), (host_key,), "/nowhere", argv, "1")
+        pipe, protocol = await SshCarrier(there, port).connect(Ends)
+        await asyncio.wait_for(protocol.ended.wait(), 30)
+        said = await pipe.close()
+
+    assert "can't open file" in said
+    assert "a /tmp of its own" in said
+    assert "--node-dir" in said

@@ -20,7 +20,7 @@ from agent.test_bundle import KERNEL, SECRET, Agent, python
 
 from remote_kernels.errors import TunnelError
 from remote_kernels.tunnel.carriers.stdio import StdioCarrier
-from remote_kernels.tunnel.tunnel import Tunnel
+from remote_kernels.tunnel.tunnel import Tunnel, _Suitor
 from remote_kernels.wire import control
 from remote_kernels.wire.frames import Type
 
@@ -185,3 +185,54 @@ async def test_a_connection_that_comes_at_the_end(tmp_path: Path, turns: int) ->
             with contextlib.suppress(ConnectionResetError):
                 assert b"" == await asyncio.to_thread(client.recv, 1)
     gc.collect()  # an unclosed one would complain
+
+
+@pytest.mark.asyncio
+async def test_a_carrier_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next is tried beside it; then it goes, and leaves no process."""
+    monkeypatch.setattr("remote_kernels.tunnel.tunnel.HEAD_START", 0.1)
+    async with tunnel(tmp_path) as (made, carrier, _):
+        await made.close()
+        hangs = Recorder("hangs", ["sleep", "1000"], {"PATH": os.defpath})
+        second = Tunnel([hangs, carrier], bytes.fromhex(SECRET), lambda message: None)
+
+        await asyncio.wait_for(second.open(), 5)
+
+        assert second.carrier is carrier
+        assert {"hangs": "was not there yet when pipe was"} == second.rejected
+        await second.close()
+        assert not Path(f"/proc/{hangs.pids[0]}").exists()
+
+
+@pytest.mark.asyncio
+async def test_two_carriers_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both get there: the agent is asked for the session by one of them alone."""
+    monkeypatch.setattr("remote_kernels.tunnel.tunnel.HEAD_START", 0.0)
+    async with tunnel(tmp_path) as (made, carrier, _):
+        await made.close()
+        asked = []
+        ask = _Suitor.ask
+
+        def counted(link: _Suitor) -> None:
+            asked.append(link)
+            ask(link)
+
+        monkeypatch.setattr(_Suitor, "ask", counted)
+        for _ in range(5):
+            others = [Recorder(str(n), carrier._argv, carrier._env) for n in range(3)]
+            session = Tunnel(others, bytes.fromhex(SECRET), lambda message: None)
+
+            await asyncio.wait_for(session.open(), TIMEOUT)
+            lost = asyncio.ensure_future(session.lost())
+            while session._endings:
+                await asyncio.sleep(0.01)
+            assert session.connected
+            assert not lost.done()
+            lost.cancel()
+            await session.close()
+
+        assert 5 == len(asked)

@@ -12,7 +12,14 @@ P = TypeVar("P", bound=asyncio.Protocol)
 
 
 class CarrierError(TunnelError):
-    """This carrier does not reach the agent. The text says why."""
+    """This carrier does not reach the agent. The text says why.
+
+    `no_answer`: nobody answered at all, which is what a firewall does.
+    """
+
+    def __init__(self, text: str, *, no_answer: bool = False) -> None:
+        super().__init__(text)
+        self.no_answer = no_answer
 
 
 class Pipe(Protocol):
@@ -29,6 +36,10 @@ class Carrier(Protocol):
     """
 
     name: str
+
+    @property
+    def answers(self) -> bool:
+        """Whether the node was heard of in the attempt that is being made."""
 
     async def connect(self, make: Callable[[], P]) -> tuple[Pipe, P]:
         """Make a pipe and join it to a protocol from `make`. Raises CarrierError."""

@@ -31,6 +31,10 @@ class SharedSshCarrier:
         self._to = destination
         self._own = SshCarrier(destination, port)
 
+    @property
+    def answers(self) -> bool:
+        return self._own.answers
+
     async def connect(self, make: Callable[[], P]) -> tuple[Pipe, P]:
         key = (asyncio.get_running_loop(), self._to.job, self._to.hosts[0])
         turn = _turns.setdefault(key, asyncio.Lock())
@@ -68,7 +72,7 @@ class _Part:
         road.users.discard(self)
         self._pipe.channel.close()
         if road.users:
-            return ""
+            return self._pipe.said.meaning()
         if _roads.get(road.key) is road:
             del _roads[road.key]
         return await road.pipe.close()

@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import getpass
 import logging
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from remote_kernels.bounded import spread, within
 
-from . import adoption
+from . import adoption, host_based, ssh_keys
 from .adoption import Node
 from .base import CarrierError, P
+from .dial import Dialer, Line, Way
 
 if TYPE_CHECKING:
     import asyncssh
@@ -32,7 +34,11 @@ CLOSE_TIMEOUT = 3.0  # seconds
 JOIN_TIMEOUT = 2.0  # seconds for a connection that works to carry one session more
 LOGINS = 6  # attempts while sshd hangs up on us before we are logged in
 FIRST_RETRY = 0.2  # seconds; doubled at each
+STDERR_BYTES = 4096
 WINDOW = 4 * 1024 * 1024  # bytes; asyncssh's default of 2 MiB halves a long link
+
+# By host: the program that signs for it, where no key would do.
+_signers: dict[str, str] = {}
 
 KNOWN_HOSTS = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
 
@@ -55,6 +61,8 @@ class Destination:
         sshd does not forward.
     job:
         The ID of the job that the agent is.
+    template:
+        The option 'address' that made the host's name, if it was given.
     """
 
     hosts: tuple[str, ...]
@@ -62,6 +70,7 @@ class Destination:
     socket: str
     connect: tuple[str, ...]
     job: str
+    template: str = ""
 
 
 class SshPipe:
@@ -71,9 +80,11 @@ class SshPipe:
         self,
         connection: asyncssh.SSHClientConnection,
         channel: SSHChannel[bytes],
+        said: _Errors,
     ) -> None:
         self.connection = connection
         self.channel = channel
+        self.said = said
 
     async def close(self) -> str:
         self.connection.close()
@@ -81,7 +92,7 @@ class SshPipe:
             await within(self.connection.wait_closed(), CLOSE_TIMEOUT)
         except asyncio.TimeoutError:
             self.connection.abort()
-        return ""
+        return self.said.meaning()
 
 
 class SshCarrier:
@@ -101,6 +112,7 @@ class SshCarrier:
         self._to = destination
         self._port = port
         self._node = Node.named(destination.hosts[0])
+        self.answers = False
 
     def __repr__(self) -> str:
         return f"<SshCarrier {', '.join(self._to.hosts)}>"
@@ -116,14 +128,20 @@ class SshCarrier:
         """None: a job that is ending has adopted the session."""
         import asyncssh
 
-        reasons = []
-        for host in self._to.hosts:
+        dialer = Dialer(self._to.hosts, self._way, CONNECT_TIMEOUT)
+        reasons: dict[str, str] = {}
+        denied = ""
+        self.answers = False
+        while line := await dialer.next():
+            self.answers = line.sock is not None
+            host = line.host
             try:
-                connection, login = await self._log_in(host)
+                connection, login = await self._log_in(line)
             except CarrierError as exc:
-                reasons.append(f"{host}: {exc}")
+                reasons[host] = str(exc)
                 if isinstance(exc, _HungUp):
                     break  # under its other names it is the same sshd
+                denied = denied or (host if isinstance(exc, _Denied) else "")
                 continue
             try:
                 reached = await within(
@@ -131,19 +149,64 @@ class SshCarrier:
                 )
             except (OSError, asyncssh.Error, asyncio.TimeoutError) as exc:
                 connection.abort()  # it broke, or the network is gone since the login
-                text = str(exc) or f"no answer in {CONNECT_TIMEOUT:g} s"
-                reasons.append(f"{host}: {text}")
+                reasons[host] = str(exc) or f"no answer in {CONNECT_TIMEOUT:g} s"
                 continue
             except BaseException:
                 connection.abort()
                 raise
             if reached is None:
                 return None
-            channel, protocol = reached
-            return SshPipe(connection, channel), protocol
-        raise CarrierError("\n".join(reasons))
+            channel, protocol, said = reached
+            return SshPipe(connection, channel, said), protocol
+        if denied:
+            reasons[denied] += f"\n{await self._advice(denied)}"
+        raise self._unreached(dialer.errors, reasons)
 
-    async def _log_in(self, host: str) -> tuple[asyncssh.SSHClientConnection, _Login]:
+    def _undialled(self, exc: CarrierError) -> str:
+        if self._to.template and isinstance(exc.__cause__, socket.gaierror):
+            return (
+                f"{exc}. The name is made by the option 'address' (--address), which is "
+                f"{self._to.template!r}: there 'getent hosts NAME' must find it on this "
+                "host. Change it, or take it out."
+            )
+        return str(exc)
+
+    async def _advice(self, host: str) -> str:
+        """What to do about a refusal."""
+        import asyncssh
+
+        found = await asyncssh.SSHClientConnectionOptions.construct(
+            host=host, port=self._port, client_keys=None, known_hosts=None
+        )
+        files = cast("list[str]", found.config.get("IdentityFile", []))
+        agent = ssh_keys.agent_of(found.config.get("IdentityAgent"))
+        return await ssh_keys.advice(host, files, agent)
+
+    async def _way(self, host: str) -> Way:
+        """As ~/.ssh/config has it."""
+        import asyncssh
+
+        try:
+            found = await asyncssh.SSHClientConnectionOptions.construct(
+                host=host, port=self._port, client_keys=None, known_hosts=None
+            )
+        except (OSError, ValueError) as exc:
+            msg = f"asyncssh cannot read ~/.ssh/config as it is: {exc}"
+            raise CarrierError(msg) from exc
+        around = found.tunnel or found.proxy_command or found.local_addr
+        direct = not around and not found.canonicalize_hostname
+        return Way(found.host, found.port, found.family, direct)
+
+    def _unreached(
+        self, undialled: Mapping[str, CarrierError], reasons: Mapping[str, str]
+    ) -> CarrierError:
+        texts = {host: self._undialled(exc) for host, exc in undialled.items()}
+        texts.update(reasons)
+        lines = [f"{host}: {texts[host]}" for host in self._to.hosts if host in texts]
+        silent = not reasons and all(exc.no_answer for exc in undialled.values())
+        return CarrierError("\n".join(lines), no_answer=silent)
+
+    async def _log_in(self, line: Line) -> tuple[asyncssh.SSHClientConnection, _Login]:
         """When a class begins, dozens log in at the same moment.
 
         sshd then drops some at random, more than ten by default, and without a word:
@@ -151,14 +214,33 @@ class SshCarrier:
         """
         for attempt in range(1, LOGINS):
             try:
-                return await self._log_in_once(host)
+                return await self._log_in_as(line)
             except _HungUp as exc:
-                log.debug("= sshd on %s hung up: %s", host, exc)
+                log.debug("= sshd on %s hung up: %s", line.host, exc)
                 await asyncio.sleep(spread(FIRST_RETRY * 2 ** (attempt - 1)))
-        return await self._log_in_once(host)
+                line = await line.again(CONNECT_TIMEOUT)
+        return await self._log_in_as(line)
+
+    async def _log_in_as(
+        self, line: Line
+    ) -> tuple[asyncssh.SSHClientConnection, _Login]:
+        """With a key of the user's; if none will do, by what the host itself signs."""
+        known = _signers.get(line.host)
+        try:
+            return await self._log_in_once(line, known)
+        except _Denied:
+            _signers.pop(line.host, None)
+            if known or line.sock is None:
+                raise
+            signer = await host_based.keysign(line.host)
+            if signer is None:
+                raise
+        made = await self._log_in_once(await line.again(CONNECT_TIMEOUT), signer)
+        _signers[line.host] = signer
+        return made
 
     async def _log_in_once(
-        self, host: str
+        self, line: Line, signer: str | None
     ) -> tuple[asyncssh.SSHClientConnection, _Login]:
         import asyncssh
 
@@ -168,9 +250,10 @@ class SshCarrier:
         try:
             connection, _ = await asyncssh.create_connection(
                 lambda: cast(asyncssh.SSHClient, _client(login)),
-                host,
+                line.host,
                 self._port,
-                **self._options(),
+                sock=line.sock,
+                **self._options(line.host, signer),
             )
         except asyncssh.HostKeyNotVerifiable as exc:
             msg = (
@@ -180,17 +263,16 @@ class SshCarrier:
             )
             raise CarrierError(msg) from exc
         except asyncssh.PermissionDenied as exc:
-            advice = (
-                "sshd let nobody in without a prompt. With an SSH key of the cluster's "
-                "own (ssh-keygen -t ed25519, then its .pub into ~/.ssh/authorized_keys) "
-                "this carrier works where the site allows ssh to the nodes of a job."
-            )
-            raise CarrierError(_with(login.banner, f"{exc}. {advice}")) from exc
+            text = f"{exc}. sshd let nobody in without a prompt."
+            raise _Denied(_with(login.banner, text)) from exc
         except (ConnectionResetError, asyncssh.ConnectionLost) as exc:
             raise _HungUp(_with(login.banner, str(exc))) from exc
-        except (OSError, asyncssh.Error, asyncio.TimeoutError) as exc:
+        except (OSError, ValueError, asyncssh.Error, asyncio.TimeoutError) as exc:
             text = str(exc) or f"no answer in {CONNECT_TIMEOUT:g} s"
             raise CarrierError(_with(login.banner, text)) from exc
+        finally:
+            if not login.begun and line.sock is not None:
+                line.sock.close()
         _say_nothing_in_vain(connection)
         return connection, login
 
@@ -200,12 +282,16 @@ class SshCarrier:
             log.info("job %s, which adopted this ssh session, ended it", login.job)
             self._node.ended(login.job)
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, host: str, signer: str | None) -> dict[str, Any]:
+        name = self._to.hosts[0]
+        alias = {} if host == name else {"host_key_alias": name}
         return {
+            **alias,
             "username": getpass.getuser(),
             "known_hosts": self._known_hosts(),
             "encryption_algs": "^aes128-gcm@openssh.com",
             "compression_algs": ["none"],
+            "client_host_keysign": signer or False,
             "password_auth": False,
             "kbdint_auth": False,
             "agent_forwarding": False,
@@ -233,7 +319,7 @@ class SshCarrier:
         connection: asyncssh.SSHClientConnection,
         login: _Login,
         make: Callable[[], P],
-    ) -> tuple[SSHChannel[bytes], P] | None:
+    ) -> tuple[SSHChannel[bytes], P, _Errors] | None:
         """The forwarded socket; or, where sshd does not forward, a command's streams.
 
         None: a job that is ending has adopted the session.
@@ -272,26 +358,29 @@ class SshCarrier:
             log.debug("= no answer in %g s", JOIN_TIMEOUT)
             return None
         try:
-            channel, protocol = opening.result()
+            channel, protocol, said = opening.result()
         except (OSError, asyncssh.Error, CarrierError) as exc:
             log.debug("= %r", exc)
             return None
-        return SshPipe(pipe.connection, channel), protocol
+        return SshPipe(pipe.connection, channel, said), protocol
 
     async def _open(
         self,
         connection: asyncssh.SSHClientConnection,
         make: Callable[[], P],
         idle: asyncssh.SSHClientChannel[bytes] | None = None,
-    ) -> tuple[SSHChannel[bytes], P]:
+    ) -> tuple[SSHChannel[bytes], P, _Errors]:
         """`idle` is closed where a command takes its place."""
         import asyncssh
 
         protocol = make()
+        said = _Errors()
         channel: SSHChannel[bytes]
         try:
             channel, _ = await connection.create_unix_connection(
-                lambda: cast("asyncssh.SSHUNIXSession[bytes]", _session(protocol)),
+                lambda: cast(
+                    "asyncssh.SSHUNIXSession[bytes]", _session(protocol, said)
+                ),
                 self._to.socket,
                 encoding=None,
                 window=WINDOW,
@@ -303,9 +392,11 @@ class SshCarrier:
             channel = await self._run(
                 connection,
                 self._to.connect,
-                lambda: cast("asyncssh.SSHClientSession[bytes]", _session(protocol)),
+                lambda: cast(
+                    "asyncssh.SSHClientSession[bytes]", _session(protocol, said)
+                ),
             )
-        return channel, protocol
+        return channel, protocol, said
 
     async def _run(
         self,
@@ -328,7 +419,7 @@ class SshCarrier:
 
 
 def _let_go(
-    opening: asyncio.Future[tuple[SSHChannel[bytes], P]],
+    opening: asyncio.Future[tuple[SSHChannel[bytes], P, _Errors]],
 ) -> None:
     """Of a session that nobody waits for any more."""
     if not opening.cancelled() and opening.exception() is None:
@@ -358,6 +449,10 @@ def _with(said: Sequence[str], text: str) -> str:
     return f"{text} (the node said: {' '.join(said)})" if said else text
 
 
+class _Denied(CarrierError):
+    """sshd answered, and let nobody in."""
+
+
 class _HungUp(CarrierError):
     """sshd ended the connection before we were logged in."""
 
@@ -370,12 +465,16 @@ class _Login:
         self.banner: list[str] = []  # pam_slurm_adopt says there why it refuses
         self.job = ""  # that adopted it; empty: none, or not yet known
         self.told = asyncio.Event()
+        self.begun = False  # its socket is asyncssh's
 
 
 def _client(login: _Login) -> object:
     import asyncssh
 
     class Client(asyncssh.SSHClient):
+        def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+            login.begun = True
+
         def auth_banner_received(self, msg: str, lang: str) -> None:
             login.banner.append(msg.strip())
 
@@ -438,7 +537,28 @@ class _Transport(asyncio.Transport):
         self._channel.abort()
 
 
-def _session(protocol: asyncio.Protocol) -> object:
+class _Errors:
+    """What a command wrote on standard error, its end."""
+
+    def __init__(self) -> None:
+        self._text = b""
+
+    def add(self, data: bytes) -> None:
+        self._text = (self._text + data)[-STDERR_BYTES:]
+
+    def meaning(self) -> str:
+        text = self._text.decode(errors="replace").strip()
+        if "can't open file" in text:
+            text += (
+                "\nThe agent runs, but an ssh session on the node does not see its "
+                "directory: this site gives each job a /tmp of its own (Slurm: "
+                "job_container/tmpfs). Use carrier srun, or set 'node_dir' (--node-dir) "
+                "to a directory that is no job's own."
+            )
+        return text
+
+
+def _session(protocol: asyncio.Protocol, said: _Errors) -> object:
     """An SSH session that passes what its channel does on to `protocol`."""
     import asyncssh
 
@@ -447,8 +567,10 @@ def _session(protocol: asyncio.Protocol) -> object:
             protocol.connection_made(_Transport(chan))
 
         def data_received(self, data: bytes, datatype: Any) -> None:
-            if datatype is None:  # not standard error
+            if datatype is None:
                 protocol.data_received(data)
+            else:  # standard error
+                said.add(data)
 
         def eof_received(self) -> bool:
             return bool(protocol.eof_received())

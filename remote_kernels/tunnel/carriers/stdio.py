@@ -64,6 +64,7 @@ class _Process(asyncio.SubprocessProtocol):
     def __init__(self, protocol: asyncio.Protocol) -> None:
         self._protocol = protocol
         self.stderr = b""
+        self.heard = False  # anything on standard output
         self.ended = asyncio.get_running_loop().create_future()
         self.process: asyncio.SubprocessTransport | None = None
 
@@ -73,6 +74,7 @@ class _Process(asyncio.SubprocessProtocol):
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == 1:
+            self.heard = True
             self._protocol.data_received(data)
         else:
             self.stderr = (self.stderr + data)[-STDERR_BYTES:]
@@ -104,8 +106,12 @@ class _Pipe:
         stdin = process.get_pipe_transport(0)
         if stdin is not None:
             stdin.close()
-        for signum in (signal.SIGTERM, signal.SIGKILL):
-            await asyncio.wait([self._process.ended], timeout=GRACE)
+        # Nobody there sees that end if nobody was heard of.
+        first, then = (GRACE, GRACE) if self._process.heard else (0.0, 1.0)
+        # By SIGTERM srun ends its step (Slurm 22.05), though one that finds no way back
+        # to it only when that has timed out on the node, some 20 s later.
+        for signum, grace in ((signal.SIGTERM, first), (signal.SIGKILL, then)):
+            await asyncio.wait([self._process.ended], timeout=grace)
             if self._process.ended.done():
                 break
             # To its group: srun and wrapper scripts have children.
@@ -129,6 +135,8 @@ class StdioCarrier:
         Its environment.
     """
 
+    answers = False  # its command is silent until the agent speaks
+
     def __init__(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
         self.name = name
         self._argv = list(argv)
@@ -140,14 +148,23 @@ class StdioCarrier:
     async def connect(self, make: Callable[[], P]) -> tuple[_Pipe, P]:
         protocol = make()
         loop = asyncio.get_running_loop()
-        try:
-            _, process = await loop.subprocess_exec(
+        # Not cancelled: asyncio would kill srun, and its step would stay in the job.
+        starting = asyncio.ensure_future(
+            loop.subprocess_exec(
                 lambda: _Process(protocol),
                 *self._argv,
                 env=self._env,
                 start_new_session=True,
             )
+        )
+        try:
+            _, process = await asyncio.shield(starting)
         except OSError as exc:
             msg = f"cannot run {shlex.join(self._argv)}: {exc}"
             raise CarrierError(msg) from exc
+        except asyncio.CancelledError:
+            await asyncio.wait((starting,))
+            if starting.exception() is None:
+                await _Pipe(starting.result()[1]).close()
+            raise
         return _Pipe(process), protocol

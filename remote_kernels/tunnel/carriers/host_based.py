@@ -1,0 +1,74 @@
+"""Host-based authentication: the login host vouches for its users to the nodes.
+
+ssh-keysign, which may read the host's own keys, signs for who asks. Source: ssh_config(5),
+ssh-keysign(8) of OpenSSH 9.2. Used by ssh.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from pathlib import Path
+
+from remote_kernels.bounded import within
+
+TIMEOUT = 5.0  # seconds
+
+# Debian; RHEL; SUSE and Arch; built by hand.
+PLACES = (
+    "/usr/lib/openssh/ssh-keysign",
+    "/usr/libexec/openssh/ssh-keysign",
+    "/usr/lib/ssh/ssh-keysign",
+    "/usr/libexec/ssh-keysign",
+    "/usr/libexec/ssh/ssh-keysign",
+    "/usr/local/libexec/ssh-keysign",
+)
+
+
+async def keysign(host: str) -> str | None:
+    """The program that signs for a login to that host, if ssh(1) would use it."""
+    path = next(filter(_may_sign, PLACES), None)
+    if path is None or not enabled(await _config(host)):
+        return None
+    return path
+
+
+def enabled(config: str) -> bool:
+    """By what `ssh -G` says."""
+    words = {tuple(line.lower().split()) for line in config.splitlines()}
+    wanted = {("hostbasedauthentication", "yes"), ("enablesshkeysign", "yes")}
+    return wanted <= words
+
+
+def _may_sign(path: str) -> bool:
+    """As root, or of the group that may read the host's keys."""
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError:
+        return False
+    return bool(mode & (stat.S_ISUID | stat.S_ISGID))
+
+
+async def _config(host: str) -> str:
+    """All that ssh(1) would go by: the user's and the system's files, as it reads them."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            "ssh",
+            "-G",
+            "--",
+            host,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+    except OSError:
+        return ""
+    try:
+        said, _ = await within(process.communicate(), TIMEOUT)
+    except BaseException as exc:
+        process.kill()
+        await process.wait()
+        if isinstance(exc, asyncio.TimeoutError):
+            return ""
+        raise
+    return said.decode(errors="replace")

@@ -1,0 +1,153 @@
+"""Why sshd let nobody in, as far as this end can know, and what to do. Used by ssh.py."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# What ssh(1) and asyncssh (2.24) try if ~/.ssh/config has no IdentityFile.
+DEFAULT = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk", "id_dsa")
+AUTHORIZED = "~/.ssh/authorized_keys"
+
+
+@dataclass(frozen=True)
+class Key:
+    """One that could be offered.
+
+    Parameters
+    ----------
+    name:
+        Its file, or what the ssh-agent calls it.
+    blob:
+        Its public part as in authorized_keys; empty: unknown.
+    locked:
+        Whether it has a passphrase that nobody could be asked for.
+    """
+
+    name: str
+    blob: str
+    locked: bool = False
+
+
+async def advice(host: str, files: Sequence[str], agent: str) -> str:
+    """What to do about a refusal by this host.
+
+    Parameters
+    ----------
+    files:
+        The IdentityFile lines of ~/.ssh/config; empty: the usual ones.
+    agent:
+        The ssh-agent's socket; empty: there is none.
+    """
+    held = await _of_agent(agent)
+    keys = await asyncio.to_thread(_of_files, files, {key.blob for key in held})
+    authorized = await asyncio.to_thread(_authorized)
+    return told(host, [*held, *keys], authorized)
+
+
+def told(host: str, keys: Sequence[Key], authorized: str) -> str:
+    """That advice, by the keys that there are and the text of authorized_keys."""
+    offered = [key for key in keys if not key.locked]
+    locked = [key for key in keys if key.locked]
+    if not keys:
+        return (
+            "There is no SSH key here. Where the site allows ssh to the nodes of a job, "
+            "one of the cluster's own is enough:\n"
+            "  ssh-keygen -t ed25519\n"
+            f"  cat ~/.ssh/id_ed25519.pub >> {AUTHORIZED}"
+        )
+    lines = []
+    if offered:
+        known = [key for key in offered if key.blob and key.blob in authorized.split()]
+        names = ", ".join(key.name for key in known or offered)
+        if known:
+            lines.append(
+                f"{host} refused {names}, though {AUTHORIZED} has it: this site may not "
+                "let users log in to its nodes. Use carrier srun, or ask the site's staff."
+            )
+        else:
+            file = next((key.name for key in offered if "/" in key.name), "")
+            how = f"cat {file}.pub" if file else "ssh-add -L"
+            lines.append(
+                f"{host} refused {names}, which {AUTHORIZED} does not have. Where the "
+                f"nodes share your home:\n  {how} >> {AUTHORIZED}\n"
+                f"else, where {host} takes a password:\n"
+                f"  ssh-copy-id {f'-i {file}.pub ' if file else ''}{shlex.quote(host)}"
+            )
+    if locked:
+        names = " ".join(key.name for key in locked)
+        lines.append(
+            f"{', '.join(key.name for key in locked)}: has a passphrase, and no ssh-agent "
+            "that this server knows holds it. In the shell that starts the server, "
+            f"before:\n  eval $(ssh-agent); ssh-add {names}"
+        )
+    return "\n".join(lines)
+
+
+def _of_files(files: Sequence[str], held: set[str]) -> list[Key]:
+    import asyncssh
+
+    found = []
+    for name in files or [f"~/.ssh/{name}" for name in DEFAULT]:
+        path = Path(name).expanduser()
+        if not path.exists():
+            continue
+        locked = False
+        try:
+            key = asyncssh.read_private_key(path)
+            blob = key.export_public_key().split()[1].decode()
+        except (OSError, ValueError) as exc:
+            locked = "assphrase" in str(exc)
+            blob = _blob(path.with_name(f"{path.name}.pub"))
+        if blob not in held or not blob:
+            found.append(Key(_short(path), blob, locked))
+    return found
+
+
+def _blob(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").split()[1]
+    except (OSError, IndexError):
+        return ""
+
+
+def _short(path: Path) -> str:
+    try:
+        return f"~/{path.relative_to(Path.home())}"
+    except ValueError:
+        return str(path)
+
+
+async def _of_agent(path: str) -> list[Key]:
+    import asyncssh
+
+    if not path:
+        return []
+    try:
+        async with asyncssh.connect_agent(path) as agent:
+            keys = await agent.get_keys()
+    except (OSError, ValueError, asyncssh.Error):
+        return []
+    found = []
+    for key in keys:
+        blob = base64.b64encode(key.public_data).decode()
+        found.append(Key(f"the ssh-agent's {key.get_comment()}", blob))
+    return found
+
+
+def _authorized() -> str:
+    try:
+        path = Path(AUTHORIZED).expanduser()
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def agent_of(configured: object) -> str:
+    """The ssh-agent's socket, as ~/.ssh/config or the environment has it."""
+    return os.path.expanduser(str(configured or os.environ.get("SSH_AUTH_SOCK", "")))  # noqa: PTH111

@@ -23,7 +23,6 @@ import base64
 import contextlib
 import errno
 import json
-import logging
 import os
 import re
 import shlex
@@ -36,12 +35,13 @@ from typing import Any
 
 import platformdirs
 
+from remote_kernels import harmless
 from remote_kernels.errors import RecordError
 from remote_kernels.relay import private
 
 from . import shapes
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 MEMORY = 24 * 3600.0  # seconds
 CARRIER = 3600.0  # seconds

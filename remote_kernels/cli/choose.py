@@ -6,6 +6,7 @@ one only. Called by the commands for kernels that run.
 
 from __future__ import annotations
 
+from remote_kernels import harmless
 from remote_kernels.cli import kernelspec
 from remote_kernels.config import Settings, parse
 from remote_kernels.errors import RecordError
@@ -36,7 +37,8 @@ def choose(
         msg = f"No kernel of yours {verb} here.{_waiting(kernels)}"
         raise RecordError(msg)
     lines = "\n".join(
-        f"  {k.kernel_id}  job {number(k)}  {k.facts.get('name', '')}" for k in listed
+        harmless.line(f"  {k.kernel_id}  job {number(k)}  {k.facts.get('name', '')}")
+        for k in listed
     )
     if wanted is None:
         msg = f"Which of these kernels?\n{lines}"

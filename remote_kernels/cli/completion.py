@@ -18,7 +18,7 @@ from click.shell_completion import (
     ZshComplete,
 )
 
-from remote_kernels import registry
+from remote_kernels import harmless, registry
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.kernelspec import Kernelspec
 from remote_kernels.errors import KernelspecError, RecordError
@@ -83,7 +83,16 @@ def recorded_kernels(
 
 def _records(incomplete: str) -> list[registry.Record]:
     every = itertools.chain(*map(registry.records, kernelspec.state_dirs()))
-    return [record for record in every if record.kernel_id.startswith(incomplete)]
+    return [
+        record
+        for record in every
+        if record.kernel_id.startswith(incomplete) and _can_be_typed(record.kernel_id)
+    ]
+
+
+def _can_be_typed(name: str) -> bool:
+    """Of another the shell would make several words, or worse."""
+    return harmless.line(name) == name
 
 
 def _item(record: registry.Record) -> CompletionItem:
@@ -94,14 +103,13 @@ def _item(record: registry.Record) -> CompletionItem:
         facts = record.read("record.json") or {}
         sessions = record.read("sessions.json") or {}
     paths = [str(session.get("path", "")) for session in sessions.values()]
-    return CompletionItem(
-        record.kernel_id, help=", ".join(paths) or str(facts.get("name", ""))
-    )
+    about = ", ".join(paths) or str(facts.get("name", ""))
+    return CompletionItem(record.kernel_id, help=harmless.line(about))
 
 
 def _items(kernels: dict[str, Kernelspec], incomplete: str) -> list[CompletionItem]:
     return [
-        CompletionItem(name, help=kernel.spec["display_name"])
+        CompletionItem(name, help=harmless.line(kernel.spec["display_name"]))
         for name, kernel in kernels.items()
-        if name.startswith(incomplete)
+        if name.startswith(incomplete) and _can_be_typed(name)
     ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import logging
 import os
 import shutil
 import sys
@@ -21,8 +20,9 @@ from importlib import metadata
 import click
 import zmq
 from rich.console import Console
+from rich.markup import escape
 
-from remote_kernels import registry
+from remote_kernels import harmless, registry
 from remote_kernels.cli import kernelspec, ssh_keys
 from remote_kernels.cli.completion import our_kernel_names
 from remote_kernels.cli.options import GroupedCommand, config_options
@@ -36,7 +36,7 @@ from remote_kernels.scheduler.base import JobRequest
 from remote_kernels.scheduler.queue import shared
 from remote_kernels.wrapping import wrapped
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 
 STYLES = {OK: "green", WARNING: "yellow", FAILED: "red"}
@@ -269,13 +269,16 @@ def doctor(
     def tell(finding: Finding) -> None:
         style = STYLES[finding.state]
         console.print(
-            f"[{style}]{finding.state:8}[/] {finding.stage} ({finding.seconds:.2f} s)"
+            f"[{style}]{finding.state:8}[/] {escape(harmless.line(finding.stage))} "
+            f"({finding.seconds:.2f} s)"
         )
         for text in filter(None, (finding.text, finding.advice)):
+            text = harmless.text(text)
             if console.is_terminal:
                 text = wrapped(text, console.width - 9)
+            lines = text.splitlines()
             console.print(
-                "\n".join(f"         {line}" for line in text.splitlines()),
+                "\n".join(f"         {line}" for line in lines),
                 markup=False,
                 soft_wrap=True,
             )
@@ -283,7 +286,7 @@ def doctor(
     physician = Doctor(tell)
     carrier = asyncio.run(examine(physician, config, argv, not no_job))
     summary = _summary(carrier, physician.findings)
-    console.print(summary, markup=False, soft_wrap=True)
+    console.print(harmless.text(summary), markup=False, soft_wrap=True)
     if as_json:
         body = {
             "usable": carrier is not None,

@@ -24,6 +24,7 @@ import click
 from remote_kernels.cli import inside, kernelspec, servers
 from remote_kernels.cli.choose import LIVE, choose
 from remote_kernels.cli.completion import running_kernels
+from remote_kernels.cli.say import say
 from remote_kernels.cli.servers import Server
 from remote_kernels.errors import JobError, PortError, RecordError, ServerError
 from remote_kernels.kernel import inventory
@@ -156,7 +157,7 @@ class _Forwarded:
                 where = self.path(str(port["id"]))
                 await servers.request(self.server, "DELETE", where)
             except ServerError as exc:  # it is gone, and they with it
-                click.echo(str(exc), err=True)
+                say(str(exc), err=True)
                 return
 
 
@@ -206,7 +207,7 @@ async def _hold(ended: asyncio.Event, forwarded: _Forwarded) -> int:
         await asyncio.wait((over,))
         return 0
     forwarded.ports.clear()
-    click.echo(f"Forwarded no more: {over.result()}", err=True)
+    say(f"Forwarded no more: {over.result()}", err=True)
     return 1
 
 
@@ -220,8 +221,8 @@ def _tell(found: Recorded, forwarded: _Forwarded, as_json: bool) -> None:
         return
     for n, port in enumerate(forwarded.ports):
         link = forwarded.links[n] if forwarded.links else None
-        click.echo("\n".join(_lines(found, forwarded, port, link)))
-    click.echo("Until Ctrl-C.", err=True)
+        say("\n".join(_lines(found, forwarded, port, link)))
+    say("Until Ctrl-C.", err=True)
 
 
 def _lines(

@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from remote_kernels import __version__
+from remote_kernels import __version__, harmless
 from remote_kernels.cli import kernelspec, servers, words
 from remote_kernels.cli.choose import ON_RECORD, choose
 from remote_kernels.cli.completion import recorded_kernels
@@ -49,7 +49,7 @@ def info(kernel: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(body, indent=2))
     else:
-        _show([(label, text) for label, text in lines if text])
+        _show([(label, harmless.line(text)) for label, text in lines if text])
 
 
 def _show(lines: Lines) -> None:

@@ -22,6 +22,7 @@ from remote_kernels.cli.kernels import summary
 from remote_kernels.cli.kernelspec import Kernelspec
 from remote_kernels.cli.options import GroupedCommand, config_options
 from remote_kernels.cli.render import Wishes, render
+from remote_kernels.cli.say import say
 from remote_kernels.errors import KernelspecError
 
 
@@ -124,13 +125,13 @@ def install(
     config.parse(new.config)
     replaced = _replaced(place)
     if dry_run:
-        click.echo(f"Would write {place.directory}/kernel.json:", err=True)
-        click.echo(kernelspec.as_json(rendered.spec), nl=False)
+        say(f"Would write {place.directory}/kernel.json:", err=True)
+        say(kernelspec.as_json(rendered.spec).rstrip("\n"))
     else:
         kernelspec.write(rendered.spec, source, place.name, place.prefix)
         _report(new, replaced)
     for note in (*rendered.notes, *_advice(new)):
-        click.echo(f"Note: {note}", err=True)
+        say(f"Note: {note}", err=True)
 
 
 def _prefix(user: bool, sys_prefix: bool, prefix: Path | None) -> Path | None:
@@ -187,9 +188,9 @@ def _replaced(place: Place) -> Kernelspec | None:
 
 def _report(new: Kernelspec, replaced: Kernelspec | None) -> None:
     done = "Replaced" if replaced else "Installed"
-    click.echo(f"{done} {new.name} in {new.directory}")
-    click.echo(f"  in the kernel picker: {new.spec['display_name']}")
-    click.echo(f"  the job:              {summary(new.config)}")
+    say(f"{done} {new.name} in {new.directory}")
+    say(f"  in the kernel picker: {new.spec['display_name']}")
+    say(f"  the job:              {summary(new.config)}")
 
 
 def _advice(new: Kernelspec) -> list[str]:

@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from remote_kernels import config
+from remote_kernels import config, harmless
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.completion import our_kernel_names
 from remote_kernels.cli.kernelspec import Kernelspec
+from remote_kernels.cli.say import say
 from remote_kernels.errors import ConfigError
 
 _HEADER = ("Name", "Display name", "Scheduler options", "Where")
@@ -41,7 +42,7 @@ def list_kernels(templates: bool, as_json: bool) -> None:
         for kernel in kernels:
             click.echo("\t".join(_row(kernel)))
     if not kernels and not as_json:
-        click.echo(
+        say(
             "No kernelspec here starts its kernel in a job. To add one:\n"
             "  remote-kernels install python-compute",
             err=True,
@@ -67,9 +68,10 @@ def remove(names: Sequence[str], yes: bool) -> None:
     for kernel in kernels:
         kernelspec.check_ours(kernel)
     for kernel in kernels:
-        if yes or click.confirm(f"Remove {kernel.name} ({kernel.directory})?"):
+        question = harmless.line(f"Remove {kernel.name} ({kernel.directory})?")
+        if yes or click.confirm(question):
             kernelspec.remove(kernel)
-            click.echo(f"Removed {kernel.name} from {kernel.directory}")
+            say(f"Removed {kernel.name} from {kernel.directory}")
 
 
 def summary(settings: dict[str, object]) -> str:
@@ -94,14 +96,16 @@ def _problem(kernel: Kernelspec) -> str | None:
     return None
 
 
-def _row(kernel: Kernelspec) -> tuple[str, str, str, str]:
+def _row(kernel: Kernelspec) -> tuple[str, ...]:
     problem = _problem(kernel)
     options = f"INVALID: {problem.splitlines()[0]}" if problem else ""
-    return (
-        kernel.name,
-        str(kernel.spec["display_name"]),
-        options or summary(kernel.config),
-        str(kernel.directory),
+    return harmless.fields(
+        (
+            kernel.name,
+            str(kernel.spec["display_name"]),
+            options or summary(kernel.config),
+            str(kernel.directory),
+        )
     )
 
 

@@ -8,7 +8,6 @@ of other programs. Called by the commands of this folder.
 from __future__ import annotations
 
 import json
-import logging
 import re
 import shutil
 import stat
@@ -21,12 +20,12 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_core.paths import jupyter_data_dir, jupyter_path
 
 import remote_kernels
-from remote_kernels import registry
+from remote_kernels import harmless, registry
 from remote_kernels.errors import KernelspecError
 
 PROVISIONER = "remote-kernels"
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 # Jupyter's own rule also lets ".." pass (jupyter_client 8.10), and installing
 # replaces the whole directory of that name.

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import click
 
+from remote_kernels import harmless
 from remote_kernels.cli import endless, kernelspec
 from remote_kernels.cli.choose import ON_RECORD, choose
 from remote_kernels.cli.completion import recorded_kernels
+from remote_kernels.cli.say import say
 from remote_kernels.cli.tail import Tail
 from remote_kernels.errors import RecordError
 from remote_kernels.kernel import inventory
@@ -59,7 +61,7 @@ def logs(kernel: str | None, follow: bool, lines: int, only: str | None) -> None
     finally:
         printer.close()
     if not printer.printed:
-        click.echo(f"Nothing is written yet: {found.view().text}.", err=True)
+        say(f"Nothing is written yet: {found.view().text}.", err=True)
     sys.exit(code)
 
 
@@ -91,8 +93,9 @@ class _Printer:
             return
         if len(self._tails) > 1 and tail.path != self._last:
             gap = "\n" if self.printed else ""
-            click.echo(f"{gap}==> {tail.path.name} <==")
-        click.echo(text, nl=False)
+            say(f"{gap}==> {tail.path.name} <==")
+        terminal = sys.stdout.isatty()
+        click.echo(harmless.output(text) if terminal else text, nl=False)
         self._last, self.printed = tail.path, True
 
     def close(self) -> None:
@@ -111,9 +114,9 @@ async def _follow(found: Recorded, printer: _Printer) -> None:
         printer.go_on()
     except asyncio.CancelledError:
         if sys.stderr.isatty():
-            click.echo(err=True)  # after the ^C
+            say(err=True)  # after the ^C
         raise
-    click.echo(f"The kernel has ended: {end}", err=True)
+    say(f"The kernel has ended: {end}", err=True)
 
 
 async def _until_ended(found: Recorded, look: Callable[[], None]) -> str:

@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from remote_kernels import registry
+from remote_kernels import harmless, registry
 from remote_kernels.cli import endless, kernelspec, servers, words
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.inventory import Recorded
@@ -96,7 +96,7 @@ def _show(views: list[View]) -> None:
 
 
 def _row(view: View) -> tuple[str, ...]:
-    return (
+    row = (
         view.kernel_id,
         words.notebooks(view),
         words.job(view),
@@ -105,6 +105,7 @@ def _row(view: View) -> tuple[str, ...]:
         words.time_left(view),
         words.memory(view.usage),
     )
+    return harmless.fields(row)
 
 
 def _table(views: list[View]) -> RenderableType:
@@ -118,7 +119,9 @@ def _table(views: list[View]) -> RenderableType:
     for view in views:
         kernel, notebook, job, state, *rest = _row(view)
         coloured = Text(state, words.style(view))
-        table.add_row(kernel[:8], Text(notebook), job, coloured, *map(Text, rest))
+        table.add_row(
+            *map(Text, (kernel[:8], notebook, job)), coloured, *map(Text, rest)
+        )
     return table
 
 

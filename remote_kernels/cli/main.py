@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from remote_kernels import __version__
+from remote_kernels import __version__, harmless
 from remote_kernels.cli.completion import completion
 from remote_kernels.cli.doctor import doctor
 from remote_kernels.cli.exec import exec_
@@ -34,7 +34,7 @@ from remote_kernels.wrapping import wrapped
 
 NAME = "remote-kernels"
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 
 class Commands(click.Group):
@@ -46,7 +46,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except RemoteKernelError as error:
             log.debug("traceback of the error", exc_info=True)
-            raise click.ClickException(_shown(str(error))) from error
+            raise click.ClickException(_shown(harmless.text(error))) from error
         except KeyboardInterrupt:
             raise _interrupted() from None
         except click.Abort as error:

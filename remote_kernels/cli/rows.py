@@ -13,9 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from remote_kernels import harmless
+
 
 def show(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """The first column is the kernel's ID; a table shows its beginning."""
+    rows = [harmless.fields(row) for row in rows]
     if not sys.stdout.isatty():
         for row in rows:
             click.echo("\t".join(row))
@@ -24,5 +27,5 @@ def show(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for title in titles:
         table.add_column(title, overflow="fold")
     for kernel, *rest in rows:
-        table.add_row(kernel[:8], *map(Text, rest))
+        table.add_row(*map(Text, (kernel[:8], *rest)))
     Console().print(table)

@@ -25,6 +25,7 @@ from remote_kernels.cli import kernelspec
 from remote_kernels.cli.choose import choose, number, settings, where
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.rows import show
+from remote_kernels.cli.say import say
 from remote_kernels.errors import (
     ConfigError,
     InUseError,
@@ -85,7 +86,7 @@ async def _attach(wanted: str | None, path: str | None, take: bool) -> int:
             with _connection_file(found, connection, path) as file:
                 if path is None:
                     return await _console(found, connection, file)
-                click.echo(file)
+                say(file)
                 await _hold(connection)
     except InUseError as exc:
         msg = (
@@ -126,9 +127,9 @@ async def _hold(connection: Attached) -> None:
     """Until somebody ends us, or the kernel ends."""
     kernel = connection.kernel
     if kernel is None:
-        click.echo("It is good while the server here has the kernel.", err=True)
+        say("It is good while the server here has the kernel.", err=True)
         return
-    click.echo("Ctrl-C ends the connection, not the kernel.", err=True)
+    say("Ctrl-C ends the connection, not the kernel.", err=True)
     ended = asyncio.Event()
     _on_signals(ended.set, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     waiting = {asyncio.ensure_future(w) for w in (ended.wait(), kernel.wait())}
@@ -136,14 +137,14 @@ async def _hold(connection: Attached) -> None:
     for task in waiting:
         task.cancel()
     if ended.is_set():
-        click.echo("\nThe kernel lives on.", err=True)
+        say("\nThe kernel lives on.", err=True)
     else:
-        click.echo(kernel.end or "The kernel has ended.", err=True)
+        say(kernel.end or "The kernel has ended.", err=True)
 
 
 async def _console(found: Recorded, connection: Attached, file: Path) -> int:
     """A console in the foreground: Ctrl-C is its business, not ours."""
-    click.echo(
+    say(
         f"Kernel {found.kernel_id[:8]} on {found.facts.get('node')} (job "
         f"{number(found)}). If it computes, it answers when it is done.",
         err=True,
@@ -301,7 +302,7 @@ def _show(items: list[Item]) -> None:
         for i in items
     ]
     if not rows:
-        click.echo("No kernel of yours was found, and nothing left over.", err=True)
+        say("No kernel of yours was found, and nothing left over.", err=True)
     else:
         show(("Kernel", "", "Job", "State", "Node", "", "To do"), rows)
 
@@ -322,8 +323,8 @@ async def _do_all(work: list[Item]) -> bool:
             if item.record is not None:
                 item.record.remove()
         except RemoteKernelError as error:
-            click.echo(f"{item.kernel}: {error}", err=True)
+            say(f"{item.kernel}: {error}", err=True)
             good = False
         else:
-            click.echo(f"{item.kernel}: done ({item.action})", err=True)
+            say(f"{item.kernel}: done ({item.action})", err=True)
     return good

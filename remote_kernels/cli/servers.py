@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import re
 import socket
@@ -28,11 +27,12 @@ from urllib.parse import quote
 
 from jupyter_core.paths import jupyter_runtime_dir
 
+from remote_kernels import harmless
 from remote_kernels.bounded import within
 from remote_kernels.errors import ServerError
 from remote_kernels.kernel.view import View
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 ANSWER = 2.0  # seconds
 ENDING = 60.0  # seconds that a server may take to end a kernel

@@ -15,6 +15,7 @@ import click
 from remote_kernels.cli import inside
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.inside import Inside
+from remote_kernels.cli.say import say
 
 
 @click.command(cls=Inside, context_settings={"allow_interspersed_args": False})
@@ -37,5 +38,5 @@ def shell(kernel: str | None, command: Sequence[str]) -> None:
     job = inside.job(kernel)
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if terminal:
-        click.echo(f"On {job.node}, in job {job.number}.", err=True)
+        say(f"On {job.node}, in job {job.number}.", err=True)
     inside.become(job, job.argv(argv, terminal=terminal))

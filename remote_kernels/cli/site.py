@@ -7,18 +7,18 @@ Called by `install`.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import shutil
 from collections.abc import Mapping
 
+from remote_kernels import harmless
 from remote_kernels.config import parse
 from remote_kernels.errors import RemoteKernelError
 from remote_kernels.kernel import DRIVERS, driver_name
 from remote_kernels.scheduler import command
 from remote_kernels.scheduler.base import JobRequest
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 TIMEOUT = 5.0  # seconds for the scheduler to say what there is
 

@@ -17,6 +17,7 @@ import click
 from remote_kernels.cli import inside
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.inside import Job
+from remote_kernels.cli.say import say
 from remote_kernels.errors import AgentError, ConfigError
 
 ENDING = 10.0  # seconds that the step may take to end when it is told to
@@ -55,9 +56,9 @@ def stack(
         click.echo(json.dumps({"kernel_id": job.view.kernel_id, **body}, indent=2))
     for process in told["processes"]:
         if "error" in process:
-            click.echo(_trouble(process, told), err=True)
+            say(_trouble(process, told), err=True)
         elif not as_json:
-            click.echo(process["text"].rstrip("\n") + "\n")
+            say(process["text"].rstrip("\n") + "\n")
     if any("error" in process for process in told["processes"]):
         sys.exit(1)
 

@@ -17,6 +17,7 @@ from remote_kernels.cli import kernelspec, servers, words
 from remote_kernels.cli.choose import LIVE, choose, number
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.rows import show
+from remote_kernels.cli.say import say
 from remote_kernels.cli.servers import Server
 from remote_kernels.errors import RemoteKernelError
 from remote_kernels.kernel import inventory
@@ -85,7 +86,7 @@ def _row(item: _Work) -> tuple[str, ...]:
 
 def _show(rows: list[tuple[str, ...]]) -> None:
     if not rows:
-        click.echo("No kernel of yours waits or runs here.", err=True)
+        say("No kernel of yours waits or runs here.", err=True)
     else:
         show(("Kernel", "Notebook", "Job", "State", "To do"), rows)
 
@@ -100,9 +101,9 @@ async def _end(item: _Work) -> bool:
     if item.server is not None:
         trouble = await servers.end(item.server, kernel.kernel_id)
         if not trouble:
-            click.echo(f"{kernel.kernel_id}: ended by its server", err=True)
+            say(f"{kernel.kernel_id}: ended by its server", err=True)
             return True
-        click.echo(
+        say(
             f"{kernel.kernel_id}: its server did not end it ({trouble}); its job is "
             "cancelled, or left, instead",
             err=True,
@@ -111,9 +112,9 @@ async def _end(item: _Work) -> bool:
         scheduler = str(kernel.facts["scheduler"])
         alone = await inventory.end(kernel.record, scheduler, kernel.job_id)
     except RemoteKernelError as error:
-        click.echo(f"{kernel.kernel_id}: {error}", err=True)
+        say(f"{kernel.kernel_id}: {error}", err=True)
         return False
     job = f"job {number(kernel)}"
     what = f"{job} cancelled" if alone else f"ends within a minute; {job} is shared"
-    click.echo(f"{kernel.kernel_id}: {what}", err=True)
+    say(f"{kernel.kernel_id}: {what}", err=True)
     return True

@@ -22,6 +22,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from remote_kernels import harmless
 from remote_kernels.cli import endless, inside, words
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.inside import Job
@@ -89,7 +90,8 @@ def _on_terminal(job: Job, argv: list[str]) -> int:
         def show(sample: Sample) -> None:
             live.update(_picture(job, sample, console.height), refresh=True)
 
-        live.update(Text(f"{job.node}, job {job.number} ..."), refresh=True)
+        text = harmless.line(f"{job.node}, job {job.number} ...")
+        live.update(Text(text), refresh=True)
         return endless.run(_until_q(fd, _each(job, argv, show)))
 
 
@@ -183,12 +185,12 @@ def _head(job: Job, sample: Sample) -> list[str]:
         f"{sample['node']}, job {job.number}, kernel {job.view.kernel_id[:8]}",
         f"CPU {words.processors(sample)}, memory {words.memory(sample)}",
     ]
-    return lines + [f"GPU {text}" for text in words.gpus(sample)]
+    return [*map(harmless.line, lines + [f"GPU {t}" for t in words.gpus(sample)])]
 
 
 def _row(process: dict[str, Any]) -> tuple[str, ...]:
     minutes, seconds = divmod(int(process["time"]), 60)
-    return (
+    row = (
         str(process["pid"]),
         f"{process['cpu_percent']:.0f} %",
         words.memory({"memory": process["memory"]}),
@@ -197,6 +199,7 @@ def _row(process: dict[str, Any]) -> tuple[str, ...]:
         process["state"],
         process["command"],
     )
+    return harmless.fields(row)
 
 
 def _picture(job: Job, sample: Sample, height: int | None) -> RenderableType:

@@ -47,6 +47,7 @@ class Trial:
 
     def __init__(self, settings: Settings, carrier: str, argv: tuple[str, ...]) -> None:
         settings = dataclasses.replace(settings, carrier=carrier)
+        self._caution = "; not encrypted on the network" if carrier == "srun" else ""
         self._kernel = RemoteKernel(str(uuid.uuid4()), settings, "doctor")
         self._launch = Launch(argv, key=uuid.uuid4().hex.encode())
         self._client = AsyncKernelClient()
@@ -73,7 +74,7 @@ class Trial:
             f"job {self._kernel.job_id} on {self._kernel.node}: started in {start:.2f} s, "
             f"round trip {statistics.median(trips) * 1e3:.1f} ms "
             f"(worst of {SAMPLES}: {max(trips) * 1e3:.1f} ms), {more}, "
-            f"restart in the job {restart:.2f} s"
+            f"restart in the job {restart:.2f} s{self._caution}"
         )
 
     async def _is_python(self) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import logging
 import os
 import re
 import subprocess
@@ -18,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from remote_kernels import harmless
 from remote_kernels.cluster import step
 from remote_kernels.cluster.allocation import Allocation, allocation
 from remote_kernels.cluster.running import Cluster, opened
@@ -26,7 +26,7 @@ from remote_kernels.cluster.step import Order
 if TYPE_CHECKING:
     from ipyparallel import Client
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 _SECURITY = Path("profile", "security")
 _CLIENT, _ENGINE = "ipcontroller-client.json", "ipcontroller-engine.json"

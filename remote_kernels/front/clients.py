@@ -10,12 +10,12 @@ running cell is then cleared and told again from the start.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from remote_kernels import harmless
 from remote_kernels.relay.inlet import Inlet
 from remote_kernels.relay.spool import Spool
 from remote_kernels.wire import objects
@@ -26,7 +26,7 @@ from . import jupyter_message
 from .jupyter_message import Head, Speaker
 from .reports import Reports, Told
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 ASKED = 10_000  # requests remembered
 EARLY = 1_000  # requests kept for an agent that is not reached yet
@@ -545,7 +545,7 @@ class Clients:
             self._publish(self._speaker.publication("clear_output", content, header))
 
     def _say(self, text: str, header: dict[str, Any]) -> None:
-        content = {"name": "stderr", "text": f"{text}\n"}
+        content = {"name": "stderr", "text": f"{harmless.text(text)}\n"}
         self._publish(self._speaker.publication("stream", content, header))
 
     def _tell_lost(self, count: int, header: dict[str, Any]) -> None:

@@ -7,17 +7,17 @@ meets no kernel is lost, as clients send another one. Made by proxy.py.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any
 
+from remote_kernels import harmless
 from remote_kernels.relay.forward import Stream
 from remote_kernels.wire import zmtp
 from remote_kernels.wire.frames import ProtocolError
 
 from .listener import Listener
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 
 class _Channel(asyncio.Transport):

@@ -11,17 +11,17 @@ import asyncio
 import contextlib
 import errno
 import functools
-import logging
 import os
 import socket
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from remote_kernels import harmless
 from remote_kernels.wire import zmtp
 from remote_kernels.wire.frames import ProtocolError
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 # Bytes queued for one client that does not read; what comes then is dropped for it,
 # because one stopped client must not hold up the others. libzmq would count messages.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import secrets
 import shutil
@@ -21,7 +20,9 @@ from typing import Any
 
 from jupyter_client.asynchronous.client import AsyncKernelClient
 
-log = logging.getLogger(__name__)
+from remote_kernels import harmless
+
+log = harmless.logger(__name__)
 
 TIMEOUT = 15.0  # seconds
 LIFE = 20.0  # seconds, also of one whose server is killed meanwhile

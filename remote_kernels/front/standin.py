@@ -10,19 +10,19 @@ nothing had been. Called by kernel/ and by the front's sockets.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from jupyter_client import protocol_version
 
+from remote_kernels import harmless
 from remote_kernels.wrapping import WIDTH, wrapped
 
 from . import jupyter_message
 from .clients import Sockets
 from .jupyter_message import Head, Speaker
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 HELD_BYTES = 64 * 1024 * 1024  # of requests; then clients must wait
 RUN, ASK = "execute_request", "kernel_info_request"
@@ -245,7 +245,7 @@ class StandIn:
             shown = self._shown.get(session)
             if shown is None or shown != (text, head):
                 self._publish("clear_output", {"wait": True}, head.header)
-                content = {"name": "stdout", "text": f"{text}\n"}
+                content = {"name": "stdout", "text": f"{harmless.text(text)}\n"}
                 self._publish("stream", content, head.header)
                 self._shown[session] = text, head
 
@@ -286,7 +286,7 @@ class StandIn:
             self._later(CONNECTS, lambda: self._put_question(head))
             return
         self._shown[head.session] = self._question, head  # and cleared in the end
-        prompt = f"{self._question}\n{self._prompt} "
+        prompt = harmless.text(f"{self._question}\n{self._prompt} ")
         content = {"prompt": prompt, "password": False}
         kind = "input_request"
         parts = self._speaker.message(head.identities, kind, content, head.header)
@@ -375,6 +375,7 @@ class StandIn:
 
     def _refuse(self, target: str, head: Head, name: str, why: str) -> None:
         """A cell that fails."""
+        why = harmless.text(why)
         lines = wrapped(f"\x1b[31m{name}\x1b[0m: {why}", WIDTH).split("\n")
         error = {"ename": name, "evalue": why, "traceback": lines}
         self._status("busy", head)

@@ -14,7 +14,6 @@ import asyncio
 import atexit
 import concurrent.futures
 import functools
-import logging
 import os
 import selectors
 import signal
@@ -22,9 +21,9 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from remote_kernels import forked
+from remote_kernels import forked, harmless
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 T = TypeVar("T")
 

@@ -6,7 +6,6 @@ loop of their own. Called by the provisioner and the server extension.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,9 @@ if TYPE_CHECKING:
 # submitted, pending, running, attached, lost, resumed, warning, ended
 Listener = Callable[[str, "View", str], None]
 
-log = logging.getLogger(__name__)
+from remote_kernels import harmless
+
+log = harmless.logger(__name__)
 
 _LISTENERS: list[Listener] = []
 

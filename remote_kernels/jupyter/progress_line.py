@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from typing import TextIO
 
+from remote_kernels import harmless
 from remote_kernels.wrapping import cut
 
 _ERASE = "\r\x1b[K"
@@ -47,7 +48,7 @@ class ProgressLine:
     def show(self, lines: Sequence[str]) -> None:
         if self._is_terminal:
             width = shutil.get_terminal_size().columns - 1
-            text = f"remote_kernels: {' '.join(lines)}"
+            text = harmless.line(f"remote_kernels: {' '.join(lines)}")
             self._write(f"{_ERASE}{cut(text, width)}")
             self._shown = True
 

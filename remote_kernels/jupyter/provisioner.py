@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import sys
 import weakref
@@ -22,7 +21,7 @@ from jupyter_client.ioloop.restarter import AsyncIOLoopKernelRestarter
 from jupyter_client.multikernelmanager import MultiKernelManager
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
-from remote_kernels import forked
+from remote_kernels import forked, harmless
 from remote_kernels.bounded import within
 from remote_kernels.errors import (
     AgentError,
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 
     from remote_kernels.kernel import Launch, RemoteKernel
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 WAIT_TIMEOUT = 10.0  # seconds; jupyter_client awaits wait() without a limit
 

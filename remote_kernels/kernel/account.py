@@ -7,7 +7,6 @@ server, the command line) goes by it. Made by story.py.
 from __future__ import annotations
 
 import getpass
-import logging
 import os
 import secrets
 import socket
@@ -16,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from remote_kernels import registry, shapes
+from remote_kernels import harmless, registry, shapes
 from remote_kernels.config import Settings
 from remote_kernels.errors import RecordError
 from remote_kernels.front.standin import Request
@@ -26,7 +25,7 @@ from .connection import Connection
 from .job import Job
 from .view import View, view
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 # action (see jupyter/news.py), the kernel, and a text for people
 OnNews = Callable[[str, View, str], None]

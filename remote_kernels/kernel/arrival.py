@@ -6,10 +6,10 @@ kernel does not come, it says why. Made by story.py.
 
 from __future__ import annotations
 
-import logging
 import signal
 from typing import Any
 
+from remote_kernels import harmless
 from remote_kernels.errors import (
     AgentError,
     ControllerError,
@@ -28,7 +28,7 @@ from .life import Life
 from .login_end import LoginEnd
 from .reach import Reach
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 # Seconds in which the end of its job is heard of when a kernel was ended by one of the
 # signals that schedulers send to all of a job.

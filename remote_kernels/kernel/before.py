@@ -7,15 +7,14 @@ and arrival.py.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from remote_kernels import registry
+from remote_kernels import harmless, registry
 from remote_kernels.errors import RecordError
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import errno
-import logging
 import os
 import signal
 import time
@@ -17,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from remote_kernels import registry
+from remote_kernels import harmless, registry
 from remote_kernels.bounded import within
 from remote_kernels.errors import AgentError, RecordError
 from remote_kernels.front.clients import Clients
@@ -33,7 +32,7 @@ from remote_kernels.wire.messages import Message
 
 from .ports import Ports
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 INFO = "kernel_info.json"
 # What execve(2) says of a program that is not there, or is none.

@@ -6,7 +6,6 @@ Called by arrival.py for as long as the kernel is not there.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -14,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from remote_kernels import harmless
 from remote_kernels.agent.environment import filled
 from remote_kernels.front.standin import StandIn
 from remote_kernels.wrapping import WIDTH, wrapped
@@ -22,7 +22,7 @@ from .job import Job
 from .known_info import KnownInfo
 from .progress import progress
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 FIRST_LOOK = 1.0  # seconds; a start on an idle cluster shows nothing
 PATIENCE = 2.0  # seconds before a probe costs the login node an interpreter's start

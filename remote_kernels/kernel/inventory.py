@@ -6,7 +6,6 @@ Called by the server extension, which brings kernels back, and by `clean`.
 from __future__ import annotations
 
 import functools
-import logging
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from remote_kernels import registry
+from remote_kernels import harmless, registry
 from remote_kernels.errors import CommandError, RecordError
 from remote_kernels.scheduler.base import JobStatus, Phase
 from remote_kernels.scheduler.queue import Queue, shared
@@ -24,7 +23,7 @@ from .job import name_of
 from .shared_job import allocation_of, allocations
 from .view import View, view
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,13 @@ Made by story.py.
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from remote_kernels import bundle
+from remote_kernels import bundle, harmless
 from remote_kernels.config import Settings
 from remote_kernels.errors import ConfigError, RemoteKernelError
 from remote_kernels.registry import Record
@@ -24,7 +23,7 @@ from .drivers import DRIVERS, driver_name
 from .launch import Launch
 from .waiting import Waiting
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 CANCEL_TIMEOUT = 8.0  # seconds for a cancelled job to end
 _NOTICES: set[str] = set()  # told already by this process

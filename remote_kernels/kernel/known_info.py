@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from remote_kernels import harmless
 from remote_kernels.config import Settings
 from remote_kernels.registry import read_private, write_private
 from remote_kernels.relay import private
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 
 class KnownInfo:

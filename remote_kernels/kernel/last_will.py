@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import subprocess
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from remote_kernels import forked
+from remote_kernels import forked, harmless
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 REVOKED = "revoked"
 KEEP = "keep"

@@ -7,10 +7,10 @@ notebook, and lets go of it all. Made by story.py.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any
 
+from remote_kernels import harmless
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
 
@@ -24,7 +24,7 @@ from .login_end import LoginEnd
 from .reach import Reach
 from .time_limit import mind_time_limit
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 STOP_TIMEOUT = 8.0  # seconds for the agent to end its kernels and itself
 FAREWELL = 10.0  # seconds for clients to get the last words

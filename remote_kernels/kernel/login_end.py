@@ -7,12 +7,12 @@ through restarts, because clients keep to them. Made by story.py.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from remote_kernels import harmless
 from remote_kernels.config import Settings
 from remote_kernels.errors import RecordError
 from remote_kernels.front import sockets
@@ -24,7 +24,7 @@ from .connection import Connection
 from .job import Job
 from .last_will import LastWill
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 LOOK = 2.0  # seconds between two looks whether the sockets are there
 

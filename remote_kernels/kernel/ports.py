@@ -9,18 +9,18 @@ loopback port, to which any user of this host can connect. Made by connection.py
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from remote_kernels import harmless
 from remote_kernels.errors import PortError
 from remote_kernels.tunnel.forward import Forward
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.target import Target, Tcp, Unix
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 MOST = 32  # of one kernel
 PATIENCE = 3.0  # seconds for the agent to say whether somebody listens

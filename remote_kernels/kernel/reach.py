@@ -6,7 +6,6 @@ Called by story.py, and by arrival.py for an agent that has just reported.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import os
 import re
@@ -15,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from remote_kernels import harmless
 from remote_kernels.bounded import spread
 from remote_kernels.config import Settings
 from remote_kernels.errors import InUseError, TunnelError
@@ -33,7 +33,7 @@ from .ending import End
 from .job import Job
 from .unreached import no_answer
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 AGAIN = 0.3  # seconds, in which a living login end has answered its agent
 # Of the time in which we ask. Each time the agent asks, too: who lives was heard at the

@@ -22,7 +22,6 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import logging
 import os
 import secrets
 import shutil
@@ -32,7 +31,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from pathlib import Path
 from typing import Any, TextIO
 
-from remote_kernels import registry
+from remote_kernels import harmless, registry
 from remote_kernels.bounded import spread
 from remote_kernels.config import Settings
 from remote_kernels.errors import (
@@ -50,7 +49,7 @@ from .job import Job
 from .launch import Launch
 from .reach import carriers_to
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 # By loop: an asyncio.Lock that was once waited for belongs to it.
 _LOCKS: weakref.WeakValueDictionary[Hashable, asyncio.Lock]

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from remote_kernels import registry
+from remote_kernels import harmless, registry
 from remote_kernels.config import Settings
 from remote_kernels.errors import (
     ChoiceError,
@@ -47,7 +46,7 @@ from .reach import Reach
 from .shared_job import allocations, job_for
 from .view import View
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 RESTART_TIMEOUT = 60.0  # seconds for a new process in the job to listen
 

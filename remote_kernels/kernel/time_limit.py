@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import Callable, Sequence
 
+from remote_kernels import harmless
 from remote_kernels.errors import ControllerError
 from remote_kernels.scheduler.base import JobStatus, Phase, split_id
 
 from .job import Job
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 FIRST = (1.0, 10.0)  # seconds until the first question: thirty students start at once
 AGAIN = (30.0, 60.0)  # seconds until the next one when the controller is silent

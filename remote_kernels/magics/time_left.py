@@ -7,15 +7,15 @@ have moved the end: so a limit that was cut is noticed at the next warning, not 
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
 
+from remote_kernels import harmless
 from remote_kernels.errors import CommandError
 from remote_kernels.magics import spans
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 _EARLY = 0.5  # seconds by which a clock may differ
 

@@ -10,7 +10,6 @@ gives all kernels of a process the same. Called by the kernel's story.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import pwd
 import random
@@ -18,6 +17,7 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from remote_kernels import harmless
 from remote_kernels.bounded import within
 from remote_kernels.errors import CommandError, ConfigError
 from remote_kernels.scheduler import command
@@ -30,7 +30,7 @@ from remote_kernels.scheduler.base import (
 )
 from remote_kernels.scheduler.submission import Submission
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 Run = Callable[..., Awaitable[Completed]]
 _Updates = asyncio.Queue[JobStatus | Exception]

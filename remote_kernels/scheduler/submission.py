@@ -8,10 +8,10 @@ half way), whatever there may be of it is ended. Called by `queue.py`.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from remote_kernels import harmless
 from remote_kernels.errors import CommandError, SubmitError
 from remote_kernels.scheduler import command
 from remote_kernels.scheduler.base import (
@@ -22,7 +22,7 @@ from remote_kernels.scheduler.base import (
     Phase,
 )
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 _TIMEOUT = 120.0
 _UNDO_TIMEOUT = 30.0

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from remote_kernels import harmless
 from remote_kernels.bounded import within
 from remote_kernels.relay.forward import Mux, Stream
 from remote_kernels.wire.target import TRIAL, Target, encode
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 MOST = 128  # connections to one forwarded port at a time
 QUEUE_BYTES = 1024 * 1024  # from one connection, before it is read no further

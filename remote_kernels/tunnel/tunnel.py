@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from remote_kernels import harmless
 from remote_kernels.bounded import spread
 from remote_kernels.errors import TunnelError
 from remote_kernels.relay.forward import Mux, Stream
@@ -29,7 +29,7 @@ from .carriers.base import Carrier, CarrierError, Pipe
 from .forward import Forward, stop_listening
 from .race import Attempt, race
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 FIRST_RETRY = 0.2  # seconds after a pipe broke; doubled at each failure
 LAST_RETRY = 30.0  # seconds

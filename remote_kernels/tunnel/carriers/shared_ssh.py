@@ -8,14 +8,15 @@ then on.
 from __future__ import annotations
 
 import asyncio
-import logging
 import weakref
 from collections.abc import Callable, Hashable
+
+from remote_kernels import harmless
 
 from .base import P, Pipe
 from .ssh import Destination, SshCarrier, SshPipe
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 _turns: weakref.WeakValueDictionary[Hashable, asyncio.Lock]
 _turns = weakref.WeakValueDictionary()

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from remote_kernels import harmless
 from remote_kernels.bounded import spread, within
 
 from . import adoption, host_based, ssh_keys
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import asyncssh
     from asyncssh.channel import SSHChannel
 
-log = logging.getLogger(__name__)
+log = harmless.logger(__name__)
 
 CONNECT_TIMEOUT = 10.0  # seconds for TCP and the login of one address
 CLOSE_TIMEOUT = 3.0  # seconds

@@ -22,7 +22,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import signal
 import stat
 import sys
@@ -192,6 +191,8 @@ def _remove(directory: str, *, just_now: bool) -> None:
                     with open(os.path.join(directory, name), "rb") as file:
                         pid, started = map(int, file.read().split())
                     _kill_session(pid, started, just_now=just_now)
+    import shutil  # not before the kernel's start: it loads all of compression
+
     shutil.rmtree(directory, ignore_errors=True)
 
 

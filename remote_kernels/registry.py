@@ -38,6 +38,8 @@ import platformdirs
 from remote_kernels import harmless
 from remote_kernels.errors import RecordError
 from remote_kernels.relay import private
+from remote_kernels.wire import objects
+from remote_kernels.wire.frames import ProtocolError
 
 from . import shapes
 
@@ -72,10 +74,17 @@ def write_private(path: Path, text: str) -> None:
         private.write(directory, path.name, text.encode())
 
 
-def read_private(path: Path) -> Any:
+def read_private(path: Path) -> dict[str, Any]:
     """What is in such a file. Raises OSError, ValueError."""
     with private.opened(str(path.parent)) as directory:
-        return shapes.parsed(private.read(directory, path.name))
+        return _parsed(private.read(directory, path.name))
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    try:
+        return objects.decode(data, "it", private.LARGEST)
+    except ProtocolError as exc:
+        raise ValueError(str(exc)) from exc
 
 
 def without_notice(text: str) -> str:
@@ -149,7 +158,7 @@ class Record:
                 # 3-60 s).
                 os.listdir(directory)  # noqa: PTH208
                 data = private.read(directory, file)
-            return shapes.shaped(name, shapes.parsed(data))
+            return shapes.shaped(name, _parsed(data))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as exc:

@@ -1,4 +1,4 @@
-"""What the files of a record hold, and the one door through which they are read.
+"""What the files of a record hold.
 
 A file may be half a file, another program's, or one of a version to come: what has not
 its shape is a ValueError that says where, and never a surprise later on. Keys that are
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,23 +17,10 @@ from typing import Any
 FORMAT = 1  # of record.json; a higher one is a newer version's
 
 Reader = Callable[[Any, str], Any]
-_DEEPEST = 50  # containers in containers; the kernel's own facts have about five
 _LARGEST = 2**53  # whole numbers that every JSON reader takes
 _LAST_YEAR = 2.5e11  # seconds since the epoch; datetime goes no further
 _JOB = re.compile(r"\d+(?:[-._]\d+)*(?:;[^\n]*)?")  # see scheduler/base.py
 _REQUIRED = object()
-
-
-def parsed(data: bytes) -> Any:
-    """JSON that can be written, printed and compared. Raises ValueError."""
-    try:
-        body = json.loads(data.decode(), parse_constant=_no_number)
-    except RecursionError:
-        body = None
-        msg = "it is nested too deep"
-        raise ValueError(msg) from None
-    _check_plain(body, 0)
-    return body
 
 
 def shaped(name: str, body: Any) -> dict[str, Any]:
@@ -42,28 +28,6 @@ def shaped(name: str, body: Any) -> dict[str, Any]:
     reader = _AGENT if name.startswith("nodes/") else _FILES.get(name, _map(_any))
     found: dict[str, Any] = reader(body, "")
     return found
-
-
-def _no_number(word: str) -> None:
-    msg = f"{word} is no number"
-    raise ValueError(msg)
-
-
-def _check_plain(value: Any, depth: int) -> None:
-    if depth > _DEEPEST:
-        msg = "it is nested too deep"
-        raise ValueError(msg)
-    if isinstance(value, str):
-        value.encode()  # half a character cannot be printed
-    elif isinstance(value, float) and not math.isfinite(value):
-        _no_number(str(value))
-    elif isinstance(value, dict):
-        for key, one in value.items():
-            key.encode()
-            _check_plain(one, depth + 1)
-    elif isinstance(value, list):
-        for one in value:
-            _check_plain(one, depth + 1)
 
 
 # What there may be

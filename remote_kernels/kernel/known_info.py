@@ -44,10 +44,9 @@ class KnownInfo:
 
     def recall(self) -> dict[str, Any] | None:
         try:
-            info = read_private(self._path)
+            return read_private(self._path) or None
         except (OSError, ValueError):
             return None
-        return info if isinstance(info, dict) else None
 
     def remember(self, info: dict[str, Any]) -> None:
         if self.recall() == info:

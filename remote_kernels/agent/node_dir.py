@@ -208,8 +208,10 @@ def _kill_session(leader: int, started: int, *, just_now: bool) -> None:
 
 
 def session(leader: int) -> dict[int, int]:
-    """The processes of this session, and when each was started."""
-    found = {}
+    """The processes of this session, and when each was started; none if it is ours."""
+    found: dict[int, int] = {}
+    if leader == os.getsid(0):
+        return found
     for name in os.listdir("/proc"):
         if name.isdigit():
             with contextlib.suppress(OSError):  # it has ended

@@ -267,6 +267,11 @@ def test_what_both_left_the_next_job_removes(job: Job, tmp_path: Path) -> None:
         following.close()
 
 
+def test_our_own_session_is_nobody_s() -> None:
+    """Whatever a note says: what is found is killed."""
+    assert {} == node_dir.session(os.getsid(0))
+
+
 def test_a_number_that_is_used_again_is_spared(tmp_path: Path) -> None:
     """The note of a killed job names a process that is another one by now."""
     with subprocess.Popen(["sleep", "1d"], start_new_session=True) as sleeper:

@@ -140,7 +140,10 @@ class Kernels:
     async def stop(self, known: Known) -> None:
         """End the kernel and its job. Raises CommandError; its record then stays."""
         if known.ours:
+            provisioner = self.manager.get_kernel(known.view.kernel_id).provisioner
             await ensure_async(self.manager.shutdown_kernel(known.view.kernel_id))
+            if provisioner.left:
+                raise Refusal(502, provisioner.left)
             return
         _require_asked(known)
         if known.ended:

@@ -82,6 +82,11 @@ class Background:
         future, _ = self._submit(work)
         return await asyncio.shield(asyncio.wrap_future(future))
 
+    def begin(self, work: Coroutine[Any, Any, object]) -> None:
+        """`work` goes on to its end, which nobody waits for but this process's."""
+        future, _ = self._submit(work)
+        future.add_done_callback(_tell_failure)
+
     def _submit(
         self, work: Coroutine[Any, Any, T]
     ) -> tuple[concurrent.futures.Future[T], concurrent.futures.Future[None]]:
@@ -139,6 +144,11 @@ def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         log.warning("a connection must wait: %s", exc)
     else:
         loop.default_exception_handler(context)
+
+
+def _tell_failure(future: concurrent.futures.Future[Any]) -> None:
+    if not future.cancelled() and future.exception() is not None:
+        log.error("%s", future.exception())
 
 
 @functools.cache

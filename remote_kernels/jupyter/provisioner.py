@@ -69,6 +69,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._giving_up: asyncio.Future[None] | None = None
         self._looking: asyncio.Future[None] | None = None
         self._options: dict[str, Any] = {}  # of this start, over the kernelspec's
+        self.left = ""  # what could not be ended, in plain words
         self._given: dict[str, str] = {}  # variables that the caller gives the kernel
         _PROVISIONERS.add(self)
 
@@ -94,6 +95,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         """Start the kernel: in its living job if there is one, else in a new job."""
         launch = self._launch(cmd, **kwargs)
         self._loop = asyncio.get_running_loop()
+        before = self.remote_kernel
         try:
             started = await background().run(self._start(launch))
         except BaseException:  # of ours or not: what Jupyter had of it is dead
@@ -106,6 +108,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._has_process = True
         self._drop_stale_connection_file()
         self._make_room_for_connection_file()
+        self._undo_unless_finished(before)
         return info
 
     def _make_room_for_connection_file(self) -> None:
@@ -118,8 +121,31 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             private.make_missing(str(file.parent))
         except OSError as exc:
             log.warning("kernel=%s %s", self.kernel_id, exc)
-            if kernel.directory is not None:
-                manager.connection_file = str(kernel.directory / file.name)
+        if not file.parent.is_dir() and kernel.directory is not None:
+            manager.connection_file = str(kernel.directory / file.name)
+
+    def _undo_unless_finished(self, before: RemoteKernel | None) -> None:
+        """What jupyter_client does after us may fail, and then it calls nobody.
+
+        Not of a restart: that can be asked for again.
+        """
+        kernel = self.remote_kernel
+        if kernel is None or kernel is before:
+            return
+
+        def look(ready: Any) -> None:
+            failed = not ready.cancelled() and ready.exception() is not None
+            if failed and self.remote_kernel is kernel:
+                log.warning(
+                    "kernel=%s its start is undone: %r",
+                    self.kernel_id,
+                    ready.exception(),
+                )
+                self.remote_kernel, self._has_process = None, False
+                background().let_go(self.kernel_id)
+                background().begin(kernel.release())
+
+        self._manager.ready.add_done_callback(look)
 
     def _moved(self, directory: Path) -> None:
         """Its sockets are at another place. Called on the background's loop."""
@@ -427,8 +453,9 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             background().let_go(self.kernel_id)
             try:
                 await background().finish(kernel.release())
-            except RemoteKernelError:
-                log.exception("kernel=%s was not released", self.kernel_id)
+            except RemoteKernelError as exc:
+                self.left = str(exc)
+                log.error("kernel=%s was not released: %s", self.kernel_id, exc)
 
 
 def given(env: Mapping[str, str], server: Mapping[str, str]) -> list[str]:

@@ -127,6 +127,7 @@ _ACCEPTED: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "int": (int,),
     "int | None": (int, type(None)),
+    "float": (float, int),
     "float | None": (float, int, type(None)),
     "dict[str, Any]": (dict,),
     "list[dict[str, Any]]": (list,),

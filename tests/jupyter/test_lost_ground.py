@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import os
 import resource
+import shlex
 import shutil
+import signal
 import subprocess
 import time
 import uuid
@@ -14,8 +17,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from served.server import TOKEN, Home, Server, home, served
+from jupyter_client import KernelManager
+from served.server import API, TOKEN, Answer, Home, Server, home, served
 from tornado.websocket import websocket_connect
+
+from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -73,6 +79,12 @@ def descriptors(server: Server) -> int:
 
 def connection_file(here: Home, kernel: str) -> Path:
     return here.path / "jupyter_runtime_dir" / f"kernel-{kernel}.json"
+
+
+def children(pid: int, word: str) -> list[int]:
+    argv = ["pgrep", "-P", str(pid), "-f", word]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return [int(found) for found in done.stdout.split()]
 
 
 def jobs_of(kernel: str) -> str:
@@ -147,24 +159,61 @@ def test_a_start_without_descriptors(here: Home) -> None:
         assert [] == here.left()
 
 
-def test_an_end_without_descriptors(here: Home) -> None:
-    """The job is cancelled all the same, by another process."""
+@pytest.mark.parametrize("helped", [True, False])
+def test_an_end_without_descriptors(here: Home, helped: bool) -> None:
+    """Another process cancels the job; without it, whoever asked for the end is told."""
     with served(here) as server:
         kernel = server.start()
-        ask(server, kernel, "import os, signal; print(os.getppid())")
-        assert jobs_of(kernel)
-        agent = here.records / kernel / "agent.json"
-        pid = json.loads(agent.read_text())["pid"]
-        os.kill(pid, 19)  # so that it cannot end the job itself
-        try:
-            limit = descriptors(server) + 1
-            most = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)[1]
-            limits = (limit, most)
-            resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, limits)
+        ask(server, kernel, "")
+        view = server.api("GET", f"/kernels/{kernel}").json
+        pid = json.loads((here.records / kernel / "agent.json").read_text())["pid"]
+        os.kill(pid, signal.SIGSTOP)  # so that it cannot end the job itself
+        wills = children(server.process.pid, "remote-kernels")
+        for will in [] if helped else wills:
+            os.kill(will, signal.SIGKILL)
 
-            answer = server.api("DELETE", f"/kernels/{kernel}")
-            until("the job's end", lambda: not jobs_of(kernel))
-        finally:
-            limits = (most, most)
-            resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, limits)
-        assert 204 == answer.status, answer.body
+        answer = last_wish(server, f"{API}/kernels/{kernel}")
+
+        os.kill(pid, signal.SIGCONT)
+        if not helped:
+            assert jobs_of(kernel)
+            os.kill(int(view["job_id"].partition("-")[0]), signal.SIGTERM)
+        until("the job's end", lambda: not jobs_of(kernel))
+    assert wills
+    assert (204 if helped else 502) == answer.status, answer.body
+    if not helped:
+        assert "could not be cancelled" in answer.message
+        assert f"cancel {shlex.quote(view['job_id'])}" in answer.message
+
+
+def last_wish(server: Server, path: str) -> Answer:
+    """A DELETE after which the server can open nothing more."""
+    most = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)[1]
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, SECONDS)
+    headers = {"Authorization": f"token {TOKEN}"}
+    connection.request("GET", "/api/status", headers=headers)
+    connection.getresponse().read()
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (5, most))
+    try:
+        connection.request("DELETE", path, headers=headers)
+        answer = connection.getresponse()
+        return Answer(answer.status, answer.headers, answer.read())
+    finally:
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (most, most))
+        connection.close()
+
+
+def test_a_start_that_jupyter_cannot_finish(here: Home) -> None:
+    """The job that was submitted for it is ended."""
+    file = here.path / "kernel-file.json"
+    file.mkdir()
+    manager = KernelManager(kernel_name="quick", connection_file=str(file))
+
+    with pytest.raises(OSError, match=r"kernel-file\.json"):
+        manager.start_kernel()
+
+    until("nothing is left", lambda: [] == here.left())
+    provisioner = manager.provisioner
+    assert isinstance(provisioner, RemoteKernelProvisioner)
+    assert provisioner.remote_kernel is None
+    until("the job's end", lambda: not jobs_of(provisioner.kernel_id))

@@ -50,6 +50,7 @@ class Account:
         self.spec_name = spec_name
         self.outlives = outlives
         self._on_news = on_news
+        self._user = _user()  # once: it may ask a directory service, and need a file
         self.record = registry.Record(registry.state_dir(settings.state_dir), kernel_id)
         self.secret = secrets.token_bytes(32)  # the job's
         self.job: Job | None = None
@@ -119,7 +120,7 @@ class Account:
             "scheduler": job.driver.name,
             "job_id": job.id,
             "node": self.node,
-            "user": getpass.getuser(),
+            "user": self._user,
             "cluster": job.cluster,
             "allocation": job.allocation,
             "host": socket.gethostname(),
@@ -196,3 +197,10 @@ class Account:
             self.record.seal(self.end)
         except RecordError as exc:
             log.warning("kernel=%s %s", self.kernel_id, exc)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # one whom no passwd knows, as in a container
+        return str(os.getuid())

@@ -6,18 +6,13 @@ take the job back cannot be started either. Called by story.py.
 
 from __future__ import annotations
 
-import errno
 import os
 import resource
 
 from remote_kernels.errors import ResourceError
+from remote_kernels.scheduler.command import EXHAUSTED, ROOM
 
 NEEDED = 32  # of one kernel with a page, and of a command that runs meanwhile
-ROOM = (
-    "Shut down kernels that you no longer need, or start the server or program from a "
-    "shell with a higher limit: `ulimit -n` shows it, `ulimit -Hn` how far it goes."
-)
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 
 
 def check_room() -> None:
@@ -39,7 +34,7 @@ def _used() -> int | None:
     try:
         return len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208 - less our own look
     except OSError as exc:
-        return None if exc.errno in (errno.EMFILE, errno.ENFILE) else 0
+        return None if exc.errno in EXHAUSTED else 0
 
 
 def is_exhaustion(exc: BaseException | None) -> bool:

@@ -28,6 +28,7 @@ from remote_kernels.errors import (
     TunnelError,
 )
 from remote_kernels.front.standin import StandIn
+from remote_kernels.scheduler.command import ROOM
 from remote_kernels.wire import control
 
 from .account import Account, OnNews
@@ -35,7 +36,7 @@ from .arrival import Arrival, introduction
 from .before import Before, before
 from .choosing import chosen
 from .connection import Connection
-from .descriptors import ROOM, check_room, is_exhaustion
+from .descriptors import check_room, is_exhaustion
 from .informing import OnProgress
 from .job import Job
 from .launch import Launch

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 from collections.abc import Coroutine, Mapping, Sequence
@@ -22,6 +23,11 @@ from remote_kernels.scheduler.base import Completed
 T = TypeVar("T")
 
 KEPT = 512 * 1024  # bytes, at the beginning and again at the end of a stream
+ROOM = (
+    "Shut down kernels that you no longer need, or start the server or program from a "
+    "shell with a higher limit: `ulimit -n` shows it, `ulimit -Hn` how far it goes."
+)
+EXHAUSTED = (errno.EMFILE, errno.ENFILE)
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 
 
@@ -92,6 +98,8 @@ async def _start(
             f"Is {argv[0]} installed on this machine and on PATH? "
             "On many clusters only the login nodes have it, or a module must be loaded."
         )
+        if error.errno in EXHAUSTED:
+            advice = ROOM
         raise CommandError(summary, argv, None, advice=advice) from error
 
 

@@ -163,18 +163,14 @@ def test_a_start_without_descriptors(here: Home) -> None:
 def test_an_end_without_descriptors(here: Home, helped: bool) -> None:
     """Another process cancels the job; without it, whoever asked for the end is told."""
     with served(here) as server:
-        kernel = server.start()
-        ask(server, kernel, "")
+        kernel = server.start(prologue=["sleep 1000"])  # no agent ends the job itself
         view = server.api("GET", f"/kernels/{kernel}").json
-        pid = json.loads((here.records / kernel / "agent.json").read_text())["pid"]
-        os.kill(pid, signal.SIGSTOP)  # so that it cannot end the job itself
         wills = children(server.process.pid, "remote-kernels")
         for will in [] if helped else wills:
             os.kill(will, signal.SIGKILL)
 
         answer = last_wish(server, f"{API}/kernels/{kernel}")
 
-        os.kill(pid, signal.SIGCONT)
         if not helped:
             assert jobs_of(kernel)
             os.kill(int(view["job_id"].partition("-")[0]), signal.SIGTERM)

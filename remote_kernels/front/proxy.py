@@ -128,15 +128,15 @@ class Front:
             listener.bind()
         self._serve(respondent)
 
-    def bind_again(self, ip: str) -> None:
+    def bind_again(self, ip: str | None = None) -> None:
         """After jupyter_client (8.10) has unlinked the files, as it does at a restart.
 
         Or at another place. Whoever is connected stays so, and nothing that is under
         way is lost. Raises OSError.
         """
-        self._ip = ip
+        self._ip = ip or self._ip
         for target, listener in self._listeners.items():
-            listener.move(Path(f"{ip}-{PORTS[target]}"))
+            listener.move(Path(f"{self._ip}-{PORTS[target]}"))
             listener.bind()
 
     def is_there(self) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from jupyter_client import KernelManager
+from jupyter_client.manager import KernelManager
 from served.server import API, TOKEN, Answer, Home, Server, home, served
 from tornado.websocket import websocket_connect
 

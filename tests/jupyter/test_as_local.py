@@ -113,7 +113,9 @@ manager.shutdown_kernel(now=True)
 def test_a_forked_child_has_kernels_of_its_own(home: Path) -> None:
     """It ends at once, starts its own, and the parent's kernel lives on."""
     argv = [sys.executable, "-c", FORKS]
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=75)
+    done = subprocess.run(
+        argv, check=False, cwd=home, capture_output=True, text=True, timeout=75
+    )
 
     assert (0, "42\n42\n") == (done.returncode, done.stdout), done.stderr
 
@@ -133,9 +135,8 @@ os.waitpid(-1, 0)
 
 def test_a_forked_child_does_not_hide_its_parents_death(home: Path) -> None:
     """The kernel of a parent that is killed ends, though a child of it lives on."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    argv = [sys.executable, "-c", HELD]
-    with subprocess.Popen(argv, cwd=home, **pipes) as parent:
+    argv, pipe = [sys.executable, "-c", HELD], subprocess.PIPE
+    with subprocess.Popen(argv, cwd=home, stdin=pipe, stdout=pipe) as parent:
         assert parent.stdout is not None
         job = Path("/proc", parent.stdout.readline().decode().partition("-")[0])
         assert job.exists()

@@ -126,13 +126,13 @@ def frames(mutator: Mutator) -> Iterator[Feed]:
         own = session.open("k", "shell")
         session.data_to_send(1000)
         if mutator.random.random() < 0.4:
-            data = mutator.bytes(mutator.random.choice((to_login, to_agent)))
+            data = mutator.bent(mutator.random.choice((to_login, to_agent)))
         else:
             body = mutator.random.choice([*BODIES, OPEN])
             payload = mutator.json(body)[: MAX_PAYLOAD + 1]
             kind = Type.OPEN if body is OPEN else Type.CONTROL
             if mutator.random.random() < 0.3:
-                kind, payload = mutator.random.choice(kinds), mutator.bytes(b"abc")
+                kind, payload = mutator.random.choice(kinds), mutator.bent(b"abc")
             channel = mutator.random.choice((0, own, own + 1, 2**32 - 1))
             data = encode(kind, channel, 1, payload) + encode(kind, channel, 2, payload)
 
@@ -166,7 +166,7 @@ def hellos(mutator: Mutator) -> Iterator[Feed]:
             line = mutator.json({"nonce": "0" * 32, "agent": "a"})
             data = mutator.random.choice((b"", b"banner\n")) + MARKER + line + b"\n"
             if mutator.random.random() < 0.3:
-                data = mutator.bytes(data)
+                data = mutator.bent(data)
         else:
             hello = AgentHello(SECRET, "a", lambda ask: 0)
             offer = hello.start().removeprefix(MARKER).rstrip(b"\n")
@@ -186,7 +186,7 @@ def whole_messages(mutator: Mutator) -> Iterator[Feed]:
     one = messages.encode([b"one", b"", b"three" * 20], 7, 1)
     data = one + messages.encode([b"a", b"b"], 8, 0, 0, 5) + messages.encode([], 9)
     while True:
-        wrong = mutator.bytes(data)
+        wrong = mutator.bent(data)
 
         def feed(wrong: bytes = wrong) -> None:
             decoder = messages.Decoder()
@@ -203,7 +203,7 @@ def sockets(mutator: Mutator) -> Iterator[Feed]:
     data = zmtp.Peer.greeting + zmtp.frame(ready, zmtp.COMMAND) + said
     while True:
         begin = mutator.random.choice((0, 0, 64))
-        wrong = data[:begin] + mutator.bytes(data[begin:])
+        wrong = data[:begin] + mutator.bent(data[begin:])
         peer = zmtp.Peer("ROUTER", piece=mutator.random.choice((None, 100)))
 
         def feed(peer: zmtp.Peer = peer, wrong: bytes = wrong) -> None:
@@ -217,7 +217,7 @@ def targets(mutator: Mutator) -> Iterator[Feed]:
     """What an OPEN names."""
     names = [b"shell", b"tcp:80", b"tcp:host:80", b"unix:/a/b", b"try:tcp:[::1]:65535"]
     while True:
-        name = mutator.bytes(mutator.random.choice(names)).decode(errors="replace")
+        name = mutator.bent(mutator.random.choice(names)).decode(errors="replace")
         yield partial(_drop, target.target_of, name)
 
 

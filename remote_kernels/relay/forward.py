@@ -157,7 +157,7 @@ class Stream(asyncio.Protocol):
         """Whether another channel may be opened."""
         return not self._mux.closed
 
-    def give_up(self, reason: str) -> None:
+    def break_off(self, reason: str) -> None:
         """What comes on the channel makes no sense: no more of it, either way."""
         if self._channel is not None:
             self._mux.reset(self._channel, reason)

@@ -72,13 +72,13 @@ class Inlet(asyncio.Transport):
             return
         try:
             for message in self._decoder.feed(bytes(data)):
-                self._take(message)
+                self._handle(message)
         except ProtocolError as exc:
             log.warning("a channel of messages is given up: %s", exc)
-            self._stream.give_up(str(exc))
+            self._stream.break_off(str(exc))
             raise  # this end does not know what else came wrong
 
-    def _take(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         """What is wrong with one message is no harm to those behind it."""
         try:
             self._on_message(message)

@@ -160,7 +160,7 @@ def decode(payload: bytes) -> Message:
         msg = f"a control message that is none: {payload[:200]!r}"
         raise ProtocolError(msg) from exc
     for field, value in values.items():
-        if not _fits(value, _ACCEPTED[known[field]]):
+        if not _fits(value, _ACCEPTED[str(known[field])]):
             msg = f"a control message that is none, by its {field}: {payload[:200]!r}"
             raise ProtocolError(msg)
     return message

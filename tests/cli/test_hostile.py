@@ -13,8 +13,9 @@ from cli.live import command as program
 from cli.live import end, job, job_of, record_of, shown
 from click.testing import Result
 
-from remote_kernels.cli import forward, stack, top
+from remote_kernels.cli import top
 from remote_kernels.cli.main import cli
+from remote_kernels.cli.say import say
 from remote_kernels.errors import RemoteKernelError
 from remote_kernels.registry import Record
 
@@ -178,8 +179,8 @@ def test_on_a_terminal(hostile: Record, words: str) -> None:
     assert not re.search(r"\x1b(?!\[[0-9;]*m)|\x07|\x9b|\u202e", seen)
 
 
-def test_top_and_stack() -> None:
-    """A process's name is its own choice, and so is a thread's."""
+def test_top() -> None:
+    """A process's name is its own choice."""
     process = {
         "pid": 1, "time": 1.0, "cpu_percent": 1.0, "memory": 1, "threads": 1,
         "state": "S", "command": HOSTILE,
@@ -189,10 +190,9 @@ def test_top_and_stack() -> None:
     assert 7 == len(top._row(process))
 
 
-def test_forward(capsys: pytest.CaptureFixture[str]) -> None:
-    """What a server tells of a port."""
-    assert stack.say is forward.say
-    forward.say(f"port 1 on {HOSTILE}")
+def test_say(capsys: pytest.CaptureFixture[str]) -> None:
+    """What `forward` and others tell, of what servers and schedulers told them."""
+    say(f"port 1 on {HOSTILE}")
 
     assert not HARMFUL.search(capsys.readouterr().out)
 
@@ -205,7 +205,7 @@ ALLOWED = re.compile(
 
 def test_who_prints() -> None:
     """Only JSON, rows and logs are printed past `say`, and what knows no names."""
-    directory = Path(forward.__file__).parent
+    directory = Path(top.__file__).parent
     odd = [
         f"{file.name}: {line.strip()}"
         for file in directory.glob("*.py")

@@ -55,7 +55,7 @@ class Mutator:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
 
-    def bytes(self, data: bytes) -> bytes:
+    def bent(self, data: bytes) -> bytes:
         """With some of its bytes changed, gone, doubled, or others between."""
         mutated = bytearray(data)
         for _ in range(self.random.choice((1, 1, 2, 5))):
@@ -95,7 +95,7 @@ class Mutator:
         elif pick < 0.25:
             return odd.encode()
         made = text.replace(json.dumps(mark), odd).encode(errors="replace")
-        return self.bytes(made) if self.random.random() < 0.3 else made
+        return self.bent(made) if self.random.random() < 0.3 else made
 
     def _place(self, body: Any) -> tuple[Any, Any]:
         """Somewhere within: what holds the value, and by which key."""
@@ -115,11 +115,11 @@ class Mutator:
         if pick < 0.7:
             made[at] = self.json(bodies[number])
         elif pick < 0.8:
-            made[at] = self.bytes(made[at])
+            made[at] = self.bent(made[at])
         elif pick < 0.9:
             del made[self.random.randrange(len(made))]
         else:
-            made.insert(self.random.randrange(len(made) + 1), self.bytes(b""))
+            made.insert(self.random.randrange(len(made) + 1), self.bent(b""))
         return made
 
     def pieces(self, data: bytes) -> list[bytes]:

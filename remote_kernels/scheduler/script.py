@@ -33,8 +33,9 @@ _EXITS = {
     "preemption), and the kernel's memory was lost with the first. Start the kernel "
     "again.",
     NO_NODE_DIR: "No private directory could be made on the compute node (the job's log "
-    "says why). Is its disk full, or can others write there? 'node_dir' names another "
-    "place.",
+    "says why). If a command was not found there, a start-up file or the prologue has "
+    "taken /usr/bin out of PATH; else the node's disk may be full, or others can write "
+    "there: 'node_dir' names another place.",
     PROLOGUE_FAILED: "A line of the prologue failed on the compute node; the job's log "
     "names it. Correct 'prologue', or write `|| true` behind a line that may fail.",
     STATE_DIR_MISSING: "The state directory is not shared with the compute node, or "

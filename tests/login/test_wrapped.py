@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zmq.asyncio
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.multikernelmanager import AsyncMultiKernelManager
 
 from login.conftest import START_TIMEOUT, run, running
@@ -32,7 +32,7 @@ echo "sbatch: usage: sbatch SCRIPT" >&2; exit 1
 
 
 @pytest.fixture
-def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the wrapper is to be."""
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(job, "_NOTICES", set(), raising=False)
@@ -76,12 +76,13 @@ async def test_a_notice_of_the_site_is_in_the_first_cell_once(
     for _ in range(2):
         kernel_id = await kernels.start_kernel(kernel_name="t-told")
         manager = kernels.get_kernel(kernel_id)
-        client = manager.client()
+        client = AsyncKernelClient()
+        client.load_connection_info(manager.get_connection_info(session=True))
         client.start_channels()
         await client.wait_for_ready(timeout=START_TIMEOUT)
         texts.append(await run(client, "print('first')"))
         texts.append(await run(client, "print('second')"))
-        await manager.restart_kernel()
+        await kernels.restart_kernel(kernel_id)
         await client.wait_for_ready(timeout=START_TIMEOUT)
         texts.append(await run(client, "print('restarted')"))
         client.stop_channels()

@@ -241,7 +241,7 @@ class Record:
         return True
 
     def seal(self, end: str) -> None:
-        """The job has ended: keep for a day how, and the logs; no secret.
+        """The job has ended: keep for a day how, for whom, and the logs; no secret.
 
         Raises RecordError; where the disk is full, when the secret is gone.
         """
@@ -253,7 +253,7 @@ class Record:
         try:
             self.write("record.json", {**facts, "end": end})
         finally:
-            self._forget_all_but("record.json", "ended.json")
+            self._forget_all_but("record.json", "ended.json", "sessions.json")
 
     def _forget_all_but(self, *kept: str) -> None:
         try:
@@ -349,6 +349,33 @@ def cannot(what: str, base: Path, exc: OSError) -> RecordError:
     elif exc.elsewhere:
         text += f"\nTo have it elsewhere, {_ELSEWHERE}"
     return RecordError(text)
+
+
+# What is in a state directory beside records, and what it is for.
+_BESIDE = {
+    "carriers.json": "which carriers worked",
+    "kernel_info": "what kernels said of themselves",
+    "allocations": "jobs that kernels share",
+}
+
+
+def left(base: Path) -> list[str]:
+    """What a state directory holds beside records, for people."""
+    found = []
+    for name, what in _BESIDE.items():
+        path = base / name
+        if path.is_file() or (path.is_dir() and any(path.iterdir())):
+            found.append(f"{what} ({name})")
+    return found
+
+
+def forget(base: Path) -> None:
+    """Remove a state directory without kernels, but for what is not ours in it."""
+    (base / "carriers.json").unlink(missing_ok=True)
+    shutil.rmtree(base / "kernel_info", ignore_errors=True)
+    for path in (base / "kernels", base / "allocations", base):
+        with contextlib.suppress(OSError):
+            path.rmdir()
 
 
 class Memory:

@@ -132,11 +132,13 @@ def test_a_record_is_live_while_there_is_something_to_start(record: Record) -> N
 
 
 def test_a_record_that_is_sealed(record: Record) -> None:
-    """How it ended and the logs stay; the secret and the rest go."""
+    """How it ended, for which notebook, and the logs stay; the secret and the rest go."""
+    record.write("sessions.json", {"s": {"path": "a.ipynb"}})
     record.seal("It was cancelled.")
 
     assert not record.is_live
-    assert {"record.json", "ended.json", "job.log"} == names(record)
+    kept = {"record.json", "ended.json", "sessions.json", "job.log"}
+    assert kept == names(record)
     found = record.read("record.json")
     assert found is not None
     assert ("17", "It was cancelled.") == (found["job_id"], found["end"])

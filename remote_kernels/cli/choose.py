@@ -1,10 +1,13 @@
 """Which kernel a command is about, and what its kernelspec says.
 
-By its ID, the beginning of that, or its job's ID; it may be left out where there is
-one only. Called by the commands for kernels that run.
+By its ID, the beginning of that, its job's ID, or its notebook's name or path; it may be
+left out where there is one only. Called by the commands for kernels that run.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from remote_kernels import harmless
 from remote_kernels.cli import kernelspec
@@ -37,8 +40,7 @@ def choose(
         msg = f"No kernel of yours {verb} here.{_waiting(kernels)}"
         raise RecordError(msg)
     lines = "\n".join(
-        harmless.line(f"  {k.kernel_id}  job {number(k)}  {k.facts.get('name', '')}")
-        for k in listed
+        harmless.line(f"  {k.kernel_id}  job {number(k)}  {_called(k)}") for k in listed
     )
     if wanted is None:
         msg = f"Which of these kernels?\n{lines}"
@@ -47,6 +49,10 @@ def choose(
         many = f"More than one kernel matches {wanted!r}. These are there:"
         msg = f"{many if found else few}\n{lines}"
     raise RecordError(msg)
+
+
+def _called(kernel: Recorded) -> str:
+    return ", ".join(notebooks(kernel)) or str(kernel.facts.get("name", ""))
 
 
 def _waiting(kernels: list[Recorded]) -> str:
@@ -64,8 +70,24 @@ def _is(kernel: Recorded, among: str) -> bool:
 
 def _is_meant(kernel: Recorded, wanted: str) -> bool:
     return bool(wanted) and (
-        kernel.kernel_id.startswith(wanted) or number(kernel) == wanted
+        kernel.kernel_id.startswith(wanted)
+        or number(kernel) == wanted
+        or any(_ends_with(path, wanted) for path in notebooks(kernel))
     )
+
+
+def _ends_with(path: str, wanted: str) -> bool:
+    """By the notebook's name, with or without .ipynb, or some or more of its path."""
+    parts, asked = PurePosixPath(path).parts, PurePosixPath(wanted).parts
+    names = {parts[-1:], (PurePosixPath(path).stem,)}
+    return asked[-len(parts) :] == parts or (
+        bool(asked) and asked[-1:] in names and asked[:-1] == parts[-len(asked) : -1]
+    )
+
+
+def notebooks(kernel: Recorded) -> Sequence[str]:
+    """The paths of those that use it, or used it last."""
+    return kernel.view().notebooks
 
 
 def number(kernel: Recorded) -> str:

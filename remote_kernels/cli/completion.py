@@ -68,10 +68,15 @@ def our_kernel_names(
 
 
 def running_kernels(
-    _ctx: click.Context, _param: click.Parameter, incomplete: str
+    ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """The kernels that ran when last heard of; nobody waits for a scheduler here."""
-    return [_item(record) for record in _records(incomplete) if record.is_live]
+    named = ctx.params.get(param.name or "") or ()
+    return [
+        _item(record)
+        for record in _records(incomplete)
+        if record.is_live and record.kernel_id not in named
+    ]
 
 
 def recorded_kernels(

@@ -33,7 +33,8 @@ _CHUNK = 64 * 1024
 def exec_(kernel: str | None, command: Sequence[str], tty: bool) -> None:
     """Run a command on a kernel's node, as the kernel itself would.
 
-    KERNEL is a kernel's ID, its beginning, or its job's ID; it may be left out when
+    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
+    path; it may be left out when
     there is one only. The command has the kernel's environment (what the prologue
     loaded, SLURM_* variables) and the directory in which the kernel was started.
     Standard input, output and errors pass as they are, and its exit code is this

@@ -78,7 +78,8 @@ def forward(
 ) -> None:
     """Bring ports of a kernel's node here: dashboards, debuggers.
 
-    KERNEL is a kernel's ID, its beginning, or its job's ID. PORT is a port of its
+    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
+    path. PORT is a port of its
     node, HOST:PORT of another one, or the path of a Unix socket there. It is forwarded
     to a Unix socket that only you can connect to, until Ctrl-C. Where the notebook
     server has jupyter-server-proxy, a browser that is logged in there can use it, too.

@@ -36,7 +36,8 @@ Lines = list[tuple[str, str]]
 def info(kernel: str | None, as_json: bool) -> None:
     """Show all that is known of a kernel, or of this installation.
 
-    KERNEL is a kernel's ID, its beginning, or its job's ID. One that ended can be
+    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
+    path. One that ended can be
     looked at for a day. Without KERNEL: version, scheduler, directories, servers.
     """
     if kernel is None:

@@ -7,15 +7,17 @@ JSON on request. Called by `main`; `summary` also by `install`.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from remote_kernels import config, harmless
+from remote_kernels import config, harmless, registry
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.completion import our_kernel_names
 from remote_kernels.cli.kernelspec import Kernelspec
@@ -70,8 +72,28 @@ def remove(names: Sequence[str], yes: bool) -> None:
     for kernel in kernels:
         question = harmless.line(f"Remove {kernel.name} ({kernel.directory})?")
         if yes or click.confirm(question):
+            base = registry.state_dir(_state_dir(kernel))
             kernelspec.remove(kernel)
             say(f"Removed {kernel.name} from {kernel.directory}")
+            _tell_left(base)
+
+
+def _state_dir(kernel: Kernelspec) -> str | None:
+    configured = kernel.config.get("state_dir")
+    return str(configured) if configured else None
+
+
+def _tell_left(base: Path) -> None:
+    """What stays of its kernels, and how it goes."""
+    count = len(registry.records(base))
+    kernels = [f"{count} record{'s' * (count != 1)} of kernels"] if count else []
+    left = ", ".join([*kernels, *registry.left(base)])
+    if not left:
+        return
+    how = "`remote-kernels clean --all` ends and removes that, too"
+    if base not in kernelspec.state_dirs():
+        how = f"no kernelspec names that directory any more: rm -r {shlex.quote(str(base))}"
+    say(f"Left in {base}: {left}; {how}.", err=True)
 
 
 def summary(settings: dict[str, object]) -> str:

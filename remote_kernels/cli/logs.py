@@ -46,7 +46,8 @@ SOON = 5.0  # the same, when there is news in the job's log
 def logs(kernel: str | None, follow: bool, lines: int, only: str | None) -> None:
     """Show the end of what a kernel and its job wrote.
 
-    KERNEL is a kernel's ID, its beginning, or its job's ID; it may be left out when
+    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
+    path; it may be left out when
     there is one only. One that ended can be looked at for a day. What cells print is
     in their notebooks; here is what programs write past Jupyter, and why a kernel died.
     """

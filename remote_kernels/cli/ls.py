@@ -6,6 +6,7 @@ A table on a terminal, tab-separated lines otherwise. Called by `main`.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import random
@@ -22,6 +23,7 @@ from rich.text import Text
 
 from remote_kernels import harmless, registry
 from remote_kernels.cli import endless, kernelspec, servers, words
+from remote_kernels.errors import RecordError
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.view import View
@@ -86,13 +88,40 @@ async def _views(kernels: list[Recorded], everything: bool) -> list[View]:
 
 
 def _show(views: list[View]) -> None:
-    if not views:
+    damaged = _damaged()
+    if damaged:
+        click.echo(_unreadable(damaged), err=True)
+    elif not views:
         click.echo(_NOTHING, err=True)
-    elif sys.stdout.isatty():
+    if not views:
+        return
+    if sys.stdout.isatty():
         Console().print(_table(views))
     else:
         for view in views:
             click.echo("\t".join(_row(view)))
+
+
+def _damaged() -> list[registry.Record]:
+    """Records of kernels of which nobody can tell how they are."""
+    found = []
+    for record in itertools.chain(*map(registry.records, kernelspec.state_dirs())):
+        try:
+            record.read("record.json")
+        except (RecordError, AssertionError):
+            found.append(record)
+    return found
+
+
+def _unreadable(records: list[registry.Record]) -> str:
+    are = "record is" if len(records) == 1 else "records are"
+    lines = "".join(f"\n  {record.path}" for record in records)
+    return (
+        f"{len(records)} {are} not to be read, and of these kernels nobody can tell "
+        f"whether they run:{lines}\nSee with the scheduler whether a job of that name "
+        "is there (jupyter- and the first eight letters), and remove the directory if "
+        "none is."
+    )
 
 
 def _row(view: View) -> tuple[str, ...]:

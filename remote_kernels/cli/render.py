@@ -21,7 +21,8 @@ from pathlib import Path
 from remote_kernels.cli.kernelspec import PROVISIONER, Kernelspec, Spec
 from remote_kernels.errors import KernelspecError
 
-SUFFIX = " (Compute Node)"
+NODE = "Compute Node"
+_PARENTHESES = re.compile(r"(.+?) \(([^()]+)\)")
 
 _PYTHON = re.compile(r"python[0-9.]*")
 
@@ -83,8 +84,15 @@ def _check_source(source: Kernelspec) -> None:
 
 
 def _display_name(source: Kernelspec) -> str:
+    """One pair of parentheses, whatever it had; ipykernel's own says nothing."""
     name: str = source.spec["display_name"] or source.name
-    return name if source.is_ours else name + SUFFIX
+    if source.is_ours:
+        return name
+    found = _PARENTHESES.fullmatch(name)
+    if found is None:
+        return f"{name} ({NODE})"
+    said = "" if found[2] == "ipykernel" else f"{found[2]}, "
+    return f"{found[1]} ({said}{NODE})"
 
 
 def _argv(source: Kernelspec, python: str | None, notes: list[str]) -> list[str]:

@@ -65,7 +65,8 @@ UNSUBMITTED = 600.0  # seconds after which a start without a job is a dead one
 def attach(kernel: str | None, path: str | None, take: bool) -> None:
     """Open a console on a kernel that runs, or write a connection file.
 
-    KERNEL is a kernel's ID, its beginning, or its job's ID; it may be left out when
+    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
+    path; it may be left out when
     there is one only. The kernel lives on when the console is closed. While a notebook
     server on this host has the kernel, both use it together.
     """
@@ -203,12 +204,28 @@ def clean(everything: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
         click.echo(json.dumps([_public(item) for item in items], indent=2))
     else:
         _show(items)
-    if dry_run or not work or (as_json and not yes):
+    if dry_run or (as_json and not yes):
         return
-    if not yes:
+    if work and not yes:
         click.confirm(f"{_summary(work)}?", abort=True, err=True)
-    if not asyncio.run(_do_all(work)):
+    good = asyncio.run(_do_all(work))
+    _after(everything)
+    if not good:
         sys.exit(1)
+
+
+def _after(everything: bool) -> None:
+    """Name what is left, or remove it, too, where all is to go."""
+    for base in kernelspec.state_dirs():
+        if everything and not registry.records(base):
+            registry.forget(base)
+        left = registry.left(base)
+        if left:
+            names = ", ".join(left)
+            also = (
+                "" if everything else " `remote-kernels clean --all` removes that, too."
+            )
+            click.echo(f"Left in {base}: {names}.{also}", err=True)
 
 
 async def _take_stock(everything: bool) -> list[Item]:

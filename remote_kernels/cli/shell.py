@@ -24,7 +24,8 @@ from remote_kernels.cli.say import say
 def shell(kernel: str | None, command: Sequence[str]) -> None:
     """Open a shell on a kernel's node, inside its job.
 
-    KERNEL is a kernel's ID, its beginning, or its job's ID; it may be left out when
+    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
+    path; it may be left out when
     there is one only. The shell is your $SHELL, in the directory in which the kernel
     was started, and has what the job has: its CPUs, its memory, its GPUs. What runs
     there uses up the job's memory, too, and ends with the job.

@@ -6,6 +6,7 @@ Called by `main`.
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -36,8 +37,9 @@ def stack(
 ) -> None:
     """Show where a Python kernel is: the stack of each of its threads.
 
-    KERNEL is a kernel's ID, its beginning, or its job's ID; it may be left out when
-    there is one only. py-spy (pip install py-spy) reads the stacks from outside, so
+    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
+    path; it may be left out when
+    there is one only. py-spy (pip install "remote-kernels[stack]") reads the stacks from outside, so
     the kernel may hang in whatever it likes; it goes on afterwards. It is looked for
     beside the kernel's Python, on the node's PATH, and beside remote-kernels.
 
@@ -122,8 +124,9 @@ def _check(job: Job, told: dict[str, Any]) -> None:
         tried = "".join(f"\n  {path}" for path in told["tried"])
         msg = (
             f"py-spy was not found on {told['node']}. Tried:{tried}\n"
-            "Install it in the kernel's environment or in that of remote-kernels: "
-            "pip install py-spy. The kernel need not be restarted."
+            "Install it in the kernel's environment (pip install py-spy) or in that of "
+            f"remote-kernels:\n  {shlex.quote(sys.executable)} -m pip install "
+            "'remote-kernels[stack]'\nThe kernel need not be restarted."
         )
         raise ConfigError(msg)
 

@@ -42,7 +42,8 @@ class _Work:
 def stop(kernels: Sequence[str], everything: bool, dry_run: bool, yes: bool) -> None:
     """End kernels that run, and take those that wait out of the queue.
 
-    KERNEL is a kernel's ID, its beginning, or its job's ID. Their variables are lost;
+    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
+    path. Their variables are lost;
     their notebooks are not. Asks first.
     """
     if bool(kernels) == everything:

@@ -50,7 +50,8 @@ _HEADER = ("PID", "CPU", "Memory", "Time", "Threads", "State", "Command")
 def top(kernel: str | None, interval: float, once: bool, as_json: bool) -> None:
     """Show what a kernel's job uses on its node: CPU, memory, GPUs, processes.
 
-    KERNEL is a kernel's ID, its beginning, or its job's ID; it may be left out when
+    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
+    path; it may be left out when
     there is one only. Ends with q or Ctrl-C. Without a terminal it is shown once, as
     lines with tabs between, unless --json is given.
 

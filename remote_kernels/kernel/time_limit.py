@@ -52,7 +52,7 @@ async def mind_time_limit(
         if end is None:  # no limit
             return
         left = end - time.time()
-        spans = [s for s in warn_before if s < LATE * _whole(status)]
+        spans = _spans(warn_before, _whole(status))
         due = [seconds for seconds in spans if left <= seconds < told]
         if due and left > 0:
             told = min(due)
@@ -62,6 +62,12 @@ async def mind_time_limit(
             return
         pause = min(left - max(ahead), AT_MOST) + 0.5
         status = None
+
+
+def _spans(warn_before: Sequence[float], whole: float) -> list[float]:
+    """Those that such a job has room for; if it is too short for all, its half."""
+    fit = [seconds for seconds in warn_before if seconds < LATE * whole]
+    return fit or [whole / 2 for _ in warn_before[:1]]
 
 
 def _whole(status: JobStatus) -> float:

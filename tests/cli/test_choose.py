@@ -88,3 +88,36 @@ def test_one_that_does_not_run_yet(four: list[Recorded]) -> None:
     """Where to look."""
     with pytest.raises(RecordError, match=r"runs here\.\n1 may soon: "):
         choose(four[2:], None)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "fit.ipynb",
+        "fit",
+        "models/fit.ipynb",
+        "models/fit",
+        "./models/fit.ipynb",
+        "/home/me/work/models/fit.ipynb",
+    ],
+)
+def test_one_by_its_notebook(four: list[Recorded], wanted: str) -> None:
+    """Its name, or its path, of which one types what one likes."""
+    for kernel, path in zip(
+        four[:2], ("work/models/fit.ipynb", "work/fits.ipynb"), strict=True
+    ):
+        kernel.record.write("sessions.json", {"s": {"path": path}})
+
+    assert "aa1" == choose(four, wanted).kernel_id
+
+
+def test_notebooks_of_one_name(four: list[Recorded]) -> None:
+    """Both are listed, with what tells them apart."""
+    for kernel, path in zip(four[:2], ("a/fit.ipynb", "b/fit.ipynb"), strict=True):
+        kernel.record.write("sessions.json", {"s": {"path": path}})
+
+    with pytest.raises(RecordError) as caught:
+        choose(four, "fit.ipynb")
+
+    assert "More than one kernel matches" in str(caught.value)
+    assert "  aa1  job 17  a/fit.ipynb" in str(caught.value)

@@ -244,6 +244,25 @@ def test_an_interpreter_that_is_not_here(run: Run, tmp_path: Path) -> None:
 # --- --from -------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("name", "new"),
+    [
+        ("Python 3 (ipykernel)", "Python 3 (Compute Node)"),
+        ("Torch (CUDA 12)", "Torch (CUDA 12, Compute Node)"),
+        ("R", "R (Compute Node)"),
+        ("(odd)", "(odd) (Compute Node)"),
+    ],
+)
+def test_a_display_name(
+    run: Run, jupyter: Path, add_kernel: AddKernel, name: str, new: str
+) -> None:
+    """Parentheses do not pile up."""
+    add_kernel("k", display_name=name)
+    run("install", "--from", "k")
+
+    assert new == spec_of(jupyter, "k-compute")["display_name"]
+
+
 def test_wrapping_a_kernel(run: Run, jupyter: Path, add_kernel: AddKernel) -> None:
     """All but the way of starting is kept, other files and their modes included."""
     metadata = {"debugger": False, "supported_encryption": ["curve"], "other": 1}

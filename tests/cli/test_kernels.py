@@ -10,6 +10,7 @@ import pytest
 from click.testing import Result
 from rich.console import Console
 
+from remote_kernels import registry
 from remote_kernels.cli import kernels, kernelspec
 
 Run = Callable[..., Result]
@@ -126,6 +127,21 @@ def test_remove(run: Run, jupyter: Path) -> None:
     result = run("remove", "-y", "python-compute", "python-local")
     assert f"Removed python-local from {jupyter}/kernels/python-local" in result.stdout
     assert names(jupyter) == ["python-gpu"]
+
+
+def test_remove_names_what_is_left(run: Run, tmp_path: Path) -> None:
+    """Of a state directory that nothing else names, too."""
+    own = tmp_path / "own"
+    run("install", "python-compute", "--state-dir", str(own))
+    for base in (own, registry.state_dir(None)):
+        registry.Record(base, "k1").create()
+    result = run("remove", "-y", "python-compute")
+    assert f"Left in {own}: 1 record of kernels" in result.stderr
+    assert f"rm -r {own}" in result.stderr
+
+    run("install", "python-compute")
+    result = run("remove", "-y", "python-compute")
+    assert "clean --all` ends and removes that, too" in result.stderr
 
 
 def test_remove_asks(run: Run, jupyter: Path) -> None:

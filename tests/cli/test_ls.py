@@ -114,6 +114,28 @@ def test_none(run: Run) -> None:
     assert ("[]\n", "") == ((json := run("ls", "--json")).stdout, json.stderr)
 
 
+def test_a_record_that_cannot_be_read(run: Run) -> None:
+    """Nobody says that there is no kernel; which record it is, and what to do."""
+    record = record_of("k1", GONE)
+    (record.path / "record.json").write_text("{")
+
+    result = run("ls")
+
+    assert ("", 0) == (result.stdout, result.exit_code)
+    assert "No kernel of yours" not in result.stderr
+    assert "1 record is not to be read" in result.stderr
+    assert str(record.path) in result.stderr
+
+
+def test_the_notebook_of_one_that_ended(run: Run) -> None:
+    """It is how people know their kernels."""
+    record = record_of("k1", GONE)
+    record.write("sessions.json", {"s": {"path": "work/fit.ipynb"}})
+    record.seal("The job was cancelled.")
+
+    assert "work/fit.ipynb" == run("ls", "--all").stdout.split("\t")[1]
+
+
 def test_all(run: Run) -> None:
     """Those that ended are not shown unasked."""
     record_of("k1", GONE).seal("The job\nwas cancelled.")

@@ -92,6 +92,39 @@ def test_all_ends_kernels_that_run(run: Run, jobs: Callable[..., str]) -> None:
     assert not record.path.exists()
 
 
+def remembered() -> Path:
+    """Where it is that something is remembered beside records."""
+    base = registry.state_dir(None)
+    registry.Memory(base).remember("c n#", "ssh")
+    (base / "kernel_info").mkdir()
+    (base / "kernel_info" / "a.json").write_text("{}")
+    return base
+
+
+def test_what_is_left(run: Run) -> None:
+    """It is named, with how it goes."""
+    record_of("k1", GONE).seal("It ended.")
+    base = remembered()
+
+    result = run("clean", "--yes")
+
+    assert f"Left in {base}: which carriers worked (carriers.json)" in result.stderr
+    assert "`remote-kernels clean --all` removes that, too" in result.stderr
+
+
+@pytest.mark.parametrize("kernels", [0, 1])
+def test_all_leaves_nothing(run: Run, kernels: int) -> None:
+    """Not the directory, either."""
+    for _ in range(kernels):
+        record_of("k1", GONE).seal("It ended.")
+    base = remembered()
+
+    result = run("clean", "--all", "--yes")
+
+    assert 0 == result.exit_code
+    assert not base.exists()
+
+
 def test_a_record_whose_job_has_ended(run: Run) -> None:
     """It goes; what it says of the end is on one line."""
     record = record_of("k1", GONE)

@@ -203,3 +203,14 @@ async def test_a_scheduler_that_does_not_answer() -> None:
 
     assert 3 == len(job.asked)
     assert [True] == [700 + 2 * 30 <= moment < 1000 for moment in told.moments]
+
+
+@timeless
+@pytest.mark.parametrize("minutes", [1, 2, 3])
+async def test_a_job_of_a_few_minutes(minutes: int) -> None:
+    """It is warned of in time, though it has no room for what is usual."""
+    told = await minded(Limited(60.0 * minutes), 600.0, 120.0)
+
+    assert 1 == len(told.texts)
+    left = 60.0 * minutes - told.moments[0]
+    assert 25 < left < 0.9 * 60 * minutes

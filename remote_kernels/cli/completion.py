@@ -7,10 +7,18 @@ Called by `main`, and by the parameters that take a kernelspec or a kernel.
 from __future__ import annotations
 
 import contextlib
+import getpass
 import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
 from typing import Any
 
 import click
+import platformdirs
 from click.shell_completion import (
     BashComplete,
     CompletionItem,
@@ -22,6 +30,10 @@ from remote_kernels import harmless, registry
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.kernelspec import Kernelspec
 from remote_kernels.errors import KernelspecError, RecordError
+from remote_kernels.scheduler import slurm_offers
+
+FRESH = 600.0  # seconds that the scheduler's answer is good for
+PATIENCE = 2.0  # seconds for it to answer
 
 _SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 
@@ -84,6 +96,63 @@ def recorded_kernels(
 ) -> list[CompletionItem]:
     """Also those that ended, while their records are kept."""
     return [_item(record) for record in _records(incomplete)]
+
+
+def offers(
+    _ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """What the scheduler has for this option; with commas, for the last of several."""
+    before, comma, last = incomplete.rpartition(",")
+    return [
+        CompletionItem(before + comma + name)
+        for name in _offered(str(param.name).removeprefix("config_"))
+        if name.startswith(last)
+    ]
+
+
+def _offered(option: str) -> list[str]:
+    """Asked for once in a while, and never long: somebody waits at a prompt."""
+    file = platformdirs.user_cache_path("remote_kernels") / "offers.json"
+    key = f"{option} on {socket.gethostname()}"  # clusters may share a home
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+        made, names = known[key]
+        if time.time() - float(made) < FRESH:
+            return [str(name) for name in names]
+    except (OSError, ValueError, TypeError, KeyError):
+        known = {}
+    said = _said(slurm_offers.questions(getpass.getuser())[option])
+    if said is None:
+        return []
+    names = slurm_offers.answer(said)
+    kept = known if isinstance(known, dict) else {}
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({**kept, key: [time.time(), names]})
+        registry.write_private(file, text)
+    return names
+
+
+def _said(argv: list[str]) -> str | None:
+    """None: it did not answer, or is not there."""
+    try:
+        asked = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+    except OSError:
+        return None
+    with asked:
+        try:
+            said, _ = asked.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(asked.pid, signal.SIGKILL)  # with what a wrapper has started
+            return None
+    return said if asked.returncode == 0 else None
 
 
 def _records(incomplete: str) -> list[registry.Record]:

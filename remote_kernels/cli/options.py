@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from remote_kernels.cli.completion import offers
 from remote_kernels.config import OPTIONS, Option
 
 _SHORT = {
@@ -28,6 +29,9 @@ _SHORT = {
     "constraint": "-C",
     "nodelist": "-w",
 }
+
+# The scheduler itself says what they can be.
+_OFFERED = ("partition", "account", "qos")
 
 # Where the word in kernel.json would mislead, or is taken, on a command line.
 _RENAMED = {
@@ -48,6 +52,8 @@ class ConfigOption(click.Option):
         others["help"] = config.help + (" Repeatable." if repeats else "")
         others["metavar"] = None if config.choices else _metavar(config)
         others["type"] = click.Choice(config.choices) if config.choices else str
+        if config.name in _OFFERED:
+            others["shell_complete"] = offers
         super().__init__(names, multiple=repeats, **others)
         self.bare = "boolean" in config.kinds
         self.group = _SCHEDULER_GROUP if _for_sbatch(config) else _OTHER_GROUP

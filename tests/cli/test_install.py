@@ -6,18 +6,20 @@ import json
 import re
 import stat
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cli.conftest import FakeSlurm
+from cli.test_main import complete
 from click.testing import Result
 
 from remote_kernels.cli import kernelspec, site
 from remote_kernels.config import OPTIONS, Option, parse
 from remote_kernels.scheduler.slurm import Slurm
 
-from .conftest import FakeSlurm
 
 Run = Callable[..., Result]
 AddKernel = Callable[..., Path]
@@ -557,3 +559,41 @@ def test_a_job_that_is_there_has_what_it_has(run: Run, slurm: FakeSlurm) -> None
     run("install", "python-compute", "--jobid", "auto", "--time", "", "--mem", "")
 
     assert [] == slurm.told("sinfo")
+
+
+# --- completion ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def offering(
+    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> FakeSlurm:
+    """A Slurm with partitions, accounts and QOS, of which nobody has asked yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    slurm.add("sinfo", "printf 'long\\ndebug\\ngpu\\ndebug\\n'")
+    slurm.add(
+        "sacctmgr",
+        'case "$*" in *qos) echo normal,urgent;; *) printf "chem\\nphys\\n";; esac',
+    )
+    return slurm
+
+
+def test_what_the_scheduler_has(offering: FakeSlurm) -> None:
+    """Partitions, accounts and QOS are completed, and asked for once."""
+    assert ["debug", "gpu", "long"] == complete("install", "x", "--partition", "")
+    assert ["debug,gpu"] == complete("install", "x", "-p", "debug,g")
+    assert ["chem"] == complete("install", "x", "--account", "c")
+    assert ["normal", "urgent"] == complete("doctor", "--qos", "")
+
+    assert 1 == len(offering.told("sinfo"))
+    assert 2 == len(offering.told("sacctmgr"))
+
+
+def test_a_scheduler_that_does_not_answer(offering: FakeSlurm) -> None:
+    """Nobody waits for it at a prompt."""
+    offering.add("sinfo", "sleep 60")
+    begun = time.monotonic()
+
+    assert [""] == complete("install", "x", "--partition", "")
+
+    assert 30 > time.monotonic() - begun

@@ -95,8 +95,8 @@ def test_all_ends_kernels_that_run(run: Run, jobs: Callable[..., str]) -> None:
 def remembered() -> Path:
     """Where it is that something is remembered beside records."""
     base = registry.state_dir(None)
+    (base / "kernel_info").mkdir(parents=True)
     registry.Memory(base).remember("c n#", "ssh")
-    (base / "kernel_info").mkdir()
     (base / "kernel_info" / "a.json").write_text("{}")
     return base
 

@@ -231,4 +231,5 @@ def test_completion() -> None:
     record_of("k3", GONE).seal("It ended.")
     assert ["k1", "k2"] == complete("stop", "")
     assert ["k2"] == complete("stop", "k1", "k")
+    assert [""] == complete("stop", "k1", "k2", "")
     assert {"--all", "--dry-run", "--yes"} < set(complete("stop", "--"))

@@ -139,7 +139,7 @@ async def test_a_job_without_a_limit() -> None:
     [
         (10, (600, 540, 300), (300,)),  # most of its time, and more
         (10, (539,), (61,)),
-        (0.5, (600, 60), ()),
+        (0.5, (600, 60), (15,)),
     ],
 )
 def test_no_warning_of_what_everybody_knows(

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from jupyter_client import protocol_version
+from jupyter_client._version import protocol_version
 
 from remote_kernels import harmless
 from remote_kernels.wrapping import WIDTH, wrapped

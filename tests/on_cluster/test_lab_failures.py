@@ -47,8 +47,12 @@ def install(lab: labs.Lab, name: str, config: dict[str, Any], argv: list[str]) -
         "provisioner_name": "remote-kernels",
         "config": {"scheduler": "slurm", **config},
     }
-    spec = {"argv": argv, "display_name": name, "language": "python"}
-    spec["metadata"] = {"kernel_provisioner": provisioner}
+    spec = {
+        "argv": argv,
+        "display_name": name,
+        "language": "python",
+        "metadata": {"kernel_provisioner": provisioner},
+    }
     about = {"name": name, "display_name": name, "language": "python"}
     book = nbformat.v4.new_notebook(metadata={"kernelspec": about})
     book.cells = [nbformat.v4.new_code_cell("print(6 * 7)")]

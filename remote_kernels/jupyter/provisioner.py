@@ -397,8 +397,13 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         """
         restarter = getattr(self.parent, "_restarter", None)
         if isinstance(restarter, AsyncIOLoopKernelRestarter) and restarter._pcallback:
-            restarter.stop()  # or it looks beside us
-            self._looking = asyncio.ensure_future(restarter.poll())
+            self._looking = asyncio.ensure_future(self._look(restarter))
+
+    async def _look(self, restarter: AsyncIOLoopKernelRestarter) -> None:
+        restarter.stop()  # or it looks beside us
+        await restarter.poll()
+        if await self.poll() is None:  # a person was faster, and restarted it
+            restarter.start()
 
     def _clean_up_dead(self) -> None:
         """jupyter_server (2.21) forgets a dead kernel without any cleanup."""

@@ -17,7 +17,7 @@ import pytest
 from cluster.api import Cluster
 from on_cluster import lab as labs
 from on_cluster.book import Notebook
-from on_cluster.browsers import VIEW, window
+from on_cluster.browsers import PATIENCE, VIEW, window
 from on_cluster.failures import FAILURES, act, ended, start_up_file, starting
 from on_cluster.test_lab_queue import lab, shots
 from playwright.sync_api import Page, expect
@@ -128,9 +128,11 @@ def test_the_first_cell_says_why(
         failure = FAILURES[name]
         install(lab, _word(name), failure.config, failure.argv or KERNEL)
     wrong = []
-    with start_up_file(cluster, labs.USER), window("chromium", lab.url) as page:
-        other = page.context.new_page()
-        other.set_viewport_size(VIEW["viewport"])
+    with start_up_file(cluster, labs.USER), window("chromium", lab.url) as first:
+        assert first.context.browser is not None
+        context = first.context.browser.new_context(**VIEW)  # two of its tabs
+        context.set_default_timeout(PATIENCE)
+        page, other = context.new_page(), context.new_page()
         show(other, lab, "beside")
         book = Notebook(other, shots)
         other.get_by_text("beside | Idle").wait_for()

@@ -20,7 +20,7 @@ from on_cluster.book import Notebook
 from on_cluster.browsers import PATIENCE, VIEW, window
 from on_cluster.failures import FAILURES, act, ended, start_up_file, starting
 from on_cluster.test_lab_queue import lab, shots
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Response, expect
 
 __all__ = ["lab", "shots"]
 
@@ -93,16 +93,9 @@ class Handshakes:
         return max(self.took)
 
 
-def kernel_of(page: Page, lab: labs.Lab, name: str) -> str:
-    """Once the page has asked for it."""
-    end = time.monotonic() + START
-    while time.monotonic() < end:
-        sessions = page.request.get(lab.url.replace("/lab?", "/api/sessions?")).json()
-        for session in sessions:
-            if session["path"] == f"{name}.ipynb":
-                return str(session["kernel"]["id"])
-        page.wait_for_timeout(50)
-    raise AssertionError(name)
+def asks_for_kernel(response: Response) -> bool:
+    where = response.url.partition("?")[0]
+    return where.endswith("/api/sessions") and response.request.method == "POST"
 
 
 def trip(book: Notebook, number: int) -> float:
@@ -140,11 +133,12 @@ def test_the_first_cell_says_why(
         handshakes = Handshakes(page)
         for name in names:
             failure, trips = FAILURES[name], list[float]()
-            show(page, lab, _word(name))
+            with page.expect_response(asks_for_kernel) as asked:
+                show(page, lab, _word(name))
+            kernel_id, acted = asked.value.json()["kernel"]["id"], not failure.act
             page.evaluate(WATCH)
             page.locator(".jp-CodeCell .cm-content").first.click()
             page.keyboard.press("Shift+Enter")
-            kernel_id, acted = kernel_of(page, lab, _word(name)), not failure.act
             end = time.monotonic() + START
             while not (told := page.evaluate("window.told")):
                 assert time.monotonic() < end, name

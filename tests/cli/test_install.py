@@ -20,7 +20,6 @@ from remote_kernels.cli import kernelspec, site
 from remote_kernels.config import OPTIONS, Option, parse
 from remote_kernels.scheduler.slurm import Slurm
 
-
 Run = Callable[..., Result]
 AddKernel = Callable[..., Path]
 

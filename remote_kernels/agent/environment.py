@@ -1,12 +1,14 @@
-"""The variables that a kernel's process begins with.
+"""The variables that a kernel's process begins with, and its directory.
 
-The job's own, as the prologue left them; then those of this start; then the lines of
-the kernelspec's `env`, in which `${NAME}` is what the kernel would have without these
-lines. Called by supervisor.py, and on the login node for a kernel that is tried there.
+Variables are the job's own, as the prologue left them; then those of this start; then
+the lines of the kernelspec's `env`, in which `${NAME}` is what the kernel would have
+without these lines. Called by supervisor.py, and on the login node for a kernel that is
+tried there.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,3 +36,21 @@ def filled(lines: Mapping[str, str], env: Mapping[str, str]) -> dict[str, str]:
     from string import Template  # few ask for it
 
     return {name: Template(line).safe_substitute(env) for name, line in lines.items()}
+
+
+def directory(wanted: str) -> str:
+    """This one, if the node has it and lets us in; else the home directory."""
+    home = os.path.expanduser("~")
+    found = (d for d in (wanted, home) if os.path.isdir(d) and os.access(d, os.X_OK))
+    return next(found, "/")
+
+
+def is_without(pid: int, wanted: str) -> bool:
+    """Whether a process is elsewhere, because its container has no such directory."""
+    root = f"/proc/{pid}/root"
+    try:
+        there = os.path.samefile(f"/proc/{pid}/cwd", wanted)
+        os.stat(f"{root}/")
+    except OSError:  # it hides that from us
+        return False
+    return not there and not os.path.isdir(root + wanted)

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import socket
+import struct
 from typing import Any, Union
 
 TARGETS = ("shell", "iopub", "stdin", "control", "hb")
@@ -95,6 +96,18 @@ class Sockets:
             owners.get(p, os.getuid()) != os.getuid() for p in self._ports.values()
         )
 
+    def listener(self, outer: int) -> int:
+        """The process that listens: `outer`, or one that it started; 0: not known."""
+        if self.transport == "ipc":
+            return _peer(f"{self._ip}-{self._ports['shell']}")
+        inode = _tcp_inode(self._ports["shell"])
+        if _holds(outer, inode):
+            return outer
+        from .processes import below, every  # few have a wrapper
+
+        found = (pid for pid in below([outer], every()) if _holds(pid, inode))
+        return next(found, 0)
+
     def _ports_free(self) -> bool:
         owners = _tcp_listeners()
         return not any(port in owners for port in self._ports.values())
@@ -117,6 +130,37 @@ def _accepts(path: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def _peer(path: str) -> int:
+    """Who listens there, across PID namespaces (SO_PEERCRED, unix(7)); 0: not known."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        try:
+            sock.connect(path)
+            packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        except OSError:
+            return 0
+    return int(struct.unpack("3i", packed)[0])
+
+
+def _tcp_inode(port: int) -> str:
+    """Of the socket that listens on this port; "" if there is none (proc(5))."""
+    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError), open(name, encoding="ascii") as file:
+            for fields in map(str.split, file.readlines()[1:]):
+                number = int(fields[1].rpartition(":")[2], 16)
+                if fields[3] == "0A" and number == port:
+                    return fields[9]
+    return ""
+
+
+def _holds(pid: int, inode: str) -> bool:
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/{pid}/fd/{fd}") == f"socket:[{inode}]":
+                    return True
+    return False
 
 
 def _free_ports() -> dict[str, int]:

@@ -29,6 +29,7 @@ class Process:
     threads: int
     memory: int
     started: int  # with `pid` it names a process for good
+    group: int = 0
 
 
 def every() -> dict[int, Process]:
@@ -56,6 +57,7 @@ def _read(pid: int) -> Process:
         threads=int(fields[17]),
         memory=int(fields[21]) * _PAGE,
         started=int(fields[19]),
+        group=int(fields[2]),
     )
 
 

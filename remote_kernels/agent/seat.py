@@ -114,8 +114,8 @@ class Seat:
         self._lapse(await guard.forgotten())
 
     def _sessions(self) -> list[int]:
-        """The process session that the kernel leads, if it lives."""
-        return [self.kernel.pid] if self.kernel.pid else []
+        """Those of the kernel's processes, if it lives."""
+        return self.kernel.sessions
 
     def _lapse(self, reason: str) -> None:
         """Nobody told us to end it: its record says why, and that it is no more."""

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
-from .environment import environment
+from .environment import directory, environment, is_without
 from .leash import Leash
 from .node import oom_kills
 from .node_dir import kill, note_session, session
@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from remote_kernels.wire.control import KernelState
 
     from .keeper import Keeper
+    from .wrapped import Wrapped
 
 LOG_BYTES = 8 * 1024 * 1024  # of kernel.log, then it becomes kernel.log.1
 TAIL_BYTES = 8 * 1024  # of output told to the login end
 PORT_TRIES = 5
 LISTEN_POLL = 0.01  # seconds
 GRACE = 2.0  # seconds from SIGTERM to SIGKILL
+BLIND = 0.75  # seconds between two looks whether a container hides the sockets
 DISK = 512 * 1024 * 1024  # bytes of each spool, unless the spec says otherwise
 
 
@@ -128,6 +130,9 @@ class Kernel:
         self._process: subprocess.Popen[bytes] | None = None
         self._state = "starting"
         self._detail = ""
+        self._lacks = ""
+        self._wrapped: Wrapped | None = None
+        self._blind: set[tuple[int, int]] = set()
         self._ooms = 0
         self._watcher: Any = None
         self._leash: Leash | None = None
@@ -146,10 +151,10 @@ class Kernel:
                 arg.replace("{connection_file}", self.sockets.file)
                 for arg in spec["argv"]
             ]
-            cwd = spec.get("cwd") or os.getcwd()
-            if not os.path.isdir(cwd):
-                sys.stderr.write(f"agent: no directory {cwd} on this node\n")
-                cwd = os.path.expanduser("~")
+            wanted = spec.get("cwd") or os.getcwd()
+            cwd = directory(wanted)
+            if cwd != wanted:
+                self._lacks = wanted
             self._process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -163,7 +168,7 @@ class Kernel:
             self._leash.tie(self._process.pid)
             note_session(self._node_dir, self.id, self._process.pid)
         except OSError as exc:
-            self._state = "failed"
+            self._state, self._lacks = "failed", ""
             self._detail = f"cannot start {' '.join(spec['argv'])}: {exc}"
             self._remove_sockets()
 
@@ -193,12 +198,19 @@ class Kernel:
             signum=-code if ended and code is not None and code < 0 else None,
             output=self._log.tail() if ended and self._log is not None else "",
             detail=self._detail,
+            lacks=self._lacks,
         )
 
     @property
     def pid(self) -> int:
         """Of the process, which leads a session; 0 without one."""
         return self._process.pid if self._process is not None and self.alive else 0
+
+    @property
+    def sessions(self) -> list[int]:
+        """Those in which its processes are; none, if it has ended."""
+        behind = [self._wrapped.session] if self._wrapped is not None else []
+        return list({self.pid, *behind}) if self.pid else []
 
     @property
     def alive(self) -> bool:
@@ -228,6 +240,7 @@ class Kernel:
         for attempt in range(1, PORT_TRIES + 1):
             started = await self._until_listening()
             if started and await self._kept():
+                self._look_behind()
                 self._hold_sockets()
                 self._state = "running"
                 self._tell(self.state())
@@ -254,6 +267,37 @@ class Kernel:
         """Else it was another process of the job that used too much memory."""
         killed = (-signal.SIGKILL, 128 + signal.SIGKILL)  # itself, or by its launcher
         return self._process is not None and self._process.returncode in killed
+
+    def _look_behind(self) -> None:
+        """Whether the kernel is another process than the one that we started."""
+        if self._process is None or self.sockets is None:
+            return
+        outer = self._process.pid
+        kernel = self.sockets.listener(outer) or outer
+        if kernel != outer:
+            from .wrapped import Wrapped  # few have one
+
+            with contextlib.suppress(OSError):
+                self._wrapped = Wrapped(kernel, outer)
+        wanted = self._spec.get("cwd")
+        if wanted and not self._lacks and is_without(kernel, wanted):
+            self._lacks = wanted
+
+    def _sees_no_sockets(self) -> bool:
+        """It is in a container to which our directory is not shown; then it has failed."""
+        from .wrapped import blind, kill_below
+
+        assert self._process is not None
+        assert self.sockets is not None
+        outer, before = self._process.pid, self._blind
+        self._blind = blind(outer, self.sockets.file)
+        if not self._blind & before:  # a container may be about to be made
+            return False
+        command = " ".join(self._spec["argv"])
+        self._state, self._lacks = "failed", self._node_dir
+        self._detail = f"it does not see {self._node_dir}. It was started by {command}"
+        kill_below(outer)
+        return True
 
     async def _kept(self) -> bool:
         """Whether the keeper has reached the new process (or none is wanted)."""
@@ -295,12 +339,17 @@ class Kernel:
         if process.stdout is not None:
             self._log = Log(process.stdout, self._log_path)
             process.stdout = None
-        delay = LISTEN_POLL
+        delay, looked = LISTEN_POLL, time.monotonic()
         while process.poll() is None:
             if sockets.listening():
                 return True
             if sockets.foreign():
                 return False
+            if time.monotonic() - looked > BLIND:
+                looked = time.monotonic()
+                if self._sees_no_sockets():
+                    await self._exit()
+                    return False
             await asyncio.sleep(delay)
             delay = min(delay * 1.05, 0.25)
         return False
@@ -326,7 +375,7 @@ class Kernel:
     def signal(self, signum: int) -> None:
         """To the kernel's process group; without effect on a dead kernel."""
         if self.alive:
-            self._kill_group(signum)
+            self._send(signum)
 
     def kill(self) -> None:
         """At the agent's end, whatever brought it: nothing of the kernel stays."""
@@ -336,7 +385,15 @@ class Kernel:
         if self.keeper is not None:
             self.keeper.close()
 
+    def _send(self, signum: int) -> None:
+        """What stands around the kernel gets nothing but SIGKILL: it ends with it."""
+        wrapped = self._wrapped
+        if signum == signal.SIGKILL or wrapped is None or not wrapped.signal(signum):
+            self._kill_group(signum)
+
     def _kill_group(self, signum: int) -> None:
+        if self._wrapped is not None and signum == signal.SIGKILL:
+            self._wrapped.kill()
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signum)
@@ -350,7 +407,7 @@ class Kernel:
         if process is None or process.poll() is not None:
             return
         self._detail = control.ENDED
-        self._kill_group(signal.SIGTERM)
+        self._send(signal.SIGTERM)
         try:
             await asyncio.wait_for(self._exit(), GRACE)
         except asyncio.TimeoutError:
@@ -377,7 +434,7 @@ class Kernel:
         await self._end()
         self._spec = spec
         self.incarnation += 1
-        self._state, self._detail = "starting", ""
-        self._process, self._log = None, None
+        self._state, self._detail, self._lacks = "starting", "", ""
+        self._process, self._log, self._wrapped = None, None, None
         self.spawn()
         self.watch(self._tell)

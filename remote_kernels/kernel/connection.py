@@ -30,6 +30,7 @@ from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
 from remote_kernels.wire.messages import Message
 
+from . import lacking
 from .ports import Ports
 
 log = harmless.logger(__name__)
@@ -256,6 +257,13 @@ class Connection:
             log.warning("kernel=%s %s", self.kernel_id, text)
             self.notice(text)
 
+    def _tell_elsewhere(self, state: control.KernelState) -> None:
+        """Below the first cell; a server that comes later does not say it again."""
+        if state.lacks:
+            text = lacking.elsewhere(state.lacks, self._node)
+            log.warning("kernel=%s %s", self.kernel_id, text)
+            self.notice(text)
+
     def _tell_death(self, state: control.KernelState) -> None:
         """In the cell that died of it, and in the log."""
         if state.detail == control.ENDED:  # with its job, which has its own end
@@ -312,6 +320,7 @@ class Connection:
             state = self.state
             if state is not None and state.incarnation == self._incarnation:
                 if state.state == "running":
+                    self._tell_elsewhere(state)
                     return
                 if state.state in ("exited", "failed"):
                     raise AgentError(self._not_started(state))
@@ -332,6 +341,8 @@ class Connection:
             text = f"The kernel could not be started on {self._node}: {state.detail}"
             if "visible_gpus" in state.detail:
                 return text
+            if state.lacks:
+                return f"{text}\n{lacking.hidden(state.lacks)}"
             if os.strerror(errno.EADDRNOTAVAIL) in state.detail:
                 return (
                     f"{text}\nThe node has no 127.0.0.1: tell the site's staff that its "
@@ -342,14 +353,14 @@ class Connection:
                 return text
             return (
                 f"{text}\nIs that program there, on the compute node? `python` in the "
-                "kernelspec's argv must be one that the node can see, and a prologue "
-                "may have to load its module."
+                "kernelspec's argv must be one that the node can see.\n"
+                + lacking.NOT_LOADED
             )
         code = f"signal {state.signum}" if state.signum else f"code {state.exit_code}"
         output = registry.without_notice(state.output) or "(nothing)"
         return (
             f"The kernel ended on {self._node} before it was ready, with exit {code}. "
-            f"It wrote:\n{output}"
+            f"It wrote:\n{output}{lacking.advice(state.exit_code, output)}"
         )
 
 

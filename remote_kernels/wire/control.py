@@ -55,7 +55,11 @@ OUT_OF_MEMORY = "out of memory"
 
 @dataclass(frozen=True)
 class KernelState:
-    """How a kernel is. `state`: starting, running, exited or failed."""
+    """How a kernel is. `state`: starting, running, exited or failed.
+
+    `lacks`: a directory that it should have. Of a kernel that runs, the one where it
+    was to begin; of one that failed, the node directory.
+    """
 
     kernel: str
     incarnation: int
@@ -65,6 +69,7 @@ class KernelState:
     signum: int | None = None
     output: str = ""
     detail: str = ""
+    lacks: str = ""
 
 
 @dataclass(frozen=True)

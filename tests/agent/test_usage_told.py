@@ -40,6 +40,7 @@ class Process:
 
     def __init__(self) -> None:
         self.pid, self.alive = os.getsid(0), True
+        self.sessions = [self.pid]
 
     def watch(self, tell: Callable[[control.KernelState], None]) -> None:
         pass
@@ -207,7 +208,7 @@ def leader() -> Iterator[int]:
 async def test_a_sample_of_real_processes(tmp_path: Path, leader: int) -> None:
     """With all that a message has."""
     world = World(tmp_path, [], usage=0.05)
-    world.kernel.pid = leader
+    world.kernel.sessions = [leader]
     async with world.running(), world.attached():
         first, second = [(await world.told())[1] for _ in range(2)]
 

@@ -44,11 +44,11 @@ Running = tuple[AsyncKernelManager, AsyncKernelClient]
 
 
 @asynccontextmanager
-async def running(kernel: str) -> AsyncIterator[Running]:
-    """A kernel that answers, and its client."""
+async def running(kernel: str, **options: Any) -> AsyncIterator[Running]:
+    """A kernel that answers, and its client. `options` are those of `start_kernel`."""
     context = zmq.asyncio.Context()  # one of its own, as it is destroyed
     manager = AsyncKernelManager(kernel_name=kernel, context=context)
-    await manager.start_kernel()
+    await manager.start_kernel(**options)
     client = manager.client()
     client.start_channels()
     try:

@@ -69,6 +69,7 @@ DIFFERS = {
     "both find the end at once",
     "fd 1": "a local kernel writes where its server does; ours into kernel.log",
     "fd 2": "as fd 1",
+    "fd, leash": "a pipe which nobody reads: no kernel outlives its agent (leash.py)",
 }
 DIFFERS_IN_A_JOB = {
     **DIFFERS,
@@ -175,7 +176,9 @@ def begun(directory: Path) -> dict[str, str]:
     found["realtime priority, policy"] = " ".join(fields[37:39])
     for line in (directory / "fds").read_text().splitlines()[1:]:
         name, target = re.findall(r"(\d+) -> (.*)", line)[0]
-        if target != str(directory.with_name("probe")):
+        if int(name) > 2 and target.startswith("pipe:") and "fd, leash" not in found:
+            found["fd, leash"] = "pipe"
+        elif target != str(directory.with_name("probe")):
             found[f"fd {name}"] = re.sub(r"\[\d+\]", "", target)
     return {
         name: value

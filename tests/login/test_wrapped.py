@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq.asyncio
-from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.multikernelmanager import AsyncMultiKernelManager
 
 from login.conftest import START_TIMEOUT, run, running
@@ -56,13 +57,15 @@ async def test_a_wrapper_that_tells_the_number_otherwise_or_not(
         assert provisioner.remote_kernel.job_id == await run(client, JOB)  # type: ignore[union-attr]
 
 
-async def test_a_wrapper_that_wants_a_file(sbatch: Path, jupyter: Path) -> None:
+async def test_a_wrapper_that_wants_a_file(sbatch: Path) -> None:
     """The error says what is in the way, and how to get it out of there."""
     wrap(sbatch, WANTS_A_FILE)
 
+    context = zmq.asyncio.Context()
+    manager = AsyncKernelManager(kernel_name="t-ssh", context=context)
     with pytest.raises(SubmitError, match="type -a sbatch"):
-        async with running("t-ssh"):
-            pass
+        await manager.start_kernel()
+    context.destroy(linger=0)
 
 
 async def test_a_notice_of_the_site_is_in_the_first_cell_once(
@@ -75,9 +78,8 @@ async def test_a_notice_of_the_site_is_in_the_first_cell_once(
     texts = []
     for _ in range(2):
         kernel_id = await kernels.start_kernel(kernel_name="t-told")
-        manager = kernels.get_kernel(kernel_id)
-        client = AsyncKernelClient()
-        client.load_connection_info(manager.get_connection_info(session=True))
+        manager: Any = kernels.get_kernel(kernel_id)
+        client = manager.client()
         client.start_channels()
         await client.wait_for_ready(timeout=START_TIMEOUT)
         texts.append(await run(client, "print('first')"))

@@ -246,7 +246,7 @@ class SharedJob(Job):
     async def _found(self) -> bool:
         """Whether there is a job that can take one kernel more."""
         known = self._place.read("record.json")
-        if known is None:
+        if known is None or known["job_id"] is None:
             return False
         here = await self.queue.cluster()
         if None not in (here, known["cluster"]) and here != known["cluster"]:

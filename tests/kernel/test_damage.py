@@ -30,6 +30,7 @@ from remote_kernels.front.standin import StandIn
 from remote_kernels.jupyter import api_kernels
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.attached import _sockets_here
+from remote_kernels.kernel.job import name_of
 from remote_kernels.kernel.known_info import KnownInfo
 from remote_kernels.kernel.predecessor import predecessor
 from remote_kernels.kernel.shared_job import Allocation, allocation_of, allocations
@@ -161,7 +162,8 @@ class Hurt:
 
     def do(self, record: Record) -> None:
         pick = self._random.choice
-        bodies = SHARED if isinstance(record, Allocation) else files(record.kernel_id)
+        shared = isinstance(record, Allocation)
+        bodies: dict[str, Any] = SHARED if shared else files(record.kernel_id)
         name = pick([*bodies, "record.json", "record.json", "spec.json", "spec.json"])
         path = record.path / name
         way = self._random.randrange(10)
@@ -183,7 +185,13 @@ class Hurt:
             path.write_text(outer.replace('"HERE"', deep(level)))
         elif way == 8:
             path.unlink()
-            pick([path.mkdir, lambda: path.symlink_to("/nowhere"), self._pipe(path)])()
+            self._random.choice(
+                [
+                    lambda: path.mkdir(),
+                    lambda: path.symlink_to("/nowhere"),
+                    lambda: os.mkfifo(path, 0o600),
+                ]
+            )()
         else:
             pick(
                 [
@@ -194,10 +202,6 @@ class Hurt:
                     lambda: self._file(record.path),
                 ]
             )()
-
-    @staticmethod
-    def _pipe(path: Path) -> Any:
-        return lambda: os.mkfifo(path, 0o600)
 
     @staticmethod
     def _file(path: Path) -> None:
@@ -281,17 +285,17 @@ async def look(base: Path, record: Record) -> None:
     assert "remove record" == items[WHOLE].action
 
     # What an extension, a story and an end do with one that it has chosen.
-    for one in found.values():
-        one.record.sessions()
-        one.record.read_held()
-        one.record.last_word()
+    for chosen in found.values():
+        chosen.record.sessions()
+        chosen.record.read_held()
+        chosen.record.last_word()
         with contextlib.suppress(RecordError):
-            predecessor(one.record, patient=True)
+            predecessor(chosen.record, patient=True)
         with contextlib.suppress(RecordError):
-            _sockets_here(one)
+            _sockets_here(chosen)
         with contextlib.suppress(RecordError):
-            allocation_of(one.record)
-        StandIn(b"k").restore(one.record.read_held())
+            allocation_of(chosen.record)
+        StandIn(b"k").restore(chosen.record.read_held())
 
 
 def elsewhere(record: Record) -> bool:
@@ -388,8 +392,8 @@ async def test_a_damaged_record_whose_job_is_there(
     monkeypatch.setattr(inventory, "DRIVERS", {"local": Local})
     record = whole(base, HURT)
     (record.path / "record.json").write_text("null")
-    queue = shared(inventory.DRIVERS["local"])
-    name = inventory.name_of(HURT)
+    queue = shared(Local)
+    name = name_of(HURT)
     request = JobRequest(name, {}, (), str(base / "job.log"))
     job = await queue.submit("exec sleep 60\n", request)
     try:

@@ -1,4 +1,4 @@
-"""SSH to the node, there a Unix socket. The only file that imports asyncssh.
+"""SSH to the node, there a Unix socket. With ssh_keys.py the only one to import asyncssh.
 
 asyncssh because host keys, keys and forwards are data and calls, not a command line
 and its temper; it is imported when first used (0.1 s and 20 MB that a server without

@@ -68,6 +68,11 @@ def state_dir(configured: str | None) -> Path:
     return platformdirs.user_state_path("remote_kernels")
 
 
+def write_for_user(path: Path, text: str) -> None:
+    """A 0600 file where the user wants it. Raises OSError."""
+    private.write_beside(str(path), text.encode())
+
+
 def write_private(path: Path, text: str) -> None:
     """A 0600 file in a directory of ours alone. Raises OSError."""
     with private.opened(str(path.parent)) as directory:

@@ -129,7 +129,7 @@ def _offered(option: str) -> list[str]:
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({**kept, key: [time.time(), names]})
-        registry.write_private(file, text)
+        registry.write_for_user(file, text)
     return names
 
 

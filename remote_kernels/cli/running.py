@@ -111,7 +111,7 @@ def _connection_file(
         file = directory / f"kernel-{found.kernel_id}-attached.json"
     body = {**connection.info, "kernel_name": found.facts.get("spec_name", "")}
     try:
-        registry.write_private(file, json.dumps(body, indent=1))
+        registry.write_for_user(file, json.dumps(body, indent=1))
     except OSError as exc:
         msg = f"Cannot write the connection file {file}: {exc}"
         raise RecordError(msg) from exc

@@ -123,6 +123,16 @@ def write(directory: int, name: str, data: bytes) -> None:
         raise
 
 
+def write_beside(path: str, data: bytes) -> None:
+    """A 0600 file where the user wants it, in whosever directory. Raises OSError."""
+    above, name = os.path.split(os.path.abspath(path))
+    directory = os.open(above, _DIRECTORY)
+    try:
+        write(directory, name, data)
+    finally:
+        os.close(directory)
+
+
 # What is above
 
 

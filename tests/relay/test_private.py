@@ -17,7 +17,7 @@ from remote_kernels.errors import RecordError
 from remote_kernels.front import sockets
 from remote_kernels.kernel.known_info import KnownInfo
 from remote_kernels.kernel.shared_job import Allocation, allocations
-from remote_kernels.registry import Memory, Record, records
+from remote_kernels.registry import Memory, Record, records, write_for_user
 from remote_kernels.relay import private
 
 SECRET = {"secret": "c0ffee"}
@@ -258,3 +258,19 @@ def test_an_agent_whose_node_directory_others_can_write_to(
 
     assert 98 == done.returncode
     assert "can be written by others" in done.stderr
+
+
+def test_a_file_where_the_user_wants_it(tmp_path: Path) -> None:
+    """In any directory, as /tmp; what somebody put there is replaced, not followed."""
+    tmp_path.chmod(0o1777)
+    (tmp_path / "other").write_text("as it was")
+    (tmp_path / "k.json").symlink_to(tmp_path / "other")
+
+    write_for_user(tmp_path / "k.json", "{}")
+
+    assert ("{}", 0o600) == (
+        (tmp_path / "k.json").read_text(),
+        mode(tmp_path / "k.json"),
+    )
+    assert not (tmp_path / "k.json").is_symlink()
+    assert "as it was" == (tmp_path / "other").read_text()

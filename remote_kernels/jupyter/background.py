@@ -27,6 +27,7 @@ log = harmless.logger(__name__)
 
 T = TypeVar("T")
 
+TICK = 0.5  # seconds
 EXIT_TIMEOUT = 30.0  # seconds for what is under way to undo itself at exit
 
 
@@ -71,16 +72,18 @@ class Background:
         future, done = self._submit(work)
         self._running.add(future)
         future.add_done_callback(self._running.discard)
+        waiting = asyncio.wrap_future(future)
         try:
-            return await asyncio.wrap_future(future)
+            return await _result(waiting)
         except asyncio.CancelledError:
+            waiting.cancel()
             await asyncio.wait((asyncio.wrap_future(done),), timeout=EXIT_TIMEOUT)
             raise
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Like `run`, but `work` goes on to its end whatever becomes of the caller."""
         future, _ = self._submit(work)
-        return await asyncio.shield(asyncio.wrap_future(future))
+        return await _result(asyncio.wrap_future(future))
 
     def begin(self, work: Coroutine[Any, Any, object]) -> None:
         """`work` goes on to its end, which nobody waits for but this process's."""
@@ -135,6 +138,18 @@ class Background:
             task.cancel()
         if rest:
             await asyncio.wait(rest, timeout=EXIT_TIMEOUT)
+
+
+async def _result(waiting: asyncio.Future[T]) -> T:
+    """Of what the thread does, when it is done; `waiting` is not cancelled.
+
+    The loop looks now and then, as it may not be woken. jupyter_core (5.9) keeps its
+    loop for synchronous callers; forked children have it from their parent, with one
+    pipe for all their wake-ups, and one process may take those of another.
+    """
+    while not waiting.done():
+        await asyncio.wait((waiting,), timeout=TICK)
+    return waiting.result()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

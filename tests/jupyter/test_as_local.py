@@ -145,6 +145,29 @@ def test_a_forked_child_does_not_hide_its_parents_death(home: Path) -> None:
         until("the end of its job", lambda: not job.exists())
 
 
+@pytest.mark.asyncio
+async def test_a_wake_up_that_another_process_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Forked processes may share the pipe that wakes their loops: nobody waits on."""
+    loop = asyncio.get_running_loop()
+    background, began = Background(), time.monotonic()
+    background.start()
+    monkeypatch.setattr(loop, "_write_to_self", lambda: None)
+    late = loop.call_later(SECONDS, lambda: None)  # else it would hang without an end
+    try:
+        assert "done" == await background.run(asyncio.sleep(0.1, "done"))
+        assert "done" == await background.finish(asyncio.sleep(0.1, "done"))
+    finally:
+        late.cancel()
+        monkeypatch.undo()
+        handler = signal.getsignal(signal.SIGINT)
+        background._exit()
+        signal.signal(signal.SIGINT, handler)
+
+    assert time.monotonic() - began < SECONDS / 2
+
+
 # --- the environment ------------------------------------------------------------------
 
 

@@ -27,6 +27,9 @@ from .time_limit import mind_time_limit
 log = harmless.logger(__name__)
 
 STOP_TIMEOUT = 8.0  # seconds for the agent to end its kernels and itself
+# Seconds in which a page gets what was said last: once told that the kernel is dead it
+# shows no more of it (JupyterLab 4.6), and that comes another way, which is shorter.
+LAST_WORDS = 1.0
 FAREWELL = 10.0  # seconds for clients to get the last words
 
 
@@ -179,7 +182,6 @@ class Life:
         self._close_later()
         if not self.taken:
             account.seal()
-        self._on_dead()
         account.tell("ended", account.end)
 
     def end_text(self, end: End) -> str:
@@ -196,17 +198,18 @@ class Life:
         return self._account.end
 
     def failure_told(self) -> None:
-        """Somebody has read why there is no kernel: now it is dead."""
-        self.set_exited(1)
+        """Somebody has been told why there is no kernel: soon it is dead."""
         self._stop_clock()
         self._close_later()
-        self._on_dead()
 
     def _close_later(self) -> None:
         """jupyter_server (2.21) calls no cleanup for a kernel that died."""
         self._clock = asyncio.create_task(self._farewell())
 
     async def _farewell(self) -> None:
+        await asyncio.sleep(LAST_WORDS)
+        self.set_exited(1)
+        self._on_dead()
         await asyncio.sleep(FAREWELL)
         await self._close()
         self._on_end()

@@ -10,7 +10,7 @@ import contextlib
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -150,6 +150,7 @@ class Speaker:
     """Stands where the agent has a Kernel, its keeper and its sockets."""
 
     pid, alive = 0, True
+    sessions: Sequence[int] = ()
 
     def __init__(self, talk: Talk, directory: Path) -> None:
         self.talk = talk

@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -185,23 +185,21 @@ class Hurt:
             path.write_text(outer.replace('"HERE"', deep(level)))
         elif way == 8:
             path.unlink()
-            self._random.choice(
-                [
-                    lambda: path.mkdir(),
-                    lambda: path.symlink_to("/nowhere"),
-                    lambda: os.mkfifo(path, 0o600),
-                ]
-            )()
+            ways: list[Callable[[], object]] = [
+                path.mkdir,
+                lambda: path.symlink_to("/nowhere"),
+                lambda: os.mkfifo(path, 0o600),
+            ]
+            pick(ways)()
         else:
-            pick(
-                [
-                    lambda: path.chmod(0),
-                    lambda: path.chmod(0o666),
-                    lambda: os.truncate(path, 10**9),
-                    lambda: record.path.chmod(0),
-                    lambda: self._file(record.path),
-                ]
-            )()
+            ways = [
+                lambda: path.chmod(0),
+                lambda: path.chmod(0o666),
+                lambda: os.truncate(path, 10**9),
+                lambda: record.path.chmod(0),
+                lambda: self._file(record.path),
+            ]
+            pick(ways)()
 
     @staticmethod
     def _file(path: Path) -> None:

@@ -20,7 +20,13 @@ from remote_kernels.scheduler.slurm import Slurm
 
 pytestmark = pytest.mark.usefixtures("place")
 
-AGENT = {"python": "/usr/bin/python3.9", "pyz": "/tmp/rk-1/agent.pyz"}
+AGENT = {
+    "python": "/usr/bin/python3.9",
+    "pyz": "/tmp/rk-1/agent.pyz",
+    "socket": "/tmp/rk-1/agent",
+    "node": "c1",
+    "hostname": "c1",
+}
 
 
 @pytest.fixture

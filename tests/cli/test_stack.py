@@ -31,7 +31,9 @@ def node(slurm: FakeSlurm) -> FakeSlurm:
     """A kernel that runs in a played Slurm."""
     slurm.says("17|RUNNING|None|c1|c1|2026-11-21T11:08:18|N/A")
     record = record_of("k1", "17", scheduler="slurm", node="c1", times={"ready": 1.0})
-    record.write("agent.json", {"python": "python3", "pyz": "/tmp/rk-1/agent.pyz"})
+    place = {"socket": "/tmp/rk-1/agent", "node": "c1", "hostname": "c1"}
+    agent = {"python": "python3", "pyz": "/tmp/rk-1/agent.pyz", **place}
+    record.write("agent.json", agent)
     return slurm
 
 

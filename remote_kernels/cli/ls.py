@@ -23,6 +23,7 @@ from rich.text import Text
 
 from remote_kernels import harmless, registry
 from remote_kernels.cli import endless, kernelspec, servers, words
+from remote_kernels.cli.say import say
 from remote_kernels.errors import RecordError
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.inventory import Recorded
@@ -90,7 +91,7 @@ async def _views(kernels: list[Recorded], everything: bool) -> list[View]:
 def _show(views: list[View]) -> None:
     damaged = _damaged()
     if damaged:
-        click.echo(_unreadable(damaged), err=True)
+        say(_unreadable(damaged), err=True)
     elif not views:
         click.echo(_NOTHING, err=True)
     if not views:
@@ -118,9 +119,8 @@ def _unreadable(records: list[registry.Record]) -> str:
     lines = "".join(f"\n  {record.path}" for record in records)
     return (
         f"{len(records)} {are} not to be read, and of these kernels nobody can tell "
-        f"whether they run:{lines}\nSee with the scheduler whether a job of that name "
-        "is there (jupyter- and the first eight letters), and remove the directory if "
-        "none is."
+        f"whether they run:{lines}\n`remote-kernels clean` says what is wrong with them, and "
+        "removes those whose jobs are gone."
     )
 
 

@@ -225,12 +225,13 @@ def _after(everything: bool) -> None:
             also = (
                 "" if everything else " `remote-kernels clean --all` removes that, too."
             )
-            click.echo(f"Left in {base}: {names}.{also}", err=True)
+            say(f"Left in {base}: {names}.{also}", err=True)
 
 
 async def _take_stock(everything: bool) -> list[Item]:
     dirs = kernelspec.state_dirs()
-    items = [_kernel(found, everything) for found in await inventory.recorded(dirs)]
+    known = await inventory.recorded(dirs)
+    items = [_kernel(found, everything) for found in known]
     items += [
         Item(
             record.kernel_id,
@@ -241,7 +242,12 @@ async def _take_stock(everything: bool) -> list[Item]:
         )
         for record in inventory.unsubmitted(dirs, UNSUBMITTED)
     ]
-    items += [_damaged(one, everything) for one in await inventory.damaged(dirs)]
+    shown = {found.record.path for found in known}
+    items += [
+        _damaged(one, everything)
+        for one in await inventory.damaged(dirs)
+        if one.record.path not in shown
+    ]
     return items + [_stray(stray, everything) for stray in await inventory.strays(dirs)]
 
 

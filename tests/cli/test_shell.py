@@ -26,8 +26,9 @@ def kernel(tmp_path: Path) -> Iterator[Record]:
     job_id = job(tmp_path)
     record = record_of("k1", job_id)
     (tmp_path / "notebooks").mkdir()
-    started = {"cwd": str(tmp_path / "notebooks")}
-    record.write("spec.json", {"kernels": {"k1": started}})
+    cwd = str(tmp_path / "notebooks")
+    started = {"argv": ["python3"], "cwd": cwd, "connection": {"key": "k"}}
+    record.write("spec.json", {"secret": "00", "kernels": {"k1": started}})
     yield record
     end(job_id)
 

@@ -70,19 +70,27 @@ def show(page: Page, lab: labs.Lab, name: str) -> None:
 
 
 class Handshakes:
-    """How long each websocket of a page took to open (seconds)."""
+    """How long each websocket to a kernel took to open (seconds)."""
 
     def __init__(self, page: Page) -> None:
         self.took: list[float] = []
         self._begun: dict[str, float] = {}
+        self._to_kernels: set[str] = set()
         self._now = 0.0  # by the browser's clock
         session = page.context.new_cdp_session(page)
         session.send("Network.enable")
+        session.on("Network.webSocketCreated", self._create)
         session.on("Network.webSocketWillSendHandshakeRequest", self._begin)
         session.on("Network.webSocketHandshakeResponseReceived", self._end)
         session.on("Network.webSocketClosed", self._end)  # also one that is refused
 
+    def _create(self, event: dict[str, Any]) -> None:
+        if "/api/kernels/" in event["url"]:
+            self._to_kernels.add(event["requestId"])
+
     def _begin(self, event: dict[str, Any]) -> None:
+        if event["requestId"] not in self._to_kernels:
+            return
         self._begun[event["requestId"]] = event["timestamp"]
 
     def _end(self, event: dict[str, Any]) -> None:
@@ -139,6 +147,8 @@ def test_the_first_cell_says_why(
                 show(page, lab, _word(name))
             kernel_id, acted = asked.value.json()["kernel"]["id"], not failure.act
             page.evaluate(WATCH)
+            # Before that, Lab drops what one runs.
+            page.get_by_text(re.compile(r"\| (Starting|Idle|Busy)")).wait_for()
             page.locator(".jp-CodeCell .cm-content").first.click()
             page.keyboard.press("Shift+Enter")
             end = time.monotonic() + START

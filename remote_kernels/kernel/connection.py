@@ -332,9 +332,11 @@ class Connection:
             except asyncio.TimeoutError:
                 msg = (
                     f"The kernel did not listen on all its sockets within {timeout:g} s "
-                    f"on {self._node}.\n{self._record.logs()}"
+                    f"on {self._node}. Where imports take long, as from a slow file "
+                    "system, set 'start_timeout' higher; else start its command by hand "
+                    f"on that node, to see what it waits for.\n{self._record.logs()}"
                 )
-                raise AgentError(msg) from None
+                raise AgentError(msg.rstrip()) from None
 
     def _not_started(self, state: control.KernelState) -> str:
         if state.state == "failed":

@@ -76,7 +76,7 @@ FAILURES = {
         r"No Python 3\.9 or later was found", {"python": "python-nosuch"}
     ),
     "sockets": Failure(
-        r"did not listen on all its sockets within 3 s[^$]*'start_timeout'",
+        r"did not listen on all its sockets within 3 s(?s:.*)'start_timeout'",
         {"start_timeout": 3},
         STANDS_STILL,
     ),

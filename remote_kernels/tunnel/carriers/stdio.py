@@ -11,6 +11,7 @@ import contextlib
 import os
 import shlex
 import signal
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -21,67 +22,65 @@ STDERR_BYTES = 4096
 
 
 class _Transport(asyncio.Transport):
-    """The command's two pipes as one transport."""
+    """The command's standard input and output: one socket, and so one descriptor.
 
-    def __init__(
-        self, process: asyncio.SubprocessTransport, protocol: asyncio.Protocol
-    ) -> None:
+    Closing it ends the input alone; what the command still says is heard.
+    """
+
+    def __init__(self, stream: asyncio.Transport) -> None:
         super().__init__()
-        self._protocol = protocol
-        self._in = cast(asyncio.WriteTransport, process.get_pipe_transport(0))
-        self._out = cast(asyncio.ReadTransport, process.get_pipe_transport(1))
+        self._stream = stream
+        self._closing = False
 
     def write(self, data: Any) -> None:
-        self._in.write(data)
+        if not self._closing:
+            self._stream.write(data)
 
     def set_write_buffer_limits(
         self, high: int | None = None, low: int | None = None
     ) -> None:
-        self._in.set_write_buffer_limits(high, low)
+        self._stream.set_write_buffer_limits(high, low)
 
     def get_write_buffer_size(self) -> int:
-        return self._in.get_write_buffer_size()
+        return self._stream.get_write_buffer_size()
 
     def pause_reading(self) -> None:
-        self._out.pause_reading()
+        self._stream.pause_reading()
 
     def resume_reading(self) -> None:
-        self._out.resume_reading()
+        self._stream.resume_reading()
 
     def is_closing(self) -> bool:
-        return self._in.is_closing()
+        return self._closing or self._stream.is_closing()
 
     def close(self) -> None:
-        self._in.close()
+        self._closing = True
+        self._stream.write_eof()
 
     def abort(self) -> None:
-        self._in.abort()
+        self._closing = True
+        self._stream.abort()
 
 
-class _Process(asyncio.SubprocessProtocol):
-    """Passes what the command's pipes do on to the protocol that we carry."""
+class _Stream(asyncio.Protocol):
+    """Passes what the socket does on to the protocol that we carry."""
 
-    def __init__(self, protocol: asyncio.Protocol) -> None:
+    def __init__(self, protocol: asyncio.Protocol, ended: Callable[[], None]) -> None:
         self._protocol = protocol
-        self.stderr = b""
+        self._ended = ended
         self.heard = False  # anything on standard output
-        self.ended = asyncio.get_running_loop().create_future()
-        self.process: asyncio.SubprocessTransport | None = None
+        self.transport: _Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.process = cast(asyncio.SubprocessTransport, transport)
-        self._protocol.connection_made(_Transport(self.process, self._protocol))
+        self.transport = _Transport(cast(asyncio.Transport, transport))
+        self._protocol.connection_made(self.transport)
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        if fd == 1:
-            self.heard = True
-            self._protocol.data_received(data)
-        else:
-            self.stderr = (self.stderr + data)[-STDERR_BYTES:]
+    def data_received(self, data: bytes) -> None:
+        self.heard = True
+        self._protocol.data_received(data)
 
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        if fd == 1:
-            self._protocol.eof_received()
+    def eof_received(self) -> None:
+        self._protocol.eof_received()
 
     def pause_writing(self) -> None:
         self._protocol.pause_writing()
@@ -90,10 +89,36 @@ class _Process(asyncio.SubprocessProtocol):
         self._protocol.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The command has ended and all its pipes are closed."""
-        self._protocol.connection_lost(exc)
-        if not self.ended.done():
-            self.ended.set_result(None)
+        self._ended()
+
+
+class _Process(asyncio.SubprocessProtocol):
+    """The command, and when all of it is over."""
+
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        self._protocol = protocol
+        self.stream = _Stream(protocol, self._over)
+        self.stderr = b""
+        self.ended = asyncio.get_running_loop().create_future()
+        self.process: asyncio.SubprocessTransport | None = None
+        self._left = 2  # the command, and the socket
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.process = cast(asyncio.SubprocessTransport, transport)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self.stderr = (self.stderr + data)[-STDERR_BYTES:]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The command has ended, and nobody writes to its standard error."""
+        self._over()
+
+    def _over(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._protocol.connection_lost(None)
+            if not self.ended.done():
+                self.ended.set_result(None)
 
 
 class _Pipe:
@@ -103,11 +128,11 @@ class _Pipe:
     async def close(self) -> str:
         process = self._process.process
         assert process is not None
-        stdin = process.get_pipe_transport(0)
-        if stdin is not None:
-            stdin.close()
+        stream = self._process.stream
+        if stream.transport is not None:
+            stream.transport.close()
         # Nobody there sees that end if nobody was heard of.
-        first, then = (GRACE, GRACE) if self._process.heard else (0.0, 1.0)
+        first, then = (GRACE, GRACE) if stream.heard else (0.0, 1.0)
         # By SIGTERM srun ends its step (Slurm 22.05), though one that finds no way back
         # to it only when that has timed out on the node, some 20 s later.
         for signum, grace in ((signal.SIGTERM, first), (signal.SIGKILL, then)):
@@ -119,6 +144,8 @@ class _Pipe:
                 os.killpg(process.get_pid(), signum)
         await asyncio.wait([self._process.ended], timeout=GRACE)
         process.close()
+        if stream.transport is not None:
+            stream.transport.abort()
         return self._process.stderr.decode(errors="replace").strip()
 
 
@@ -147,24 +174,35 @@ class StdioCarrier:
 
     async def connect(self, make: Callable[[], P]) -> tuple[_Pipe, P]:
         protocol = make()
-        loop = asyncio.get_running_loop()
         # Not cancelled: asyncio would kill srun, and its step would stay in the job.
-        starting = asyncio.ensure_future(
-            loop.subprocess_exec(
-                lambda: _Process(protocol),
-                *self._argv,
-                env=self._env,
-                start_new_session=True,
-            )
-        )
+        starting = asyncio.ensure_future(self._start(protocol))
         try:
-            _, process = await asyncio.shield(starting)
+            process = await asyncio.shield(starting)
         except OSError as exc:
             msg = f"cannot run {shlex.join(self._argv)}: {exc}"
             raise CarrierError(msg) from exc
         except asyncio.CancelledError:
             await asyncio.wait((starting,))
             if starting.exception() is None:
-                await _Pipe(starting.result()[1]).close()
+                await _Pipe(starting.result()).close()
             raise
         return _Pipe(process), protocol
+
+    async def _start(self, protocol: asyncio.Protocol) -> _Process:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                _, process = await loop.subprocess_exec(
+                    lambda: _Process(protocol),
+                    *self._argv,
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    env=self._env,
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            raise
+        await loop.create_unix_connection(lambda: process.stream, sock=ours)
+        return process

@@ -30,7 +30,6 @@ from remote_kernels.errors import (
     RecordError,
     RemoteKernelError,
 )
-from remote_kernels.relay import private
 
 from . import news
 from .background import background
@@ -113,6 +112,8 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
 
     def _make_room_for_connection_file(self) -> None:
         """Its directory may be gone, as ours (see kernel/login_end.py)."""
+        from remote_kernels.relay import private
+
         manager, kernel = self._manager, self.remote_kernel
         file = Path(manager.connection_file)
         if not file.name or file.parent.is_dir() or kernel is None:

@@ -220,19 +220,31 @@ async def test_a_restart_that_fails(home: Home, works: bool) -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("name", ["once", "good"], ids=["kernel", "sockets"])
-async def test_what_a_restart_that_fails_leaves(home: Home, name: str) -> None:
-    """Nothing, be the error ours or (a cleaner of /tmp was there) not."""
-    async with running(name) as kernel:
-        if name == "good":
-            shutil.rmtree(home.path / "sockets")
+async def test_what_a_restart_that_fails_leaves(home: Home) -> None:
+    """How it ended, on record; no job, and no sockets once pages have had their time."""
+    async with running("once") as kernel:
         await kernel.die()
         await kernel.settled()
 
         assert ["restart", "dead"] == kernel.told
-        assert set() == home.left()
         process = Path("/proc", str(holder(kernel.first_job)))
         await until("the end of its job", lambda: not process.exists())
+        await until("the end of its sockets", lambda: {"record"} == home.left())
+        assert "exit code 1" in home.end_of_job()
+        assert [] == [*home.path.glob("state/kernels/*/spec.json")]
+
+
+@pytest.mark.asyncio
+async def test_a_restart_without_the_sockets_directory(home: Home) -> None:
+    """A cleaner of /tmp was there: it is made anew, and the job is kept."""
+    async with running("good") as kernel:
+        shutil.rmtree(home.path / "sockets")
+        await kernel.die()
+        await kernel.settled()
+
+        assert ["restart"] == kernel.told
+        assert kernel.first_job == kernel.remote.job_id
+        assert kernel.remote.poll() is None
 
 
 # --- a kernel that died with its job --------------------------------------------------

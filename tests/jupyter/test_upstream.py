@@ -342,4 +342,5 @@ async def test_half_a_connection_file(home: Home, works: bool) -> None:
     else:
         with pytest.raises(ValueError, match="Expecting"):
             await running("good", kernel_id=kernel_id).__aenter__()
-        await background().finish(background()._held.pop(kernel_id)())
+        left = {"connection file"}  # that one
+        await until("the start to be undone", lambda: left == home.left())

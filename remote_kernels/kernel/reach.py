@@ -141,7 +141,8 @@ def carriers_to(
     assert job.id is not None
     remembered = Memory(base).carrier(_kind(agent))
     shared = job.allocation is not None
-    return carriers(agent, job.id, job.driver, settings, remembered, shared=shared)
+    log = job.place.job_log
+    return carriers(agent, job.id, job.driver, settings, remembered, log, shared=shared)
 
 
 def _kind(agent: Mapping[str, Any]) -> str:
@@ -161,6 +162,7 @@ def carriers(
     driver: Driver,
     settings: Settings,
     remembered: str | None,
+    log: Path | None = None,
     *,
     shared: bool = False,
 ) -> list[Carrier]:
@@ -172,13 +174,17 @@ def carriers(
         What the agent wrote of its node (agent.json).
     remembered:
         The name of the carrier that worked last on this cluster.
+    log:
+        The job's log, if it is on this host.
     shared:
         Whether other kernels may be in that job.
     """
     names = [settings.carrier]
     if settings.carrier == "auto":
         names = sorted(driver.carriers, key=lambda name: name != remembered)
-    return [_carrier(name, agent, job_id, driver, settings, shared) for name in names]
+    return [
+        _carrier(name, agent, job_id, driver, settings, log, shared) for name in names
+    ]
 
 
 def _carrier(
@@ -187,6 +193,7 @@ def _carrier(
     job_id: str,
     driver: Driver,
     settings: Settings,
+    log: Path | None,
     shared: bool,
 ) -> Carrier:
     node, path = str(agent["node"]), str(agent["socket"])
@@ -206,7 +213,10 @@ def _carrier(
         )
         return SharedSshCarrier(to) if shared else SshCarrier(to)
     env = driver.environment(os.environ, settings.env_keep)
-    return StdioCarrier(name, driver.attach_argv(job_id, node, argv), env)
+    # What `connect` writes is few, and the job's log is quoted in errors, too. An srun may
+    # write at length.
+    few = log if name == "pipe" else None
+    return StdioCarrier(name, driver.attach_argv(job_id, node, argv), env, few)
 
 
 def _silence(refused: Refused) -> float:

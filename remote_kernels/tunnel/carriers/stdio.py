@@ -12,7 +12,9 @@ import os
 import shlex
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from .base import CarrierError, P
@@ -160,14 +162,24 @@ class StdioCarrier:
         The command.
     env:
         Its environment.
+    log:
+        A file for its standard error, which then costs no descriptor; else the end of
+        that is a part of an error's text.
     """
 
     answers = False  # its command is silent until the agent speaks
 
-    def __init__(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        log: Path | None = None,
+    ) -> None:
         self.name = name
         self._argv = list(argv)
         self._env = dict(env)
+        self._log = log
 
     def __repr__(self) -> str:
         return f"<StdioCarrier {self.name}: {shlex.join(self._argv)}>"
@@ -192,12 +204,13 @@ class StdioCarrier:
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         try:
-            with theirs:
+            with theirs, self._errors() as errors:
                 _, process = await loop.subprocess_exec(
                     lambda: _Process(protocol),
                     *self._argv,
                     stdin=theirs.fileno(),
                     stdout=theirs.fileno(),
+                    stderr=errors,
                     env=self._env,
                     start_new_session=True,
                 )
@@ -206,3 +219,17 @@ class StdioCarrier:
             raise
         await loop.create_unix_connection(lambda: process.stream, sock=ours)
         return process
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[int]:
+        """Where standard error goes."""
+        try:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
+            fd = os.open(self._log, flags) if self._log is not None else None
+        except OSError:
+            fd = None
+        try:
+            yield subprocess.PIPE if fd is None else fd
+        finally:
+            if fd is not None:
+                os.close(fd)

@@ -248,7 +248,7 @@ async def test_descriptors_of_one_more_kernel(home: Path) -> None:
         await kernels.shutdown_all(now=True)
         kernels.context.destroy(linger=0)
 
-    assert more <= 12
+    assert more <= 10
 
 
 @pytest.mark.asyncio

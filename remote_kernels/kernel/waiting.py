@@ -133,7 +133,7 @@ class Waiting:
 
     def _ended_early(self, status: JobStatus) -> str:
         ours = script.explain_exit(status.exit_code or 0)
-        if ours is None and status.state in BY_ITSELF:
+        if ours is None and status.state in BY_ITSELF and not status.signal:
             ours = script.explain_end(began=self._began, login=self._login)
         text = ours or self._queue.driver.ended_text(status)
         where = f" on {status.node}" if status.node else ""

@@ -23,6 +23,7 @@ ENDED = JobStatus("7", Phase.ENDED, "CANCELLED")
 
 AT_ONCE = JobStatus("7", Phase.ENDED, "COMPLETED", node="c1", exit_code=0)
 FAILED = JobStatus("7", Phase.ENDED, "FAILED", node="c1", exit_code=3)
+NO_LOG = JobStatus("7", Phase.ENDED, "FAILED", node="c1", exit_code=0, signal=53)
 KILLED = JobStatus("7", Phase.ENDED, "CANCELLED", node="c1", exit_code=0, signal=15)
 
 
@@ -72,6 +73,7 @@ async def test_a_hopeless_job(
         (AT_ONCE, True, ["exec true"], "a line of 'prologue'"),
         (AT_ONCE, False, [], "never began."),
         (KILLED, False, ["true"], "was cancelled"),
+        (NO_LOG, False, [], "not shared"),
         (FAILED, True, [], "failed with exit code 3"),
     ],
 )

@@ -88,6 +88,8 @@ async def race(
                         await end(pauses)
     except BaseException:
         await end(running)
+        for task in running:  # one may have succeeded at this very moment
+            _put_away(task, discard)
         raise
     finally:
         await end([pause] if pause else [])

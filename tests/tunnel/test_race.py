@@ -114,6 +114,30 @@ def test_a_final_no() -> None:
     assert ["a"] == world.cancelled
 
 
+def test_one_succeeds_as_it_is_called_off() -> None:
+    """What it has made is put away."""
+    discarded: list[str] = []
+
+    async def main() -> None:
+        there = asyncio.Event()
+
+        async def run() -> str:
+            await there.wait()
+            return "made"
+
+        attempts = [Attempt(run, lambda: asyncio.sleep(9))]
+        racing = asyncio.ensure_future(race(attempts, discarded.append))
+        await asyncio.sleep(1)
+        there.set()
+        await asyncio.sleep(0)  # in the next turn it is there
+        racing.cancel()
+        await asyncio.wait((racing,))
+        assert racing.cancelled()
+
+    Clock().run(main())
+    assert ["made"] == discarded
+
+
 def test_it_is_called_off() -> None:
     """Then so is each attempt, to its end."""
     world = World()

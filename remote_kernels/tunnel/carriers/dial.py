@@ -112,6 +112,9 @@ class Dialer:
             )
         except OSError as exc:
             raise CarrierError(exc.strerror or str(exc)) from exc
+        except ValueError as exc:  # of a name that cannot be one: UnicodeError
+            msg = f"{way.host!r} is no host name: {exc}"
+            raise CarrierError(msg) from exc
         addresses = [(*entry[:3], entry[4]) for entry in found]
         fresh = [address for address in addresses if address not in self._tried]
         outcome = await race(

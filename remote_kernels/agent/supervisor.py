@@ -167,7 +167,7 @@ class Kernel:
             )
             self._leash.tie(self._process.pid)
             note_session(self._node_dir, self.id, self._process.pid)
-        except OSError as exc:
+        except (OSError, ValueError) as exc:  # ValueError: of a NUL, or a name with =
             self._state, self._lacks = "failed", ""
             self._detail = f"cannot start {' '.join(spec['argv'])}: {exc}"
             self._remove_sockets()

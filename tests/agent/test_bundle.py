@@ -227,6 +227,14 @@ def test_a_missing_command_is_told(agent: Agent) -> None:
     assert "/no/such/kernel" in states(agent, "failed")["detail"]
 
 
+@pytest.mark.parametrize("argv", [["true", "\0"], ["true\0"]])
+def test_a_command_that_cannot_be_one_is_told(agent: Agent, argv: list[str]) -> None:
+    """So is a variable: whoever waits for the kernel hears why it never comes."""
+    agent.start(argv)
+
+    assert "null byte" in states(agent, "failed")["detail"]
+
+
 def test_the_kernel_gets_its_variables_and_none_of_the_login_host(agent: Agent) -> None:
     """The spec's env is added; XDG_RUNTIME_DIR is not passed."""
     agent.start(python("import os; print(sorted(os.environ)); raise SystemExit(1)"))

@@ -33,7 +33,8 @@ SILENCE = 3600.0  # seconds without a login end and without work, then it is for
 # has been taken counts in steps of half of that (pipe.cpp, 4.3). ipykernel (7.4) has no
 # option for it.
 QUEUE = 500
-LULL = 1.0  # seconds without a message: all that was kept has come
+LULL = 1.0  # seconds
+KEPT = QUEUE // 10  # fewer messages in a lull are what the kernel says now
 IN_USE = 0.75  # of dead_after: a living login end is never silent for so long
 
 
@@ -162,13 +163,10 @@ class Seat:
 
     async def _stalled(self, seconds: float, said: int) -> None:
         """If less came meanwhile than what the kernel's socket keeps, nothing is lost."""
-        loop = asyncio.get_running_loop()
-        before, since = self.said, loop.time()
         while self.said - said < QUEUE:
-            await asyncio.sleep(LULL / 10)
-            if self.said > before:
-                before, since = self.said, loop.time()
-            elif loop.time() - since > LULL:
+            before = self.said
+            await asyncio.sleep(LULL)
+            if self.said - before < KEPT:  # all that was kept has come
                 return
         self._say(f"stood still for {seconds:.0f} s; output may be lost")
         if self._mux is not None:

@@ -124,7 +124,7 @@ class Agent:
 
     async def _keep(self, place: NodeDir) -> None:
         """The batch script lives, and our place on the node is there."""
-        loop = asyncio.get_running_loop()
+        loop, failed = asyncio.get_running_loop(), ""
         while os.getppid() == self._parent:
             begin, said = (
                 loop.time(),
@@ -138,15 +138,19 @@ class Agent:
             try:
                 if not self._is_whole(place):
                     await self._listen()
-            except OSError as exc:  # place.look() has said what there is to say
-                sys.stderr.write(f"agent: cannot be reached: {exc}\n")
+                failed = ""
+            except OSError as exc:
+                if str(exc) != failed:
+                    failed = str(exc)
+                    sys.stderr.write(f"agent: cannot be reached: {exc}\n")
         # Whoever killed it means the job, and may not know our kernels.
         sys.stderr.write("agent: ends, as the batch script was killed\n")
         self._end.set()
 
     def _is_whole(self, place: NodeDir) -> bool:
         """Whether the socket is there; all else is by now. Raises OSError."""
-        place.look()
+        if not place.look():  # which has said why; it may be somebody else's
+            return True
         for seat in self._seats.values():
             seat.kernel.mend()
         return os.path.exists(self._path)

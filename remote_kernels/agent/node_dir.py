@@ -32,6 +32,7 @@ FRESH = 600.0  # seconds; a cleaner's patience is counted in days, or hours
 PYZ = "agent.pyz"
 OWNER = "owner.json"
 _SESSION = "session-"
+_NO_NOTE = (OSError, ValueError, KeyError, TypeError)  # none of ours, or damaged
 
 
 class NodeDir:
@@ -71,30 +72,38 @@ class NodeDir:
         if self._fd >= 0:
             _write(self._file(OWNER), json.dumps(_here()).encode())
 
-    def look(self) -> None:
-        """From time to time: all is there, and no cleaner takes it for old."""
+    def look(self) -> bool:
+        """From time to time: all is there, and no cleaner takes it for old.
+
+        False: it is not ours. Then nothing of a kernel may be put there.
+        """
         try:
             self._mend()
             if time.time() - self._oldest() > FRESH:
                 self._refresh()
-            self._failed = ""
         except OSError as exc:
             if str(exc) != self._failed:
                 self._failed = str(exc)
                 sys.stderr.write(f"agent: cannot keep {self.path}: {exc}\n")
+            return self._is_ours()
+        self._failed = ""
+        return True
+
+    def _is_ours(self) -> bool:
+        with contextlib.suppress(OSError):
+            found = os.stat(self.path, follow_symlinks=False)
+            return found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode)
+        return False
 
     def _mend(self) -> None:
-        try:
-            found = os.stat(self.path, follow_symlinks=False)
-        except FileNotFoundError:
+        if not os.path.lexists(self.path):
             # Not makedirs: in a /tmp for all, nobody else may make it for us.
             os.mkdir(self.path, 0o700)
             sys.stderr.write(f"agent: {self.path} was removed, and made anew\n")
             self._lock()
-        else:
-            if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
-                msg = "it is not ours any more"
-                raise OSError(msg)
+        elif not self._is_ours():
+            msg = "it is not ours any more"
+            raise OSError(msg)
         if self._pyz >= 0 and not os.path.exists(self._file(PYZ)):
             size = os.fstat(self._pyz).st_size
             _write(self._file(PYZ), os.pread(self._pyz, size, 0))
@@ -108,10 +117,10 @@ class NodeDir:
         return os.stat(self.path).st_mtime
 
     def _refresh(self) -> None:
-        for name in os.listdir(self.path):
-            with contextlib.suppress(FileNotFoundError):
-                os.utime(self._file(name), follow_symlinks=False)
         os.utime(self.path)
+        for name in os.listdir(self.path):  # a container's may be another user's
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                os.utime(self._file(name), follow_symlinks=False)
 
 
 def _write(path: str, data: bytes) -> None:
@@ -158,13 +167,13 @@ def sweep(own: str) -> None:
     for name in names:
         path = os.path.join(base, name)
         if name.startswith("rk-") and path != own:
-            with contextlib.suppress(OSError, ValueError), _if_left(path):
+            with contextlib.suppress(*_NO_NOTE), _if_left(path):
                 _remove(path, just_now=False)
 
 
 @contextlib.contextmanager
 def _if_left(path: str) -> Iterator[None]:
-    """Locked by us now. Raises OSError or ValueError if it is not left over."""
+    """Locked by us now. Raises one of _NO_NOTE if it is not left over."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         if os.fstat(fd).st_uid != os.getuid():

@@ -20,6 +20,7 @@ import pytest
 
 from agent.test_bundle import KERNEL, TIMEOUT, Agent, python, states
 from remote_kernels.agent import node_dir
+from remote_kernels.agent.endpoint import LOOK
 from remote_kernels.bundle import agent_pyz
 from remote_kernels.scheduler import script
 
@@ -139,6 +140,20 @@ def test_what_is_gone_is_made_anew(agent: Agent, clean: Callable[[Path], None]) 
     assert (len(answer), answer) == (4, connected(agent))
     modes = {path.stat().st_mode & 0o777 for path in agent.node_dir.iterdir()}
     assert (0o700, {0o600}) == (agent.node_dir.stat().st_mode & 0o777, modes)
+
+
+def test_nothing_is_put_where_somebody_else_could_be(agent: Agent) -> None:
+    """Neither a kernel's key nor the agent's socket, in what took our place."""
+    agent.start(python(KERNEL))
+    states(agent, "running")
+    shutil.rmtree(agent.node_dir)
+    other = agent.node_dir.parent / "other"
+    other.mkdir()
+    agent.node_dir.symlink_to(other)  # as good as a directory that is not ours
+
+    time.sleep(2 * LOOK)
+
+    assert [] == [*other.iterdir()]
 
 
 def test_a_socket_without_a_name_is_reached(tmp_path: Path) -> None:
@@ -265,6 +280,22 @@ def test_what_both_left_the_next_job_removes(job: Job, tmp_path: Path) -> None:
     finally:
         os.close(lock)
         following.close()
+
+
+def test_a_damaged_note_is_no_end_of_the_sweep(tmp_path: Path) -> None:
+    """What else is left is removed all the same."""
+    own, *others = (tmp_path / f"rk-{number}" for number in range(6))
+    own.mkdir()
+    for path, note in zip(others, ("{}", "[]", "1", "", "null"), strict=True):
+        path.mkdir()
+        (path / "owner.json").write_text(note)
+    left = tmp_path / "rk-left"
+    left.mkdir()
+    (left / "owner.json").write_text(json.dumps({"node": os.uname().nodename}))
+
+    node_dir.sweep(str(own))
+
+    assert {own, *others} == {*tmp_path.iterdir()}
 
 
 def test_our_own_session_is_nobody_s() -> None:

@@ -100,8 +100,8 @@ def build(
             *([] if step is None else [_LEAVE_STEP, _variables(step)]),
             _HEAD,
             f"rk_record={shlex.quote(record_dir)}",
+            _CHECK_RECORD,  # which waits for it
             f'(umask 077; : >"$rk_record/{BEGAN}") 2>/dev/null || :',
-            _CHECK_RECORD,
             _prologue(prologue),
             f"rk_pythons=({shlex.join(_candidates(python, kernel_python))})",
             _FIND_PYTHON,

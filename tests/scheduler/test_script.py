@@ -86,6 +86,15 @@ def test_it_leaves_a_mark_that_it_began(tmp_path: Path) -> None:
     assert (tmp_path / "record of it's own" / script.BEGAN).exists()
 
 
+def test_it_leaves_that_mark_in_a_record_that_is_late(tmp_path: Path) -> None:
+    """As NFS shows it to the node some seconds after it was made."""
+    later = tmp_path / "later"
+    with subprocess.Popen(["sh", "-c", 'sleep 0.5; mkdir "$1"', "sh", str(later)]):
+        done = run(tmp_path, record_dir=str(later), prologue=["exec true"])
+
+    assert (0, True) == (done.returncode, (later / script.BEGAN).exists())
+
+
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "USR1", "USR2"])
 def test_a_signal_passes_to_the_agent(tmp_path: Path, name: str) -> None:
     """The script waits for what the agent makes of it, and ends with its exit code."""

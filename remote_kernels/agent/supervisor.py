@@ -177,7 +177,8 @@ class Kernel:
         if self._leash is not None:
             self._leash.let_go()
             self._leash = None
-            note_session(self._node_dir, self.id, 0)
+            for kernel in (self.id, f"{self.id}-inner"):
+                note_session(self._node_dir, kernel, 0)
         if self.sockets is not None:
             self.sockets.remove()
             self.sockets = None
@@ -279,9 +280,16 @@ class Kernel:
 
             with contextlib.suppress(OSError):
                 self._wrapped = Wrapped(kernel, outer)
+                self._note_inner()
         wanted = self._spec.get("cwd")
         if wanted and not self._lacks and is_without(kernel, wanted):
             self._lacks = wanted
+
+    def _note_inner(self) -> None:
+        """A session that the wrapper has begun is not to stay either."""
+        inner = self._wrapped.own_session if self._wrapped is not None else 0
+        if inner not in (0, self.pid):
+            note_session(self._node_dir, f"{self.id}-inner", inner)
 
     def _sees_no_sockets(self) -> bool:
         """It is in a container to which our directory is not shown; then it has failed."""
@@ -325,6 +333,7 @@ class Kernel:
             self.sockets.mend()
         if self.pid:
             note_session(self._node_dir, self.id, self.pid)
+            self._note_inner()
 
     def _port_lost(self) -> bool:
         return self.sockets is not None and self.sockets.taken()

@@ -40,12 +40,21 @@ class Wrapped:
             raise ProcessLookupError(msg)
         self._kernel = there[kernel]
         self._outer = outer
+        below = _below(outer, there)
+        # Else some server has started it, whose group may be many others', too.
+        self._has_group = kernel in below or self._kernel.group in (kernel, outer)
+        self._has_session = self._kernel.session in below
         self._ready = time.clock_gettime(time.CLOCK_BOOTTIME) * _TICK
 
     @property
     def session(self) -> int:
         """In which the kernel is, which may be another than that of what we started."""
         return self._kernel.session
+
+    @property
+    def own_session(self) -> int:
+        """That one, if it was begun by what we started; else 0."""
+        return self._kernel.session if self._has_session else 0
 
     def signal(self, signum: int) -> bool:
         """To the kernel and its group, as a local one gets it; False: it is not there."""
@@ -63,7 +72,7 @@ class Wrapped:
     def kill(self) -> None:
         """All that there is: the wrapper, too, and what is in a group of its own."""
         there = every()
-        chosen = [p.pid for p in there.values() if self._is_of_group(p)]
+        chosen = [p.pid for p in self._members(there)]
         if self._is_in(there):
             above = _above(self._kernel.pid, there)
             chosen += [pid for pid in above if self._outer in _above(pid, there)]
@@ -80,6 +89,14 @@ class Wrapped:
             mine.session,
         )
 
+    def _members(self, there: dict[int, Process]) -> list[Process]:
+        """Of its group; where that is not its own, only what it has started."""
+        found = [p for p in there.values() if self._is_of_group(p)]
+        if self._has_group:
+            return found
+        own = _below(self._kernel.pid, there) if self._is_in(there) else ()
+        return [p for p in found if p.pid in own]
+
     def _group(self, there: dict[int, Process]) -> list[int]:
         """The others in it, less what stands around the kernel since before it listened."""
         own = _below(self._kernel.pid, there)
@@ -87,9 +104,8 @@ class Wrapped:
         above = _above(self._kernel.pid, there)
         return [
             p.pid
-            for p in there.values()
-            if self._is_of_group(p)
-            and p.pid not in (self._kernel.pid, *above)
+            for p in self._members(there)
+            if p.pid not in (self._kernel.pid, *above)
             and not (p.pid in around and p.started < self._ready)
         ]
 

@@ -182,7 +182,8 @@ def test_a_socket_without_a_name_is_reached(tmp_path: Path) -> None:
 class Job:
     """A batch script whose agent has a kernel, which has a child."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *around: str) -> None:
+        self._around = around
         self.nodes = directory / "n"
         self.record = directory / "record"
         self.born = directory / "born"
@@ -203,7 +204,7 @@ class Job:
         """Until the kernel and its child are there."""
         connection = {"transport": "ipc", "key": "k", "curve_publickey": "p"}
         kernel: dict[str, Any] = {
-            "argv": [*python(FAMILY), str(self.born)],
+            "argv": [*self._around, *python(FAMILY), str(self.born)],
             "connection": connection,
         }
         spec = {"agent": "a", "secret": "5e" * 32, "kernels": {"k1": kernel}}
@@ -251,6 +252,19 @@ def test_nothing_is_left_when_one_of_them_is_killed(job: Job, killed: str) -> No
     expected = 128 + signal.SIGKILL if killed == "agent" else -signal.SIGKILL
     assert expected == job.bash.wait(TIMEOUT)
     until("that nothing is left", lambda: not job.left)
+
+
+def test_a_session_that_a_wrapper_began_is_not_left(tmp_path: Path) -> None:
+    """The kernel is in none that we began."""
+    job = Job(tmp_path, "setsid", "--wait")
+    job.start()
+    try:
+        (directory,) = job.nodes.iterdir()
+        until("the note", lambda: (directory / "session-k1-inner").exists())
+        os.kill(job.agent, signal.SIGKILL)
+        until("that nothing is left", lambda: not job.left)
+    finally:
+        job.close()
 
 
 def test_what_both_left_the_next_job_removes(job: Job, tmp_path: Path) -> None:

@@ -187,6 +187,7 @@ class Seat:
             not ask.resume
             and not ask.take
             and link is not None
+            and not self._has(ask.session)  # who did not hear our answer asks again
             and link.silence < IN_USE * self._dead_after
         ):
             silence = link.silence
@@ -195,17 +196,18 @@ class Seat:
             link.flush_soon()
             msg = "in-use"
             raise Refused(msg, f"it was heard {silence:.1f} s ago")
-        if not ask.resume and (
-            self._mux is None or self._mux.session.id != ask.session
-        ):
+        if not ask.resume and not self._has(ask.session):
             self._mux = self._new(ask.session)
-        elif self._mux is None or self._mux.session.id != ask.session:
+        elif self._mux is None or not self._has(ask.session):
             msg = "unknown-session"
             raise Refused(msg, "this agent serves another session")
         elif not self._mux.session.can_resume(ask.received):
             msg = "position"
             raise Refused(msg, f"cannot go on from {ask.received}")
         return self._mux.session.received
+
+    def _has(self, session: str) -> bool:
+        return self._mux is not None and self._mux.session.id == session
 
     def _new(self, session: str) -> Mux:
         if self._mux is not None:

@@ -342,7 +342,9 @@ while [ "$rk_trapped" ]; do
   rk_waited=$?
   [ "$rk_waited" = 127 ] || rk_code=$rk_waited
 done
-if [ "$rk_code" -gt 128 ]; then  # it was killed: its kernels are not to stay
+# It was killed: its kernels are not to stay. What took the place of what a cleaner of
+# /tmp removed may be somebody else's.
+if [ "$rk_code" -gt 128 ] && [ -O "$rk_dir" ] && [ -O "$rk_dir/agent.pyz" ]; then
   "$rk_python" -I -S "$rk_dir/agent.pyz" tidy "$rk_dir"
 fi
 exit "$rk_code"

@@ -118,8 +118,8 @@ class Sockets:
         paths = [self.file]
         if self.transport == "ipc":
             paths += [f"{self._ip}-{port}" for port in self._ports.values()]
-        for path in paths:
-            with contextlib.suppress(FileNotFoundError):
+        for path in paths:  # of a disk that is read-only by now, too
+            with contextlib.suppress(OSError):
                 os.unlink(path)
 
 

@@ -176,6 +176,19 @@ def test_a_socket_without_a_name_is_reached(tmp_path: Path) -> None:
     sockets.remove()
 
 
+def test_a_kernel_s_end_is_told_whatever_became_of_its_place(agent: Agent) -> None:
+    """Its files cannot be removed."""
+    agent.start(python(KERNEL), linger=0.1)
+    pid = states(agent, "running")["pid"]
+    shutil.rmtree(agent.node_dir)
+    agent.node_dir.write_text("somebody else's")
+
+    os.kill(pid, signal.SIGKILL)
+
+    assert agent.process is not None
+    assert 0 == agent.process.wait(TIMEOUT)
+
+
 # --- what is left --------------------------------------------------------------------
 
 

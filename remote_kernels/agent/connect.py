@@ -30,7 +30,10 @@ def connect(path: str) -> int:
 
 def _upstream(sock: socket.socket) -> None:
     while True:
-        data = os.read(0, CHUNK)
+        try:
+            data = os.read(0, CHUNK)
+        except OSError:  # a socket that was closed with something unread in it
+            data = b""
         try:
             if not data:
                 sock.shutdown(socket.SHUT_WR)
@@ -45,6 +48,6 @@ def _write_all(data: bytes) -> bool:
     while view:
         try:
             view = view[os.write(1, view) :]
-        except BrokenPipeError:
+        except ConnectionError:
             return False
     return True

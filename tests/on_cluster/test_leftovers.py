@@ -376,7 +376,7 @@ def is_connecting(cluster: Cluster, desk: Desk) -> bool:
 
 
 def is_attached(cluster: Cluster, desk: Desk) -> bool:
-    return desk.has("starting") and any("/up-hb" in t for t in traces(cluster, USER))
+    return desk.has("starting") and desk.has_attached()
 
 
 # How to see that a start is at this stage, and how to keep it there.

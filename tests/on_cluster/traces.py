@@ -131,6 +131,11 @@ class Desk:
         """Whether that file is there by now."""
         return (self._here / self.GIVEN / name).exists()
 
+    def has_attached(self) -> bool:
+        """Whether a kernel's agent has been reached, as a record says."""
+        records = self._here.glob("state/kernels/*/record.json")
+        return any('"attached"' in record.read_text() for record in records)
+
     def read(self, name: str) -> str:
         """What is in that file by now."""
         return (self._here / self.GIVEN / name).read_text()

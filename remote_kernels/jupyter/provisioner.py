@@ -94,13 +94,15 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         """Start the kernel: in its living job if there is one, else in a new job."""
         launch = self._launch(cmd, **kwargs)
         self._loop = asyncio.get_running_loop()
-        before = self.remote_kernel
+        before, unasked = self.remote_kernel, self._unasked
         try:
             started = await background().run(self._start(launch))
         except BaseException:  # of ours or not: what Jupyter had of it is dead
             self._forget_pending()
             self._clean_up_dead()
-            self._tell_dead()
+            kernel = self.remote_kernel
+            if unasked or kernel is None or kernel.end:  # nobody asks again
+                self._tell_dead()
             raise
         info = cast("KernelConnectionInfo", started)
         self.connection_info = info

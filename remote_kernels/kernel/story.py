@@ -23,6 +23,7 @@ from remote_kernels.config import Settings
 from remote_kernels.errors import (
     ChoiceError,
     JobError,
+    RecordError,
     RemoteKernelError,
     ResourceError,
     TunnelError,
@@ -469,9 +470,13 @@ class RemoteKernel:
                 except JobError as exc:  # it has ended, or does so without its record
                     log.warning("kernel=%s %s", self.kernel_id, exc)
                 self._record.remove()
-            job = await self._submit(here, launch)
-            return await self._open_front(here, job, spec, wait=False)
-        self._account.write_spec(spec)  # read when the job starts
+            self._account.begin()  # what fails now has no job, or one to be ended
+            try:
+                job = await self._submit(here, launch)
+                return await self._open_front(here, job, spec, wait=False)
+            except (OSError, RecordError) as exc:
+                raise JobError(str(exc)) from exc
+        self._account.note_spec(spec)  # read when the job starts
         self._life.begin()
         return here.open(launch.key)
 

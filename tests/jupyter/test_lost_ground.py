@@ -17,11 +17,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from jupyter_client.ioloop.manager import AsyncIOLoopKernelManager
 from jupyter_client.manager import KernelManager
 from served.server import API, TOKEN, Answer, Home, Server, home, served
 from tornado.websocket import websocket_connect
 
+from remote_kernels.errors import RecordError
 from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
+from remote_kernels.kernel.login_end import LoginEnd
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -213,3 +216,66 @@ def test_a_start_that_jupyter_cannot_finish(here: Home) -> None:
     assert isinstance(provisioner, RemoteKernelProvisioner)
     assert provisioner.remote_kernel is None
     until("the job's end", lambda: not jobs_of(provisioner.kernel_id))
+
+
+def fill(server: Server, most: int) -> None:
+    """From now on no file of the server's may have more bytes."""
+    limit = (most, resource.RLIM_INFINITY)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, limit)
+
+
+def test_a_restart_while_the_home_is_full(here: Home) -> None:
+    """A kernel that is waited for keeps its job."""
+    with served(here) as server:
+        kernel = server.start(prologue=["sleep 1000"])
+        job = server.api("GET", f"/kernels/{kernel}").json["job_id"]
+        fill(server, 9)
+        server.ask("POST", f"/api/kernels/{kernel}/restart")
+        fill(server, resource.RLIM_INFINITY)
+
+        restarted = server.ask("POST", f"/api/kernels/{kernel}/restart")
+
+        assert 200 == restarted.status, restarted.body
+        view = server.api("GET", f"/kernels/{kernel}").json
+        assert (job, "starting") == (view["job_id"], view["state"])
+        assert jobs_of(kernel)
+        server.ask("DELETE", f"/api/kernels/{kernel}")
+    assert [] == here.left()
+
+
+def test_a_restart_that_this_host_does_not_allow(
+    here: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can be asked for again: the kernel keeps its job, and nobody calls it dead."""
+    asyncio.run(asyncio.wait_for(_restart_twice(monkeypatch), SECONDS))
+    assert [] == here.left()
+
+
+async def _restart_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = AsyncIOLoopKernelManager(kernel_name="quick")
+    await manager.start_kernel()
+    dead: list[bool] = []
+    manager.add_restart_callback(lambda: dead.append(True), "dead")
+    provisioner = manager.provisioner
+    assert isinstance(provisioner, RemoteKernelProvisioner)
+    assert provisioner.remote_kernel is not None
+    job = provisioner.remote_kernel.job_id
+    with monkeypatch.context() as patch:
+        patch.setattr(LoginEnd, "open", _cannot_open)
+        with pytest.raises(RecordError, match="no room"):
+            await manager.restart_kernel(now=True)
+
+    await manager.restart_kernel(now=True)
+
+    assert [] == dead
+    assert provisioner.remote_kernel is not None
+    assert (job, "") == (
+        provisioner.remote_kernel.job_id,
+        provisioner.remote_kernel.end,
+    )
+    assert await manager.is_alive()
+    await manager.shutdown_kernel(now=True)
+
+
+def _cannot_open(self: LoginEnd, key: bytes) -> dict[str, object]:
+    raise RecordError("no room")

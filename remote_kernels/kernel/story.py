@@ -24,7 +24,6 @@ from remote_kernels.errors import (
     ChoiceError,
     JobError,
     RecordError,
-    RemoteKernelError,
     ResourceError,
     TunnelError,
 )
@@ -222,10 +221,13 @@ class RemoteKernel:
             settings = dataclasses.replace(self.settings, jobid=jobid)
             self.settings = account.settings = settings
             job = await self._submit(here, self._launch)
-        except RemoteKernelError as exc:
-            account.end = str(exc)
-            log.warning("kernel=%s %s", self.kernel_id, exc)
+        except Exception as exc:  # noqa: BLE001 - nobody awaits it
+            account.end = str(exc) or repr(exc)
+            log.warning("kernel=%s %s", self.kernel_id, account.end)
             here.standin.fail(account.end)
+            if account.job is not None:
+                await account.job.cancel()
+            self._record.remove()
             return
         spec = self._launch.spec(settings)
         await self._arrival(here, job, spec, take=True, probe=True).run_and_tell()
@@ -464,6 +466,7 @@ class RemoteKernel:
         spec = launch.spec(self.settings)
         if self.end:
             await self._life.stop_tasks()
+            await self._life.disconnect()
             if self._record.is_live:  # its end was not yet dealt with
                 try:
                     await self._cancel_job()

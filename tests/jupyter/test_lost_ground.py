@@ -243,6 +243,22 @@ def test_a_restart_while_the_home_is_full(here: Home) -> None:
     assert [] == here.left()
 
 
+def test_a_new_job_while_the_home_is_full(here: Home) -> None:
+    """Of a kernel that did not come: nothing is left of what cannot be started."""
+    with served(here) as server:
+        kernel = server.start(prologue=["exit 3"])
+        state = f"/kernels/{kernel}"
+        until("its end", lambda: "ended" == server.api("GET", state).json["state"])
+        fill(server, 9)
+
+        refused = server.ask("POST", f"/api/kernels/{kernel}/restart")
+
+        assert 500 == refused.status, refused.body
+        fill(server, resource.RLIM_INFINITY)
+        until("nothing is left", lambda: [] == here.left())
+        assert not jobs_of(kernel)
+
+
 def test_a_restart_that_this_host_does_not_allow(
     here: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

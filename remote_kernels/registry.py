@@ -193,6 +193,8 @@ class Record:
         try:
             own = self.read("ended.json")
         except RecordError as exc:
+            if is_passing(exc):
+                return None
             return f"its last word cannot be read ({exc})"
         return None if own is None else str(own["reason"])
 
@@ -354,6 +356,18 @@ def cannot(what: str, base: Path, exc: OSError) -> RecordError:
     elif exc.elsewhere:
         text += f"\nTo have it elsewhere, {_ELSEWHERE}"
     return RecordError(text)
+
+
+# Of descriptors that have run out, and of a file server that does not answer.
+_PASSING = (
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR),
+    *(errno.ESTALE, errno.EIO, errno.ETIMEDOUT),
+)
+
+
+def is_passing(exc: RecordError) -> bool:
+    """Whether a file cannot be read just now, which says nothing of what is in it."""
+    return isinstance(exc.__cause__, OSError) and exc.__cause__.errno in _PASSING
 
 
 # What is in a state directory beside records, and what it is for.

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from remote_kernels.config import Settings
-from remote_kernels.errors import AgentError, JobError
-from remote_kernels.registry import Record
+from remote_kernels.errors import AgentError, JobError, RecordError
+from remote_kernels.registry import Record, is_passing, tell_once
 from remote_kernels.scheduler import script
 from remote_kernels.scheduler.base import BY_ITSELF, JobStatus, Phase
 from remote_kernels.scheduler.queue import Queue
@@ -77,13 +77,23 @@ class Waiting:
     async def _look_for_agent(self) -> dict[str, Any]:
         delay = FIRST_LOOK
         while True:
-            agent = self._record.read("agent.json")
+            agent = self._agent()
             if agent is not None:
                 return agent
             if self._deadline is not None and _now() > self._deadline:
                 raise JobError(self._too_late())
             await asyncio.sleep(delay)
             delay = min(delay * 1.05, LAST_LOOK)
+
+    def _agent(self) -> dict[str, Any] | None:
+        """What it has written, as far as can be seen now. Raises RecordError."""
+        try:
+            return self._record.read("agent.json")
+        except RecordError as exc:
+            if not is_passing(exc):
+                raise
+            tell_once(exc)
+            return None
 
     def _too_late(self) -> str:
         if self._settings.queue_timeout is not None and not self._running:

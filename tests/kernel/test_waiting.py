@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +15,7 @@ from remote_kernels.config import parse
 from remote_kernels.errors import JobError
 from remote_kernels.kernel.waiting import Waiting
 from remote_kernels.registry import Record
+from remote_kernels.relay import private
 from remote_kernels.scheduler import script
 from remote_kernels.scheduler.base import JobStatus, Phase
 from remote_kernels.scheduler.queue import Queue
@@ -94,3 +98,41 @@ async def test_a_job_that_ended_early(
 
     assert said in str(caught.value)
     assert "Start the kernel again" not in str(caught.value)
+
+
+class Silent(Queue):
+    """Has no news of any job."""
+
+    def __init__(self) -> None:
+        super().__init__(Slurm())
+
+    async def watch(self, job_id: str) -> AsyncIterator[JobStatus]:  # type: ignore[override]
+        await asyncio.Event().wait()
+        yield ENDED
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ESTALE])
+async def test_a_record_that_cannot_be_read_just_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """It says nothing: neither that there is no agent, nor that a kernel has ended."""
+    record = Record(tmp_path, "k")
+    record.create()
+    place = dict.fromkeys(("socket", "pyz", "python", "node", "hostname"), "c1")
+    record.write("agent.json", place)
+    record.write("ended.json", {"reason": "it was idle"})
+    read = private.read
+
+    def unlucky(directory: int, name: str) -> bytes:
+        monkeypatch.setattr(private, "read", read)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(private, "read", unlucky)
+    waiting = Waiting("7", Silent(), record, parse({}), lambda status: None)
+    agent = await asyncio.wait_for(waiting.agent(), 10)
+    monkeypatch.setattr(private, "read", unlucky)
+    words = [record.last_word(), record.last_word()]
+
+    assert "c1" == agent["node"]
+    assert [None, "it was idle"] == words

@@ -113,6 +113,9 @@ class Life:
         await self.here.hand_over(account.connection)
         self.arrived = True
         account.mark("ready")
+        if account.end:  # meanwhile
+            self._bury(account.connection.exit_code or 1)
+            return
         account.save_news()
         log.info(
             "kernel=%s job=%s ready on %s over %s",
@@ -176,13 +179,16 @@ class Life:
         if account.connection is not None:
             account.connection.notice(account.end)
             account.connection.set_exited(code, None)
-        if not self.arrived:  # who waits for it hears of it
-            return
+        if self.arrived:  # else who waits for it hears of it
+            self._bury(code)
+
+    def _bury(self, code: int) -> None:
+        """Its job has ended, which has been said."""
         self.set_exited(code)
         self._close_later()
         if not self.taken:
-            account.seal()
-        account.tell("ended", account.end)
+            self._account.seal()
+        self._account.tell("ended", self._account.end)
 
     def end_text(self, end: End) -> str:
         state = f" ({end.status.state})" if end.status is not None else ""

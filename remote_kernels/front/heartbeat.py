@@ -94,10 +94,10 @@ class Heartbeat:
     front:
         Where clients' beats come from.
     stream:
-        Makes a stream to the kernel's socket.
+        Makes a stream to the kernel's socket; None while there is no way to it.
     """
 
-    def __init__(self, front: Listener, stream: Callable[[], Stream]) -> None:
+    def __init__(self, front: Listener, stream: Callable[[], Stream | None]) -> None:
         self._front = front
         self._stream = stream
         self._channel: _Channel | None = None
@@ -105,7 +105,10 @@ class Heartbeat:
     def send(self, parts: list[bytes]) -> None:
         """To the kernel; after its restart over a new channel."""
         if self._channel is None or self._channel.is_closing():
-            self._channel = _Channel(self._stream(), self._front.send)
+            stream = self._stream()
+            if stream is None:
+                return
+            self._channel = _Channel(stream, self._front.send)
         self._channel.send(parts)
 
     def close(self) -> None:

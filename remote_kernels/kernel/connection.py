@@ -161,8 +161,10 @@ class Connection:
         """What crosses the tunnel as bytes, not as messages."""
         return TARGETS if self.clients is None else ()
 
-    def _heartbeat(self) -> Stream:
-        assert self.tunnel is not None
+    def _heartbeat(self) -> Stream | None:
+        """None while the agent has not been reached: later there is another tunnel."""
+        if self.tunnel is None or self.tunnel.carrier is None:
+            return None
         return self.tunnel.stream(self.kernel_id, "hb")
 
     def _back(self, target: str) -> Path:

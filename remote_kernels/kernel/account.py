@@ -179,6 +179,14 @@ class Account:
             self.notebook = notebook
             self.save()
 
+    def save_sessions(self) -> None:
+        """In the record of a new job; a full disk ends no kernel."""
+        try:
+            if self.sessions:
+                self.record.write("sessions.json", self.sessions)
+        except RecordError as exc:
+            log.warning("kernel=%s %s", self.kernel_id, exc)
+
     def note_held(self, held: list[Request]) -> None:
         """For a server that comes after this one; it can do without."""
         if self.outlives and self.record.is_live:

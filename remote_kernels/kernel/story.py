@@ -268,6 +268,7 @@ class RemoteKernel:
             account.write_spec(launch.spec(self.settings))
         account.mark("submitted")
         account.save()
+        account.save_sessions()
         if account.outlives:
             here.outlive_server()
         account.tell("submitted")

@@ -259,6 +259,28 @@ def test_a_new_job_while_the_home_is_full(here: Home) -> None:
         assert not jobs_of(kernel)
 
 
+def test_a_new_job_has_its_notebooks(here: Home) -> None:
+    """Else the next server brings back a kernel that no page finds."""
+    here.spec("never", scheduler="local", poll_interval=0.1, prologue=["exit 3"])
+    with served(here) as server:
+        body = {"path": "a.ipynb", "name": "a.ipynb", "type": "notebook"}
+        asked = server.ask(
+            "POST", "/api/sessions", {**body, "kernel": {"name": "never"}}
+        )
+        kernel = asked.json["kernel"]["id"]
+        state = f"/kernels/{kernel}"
+        until("its end", lambda: "ended" == server.api("GET", state).json["state"])
+        job = server.api("GET", state).json["job_id"]
+        file = here.records / kernel / "sessions.json"
+        before = file.read_text()
+
+        server.ask("POST", f"/api/kernels/{kernel}/restart")
+
+        until("a new job", lambda: job != server.api("GET", state).json["job_id"])
+        assert before == file.read_text()
+        server.ask("DELETE", f"/api/kernels/{kernel}")
+
+
 def test_a_restart_that_this_host_does_not_allow(
     here: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

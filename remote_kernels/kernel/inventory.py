@@ -187,8 +187,24 @@ async def damaged(bases: Iterable[Path]) -> list[Damaged]:
     items = []
     for record, why in found:
         scheduler, job = jobs.get(names[record.kernel_id], ("", None))
-        items.append(Damaged(record, why, scheduler, job, asked))
+        sure = asked and not await _is_elsewhere(record)
+        items.append(Damaged(record, why, scheduler, job, sure))
     return items
+
+
+async def _is_elsewhere(record: registry.Record) -> bool:
+    """Whether its job, as far as can be made out, is of a scheduler not asked here."""
+    try:
+        facts = registry.read_private(record.path / "record.json")
+    except (OSError, ValueError):
+        return False
+    scheduler, cluster = facts.get("scheduler"), facts.get("cluster")
+    if not isinstance(scheduler, str) or scheduler not in DRIVERS:
+        return False
+    queue = _queue(scheduler)
+    if queue is None:
+        return True
+    return cluster is not None and await queue.cluster() not in (None, cluster)
 
 
 def _damage(record: registry.Record) -> str:

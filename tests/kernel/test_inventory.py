@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -13,7 +14,13 @@ import pytest
 import pytest_asyncio
 from scheduler.captured import captured
 
-from remote_kernels.kernel.inventory import cancel, recorded, strays, unsubmitted
+from remote_kernels.kernel.inventory import (
+    cancel,
+    damaged,
+    recorded,
+    strays,
+    unsubmitted,
+)
 from remote_kernels.registry import Record
 from remote_kernels.scheduler.base import JobRequest, Phase
 from remote_kernels.scheduler.local import Local
@@ -253,3 +260,28 @@ def test_records_that_never_got_a_job(tmp_path: Path) -> None:
     found = unsubmitted([tmp_path, tmp_path], 600)
 
     assert ["old"] == [record.kernel_id for record in found]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("facts", "asked"),
+    [
+        ({"scheduler": "slurm"}, False),  # its commands are not here
+        ({"scheduler": "local", "cluster": "elsewhere"}, False),
+        ({"scheduler": "local"}, True),
+        ({"scheduler": {}}, True),
+    ],
+)
+async def test_a_record_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any], asked: bool
+) -> None:
+    """Its job is gone only where the scheduler that it names was asked."""
+    cluster = Local().cluster_argv()[0]
+    (tmp_path / cluster).symlink_to(shutil.which(cluster) or "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    record = record_of(tmp_path, job_id="7", **facts)
+    record.write("record.json", {"format": 99, "job_id": "7", **facts})
+
+    (found,) = await damaged([tmp_path])
+
+    assert (None, asked) == (found.job, found.asked)

@@ -281,7 +281,8 @@ class Listener:
 
     def awaits_topics(self) -> bool:
         """Whether somebody connected who has not yet said what to send to it."""
-        self._accept()
+        if self._socket is not None:  # else it could not be bound anew
+            self._accept()
         return bool(self._accepting) or not all(c.topics for c in self._clients)
 
     def knows(self, identity: bytes) -> bool:

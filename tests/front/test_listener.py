@@ -295,6 +295,22 @@ async def test_its_file_was_removed(router: House, connect: Connect) -> None:
         assert [name, b"hello"] == await router.receive()
 
 
+async def test_a_place_that_is_gone(publisher: House, connect: Connect) -> None:
+    """Who is connected is served; new ones come once it can be bound again."""
+    sub = connect(publisher, zmq.SUB)
+    await publisher.receive()
+    there = publisher.path
+    publisher.listener.move(there.parent / "gone" / "s")
+    with pytest.raises(FileNotFoundError):
+        publisher.listener.bind()
+
+    assert not publisher.listener.awaits_topics()
+    publisher.listener.send([b"t", b"1"])
+
+    assert [b"t", b"1"] == await asyncio.wait_for(sub.recv_multipart(), SECONDS)
+    publisher.listener.move(there)
+
+
 async def test_what_is_no_zmtp(router: House, connect: Connect) -> None:
     """It is hung up on, and nobody else is disturbed."""
     reader, writer = await asyncio.open_unix_connection(str(router.path))

@@ -128,9 +128,8 @@ def _object(fields: Mapping[str, tuple[Reader, Any]]) -> Reader:
             msg = f"{', '.join(missing)} is missing{where and f' in {where[1:]}'}"
             raise ValueError(msg)
         found = dict(value)
-        for key, (reader, default) in fields.items():
-            given = value.get(key, default)
-            found[key] = reader(given, f"{where}.{key}") if key in value else given
+        for key, (reader, default) in fields.items():  # a default is read: it is copied
+            found[key] = reader(value.get(key, default), f"{where}.{key}")
         return found
 
     return read

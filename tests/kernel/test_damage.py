@@ -365,6 +365,17 @@ def test_a_record_of_a_newer_version(base: Path) -> None:
         record.read("record.json")
 
 
+def test_what_is_missing_is_nobody_elses(base: Path) -> None:
+    """What one kernel notes of itself is not found in another's record."""
+    record = whole(base, WHOLE)
+    record.write("record.json", {})
+    for _ in range(2):
+        facts = record.read("record.json")
+        assert facts is not None
+        assert {} == facts["times"]
+        facts["times"]["ready"] = 1.0
+
+
 @pytest.mark.parametrize("text", ["null", "[]", "{", '{"c": 1}', '{"c": {}}', "\xff"])
 def test_damaged_memories(base: Path, text: str) -> None:
     """What was remembered to save time is forgotten."""

@@ -49,7 +49,7 @@ from .view import View
 
 log = harmless.logger(__name__)
 
-RESTART_TIMEOUT = 60.0  # seconds for a new process in the job to listen
+RESTART_TIMEOUT = 60.0  # seconds for a new process to listen, or start_timeout
 
 
 class RemoteKernel:
@@ -452,7 +452,8 @@ class RemoteKernel:
         self._account.note_spec(spec)
         connection.send(control.Start(self.kernel_id, spec))
         connection.expect(connection.incarnation + 1)
-        await connection.await_running(RESTART_TIMEOUT)
+        patience = max(RESTART_TIMEOUT, self.settings.start_timeout)
+        await connection.await_running(patience)
         if self.end:
             raise JobError(self.end)
         await self._life.serve()

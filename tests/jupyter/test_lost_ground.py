@@ -278,6 +278,7 @@ def test_a_new_job_has_its_notebooks(here: Home) -> None:
 
         until("a new job", lambda: job != server.api("GET", state).json["job_id"])
         assert before == file.read_text()
+        until("its end", lambda: "ended" == server.api("GET", state).json["state"])
         server.ask("DELETE", f"/api/kernels/{kernel}")
 
 

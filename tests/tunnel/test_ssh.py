@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -138,15 +139,16 @@ async def _run(process: asyncssh.SSHServerProcess[bytes]) -> None:
         await process.stdin.read()
         process.exit(0)
         return
-    ran = await asyncio.create_subprocess_shell(
-        command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
+    # In a thread: asyncio's own transport may outlive the loop.
+    ran = await asyncio.to_thread(
+        subprocess.run,
+        ["sh", "-c", command],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
     )
-    _, errors = await ran.communicate()
-    process.stderr.write(errors)
-    process.exit(ran.returncode or 0)
+    process.stderr.write(ran.stderr)
+    process.exit(ran.returncode)
 
 
 class Ends(asyncio.Protocol):

@@ -69,6 +69,8 @@ _SIGNAL = _Kind(("string",), "USR1 or USR2, and how many seconds before: USR1@12
 _SPANS = _Kind(("list", "numbers"), "a list of numbers of seconds above 0", readers.spans)
 _SPAN = _Kind(("number",), "a number of seconds above 0", readers.seconds)
 _LONG_SPAN = _Kind(("number",), "a number of seconds, at least 1", partial(readers.seconds, least=1))
+# Its tenth is how often the agent looks at all processes of the node.
+_SILENCE = _Kind(("number",), "a number of seconds, at least 10", partial(readers.seconds, least=10))
 _JOBID = _Kind(("string", "integer"), "a job's number, JOB;CLUSTER, or auto", readers.job)
 _WHERE = _Kind(("string", "integer"), "a node's name, or its number in the job from 0", readers.number_or(r"\w[\w.-]*"))
 _WHICH = _Kind(("string", "integer"), "numbers of GPUs from 0, such as 0 or 0,1, or none", readers.number_or(r"\d+(,\d+)*|none"))
@@ -121,7 +123,7 @@ _OUR_ROWS: _Rows = (
     ("queue_timeout", _SPAN, "SECONDS", 3600, "How long the job may wait in the queue; default: no limit."),
     ("poll_interval", _SPAN, "SECONDS", 2, "Least time between two questions to the scheduler."),
     ("dead_after", _SPAN, "SECONDS", 15, "How long a silent connection is waited for before another is made."),
-    ("silence", _SPAN, "SECONDS", 3600, "How long an idle kernel may be without a server before it ends and gives its job back."),
+    ("silence", _SILENCE, "SECONDS", 3600, "How long an idle kernel may be without a server before it ends and gives its job back."),
     ("spool", _COUNT, "MIB", 512, "Output kept on the node's disk for a server that is away, in MiB for each of the kernel's sockets; beyond it the oldest is dropped."),
     ("usage", _LONG_SPAN, "SECONDS", 10, "How often to measure the kernel's use of CPU, memory and GPUs; default: never."),
     ("warn_before", _SPANS, "SECONDS", [600, 120], "When to warn before the time limit."),

@@ -80,7 +80,17 @@ async def strays(bases: Iterable[Path]) -> list[Stray]:
     A job ends itself when its record is removed; what is left is one that waits in
     the queue, or whose state directory is not among these.
     """
-    found = []
+    found, _ = await _own()
+    # Looked for last: the record of a kernel that starts now is there before its job.
+    bases = list(bases)
+    known = {name_of(record.kernel_id) for record in _records(bases)}
+    known |= {place.job_name for base in bases for place in allocations(base)}
+    return [stray for stray in found if stray.name not in known]
+
+
+async def _own() -> tuple[list[Stray], bool]:
+    """The user's jobs, recorded or not; and whether every scheduler here answered."""
+    found, asked = [], True
     for scheduler in DRIVERS:
         queue = _queue(scheduler)
         if queue is None:
@@ -89,13 +99,10 @@ async def strays(bases: Iterable[Path]) -> list[Stray]:
             own = await queue.own()
         except CommandError as exc:
             log.warning("the scheduler does not answer: %s", exc)
+            asked = False
             continue
         found += [Stray(scheduler, name, status) for name, status in own]
-    # Looked for last: the record of a kernel that starts now is there before its job.
-    bases = list(bases)
-    known = {name_of(record.kernel_id) for record in _records(bases)}
-    known |= {place.job_name for base in bases for place in allocations(base)}
-    return [stray for stray in found if stray.name not in known]
+    return found, asked
 
 
 async def cancel(scheduler: str, job_id: str) -> None:
@@ -167,26 +174,15 @@ async def damaged(bases: Iterable[Path]) -> list[Damaged]:
     found = [(r, why) for r in _records(bases) if (why := _damage(r))]
     if not found:
         return []
-    jobs: dict[str, tuple[str, JobStatus]] = {}
-    asked = True
-    for scheduler in DRIVERS:
-        queue = _queue(scheduler)
-        if queue is None:
-            continue
-        try:
-            own = await queue.own()
-        except CommandError as exc:
-            log.warning("the scheduler does not answer: %s", exc)
-            asked = False
-            continue
-        jobs.update((name, (scheduler, status)) for name, status in own)
+    own, asked = await _own()
+    jobs = {one.name: (one.scheduler, one.status) for one in own}
     names = {record.kernel_id: name_of(record.kernel_id) for record, _ in found}
     for place in (place for base in bases for place in allocations(base)):
         members = [kernel for kernel in names if place.has_member(kernel)]
         names.update(dict.fromkeys(members, place.job_name))
     items = []
     for record, why in found:
-        scheduler, job = jobs.get(names[record.kernel_id], ("", None))
+        scheduler, job = jobs.get(names[record.kernel_id]) or ("", None)
         sure = asked and not await _is_elsewhere(record)
         items.append(Damaged(record, why, scheduler, job, sure))
     return items

@@ -240,6 +240,7 @@ async def test_a_drained_node(cluster: Cluster, desk: Desk) -> None:
     change = ["scontrol", "update", "NodeName=c2"]
     async with notebook(cluster, desk) as (server, page):
         await page.open()
+        await works(page)
         cluster.run("ctl", "root", [*change, "State=DRAIN", "Reason=test"])
         try:
             await works(page)

@@ -53,8 +53,8 @@ async def test_the_magics(cluster: Cluster, desk: Desk) -> None:
     before = traces(cluster, USER)
     async with notebook(cluster, desk) as (server, page):
         await page.open()
-        ((own, job),) = jobs(cluster).items()
         await says(page, "%load_ext remote_kernels")
+        ((own, job),) = jobs(cluster).items()
 
         code = "r = %remote_kernel\nprint(r.job_id, r.node, r.partition, r.time_left)"
         *words, left = (await says(page, code)).split()
@@ -92,8 +92,8 @@ async def test_an_interrupt_ends_a_step(cluster: Cluster, desk: Desk) -> None:
     desk.spec({"time": 10})
     async with notebook(cluster, desk) as (server, page):
         await page.open()
-        ((_, job),) = jobs(cluster).items()
         await says(page, "%load_ext remote_kernels")
+        ((_, job),) = jobs(cluster).items()
         cell = page.run("%srun --ntasks=1 --unbuffered sh -c 'echo on; sleep 601'")
         await until("the step", lambda: "on" in cell.text, 30)
 

@@ -24,10 +24,10 @@ def test_without_any_key(cluster: Cluster, desk: Desk) -> None:
     """`ssh c1` works there, and so do we."""
     desk.spec({"carrier": "ssh", "nodelist": NODE, "time": 10})
     with vouched_for(cluster):
-        there = cluster.run(
-            "login1", USER, ["ssh", "-o", "BatchMode=yes", NODE, "true"]
-        )
-        assert 0 == there.returncode
+        # In a job of the user's: without one, pam_slurm_adopt lets nobody in.
+        job = ["salloc", "--quiet", f"--nodelist={NODE}"]
+        ssh = ["ssh", "-o", "BatchMode=yes", NODE, "true"]
+        assert 0 == cluster.run("login1", USER, [*job, *ssh]).returncode
         said = start(cluster, desk)
 
     assert "error" not in said, said["error"]

@@ -180,7 +180,7 @@ async def test_in_the_queue(cluster: Cluster, desk: Desk) -> None:
             await until("word of the job", functools.partial(getattr, cell, "text"), 20)
         server.end(signal.SIGKILL)
 
-        await until("the job's start", lambda: is_running(cluster), 30)
+        await until("the job's start", lambda: is_running(cluster), 90)
         await server.start()
         said = [
             await page.finish(cell) for page, cell in zip(found[1:], cells, strict=True)

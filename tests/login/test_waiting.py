@@ -1,6 +1,6 @@
 """Programs that run a notebook while its kernel's job waits longer than they would.
 
-They block in the start, where no time-out counts, and say on stderr how the job stands.
+They block in the start, where no time-out counts, and say on a terminal how the job stands.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def commands(notebook: Path) -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("name", ["nbclient", "papermill", "nbconvert"])
 def test_a_batch_program_waits(notebook: Path, name: str) -> None:
-    """No time-out strikes, the log says why it takes long, the notebook is clean."""
+    """No time-out strikes, nothing is said where there is no terminal, as with a local kernel."""
     program, *argv = dict(commands(notebook))[name]
 
     done = subprocess.run(
@@ -75,9 +75,7 @@ def test_a_batch_program_waits(notebook: Path, name: str) -> None:
     )
 
     assert 0 == done.returncode, done.stderr
-    told = [line for line in done.stderr.splitlines() if " waits: " in line]
-    assert told, done.stderr
-    assert len(told) <= 3, "only news is told, not the passing of time"
+    assert " waits: " not in done.stderr
     (cell,) = json.loads(notebook.read_text())["cells"]
     (output,) = cell["outputs"]
     assert "".join(output["text"]).startswith("ran on c")

@@ -17,7 +17,6 @@ from typing import Any
 
 from cluster.api import Cluster
 
-STANDS_STILL = ["sleep", "600"]  # never a kernel
 FOR_AGES = {"start_timeout": 120}
 # Of a user for whom not every job's login shell lives: jobs are told by their memory.
 PROFILE = """\
@@ -42,6 +41,11 @@ class Failure:
 
 def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
+
+
+def stands_still(seconds: int) -> list[str]:
+    """Never a kernel. Another figure for each, so that they are told apart."""
+    return ["sleep", str(seconds)]
 
 
 FAILURES = {
@@ -78,19 +82,22 @@ FAILURES = {
     "sockets": Failure(
         r"did not listen on all its sockets within 3 s(?s:.*)'start_timeout'",
         {"start_timeout": 3},
-        STANDS_STILL,
+        stands_still(601),
     ),
     "crash at import": Failure(
         r"ended on c\d before it was ready, with exit code 1\. .*No module named 'nosuch'",
         argv=python("import nosuch"),
     ),
     "cancelled": Failure(
-        r"CANCELLED.*was cancelled", FOR_AGES, STANDS_STILL, act=("scancel", "{job}")
+        r"CANCELLED.*was cancelled",
+        FOR_AGES,
+        stands_still(602),
+        act=("scancel", "{job}"),
     ),
     "time limit": Failure(
         r"time limit\. Ask for more with 'time'",
         FOR_AGES,
-        STANDS_STILL,
+        stands_still(603),
         act=("scontrol", "update", "JobId={job}", "EndTime=now"),
     ),
     "node_dir": Failure(
@@ -111,10 +118,10 @@ def start_up_file(cluster: Cluster, user: str) -> Iterator[None]:
         path.unlink()
 
 
-def starting(cluster: Cluster, user: str) -> bool:
-    """Whether a kernel's process that stands still is there."""
+def starting(cluster: Cluster, user: str, failure: Failure) -> bool:
+    """Whether the process of its kernel is there."""
     return any(
-        process.cmdline == STANDS_STILL
+        process.cmdline == failure.argv
         for host in ("c1", "c2")
         for process in cluster.processes(host, user)
     )

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from cluster.api import Cluster
@@ -56,7 +57,8 @@ async def fail(
         await page.open(spec)
         cell = page.run("print(1)")
         if failure.act:
-            await until("its process", lambda: starting(cluster, desk.user), START)
+            there = partial(starting, cluster, desk.user, failure)
+            await until("its process", there, START)
             act(cluster, failure, page.kernel_id)
         await until(f"an error: {name}", lambda: cell.reply is not None, START)
         told = time.time()

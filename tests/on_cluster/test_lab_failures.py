@@ -155,7 +155,7 @@ def test_the_first_cell_says_why(
             while not (told := page.evaluate("window.told")):
                 assert time.monotonic() < end, name
                 trips.append(trip(book, len(trips)))
-                if not acted and starting(cluster, labs.USER):
+                if not acted and starting(cluster, labs.USER, failure):
                     act(cluster, failure, kernel_id)
                     acted = True
             text = page.locator(".jp-Cell-outputArea").first.inner_text()

@@ -37,12 +37,13 @@ def late(jupyter: Path) -> str:
 
 
 @pytest.fixture
-def notebook(late: str, tmp_path: Path) -> Path:
+def notebook(late: str, jupyter: Path) -> Path:
+    """In a directory that the node has, too."""
     book = nbformat.v4.new_notebook()
     spec = {"name": late, "display_name": late, "language": "python"}
     book.metadata["kernelspec"] = spec
     book.cells = [nbformat.v4.new_code_cell(WHERE)]
-    path = tmp_path / "notebook.ipynb"
+    path = jupyter / "notebook.ipynb"
     nbformat.write(book, path)
     return path
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from remote_kernels.scheduler.base import Completed
 
 # All partitions, hidden ones too; a row for each kind of node (-e: no "4000+").
-ARGV = ["sinfo", "-a", "-e", "-h", "-o", "%P|%l|%m|%c"]
+ARGV = ["sinfo", "-a", "-e", "-h", "-o", "%P|%l|%m|%c|%D|%G|%f"]
 _SHOWN = 12  # partitions that are named
 _UNITS = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
 # These may send the job elsewhere, or lift limits.
@@ -30,6 +30,9 @@ class _Row:
     minutes: float | None
     memory: int
     cpus: int
+    nodes: int
+    gres: str
+    features: frozenset[str]
 
 
 def doubts(
@@ -51,7 +54,12 @@ def doubts(
     if not wanted:
         return []
     where = " and ".join(dict.fromkeys(row.partition for row in wanted))
-    return [*_time(options, wanted, where), *_size(options, wanted, where)]
+    return [
+        *_time(options, wanted, where),
+        *_size(options, wanted, where),
+        *_gres(options, wanted, where),
+        *_features(options, wanted, where),
+    ]
 
 
 def _missing(name: str, there: Sequence[str]) -> str:
@@ -103,16 +111,82 @@ def _size(
             f"no node of partition {where} has {cpus} CPUs; the largest has {most}. "
             f"{remedy}"
         )
+    nodes = int(options.get("nodes", 1))
+    there = sum(row.nodes for row in rows)
+    if nodes > there:
+        yield f"partition {where} has {there} nodes, not {nodes}. {remedy}"
+
+
+def _gres(
+    options: Mapping[str, str | int | bool], rows: Sequence[_Row], where: str
+) -> Iterator[str]:
+    """Generic resources that no node has, or not so many.
+
+    Those of `gpus` are the whole job's, so that of them each node must have some.
+    """
+    asked = [item for item in str(options.get("gres", "")).split(",") if item]
+    asked += [f"gpu:{options['gpus']}"] if "gpus" in options else []
+    alone = int(options.get("nodes", 1)) == 1
+    for item in asked:
+        name, kind, count = _resource(item.removeprefix("gres:").removeprefix("gres/"))
+        if "gpus" in options and not alone:
+            count = min(count, 1)
+        most = max(_most(row.gres, name, kind) for row in rows)
+        if count > most:
+            what = f"{name}:{kind}" if kind else name
+            there = f"the most is {most}" if most else "none has any"
+            yield (
+                f"no node of partition {where} has {count} of '{what}'; {there}. "
+                f"`sinfo -a -N -O nodelist,partition,gres` shows what they have"
+            )
+
+
+def _resource(text: str) -> tuple[str, str, int]:
+    """Name, type and number of `name[:type][:number]`."""
+    name, *rest = text.split("(")[0].replace("=", ":").split(":")
+    number = re.fullmatch(r"(\d+)([KMG]?)", rest[-1].upper()) if rest else None
+    if number:
+        rest.pop()
+    factor = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+    count = int(number[1]) * factor[number[2]] if number else 1
+    return name, ":".join(rest), count
+
+
+def _most(gres: str, name: str, kind: str) -> int:
+    """How many of it such a node has: `gpu:a100:4(S:0-1),gpu:v100:2`."""
+    there = [_resource(item) for item in re.sub(r"\([^)]*\)", "", gres).split(",")]
+    return sum(n for what, of, n in there if what == name and kind in ("", of))
+
+
+def _features(
+    options: Mapping[str, str | int | bool], rows: Sequence[_Row], where: str
+) -> Iterator[str]:
+    """Names of features that no node has; how they are joined is Slurm's to judge."""
+    there = frozenset[str]().union(*(row.features for row in rows))
+    for name in re.findall(r"[^\W\d][\w.-]*", str(options.get("constraint", ""))):
+        if name not in there:
+            shown = ", ".join(sorted(there)[:_SHOWN]) or "none"
+            yield (
+                f"no node of partition {where} has the feature '{name}'. There are: "
+                f"{shown}"
+            )
 
 
 def _rows(text: str) -> Iterator[_Row]:
     """Lines of that form alone; with -M others are between them."""
     for line in text.splitlines():
-        name, limit, memory, cpus = f"{line.strip()}|||".split("|")[:4]
-        if name and memory.isdigit() and cpus.isdigit():
-            default = name.endswith("*")
+        name, limit, *rest = f"{line.strip()}||||||".split("|")[:7]
+        memory, cpus, nodes, gres, features = rest
+        if name and all(number.isdigit() for number in (memory, cpus, nodes)):
             yield _Row(
-                name.removesuffix("*"), default, _minutes(limit), int(memory), int(cpus)
+                name.removesuffix("*"),
+                name.endswith("*"),
+                _minutes(limit),
+                int(memory),
+                int(cpus),
+                int(nodes),
+                gres,
+                frozenset(features.split(",")) - {"(null)", ""},
             )
 
 

@@ -510,7 +510,10 @@ def test_a_read_only_template(run: Run, jupyter: Path, tmp_path: Path) -> None:
 
 # --- what the site cannot give ------------------------------------------------------
 
-SITE = "printf 'debug*|1:00:00|4000|8\\nlong|7-00:00:00|4000|8\\n'"
+SITE = (
+    "printf '%s\\n' 'debug*|1:00:00|4000|8|2|(null)|(null)' "
+    "'long|7-00:00:00|4000|8|2|gpu:2|gpu'"
+)
 
 
 @pytest.mark.parametrize(
@@ -519,6 +522,8 @@ SITE = "printf 'debug*|1:00:00|4000|8\\nlong|7-00:00:00|4000|8\\n'"
         (("--partition", "nosuch"), "no partition 'nosuch'"),
         (("--time", "2:00:00"), "over the limit of partition debug, which is 1:00:00"),
         (("--mem", "100G"), "no node of partition debug has 102400 MB of memory"),
+        (("--gpus", "1"), "no node of partition debug has 1 of 'gpu'; none has any"),
+        (("--constraint", "ib"), "no node of partition debug has the feature 'ib'"),
     ],
 )
 def test_what_cannot_be_is_noted(

@@ -33,6 +33,12 @@ def doubts(options: Options, *args: str, done: Completed | None = None) -> list[
         ({"mem": "100G"}, "has 102400 MB of memory; the largest has 4000"),
         ({"mem-per-cpu": "2G", "cpus-per-task": 4}, "has 8192 MB of memory"),
         ({"cpus-per-task": 9}, "has 9 CPUs; the largest has 8"),
+        ({"nodes": 3}, "partition debug has 2 nodes, not 3"),
+        ({"gres": "gpu:3"}, "has 3 of 'gpu'; the most is 2"),
+        ({"gpus": "4"}, "has 4 of 'gpu'; the most is 2"),
+        ({"gpus": "a100:1"}, "has 1 of 'gpu:a100'; none has any"),
+        ({"gres": "gpu:1,fpga"}, "has 1 of 'fpga'; none has any"),
+        ({"constraint": "gpu&skylake"}, "the feature 'skylake'. There are: gpu"),
     ],
 )
 def test_what_no_partition_can_give(options: Options, words: str) -> None:
@@ -53,6 +59,9 @@ def test_what_no_partition_can_give(options: Options, words: str) -> None:
         {"time": "2:00:00", "reservation": "course"},
         {"mem": 0},
         {"mem": "3G", "partition": "long"},
+        {"nodes": 2, "gpus": 4},
+        {"gres": "gpu:2", "constraint": "[gpu*1]"},
+        {"partition": "gpu", "gres": "gpu", "gpus": 2},
     ],
 )
 def test_what_can_be_had(options: Options) -> None:
@@ -72,7 +81,7 @@ def test_arguments_that_send_it_elsewhere(arg: str) -> None:
         Completed(("sinfo",), 1, "", "slurm_load_partitions: Access denied"),
         Completed(("sinfo",), 0, "", ""),  # PrivateData: none may be seen
         Completed(("sinfo",), 0, "a wrapper's banner\n", ""),
-        Completed(("sinfo",), 0, "open|infinite|n/a|n/a\n", ""),
+        Completed(("sinfo",), 0, "open|infinite|n/a|n/a|n/a|(null)|(null)\n", ""),
     ],
 )
 def test_a_site_that_tells_nothing(done: Completed) -> None:
@@ -82,7 +91,36 @@ def test_a_site_that_tells_nothing(done: Completed) -> None:
 
 def test_a_partition_without_a_limit() -> None:
     """Everything is below that."""
-    done = Completed(("sinfo",), 0, "CLUSTER: big\nall*|infinite|512000|64\n", "")
+    done = Completed(
+        ("sinfo",), 0, "CLUSTER: big\nall*|infinite|512000|64|9|(null)|(null)\n", ""
+    )
 
     assert [] == doubts({"time": "30-0"}, done=done)
     assert [] != doubts({"mem": "1T"}, done=done)
+
+
+@pytest.mark.parametrize(
+    ("options", "doubted"),
+    [
+        ({"gres": "gpu:v100:2"}, False),
+        ({"gres": "gpu:v100:3"}, True),
+        ({"gpus": "a100:4"}, False),
+        ({"gpus": 4}, False),
+        ({"gpus": 7}, True),
+        ({"gres": "shard:16,gpu:a100"}, False),
+        ({"gres": "gpu:h100"}, True),
+        ({"gres": "nvme:2K"}, True),
+        ({"gres": "nvme:1K"}, False),
+        ({"constraint": "[rack1*2&rack2*4]"}, False),
+        ({"constraint": "rack1|rack3"}, True),
+    ],
+)
+def test_resources_of_several_kinds(options: Options, doubted: bool) -> None:
+    """As nodes of two kinds have them."""
+    rows = [
+        "gpu*|infinite|512000|64|4|gpu:a100:4(S:0-1),shard:16(S:0,1)|rack1,ib",
+        "gpu*|infinite|512000|64|2|gpu:v100:2,gpu:p100:4,nvme:1K|rack2",
+    ]
+    done = Completed(("sinfo",), 0, "\n".join(rows), "")
+
+    assert doubted == bool(doubts(options, done=done))

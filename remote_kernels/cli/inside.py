@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from remote_kernels import bundle
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.choose import LIVE, choose, number, settings
 from remote_kernels.errors import CommandError, ConfigError, JobError, RecordError
@@ -92,8 +93,8 @@ class Job:
                 f"is: {self.view.text}.\nTry again in a while."
             )
             raise JobError(msg)
-        program = [str(agent["python"]), "-I", "-S", str(agent["pyz"]), "inside"]
-        return [*program, what, str(record.path), self.view.kernel_id, *rest]
+        of = (str(record.path), self.view.kernel_id)
+        return bundle.argv(agent, "inside", what, *of, *rest)
 
 
 def job(kernel: str | None) -> Job:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from remote_kernels import harmless
+from remote_kernels import bundle, harmless
 from remote_kernels.bounded import spread
 from remote_kernels.config import Settings
 from remote_kernels.errors import InUseError, TunnelError
@@ -197,7 +197,7 @@ def _carrier(
     shared: bool,
 ) -> Carrier:
     node, path = str(agent["node"]), str(agent["socket"])
-    argv = [str(agent["python"]), "-I", "-S", str(agent["pyz"]), "connect", path]
+    argv = bundle.argv(agent, "connect", path)
     if name == "ssh":
         hosts = [node, str(agent["hostname"]), *agent["addresses"]]
         if settings.address:

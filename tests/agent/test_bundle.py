@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from remote_kernels.bundle import agent_pyz
+from remote_kernels.bundle import agent_pyz, argv
 from remote_kernels.wire.hello import Ask, LoginHello
 
 SECRET = "5e" * 32
@@ -321,6 +322,54 @@ def test_it_loads_nothing_in_vain(
 
     assert "asyncio" in loaded
     assert set() == loaded & {"_ssl", "encodings.idna", "remote_kernels.agent.usage"}
+
+
+def planted_by_others(directory: Path) -> None:
+    directory.chmod(0o777)
+
+
+def that_others_may_write(directory: Path) -> None:
+    (directory / "agent.pyz").chmod(0o666)
+
+
+def linked_elsewhere(directory: Path) -> None:
+    pyz = directory / "agent.pyz"
+    pyz.rename(directory / "other")
+    pyz.symlink_to("other")
+
+
+def of_another_user(directory: Path) -> None:
+    shutil.chown(directory, 65534)
+
+
+UNSAFE = [planted_by_others, that_others_may_write, linked_elsewhere]
+if os.geteuid() == 0:
+    UNSAFE.append(of_another_user)
+
+
+@pytest.mark.parametrize("change", [None, *UNSAFE])
+def test_it_is_only_run_while_it_is_ours(
+    tmp_path: Path, change: Callable[[Path], None] | None
+) -> None:
+    """A cleaner took the directory, and somebody else made one of its name."""
+    directory = tmp_path / "rk-1"
+    directory.mkdir(0o700)
+    (directory / "agent.pyz").write_bytes(agent_pyz())
+    (directory / "agent.pyz").chmod(0o600)
+    if change:
+        change(directory)
+
+    agent = {"python": sys.executable, "pyz": str(directory / "agent.pyz")}
+    done = subprocess.run(
+        argv(agent, "connect", "/nonexistent"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    ran = "cannot connect to /nonexistent"
+    assert ("is not run" if change else ran) in done.stderr
+    assert (ran in done.stderr) == (change is None)
 
 
 def test_the_bundle_is_the_same_for_the_same_code() -> None:

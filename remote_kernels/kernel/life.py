@@ -62,6 +62,7 @@ class Life:
         self._guard: asyncio.Task[None] | None = None
         self._clock: asyncio.Task[None] | None = None
         self._exit_code: int | None = None  # where no connection tells it
+        self._speaks_last = False  # its end is known, and being said
         self._exited = asyncio.Event()
 
     # The agent and the kernel's process answer
@@ -134,6 +135,8 @@ class Life:
     def poll(self) -> int | None:
         """See RemoteKernel.poll."""
         connection = self._account.connection
+        if self._speaks_last:
+            return None
         if connection is None or not self.arrived:
             return self._exit_code
         return None if self._ends_with_job(connection) else connection.exit_code
@@ -159,6 +162,7 @@ class Life:
     def begin(self) -> None:
         """It is waited for, and lives."""
         self._exit_code = None
+        self._speaks_last = False
         self._exited.clear()
 
     # Its end
@@ -183,8 +187,13 @@ class Life:
             self._bury(code)
 
     def _bury(self, code: int) -> None:
-        """Its job has ended, which has been said."""
+        """Its job has ended, which has been said.
+
+        For those who ask it lives until they are told that it is dead: jupyter_server
+        (2.21) opens no websocket to one that is not alive, and waits 60 s for it to be.
+        """
         self.set_exited(code)
+        self._speaks_last = True
         self._close_later()
         if not self.taken:
             self._account.seal()
@@ -214,6 +223,7 @@ class Life:
 
     async def _farewell(self) -> None:
         await asyncio.sleep(LAST_WORDS)
+        self._speaks_last = False
         self.set_exited(1)
         self._on_dead()
         await asyncio.sleep(FAREWELL)
@@ -228,11 +238,13 @@ class Life:
             self._guard.cancel()
 
     def _stop_clock(self) -> None:
+        self._speaks_last = False
         if self._clock is not None:
             self._clock.cancel()
 
     async def stop_tasks(self) -> None:
         mine = [task for task in (self.arrival, self._guard, self._clock) if task]
+        self._stop_clock()
         for task in mine:
             task.cancel()
         if mine:

@@ -39,5 +39,25 @@ async def test_a_job_that_ends_while_its_kernel_takes_over(
     assert 1 == await life.wait()
 
 
+@pytest.mark.asyncio
+async def test_it_lives_until_somebody_is_told_that_it_is_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or a websocket that is opened meanwhile waits for it to live."""
+    monkeypatch.setattr(module, "LAST_WORDS", 0.01)
+    account, told = MagicMock(end=""), asyncio.Event()
+    account.connection.agent_ends = False
+    account.connection.exit_code = 3
+    life = Life(account, told.set, lambda: None)
+    life.arrived = True
+
+    life._job_ended(End("it reached its time limit"))
+
+    assert life.poll() is None
+    await asyncio.wait_for(told.wait(), 5)
+    assert 3 == life.poll()
+    await life.stop_tasks()
+
+
 async def _nothing() -> None:
     pass

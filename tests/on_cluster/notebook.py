@@ -90,6 +90,16 @@ class Server:
         response = await AsyncHTTPClient().fetch(request)
         return json.loads(response.body) if response.body else None
 
+    async def knock(self, kernel_id: str) -> float:
+        """Seconds until a new websocket to a kernel has opened, or is refused."""
+        url = f"ws://{self.address}/api/kernels/{kernel_id}/channels"
+        session = uuid.uuid4().hex
+        request = HTTPRequest(f"{url}?session_id={session}", headers=HEADERS)
+        begun = time.monotonic()
+        with suppress(HTTPClientError):
+            (await websocket_connect(request)).close()
+        return time.monotonic() - begun
+
     def end(self, signum: int = signal.SIGTERM) -> None:
         """End it, and wait for its end."""
         if self._process is not None:

@@ -6,6 +6,7 @@ dead until a person restarts it, and then gets a new job.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
@@ -215,6 +216,25 @@ async def test_a_job_that_ended(cluster: Cluster, desk: Desk, end: End) -> None:
     done = cluster.run("login1", USER, [tool, "clean", "--yes"], env=desk.env)
     assert re.search(end.words, done.stdout)
     assert [] == left_over(cluster, USER, before, 30)
+
+
+async def test_a_page_that_comes_while_the_end_is_said(
+    cluster: Cluster, desk: Desk
+) -> None:
+    """No websocket waits, at whatever moment it is opened."""
+    desk.spec({})
+    async with notebook(cluster, desk) as (server, page):
+        await page.open()
+        await works(page)
+        (job,) = jobs(cluster)
+        waited = []
+        scancel(cluster, job)
+        while "dead" not in page.states:
+            waited.append(await server.knock(page.kernel_id))
+            await asyncio.sleep(0.05)
+    print(f"{len(waited)} times, {max(waited):.3f} s at most")
+    assert 3 < len(waited)
+    assert 1 > max(waited)
 
 
 async def test_a_kernel_that_dies_again_and_again(cluster: Cluster, desk: Desk) -> None:

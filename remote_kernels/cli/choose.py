@@ -26,13 +26,13 @@ def choose(
 ) -> Recorded:
     """The one that is meant; RecordError lists what there is instead.
 
-    Where none is named, one that ended is only meant if no other is on record.
+    One that ended is only meant if no other is.
     """
     listed = [kernel for kernel in kernels if _is(kernel, among)]
-    if wanted is None:
-        found = [kernel for kernel in listed if not kernel.ended] or listed
-    else:
+    found = listed
+    if wanted is not None:
         found = [kernel for kernel in listed if _is_meant(kernel, wanted)]
+    found = [kernel for kernel in found if not kernel.ended] or found
     if len(found) == 1:
         return found[0]
     if not listed:

@@ -114,18 +114,17 @@ def _offered(option: str) -> list[str]:
     """Asked for once in a while, and never long: somebody waits at a prompt."""
     file = platformdirs.user_cache_path("remote_kernels") / "offers.json"
     key = f"{option} on {socket.gethostname()}"  # clusters may share a home
-    try:
-        known = json.loads(file.read_text(encoding="utf-8"))
-        made, names = known[key]
+    kept: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        kept = dict(json.loads(file.read_text(encoding="utf-8")))
+    with contextlib.suppress(KeyError, ValueError, TypeError):
+        made, names = kept[key]
         if time.time() - float(made) < FRESH:
             return [str(name) for name in names]
-    except (OSError, ValueError, TypeError, KeyError):
-        known = {}
     said = _said(slurm_offers.questions(getpass.getuser())[option])
     if said is None:
         return []
     names = slurm_offers.answer(said)
-    kept = known if isinstance(known, dict) else {}
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({**kept, key: [time.time(), names]})

@@ -30,6 +30,7 @@ log = harmless.logger(__name__)
 
 ASKED = 10_000  # requests remembered
 EARLY = 1_000  # requests kept for an agent that is not reached yet
+EARLY_BYTES = 16 * 1024 * 1024  # of them; one may be larger
 HELD_DISK = 512 * 1024 * 1024  # bytes for clients that are away
 SUBSCRIBE_TIME = 1.0  # seconds; a client that speaks subscribes at the same time
 AGAIN = 1.0  # seconds until a channel that was given up is opened again
@@ -199,7 +200,8 @@ class Clients:
     def full(self, target: str) -> bool:
         """Whether to take no more requests for now."""
         if target not in self._inlets:
-            return len(self._early) >= EARLY
+            size = sum(len(data) for _, data in self._early)
+            return len(self._early) >= EARLY or size >= EARLY_BYTES
         return self._inlets[target].paused
 
     def _pass_on(self, target: str, data: bytes) -> None:

@@ -65,7 +65,6 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._restart_limit: int | None = None  # Jupyter's, while ours holds
         self._unasked = False  # the next launch is the restarter's, not a person's
         self._loop: asyncio.AbstractEventLoop | None = None  # the manager's
-        self._giving_up: asyncio.Future[None] | None = None
         self._looking: asyncio.Future[None] | None = None
         self._options: dict[str, Any] = {}  # of this start, over the kernelspec's
         self.left = ""  # what could not be ended, in plain words
@@ -192,8 +191,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             )
             background().let_go(self.kernel_id)
             self._clean_up_dead()
-            work = background().finish(kernel.give_up(why))
-            self._giving_up = asyncio.ensure_future(work)
+            background().begin(kernel.give_up(why))
 
     def _note_unasked(self) -> None:
         self._unasked = True

@@ -111,6 +111,14 @@ def test_one_by_its_notebook(four: list[Recorded], wanted: str) -> None:
     assert "aa1" == choose(four, wanted).kernel_id
 
 
+def test_a_notebook_whose_earlier_kernel_ended(four: list[Recorded]) -> None:
+    """The one that lives is meant."""
+    for kernel in (four[0], four[2]):
+        kernel.record.write("sessions.json", {"s": {"path": "a/fit.ipynb"}})
+
+    assert "aa1" == choose(four, "fit", ON_RECORD).kernel_id
+
+
 def test_notebooks_of_one_name(four: list[Recorded]) -> None:
     """Both are listed, with what tells them apart."""
     for kernel, path in zip(four[:2], ("a/fit.ipynb", "b/fit.ipynb"), strict=True):

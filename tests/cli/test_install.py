@@ -588,6 +588,7 @@ def test_what_the_scheduler_has(offering: FakeSlurm) -> None:
     assert ["debug,gpu"] == complete("install", "x", "-p", "debug,g")
     assert ["chem"] == complete("install", "x", "--account", "c")
     assert ["normal", "urgent"] == complete("doctor", "--qos", "")
+    assert ["debug"] == complete("install", "x", "--partition", "d")
 
     assert 1 == len(offering.told("sinfo"))
     assert 2 == len(offering.told("sacctmgr"))

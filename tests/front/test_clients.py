@@ -32,6 +32,26 @@ async def test_a_request_reaches_the_kernel_as_it_is(
 
 
 @timeless
+async def test_what_comes_before_the_agent_has_a_bound(tmp_path: Path) -> None:
+    """In messages, and in bytes."""
+    few, many = (
+        clients.Clients(b"k", tmp_path, lambda target, through, forget: None)
+        for _ in range(2)
+    )
+    for _ in range(2):
+        assert not few.full("shell")
+        few.request("shell", [bytes(clients.EARLY_BYTES // 2)])
+    for _ in range(clients.EARLY):
+        assert not many.full("shell")
+        many.request("shell", [b""])
+
+    assert few.full("shell")
+    assert many.full("shell")
+    few.close()
+    many.close()
+
+
+@timeless
 async def test_the_output_of_a_client_that_is_there(
     agent: Agent, kernel: Kernel, serve: Serve
 ) -> None:

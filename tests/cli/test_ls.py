@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -194,6 +195,21 @@ def test_table(job_id: str) -> None:
     assert "12345678 " in row
     assert "[red]hot" in row
     assert "running" in row
+
+
+@pytest.mark.parametrize("variable", ["NO_COLOR", "RK_ANY"])
+def test_colour(job_id: str, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """Where the terminal takes it and nobody has asked for none (no-color.org)."""
+    running("12345678-9", job_id)
+    monkeypatch.setenv(variable, "1")
+    with shown(*command("ls")) as terminal:
+        terminal.until("12345678 ")
+        row = terminal.until("n1")
+        assert 0 == terminal.program.wait(TIMEOUT)
+
+    colours = re.findall(r"\x1b\[(?:\d+;)*[349][0-7]m", row)
+
+    assert (variable != "NO_COLOR") == bool(colours)
 
 
 # --- again and again ----------------------------------------------------------------

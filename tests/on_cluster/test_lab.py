@@ -76,7 +76,7 @@ def left(lab: labs.Lab) -> list[str]:
 
 
 def test_the_first_hour(page: Page, lab: labs.Lab, shots: Path) -> None:
-    """Pick the kernel, run, plot, answer, interrupt, restart, debug, slide, shut down."""
+    """From picking a kernel to shutting one down."""
     book = Notebook(page, shots)
     pick(book)
     run_on_a_node(book)
@@ -86,6 +86,7 @@ def test_the_first_hour(page: Page, lab: labs.Lab, shots: Path) -> None:
     restart(book, lab)
     debug(book)
     slide(book)
+    lose_the_job(book, lab)
     shut_down(book, lab)
 
 
@@ -199,6 +200,19 @@ def drag(page: Page, handle: Locator, distance: int) -> None:
     page.mouse.down()
     page.mouse.move(x + distance, y, steps=6)
     page.mouse.up()
+
+
+def lose_the_job(book: Notebook, lab: labs.Lab) -> None:
+    """The next cell runs in a new one, and says so."""
+    job, _ = book.where()
+    lab.run("scancel", job)
+    expect(book.page.locator(".jp-Toolbar-kernelName")).to_contain_text("No Kernel")
+    output = book.run("print('kept' in globals())")
+    expect(output).to_contain_text("False")
+    expect(output).to_contain_text("This is a new kernel in a new job.")
+    expect(output).to_contain_text("The job was cancelled")
+    book.shot("new-job")
+    assert job not in jobs(lab)
 
 
 def shut_down(book: Notebook, lab: labs.Lab) -> None:

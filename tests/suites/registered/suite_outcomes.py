@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from typing import Any
 
 import pytest
 
 LONGER = 6
+EXIT = 60.0  # seconds for what tests have left running (voila's)
 
 # Not opened at each report: tests replace `open` and pathlib's.
 _FILE = os.open(os.environ["SUITE_OUTCOMES"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -31,3 +33,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if limit is not None and limit.args:
             longer = pytest.mark.timeout(limit.args[0] * LONGER)
             item.add_marker(longer, append=False)
+
+
+def pytest_unconfigure() -> None:
+    """Called last. What tests have left running would hold the process for ever."""
+    end = threading.Timer(EXIT, os._exit, (0,))
+    end.daemon = True
+    end.start()

@@ -23,10 +23,11 @@ import fcntl
 import json
 import os
 import signal
-import stat
 import sys
 import time
 from collections.abc import Iterator
+
+from remote_kernels.relay import private
 
 FRESH = 600.0  # seconds; a cleaner's patience is counted in days, or hours
 PYZ = "agent.pyz"
@@ -91,19 +92,20 @@ class NodeDir:
 
     def _is_ours(self) -> bool:
         with contextlib.suppress(OSError):
-            found = os.stat(self.path, follow_symlinks=False)
-            return found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode)
+            private.check(self.path)
+            return True
         return False
 
+    def _is_locked(self) -> bool:
+        """It, and not one that was removed."""
+        if self._fd < 0:
+            return False
+        return os.path.samestat(os.fstat(self._fd), os.lstat(self.path))
+
     def _mend(self) -> None:
-        if not os.path.lexists(self.path):
-            # Not makedirs: in a /tmp for all, nobody else may make it for us.
-            os.mkdir(self.path, 0o700)
-            sys.stderr.write(f"agent: {self.path} was removed, and made anew\n")
+        ensure(self.path)
+        if not self._is_locked():
             self._lock()
-        elif not self._is_ours():
-            msg = "it is not ours any more"
-            raise OSError(msg)
         if self._pyz >= 0 and not os.path.exists(self._file(PYZ)):
             size = os.fstat(self._pyz).st_size
             _write(self._file(PYZ), os.pread(self._pyz, size, 0))
@@ -123,12 +125,22 @@ class NodeDir:
                 os.utime(self._file(name), follow_symlinks=False)
 
 
+def ensure(path: str) -> None:
+    """It is there, and ours alone. Raises OSError.
+
+    Once it was removed, in a /tmp for all, another user may have made one of its name.
+    """
+    with contextlib.suppress(FileExistsError):
+        private.make_new(path)  # not what is above: nobody else may make it for us
+        sys.stderr.write(f"agent: {path} was removed, and made anew\n")
+    private.check(path)
+
+
 def _write(path: str, data: bytes) -> None:
-    """Written beside and renamed, so never half there. Raises OSError."""
-    fd = os.open(f"{path}+", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-    os.replace(f"{path}+", path)
+    """Raises OSError, also where the directory is not ours alone."""
+    above, name = os.path.split(path)
+    with private.opened(above) as directory:
+        private.write(directory, name, data)
 
 
 def _here() -> dict[str, str]:

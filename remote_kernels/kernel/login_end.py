@@ -7,6 +7,7 @@ through restarts, because clients keep to them. Made by story.py.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -140,7 +141,7 @@ class LoginEnd:
         if self._front is None:
             return
         try:
-            if not self._front.is_there():
+            if not self._front.is_there() or not self._is_ours():
                 self._bind_again(self._front)
         except (OSError, RecordError) as exc:  # tried again; the kernel lives on
             if self._trouble != str(exc):
@@ -150,10 +151,17 @@ class LoginEnd:
 
     def _bind_again(self, front: Front) -> None:
         """Raises OSError, RecordError."""
-        if not self.directory.is_dir():
+        if not self._is_ours():
             self._make_directory()
         front.bind_again(self._ip)
         self._trouble = ""
+
+    def _is_ours(self) -> bool:
+        """Once it was removed, another user may have made one of its name."""
+        with contextlib.suppress(OSError):
+            private.check(str(self.directory))
+            return True
+        return False
 
     def _make_directory(self) -> None:
         """At the same place if that can be."""

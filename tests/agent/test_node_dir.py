@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from agent.test_bundle import KERNEL, TIMEOUT, Agent, python, states
-from remote_kernels.agent import node_dir
+from remote_kernels.agent import node_dir, supervisor
 from remote_kernels.agent.endpoint import LOOK
 from remote_kernels.bundle import agent_pyz
 from remote_kernels.scheduler import script
@@ -346,3 +346,56 @@ def test_a_number_that_is_used_again_is_spared(tmp_path: Path) -> None:
 
         assert (False, True) == (left.exists(), lives(sleeper.pid))
         sleeper.kill()
+
+
+CONNECTION = {"transport": "ipc", "key": "", "signature_scheme": "hmac-sha256"}
+
+
+def of_others(directory: Path) -> None:
+    if os.geteuid() == 0:
+        os.chown(directory, 65534, 65534)
+    directory.chmod(0o777)
+
+
+@pytest.mark.parametrize("change", [of_others, removed])
+def test_a_restart_before_the_next_look(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    """Nothing is put into a directory that another user has made meanwhile."""
+    directory = tmp_path / "rk-1"
+    directory.mkdir(0o700)
+    spec = {"argv": ["sleep", "60"], "connection": CONNECTION}
+    change(directory)
+
+    kernel = supervisor.Kernel("k", spec, str(directory), str(tmp_path))
+    kernel.spawn()
+
+    try:
+        state = kernel.state()
+        ours = change is removed
+        assert ("starting" if ours else "failed") == state.state
+        assert ours == bool([*directory.iterdir()])
+        if not ours:
+            assert str(directory) in state.detail
+        assert ours == (directory.stat().st_mode & 0o777 == 0o700)
+    finally:
+        kernel.kill()
+        if kernel._process is not None:
+            kernel._process.communicate()
+
+
+def test_what_is_made_anew_is_locked(tmp_path: Path) -> None:
+    """Whoever made it."""
+    directory = tmp_path / "rk-1"
+    directory.mkdir(0o700)
+    place = node_dir.NodeDir(str(directory))
+    place.hold()
+    shutil.rmtree(directory)
+    node_dir.ensure(str(directory))
+
+    assert place.look()
+
+    fd = os.open(directory, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(fd)

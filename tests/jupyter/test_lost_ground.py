@@ -116,6 +116,29 @@ def test_the_runtime_directory_is_removed(here: Home) -> None:
     assert [] == here.left()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+def test_another_user_makes_a_directory_of_that_name(here: Home) -> None:
+    """Nothing of the kernel is put there."""
+    with served(here) as server:
+        kernel = server.start()
+        ask(server, kernel, "x = 1")
+        ip = json.loads(connection_file(here, kernel).read_text())["ip"]
+        place = Path(ip).parent
+
+        shutil.rmtree(place)
+        place.mkdir(0o777)
+        os.chown(place, 65534, 65534)
+        until(
+            "the manager follows",
+            lambda: json.loads(connection_file(here, kernel).read_text())["ip"] != ip,
+        )
+
+        assert "1\n" == ask(server, kernel, "print(x)")
+        assert [] == [*place.iterdir()]
+        place.rmdir()
+    assert [] == here.left()
+
+
 def test_the_runtime_directory_does_not_come_back(here: Home) -> None:
     """The kernel is to be found at another place, also after a restart."""
     with served(here) as server:

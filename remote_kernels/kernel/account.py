@@ -129,6 +129,7 @@ class Account:
             "carrier": self.carrier,
             "notebook": self.notebook,
             "times": self.times,
+            **({"end": self.end} if self.end else {}),
         }
 
     def save(self) -> None:

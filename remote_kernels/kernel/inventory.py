@@ -252,8 +252,10 @@ async def _of_scheduler(
     for record, facts in mine:
         status = statuses.get(str(facts["job_id"]))
         over = status is not None and status.phase is Phase.ENDED
-        ended = queue.driver.ended_text(status) if status is not None and over else ""
+        ended = str(facts.get("end") or "")  # our own word, where there is one
         if not record.is_live:
-            ended = str(facts.get("end") or "it ended")
+            ended = ended or "it ended"
+        elif status is not None and over:
+            ended = ended or queue.driver.ended_text(status)
         found.append(Recorded(record, facts, status, ended))
     return found

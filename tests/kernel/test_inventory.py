@@ -127,6 +127,18 @@ async def test_a_kernel_whose_job_has_ended(
 
 
 @pytest.mark.asyncio
+async def test_a_start_that_failed_and_whose_job_is_cancelled(
+    tmp_path: Path, jobs: Jobs
+) -> None:
+    """The reason counts, not what was done about it."""
+    record_of(tmp_path, job_id=await jobs.ended("exit 7\n"), end="No such module.")
+
+    (found,) = await recorded([tmp_path])
+
+    assert "No such module." == found.ended
+
+
+@pytest.mark.asyncio
 async def test_a_job_that_the_scheduler_has_forgotten(tmp_path: Path) -> None:
     """It has ended, and nobody knows how."""
     record_of(tmp_path, job_id=GONE)

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 from .environment import directory, environment, is_without
 from .leash import Leash
 from .node import oom_kills
-from .node_dir import kill, note_session, session
+from .node_dir import ensure, kill, note_session, session
 from .ports import TARGETS, Sockets
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ class Kernel:
         self._ooms = 0
         self._watcher: Any = None
         self._leash: Leash | None = None
+        self._restarting: Any = None  # a lock, once it is needed
         self._tell: Callable[[KernelState], None] = lambda state: None
         self.keeper: Keeper | None = None
 
@@ -146,6 +147,7 @@ class Kernel:
         name = f"k{self.incarnation}-{time.monotonic_ns() // 1000 % 10**8}"
         self._leash = Leash()
         try:
+            ensure(self._node_dir)
             self.sockets = Sockets(self._node_dir, name, spec["connection"])
             argv = [
                 arg.replace("{connection_file}", self.sockets.file)
@@ -439,11 +441,16 @@ class Kernel:
         self._remove_sockets()
 
     async def restart(self, spec: dict[str, Any]) -> None:
-        """A new process, in this job, as `spec` says."""
-        await self._end()
-        self._spec = spec
-        self.incarnation += 1
-        self._state, self._detail, self._lacks = "starting", "", ""
-        self._process, self._log, self._wrapped = None, None, None
-        self.spawn()
-        self.watch(self._tell)
+        """A new process, in this job, as `spec` says; one after the other."""
+        import asyncio
+
+        if self._restarting is None:
+            self._restarting = asyncio.Lock()
+        async with self._restarting:
+            await self._end()
+            self._spec = spec
+            self.incarnation += 1
+            self._state, self._detail, self._lacks = "starting", "", ""
+            self._process, self._log, self._wrapped = None, None, None
+            self.spawn()
+            self.watch(self._tell)

@@ -128,6 +128,7 @@ class Clients:
         self._reports = Reports(told)
         self._info = info
         self._on_info = on_info
+        self.told_to_end = False  # the kernel's process, by one of them
         self._sockets: Sockets | None = None
         self._inlets: dict[str, Inlet] = {}
         self._again: dict[str, asyncio.TimerHandle] = {}  # channels to be opened
@@ -231,6 +232,7 @@ class Clients:
         answered = False
         if head is not None:
             self._note(head)
+            self.told_to_end |= head.type == "shutdown_request"
             answered = target == "shell" and self._answered_for_kernel(head)
         if not answered:
             self._pass_on(target, encode(parts))

@@ -285,7 +285,8 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         try:
             return await kernel.restart(launch)
         except AgentError as exc:
-            await kernel.give_up(str(exc))  # unless its job ended already
+            if not kernel.told_to_end:  # else another restart, or the end, follows
+                await kernel.give_up(str(exc))  # unless its job ended already
             raise
         except BaseException as exc:
             if kernel.end:  # its job ended: it closes itself, and says why

@@ -6,13 +6,11 @@ kernel does not come, it says why. Made by story.py.
 
 from __future__ import annotations
 
-import signal
 from typing import Any
 
 from remote_kernels import harmless
 from remote_kernels.errors import (
-    AgentError,
-    ControllerError,
+    CommandError,
     JobError,
     RemoteKernelError,
     TunnelError,
@@ -30,9 +28,6 @@ from .reach import Reach
 
 log = harmless.logger(__name__)
 
-# Seconds in which the end of its job is heard of when a kernel was ended by one of the
-# signals that schedulers send to all of a job.
-HEARD = 3.0
 ENDS = 20.0  # seconds for the scheduler to say how a job that is ending ended
 
 
@@ -110,14 +105,7 @@ class Arrival:
                 end = await self._end_of_job()
                 raise (JobError(end) if end else exc) from exc
             connection.expect(1)
-            try:
-                await connection.await_running(settings.start_timeout)
-            except AgentError as exc:
-                state = connection.state
-                by = state.signum if state is not None else None
-                killed = by in (signal.SIGTERM, signal.SIGKILL)
-                end = await life.end_of_job(HEARD if killed else 0.0)
-                raise (JobError(end) if end else exc) from exc
+            await life.await_running(connection, settings.start_timeout)
             if account.end:
                 raise JobError(account.end)
             account.mark("kernel")
@@ -134,7 +122,7 @@ class Arrival:
             if status.phase not in (Phase.ENDING, Phase.ENDED):
                 return ""
             ended = await self._job.ended(ENDS)
-        except ControllerError:
+        except CommandError:
             return ""
         return self._life.end_text(End(self._job.why_ended("", ended), ended))
 
@@ -169,6 +157,7 @@ class Arrival:
         self._life.stop_watching()
         account.end = why
         account.mark("ended")
+        account.save_news()  # or who looks hears of the job that we cancel
         log.warning("kernel=%s %s", account.kernel_id, why)
         self._here.standin.fail(why)  # people do not wait for what is to be cleared
         await self._life.leave_job()

@@ -304,13 +304,23 @@ class Connection:
         return self.exit_code or 0
 
     @property
-    def incarnation(self) -> int:
-        return self.state.incarnation if self.state is not None else 0
+    def next_incarnation(self) -> int:
+        """Of the process that the next Start begins."""
+        known = self.state.incarnation if self.state is not None else 0
+        return max(known, self._incarnation) + 1
+
+    @property
+    def told_to_end(self) -> bool:
+        """Whether the process ends, or has ended, because somebody wanted that."""
+        asked = self.clients is not None and self.clients.told_to_end
+        return self._expected or asked
 
     def expect(self, incarnation: int) -> None:
         """A new process is on its way."""
         self._incarnation = incarnation
         self._expected = False
+        if self.clients is not None:
+            self.clients.told_to_end = False
         self.exit_code = None
         self._exited.clear()
 

@@ -7,10 +7,12 @@ notebook, and lets go of it all. Made by story.py.
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 from typing import Any
 
 from remote_kernels import harmless
+from remote_kernels.errors import AgentError, JobError
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
 
@@ -26,6 +28,9 @@ from .time_limit import mind_time_limit
 
 log = harmless.logger(__name__)
 
+# Seconds in which the end of its job is heard of when a kernel was ended by one of the
+# signals that schedulers send to all of a job.
+HEARD = 3.0
 STOP_TIMEOUT = 8.0  # seconds for the agent to end its kernels and itself
 # Seconds in which a page gets what was said last: once told that the kernel is dead it
 # shows no more of it (JupyterLab 4.6), and that comes another way, which is shorter.
@@ -211,6 +216,18 @@ class Life:
             if connection.agent_ends:
                 await asyncio.wait((self._guard,))
         return self._account.end
+
+    async def await_running(self, connection: Connection, timeout: float) -> None:
+        """Until the expected process listens. Raises AgentError, JobError."""
+        try:
+            await connection.await_running(timeout)
+        except AgentError as exc:
+            state = connection.state
+            by = state.signum if state is not None else None
+            killed = by in (signal.SIGTERM, signal.SIGKILL)
+            heard = HEARD if killed and not connection.told_to_end else 0.0
+            end = await self.end_of_job(heard)
+            raise (JobError(end) if end else exc) from exc
 
     def failure_told(self) -> None:
         """Somebody has been told why there is no kernel: soon it is dead."""

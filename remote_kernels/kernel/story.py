@@ -110,6 +110,7 @@ class RemoteKernel:
         self._record = self._account.record
         self._life = Life(self._account, on_dead, on_end)
         self._launch: Launch | None = None  # while somebody must choose a job
+        self._restarting = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<RemoteKernel {self.kernel_id[:8]} job {self.job_id} on {self.node}>"
@@ -117,6 +118,12 @@ class RemoteKernel:
     @property
     def job_id(self) -> str | None:
         return self._account.job_id
+
+    @property
+    def told_to_end(self) -> bool:
+        """Whether somebody has told its process to end."""
+        connection = self._account.connection
+        return connection is not None and connection.told_to_end
 
     @property
     def node(self) -> str | None:
@@ -440,8 +447,13 @@ class RemoteKernel:
         Of a kernel that is waited for: its job keeps its place in the queue. Of one
         that did not come: in a new job.
         """
+        async with self._restarting:
+            return await self._restart(launch)
+
+    async def _restart(self, launch: Launch) -> dict[str, Any]:
         here, connection = self._life.here, self._account.connection
-        assert here is not None
+        if here is None:  # its job ended while we waited for another restart
+            raise JobError(self.end or "The kernel was shut down.")
         if not self._life.arrived:
             return await self._restart_waiting(here, launch)
         assert connection is not None
@@ -450,10 +462,11 @@ class RemoteKernel:
         await here.settled()
         spec = launch.spec(self.settings)
         self._account.note_spec(spec)
+        incarnation = connection.next_incarnation
         connection.send(control.Start(self.kernel_id, spec))
-        connection.expect(connection.incarnation + 1)
+        connection.expect(incarnation)
         patience = max(RESTART_TIMEOUT, self.settings.start_timeout)
-        await connection.await_running(patience)
+        await self._life.await_running(connection, patience)
         if self.end:
             raise JobError(self.end)
         await self._life.serve()

@@ -16,7 +16,7 @@ from remote_kernels.config import Settings
 from remote_kernels.errors import ConfigError, RemoteKernelError
 from remote_kernels.registry import Record
 from remote_kernels.scheduler import script
-from remote_kernels.scheduler.base import JobRequest, JobStatus
+from remote_kernels.scheduler.base import JobRequest, JobStatus, Phase
 from remote_kernels.scheduler.queue import shared
 
 from .drivers import DRIVERS, driver_name
@@ -146,7 +146,12 @@ class Job:
 
     async def agent(self, on_status: Callable[[JobStatus], None]) -> dict[str, Any]:
         """Until the agent has written where it is. Raises JobError, AgentError."""
-        return await self._reported(self.place, on_status)
+        agent = await self._reported(self.place, on_status)
+        if self.status is None or self.status.phase is Phase.PENDING:  # not any more
+            assert self.id is not None
+            node = str(agent["node"])
+            self.status = JobStatus(self.id, Phase.RUNNING, "RUNNING", node=node)
+        return agent
 
     async def _reported(
         self, record: Record, on_status: Callable[[JobStatus], None]

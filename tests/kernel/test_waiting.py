@@ -13,6 +13,7 @@ import pytest
 
 from remote_kernels.config import parse
 from remote_kernels.errors import JobError
+from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.waiting import Waiting
 from remote_kernels.registry import Record
 from remote_kernels.relay import private
@@ -136,3 +137,20 @@ async def test_a_record_that_cannot_be_read_just_now(
 
     assert "c1" == agent["node"]
     assert [None, "it was idle"] == words
+
+
+@pytest.mark.asyncio
+async def test_a_job_whose_agent_has_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs, though the scheduler was not asked since it waited."""
+    job = Job.__new__(Job)
+    job.id, job.status = "7", JobStatus("7", Phase.PENDING, "PENDING", "Resources")
+
+    async def reported(*_: object) -> dict[str, Any]:
+        return {"node": "n1"}
+
+    monkeypatch.setattr(job, "_reported", reported)
+    monkeypatch.setattr(Job, "place", None)
+
+    await job.agent(lambda status: None)
+
+    assert JobStatus("7", Phase.RUNNING, "RUNNING", node="n1") == job.status

@@ -197,6 +197,7 @@ _FILES: dict[str, Reader] = {
             "allocation": (_maybe(_text), None),
             "host": (_text, ""),
             "pid": (_pid, 0),
+            "pid_start": (_number, 0),
             "directory": (_text, ""),
             "carrier": (_maybe(_text), None),
             "times": (_map(_time), {}),

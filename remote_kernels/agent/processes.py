@@ -1,7 +1,7 @@
 """The processes of this node, as /proc shows them, and which of them are a kernel's.
 
 Source of the fields: proc(5). Called by inside.py, stack.py and top.py, which run in a
-step of the job, beside the agent.
+step of the job, beside the agent, and by kernel/.
 """
 
 from __future__ import annotations
@@ -59,6 +59,13 @@ def _read(pid: int) -> Process:
         started=int(fields[19]),
         group=int(fields[2]),
     )
+
+
+def started(pid: int) -> int:
+    """When it was started, in ticks since boot; 0 where it has ended, or hides."""
+    with contextlib.suppress(OSError):
+        return _read(pid).started
+    return 0
 
 
 def argv(pid: int) -> list[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from remote_kernels import harmless, registry, shapes
+from remote_kernels.agent import processes
 from remote_kernels.config import Settings
 from remote_kernels.errors import RecordError
 from remote_kernels.front.standin import Request
@@ -125,6 +126,7 @@ class Account:
             "allocation": job.allocation,
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "pid_start": processes.started(os.getpid()),
             "directory": str(self.directory or ""),
             "carrier": self.carrier,
             "notebook": self.notebook,
@@ -142,7 +144,10 @@ class Account:
         try:
             self.save()
         except RecordError as exc:
-            log.warning("kernel=%s %s", self.kernel_id, exc)
+            if self.record.path.exists():
+                log.warning("kernel=%s %s", self.kernel_id, exc)
+            else:  # `stop` has done so, or a person
+                log.info("kernel=%s its record was removed", self.kernel_id)
 
     def write_spec(self, spec: dict[str, Any]) -> None:
         """What the agent starts, and what whoever attaches later must know."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from remote_kernels.agent import processes
 from remote_kernels.errors import InUseError, RecordError
 from remote_kernels.front import sockets
 from remote_kernels.registry import Record
@@ -42,7 +43,8 @@ class Predecessor:
     def refuse_if_it_waits(self) -> None:
         """A server that waits for a kernel has no session with it that would tell."""
         pid = self.facts["pid"]
-        if self._was_here and pid != os.getpid() and _is_alive(pid):
+        lives = self.facts["pid_start"] == processes.started(pid) != 0
+        if self._was_here and pid != os.getpid() and lives:
             msg = (
                 f"Kernel {self.kernel_id} is waited for by process {pid} on this host."
             )
@@ -73,13 +75,3 @@ def predecessor(record: Record, *, patient: bool) -> Predecessor:
         msg = f"There is no kernel to attach to in {record.path}."
         raise RecordError(msg)
     return Predecessor(record.kernel_id, facts, spec, None if waits else agent)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

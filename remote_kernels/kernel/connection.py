@@ -62,6 +62,8 @@ class Connection:
         Seconds of silence after which the agent is looked for anew.
     on_info:
         Called with the content of the kernel's kernel_info_reply.
+    spec_name:
+        Its kernelspec's name, for messages; "" where it is not known.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class Connection:
         node: str,
         dead_after: float,
         on_info: Callable[[dict[str, Any]], None] = lambda info: None,
+        *,
+        spec_name: str = "",
     ) -> None:
         self.kernel_id = kernel_id
         self.key = key
@@ -87,6 +91,7 @@ class Connection:
         self._record = record
         self._node = node
         self._dead_after = dead_after
+        self._spec_name = spec_name
         self._expected = False  # we told the process to end
         self._incarnation = 0  # the process that clients talk to; 0: whichever is there
         self._changed = asyncio.Event()
@@ -356,7 +361,7 @@ class Connection:
             if "visible_gpus" in state.detail:
                 return text
             if state.lacks:
-                return f"{text}\n{lacking.hidden(state.lacks)}"
+                return f"{text}\n{lacking.hidden(state.lacks, self._spec_name)}"
             if os.strerror(errno.EADDRNOTAVAIL) in state.detail:
                 return (
                     f"{text}\nThe node has no 127.0.0.1: tell the site's staff that its "
@@ -368,13 +373,14 @@ class Connection:
             return (
                 f"{text}\nIs that program there, on the compute node? `python` in the "
                 "kernelspec's argv must be one that the node can see.\n"
-                + lacking.NOT_LOADED
+                + lacking.not_loaded(self._spec_name)
             )
         code = f"signal {state.signum}" if state.signum else f"code {state.exit_code}"
         output = registry.without_notice(state.output) or "(nothing)"
+        advice = lacking.advice(state.exit_code, output, self._spec_name)
         return (
             f"The kernel ended on {self._node} before it was ready, with exit {code}. "
-            f"It wrote:\n{output}{lacking.advice(state.exit_code, output)}"
+            f"It wrote:\n{output}{advice}"
         )
 
 

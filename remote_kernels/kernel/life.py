@@ -88,6 +88,7 @@ class Life:
             account.node,
             account.settings.dead_after,
             known.remember,
+            spec_name=account.spec_name,
         )
         return account.connection
 

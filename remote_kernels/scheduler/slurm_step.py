@@ -207,7 +207,7 @@ def _only_one(jobs: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
         msg = (
             f"jobid is 'auto', but you have {len(jobs)} running jobs:{lines}\n"
             f"Name the one you mean, for example jobid={first} "
-            f"(`remote-kernels install NAME --jobid {first}`)."
+            f"(`remote-kernels install --from NAME --name NAME --jobid {first}`)."
         )
         raise ChoiceError(msg, [job["job_id"] for job in jobs])
     return jobs[0]

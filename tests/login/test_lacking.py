@@ -107,8 +107,19 @@ async def test_what_the_node_lacks_is_answered_by_the_cure(
 
     said = await failure()
 
-    assert "--prologue 'module load ...'" in said
-    assert "--env-keep LD_LIBRARY_PATH" in said
+    install = f"remote-kernels install --from {NAME} --name {NAME}"
+    assert f"{install} --prologue 'module load ...'" in said
+    assert f"{install} --env-keep LD_LIBRARY_PATH" in said
+
+
+async def test_a_command_around_the_kernel_that_does_not_run_it(jupyter: Path) -> None:
+    """It ends well, and yet there is no kernel: what it must do is said."""
+    spec(jupyter, prefix=["true"])
+
+    said = await failure()
+
+    assert "exit code 0. It wrote:\n(nothing)" in said
+    assert "must run the kernel's command and wait for it" in said
 
 
 async def test_another_failure_is_answered_by_nothing_of_it(jupyter: Path) -> None:
@@ -135,7 +146,7 @@ async def test_a_container_that_hides_the_sockets_is_named_soon(jupyter: Path) -
     assert "does not see /tmp/rk-" in said
     assert " ".join(bwrap) in said
     assert "The container around the kernel has a /tmp of its own" in said
-    assert "remote-kernels install NAME --node-dir DIRECTORY" in said
+    assert f"install --from {NAME} --name {NAME} --node-dir DIRECTORY" in said
     spec(jupyter, prefix=bwrap, node_dir=str(Path.home()))
     async with running(NAME) as (_, client):
         assert "42" == await run(client, "print(6 * 7)")

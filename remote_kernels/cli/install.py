@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,7 +151,21 @@ def _source(template: str | None, wrapped: str | None) -> Kernelspec:
         names = ", ".join(templates) or "none found"
         message = f"give a template ({names}) or --from NAME"
         raise click.UsageError(message)
+    if template not in templates:
+        _refuse_installed(template)
     return kernelspec.find(template, templates, "template")
+
+
+def _refuse_installed(name: str) -> None:
+    """Say how a kernelspec of ours is changed, if that is what was named."""
+    found = kernelspec.installed().get(name)
+    if found is not None and found.is_ours:
+        message = (
+            f"{name} is no template but an installed kernelspec. To change it, with "
+            f"the options to be changed: remote-kernels install --from {name} "
+            f"--name {name} ..."
+        )
+        raise KernelspecError(message)
 
 
 def _name(source: Kernelspec, wrapped: str | None, name: str | None) -> str:
@@ -201,20 +215,28 @@ def _advice(new: Kernelspec) -> list[str]:
             f"Jupyter, as it runs here, does not look into {new.directory.parent}; "
             "see `jupyter --paths`"
         )
-    for other in kernelspec.installed().values():
-        notes.append(_about_other(new, other))
+    installed = kernelspec.installed()
+    notes.append(_about_namesakes(new, installed.values()))
+    found = installed.get(new.name)
+    if found is not None and found.directory != new.directory:
+        notes.append(
+            f"there is also a {new.name} in {found.directory}; Jupyter shows only one"
+        )
     return [note for note in notes if note]
 
 
-def _about_other(new: Kernelspec, other: Kernelspec) -> str:
-    """What `other`, installed already, means for `new`."""
-    if other.name != new.name:
-        same = other.spec["display_name"] == new.spec["display_name"]
-        hint = f"the picker shows {other.name} under the same name; see --display-name"
-        return hint if same else ""
-    if other.directory == new.directory:
+def _about_namesakes(new: Kernelspec, others: Iterable[Kernelspec]) -> str:
+    """That the picker cannot tell it from others."""
+    shown = new.spec["display_name"]
+    names = [
+        other.name
+        for other in others
+        if other.name != new.name and other.spec["display_name"] == shown
+    ]
+    if not names:
         return ""
-    return f"there is also a {new.name} in {other.directory}; Jupyter shows only one"
+    who = names[0] if len(names) == 1 else f"{len(names)} others ({names[0]}, ...)"
+    return f"the picker shows {who} under the same name; see --display-name"
 
 
 def _about_ipykernel(argv: Sequence[str]) -> str:
@@ -229,6 +251,8 @@ def _about_ipykernel(argv: Sequence[str]) -> str:
         found = subprocess.run(
             [python, "-c", probe], timeout=20, check=False, capture_output=True
         )
+    except FileNotFoundError:
+        return f"{python} is not there on this machine; it must be on the node"
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{python} does not run here ({error}); it must on the node"
     advice = f"{python} has no ipykernel. To add it: {python} -m pip install ipykernel"

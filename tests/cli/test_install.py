@@ -239,7 +239,34 @@ def test_an_interpreter_that_is_not_here(run: Run, tmp_path: Path) -> None:
     """An interpreter that only the nodes have is fine, with a word about it."""
     result = run("install", "python-compute", "--python", str(tmp_path / "python3"))
     assert result.exit_code == 0
-    assert "does not run here" in result.stderr
+    assert "is not there on this machine; it must be on the node" in result.stderr
+
+
+def test_an_interpreter_that_does_not_run_here(run: Run, tmp_path: Path) -> None:
+    """Why not is told."""
+    (tmp_path / "python3").write_text("")
+    result = run("install", "python-compute", "--python", str(tmp_path / "python3"))
+    assert result.exit_code == 0
+    assert "does not run here ([Errno 13]" in result.stderr
+
+
+def test_an_installed_kernelspec_is_no_template(run: Run) -> None:
+    """How it is changed is said, and that works."""
+    run("install", "python-compute", "--name", "mine", "--mem", "16G")
+    result = run("install", "mine", "--time", "30")
+    change = "remote-kernels install --from mine --name mine"
+    assert result.exit_code == 1
+    assert change in result.stderr
+    assert run(*change.split()[1:], "--time", "30").exit_code == 0
+
+
+def test_many_of_one_display_name(run: Run) -> None:
+    """One note says how many."""
+    for name in ("one", "two", "three"):
+        result = run("install", "python-compute", "--name", name)
+        said = result.stderr
+    assert said.count("under the same name") == 1
+    assert "the picker shows 2 others (one, ...) under the same name" in said
 
 
 # --- --from -------------------------------------------------------------------------

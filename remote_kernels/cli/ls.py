@@ -34,10 +34,11 @@ SLOWEST = 60.0  # the same, while nothing changes
 _GROWTH = 1.5
 
 _HEADER = ("Kernel", "Notebook", "Job", "State", "Node", "Time left", "Memory")
-_NOTHING = (
+_NOTHING_LIVE = (
     "No kernel of yours waits or runs here. `remote-kernels ls --all` also shows those "
     "that ended in the last day."
 )
+_NOTHING = "No kernel of yours waits or runs here, and none has ended in the last day."
 
 
 @click.command()
@@ -64,7 +65,7 @@ def ls(everything: bool, interval: float | None, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps([view.as_json() for view in views], indent=2))
         else:
-            _show(views)
+            _show(views, everything)
         return
     if as_json:
         msg = "--json and --watch exclude each other."
@@ -88,16 +89,16 @@ async def _views(kernels: list[Recorded], everything: bool) -> list[View]:
 # --- to be seen ---------------------------------------------------------------------
 
 
-def _show(views: list[View]) -> None:
+def _show(views: list[View], everything: bool) -> None:
     damaged = _damaged()
     if damaged:
         say(_unreadable(damaged), err=True)
     elif not views:
-        click.echo(_NOTHING, err=True)
+        click.echo(_NOTHING if everything else _NOTHING_LIVE, err=True)
     if not views:
         return
     if sys.stdout.isatty():
-        Console().print(_table(views))
+        Console().print(_table(views, everything))
     else:
         for view in views:
             click.echo("\t".join(_row(view)))
@@ -137,10 +138,10 @@ def _row(view: View) -> tuple[str, ...]:
     return harmless.fields(row)
 
 
-def _table(views: list[View]) -> RenderableType:
+def _table(views: list[View], everything: bool) -> RenderableType:
     """Text: nothing in it is markup."""
     if not views:
-        return Text(_NOTHING)
+        return Text(_NOTHING if everything else _NOTHING_LIVE)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in _HEADER:
         folds = title in ("Notebook", "State")
@@ -233,7 +234,7 @@ def _watch_on_terminal(everything: bool, interval: float) -> int:
             _watch(
                 everything,
                 interval,
-                lambda views: live.update(_table(views), refresh=True),
+                lambda views: live.update(_table(views, everything), refresh=True),
             )
         )
 

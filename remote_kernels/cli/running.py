@@ -331,9 +331,12 @@ def _show(items: list[Item]) -> None:
 
 
 def _summary(work: list[Item]) -> str:
-    """As a question: "End kernel: 1, remove record: 2"."""
-    counts = Counter(item.action for item in work)
-    return ", ".join(f"{action}: {n}" for action, n in counts.items()).capitalize()
+    """As a question: "End 1 kernel, remove 2 records"."""
+    parts = []
+    for action, count in Counter(item.action for item in work).items():
+        verb, what = action.split()
+        parts.append(f"{verb} {count} {what}{'' if count == 1 else 's'}")
+    return ", ".join(parts).capitalize()
 
 
 async def _do_all(work: list[Item]) -> bool:

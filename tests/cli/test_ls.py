@@ -112,6 +112,9 @@ def test_none(run: Run) -> None:
     result = run("ls")
     assert ("", 0) == (result.stdout, result.exit_code)
     assert "No kernel of yours waits or runs here." in result.stderr
+    said = run("ls", "--all").stderr
+    assert "none has ended in the last day" in said
+    assert "ls --all" not in said
     assert ("[]\n", "") == ((json := run("ls", "--json")).stdout, json.stderr)
 
 

@@ -86,7 +86,7 @@ def test_all_ends_kernels_that_run(run: Run, jobs: Callable[..., str]) -> None:
 
     result = run("clean", "--all", input="y\n")
 
-    assert "End kernel: 1? [y/N]" in result.stderr
+    assert "End 1 kernel? [y/N]" in result.stderr
     assert "k1: done (end kernel)" in result.stderr
     assert is_over(job_id)
     assert not record.path.exists()
@@ -150,8 +150,15 @@ def test_nothing_is_removed_unasked(
     result = run("clean", *args, input=answer)
 
     assert code == result.exit_code
-    assert (code == 1) == ("Remove record: 1? [y/N]" in result.stderr)
+    assert (code == 1) == ("Remove 1 record? [y/N]" in result.stderr)
     assert record.path.exists()
+
+
+def test_several_are_counted(run: Run) -> None:
+    """As one says it."""
+    for kernel in ("k1", "k2"):
+        record_of(kernel, GONE)
+    assert "Remove 2 records? [y/N]" in run("clean", input="n\n").stderr
 
 
 def test_json(run: Run) -> None:

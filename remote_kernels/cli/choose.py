@@ -14,6 +14,7 @@ from remote_kernels.cli import kernelspec
 from remote_kernels.config import Settings, parse
 from remote_kernels.errors import RecordError
 from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.kernel.view import View
 from remote_kernels.scheduler.base import split_id
 
 ATTACHABLE = "that runs"  # it has an agent
@@ -35,20 +36,54 @@ def choose(
     found = [kernel for kernel in found if not kernel.ended] or found
     if len(found) == 1:
         return found[0]
+    other = _only_other(kernels, wanted) if wanted and not found else None
+    if other is not None:
+        raise RecordError(_why_not(other))
     if not listed:
         verb = {ATTACHABLE: "runs", LIVE: "waits or runs"}.get(among, "is on record")
         msg = f"No kernel of yours {verb} here.{_waiting(kernels)}"
         raise RecordError(msg)
     lines = "\n".join(
-        harmless.line(f"  {k.kernel_id}  job {number(k)}  {_called(k)}") for k in listed
+        harmless.line(f"  {k.kernel_id}  job {number(k)}  {_called(k)}")
+        for k in found or listed
     )
     if wanted is None:
         msg = f"Which of these kernels?\n{lines}"
     else:
         few = f"No kernel {among} is {wanted!r}. These are there:"
-        many = f"More than one kernel matches {wanted!r}. These are there:"
+        many = f"More than one kernel matches {wanted!r}:"
         msg = f"{many if found else few}\n{lines}"
     raise RecordError(msg)
+
+
+def _only_other(kernels: list[Recorded], wanted: str) -> Recorded | None:
+    """The one that is meant among those that cannot be chosen."""
+    meant = [kernel for kernel in kernels if _is_meant(kernel, wanted)]
+    meant = [kernel for kernel in meant if not kernel.ended] or meant
+    return meant[0] if len(meant) == 1 else None
+
+
+def _why_not(kernel: Recorded) -> str:
+    if not kernel.ended:
+        return waits(kernel, kernel.view())
+    end = " ".join(kernel.ended.split())
+    return (
+        f"Kernel {kernel.kernel_id} has ended: {end}\n"
+        f"`remote-kernels info {kernel.kernel_id}` says more of it."
+    )
+
+
+def waits(kernel: Recorded, view: View) -> str:
+    """What to say of a kernel whose job has not begun, or has no agent yet."""
+    if view.state != "waiting":
+        return (
+            f"Kernel {view.kernel_id} cannot be reached yet: {view.text}.\n"
+            "Try again in a while."
+        )
+    return (
+        f"Kernel {view.kernel_id} has no node yet: its job {number(kernel)} waits "
+        f"({view.text}).\n`remote-kernels ls --watch` shows when it starts."
+    )
 
 
 def _called(kernel: Recorded) -> str:

@@ -22,7 +22,7 @@ from urllib.parse import quote
 import click
 
 from remote_kernels.cli import inside, kernelspec, servers
-from remote_kernels.cli.choose import LIVE, choose
+from remote_kernels.cli.choose import LIVE, choose, waits
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.say import say
 from remote_kernels.cli.servers import Server
@@ -184,7 +184,7 @@ def _server(found: Recorded) -> Server:
     """That has the kernel. Raises JobError, RecordError."""
     view = found.view()
     if view.state == "waiting":
-        raise JobError(inside.waits(found, view))
+        raise JobError(waits(found, view))
     server = servers.of(view.host, view.pid)
     if server is None:
         msg = (

@@ -18,7 +18,7 @@ import click
 
 from remote_kernels import bundle
 from remote_kernels.cli import kernelspec
-from remote_kernels.cli.choose import LIVE, choose, number, settings
+from remote_kernels.cli.choose import LIVE, choose, number, settings, waits
 from remote_kernels.errors import CommandError, ConfigError, JobError, RecordError
 from remote_kernels.kernel import DRIVERS, inventory
 from remote_kernels.kernel.inventory import Recorded
@@ -120,14 +120,6 @@ def _refusal(found: Recorded, view: View) -> str:
     return (
         f"The node of kernel {view.kernel_id} (job {job}) is not known: {view.text}.\n"
         "Try again in a while."
-    )
-
-
-def waits(found: Recorded, view: View) -> str:
-    """What to say of a kernel whose job has not begun."""
-    return (
-        f"Kernel {view.kernel_id} has no node yet: its job {number(found)} waits "
-        f"({view.text}).\n`remote-kernels ls --watch` shows when it starts."
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from cli.live import record_of
 
 from remote_kernels.cli.choose import ATTACHABLE, LIVE, ON_RECORD, choose
 from remote_kernels.errors import RecordError
 from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.scheduler.base import JobStatus, Phase
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -43,9 +46,8 @@ def test_one_by_its_beginning_or_job(four: list[Recorded], wanted: str) -> None:
     [
         (None, "Which of these kernels?"),
         ("", "No kernel that runs is ''."),
-        ("aa", "More than one kernel matches 'aa'."),
-        ("b", "No kernel that runs is 'b'."),
-        ("c", "No kernel that runs is 'c'."),
+        ("aa", "More than one kernel matches 'aa':"),
+        ("d", "No kernel that runs is 'd'."),
     ],
 )
 def test_not_one(four: list[Recorded], wanted: str | None, text: str) -> None:
@@ -61,8 +63,36 @@ def test_others_than_those_that_run(four: list[Recorded]) -> None:
     """Some commands are also for kernels that wait, some for those that ended."""
     assert "c" == choose(four, "20", LIVE).kernel_id
     assert "b" == choose(four, "b", ON_RECORD).kernel_id
-    with pytest.raises(RecordError, match="No kernel that waits or runs is 'b'"):
-        choose(four, "b", LIVE)
+
+
+def test_only_those_that_match_are_listed(four: list[Recorded]) -> None:
+    """Of kernels that are not meant nothing is said."""
+    with pytest.raises(RecordError) as caught:
+        choose(four, "aa", LIVE)
+    assert ["aa1", "aa2"] == [
+        line.split()[0] for line in str(caught.value).splitlines()[1:]
+    ]
+
+
+@pytest.mark.parametrize("among", [ATTACHABLE, LIVE])
+def test_one_that_ended(four: list[Recorded], among: str) -> None:
+    """How, and where more is said; others are not listed."""
+    with pytest.raises(RecordError) as caught:
+        choose(four, "b", among)
+    assert (
+        "Kernel b has ended: It ended.\n`remote-kernels info b` says more of it."
+        == str(caught.value)
+    )
+
+
+def test_one_that_waits(four: list[Recorded]) -> None:
+    """That it has no node yet, if only one with a node will do."""
+    pending = JobStatus("20", Phase.PENDING, "PENDING", "Resources")
+    waiting = replace(four[3], status=pending)
+    with pytest.raises(RecordError, match="c has no node yet: its job 20 waits"):
+        choose([*four[:3], waiting], "c", ATTACHABLE)
+    with pytest.raises(RecordError, match="c cannot be reached yet: "):
+        choose(four, "c", ATTACHABLE)
 
 
 def test_the_only_one(four: list[Recorded]) -> None:

@@ -156,7 +156,7 @@ def test_nothing_is_ended_unasked(
         ([], 2, "Name the kernels to end, or give --all."),
         (["k1", "--all"], 2, "Name the kernels to end, or give --all."),
         (["k1", "x"], 1, "No kernel that waits or runs is 'x'."),
-        (["ended"], 1, "No kernel that waits or runs is 'ended'."),
+        (["ended"], 1, "Kernel ended has ended: "),
     ],
 )
 def test_what_is_not_clear(

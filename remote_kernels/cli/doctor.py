@@ -230,7 +230,7 @@ async def examine(
 
 def _summary(carrier: str | None, findings: list[Finding]) -> str:
     if carrier is None:
-        return "No kernel can be had as things are; see what failed."
+        return "Kernels do not work here yet; see above what failed."
     bad = [finding.stage for finding in findings if finding.state == FAILED]
     if bad:
         return f"Kernels work over '{carrier}'. Not working: {', '.join(bad)}."

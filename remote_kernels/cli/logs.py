@@ -62,8 +62,14 @@ def logs(kernel: str | None, follow: bool, lines: int, only: str | None) -> None
     finally:
         printer.close()
     if not printer.printed:
-        say(f"Nothing is written yet: {found.view().text}.", err=True)
+        say(_nothing(found), err=True)
     sys.exit(code)
+
+
+def _nothing(found: Recorded) -> str:
+    if found.ended:
+        return f"The kernel has written nothing. It has ended: {found.ended}"
+    return f"The kernel has written nothing yet ({found.view().text})."
 
 
 async def _found(wanted: str | None) -> Recorded:

@@ -4,7 +4,7 @@ Knows the kernel by what it said of itself at an earlier start, or by a probe, e
 its kernelspec's language. Says "starting"; has empty answers for what cannot be known;
 holds everything else, in order, for the kernel. Below the first cell that each client runs it shows how the job
 stands, and clears that away when the kernel takes over: the cell then runs as if
-nothing had been. Called by kernel/ and by the front's sockets.
+it had not waited. Called by kernel/ and by the front's sockets.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ async def informing(
     directory:
         A private directory with a short path.
     on_progress:
-        Called with the lines of progress.progress, more and more seldom.
+        Called with the lines of progress.progress, less and less often.
     """
     tasks = [
         asyncio.create_task(_show(standin, job, since, on_progress)),

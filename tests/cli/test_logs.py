@@ -102,7 +102,7 @@ def test_one_that_waits(run: Run, slurm: FakeSlurm) -> None:
     record_of("k1", "17", scheduler="slurm")
     result = run("logs")
     assert ("", 0) == (result.stdout, result.exit_code)
-    assert "Nothing is written yet: waiting for free nodes" in result.stderr
+    assert "The kernel has written nothing yet (waiting for free nodes" in result.stderr
 
 
 def test_one_that_is_not_there(run: Run, record: Record) -> None:

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import click
 
-from remote_kernels.cli import inside, kernelspec, servers
+from remote_kernels.cli import kernelspec, servers
 from remote_kernels.cli.choose import LIVE, choose, waits
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.say import say

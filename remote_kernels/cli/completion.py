@@ -15,6 +15,8 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
+from pathlib import PurePosixPath
 from typing import Any
 
 import click
@@ -84,18 +86,15 @@ def running_kernels(
 ) -> list[CompletionItem]:
     """The kernels that ran when last heard of; nobody waits for a scheduler here."""
     named = ctx.params.get(param.name or "") or ()
-    return [
-        _item(record)
-        for record in _records(incomplete)
-        if record.is_live and record.kernel_id not in named
-    ]
+    live = [record for record in _records() if record.is_live]
+    return [item for item in _words(live, incomplete) if item.value not in named]
 
 
 def recorded_kernels(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Also those that ended, while their records are kept."""
-    return [_item(record) for record in _records(incomplete)]
+    return _words(_records(), incomplete)
 
 
 def offers(
@@ -154,13 +153,33 @@ def _said(argv: list[str]) -> str | None:
     return said if asked.returncode == 0 else None
 
 
-def _records(incomplete: str) -> list[registry.Record]:
+def _records() -> list[registry.Record]:
     every = itertools.chain(*map(registry.records, kernelspec.state_dirs()))
-    return [
-        record
-        for record in every
-        if record.kernel_id.startswith(incomplete) and _can_be_typed(record.kernel_id)
-    ]
+    return [record for record in every if _can_be_typed(record.kernel_id)]
+
+
+def _words(records: list[registry.Record], incomplete: str) -> list[CompletionItem]:
+    """Their IDs, then what tells their notebooks apart."""
+    items = [_item(r) for r in records if r.kernel_id.startswith(incomplete)]
+    paths = [path for record in records for path in _notebooks(record)]
+    names = Counter(PurePosixPath(path).name for path in paths)
+    for path, count in Counter(paths).items():
+        name = PurePosixPath(path).name
+        words = [name] if names[name] == 1 else []
+        if count == 1 and (not words or "/" in incomplete):
+            words = [path]
+        items += [
+            CompletionItem(word, help=harmless.line(path))
+            for word in words
+            if word.startswith(incomplete) and _is_one_word(word)
+        ]
+    return items
+
+
+def _is_one_word(name: str) -> bool:
+    """Whether every shell takes it as it is, so that nothing need be quoted."""
+    plain = not set(name) & set(" \t\"'\\$`&|;<>()[]{}*?!#~:=^%")
+    return plain and _can_be_typed(name) and not name.startswith("-")
 
 
 def _can_be_typed(name: str) -> bool:
@@ -170,14 +189,22 @@ def _can_be_typed(name: str) -> bool:
 
 def _item(record: registry.Record) -> CompletionItem:
     """With what its notebooks are called."""
-    facts: dict[str, Any] = {}
-    sessions: dict[str, Any] = {}
-    with contextlib.suppress(RecordError):
-        facts = record.read("record.json") or {}
-        sessions = record.read("sessions.json") or {}
-    paths = [str(session.get("path", "")) for session in sessions.values()]
-    about = ", ".join(paths) or str(facts.get("name", ""))
+    about = ", ".join(_notebooks(record))
+    if not about:
+        about = str(_read(record, "record.json").get("name", ""))
     return CompletionItem(record.kernel_id, help=harmless.line(about))
+
+
+def _notebooks(record: registry.Record) -> list[str]:
+    sessions = _read(record, "sessions.json")
+    return [str(session.get("path", "")) for session in sessions.values()]
+
+
+def _read(record: registry.Record, name: str) -> dict[str, Any]:
+    """A damaged one is passed over in silence: somebody types."""
+    with contextlib.suppress(RecordError):
+        return record.read(name) or {}
+    return {}
 
 
 def _items(kernels: dict[str, Kernelspec], incomplete: str) -> list[CompletionItem]:

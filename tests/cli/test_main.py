@@ -190,3 +190,22 @@ def test_the_installed_scripts(program: str) -> None:
     )
     assert (done.returncode, done.stderr[:11]) == (0, "Would write"), done.stderr
     assert '"display_name": "Python (Local Agent)"' in done.stdout
+
+
+@pytest.mark.usefixtures("place")
+def test_completion_of_notebooks() -> None:
+    """By what the commands take for one kernel; nothing that would need quotes."""
+    for kernel, path in (
+        ("k1", "a/fit.ipynb"),
+        ("k2", "b/same.ipynb"),
+        ("k3", "c/same.ipynb"),
+        ("k4", "first try.ipynb"),
+        ("k5", "$(id).ipynb"),
+    ):
+        live.record_of(kernel, "17").write("sessions.json", {"s": {"path": path}})
+    assert ["fit.ipynb"] == complete("info", "f")
+    assert ["fit.ipynb"] == complete("stop", "f")
+    assert [""] == complete("stop", "fit.ipynb", "f")
+    assert ["a/fit.ipynb"] == complete("stop", "a/")
+    assert ["b/same.ipynb"] == complete("logs", "b")
+    assert [""] == complete("logs", "$")

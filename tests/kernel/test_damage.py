@@ -274,7 +274,7 @@ async def look(base: Path, record: Record) -> None:
 
     inventory.unsubmitted([base], 0)
     await inventory.strays([base])
-    [completion._item(one) for one in completion._records("")]
+    completion._words(completion._records(), "")
     for old in (*registry.records(base), *allocations(base)):
         old.purge_if_old()
 

@@ -18,6 +18,9 @@ from remote_kernels.scheduler.base import Completed
 # All partitions, hidden ones too; a row for each kind of node (-e: no "4000+").
 ARGV = ["sinfo", "-a", "-e", "-h", "-o", "%P|%l|%m|%c|%D|%G|%f"]
 _SHOWN = 12  # partitions that are named
+# What is not Slurm's own to join them; `*2` is a count of nodes.
+_FEATURE = r"(?<![^&|()\[\],!\s])[^&|()\[\]*,!\s]+"
+_CLOCK = r"(?:(\d{1,18})-)?(\d{1,18})(?::(\d{1,18}))?(?::(\d{1,18}))?"
 _UNITS = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
 # These may send the job elsewhere, or lift limits.
 _ELSEWHERE = ("-p", "--partition", "-M", "--cluster", "--reservation", "-t", "--time")
@@ -94,7 +97,7 @@ def _size(
     options: Mapping[str, str | int | bool], rows: Sequence[_Row], where: str
 ) -> Iterator[str]:
     each = _megabytes(str(options.get("mem-per-cpu", "")))
-    cpus = int(options.get("cpus-per-task", 1))
+    cpus = _least(options.get("cpus-per-task", 1))
     asked = _megabytes(str(options.get("mem", ""))) or (each or 0) * cpus
     memory, most = max(row.memory for row in rows), max(row.cpus for row in rows)
     remedy = (
@@ -111,7 +114,7 @@ def _size(
             f"no node of partition {where} has {cpus} CPUs; the largest has {most}. "
             f"{remedy}"
         )
-    nodes = int(options.get("nodes", 1))
+    nodes = _least(options.get("nodes", 1))
     there = sum(row.nodes for row in rows)
     if nodes > there:
         yield f"partition {where} has {there} nodes, not {nodes}. {remedy}"
@@ -122,29 +125,36 @@ def _gres(
 ) -> Iterator[str]:
     """Generic resources that no node has, or not so many.
 
-    Those of `gpus` are the whole job's, so that of them each node must have some.
+    Those of `gpus` are the whole job's, which Slurm may spread over nodes.
     """
-    asked = [item for item in str(options.get("gres", "")).split(",") if item]
-    asked += [f"gpu:{options['gpus']}"] if "gpus" in options else []
-    alone = int(options.get("nodes", 1)) == 1
-    for item in asked:
-        name, kind, count = _resource(item.removeprefix("gres:").removeprefix("gres/"))
-        if "gpus" in options and not alone:
-            count = min(count, 1)
-        most = max(_most(row.gres, name, kind) for row in rows)
+    each, total = _items(options.get("gres")), _items(options.get("gpus"))
+    spread = str(options.get("nodes", "")) != "1"
+    asked = [(item.removeprefix("gres:").removeprefix("gres/"), False) for item in each]
+    asked += [(f"gpu:{item}", spread) for item in total]
+    for item, spread in asked:
+        name, kind, count = _resource(item)
+        there = [_most(row.gres, name, kind) for row in rows]
+        most, whose = max(there), f"no node of partition {where} has"
+        if spread:
+            most = sum(n * row.nodes for n, row in zip(there, rows, strict=True))
+            whose = f"the nodes of partition {where} together have not"
         if count > most:
             what = f"{name}:{kind}" if kind else name
-            there = f"the most is {most}" if most else "none has any"
+            other = f"the most is {most}" if most else "none has any"
             yield (
-                f"no node of partition {where} has {count} of '{what}'; {there}. "
+                f"{whose} {count} of '{what}'; {other}. "
                 f"`sinfo -a -N -O nodelist,partition,gres` shows what they have"
             )
+
+
+def _items(value: object) -> list[str]:
+    return [item for item in str(value or "").split(",") if item]
 
 
 def _resource(text: str) -> tuple[str, str, int]:
     """Name, type and number of `name[:type][:number]`."""
     name, *rest = text.split("(")[0].replace("=", ":").split(":")
-    number = re.fullmatch(r"(\d+)([KMG]?)", rest[-1].upper()) if rest else None
+    number = re.fullmatch(r"(\d{1,18})([KMG]?)", rest[-1].upper()) if rest else None
     if number:
         rest.pop()
     factor = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
@@ -163,7 +173,7 @@ def _features(
 ) -> Iterator[str]:
     """Names of features that no node has; how they are joined is Slurm's to judge."""
     there = frozenset[str]().union(*(row.features for row in rows))
-    for name in re.findall(r"[^\W\d][\w.-]*", str(options.get("constraint", ""))):
+    for name in re.findall(_FEATURE, str(options.get("constraint", ""))):
         if name not in there:
             shown = ", ".join(sorted(there)[:_SHOWN]) or "none"
             yield (
@@ -177,7 +187,7 @@ def _rows(text: str) -> Iterator[_Row]:
     for line in text.splitlines():
         name, limit, *rest = f"{line.strip()}||||||".split("|")[:7]
         memory, cpus, nodes, gres, features = rest
-        if name and all(number.isdigit() for number in (memory, cpus, nodes)):
+        if name and all(re.fullmatch(r"\d{1,18}", n) for n in (memory, cpus, nodes)):
             yield _Row(
                 name.removesuffix("*"),
                 name.endswith("*"),
@@ -190,9 +200,19 @@ def _rows(text: str) -> Iterator[_Row]:
             )
 
 
+def _least(value: object) -> int:
+    """The least that is asked for: 1-2, 1-5:2, 4,8 or 2k; 0 where that is not known."""
+    found = [
+        re.fullmatch(r"(\d{1,9})([km]?)(?:-\d+[km]?)?(?::\d+)?", part.strip().lower())
+        for part in str(value).split(",")
+    ]
+    factor = {"": 1, "k": 1024, "m": 1024**2}
+    return min(int(one[1]) * factor[one[2]] if one else 0 for one in found)
+
+
 def _minutes(text: str) -> float | None:
     """Of sbatch's and sinfo's forms of a time; None where it is no number."""
-    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text.strip())
+    found = re.fullmatch(_CLOCK, text.strip())
     if not found:
         return None
     days, first, second, third = (int(part or 0) for part in found.groups())
@@ -204,7 +224,7 @@ def _minutes(text: str) -> float | None:
 
 
 def _megabytes(text: str) -> float | None:
-    found = re.fullmatch(r"(\d+)([KMGT]?)B?", text.strip())
+    found = re.fullmatch(r"(\d{1,18})([KMGT]?)B?", text.strip())
     return int(found[1]) * _UNITS[found[2] or "M"] if found else None
 
 

@@ -35,8 +35,12 @@ def doubts(options: Options, *args: str, done: Completed | None = None) -> list[
         ({"cpus-per-task": 9}, "has 9 CPUs; the largest has 8"),
         ({"nodes": 3}, "partition debug has 2 nodes, not 3"),
         ({"gres": "gpu:3"}, "has 3 of 'gpu'; the most is 2"),
-        ({"gpus": "4"}, "has 4 of 'gpu'; the most is 2"),
-        ({"gpus": "a100:1"}, "has 1 of 'gpu:a100'; none has any"),
+        ({"gpus": "4", "nodes": 1}, "has 4 of 'gpu'; the most is 2"),
+        ({"gpus": "5"}, "together have not 5 of 'gpu'; the most is 2"),
+        ({"nodes": "3-4"}, "partition debug has 2 nodes, not 3"),
+        ({"nodes": "3,4:2"}, "partition debug has 2 nodes, not 3"),
+        ({"nodes": "1k"}, "partition debug has 2 nodes, not 1024"),
+        ({"gpus": "a100:1"}, "have not 1 of 'gpu:a100'; none has any"),
         ({"gres": "gpu:1,fpga"}, "has 1 of 'fpga'; none has any"),
         ({"constraint": "gpu&skylake"}, "the feature 'skylake'. There are: gpu"),
     ],
@@ -59,7 +63,12 @@ def test_what_no_partition_can_give(options: Options, words: str) -> None:
         {"time": "2:00:00", "reservation": "course"},
         {"mem": 0},
         {"mem": "3G", "partition": "long"},
-        {"nodes": 2, "gpus": 4},
+        {"nodes": 2, "gpus": 2},
+        {"nodes": "1-2", "gpus": 2, "gres": "gpu:1"},
+        {"nodes": "2-4:2"},
+        {"nodes": "2,4"},
+        {"nodes": "many"},
+        {"cpus-per-task": "?", "mem-per-cpu": "2G"},
         {"gres": "gpu:2", "constraint": "[gpu*1]"},
         {"partition": "gpu", "gres": "gpu", "gpus": 2},
     ],
@@ -78,6 +87,7 @@ def test_arguments_that_send_it_elsewhere(arg: str) -> None:
 @pytest.mark.parametrize(
     "done",
     [
+        Completed(("sinfo",), 0, "open*|1:0:0|4000|\u00b2|1|(null)|(null)\n", ""),
         Completed(("sinfo",), 1, "", "slurm_load_partitions: Access denied"),
         Completed(("sinfo",), 0, "", ""),  # PrivateData: none may be seen
         Completed(("sinfo",), 0, "a wrapper's banner\n", ""),
@@ -105,21 +115,29 @@ def test_a_partition_without_a_limit() -> None:
         ({"gres": "gpu:v100:2"}, False),
         ({"gres": "gpu:v100:3"}, True),
         ({"gpus": "a100:4"}, False),
-        ({"gpus": 4}, False),
-        ({"gpus": 7}, True),
+        ({"gpus": 28}, False),
+        ({"gpus": 29}, True),
+        ({"gpus": 4, "nodes": 1}, False),
+        ({"gpus": 7, "nodes": 1}, True),
+        ({"gpus": "a100:2,v100:1"}, False),
+        ({"gpus": "a100:2,h100:1"}, True),
         ({"gres": "shard:16,gpu:a100"}, False),
         ({"gres": "gpu:h100"}, True),
         ({"gres": "nvme:2K"}, True),
         ({"gres": "nvme:1K"}, False),
         ({"constraint": "[rack1*2&rack2*4]"}, False),
         ({"constraint": "rack1|rack3"}, True),
+        ({"constraint": "GPU_SKU:V100_PCIE&32core"}, False),
+        ({"constraint": "(80gb|!ib),[32core*2]"}, False),
+        ({"constraint": "[64core*2]"}, True),
+        ({"constraint": "80GB"}, True),
     ],
 )
 def test_resources_of_several_kinds(options: Options, doubted: bool) -> None:
     """As nodes of two kinds have them."""
     rows = [
         "gpu*|infinite|512000|64|4|gpu:a100:4(S:0-1),shard:16(S:0,1)|rack1,ib",
-        "gpu*|infinite|512000|64|2|gpu:v100:2,gpu:p100:4,nvme:1K|rack2",
+        "gpu*|infinite|512000|64|2|gpu:v100:2,gpu:p100:4,nvme:1K|rack2,GPU_SKU:V100_PCIE,32core,80gb",
     ]
     done = Completed(("sinfo",), 0, "\n".join(rows), "")
 

@@ -137,7 +137,8 @@ def _gres(
         most, whose = max(there), f"no node of partition {where} has"
         if spread:
             most = sum(n * row.nodes for n, row in zip(there, rows, strict=True))
-            whose = f"the nodes of partition {where} together have not"
+            if most:
+                whose = f"the nodes of partition {where} together have not"
         if count > most:
             what = f"{name}:{kind}" if kind else name
             other = f"the most is {most}" if most else "none has any"

@@ -40,7 +40,7 @@ def doubts(options: Options, *args: str, done: Completed | None = None) -> list[
         ({"nodes": "3-4"}, "partition debug has 2 nodes, not 3"),
         ({"nodes": "3,4:2"}, "partition debug has 2 nodes, not 3"),
         ({"nodes": "1k"}, "partition debug has 2 nodes, not 1024"),
-        ({"gpus": "a100:1"}, "have not 1 of 'gpu:a100'; none has any"),
+        ({"gpus": "a100:1"}, "has 1 of 'gpu:a100'; none has any"),
         ({"gres": "gpu:1,fpga"}, "has 1 of 'fpga'; none has any"),
         ({"constraint": "gpu&skylake"}, "the feature 'skylake'. There are: gpu"),
     ],

@@ -12,7 +12,7 @@ import functools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import ensure_async
@@ -62,6 +62,7 @@ class RemoteKernelsApp(ExtensionApp):
     ).tag(config=True)
 
     _emitter: Emitter | None = None
+    _told: ClassVar[set[str]] = set()  # names of kernelspecs that make no sense
 
     def initialize(self, argv: Any = None) -> None:
         super().initialize()  # type: ignore[no-untyped-call]
@@ -127,12 +128,16 @@ class RemoteKernelsApp(ExtensionApp):
     def _state_dirs(self) -> Iterator[Path]:
         """Where this user's kernelspecs let records be kept."""
         yield registry.state_dir(None)
-        for spec in self._server.kernel_spec_manager.get_all_specs().values():
-            metadata = spec["spec"].get("metadata", {})
-            provisioner = metadata.get("kernel_provisioner", {})
-            if provisioner.get("provisioner_name") == "remote-kernels":
-                configured = provisioner.get("config", {}).get("state_dir")
-                yield registry.state_dir(configured)
+        for name, spec in self._server.kernel_spec_manager.get_all_specs().items():
+            try:
+                configured = _own_state_dir(spec["spec"])
+            except (AttributeError, TypeError, ValueError, RuntimeError) as exc:
+                if name not in self._told:  # this is looked at again and again
+                    self._told.add(name)
+                    self.log.warning("Kernelspec %s is left out: %s", name, exc)
+                continue
+            if configured is not None:
+                yield configured
 
     async def _bring_back(self, found: Recorded) -> None:
         try:
@@ -229,6 +234,14 @@ class RemoteKernelsApp(ExtensionApp):
 def _is_no_traceback(record: logging.LogRecord) -> bool:
     """jupyter_client (8.10) logs one for each start that fails; we say it in a line."""
     return not (record.exc_info and isinstance(record.exc_info[1], RemoteKernelError))
+
+
+def _own_state_dir(spec: dict[str, Any]) -> Path | None:
+    """Where such kernels' records are. Raises what a file written by hand leads to."""
+    provisioner = spec.get("metadata", {}).get("kernel_provisioner", {})
+    if provisioner.get("provisioner_name") != "remote-kernels":
+        return None
+    return registry.state_dir(provisioner.get("config", {}).get("state_dir"))
 
 
 async def _ask_at_most_every(seconds: float) -> None:

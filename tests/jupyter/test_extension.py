@@ -269,6 +269,27 @@ def test_state_directories_of_all_kernelspecs(server: Server, tmp_path: Path) ->
     assert {usual, Path("/a")} == set(server.app._state_dirs())
 
 
+def test_a_kernelspec_that_makes_no_sense(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is left out, which is said once; the others count."""
+    configs = {"null": None, "number": {"state_dir": 5}, "good": {"state_dir": "/a"}}
+    for name, config in configs.items():
+        directory = tmp_path / "kernelspecs" / f"odd-{name}"
+        directory.mkdir(parents=True)
+        ours = {"provisioner_name": "remote-kernels", "config": config}
+        spec = {"argv": ["x"], "display_name": "x", "language": "x"}
+        spec |= {"metadata": {"kernel_provisioner": ours}}
+        (directory / "kernel.json").write_text(json.dumps(spec))
+
+    found = [set(server.app._state_dirs()) for _ in range(2)]
+
+    usual = tmp_path / "state" / "remote_kernels"
+    assert [{usual, Path("/a")}] * 2 == found
+    for name in ("null", "number"):
+        assert 1 == caplog.text.count(f"odd-{name} is left out")
+
+
 @pytest.mark.asyncio
 async def test_a_server_that_stops_lets_go_of_its_kernels(server: Server) -> None:
     """Of ours; others are left for it to shut down."""

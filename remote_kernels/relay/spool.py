@@ -10,9 +10,11 @@ come back for.
 from __future__ import annotations
 
 import collections
+import errno
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from typing import Union
 
@@ -21,6 +23,9 @@ from remote_kernels.wire.frames import ProtocolError
 
 MEMORY = 32 * 1024 * 1024  # bytes of one socket's messages
 SEGMENT = 32 * 1024 * 1024  # bytes of one file; its space comes back as a whole
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+AGAIN = 60.0  # seconds for which a full disk counts as such
 
 
 class _Segment:
@@ -76,6 +81,9 @@ class Spool:
         self._directory = directory
         self._memory = memory
         self._disk = disk
+        self._full_at = disk  # bytes at which the disk was full, which passes
+        self._full_until = 0.0
+        self._told = ""
         # A message's pieces, by its number.
         self._places: collections.OrderedDict[int, list[_Place]]
         self._places = collections.OrderedDict()
@@ -129,20 +137,43 @@ class Spool:
         if self._in_memory + len(data) <= self._memory:
             self._put(data, len(data))
             return True
-        if self._on_disk + len(data) > self._disk:
+        if self._on_disk + len(data) > self._bound():
             return False
         try:
-            if self._segment is None or self._segment.size > SEGMENT:
-                self._close(self._segment)
-                self._segment = _Segment(self._directory)
-            offset = self._segment.append(data)
-        except OSError as exc:  # a full disk is a lower bound
-            sys.stderr.write(f"agent: cannot spool to {self._directory}: {exc}\n")
-            self._disk = min(self._disk, self._on_disk)
+            segment = self._writable()
+            offset = segment.append(data)
+        except OSError as exc:
+            self._tell(exc)
+            if exc.errno in FULL:  # a lower bound
+                self._full_at = min(self._bound(), self._on_disk)
+                self._full_until = time.monotonic() + AGAIN
             return False
-        self._put((self._segment, offset, len(data)))
+        self._put((segment, offset, len(data)))
         self._on_disk += len(data)
         return True
+
+    def _bound(self) -> int:
+        return self._full_at if time.monotonic() < self._full_until else self._disk
+
+    def _writable(self) -> _Segment:
+        """If no other can be opened just now, the one that is. Raises OSError."""
+        last = self._segment
+        if last is not None and last.size <= SEGMENT:
+            return last
+        try:
+            self._segment = _Segment(self._directory)
+        except OSError as exc:
+            if last is None:
+                raise
+            self._tell(exc)
+            return last
+        self._close(last)
+        return self._segment
+
+    def _tell(self, exc: OSError) -> None:
+        if self._told != exc.strerror:
+            self._told = exc.strerror or ""
+            sys.stderr.write(f"agent: cannot spool to {self._directory}: {exc}\n")
 
     def read(self, number: int, piece: int = 0) -> tuple[int, bytes] | None:
         """The first message from `number` on, encoded; None if there is none yet.

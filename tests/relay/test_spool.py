@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import tempfile
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -269,6 +270,57 @@ def test_a_full_disk_is_a_lower_bound(tmp_path: Path) -> None:
         assert Message(4, [body(4, 100)], 3) == read(kept, 1)
         for number in range(5, 11):
             assert Message(number, [body(number, 100)]) == read(kept, number)
+    kept.close()
+
+
+def test_a_disk_that_is_full_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again after a while."""
+    kept = Spool(str(tmp_path), disk=1000, memory=300)
+    with file_limit(450):
+        fill(kept, 10)
+    fill(kept, 10)
+    assert 700 == kept.size
+
+    later = time.monotonic() + spool.AGAIN
+    monkeypatch.setattr(spool.time, "monotonic", lambda: later)
+    fill(kept, 10)
+
+    assert 1300 == kept.size
+    kept.close()
+
+
+@pytest.mark.parametrize("before", [3, 6])
+def test_a_directory_that_is_away_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    """What comes after that is kept on the disk, to its bound, as ever."""
+    monkeypatch.setattr(spool, "SEGMENT", 250)
+    directory = tmp_path / "spool"
+    directory.mkdir()
+    kept = Spool(str(directory), disk=1000, memory=300)
+    fill(kept, before)
+    directory.rmdir()
+    fill(kept, 1)
+    directory.mkdir()
+    fill(kept, 20)
+
+    assert 1300 == kept.size
+    kept.close()
+
+
+def test_no_other_file_can_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that is open takes more than it should; nothing is lost."""
+    monkeypatch.setattr(spool, "SEGMENT", 250)
+    kept = Spool(str(tmp_path), disk=1000, memory=300)
+    fill(kept, 6)
+    kept.move(str(tmp_path / "gone"))
+    fill(kept, 4)
+
+    assert (1, 1000) == (kept.first, kept.size)
     kept.close()
 
 

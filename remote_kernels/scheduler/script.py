@@ -320,7 +320,9 @@ fi"""
 
 _UNPACK = f"""\
 rk_unpack() {{
-  (umask 077 && base64 -d > "$rk_dir/agent.pyz") && return
+  # An ACL of the directory above may be stronger than umask.
+  (umask 077 && base64 -d > "$rk_dir/agent.pyz") && chmod 600 "$rk_dir/agent.pyz" &&
+    return
   rk_say "the agent cannot be written to $rk_dir"
   exit {NO_NODE_DIR}
 }}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -371,3 +372,20 @@ def test_a_node_directory_where_others_could_exchange_the_agent(
     assert "others can write to" in refused.stderr
     assert "'/tmp/rk-" in elsewhere.stdout
     assert f"'{tmp_path}/n/rk-" in done.stdout
+
+
+def test_a_node_directory_with_a_default_acl(tmp_path: Path) -> None:
+    """It overrides umask; the agent is its user's alone all the same."""
+    (tmp_path / "n").mkdir()
+    nobody = 0xFFFFFFFF
+    entries = [(1, 7, nobody), (2, 7, 1234), (4, 5, nobody), (16, 7, nobody)]
+    acl = b"".join(struct.pack("<HHI", *one) for one in [*entries, (32, 5, nobody)])
+    try:
+        os.setxattr(
+            tmp_path / "n", "system.posix_acl_default", struct.pack("<I", 2) + acl
+        )
+    except OSError:
+        pytest.skip("no ACLs here")
+    mode = "import os, sys; print(oct(os.stat(sys.argv[0]).st_mode))"
+
+    assert "0o100600\n" == run(tmp_path, agent=pyz(mode)).stdout

@@ -21,6 +21,7 @@ _HARMFUL = re.compile(f"[{_KINDS}]")
 _COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
 _COLOURS_OF_BYTES = re.compile(rb"(\x1b\[[0-9;:]*m)")
 _HARMFUL_BYTES = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
+_BETWEEN = re.compile(rb"(?<=\xc2)(?:" + _HARMFUL_BYTES.pattern + rb")+(?=[\x80-\x9f])")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -57,6 +58,8 @@ def output(data: bytes) -> bytes:
     """
     data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     pieces = _COLOURS_OF_BYTES.split(data)
+    # Halves of a control are kept apart when what was between them goes.
+    pieces[::2] = [_BETWEEN.sub(b"?", piece) for piece in pieces[::2]]
     pieces[::2] = [_HARMFUL_BYTES.sub(b"", piece) for piece in pieces[::2]]
     return b"".join(pieces)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import unicodedata
@@ -69,6 +70,19 @@ def test_several_lines(text: str) -> None:
 def test_output(written: bytes, shown: bytes) -> None:
     """Of a program, for a terminal: colours stay."""
     assert shown == harmless.output(written)
+
+
+def test_no_output_does_anything() -> None:
+    """Nor does what is left when something between two bytes is taken out."""
+    alphabet = [b"\xc2", b"\x00", b"\x9b", b"\x1b", b"[", b"m"]
+    for count in range(1, 6):
+        for written in map(b"".join, itertools.product(alphabet, repeat=count)):
+            shown = harmless.output(written)
+
+            plain = re.sub(rb"\x1b\[m", b"", shown)
+            assert not re.search(rb"\x00|\x1b", plain), written
+            assert b"\xc2\x9b" not in shown, written
+            assert shown == harmless.output(shown), written
 
 
 def test_a_log_record(caplog: pytest.LogCaptureFixture) -> None:

@@ -278,8 +278,8 @@ def test_a_kernelspec_that_makes_no_sense(
         directory = tmp_path / "kernelspecs" / f"odd-{name}"
         directory.mkdir(parents=True)
         ours = {"provisioner_name": "remote-kernels", "config": config}
-        spec = {"argv": ["x"], "display_name": "x", "language": "x"}
-        spec |= {"metadata": {"kernel_provisioner": ours}}
+        about = {"argv": ["x"], "display_name": "x", "language": "x"}
+        spec = {**about, "metadata": {"kernel_provisioner": ours}}
         (directory / "kernel.json").write_text(json.dumps(spec))
 
     found = [set(server.app._state_dirs()) for _ in range(2)]

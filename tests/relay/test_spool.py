@@ -284,7 +284,7 @@ def test_a_disk_that_is_full_no_more(
     assert 700 == kept.size
 
     later = time.monotonic() + spool.AGAIN
-    monkeypatch.setattr(spool.time, "monotonic", lambda: later)
+    monkeypatch.setattr(time, "monotonic", lambda: later)
     fill(kept, 10)
 
     assert 1300 == kept.size

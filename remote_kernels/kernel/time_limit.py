@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from remote_kernels import harmless
-from remote_kernels.errors import ControllerError
+from remote_kernels.errors import CommandError
 from remote_kernels.scheduler.base import JobStatus, Phase, split_id
 
 from .job import Job
@@ -18,6 +18,7 @@ log = harmless.logger(__name__)
 FIRST = (1.0, 10.0)  # seconds until the first question: thirty students start at once
 AGAIN = (30.0, 60.0)  # seconds until the next one when the controller is silent
 LATE = 0.9  # of the job's time: who starts one of 10 minutes needs no warning at once
+MOVED = 30.0  # seconds by which an end is another one
 AT_MOST = 1800.0  # seconds between questions: an administrator may move the end
 
 
@@ -26,17 +27,20 @@ async def mind_time_limit(
 ) -> None:
     """Tell of the coming end; returns when there is nothing left to tell.
 
+    After the last warning it looks again when the end is there: if that was moved, it
+    is warned of anew.
+
     Parameters
     ----------
     job:
-        Asked once if its end is not known yet, again before each warning, and at least
-        each half hour.
+        Asked once if its end is not known yet, again before each warning, at least each
+        half hour, and at the end.
     warn_before:
         When to warn: seconds before the end.
     tell:
         Called with the text.
     """
-    told = float("inf")
+    told, told_of = float("inf"), 0.0
     status = job.status
     pause = random.uniform(*FIRST)  # noqa: S311
     while True:
@@ -44,7 +48,7 @@ async def mind_time_limit(
             await asyncio.sleep(pause)
             try:
                 status = await job.ask()
-            except ControllerError as exc:
+            except CommandError as exc:
                 log.info("job=%s no time limit known yet: %s", job.id, exc)
                 pause = random.uniform(*AGAIN)  # noqa: S311
                 continue
@@ -53,14 +57,16 @@ async def mind_time_limit(
             return
         left = end - time.time()
         spans = _spans(warn_before, _whole(status))
+        if end > told_of + MOVED:
+            told = float("inf")
         due = [seconds for seconds in spans if left <= seconds < told]
         if due and left > 0:
-            told = min(due)
+            told, told_of = min(due), end
             tell(_warning(split_id(str(job.id))[0], left, end))
         ahead = [seconds for seconds in spans if seconds < min(left, told)]
-        if not ahead or left <= 0:
+        if not spans or left <= 0:
             return
-        pause = min(left - max(ahead), AT_MOST) + 0.5
+        pause = min(left - max(ahead, default=0.0), AT_MOST) + 0.5
         status = None
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from front.world import timeless
 
-from remote_kernels.errors import ControllerError
+from remote_kernels.errors import CommandError, ControllerError
 from remote_kernels.kernel import time_limit
 from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.time_limit import AT_MOST, mind_time_limit
@@ -19,6 +19,7 @@ from remote_kernels.scheduler.base import JobStatus, Phase
 
 HOUR = 3600.0
 SILENT = ControllerError("squeue did not answer", ["squeue"], 1)
+SLOW = CommandError("squeue did not answer within 60 s", ["squeue"], None)
 
 
 def now() -> float:
@@ -38,7 +39,7 @@ class Limited(Job):
             "7", Phase.RUNNING, "RUNNING", start_time=start, end_time=end
         )
         self.asked: list[float] = []
-        self.errors: list[ControllerError] = []
+        self.errors: list[CommandError] = []
 
     async def ask(self) -> JobStatus:
         self.asked.append(now() - self._begun)
@@ -108,7 +109,7 @@ async def test_a_status_that_is_known_is_not_asked_for() -> None:
 
     await minded(job, 300)
 
-    assert about(700) == job.asked
+    assert about(700, 1000) == job.asked
 
 
 @timeless
@@ -182,6 +183,30 @@ async def test_an_end_that_was_moved() -> None:
 
 
 @timeless
+@pytest.mark.parametrize("late", [30, 590])
+async def test_an_end_that_is_moved_after_the_last_warning(late: int) -> None:
+    """It is warned of anew."""
+    job = Limited(HOUR)
+    asyncio.get_running_loop().call_later(HOUR - 600 + late, job.move, HOUR)
+
+    told = await minded(job, 600)
+
+    assert about(HOUR - 600, 2 * HOUR - 600) == told.moments
+
+
+@timeless
+async def test_an_end_that_is_moved_by_a_little() -> None:
+    """It comes before its warning would: that comes at once."""
+    job = Limited(HOUR)
+    asyncio.get_running_loop().call_later(HOUR - 1, job.move, 300)
+
+    told = await minded(job, 600, 60)
+
+    assert about(HOUR - 600, HOUR - 60, HOUR, HOUR + 240) == told.moments
+    assert told.texts[2].startswith("5 minutes left")
+
+
+@timeless
 async def test_an_end_that_is_far() -> None:
     """It is asked for each half hour: an administrator may bring it nearer."""
     job = Limited(10 * HOUR)
@@ -197,11 +222,11 @@ async def test_an_end_that_is_far() -> None:
 async def test_a_scheduler_that_does_not_answer() -> None:
     """It is asked again, and the warning is late rather than lost."""
     job = Limited(1000)
-    job.errors = [SILENT, SILENT]
+    job.errors = [SILENT, SLOW]
 
     told = await minded(job, 300)
 
-    assert 3 == len(job.asked)
+    assert 4 == len(job.asked)
     assert [True] == [700 + 2 * 30 <= moment < 1000 for moment in told.moments]
 
 

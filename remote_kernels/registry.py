@@ -12,7 +12,8 @@
         job.log       what the scheduler and the agent wrote
         kernel.log    what the kernel process wrote
 
-Every file has one writer, is 0600, and is written beside and renamed. What is read is
+Every file has one writer, is 0600, and is written beside and renamed; to held.json
+lines are also added, of which the last may be half there. What is read is
 taken for nothing before it was looked at: whose it is (relay/private.py), and whether
 it has the shape that it should have (shapes.py). Called by kernel/ and the CLI.
 """
@@ -116,6 +117,7 @@ class Record:
         self.path = base / "kernels" / kernel_id
         self.job_log = self.path / "job.log"
         self.kernel_log = self.path / "kernel.log"
+        self._held: int | None = None  # bytes in held.json, as far as it is ours
 
     @property
     def _below(self) -> tuple[str, ...]:
@@ -157,13 +159,20 @@ class Record:
         With defaults for what is not in it. Raises RecordError, also where it has not
         the shape of such a file (see shapes.py).
         """
+        data = self._data(name)
+        try:
+            return None if data is None else shapes.shaped(name, _parsed(data))
+        except ValueError as exc:
+            msg = f"Cannot read {self.path / name}: {exc}"
+            raise RecordError(msg) from exc
+
+    def _data(self, name: str) -> bytes | None:
         try:
             with self._opened(name) as (directory, file):
                 # Listing makes an NFS client look again (its attribute cache holds
                 # 3-60 s).
                 os.listdir(directory)  # noqa: PTH208
-                data = private.read(directory, file)
-            return shapes.shaped(name, _parsed(data))
+                return private.read(directory, file)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as exc:
@@ -205,23 +214,72 @@ class Record:
         except OSError:
             return False
 
-    def write_held(self, held: Sequence[tuple[str, Sequence[bytes]]]) -> None:
-        """Requests of clients that wait for the kernel. Raises RecordError."""
-        size = sum(len(part) for _, parts in held for part in parts)
+    def write_held(
+        self, held: Sequence[tuple[str, Sequence[bytes]]], known: int = 0
+    ) -> None:
+        """Requests of clients that wait for the kernel. Raises RecordError.
+
+        The first `known` were written by the call before: the others are added, so
+        that many cells take no longer each than few.
+        """
+        if self._held is None:
+            known = 0
+        added = held[known:]
+        before = self._held if known and self._held is not None else 0
+        size = before + sum(len(part) for _, parts in added for part in parts)
         if size <= HELD_BYTES:
-            encoded = [
+            self._held = None  # until that is done
+            lines = [
                 [target, *(base64.b64encode(part).decode() for part in parts)]
-                for target, parts in held
+                for target, parts in added
             ]
-            self.write("held.json", {"held": encoded})
+            if not known:
+                self.write("held.json", {"held": lines})
+            elif not self._add("held.json", {"held": lines}):
+                self.write_held(held)
+                return
+        self._held = size
+
+    def _add(self, name: str, body: dict[str, Any]) -> bool:
+        """A line to a file that is there; whether it is. Raises RecordError."""
+        try:
+            with self._opened(name) as (directory, file):
+                private.append(directory, file, b"\n" + json.dumps(body).encode())
+        except FileNotFoundError:  # the record was made anew
+            return False
+        except OSError as exc:
+            what = f"write {self.path / name}"
+            raise cannot(what, self.base, exc) from exc
+        return True
 
     def read_held(self) -> list[tuple[str, list[bytes]]]:
         """What `write_held` wrote; damaged, it is forgotten."""
-        body = self.read_if_good("held.json") or {"held": []}
+        try:
+            bodies = self._read_lines("held.json")
+        except RecordError as exc:
+            tell_once(exc)
+            return []
         return [
             (target, [base64.b64decode(part) for part in parts])
+            for body in bodies
             for target, *parts in body["held"]
         ]
+
+    def _read_lines(self, name: str) -> list[dict[str, Any]]:
+        """Objects below each other; without the last of several if it is half there."""
+        data = self._data(name)
+        if data is None:
+            return []
+        lines, found = re.split(rb"\n(?=\{)", data), []
+        for number, line in enumerate(lines, 1):
+            try:
+                found.append(shapes.shaped(name, _parsed(line)))
+            except ValueError as exc:
+                if 1 < number == len(lines):
+                    break
+                msg = f"Cannot read {self.path / name}: {exc}"
+                raise RecordError(msg) from exc
+        return found
 
     def logs(self) -> str:
         """The ends of both logs, for an error's text."""

@@ -107,6 +107,46 @@ def test_more_was_asked_than_is_kept(record: Record) -> None:
     assert most == record.read_held()
 
 
+def test_what_is_asked_later_is_added(record: Record) -> None:
+    """The file is not written anew for each; its bound is that of all."""
+    record.write_held(HELD[:1])
+    file = (record.path / "held.json").stat().st_ino
+    record.write_held(HELD[:2], 1)
+    record.write_held(HELD, 2)
+    most = [*HELD, ("shell", [b"x" * HELD_BYTES])]
+    record.write_held(most, 3)
+    record.write_held([*most, ("shell", [b"x"])], 4)
+
+    assert HELD == record.read_held()
+    assert file == (record.path / "held.json").stat().st_ino
+
+    record.write_held(HELD[2:], 0)
+    assert HELD[2:] == record.read_held()
+
+
+@pytest.mark.parametrize("lost", [1, 5, 20])
+def test_what_was_added_is_half_there(record: Record, lost: int) -> None:
+    """It is left out; who comes after that writes all anew."""
+    record.write_held(HELD[:2])
+    record.write_held(HELD, 2)
+    path = record.path / "held.json"
+    os.truncate(path, path.stat().st_size - lost)
+
+    assert HELD[:2] == record.read_held()
+    Record(record.base, "k1").write_held(HELD, 2)
+    assert HELD == record.read_held()
+
+
+def test_what_was_asked_when_the_record_is_made_anew(record: Record) -> None:
+    """It is all written again."""
+    record.write_held(HELD[:2])
+    (record.path / "held.json").unlink()
+
+    record.write_held(HELD, 2)
+
+    assert HELD == record.read_held()
+
+
 def test_a_sealed_record_holds_no_requests(record: Record) -> None:
     """What people typed goes with the job."""
     record.write_held(HELD)

@@ -66,7 +66,8 @@ class StandIn:
         Called once a client has heard why there will be no kernel (see `fail`).
     on_held:
         Called with all that is held whenever that changes, so that a server which
-        comes after this one can `restore` it.
+        comes after this one can `restore` it; and with how many of them, from the
+        first on, are those of the call before.
     later:
         Calls something after some seconds.
     language:
@@ -78,7 +79,7 @@ class StandIn:
         key: bytes,
         on_shutdown: Callable[[], None] = lambda: None,
         on_told: Callable[[], None] = lambda: None,
-        on_held: Callable[[list[Request]], None] = lambda held: None,
+        on_held: Callable[[list[Request], int], None] = lambda held, known: None,
         later: Later = _later,
         language: str = "",
     ) -> None:
@@ -138,7 +139,7 @@ class StandIn:
     def _hold(self, target: str, parts: list[bytes]) -> None:
         self._held.append((target, parts))
         self._held_bytes += sum(map(len, parts))
-        self._on_held(self._held)
+        self._on_held(self._held, len(self._held) - 1)
 
     # Answers
 
@@ -308,18 +309,18 @@ class StandIn:
 
     def restore(self, held: list[Request]) -> None:
         """What clients asked an earlier server."""
-        for target, parts in held:
+        for _, parts in held:
             head = jupyter_message.read(parts)
             if head is not None:
                 self.restored.add(head.id)
                 if head.type == RUN:
                     self._cells[head.id] = head
-            self._hold(target, parts)
+        self._set_held([*self._held, *held])
 
     def _set_held(self, held: list[Request]) -> None:
         self._held = held
         self._held_bytes = sum(len(part) for _, parts in held for part in parts)
-        self._on_held(held)
+        self._on_held(held, 0)
 
     def fail(self, why: str) -> None:
         """There will be no kernel: say so below the cells, now and later."""

@@ -193,11 +193,11 @@ class Account:
         except RecordError as exc:
             log.warning("kernel=%s %s", self.kernel_id, exc)
 
-    def note_held(self, held: list[Request]) -> None:
+    def note_held(self, held: list[Request], known: int) -> None:
         """For a server that comes after this one; it can do without."""
         if self.outlives and self.record.is_live:
             try:
-                self.record.write_held(held)
+                self.record.write_held(held, known)
             except RecordError as exc:
                 log.warning("kernel=%s %s", self.kernel_id, exc)
 

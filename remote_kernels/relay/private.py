@@ -91,17 +91,21 @@ def check(path: str) -> None:
     _check(path, os.lstat(path))
 
 
+def _check_file(name: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "Not a file", name)
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        msg = f"{name} is not yours alone: {_told(status)}"
+        raise NotPrivateError(msg)
+
+
 def read(directory: int, name: str) -> bytes:
     """A file of ours. Raises OSError."""
     # A named pipe in its place would keep us waiting.
     fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | _FILE, dir_fd=directory)
     with os.fdopen(fd, "rb") as file:
         status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "Not a file", name)
-        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-            msg = f"{name} is not yours alone: {_told(status)}"
-            raise NotPrivateError(msg)
+        _check_file(name, status)
         if status.st_size > LARGEST:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), name)
         return file.read(LARGEST)
@@ -121,6 +125,14 @@ def write(directory: int, name: str, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(beside, dir_fd=directory)
         raise
+
+
+def append(directory: int, name: str, data: bytes) -> None:
+    """To a file of ours that is there. Its end may be half there. Raises OSError."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | _FILE
+    with os.fdopen(os.open(name, flags, dir_fd=directory), "ab") as file:
+        _check_file(name, os.fstat(file.fileno()))
+        file.write(data)
 
 
 def write_beside(path: str, data: bytes) -> None:

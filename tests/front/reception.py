@@ -59,7 +59,8 @@ class Reception:
         self._dues.append(self.due)
         return self.due
 
-    def _note(self, held: list[Request]) -> None:
+    def _note(self, held: list[Request], known: int) -> None:
+        assert not known or self.noted[-1][:known] == held[:known]
         self.noted.append([*held])
 
     # Called by the stand-in

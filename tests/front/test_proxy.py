@@ -38,7 +38,7 @@ class Held:
         self._changed = asyncio.Event()
         self._count = 0
 
-    def note(self, held: list[Request]) -> None:
+    def note(self, held: list[Request], known: int) -> None:
         self._count = len(held)
         self._changed.set()
 

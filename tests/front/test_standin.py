@@ -348,7 +348,7 @@ def test_what_an_earlier_server_held(reception: Reception, client: Client) -> No
     late = client.ask()
 
     assert {id_of(cell), id_of(comm)} == reception.standin.restored
-    assert [id_of(cell), id_of(comm)] == ids(reception.noted[1])
+    assert [id_of(cell), id_of(comm)] == ids(reception.noted[0])
     assert [id_of(cell), id_of(comm), id_of(late)] == ids(
         reception.standin.hand_over(Speaker(KEY))
     )

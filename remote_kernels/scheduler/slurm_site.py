@@ -138,7 +138,7 @@ def _gres(
         if spread:
             most = sum(n * row.nodes for n, row in zip(there, rows, strict=True))
             if most:
-                whose = f"the nodes of partition {where} together have not"
+                whose = f"the nodes of partition {where} together do not have"
         if count > most:
             what = f"{name}:{kind}" if kind else name
             other = f"the most is {most}" if most else "none has any"

@@ -36,7 +36,7 @@ def doubts(options: Options, *args: str, done: Completed | None = None) -> list[
         ({"nodes": 3}, "partition debug has 2 nodes, not 3"),
         ({"gres": "gpu:3"}, "has 3 of 'gpu'; the most is 2"),
         ({"gpus": "4", "nodes": 1}, "has 4 of 'gpu'; the most is 2"),
-        ({"gpus": "5"}, "together have not 5 of 'gpu'; the most is 2"),
+        ({"gpus": "5"}, "together do not have 5 of 'gpu'; the most is 2"),
         ({"nodes": "3-4"}, "partition debug has 2 nodes, not 3"),
         ({"nodes": "3,4:2"}, "partition debug has 2 nodes, not 3"),
         ({"nodes": "1k"}, "partition debug has 2 nodes, not 1024"),

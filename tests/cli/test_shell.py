@@ -205,7 +205,7 @@ def test_one_that_ended() -> None:
     """There is no job any more."""
     record_of("k1", GONE)
     result = done("k1")
-    assert "No kernel of yours waits or runs here." in result.stderr
+    assert "Kernel k1 has ended" in result.stderr
 
 
 def test_completion() -> None:

@@ -44,7 +44,11 @@ async def mind_time_limit(
     status = job.status
     pause = random.uniform(*FIRST)  # noqa: S311
     while True:
-        if status is None or status.phase is not Phase.RUNNING:
+        if (
+            status is None
+            or status.phase is not Phase.RUNNING
+            or status.end_time is None
+        ):
             await asyncio.sleep(pause)
             try:
                 status = await job.ask()

@@ -128,11 +128,11 @@ async def test_a_job_that_was_pending_when_last_heard_of() -> None:
 
 @timeless
 async def test_a_job_without_a_limit() -> None:
-    """There is nothing to warn of."""
+    """There is nothing to warn of, which the scheduler was asked once."""
     job = Limited(None)
 
     assert [] == (await minded(job, 600)).texts
-    assert [] == job.asked
+    assert 1 == len(job.asked)
 
 
 @pytest.mark.parametrize(
@@ -239,3 +239,20 @@ async def test_a_job_of_a_few_minutes(minutes: int) -> None:
     assert 1 == len(told.texts)
     left = 60.0 * minutes - told.moments[0]
     assert 25 < left < 0.9 * 60 * minutes
+
+
+@timeless
+async def test_a_job_of_which_only_its_agent_has_told() -> None:
+    """That it runs is known, its end is not yet."""
+    job, told = Limited(HOUR), Told()
+    whole = job.status
+    assert whole is not None
+    job.status = replace(whole, start_time=None, end_time=None)
+
+    async def ask() -> JobStatus:
+        return whole
+
+    job.ask = ask  # type: ignore[method-assign]
+    await mind_time_limit(job, [600], told)
+
+    assert 1 == len(told.texts)

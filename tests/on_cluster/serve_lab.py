@@ -32,7 +32,8 @@ def serve(cluster: Cluster, home: str) -> None:
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for signum in (signal.SIGINT, signal.SIGTERM):  # a shell's `&` has SIGINT ignored
+        signal.signal(signum, signal.default_int_handler)
     cluster = Cluster(say=print)
     ours = not cluster.is_up()
     try:

@@ -251,16 +251,20 @@ def test_make_lab_serves_until_ctrl_c(cluster: Cluster, home: str) -> None:
     ) as process:
         assert process.stdout is not None
         before = []
-        for line in process.stdout:
-            before.append(line)
-            if "token=" in line:
-                break
-        else:
-            pytest.fail("".join(before))
-        url = before[-1].strip()
-        answered = labs.status(url)
-        os.killpg(process.pid, signal.SIGINT)
-        said = process.stdout.read()
+        try:
+            for line in process.stdout:
+                before.append(line)
+                if "token=" in line:
+                    break
+            else:
+                pytest.fail("".join(before))
+            url = before[-1].strip()
+            answered = labs.status(url)
+            os.killpg(process.pid, signal.SIGINT)
+            said = process.stdout.read()
+        except BaseException:
+            process.terminate()  # or leaving the block waits for ever
+            raise
     assert (200, 0, 0) == (answered, process.returncode, labs.status(url))
     assert "ending" in said
     assert cluster.is_up()

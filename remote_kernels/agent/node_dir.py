@@ -86,15 +86,9 @@ class NodeDir:
             if str(exc) != self._failed:
                 self._failed = str(exc)
                 sys.stderr.write(f"agent: cannot keep {self.path}: {exc}\n")
-            return self._is_ours()
+            return private.is_ours(self.path)
         self._failed = ""
         return True
-
-    def _is_ours(self) -> bool:
-        with contextlib.suppress(OSError):
-            private.check(self.path)
-            return True
-        return False
 
     def _is_locked(self) -> bool:
         """It, and not one that was removed."""

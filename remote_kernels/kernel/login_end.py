@@ -7,7 +7,6 @@ through restarts, because clients keep to them. Made by story.py.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -158,10 +157,7 @@ class LoginEnd:
 
     def _is_ours(self) -> bool:
         """Once it was removed, another user may have made one of its name."""
-        with contextlib.suppress(OSError):
-            private.check(str(self.directory))
-            return True
-        return False
+        return private.is_ours(str(self.directory))
 
     def _make_directory(self) -> None:
         """At the same place if that can be."""

@@ -99,6 +99,14 @@ def _check_file(name: str, status: os.stat_result) -> None:
         raise NotPrivateError(msg)
 
 
+def is_ours(path: str) -> bool:
+    """Whether `check` finds nothing wrong with it."""
+    with contextlib.suppress(OSError):
+        check(path)
+        return True
+    return False
+
+
 def read(directory: int, name: str) -> bytes:
     """A file of ours. Raises OSError."""
     # A named pipe in its place would keep us waiting.

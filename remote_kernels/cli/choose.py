@@ -30,15 +30,12 @@ def choose(
     One that ended is only meant if no other is.
     """
     listed = [kernel for kernel in kernels if _is(kernel, among)]
-    found = listed
-    if wanted is not None:
-        found = [kernel for kernel in listed if _is_meant(kernel, wanted)]
-    found = [kernel for kernel in found if not kernel.ended] or found
+    found = _meant(listed, wanted)
     if len(found) == 1:
         return found[0]
-    other = _only_other(kernels, wanted) if wanted and not found else None
-    if other is not None:
-        raise RecordError(_why_not(other))
+    others = _meant(kernels, wanted) if wanted and not found else []
+    if len(others) == 1:
+        raise RecordError(_why_not(others[0]))
     if not listed:
         verb = {ATTACHABLE: "runs", LIVE: "waits or runs"}.get(among, "is on record")
         msg = f"No kernel of yours {verb} here.{_waiting(kernels)}"
@@ -56,11 +53,10 @@ def choose(
     raise RecordError(msg)
 
 
-def _only_other(kernels: list[Recorded], wanted: str) -> Recorded | None:
-    """The one that is meant among those that cannot be chosen."""
-    meant = [kernel for kernel in kernels if _is_meant(kernel, wanted)]
-    meant = [kernel for kernel in meant if not kernel.ended] or meant
-    return meant[0] if len(meant) == 1 else None
+def _meant(kernels: list[Recorded], wanted: str | None) -> list[Recorded]:
+    """All, where none is named; those that ended only if there is no other."""
+    meant = [k for k in kernels if wanted is None or _is_meant(k, wanted)]
+    return [kernel for kernel in meant if not kernel.ended] or meant
 
 
 def _why_not(kernel: Recorded) -> str:

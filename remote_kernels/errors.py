@@ -38,11 +38,22 @@ class ConfigError(RemoteKernelError, ValueError):
 
 
 class ChoiceError(ConfigError):
-    """Somebody must choose a job; the text lists them. `jobs`: their numbers."""
+    """Somebody must choose: the text lists what there is.
 
-    def __init__(self, text: str, jobs: Sequence[str]) -> None:
+    Parameters
+    ----------
+    text:
+        What is to be chosen, for people.
+    option:
+        The driver's option that is not decided.
+    choices:
+        What it can be.
+    """
+
+    def __init__(self, text: str, option: str, choices: Sequence[str]) -> None:
         super().__init__(text)
-        self.jobs = list(jobs)
+        self.option = option
+        self.choices = list(choices)
 
 
 class CommandError(RemoteKernelError):
@@ -95,6 +106,10 @@ class ControllerError(CommandError):
     """The scheduler did not answer. Says nothing about the job."""
 
     transient = True
+
+
+class DeniedError(CommandError):
+    """The batch system does not let this user do that."""
 
 
 class StepError(CommandError):

@@ -19,7 +19,7 @@ FORMAT = 1  # of record.json; a higher one is a newer version's
 Reader = Callable[[Any, str], Any]
 _LARGEST = 2**53  # whole numbers that every JSON reader takes
 _LAST_YEAR = 2.5e11  # seconds since the epoch; datetime goes no further
-_JOB = re.compile(r"\d+(?:[-._]\d+)*(?:;[^\n]*)?")  # see scheduler/base.py
+_JOB = re.compile(r"[A-Za-z0-9][^\s;,]*")  # a driver knows more
 _REQUIRED = object()
 
 
@@ -192,6 +192,7 @@ _FILES: dict[str, Reader] = {
             "spec_name": (_text, ""),
             "scheduler": (_text, ""),
             "job_id": (_maybe(_job), None),
+            "job_where": (_text, ""),
             "node": (_maybe(_text), None),
             "cluster": (_maybe(_text), None),
             "allocation": (_maybe(_text), None),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from remote_kernels.config import OPTIONS, Settings, parse, resolve_scheduler
+from remote_kernels.config import OPTIONS, Settings, parse
 from remote_kernels.errors import ConfigError
+from remote_kernels.options import Option
+from remote_kernels.scheduler.drivers import DRIVERS, detected
 
 
 def test_nothing_given_is_all_defaults() -> None:
@@ -23,13 +27,29 @@ def test_scheduler_options_keep_slurm_s_names() -> None:
 
 
 @pytest.mark.parametrize("option", [*OPTIONS], ids=lambda o: o.name)
-def test_every_example_in_the_table_is_accepted(option: object) -> None:
+def test_every_example_in_the_table_is_accepted(option: Option) -> None:
     """The documentation is right."""
-    from remote_kernels.config import Option
-
-    assert isinstance(option, Option)
     shared = {"allocation": "team"} if option.name == "node" else {}
     parse({**shared, option.name: option.example})
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "option"),
+    [(name, option) for name, driver in DRIVERS.items() for option in driver.options],
+    ids=lambda value: value.name if isinstance(value, Option) else value,
+)
+def test_so_is_every_example_of_a_batch_system(scheduler: str, option: Option) -> None:
+    """Under its own name, and under that for all batch systems."""
+    own = parse({"scheduler": scheduler, option.name: option.example})
+    assert option.name in own.options
+    if option.portable:
+        assert own == parse({"scheduler": scheduler, option.portable: option.example})
+
+
+def test_one_option_under_two_names() -> None:
+    """Which of them is meant cannot be known."""
+    with pytest.raises(ConfigError, match="'cpus-per-task' is given twice"):
+        parse({"scheduler": "slurm", "cores": 4, "cpus-per-task": 2})
 
 
 @pytest.mark.parametrize(
@@ -90,7 +110,9 @@ def test_every_time_format_of_slurm(time: object) -> None:
     assert "time" in parse({"time": time}).options
 
 
-def test_auto_is_slurm_where_sbatch_is() -> None:
+def test_auto_is_slurm_where_sbatch_is(tmp_path: Path) -> None:
     """Else the local scheduler."""
-    assert "slurm" == resolve_scheduler(Settings(), lambda name: "/usr/bin/sbatch")
-    assert "local" == resolve_scheduler(Settings(), lambda name: None)
+    (tmp_path / "sbatch").touch(0o755)
+
+    assert "slurm" == detected({"PATH": str(tmp_path)}).name
+    assert "local" == detected({"PATH": "/nowhere"}).name

@@ -12,10 +12,12 @@ import os
 import time
 from collections.abc import Callable, Iterable
 
+from . import job
+
 LONGEST_LOOK = 60.0  # seconds between two looks
 IDLE = 0.02  # CPUs; ipykernel 7 with nothing to do was seen at 0.003
 # They sleep while what they started computes on other nodes.
-LAUNCHERS = ("srun", "mpirun", "mpiexec", "prun")
+LAUNCHERS = ("mpirun", "mpiexec", "prun")
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -26,6 +28,7 @@ def cpu_seconds(sessions: Iterable[int]) -> tuple[float, bool]:
     ended is its parent's `cutime` and `cstime`.
     """
     wanted, ticks, launcher = set(sessions), 0, False
+    launchers = (*LAUNCHERS, *job.launchers())
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
@@ -37,7 +40,7 @@ def cpu_seconds(sessions: Iterable[int]) -> tuple[float, bool]:
         fields = tail.split()
         if int(fields[3]) in wanted:
             ticks += sum(int(field) for field in fields[11:15])
-            launcher |= head.partition(b"(")[2].decode(errors="replace") in LAUNCHERS
+            launcher |= head.partition(b"(")[2].decode(errors="replace") in launchers
     return ticks / _TICK, launcher
 
 

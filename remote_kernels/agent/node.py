@@ -12,6 +12,7 @@ import socket
 import sys
 from typing import Any
 
+from . import job
 from .cgroup import groups, table
 
 
@@ -33,9 +34,9 @@ def facts(socket_path: str, pyz: str) -> dict[str, Any]:
         "pyz": pyz,
         "python": sys.executable,
         "pid": os.getpid(),
-        "node": os.environ.get("SLURMD_NODENAME", hostname),
+        "node": job.node(),
         "hostname": hostname,
-        "cluster": os.environ.get("SLURM_CLUSTER_NAME", ""),
+        "cluster": job.cluster(),
         "addresses": _addresses(hostname),
         "host_keys": _host_keys(),
     }

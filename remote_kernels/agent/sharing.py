@@ -24,10 +24,11 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from . import job
 from .record import check, read, write
 
 LOOK = 5.0  # seconds between two looks while no kernel is here
-TAIL = 4096  # bytes of srun's words kept for an error
+TAIL = 4096  # bytes of what an agent's start says, kept for an error
 GRACE = 8.0  # seconds for an agent on another node to end
 
 
@@ -38,7 +39,8 @@ class Sharing:
     ----------
     spec:
         The allocation's spec.json: `keep`, for how many seconds the job stays without
-        a kernel, and `shell`, which runs node.sh.
+        a kernel, `shell`, which runs node.sh, and `other_nodes`, the commands that
+        do so on another node of the job, if there is a way.
     record:
         The allocation's directory.
     node:
@@ -48,6 +50,7 @@ class Sharing:
     def __init__(self, spec: dict[str, Any], record: str, node: str) -> None:
         self._keep = float(spec["keep"])
         self._shell = list(spec["shell"])
+        self._other_nodes = dict(spec.get("other_nodes") or {})
         self._record = record
         self._node = node
         self._agents: dict[str, asyncio.Task[None]] = {}  # on other nodes
@@ -60,7 +63,7 @@ class Sharing:
         wanted = _node(spec)
         if self._node:
             return wanted == self._node
-        return wanted in ("0", os.environ.get("SLURMD_NODENAME"), socket.gethostname())
+        return wanted in ("0", job.node(), socket.gethostname())
 
     def record_of(self, kernel: str) -> str:
         """The directory of a member's record."""
@@ -145,12 +148,11 @@ class Sharing:
 
     def is_replaced(self) -> bool:
         """Another job has this allocation: whoever asked for ours died before he said so."""
-        job = os.environ.get("SLURM_JOB_ID")
         try:
-            known = str(read(self._record, "record.json")["job_id"])
+            known = read(self._record, "record.json")["job_id"]
         except (OSError, ValueError, KeyError):
             return False
-        return job is not None and known.split(";")[0].split(".")[0] != job
+        return bool(job.number()) and known != job.number()
 
     def _close(self) -> bool:
         """Nobody can come any more; False: somebody has."""
@@ -177,16 +179,15 @@ class Sharing:
 
     async def _hold(self, node: str) -> None:
         """From the start to the end of an agent on that node."""
-        argv = [*_step(node), *self._shell, os.path.join(self._record, "node.sh"), node]
+        argv = [*self._shell, os.path.join(self._record, "node.sh"), node]
         said = b""
         try:
-            _check(node)
+            argv = [*self._on(node), *argv]
             check(self._record, "node.sh")
             process = await asyncio.create_subprocess_exec(
                 *argv,
                 stdin=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                env=_environment(),
             )
             self._processes[node] = process
             assert process.stderr is not None
@@ -202,6 +203,21 @@ class Sharing:
         self._processes.pop(node, None)
         self._agents.pop(node, None)
         self._lost(node, why)
+
+    def _on(self, node: str) -> list[str]:
+        """What runs a command on that node. Raises OSError if the job has no such."""
+        nodes, count = job.nodes()
+        if not self._other_nodes:
+            msg = f"There is no node {node}: this job is on {nodes} alone."
+            raise OSError(msg)
+        if node.isdigit() and int(node) >= count:
+            msg = (
+                f"There is no node {node}: the job has {count} ({nodes}), counted from "
+                "0. Change 'node' in the kernelspec, or ask for more 'nodes'."
+            )
+            raise OSError(msg)
+        words = self._other_nodes["by_number" if node.isdigit() else "by_name"]
+        return [word.format(job=job.number(), node=node) for word in words]
 
     def _lost(self, node: str, why: str) -> None:
         """Its kernels are, too."""
@@ -220,7 +236,7 @@ class Sharing:
                     write(record, "agent.json", {"error": why})
 
     def signal(self, signum: int) -> None:
-        """To the agents on other nodes; srun passes it on."""
+        """To the agents on other nodes; what started them passes it on."""
         for process in self._processes.values():
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signum)
@@ -232,7 +248,7 @@ class Sharing:
             task.cancel()
         for process in processes:
             assert process.stdin is not None
-            process.stdin.close()  # on SIGTERM srun (22.05) kills what it started
+            process.stdin.close()  # no SIGTERM: Slurm's way (22.05) kills what it started
         for process in processes:
             try:
                 await asyncio.wait_for(process.wait(), GRACE)
@@ -242,38 +258,6 @@ class Sharing:
 
 def _node(spec: dict[str, Any]) -> str:
     return str(spec.get("node") or "0")
-
-
-def _check(node: str) -> None:
-    """Raises OSError for a node that the job does not have."""
-    if "SLURM_JOB_ID" not in os.environ:
-        msg = f"There is no node {node}: this job is this machine."
-        raise OSError(msg)
-    count = int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
-    if node.isdigit() and int(node) >= count:
-        nodes = os.environ.get("SLURM_JOB_NODELIST", "")
-        msg = (
-            f"There is no node {node}: the job has {count} ({nodes}), counted from 0. "
-            "Change 'node' in the kernelspec, or ask for more 'nodes'."
-        )
-        raise OSError(msg)
-
-
-def _step(node: str) -> list[str]:
-    """A step beside all others of the job, on that node."""
-    where = f"--relative={node}" if node.isdigit() else f"--nodelist={node}"
-    job = os.environ.get("SLURM_JOB_ID", "")
-    argv = ["srun", f"--jobid={job}", "--overlap", "--nodes=1", "--ntasks=1", where]
-    return [*argv, "--mem=0", "--cpu-bind=none", "--mpi=none"]
-
-
-def _environment() -> dict[str, str]:
-    """The script restores what the job has by RK_NODES (see scheduler/script.py)."""
-    nodes = os.environ.get("SLURM_JOB_NODELIST", "")
-    return {
-        **os.environ,
-        "RK_NODES": f"{nodes}|{os.environ.get('SLURM_JOB_NUM_NODES', '1')}",
-    }
 
 
 @contextlib.contextmanager

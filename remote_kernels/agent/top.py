@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import os
 import select
-import socket
 import sys
 import time
 from typing import Any
 
-from . import processes
+from . import job, processes
 from .gpus import Gpus
 from .processes import Process
 from .usage import memory, usable_cpus
@@ -28,7 +27,7 @@ class Look:
     def __init__(self, record: str, kernel: str) -> None:
         self._record = record
         self._kernel = kernel
-        self._job = os.environ.get("SLURM_JOB_ID", "")
+        self._mark = job.mark()
         self._ours: dict[tuple[int, int], bool] = {}
         self._before: dict[tuple[int, int], float] = {}
         self._at = time.monotonic()
@@ -52,7 +51,7 @@ class Look:
         rows.sort(key=lambda row: (row["pid"] != kernel, -row["cpu_percent"]))
         return {
             "time": time.time(),
-            "node": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+            "node": job.node(),
             "kernel_pid": kernel or None,
             "cpu_percent": round(sum(speeds), 1),
             "cpus": usable_cpus(),
@@ -82,8 +81,9 @@ class Look:
         """Its environment does not change, and is read once."""
         key = process.pid, process.started
         if key not in self._ours:
-            job = processes.environ(process.pid).get("SLURM_JOB_ID", "")
-            self._ours[key] = bool(job) and job == self._job
+            name, value = self._mark
+            found = processes.environ(process.pid).get(name, "")
+            self._ours[key] = bool(value) and found == value
         return self._ours[key]
 
 

@@ -15,7 +15,6 @@ from remote_kernels.config import Settings, parse
 from remote_kernels.errors import RecordError
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.view import View
-from remote_kernels.scheduler.base import split_id
 
 ATTACHABLE = "that runs"  # it has an agent
 LIVE = "that waits or runs"
@@ -123,7 +122,7 @@ def notebooks(kernel: Recorded) -> Sequence[str]:
 
 def number(kernel: Recorded) -> str:
     """Its job's ID, as the scheduler shows it."""
-    return split_id(kernel.job_id)[0]
+    return str(kernel.job_id)
 
 
 def where(kernel: Recorded) -> str:

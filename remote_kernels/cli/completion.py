@@ -32,7 +32,9 @@ from remote_kernels import harmless, registry
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.kernelspec import Kernelspec
 from remote_kernels.errors import KernelspecError, RecordError
-from remote_kernels.scheduler import slurm_offers
+from remote_kernels.scheduler.driver import Site
+from remote_kernels.scheduler.drivers import detected
+from remote_kernels.scheduler.job import Completed, Query
 
 FRESH = 600.0  # seconds that the scheduler's answer is good for
 PATIENCE = 2.0  # seconds for it to answer
@@ -120,10 +122,13 @@ def _offered(option: str) -> list[str]:
         made, names = kept[key]
         if time.time() - float(made) < FRESH:
             return [str(name) for name in names]
-    said = _said(slurm_offers.questions(getpass.getuser())[option])
-    if said is None:
+    driver = detected()
+    if not isinstance(driver, Site):
         return []
-    names = slurm_offers.answer(said)
+    query = driver.offers(option, getpass.getuser())
+    names = _said(query) if query is not None else None
+    if names is None:
+        return []
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({**kept, key: [time.time(), names]})
@@ -131,11 +136,11 @@ def _offered(option: str) -> list[str]:
     return names
 
 
-def _said(argv: list[str]) -> str | None:
+def _said(query: Query[list[str]]) -> list[str] | None:
     """None: it did not answer, or is not there."""
     try:
         asked = subprocess.Popen(
-            argv,
+            query.argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -150,7 +155,9 @@ def _said(argv: list[str]) -> str | None:
         except subprocess.TimeoutExpired:
             os.killpg(asked.pid, signal.SIGKILL)  # with what a wrapper has started
             return None
-    return said if asked.returncode == 0 else None
+    if asked.returncode != 0:
+        return None
+    return query.parse(Completed(tuple(query.argv), 0, said, ""))
 
 
 def _records() -> list[registry.Record]:

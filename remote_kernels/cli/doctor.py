@@ -30,10 +30,10 @@ from remote_kernels.cli.trial import FAILED, OK, WARNING, Problem, Trial
 from remote_kernels.config import Settings, parse
 from remote_kernels.errors import CommandError, ConfigError, RemoteKernelError
 from remote_kernels.front import sockets
-from remote_kernels.kernel import DRIVERS, driver_name
 from remote_kernels.scheduler import command
-from remote_kernels.scheduler.base import JobRequest
-from remote_kernels.scheduler.queue import shared
+from remote_kernels.scheduler.drivers import DRIVERS
+from remote_kernels.scheduler.job import JobRequest
+from remote_kernels.scheduler.jobs import shared
 from remote_kernels.wrapping import wrapped
 
 log = harmless.logger(__name__)
@@ -42,7 +42,7 @@ log = harmless.logger(__name__)
 STYLES = {OK: "green", WARNING: "yellow", FAILED: "red"}
 _NO_SCHEDULER = (
     "On a cluster: run this, and the notebook server, on a login node, or load the "
-    "scheduler's module before (`module avail slurm` may list it)."
+    "scheduler's module before (`module avail` may list it)."
 )
 ARGV = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}")
 
@@ -100,26 +100,25 @@ async def _versions() -> str:
 
 
 async def _scheduler(settings: Settings) -> str:
-    name = driver_name(settings)
-    program = DRIVERS[name]().command
-    path = shutil.which(program)
+    driver = settings.driver
+    path = shutil.which(driver.command)
     if path is None:
-        msg = f"there is no {program} on PATH (scheduler: {name})"
+        msg = f"there is no {driver.command} on PATH (scheduler: {driver.name})"
         raise Problem(msg, _NO_SCHEDULER)
-    if name == "local":
+    if driver.is_fallback:
         if settings.scheduler == "auto":
             raise _only_local()
-        return "local: jobs are processes of this machine"
-    await shared(DRIVERS[name]).own()  # what each user may ask, on each site
+        return f"{driver.name}: jobs are processes of this machine"
+    await shared(driver).own()  # what each user may ask, on each site
     version = await _version(path)
-    return f"{name}: {path}{version and f', {version}'}; the controller answers"
+    return f"{driver.name}: {path}{version and f', {version}'}; the controller answers"
 
 
 def _only_local() -> Problem:
     """`auto` has found no batch system: fine on a laptop, not on a login node."""
-    program = DRIVERS["slurm"]().command
+    known = [each.command for each in DRIVERS.values() if not each.is_fallback]
     text = (
-        f"there is no {program} on PATH, so 'auto' stands for this machine itself: "
+        f"there is no {' or '.join(known)} on PATH, so 'auto' stands for this machine itself: "
         "jobs would be processes of it (scheduler 'local')"
     )
     unmet = [
@@ -140,11 +139,10 @@ def _only_local() -> Problem:
 def _can_be_submitted(config: Mapping[str, object]) -> bool:
     try:
         settings = parse(config)
-        driver = DRIVERS[driver_name(settings)]()
-        driver.check(JobRequest("", settings.options, settings.sbatch_args, ""))
+        settings.driver.check(JobRequest("", "", settings.options))
     except ConfigError:
         return False
-    return shutil.which(driver.command) is not None
+    return settings.driver.is_here(os.environ)
 
 
 async def _version(program: str) -> str:
@@ -188,8 +186,8 @@ async def _keys(*, tried: bool) -> str:
         text,
         "The ssh carrier needs what the nodes accept without a prompt, such as a key "
         "without a passphrase or an ssh-agent: `ssh-keygen -t ed25519 -f "
-        "~/.ssh/id_cluster`, then its .pub into ~/.ssh/authorized_keys. The srun "
-        "carrier does without.",
+        "~/.ssh/id_cluster`, then its .pub into ~/.ssh/authorized_keys. The batch "
+        "system's own carrier, if there is one, does without.",
         WARNING,
     )
 
@@ -213,7 +211,7 @@ async def examine(
     fine &= await doctor.stage("socket directory", lambda: _socket_directory(settings))
     if not fine:
         return None
-    carriers = DRIVERS[driver_name(settings)]().carriers
+    carriers = settings.driver.carriers
     if settings.carrier != "auto":
         carriers = (settings.carrier,)
     if "ssh" in carriers:

@@ -20,7 +20,7 @@ import click
 from remote_kernels.cli import inside
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.inside import Inside, Job
-from remote_kernels.scheduler.base import Driver
+from remote_kernels.scheduler.driver import Shells
 
 _PASSED = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _CHUNK = 64 * 1024
@@ -120,13 +120,13 @@ def _signals_passed(process: subprocess.Popen[bytes]) -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-def _errors(source: IO[bytes], driver: Driver) -> None:
+def _errors(source: IO[bytes], driver: Shells) -> None:
     for piece in pieces(source, driver):
         with contextlib.suppress(OSError):  # nobody reads it
             _write(2, piece)
 
 
-def pieces(source: IO[bytes], driver: Driver) -> Iterator[bytes]:
+def pieces(source: IO[bytes], driver: Shells) -> Iterator[bytes]:
     """What is to be passed, at once; but a line that may be left out, as a whole."""
     mark = driver.prefix.encode()
     held = b""

@@ -20,11 +20,12 @@ from remote_kernels import __version__, harmless
 from remote_kernels.cli import kernelspec, servers, words
 from remote_kernels.cli.choose import ON_RECORD, choose
 from remote_kernels.cli.completion import recorded_kernels
-from remote_kernels.config import Settings, resolve_scheduler
-from remote_kernels.kernel import DRIVERS, inventory
+from remote_kernels.config import Settings
+from remote_kernels.kernel import inventory
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.view import STATES, UNKNOWN, View
-from remote_kernels.scheduler.queue import shared
+from remote_kernels.scheduler.drivers import DRIVERS
+from remote_kernels.scheduler.jobs import shared
 from remote_kernels.wrapping import wrapped
 
 Lines = list[tuple[str, str]]
@@ -80,11 +81,11 @@ async def _kernel(wanted: str) -> tuple[Recorded, View]:
 def _more(found: Recorded, view: View) -> dict[str, Any]:
     """What a view does not have."""
     record = found.record
-    driver = DRIVERS[view.scheduler]()
+    driver = DRIVERS[view.scheduler]
     waits = view.state == "waiting" and found.status is not None
     server = servers.of(view.host, view.pid)
     return {
-        "advice": driver.advice(found.status) if waits and found.status else "",
+        "advice": driver.pending_advice(found.status) if waits and found.status else "",
         "server": server.url if server is not None else None,
         "record": str(record.path),
         "logs": [str(p) for p in (record.job_log, record.kernel_log) if p.exists()],
@@ -117,7 +118,11 @@ def _of_kernel(view: View, more: dict[str, Any]) -> Lines:
 
 
 def _job(view: View) -> str:
-    where = f" on {view.cluster}" if view.cluster and view.scheduler != "local" else ""
+    where = (
+        f" on {view.cluster}"
+        if view.cluster and not DRIVERS[view.scheduler].is_fallback
+        else ""
+    )
     said = " ".join(filter(None, (view.job_state, view.reason)))
     said = f": {said}" if said else ""
     return f"{words.job(view)} ({view.scheduler}{where}){said}"
@@ -135,16 +140,16 @@ def _server(view: View, url: str | None) -> str:
 
 async def _installation() -> dict[str, Any]:
     dirs = kernelspec.state_dirs()
-    scheduler = resolve_scheduler(Settings())
+    driver = Settings().driver
     kernels = await inventory.recorded(dirs)
     ours = [spec.name for spec in kernelspec.installed().values() if spec.is_ours]
     states = Counter(kernel.view().state for kernel in kernels)
     return {
         "version": __version__,
         "python": sys.executable,
-        "scheduler": scheduler,
-        "command": shutil.which(DRIVERS[scheduler]().command),
-        "cluster": await shared(DRIVERS[scheduler]).cluster(),
+        "scheduler": driver.name,
+        "command": shutil.which(driver.command),
+        "cluster": await shared(driver).cluster(),
         "state_dirs": [str(path) for path in dirs],
         "kernelspecs": ours,
         "kernels": {s: states[s] for s in (*STATES, UNKNOWN) if states[s]},

@@ -20,10 +20,11 @@ from remote_kernels import bundle
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.choose import LIVE, choose, number, settings, waits
 from remote_kernels.errors import CommandError, ConfigError, JobError, RecordError
-from remote_kernels.kernel import DRIVERS, inventory
+from remote_kernels.kernel import inventory
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.view import View
-from remote_kernels.scheduler.base import Driver
+from remote_kernels.scheduler.driver import Shells
+from remote_kernels.scheduler.drivers import DRIVERS, environment
 
 
 class Inside(click.Command):
@@ -55,7 +56,7 @@ class Job:
     found: Recorded
     view: View
     node: str
-    driver: Driver
+    driver: Shells
 
     @property
     def number(self) -> str:
@@ -65,7 +66,9 @@ class Job:
     @property
     def environment(self) -> dict[str, str]:
         """For the scheduler's program, and so for what it starts."""
-        return self.driver.environment(os.environ, settings(self.found).env_keep)
+        return environment(
+            DRIVERS[self.view.scheduler], os.environ, settings(self.found).env_keep
+        )
 
     @property
     def directory(self) -> str:
@@ -79,8 +82,9 @@ class Job:
 
     def argv(self, command: Sequence[str], *, terminal: bool = False) -> list[str]:
         """Runs `command` there."""
+        assert self.view.job is not None
         return self.driver.shell_argv(
-            self.view.job_id, self.node, command, terminal=terminal
+            self.view.job, self.node, command, terminal=terminal
         )
 
     def ours(self, what: str, *rest: str) -> list[str]:
@@ -103,7 +107,9 @@ def job(kernel: str | None) -> Job:
     view = found.view()
     if view.state in ("waiting", "suspended", "ending") or not view.node:
         raise JobError(_refusal(found, view))
-    return Job(found, view, view.node, DRIVERS[view.scheduler]())
+    driver = DRIVERS[view.scheduler]
+    assert isinstance(driver, Shells)
+    return Job(found, view, view.node, driver)
 
 
 async def _found(wanted: str | None) -> Recorded:

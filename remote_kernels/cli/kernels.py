@@ -99,13 +99,15 @@ def _tell_left(base: Path) -> None:
 def summary(settings: dict[str, object]) -> str:
     """The scheduler and the options for it, as one would type them."""
     words = [str(settings.get("scheduler", "auto"))]
-    for option in config.OPTIONS:
+    for option in config.every_option():
         value = settings.get(option.name)
-        if option.scheduler and value not in (None, False):
+        if option in config.OPTIONS or value in (None, False):
+            continue
+        if isinstance(value, list):
+            words += map(str, value)
+        else:
             name = f"--{option.name}"
             words.append(name if value is True else f"{name}={value}")
-    further = settings.get("sbatch_args")
-    words += map(str, further) if isinstance(further, list) else []
     return " ".join(words)
 
 

@@ -1,8 +1,9 @@
 """The options of kernel.json's `config`, as options of the command line.
 
-Made from the one table of `config`, so that no option is missing here and every help
-text is written once. Scheduler options keep Slurm's names, short ones included; what
-a value may be is left to `config.parse`. Called by `install`.
+Made from the tables of `config` and of the drivers, so that no option is missing here
+and every help text is written once. Options of jobs keep the batch system's names,
+short ones included, and have those for all batch systems besides; what a value may be
+is left to `config.parse`. Called by `install`.
 """
 
 from __future__ import annotations
@@ -15,32 +16,17 @@ from typing import Any
 import click
 
 from remote_kernels.cli.completion import offers
-from remote_kernels.config import OPTIONS, Option
-
-_SHORT = {
-    "partition": "-p",
-    "account": "-A",
-    "qos": "-q",
-    "time": "-t",
-    "nodes": "-N",
-    "ntasks": "-n",
-    "cpus-per-task": "-c",
-    "gpus": "-G",
-    "constraint": "-C",
-    "nodelist": "-w",
-}
-
-# The scheduler itself says what they can be.
-_OFFERED = ("partition", "account", "qos")
+from remote_kernels.config import OPTIONS, every_option
+from remote_kernels.options import Option
+from remote_kernels.scheduler.drivers import DRIVERS
 
 # Where the word in kernel.json would mislead, or is taken, on a command line.
 _RENAMED = {
-    "sbatch_args": "sbatch-arg",
     "python": "agent-python",
     "prefix": "command-prefix",
 }
 
-_SCHEDULER_GROUP = "Scheduler options, as for sbatch"
+_EVERY = every_option()
 _OTHER_GROUP = "How the job is run and reached"
 
 
@@ -50,13 +36,14 @@ class ConfigOption(click.Option):
     def __init__(self, names: Sequence[str], *, config: Option, **others: Any) -> None:
         repeats = _repeats(config)
         others["help"] = config.help + (" Repeatable." if repeats else "")
-        others["metavar"] = None if config.choices else _metavar(config)
-        others["type"] = click.Choice(config.choices) if config.choices else str
-        if config.name in _OFFERED:
+        choices = config.kind.choices
+        others["metavar"] = None if choices else _metavar(config)
+        others["type"] = click.Choice(choices) if choices else str
+        if not choices and config not in OPTIONS:
             others["shell_complete"] = offers
         super().__init__(names, multiple=repeats, **others)
-        self.bare = "boolean" in config.kinds
-        self.group = _SCHEDULER_GROUP if _for_sbatch(config) else _OTHER_GROUP
+        self.bare = "boolean" in config.kind.kinds
+        self.group = _group(config)
 
 
 class GroupedCommand(click.Command):
@@ -91,11 +78,11 @@ def config_options(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def gathered(**values: Any) -> None:
-        given = [(option, values.pop(_parameter(option))) for option in OPTIONS]
+        given = [(option, values.pop(_parameter(option))) for option in _EVERY]
         settings = {o.name: _value(o, v) for o, v in given if v not in (None, ())}
         function(**values, settings=settings)
 
-    for option in reversed(OPTIONS):
+    for option in reversed(_EVERY):
         names = _names(option)
         gathered = click.option(*names, cls=ConfigOption, config=option)(gathered)
     return gathered
@@ -103,9 +90,12 @@ def config_options(function: Callable[..., None]) -> Callable[..., None]:
 
 def _names(option: Option) -> list[str]:
     """Its name inside click, then those that users type."""
-    long = "--" + _RENAMED.get(option.name, option.name.replace("_", "-"))
-    short = [_SHORT[option.name]] if option.name in _SHORT else []
-    return [_parameter(option), *short, long]
+    name = _RENAMED.get(option.name, option.name)
+    if _repeats(option) and name.endswith("_args"):
+        name = name.removesuffix("s")
+    short = [option.short] if option.short else []
+    names = dict.fromkeys([name, option.portable or name])
+    return [_parameter(option), *short, *(f"--{n.replace('_', '-')}" for n in names)]
 
 
 def _parameter(option: Option) -> str:
@@ -113,18 +103,22 @@ def _parameter(option: Option) -> str:
     return "config_" + option.name.replace("-", "_")
 
 
-def _for_sbatch(option: Option) -> bool:
-    return option.scheduler or option.name == "sbatch_args"
+def _group(option: Option) -> str:
+    """Whose it is."""
+    for driver in DRIVERS.values():
+        if option in driver.options:
+            return f"Options of the job, as for {driver.command} ({driver.title})"
+    return _OTHER_GROUP
 
 
 def _repeats(option: Option) -> bool:
-    return "list" in option.kinds and option.name != "prefix"
+    return "list" in option.kind.kinds and option.name != "prefix"
 
 
 def _metavar(option: Option) -> str:
     if option.name == "prefix":
         return "COMMAND"
-    return f"[={option.metavar}]" if "boolean" in option.kinds else option.metavar
+    return f"[={option.metavar}]" if "boolean" in option.kind.kinds else option.metavar
 
 
 def _value(option: Option, text: str | tuple[str, ...]) -> object:
@@ -133,10 +127,10 @@ def _value(option: Option, text: str | tuple[str, ...]) -> object:
         return [_value(option, line) for line in text if line]
     if option.name == "prefix":
         return _words(text)
-    if "boolean" in option.kinds and text in ("true", "false"):
+    if "boolean" in option.kind.kinds and text in ("true", "false"):
         return text == "true"
     numbers = {"integer", "number", "numbers"}
-    if text.isdecimal() and numbers & set(option.kinds):
+    if text.isdecimal() and numbers & set(option.kind.kinds):
         return int(text)
     return text
 

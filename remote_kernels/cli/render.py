@@ -19,20 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from remote_kernels.cli.kernelspec import PROVISIONER, Kernelspec, Spec
+from remote_kernels.config import every_option
 from remote_kernels.errors import KernelspecError
 
 NODE = "Compute Node"
 _PARENTHESES = re.compile(r"(.+?) \(([^()]+)\)")
 
 _PYTHON = re.compile(r"python[0-9.]*")
-
-# Slurm takes one of each pair; the one on the command line replaces the other.
-_INSTEAD_OF = {
-    "gpus": "gres",
-    "gres": "gpus",
-    "mem": "mem-per-cpu",
-    "mem-per-cpu": "mem",
-}
 
 
 @dataclass(frozen=True)
@@ -140,11 +133,12 @@ def _config(
     source: Kernelspec, wanted: Mapping[str, object], notes: list[str]
 ) -> dict[str, object]:
     """The provisioner's configuration; an empty value takes an option away."""
-    config: dict[str, object] = {"scheduler": "slurm"}
+    config: dict[str, object] = {"scheduler": "auto"}
     if source.is_ours:
         config = source.config
+    instead_of = {option.name: option.instead_of for option in every_option()}
     for name in wanted:
-        other = _INSTEAD_OF.get(name)
+        other = instead_of.get(name)
         if other and other in config and other not in wanted:
             notes.append(f"--{name} replaces --{other}={config.pop(other)}")
     config.update(wanted)

@@ -35,7 +35,7 @@ from remote_kernels.errors import (
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.attached import Attached, attached
 from remote_kernels.kernel.inventory import Damaged, Recorded, Stray
-from remote_kernels.scheduler.base import Phase, split_id
+from remote_kernels.scheduler.job import JobId, Phase
 
 UNSUBMITTED = 600.0  # seconds after which a start without a job is a dead one
 
@@ -177,7 +177,7 @@ class Item:
 
     kernel: str
     name: str
-    job: str
+    job: JobId | None
     state: str
     node: str
     what: str
@@ -235,8 +235,9 @@ async def _take_stock(everything: bool) -> list[Item]:
     items += [
         Item(
             record.kernel_id,
-            *("", "", "", ""),
-            "was never submitted",
+            "",
+            None,
+            *("", "", "was never submitted"),
             "remove record",
             record=record,
         )
@@ -283,7 +284,7 @@ def _damaged(one: Damaged, everything: bool) -> Item:
     return Item(
         one.record.kernel_id,
         "",
-        job.job_id if job is not None else "",
+        job.job_id if job is not None else None,
         job.state if job is not None else "",
         (job.node or "") if job is not None else "",
         " ".join(one.why.split()),
@@ -315,13 +316,14 @@ def _stray(stray: Stray, everything: bool) -> Item:
 def _public(item: Item) -> dict[str, Any]:
     names = ("kernel", "name", "job", "state", "node", "what", "action")
     body: dict[str, Any] = {name: getattr(item, name) for name in names}
+    body["job"] = str(item.job or "")
     body["record"] = str(item.record.path) if item.record is not None else None
     return body
 
 
 def _show(items: list[Item]) -> None:
     rows = [
-        (i.kernel, i.name, split_id(i.job)[0], i.state, i.node, i.what, i.action)
+        (i.kernel, i.name, str(i.job or ""), i.state, i.node, i.what, i.action)
         for i in items
     ]
     if not rows:
@@ -345,6 +347,7 @@ async def _do_all(work: list[Item]) -> bool:
     for item in work:
         try:
             if item.action != "remove record":
+                assert item.job is not None
                 await inventory.cancel(item.scheduler, item.job)
             if item.record is not None:
                 item.record.remove()

@@ -11,7 +11,6 @@ from typing import Any
 
 from remote_kernels.kernel.progress import span
 from remote_kernels.kernel.view import UNKNOWN, View
-from remote_kernels.scheduler.base import split_id
 
 _STYLES = {
     "waiting": "yellow",
@@ -26,7 +25,7 @@ _STYLES = {
 
 def job(view: View) -> str:
     """The number that the scheduler shows."""
-    return split_id(view.job_id)[0]
+    return view.job_id
 
 
 def notebooks(view: View) -> str:

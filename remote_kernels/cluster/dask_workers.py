@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remote_kernels.cluster import step
-from remote_kernels.cluster.allocation import Allocation, Node, allocation, share
+from remote_kernels.cluster.allocation import Allocation, Node, share
+from remote_kernels.cluster.launchers import allocation
 from remote_kernels.cluster.running import Cluster, opened, reached
 from remote_kernels.cluster.step import Order
 

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 
 from remote_kernels import harmless
 from remote_kernels.cluster import step
-from remote_kernels.cluster.allocation import Allocation, allocation
+from remote_kernels.cluster.allocation import Allocation
+from remote_kernels.cluster.launcher import Launcher
+from remote_kernels.cluster.launchers import allocation
 from remote_kernels.cluster.running import Cluster, opened
 from remote_kernels.cluster.step import Order
 
@@ -63,7 +65,7 @@ def ipyparallel(
     engines:
         Engines on each node; by default one for each CPU of the node that has fewest.
     mpi:
-        The engines are ranks of one MPI program, started by `srun --mpi` with this
+        The engines are ranks of one MPI program, started by the job's launcher with this
         word; "none": they are not. By default, if mpi4py is installed, the word that
         suits its library.
     nodes:
@@ -78,7 +80,8 @@ def ipyparallel(
     here = allocation().only(nodes)
     end = time.monotonic() + timeout
     each = engines or min(node.cpus for node in here.nodes)
-    kind = _kind() if mpi is None else mpi
+    assert here.launcher is not None
+    kind = _kind(here.launcher) if mpi is None else mpi
     with contextlib.ExitStack() as stack:
         controller = step.start("ipcontroller", here, _controller(here))
         stack.callback(controller.close)
@@ -148,15 +151,17 @@ def _security(controller: step.Step, here: Allocation, end: float) -> Path:
     return found
 
 
-def _kind() -> str:
-    """The word for `srun --mpi`."""
+def _kind(launcher: Launcher) -> str:
+    """The word by which the launcher knows the kernel's MPI."""
     if importlib.util.find_spec("mpi4py") is None:
         return "none"
-    version = _answer([sys.executable, "-c", _ASK])
-    return best(version, _answer(["srun", "--mpi=list"])) if version else "none"
+    version = _answer([sys.executable, "-c", _ASK], launcher)
+    if not version or not launcher.list_mpi:
+        return "none"
+    return best(version, _answer(launcher.list_mpi, launcher))
 
 
-def _answer(argv: Sequence[str]) -> str:
+def _answer(argv: Sequence[str], launcher: Launcher) -> str:
     """What the command says; nothing if it fails."""
     try:
         done = subprocess.run(
@@ -165,7 +170,7 @@ def _answer(argv: Sequence[str]) -> str:
             capture_output=True,
             text=True,
             timeout=PATIENCE,
-            env=step.environment(os.environ),
+            env=launcher.environment(os.environ),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         log.warning("MPI: %s: %s", " ".join(argv), error)
@@ -173,11 +178,11 @@ def _answer(argv: Sequence[str]) -> str:
     if done.returncode != 0:
         log.warning("MPI: %s: %s", " ".join(argv), done.stderr.strip())
         return ""
-    return done.stdout + done.stderr  # srun lists on either
+    return done.stdout + done.stderr  # lists come on either
 
 
 def best(version: str, listed: str) -> str:
-    """The word for this library, of what `srun --mpi=list` says."""
+    """The word for this library, of what the launcher lists."""
     words = set(re.findall(r"\w+", listed))
     speaks = next(kinds for name, kinds in _SPEAK.items() if name in version)
     return next((kind for kind in speaks if kind in words), "none")

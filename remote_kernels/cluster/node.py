@@ -61,8 +61,11 @@ def _run(order: Mapping[str, Any], directory: Path, woken: socket.socket) -> int
     values = values_here(order, directory)
     for name, text in order["files"].items():
         _write(directory / name, fill(text, values))
-    told = {name: os.environ.get(name, "") for name in ("SLURM_STEP_ID",)}
-    told |= {"node": values["node"], "directory": str(directory)}
+    told = {
+        "step": os.environ.get(order["step_variable"], ""),
+        "node": values["node"],
+        "directory": str(directory),
+    }
     sys.stdout.write(f"{READY}{json.dumps(told)}\n")
     sys.stdout.flush()
     if not order["argv"]:
@@ -76,7 +79,7 @@ def _run(order: Mapping[str, Any], directory: Path, woken: socket.socket) -> int
         cwd=cwd if os.path.isdir(cwd) else directory,  # noqa: PTH112 - of any kind
         stdin=subprocess.DEVNULL,
         start_new_session=True,
-        close_fds=False,  # srun gives MPI programs a file descriptor
+        close_fds=False,  # a launcher gives MPI programs a file descriptor
     )
     unwanted = _until_unwanted(woken, process)
     _end(process)
@@ -85,7 +88,7 @@ def _run(order: Mapping[str, Any], directory: Path, woken: socket.socket) -> int
 
 def values_here(order: Mapping[str, Any], directory: Path) -> dict[str, str]:
     """What stands for `{name}` in the order's words."""
-    node = os.environ.get("SLURMD_NODENAME") or os.uname().nodename
+    node = os.environ.get(order["node_variable"]) or os.uname().nodename
     return {
         "dir": str(directory),
         "python": sys.executable,

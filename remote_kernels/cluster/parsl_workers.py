@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from remote_kernels.cluster import step
-from remote_kernels.cluster.allocation import allocation
+from remote_kernels.cluster.launchers import allocation
 from remote_kernels.cluster.running import Cluster, opened
 from remote_kernels.cluster.step import Order
 

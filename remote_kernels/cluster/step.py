@@ -1,6 +1,6 @@
 """A step in this kernel's allocation: one command on some nodes, and its end.
 
-`srun` runs `node.py` there, which gets its order through srun's standard input. The
+The job's launcher runs `node.py` there, which gets its order through standard input. The
 kernel holds the other end of that pipe, so a step ends with the kernel, however that
 ends. What the step says is read as it comes, and its last lines are kept for errors.
 Called by the file of each library.
@@ -24,8 +24,8 @@ from pathlib import Path
 
 from remote_kernels.cluster import node
 from remote_kernels.cluster.allocation import Allocation
+from remote_kernels.cluster.launcher import Launcher
 from remote_kernels.errors import AllocationError, StepError
-from remote_kernels.scheduler.slurm import is_of_the_job
 
 LINES = 200  # kept
 ENDS = 15.0  # seconds for the nodes to end what they run; node.GRACE is part of it
@@ -57,9 +57,11 @@ class Order:
     files: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
-    def line(self, first: str) -> bytes:
+    def line(self, first: str, launcher: Launcher | None = None) -> bytes:
         """As `node.py` reads it. `first` is the address of the kernel's node."""
         body = {
+            "node_variable": launcher.node_variable if launcher else "",
+            "step_variable": launcher.step_variable if launcher else "",
             "argv": list(self.argv),
             "env": {"PATH": _path(), "PYTHONUNBUFFERED": "1", **self.env},
             "files": dict(self.files),
@@ -70,46 +72,20 @@ class Order:
         return json.dumps(body).encode() + b"\n"
 
 
-def srun_argv(
-    allocation: Allocation,
-    nodes: Sequence[str],
-    *,
-    tasks: int = 1,
-    mpi: str = "none",
-    gpus: bool = True,
-) -> list[str]:
-    """A step that shares all that the job has on these nodes with the kernel.
-
-    It gets the job's GPUs by naming none. Before Slurm 22.05 --overlap shares only
-    CPUs, so a step that needs no GPU must not have them.
-    """
-    # More processes than CPUs would be refused; they share them.
-    more = ["--overcommit"] if tasks > 1 else []
-    return [
-        *("srun", f"--jobid={allocation.job}", "--overlap", f"--nodes={len(nodes)}"),
-        *(f"--nodelist={','.join(nodes)}", f"--ntasks={len(nodes) * tasks}"),
-        *(f"--ntasks-per-node={tasks}", "--cpu-bind=none", "--mem=0", f"--mpi={mpi}"),
-        *("--chdir=/", "--label", "--wait=0", "--kill-on-bad-exit=0", "--quiet"),
-        *more,
-        *([] if gpus else ["--gres=none"]),
-        *(sys.executable, "-I", "-S", str(Path(node.__file__))),
-    ]
-
-
-def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The kernel's, without what belongs to its own step.
-
-    That would be wishes for the new one, and --mem is refused beside an inherited
-    SLURM_MEM_PER_CPU.
-    """
-    return {n: value for n, value in environ.items() if not is_of_the_job(n)}
+def environment(launcher: Launcher | None) -> dict[str, str]:
+    """The kernel's, without what belongs to its own step."""
+    return dict(os.environ) if launcher is None else launcher.environment(os.environ)
 
 
 class Step:
     """A step that runs. `what` names it in errors."""
 
-    def __init__(self, what: str, argv: Sequence[str]) -> None:
+    def __init__(
+        self, what: str, argv: Sequence[str], allocation: Allocation | None = None
+    ) -> None:
         self.what = what
+        self._allocation = allocation
+        self._launcher = allocation.launcher if allocation is not None else None
         self.directories: dict[str, Path] = {}
         self._argv = list(argv)
         self._number = ""
@@ -120,11 +96,11 @@ class Step:
         )
 
     def start(self, order: bytes) -> None:
-        """Start srun and give it the order."""
+        """Start it and give it the order."""
         launch = [sys.executable, "-I", "-S", "-c", _LAUNCH]
         self._process = subprocess.Popen(
             [*launch, *self._argv],
-            env=environment(os.environ),
+            env=environment(self._launcher),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -146,7 +122,7 @@ class Step:
                 self._lines.append(line)
                 continue
             told = json.loads(found[1])
-            self._number = told["SLURM_STEP_ID"]
+            self._number = told["step"]
             self.directories[told["node"]] = Path(told["directory"])
 
     def said(self) -> str:
@@ -155,7 +131,7 @@ class Step:
 
     @property
     def returncode(self) -> int | None:
-        """srun's; None while it runs."""
+        """The launcher's; None while it runs."""
         return None if self._process is None else self._process.poll()
 
     def find(self, pattern: str) -> re.Match[str] | None:
@@ -181,7 +157,7 @@ class Step:
         assert process.stdin is not None
         with contextlib.suppress(OSError):
             process.stdin.close()
-        # SIGTERM: srun (22.05) kills the tasks at once.
+        # SIGTERM: Slurm's launcher (22.05) kills the tasks at once.
         for more in (process.terminate, self._cancel, process.kill):
             try:
                 process.wait(ENDS)
@@ -194,13 +170,11 @@ class Step:
             process.stdout.close()
 
     def _cancel(self) -> None:
-        """By the controller, if srun does not get it done."""
-        job = next(word for word in self._argv if word.startswith("--jobid="))[8:]
-        if self._number:
+        """By the controller, if the launcher does not get it done."""
+        if self._number and self._launcher is not None and self._allocation is not None:
+            argv = self._launcher.cancel_argv(self._allocation, self._number)
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-                subprocess.run(
-                    ["scancel", f"{job}.{self._number}"], check=False, timeout=ENDS
-                )
+                subprocess.run(argv, check=False, timeout=ENDS)
 
 
 def start(
@@ -219,17 +193,25 @@ def start(
     tasks:
         How often on each node.
     mpi:
-        What srun is to give MPI programs: a word of `srun --mpi=list`.
+        What the launcher is to give MPI programs: a word of its `list_mpi`.
     """
     where = [allocation.here] if nodes is None else list(nodes)
-    argv = srun_argv(allocation, where, tasks=tasks, mpi=mpi, gpus=nodes is not None)
-    step = Step(what, argv)
-    if shutil.which("srun") is None:
-        summary = f"{what} could not be started: no `srun` is on the kernel's PATH."
+    launcher = allocation.launcher
+    assert launcher is not None
+    program = [sys.executable, "-I", "-S", str(Path(node.__file__))]
+    argv = launcher.argv(
+        allocation, where, program, tasks=tasks, mpi=mpi, gpus=nodes is not None
+    )
+    step = Step(what, argv, allocation)
+    if shutil.which(launcher.command) is None:
+        summary = (
+            f"{what} could not be started: no `{launcher.command}` is on the kernel's "
+            "PATH."
+        )
         advice = "Some sites want a module to be loaded: see 'prologue'."
         raise StepError(summary, argv, None, advice=advice)
     try:
-        step.start(order.line(allocation.address()))
+        step.start(order.line(allocation.address(), launcher))
     except OSError as error:
         summary = f"{what} could not be started: {error}."
         raise step.error(summary) from error

@@ -1,42 +1,46 @@
 """The kernelspec's `config` as one frozen `Settings`.
 
 Rules: parsed once, at the door (`parse`); an unknown key is an error with a
-suggestion; all problems are told in one `ConfigError`; nothing is read from the
-environment or the disk here. The keys are in `options.py`, what reads their values in
-`readers.py`. Called by the kernel's story, the command line and the provisioner.
+suggestion; all problems are told in one `ConfigError`; nothing is read from the disk
+here, but PATH is looked at where `scheduler` is "auto". The keys are in `options.py`
+and in the tables of the drivers. Called by the kernel's story, the command line and
+the provisioner.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from remote_kernels.errors import ConfigError
+from remote_kernels.options import Option
+from remote_kernels.scheduler.driver import Driver
+from remote_kernels.scheduler.drivers import DRIVERS, detected
 
-from .options import BY_KEY, OPTIONS, Option
-from .readers import Value
+from .options import OPTIONS
 
-__all__ = ["OPTIONS", "Option", "Settings", "parse", "resolve_scheduler"]
+__all__ = ["OPTIONS", "Settings", "every_option", "parse"]
+
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What one kernelspec asks for. The fields are documented in `OPTIONS`."""
+    """What one kernelspec asks for. The fields are documented in `OPTIONS`.
 
-    jobid: str | None = None
-    start: str = "sbatch"
+    `options` are the driver's own, under its own names.
+    """
+
     allocation: str | None = None
     keep: float = 300.0
     node: str | None = None
     visible_gpus: str | None = None
     scheduler: str = "auto"
     carrier: str = "auto"
-    options: Mapping[str, Value] = field(default_factory=dict)
-    sbatch_args: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
     python: str | None = None
     prologue: tuple[str, ...] = ()
     prefix: tuple[str, ...] = ()
@@ -55,42 +59,108 @@ class Settings:
     usage: float | None = None
     warn_before: tuple[float, ...] = (600.0, 120.0)
 
+    @property
+    def driver(self) -> Driver:
+        """The batch system that is meant: where none is named, the one that is here."""
+        return _driver(self.scheduler)
+
+    def with_option(self, name: str, value: Any) -> Settings:
+        """Return them with another value of an option of the driver's."""
+        return replace(self, options={**self.options, name: value})
+
 
 def parse(config: Mapping[str, object]) -> Settings:
-    """Settings from the kernelspec's config, or one ConfigError with all problems."""
+    """Return the settings of a kernelspec's config.
+
+    Parameters
+    ----------
+    config:
+        What kernel.json has there, as JSON values.
+
+    Raises
+    ------
+    ConfigError
+        With all problems in one text.
+    """
     problems: list[str] = []
     values: dict[str, Any] = {}
-    options: dict[str, Value] = {}
-    for option, value in _known(config, problems):
+    options: dict[str, Any] = {}
+    scheduler = config.get("scheduler")
+    driver = _driver(scheduler if isinstance(scheduler, str) else AUTO)
+    for option, value in _known(config, driver, problems):
         try:
-            (options if option.scheduler else values)[option.name] = option.read(value)
+            found = option.kind.read(value)
         except ConfigError as error:
             problems.append(_wrong(option, value, str(error)))
+        else:
+            (values if option in OPTIONS else options)[option.name] = found
     options = {name: value for name, value in options.items() if value is not False}
-    problems += _contradictions(values, options)
+    problems += _contradictions(values, driver)
+    for each in _owners(driver, options):
+        problems += each.contradictions({**values, **options})
     if problems:
         raise ConfigError(_told(problems))
     return Settings(options=options, **values)
 
 
-def resolve_scheduler(
-    settings: Settings, which: Callable[[str], str | None] = shutil.which
-) -> str:
-    """The scheduler that "auto" stands for here: slurm where sbatch is on PATH."""
-    if settings.scheduler != "auto":
-        return settings.scheduler
-    return "slurm" if which("sbatch") else "local"
+def every_option(driver: Driver | None = None) -> tuple[Option, ...]:
+    """Return what may be in a config: ours, then the driver's (or all drivers') own.
+
+    Where two have an option of one name, that of the driver comes first.
+    """
+    order = sorted(DRIVERS.values(), key=lambda each: each is not driver)
+    found = {option.name: option for option in OPTIONS}
+    for each in order if driver is None else order[:1]:
+        for option in each.options:
+            found.setdefault(option.name, option)
+    return tuple(found.values())
+
+
+def _driver(scheduler: str) -> Driver:
+    return DRIVERS.get(scheduler) or detected()
+
+
+def _owners(driver: Driver, options: Mapping[str, Any]) -> list[Driver]:
+    """Whose words about these options count: where it has none, whoever has them."""
+    if not driver.is_fallback:
+        return [driver]
+    return [
+        each
+        for each in DRIVERS.values()
+        if any(option.name in options for option in each.options)
+    ]
+
+
+def _table(driver: Driver) -> dict[str, Option]:
+    """The options by key.
+
+    Another batch system's are known, too, so that it can be said whose they are.
+    """
+    keys: dict[str, Option] = {}
+    for option in every_option():
+        keys[_key(option.name)] = option
+    for option in (*driver.options, *OPTIONS):
+        keys[_key(option.name)] = option
+    for option in driver.options:
+        if option.portable:
+            keys[_key(option.portable)] = option
+    return keys
+
+
+def _key(name: str) -> str:
+    return name.replace("-", "_")
 
 
 def _known(
-    config: Mapping[str, object], problems: list[str]
+    config: Mapping[str, object], driver: Driver, problems: list[str]
 ) -> Iterator[tuple[Option, object]]:
     """The options that are given, in the table's words; null means not given."""
     seen: set[str] = set()
+    table = _table(driver)
     for key, value in config.items():
-        option = BY_KEY.get(key.replace("-", "_"))
+        option = table.get(_key(key))
         if option is None:
-            problems.append(_unknown(key))
+            problems.append(_unknown(key, driver))
         elif option.name in seen:
             problems.append(f"option '{option.name}' is given twice")
         elif value is not None:
@@ -98,15 +168,20 @@ def _known(
             yield option, value
 
 
-def _unknown(key: str) -> str:
-    names = [option.name for option in OPTIONS]
+def _unknown(key: str, driver: Driver) -> str:
+    names = [option.name for option in every_option()]
+    names += [option.portable for option in driver.options if option.portable]
     text = f"unknown option '{key}' in the kernelspec's config"
     close = difflib.get_close_matches(key.strip("-").replace("_", "-"), names, 1)
     close = close or difflib.get_close_matches(key.replace("-", "_"), names, 1)
     if close:
         return f"{text}; did you mean '{close[0]}'?"
-    further = json.dumps({"sbatch_args": [f"--{key.strip('-')}=..."]})[1:-1]
-    return f"{text}; an option of sbatch is given as {further}"
+    asked = [driver] if not driver.is_fallback else [*DRIVERS.values()]
+    for each in asked:
+        if each.further:
+            further = json.dumps({each.further: [f"--{key.strip('-')}=..."]})[1:-1]
+            text += f"; an option of {each.command} is given as {further}"
+    return text
 
 
 def _wrong(option: Option, value: object, reason: str) -> str:
@@ -114,7 +189,7 @@ def _wrong(option: Option, value: object, reason: str) -> str:
         return f"option '{option.name}': {reason}"
     example = json.dumps({option.name: option.example})[1:-1]
     return (
-        f"option '{option.name}' is {_shown(value)}; expected {option.expected}, "
+        f"option '{option.name}' is {_shown(value)}; expected {option.kind.expected}, "
         f"for example {example}"
     )
 
@@ -126,25 +201,22 @@ def _shown(value: object) -> str:
     return f"{text if len(text) <= 60 else text[:57] + '...'} ({kind})"
 
 
-def _contradictions(
-    values: Mapping[str, Any], options: Mapping[str, Value]
-) -> Iterator[str]:
-    if "mem" in options and "mem-per-cpu" in options:
-        yield "options 'mem' and 'mem-per-cpu' exclude each other; give one of them"
-    scheduler, carrier = values.get("scheduler"), values.get("carrier")
-    if "jobid" in values and values.get("start") == "salloc":
-        yield "options 'jobid' and 'start' exclude each other: the job is there already"
-    if "jobid" in values and "allocation" in values:
-        yield "options 'jobid' and 'allocation' exclude each other; give one of them"
+def _contradictions(values: Mapping[str, Any], driver: Driver) -> Iterator[str]:
     if "node" in values and "allocation" not in values:
         yield "option 'node' is about a shared job: give 'allocation', too"
-    asked = [f"'{name}'" for name in ("jobid", "start") if name in values]
-    if scheduler == "local" and asked:
-        yield f"{' and '.join(asked)} need scheduler 'slurm': 'local' has no jobs of others"
-    if scheduler == "local" and carrier in ("ssh", "srun"):
-        yield f"carrier '{carrier}' needs scheduler 'slurm'; for 'local' it is 'pipe'"
-    if scheduler == "slurm" and carrier == "pipe":
-        yield "carrier 'pipe' is for scheduler 'local'; for 'slurm': ssh, srun or auto"
+    carrier = values.get("carrier", AUTO)
+    if values.get("scheduler", AUTO) != AUTO and carrier != AUTO:
+        yield from filter(None, [no_carrier(carrier, driver)])
+
+
+def no_carrier(carrier: str, driver: Driver) -> str:
+    """Return why that carrier does not reach the driver's jobs; "" if it does."""
+    if carrier in (AUTO, *driver.carriers):
+        return ""
+    return (
+        f"carrier '{carrier}' does not reach jobs of scheduler '{driver.name}'; choose "
+        f"one of {', '.join((AUTO, *driver.carriers))}"
+    )
 
 
 def _told(problems: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from remote_kernels.errors import (
     CommandError,
     ConfigError,
     ControllerError,
+    DeniedError,
     InUseError,
     KernelspecError,
     PortError,
@@ -24,8 +25,6 @@ from remote_kernels.errors import (
     ResourceError,
     SubmitError,
 )
-from remote_kernels.kernel.drivers import DRIVERS
-from remote_kernels.scheduler.base import Completed
 
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
@@ -36,6 +35,7 @@ _STATUSES: tuple[tuple[type[RemoteKernelError], int], ...] = (
     (PortError, 409),
     (SubmitError, 409),  # refused: the request and the site do not fit
     (ControllerError, 503),
+    (DeniedError, 403),
     (ResourceError, 503),
     (RecordError, 500),
     (RemoteKernelError, 502),  # the job, its node or a command there failed
@@ -75,7 +75,4 @@ def status_of(error: RemoteKernelError) -> int:
 
 def unanswered(error: CommandError) -> bool:
     """Whether there was no answer at all, so that trying again may help."""
-    if error.returncode is None:
-        return bool(error.argv)
-    done = Completed(tuple(error.argv), error.returncode, error.stdout, error.stderr)
-    return any(make().unanswered(done) for make in DRIVERS.values())
+    return error.transient or (error.returncode is None and bool(error.argv))

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server.utils import ensure_async
 
 from remote_kernels import registry
-from remote_kernels.errors import CommandError, ConfigError, RecordError
-from remote_kernels.kernel.drivers import DRIVERS
+from remote_kernels.errors import CommandError, ConfigError, DeniedError, RecordError
 from remote_kernels.kernel.inventory import Recorded, end, recorded
 from remote_kernels.kernel.view import View
 from remote_kernels.registry import Record
-from remote_kernels.scheduler.queue import shared
+from remote_kernels.scheduler.drivers import DRIVERS
+from remote_kernels.scheduler.jobs import shared
 
-from .api_errors import Refusal, unanswered
+from .api_errors import Refusal, status_of, unanswered
 from .background import background
 from .provisioner import RemoteKernelProvisioner
 
@@ -150,7 +150,8 @@ class Kernels:
             await asyncio.to_thread(known.record.remove)
             return
         view = known.view
-        await background().run(end(known.record, view.scheduler, view.job_id))
+        assert view.job is not None
+        await background().run(end(known.record, view.scheduler, view.job))
 
 
 async def _known(kernels: Iterable[RemoteKernel]) -> list[Known]:
@@ -172,7 +173,7 @@ async def _ask(dirs: Iterable[Path], ours: Collection[str]) -> tuple[_Answer, fl
     live = (record for record in _records(dirs, ours) if record.is_live)
     asked = {record.kernel_id for record in live}
     found = await recorded(dirs) if asked else []
-    pace = max(shared(make).poll_interval for make in DRIVERS.values())
+    pace = max(shared(driver).poll_interval for driver in DRIVERS.values())
     return _Answer(asked, {one.kernel_id: one for one in found}), pace
 
 
@@ -240,25 +241,20 @@ async def extend(known: Known, minutes: int) -> View:
 
 
 async def _extend(view: View, minutes: int) -> View:
-    queue = shared(DRIVERS[view.scheduler])
+    assert view.job is not None
+    jobs = shared(DRIVERS[view.scheduler])
     try:
-        await queue.extend(view.job_id, minutes)
+        await jobs.extend(view.job, minutes)
     except ConfigError as error:  # its scheduler has no limits
         raise Refusal(409, str(error)) from error
     except CommandError as error:
-        raise Refusal(_refused(error), str(error)) from error
+        known = unanswered(error) or isinstance(error, DeniedError)
+        raise Refusal(status_of(error) if known else 409, str(error)) from error
     try:
-        status = await queue.status(view.job_id)
+        status = await jobs.status(view.job)
     except CommandError:  # it is moved all the same
         return view
     return replace(view, ends=status.end_time)
-
-
-def _refused(error: CommandError) -> int:
-    """The status of an extension that the scheduler did not grant."""
-    if unanswered(error):
-        return 503
-    return 403 if "permission denied" in error.stderr.lower() else 409
 
 
 def log_end(path: Path, lines: int) -> str:

@@ -59,9 +59,8 @@ def ports_of(manager: Any, known: Known) -> Ports:
         )
         raise Refusal(409, text)
     if kernel.connection is None:
-        job = view.job_id.partition(";")[0]
         text = (
-            f"Kernel {view.kernel_id} has no node yet: its job {job} is {view.state} "
+            f"Kernel {view.kernel_id} has no node yet: its job {view.job_id} is {view.state} "
             f"({view.text}). Try again when it runs."
         )
         raise Refusal(409, text)

@@ -13,17 +13,14 @@ from typing import Any
 
 from jupyter_server.utils import ensure_async
 
-from remote_kernels.config import OPTIONS, Settings, parse
-from remote_kernels.kernel.drivers import DRIVERS, driver_name
-from remote_kernels.scheduler.base import JobRequest
+from remote_kernels.config import OPTIONS, Settings, every_option, parse
+from remote_kernels.scheduler.job import JobRequest
 
 from .api_errors import Refusal
 from .api_input import Start
 
 # Ours that only say where, how long, how much, and by which way.
 _PLAIN = {
-    "jobid",
-    "start",
     "carrier",
     "transport",
     "start_timeout",
@@ -35,7 +32,12 @@ _PLAIN = {
     "usage",
     "warn_before",
 }
-_SCHEDULERS = {option.name for option in OPTIONS if option.scheduler}
+_OF_JOBS = {
+    name
+    for option in every_option()
+    if option not in OPTIONS and option.is_plain
+    for name in (option.name, option.portable)
+}
 
 
 async def start(
@@ -86,13 +88,12 @@ def _spelled_as_in(
 def _check(config: Mapping[str, object]) -> Settings:
     """All that can be found wrong without asking anybody. Raises ConfigError."""
     settings = parse(config)
-    driver = DRIVERS[driver_name(settings)]()
-    driver.check(JobRequest("", settings.options, settings.sbatch_args, ""))
+    settings.driver.check(JobRequest("", "", settings.options))
     return settings
 
 
 def _is_plain(options: Mapping[str, object]) -> bool:
-    allowed = {name.replace("-", "_") for name in _SCHEDULERS | _PLAIN}
+    allowed = {name.replace("-", "_") for name in _OF_JOBS | _PLAIN}
     return {name.replace("-", "_") for name in options} <= allowed
 
 

@@ -21,9 +21,9 @@ from traitlets import Enum, Float
 
 from remote_kernels import registry
 from remote_kernels.errors import InUseError, RecordError, RemoteKernelError
-from remote_kernels.kernel.drivers import DRIVERS
 from remote_kernels.kernel.inventory import Recorded, recorded
-from remote_kernels.scheduler.queue import shared
+from remote_kernels.scheduler.drivers import DRIVERS
+from remote_kernels.scheduler.jobs import shared
 
 from . import api, proxied
 from .api_kernels import Kernels
@@ -246,8 +246,8 @@ def _own_state_dir(spec: dict[str, Any]) -> Path | None:
 
 async def _ask_at_most_every(seconds: float) -> None:
     """The schedulers, from this loop."""
-    for make in DRIVERS.values():
-        shared(make, seconds)
+    for driver in DRIVERS.values():
+        shared(driver, seconds)
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:

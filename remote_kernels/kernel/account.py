@@ -20,10 +20,11 @@ from remote_kernels.agent import processes
 from remote_kernels.config import Settings
 from remote_kernels.errors import RecordError
 from remote_kernels.front.standin import Request
+from remote_kernels.scheduler.job import JobId
 
 from .before import Before
 from .connection import Connection
-from .job import Job
+from .job import Job, as_facts
 from .view import View, view
 
 log = harmless.logger(__name__)
@@ -66,7 +67,7 @@ class Account:
         self.cwd: str | None = None  # where the kernel's process starts
 
     @property
-    def job_id(self) -> str | None:
+    def job_id(self) -> JobId | None:
         return self.job.id if self.job is not None else None
 
     @property
@@ -119,7 +120,7 @@ class Account:
             "name": self.name,
             "spec_name": self.spec_name,
             "scheduler": job.driver.name,
-            "job_id": job.id,
+            **as_facts(job.id),
             "node": self.node,
             "user": self._user,
             "cluster": job.cluster,

@@ -15,7 +15,7 @@ from remote_kernels.errors import (
     RemoteKernelError,
     TunnelError,
 )
-from remote_kernels.scheduler.base import JobStatus, Phase
+from remote_kernels.scheduler.job import JobStatus, Phase
 
 from .account import Account
 from .ending import End

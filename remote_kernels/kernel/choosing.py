@@ -44,7 +44,7 @@ async def chosen(
             except asyncio.TimeoutError:
                 standin.say_state()
                 continue
-            if answer in choice.jobs:
+            if answer in choice.choices:
                 standin.ask_no_more()
                 return answer
             said = f"{choice}\nThere is no job {answer!r} among them."

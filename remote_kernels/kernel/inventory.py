@@ -6,7 +6,7 @@ Called by the server extension, which brings kernels back, and by `clean`.
 from __future__ import annotations
 
 import functools
-import shutil
+import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from typing import Any
 
 from remote_kernels import harmless, registry
 from remote_kernels.errors import CommandError, RecordError
-from remote_kernels.scheduler.base import JobStatus, Phase
-from remote_kernels.scheduler.queue import Queue, shared
+from remote_kernels.scheduler.drivers import DRIVERS
+from remote_kernels.scheduler.job import JobId, JobStatus, Phase
+from remote_kernels.scheduler.jobs import Jobs, shared
 
-from .drivers import DRIVERS
-from .job import name_of
+from .job import id_in, name_of
 from .shared_job import allocation_of, allocations
 from .view import View, view
 
@@ -43,13 +43,13 @@ class Recorded:
         return self.record.kernel_id
 
     @property
-    def job_id(self) -> str:
-        return str(self.facts["job_id"])
+    def job_id(self) -> JobId:
+        return id_in(self.facts)
 
     def view(self) -> View:
         """It as data."""
         sessions = self.record.sessions()
-        driver = DRIVERS[self.facts["scheduler"]]()
+        driver = DRIVERS[self.facts["scheduler"]]
         return view(
             self.kernel_id,
             self.facts,
@@ -92,25 +92,25 @@ async def _own() -> tuple[list[Stray], bool]:
     """The user's jobs, recorded or not; and whether every scheduler here answered."""
     found, asked = [], True
     for scheduler in DRIVERS:
-        queue = _queue(scheduler)
-        if queue is None:
+        jobs = _jobs(scheduler)
+        if jobs is None:
             continue
         try:
-            own = await queue.own()
+            own = await jobs.own()
         except CommandError as exc:
             log.warning("the scheduler does not answer: %s", exc)
             asked = False
             continue
-        found += [Stray(scheduler, name, status) for name, status in own]
+        found += [Stray(scheduler, status.name, status) for status in own]
     return found, asked
 
 
-async def cancel(scheduler: str, job_id: str) -> None:
+async def cancel(scheduler: str, job_id: JobId) -> None:
     """End a job. Raises CommandError."""
     await shared(DRIVERS[scheduler]).cancel(job_id)
 
 
-async def end(record: registry.Record, scheduler: str, job_id: str) -> bool:
+async def end(record: registry.Record, scheduler: str, job_id: JobId) -> bool:
     """End a kernel that no server has. Raises CommandError, RecordError.
 
     With its job, unless other kernels may be in that: then False, and the agent, which
@@ -127,10 +127,10 @@ async def end(record: registry.Record, scheduler: str, job_id: str) -> bool:
     return alone
 
 
-def _queue(scheduler: str) -> Queue | None:
+def _jobs(scheduler: str) -> Jobs | None:
     """None where that scheduler's commands are not installed."""
-    queue = shared(DRIVERS[scheduler])
-    return queue if shutil.which(queue.driver.command) is not None else None
+    driver = DRIVERS[scheduler]
+    return shared(driver) if driver.is_here(os.environ) else None
 
 
 def _records(bases: Iterable[Path]) -> Iterator[registry.Record]:
@@ -197,10 +197,10 @@ async def _is_elsewhere(record: registry.Record) -> bool:
     scheduler, cluster = facts.get("scheduler"), facts.get("cluster")
     if not isinstance(scheduler, str) or scheduler not in DRIVERS:
         return False
-    queue = _queue(scheduler)
-    if queue is None:
+    jobs = _jobs(scheduler)
+    if jobs is None:
         return True
-    return cluster is not None and await queue.cluster() not in (None, cluster)
+    return cluster is not None and await jobs.cluster() not in (None, cluster)
 
 
 def _damage(record: registry.Record) -> str:
@@ -232,7 +232,7 @@ async def recorded(bases: Iterable[Path]) -> list[Recorded]:
 async def _of_scheduler(
     name: str, entries: list[tuple[registry.Record, dict[str, Any]]]
 ) -> list[Recorded]:
-    queue = _queue(name)
+    driver, queue = DRIVERS[name], _jobs(name)
     if queue is None:
         return []
     here = await queue.cluster()
@@ -243,19 +243,20 @@ async def _of_scheduler(
         if None in (here, e[1].get("cluster")) or e[1]["cluster"] == here
     ]
     try:
-        jobs = [str(facts["job_id"]) for record, facts in mine if record.is_live]
+        live = [id_in(facts) for record, facts in mine if record.is_live]
+        jobs = [job_id for job_id in live if driver.knows(job_id)]
         statuses = await queue.statuses(jobs) if jobs else {}
     except CommandError as exc:  # also one that hangs
         log.warning("the scheduler does not answer: %s", exc)
         statuses = {}
     found = []
     for record, facts in mine:
-        status = statuses.get(str(facts["job_id"]))
+        status = statuses.get(id_in(facts))
         over = status is not None and status.phase is Phase.ENDED
         ended = str(facts.get("end") or "")  # our own word, where there is one
         if not record.is_live:
             ended = ended or "it ended"
         elif status is not None and over:
-            ended = ended or queue.driver.ended_text(status)
+            ended = ended or driver.ended_text(status)
         found.append(Recorded(record, facts, status, ended))
     return found

@@ -6,20 +6,19 @@ Made by story.py.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from remote_kernels import bundle, harmless
-from remote_kernels.config import Settings
+from remote_kernels.config import Settings, no_carrier
 from remote_kernels.errors import ConfigError, RemoteKernelError
 from remote_kernels.registry import Record
 from remote_kernels.scheduler import script
-from remote_kernels.scheduler.base import JobRequest, JobStatus, Phase
-from remote_kernels.scheduler.queue import shared
+from remote_kernels.scheduler.drivers import environment
+from remote_kernels.scheduler.job import JobId, JobRequest, JobStatus, Phase
+from remote_kernels.scheduler.jobs import shared
 
-from .drivers import DRIVERS, driver_name
 from .launch import Launch
 from .waiting import Waiting
 
@@ -48,33 +47,29 @@ class Job:
     def __init__(self, settings: Settings, record: Record) -> None:
         self._settings = settings
         self._record = record
-        self.id: str | None = None
+        self.id: JobId | None = None
         self.notice = ""  # what the site said when it took the job
         self.cluster: str | None = None
         self.status: JobStatus | None = None  # the scheduler's last word while we wait
-        scheduler = driver_name(settings)
-        self.driver = DRIVERS[scheduler]()
-        self._check(scheduler)
-        self.env = self.driver.environment(os.environ, settings.env_keep)
-        self.queue = shared(DRIVERS[scheduler], settings.poll_interval)
+        self.driver = settings.driver
+        self._check()
+        self.env = environment(self.driver, os.environ, settings.env_keep)
+        self.jobs = shared(self.driver, settings.poll_interval)
 
-    def _check(self, scheduler: str) -> None:
-        if shutil.which(self.driver.command) is None:
+    def _check(self) -> None:
+        if not self.driver.is_here(os.environ):
             msg = (
                 f"There is no {self.driver.command} on PATH of this server, so no job "
-                f"can be submitted (scheduler: {scheduler}).\n"
+                f"can be submitted (scheduler: {self.driver.name}).\n"
                 "Start the notebook server on a login node of the cluster, or load the "
                 "scheduler's module before; without a batch system, choose a kernel "
                 'with "scheduler": "local".\n'
                 f"PATH: {os.environ.get('PATH', '')}"
             )
             raise ConfigError(msg)
-        if self._settings.carrier not in ("auto", *self.driver.carriers):
-            msg = (
-                f"carrier '{self._settings.carrier}' does not reach jobs of scheduler "
-                f"'{scheduler}'; choose one of auto, {', '.join(self.driver.carriers)}."
-            )
-            raise ConfigError(msg)
+        wrong = no_carrier(self._settings.carrier, self.driver)
+        if wrong:
+            raise ConfigError(wrong)
 
     @property
     def allocation(self) -> str | None:
@@ -103,26 +98,23 @@ class Job:
     @property
     def cancel_argv(self) -> list[str]:
         """A command that cancels it by its name, be it submitted or not."""
-        return self.driver.cancel_name_argv(self.name, str(os.getuid()))
+        return self.driver.cancel_by_name(self._request())
+
+    def _request(self) -> JobRequest:
+        return JobRequest(
+            name=self.name,
+            output=str(self.place.job_log),
+            options=self._settings.options,
+            user=str(os.getuid()),
+            login=bool(self._settings.prologue),
+        )
 
     async def submit(self, launch: Launch) -> None:
         """Raises SubmitError, ControllerError."""
-        settings = self._settings
-        request = JobRequest(
-            name=self.name,
-            options=settings.options,
-            extra_args=settings.sbatch_args,
-            output=str(self.place.job_log),
-            user=str(os.getuid()),
-            jobid=settings.jobid,
-            start=settings.start,
-            login=bool(settings.prologue),
-        )
-        request = await self.queue.prepare(request)
-        step = request.variables if request.is_step else None
-        text = self._script(launch, step)
-        self.cluster = await self.queue.cluster()
-        self.id = await self.queue.submit(text, request, self.env, self._note_notice)
+        request = await self.jobs.prepare(self._request())
+        text = self._script(launch, self.driver.script_head(request))
+        self.cluster = await self.jobs.cluster()
+        self.id = await self.jobs.submit(text, request, self.env, self._note_notice)
         log.info("kernel=%s job=%s submitted", self._record.kernel_id, self.id)
 
     def _note_notice(self, text: str) -> None:
@@ -132,7 +124,7 @@ class Job:
             self.notice = text
             log.warning("the site says: %s", text)
 
-    def _script(self, launch: Launch, step: Mapping[str, str] | None) -> str:
+    def _script(self, launch: Launch, head: str) -> str:
         settings = self._settings
         return script.build(
             record_dir=str(self.place.path),
@@ -141,7 +133,7 @@ class Job:
             kernel_python=launch.interpreter,
             prologue=settings.prologue,
             node_dir=settings.node_dir,
-            step=step,
+            head=head,
         )
 
     async def agent(self, on_status: Callable[[JobStatus], None]) -> dict[str, Any]:
@@ -162,19 +154,19 @@ class Job:
             self.status = status
             on_status(status)
 
-        waiting = Waiting(self.id, self.queue, record, self._settings, heard)
+        waiting = Waiting(self.id, self.jobs, record, self._settings, heard)
         return await waiting.agent()
 
     async def ask(self) -> JobStatus:
         """The scheduler's word now. ControllerError if it does not answer."""
         assert self.id is not None
-        self.status = await self.queue.status(self.id)
+        self.status = await self.jobs.status(self.id)
         return self.status
 
     async def ended(self, timeout: float = 1e9) -> JobStatus | None:
         """Until it has ended, or for so many seconds; then None."""
         assert self.id is not None
-        return await self.queue.wait_ended(self.id, timeout)
+        return await self.jobs.wait_ended(self.id, timeout)
 
     def why_ended(self, reason: str, status: JobStatus | None) -> str:
         """In plain words: the agent's own first, then the scheduler's.
@@ -202,12 +194,24 @@ class Job:
         if self.id is None:
             return None
         try:
-            await self.queue.cancel(self.id)
-            await self.queue.wait_ended(self.id, CANCEL_TIMEOUT)
+            await self.jobs.cancel(self.id)
+            await self.jobs.wait_ended(self.id, CANCEL_TIMEOUT)
         except RemoteKernelError as exc:
             log.warning("job=%s could not be cancelled: %s", self.id, exc)
             return exc
         return None
+
+
+def id_in(facts: Mapping[str, Any]) -> JobId:
+    """The job that a `record.json` names."""
+    return JobId(str(facts["job_id"]), str(facts.get("job_where") or ""))
+
+
+def as_facts(job_id: JobId | None) -> dict[str, str | None]:
+    """As a `record.json` names it."""
+    if job_id is None:
+        return {"job_id": None}
+    return {"job_id": job_id.number, "job_where": job_id.where}
 
 
 def name_of(kernel_id: str) -> str:

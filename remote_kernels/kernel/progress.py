@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 
-from remote_kernels.scheduler.base import Driver, JobStatus, Phase, split_id
+from remote_kernels.scheduler.driver import Driver
+from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 
 
 def progress(
-    job_id: str, driver: Driver, status: JobStatus | None, waited: float, now: float
+    job_id: JobId, driver: Driver, status: JobStatus | None, waited: float, now: float
 ) -> list[str]:
     """What is said below a cell, by line; the first is for where there is only one.
 
@@ -28,7 +29,7 @@ def progress(
     now:
         Seconds since the epoch.
     """
-    job = f"Job {split_id(job_id)[0]}"
+    job = f"Job {job_id}"
     since = f"waited {span(waited)} so far"
     if status is None:
         return [f"{job} is submitted ({since})."]
@@ -38,7 +39,7 @@ def progress(
             return [f"{job} runs{where}; the kernel is starting ({since})."]
         return [f"{job}{where} is {status.state}{_reason(status)} ({since})."]
     lines = [f"{job} waits: {driver.pending_text(status)}; {since}."]
-    lines += filter(None, (_when(status, now), driver.advice(status)))
+    lines += filter(None, (_when(status, now), driver.pending_advice(status)))
     return lines
 
 

@@ -19,7 +19,9 @@ from remote_kernels.bounded import spread
 from remote_kernels.config import Settings
 from remote_kernels.errors import InUseError, TunnelError
 from remote_kernels.registry import Memory
-from remote_kernels.scheduler.base import Driver, number
+from remote_kernels.scheduler.driver import Adopts, Driver, Inside
+from remote_kernels.scheduler.drivers import environment
+from remote_kernels.scheduler.job import JobId
 from remote_kernels.tunnel.carriers.base import Carrier
 from remote_kernels.tunnel.carriers.shared_ssh import SharedSshCarrier
 from remote_kernels.tunnel.carriers.ssh import Destination, SshCarrier
@@ -158,7 +160,7 @@ def _kind(agent: Mapping[str, Any]) -> str:
 
 def carriers(
     agent: Mapping[str, Any],
-    job_id: str,
+    job_id: JobId,
     driver: Driver,
     settings: Settings,
     remembered: str | None,
@@ -190,7 +192,7 @@ def carriers(
 def _carrier(
     name: str,
     agent: Mapping[str, Any],
-    job_id: str,
+    job_id: JobId,
     driver: Driver,
     settings: Settings,
     log: Path | None,
@@ -208,15 +210,14 @@ def _carrier(
             keys,
             path,
             tuple(argv),
-            number(job_id),
+            driver.adopting_number(job_id) if isinstance(driver, Adopts) else "",
             settings.address or "",
         )
         return SharedSshCarrier(to) if shared else SshCarrier(to)
-    env = driver.environment(os.environ, settings.env_keep)
-    # What `connect` writes is few, and the job's log is quoted in errors, too. An srun may
-    # write at length.
-    few = log if name == "pipe" else None
-    return StdioCarrier(name, driver.attach_argv(job_id, node, argv), env, few)
+    assert isinstance(driver, Inside)
+    env = environment(driver, os.environ, settings.env_keep)
+    few = log if driver.says_little else None
+    return StdioCarrier(name, driver.into(job_id, node, argv), env, few)
 
 
 def _silence(refused: Refused) -> float:

@@ -41,11 +41,12 @@ from remote_kernels.errors import (
     TunnelError,
 )
 from remote_kernels.scheduler import script
-from remote_kernels.scheduler.base import JobStatus, Phase
+from remote_kernels.scheduler.driver import OtherNodes
+from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.hello import Refused
 
-from .job import Job
+from .job import Job, as_facts, id_in
 from .launch import Launch
 from .reach import carriers_to
 
@@ -236,11 +237,11 @@ class SharedJob(Job):
             self._place.begin(self._record.kernel_id)
             self._place.write("spec.json", self._spec())
             registry.write_private(
-                self._place.path / "node.sh", self._script(launch, step={})
+                self._place.path / "node.sh", self._script(launch, self._node_head())
             )
             await super().submit(launch)
             self._place.write(
-                "record.json", {"job_id": self.id, "cluster": self.cluster}
+                "record.json", {**as_facts(self.id), "cluster": self.cluster}
             )
 
     async def _found(self) -> bool:
@@ -248,7 +249,7 @@ class SharedJob(Job):
         known = self._place.read("record.json")
         if known is None or known["job_id"] is None:
             return False
-        here = await self.queue.cluster()
+        here = await self.jobs.cluster()
         if None not in (here, known["cluster"]) and here != known["cluster"]:
             msg = (
                 f"Allocation '{self.allocation}' is job {known['job_id']} of cluster "
@@ -256,19 +257,27 @@ class SharedJob(Job):
                 "directory. Choose another name for 'allocation' here."
             )
             raise ConfigError(msg)
-        status = await self.queue.status(known["job_id"])
+        job_id = id_in(known)
+        status = await self.jobs.status(job_id)
         if status.phase in (Phase.ENDED, Phase.ENDING):
             return False
-        self.id, self.cluster = known["job_id"], known["cluster"]
+        self.id, self.cluster = job_id, known["cluster"]
         return True
 
+    def _node_head(self) -> str:
+        driver = self.driver
+        return driver.node_head() if isinstance(driver, OtherNodes) else ""
+
     def _spec(self) -> dict[str, Any]:
-        settings = self._settings
+        settings, driver, nodes = self._settings, self.driver, None
+        if isinstance(driver, OtherNodes):
+            nodes = {"by_name": driver.by_name, "by_number": driver.by_number}
         return {
             "agent": self.allocation,
             "secret": secrets.token_bytes(32).hex(),
             "keep": settings.keep,
             "shell": ["bash", *(["-l"] if settings.prologue else [])],
+            "other_nodes": nodes,
             "kernels": {},
             "dead_after": settings.dead_after,
         }

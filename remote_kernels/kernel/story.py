@@ -11,7 +11,6 @@ jupyter.provisioner and the CLI.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import shlex
 import signal
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from remote_kernels.errors import (
 )
 from remote_kernels.front.standin import StandIn
 from remote_kernels.scheduler.command import ROOM
+from remote_kernels.scheduler.job import JobId
 from remote_kernels.wire import control
 
 from .account import Account, OnNews
@@ -38,7 +38,7 @@ from .choosing import chosen
 from .connection import Connection
 from .descriptors import check_room, is_exhaustion
 from .informing import OnProgress
-from .job import Job
+from .job import Job, id_in
 from .launch import Launch
 from .life import Life
 from .login_end import LoginEnd
@@ -116,7 +116,7 @@ class RemoteKernel:
         return f"<RemoteKernel {self.kernel_id[:8]} job {self.job_id} on {self.node}>"
 
     @property
-    def job_id(self) -> str | None:
+    def job_id(self) -> JobId | None:
         return self._account.job_id
 
     @property
@@ -225,7 +225,7 @@ class RemoteKernel:
         about = introduction(account, spec, probe=True)
         try:
             jobid = await chosen(here.standin, choice, about, here.directory)
-            settings = dataclasses.replace(self.settings, jobid=jobid)
+            settings = self.settings.with_option(choice.option, jobid)
             self.settings = account.settings = settings
             job = await self._submit(here, self._launch)
         except Exception as exc:  # noqa: BLE001 - nobody awaits it
@@ -359,7 +359,7 @@ class RemoteKernel:
             allocation = before.facts.get("allocation")
             job = job_for(self.settings, self._record, allocation)
             self._account.job = job
-            job.id, job.cluster = before.facts["job_id"], before.facts.get("cluster")
+            job.id, job.cluster = id_in(before.facts), before.facts.get("cluster")
             key = _key(spec)
             language = str(spec.get("language", ""))  # not in an older version's
             here = self._move_in(
@@ -554,7 +554,8 @@ class RemoteKernel:
         if is_exhaustion(failed) and here is not None and await here.cancel_job():
             log.info("job=%s was cancelled by another process", job.id)
             return
-        command = shlex.join(job.driver.cancel_argv([job.id or ""]))
+        assert job.id is not None
+        command = shlex.join(job.driver.cancel(job.id).argv)
         msg = (
             f"Job {job.id} could not be cancelled. It ends without its kernel's record, "
             f"a minute after it has begun; to end it now:\n  {command}\n{failed}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from remote_kernels import harmless
 from remote_kernels.errors import CommandError
-from remote_kernels.scheduler.base import JobStatus, Phase, split_id
+from remote_kernels.scheduler.job import JobStatus, Phase
 
 from .job import Job
 
@@ -66,7 +66,7 @@ async def mind_time_limit(
         due = [seconds for seconds in spans if left <= seconds < told]
         if due and left > 0:
             told, told_of = min(due), end
-            tell(_warning(split_id(str(job.id))[0], left, end))
+            tell(_warning(str(job.id), left, end))
         ahead = [seconds for seconds in spans if seconds < min(left, told)]
         if not spans or left <= 0:
             return

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from remote_kernels.scheduler.base import Driver, number
+from remote_kernels.scheduler.driver import Driver, Inside
+from remote_kernels.scheduler.job import JobId
 
 
 def no_answer(
-    silent: Sequence[str], here: str, node: str, job_id: str, driver: Driver
+    silent: Sequence[str], here: str, node: str, job_id: JobId, driver: Driver
 ) -> str:
     """Of these carriers none got any answer; the logs cannot know why.
 
@@ -24,15 +25,15 @@ def no_answer(
     """
     ways = " and ".join(silent)
     text = (
-        f"Job {number(job_id)} runs on {node}, but no answer gets from there to {here}: "
+        f"Job {job_id} runs on {node}, but no answer gets from there to {here}: "
         "most often a firewall between them drops it.\n"
     )
     tries = ""
     if "ssh" in silent:
         tries += f"  ssh {shlex.quote(node)} true\n"
-    if {*silent} - {"ssh"}:
+    if {*silent} - {"ssh"} and isinstance(driver, Inside):
         text += f"{driver.way_back}\n" if driver.way_back else ""
-        tries += f"  {shlex.join(driver.attach_argv(job_id, node, ['hostname']))}\n"
+        tries += f"  {shlex.join(driver.into(job_id, node, ['hostname']))}\n"
     else:
         text += "With 'carrier' auto (the default) other ways are tried, too.\n"
     return (

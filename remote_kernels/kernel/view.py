@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from remote_kernels.scheduler.base import Driver, JobStatus, Phase
+from remote_kernels.scheduler.driver import Driver
+from remote_kernels.scheduler.job import JobId, JobStatus, Phase
+
+from .job import id_in
 
 # A kernel's states, in the order of its life.
 STATES = ("waiting", "starting", "running", "lost", "suspended", "ending", "ended")
@@ -44,7 +47,7 @@ class View:
     notebooks: tuple[str, ...]
     scheduler: str
     cluster: str | None
-    job_id: str
+    job: JobId | None
     state: str
     text: str
     job_state: str
@@ -64,7 +67,18 @@ class View:
         """As the REST API and `--json` show it; `time_left` in seconds."""
         left = None if self.ends is None else max(0, round(self.ends - time.time()))
         body = asdict(self)
-        return {**body, "notebooks": list(self.notebooks), "time_left": left}
+        del body["job"]
+        return {
+            **body,
+            "job_id": self.job_id,
+            "notebooks": list(self.notebooks),
+            "time_left": left,
+        }
+
+    @property
+    def job_id(self) -> str:
+        """The job's number, for people; "" if it has none yet."""
+        return "" if self.job is None else str(self.job)
 
 
 def view(
@@ -111,7 +125,7 @@ def view(
         notebooks=tuple(str(session.get("path", "")) for session in sessions.values()),
         scheduler=str(facts.get("scheduler", "")),
         cluster=facts.get("cluster"),
-        job_id=str(facts.get("job_id") or ""),
+        job=id_in(facts) if facts.get("job_id") else None,
         state=state,
         text=ended or _text(state, driver, status, node or "a node"),
         job_state=status.state if status is not None else "",

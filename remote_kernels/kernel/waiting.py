@@ -15,8 +15,8 @@ from remote_kernels.config import Settings
 from remote_kernels.errors import AgentError, JobError, RecordError
 from remote_kernels.registry import Record, is_passing, tell_once
 from remote_kernels.scheduler import script
-from remote_kernels.scheduler.base import BY_ITSELF, JobStatus, Phase
-from remote_kernels.scheduler.queue import Queue
+from remote_kernels.scheduler.job import JobId, JobStatus, Phase
+from remote_kernels.scheduler.jobs import Jobs
 
 FIRST_LOOK = 0.02  # seconds between looks for the agent's file, growing to
 LAST_LOOK = 0.5  # seconds
@@ -29,8 +29,8 @@ class Waiting:
     ----------
     job_id:
         The job.
-    queue:
-        Where it is.
+    jobs:
+        Those of its batch system.
     record:
         Where its agent will report.
     settings:
@@ -41,14 +41,14 @@ class Waiting:
 
     def __init__(
         self,
-        job_id: str,
-        queue: Queue,
+        job_id: JobId,
+        jobs: Jobs,
         record: Record,
         settings: Settings,
         on_status: Callable[[JobStatus], None],
     ) -> None:
         self._job_id = job_id
-        self._queue = queue
+        self._jobs = jobs
         self._record = record
         self._settings = settings
         self._on_status = on_status
@@ -113,25 +113,17 @@ class Waiting:
 
     async def _watch_start(self) -> None:
         """Follow the job; ends only by raising why there will be no agent."""
-        async for status in self._queue.watch(self._job_id):
+        async for status in self._jobs.watch(self._job_id):
             self._on_status(status)
             if status.phase is Phase.RUNNING and not self._running:
                 self._running = True
                 self._deadline = _after(self._settings.start_timeout)
-            never = self._queue.driver.never(status)
-            if never and not self._has_choice:
+            never = self._jobs.driver.never(status, self._settings.options)
+            if never:
                 msg = f"Job {self._job_id} was cancelled. {never}"
                 raise JobError(msg)
             if status.phase is Phase.ENDED:
                 raise JobError(self._ended_early(status))
-
-    @property
-    def _has_choice(self) -> bool:
-        """With several partitions, the reason is that of any one of them."""
-        partition = str(self._settings.options.get("partition", ""))
-        return "," in partition or any(
-            arg.startswith(("-p", "--part")) for arg in self._settings.sbatch_args
-        )
 
     @property
     def _login(self) -> bool:
@@ -143,9 +135,9 @@ class Waiting:
 
     def _ended_early(self, status: JobStatus) -> str:
         ours = script.explain_exit(status.exit_code or 0)
-        if ours is None and status.state in BY_ITSELF and not status.signal:
+        if ours is None and status.by_itself and not status.signal:
             ours = script.explain_end(began=self._began, login=self._login)
-        text = ours or self._queue.driver.ended_text(status)
+        text = ours or self._jobs.driver.ended_text(status)
         where = f" on {status.node}" if status.node else ""
         return (
             f"Job {self._job_id} ended{where} before its kernel was ready "

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from remote_kernels.magics.own_job import Magic, systems
 from remote_kernels.magics.remote_kernel import RemoteKernel
-from remote_kernels.magics.slurm import Magic, SlurmMagics
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -20,11 +20,10 @@ _loaded: dict[int, tuple[RemoteKernel, dict[tuple[str, str], Magic]]] = {}
 
 def load(shell: InteractiveShell) -> None:
     """Register all magics in this shell."""
-    kernel, slurm = RemoteKernel(), SlurmMagics()
-    functions: dict[tuple[str, str], Magic] = {
-        ("line", "remote_kernel"): kernel.magic,
-        **slurm.magics(),
-    }
+    kernel = RemoteKernel()
+    functions: dict[tuple[str, str], Magic] = {("line", "remote_kernel"): kernel.magic}
+    for system in systems():
+        functions |= system.magics()
     for (kind, name), function in functions.items():
         shell.magics_manager.register_function(function, kind, name)
     _loaded[id(shell)] = kernel, functions

@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import IO
 
 from remote_kernels.errors import CommandError
-from remote_kernels.scheduler.base import Completed
+from remote_kernels.scheduler.job import Completed
 
-GRACE = 5.0  # seconds from SIGTERM to SIGKILL; srun ends its tasks meanwhile
+GRACE = 5.0  # seconds from SIGTERM to SIGKILL; a launcher ends its tasks meanwhile
 TICK = 0.05  # seconds
 
 # Not preexec_fn: with it Python forks, and the copy of a kernel of 100 GB may fail
@@ -194,7 +194,7 @@ class _Follower(threading.Thread):
         return heard
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """srun (22.05) asks for a second SIGINT within a second; SIGTERM ends it."""
+        """Not SIGINT: Slurm's launcher (22.05) asks for a second one within a second."""
         now = time.monotonic()
         if self._kill_at is None:
             self._kill_at = now + GRACE
@@ -227,7 +227,7 @@ def _file(text: str) -> IO[bytes]:
 def _not_found(argv: Sequence[str]) -> CommandError:
     advice = (
         f"Is {argv[0]} installed on this node and on the kernel's PATH? Some sites have "
-        "Slurm's commands on login nodes only, or want a module to be loaded: a line "
+        "the batch system's commands on login nodes only, or want a module to be loaded: a line "
         "of 'prologue' in the kernelspec can do that."
     )
     return CommandError(f"There is no {argv[0]} here.", argv, None, advice=advice)

@@ -1,201 +1,65 @@
-"""The job that this kernel runs in: what is known of it, and what would end it.
+"""The job that this kernel runs in, for `%remote_kernel`, whatever batch system it is.
 
-Called by `slurm.py` and `report.py`.
+Each batch system has a package beside this file, with `own_job` and `magics`. Called by
+`remote_kernel.py` and `load`.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
-from remote_kernels.errors import CommandError, ControllerError
-from remote_kernels.magics import command
-from remote_kernels.magics.options import Scanned, Table, scan
-from remote_kernels.scheduler.base import Completed
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels import magics
+from remote_kernels.errors import CommandError
 
-PATIENCE = 20.0  # seconds for an answer about the end time
-MIB = 1024 * 1024
-
-_SCANCEL: Table = {
-    "account": "A=",
-    "batch": "b",
-    "clusters": "M=",
-    "ctld": "",
-    "full": "f",
-    "hurry": "H",
-    "interactive": "i",
-    "jobname": "=",
-    "me": "",
-    "name": "n=",
-    "nodelist": "w=",
-    "partition": "p=",
-    "qos": "q=",
-    "quiet": "Q",
-    "reservation": "R=",
-    "signal": "s=",
-    "state": "t=",
-    "user": "u=",
-    "verbose": "v",
-    "wckey": "=",
-}
-# Those that choose jobs, and what squeue calls them.
-_FILTERS = {
-    "account": "account",
-    "jobname": "name",
-    "name": "name",
-    "nodelist": "nodelist",
-    "partition": "partition",
-    "qos": "qos",
-    "reservation": "reservation",
-    "state": "states",
-    "user": "user",
-}
+Magic = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class OwnJob:
-    """What Slurm told this kernel about its job when it started it."""
+    """What this kernel was told about its job when that started.
+
+    `memory` is what the job got on this node, in bytes; `promised_end` when it ends, in
+    seconds since the epoch. None: not told.
+    """
 
     id: str
-    numbers: frozenset[str]
-    cluster: str
-    name: str
-    partition: str
-    account: str
     node: str
-    cpus: int | None
-    memory: int | None
-    gpus: str
-    promised_end: float | None
+    name: str = ""
+    partition: str = ""
+    account: str = ""
+    cpus: int | None = None
+    memory: int | None = None
+    gpus: str = ""
+    promised_end: float | None = None
+
+    def end_time(self) -> float | None:
+        """Ask when the job reaches its time limit; None without a limit.
+
+        CommandError if nobody tells.
+        """
+        summary = f"The batch system of job {self.id} cannot be asked from here."
+        raise CommandError(summary, [], None)
+
+
+def systems() -> Iterator[ModuleType]:
+    """Yield the packages of the batch systems that have magics."""
+    for module in pkgutil.iter_modules(magics.__path__):
+        if module.ispkg:
+            yield importlib.import_module(f"{magics.__name__}.{module.name}")
 
 
 def own_job(environ: Mapping[str, str]) -> OwnJob | None:
-    """The enclosing job; None outside of one."""
-    get = environ.get
-    if not get("SLURM_JOB_ID"):
+    """Return the enclosing job; None outside of one."""
+    for system in systems():
+        job: OwnJob | None = system.own_job(environ)
+        if job is not None:
+            return job
+    if not environ.get("RK_JOB_ID"):
         return None
-    names = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_HET_JOB_ID")
-    cpus = _number(get("SLURM_CPUS_ON_NODE"))
-    return OwnJob(
-        id=environ["SLURM_JOB_ID"],
-        numbers=frozenset(environ[name] for name in names if get(name)),
-        cluster=get("SLURM_CLUSTER_NAME", ""),
-        name=get("SLURM_JOB_NAME", ""),
-        partition=get("SLURM_JOB_PARTITION", ""),
-        account=get("SLURM_JOB_ACCOUNT", ""),
-        node=get("SLURMD_NODENAME", os.uname().nodename),
-        cpus=cpus,
-        memory=_memory(environ, cpus),
-        gpus=get("SLURM_JOB_GPUS", ""),
-        promised_end=_number(get("SLURM_JOB_END_TIME")),  # since Slurm 23.02
-    )
-
-
-def end_time(job: OwnJob) -> float | None:
-    """When the job reaches its time limit, as Slurm says now; None without a limit.
-
-    CommandError if Slurm does not tell.
-    """
-    slurm = Slurm()
-    argv, env = slurm.status_argv([job.id]), slurm.environment(os.environ)
-    completed = command.run(argv, env=env, timeout=PATIENCE)
-    found = slurm.parse_status(completed, [job.id])
-    if job.id not in found:
-        summary = f"Slurm does not list job {job.id}."
-        raise ControllerError(
-            summary, argv, completed.returncode, completed.stdout, completed.stderr
-        )
-    return found[job.id].end_time
-
-
-def asks_back(words: Sequence[str]) -> bool:
-    """Whether scancel would ask for each job, and at the end of its input for ever."""
-    scanned = scan(words, _SCANCEL)
-    if scanned is None:
-        return "-i" in words
-    return scanned.has("interactive")
-
-
-def why_not_cancel(
-    words: Sequence[str], job: OwnJob, ask: Callable[[list[str]], Completed]
-) -> str | None:
-    """Why `scancel` with these words may end this kernel; None if it will not.
-
-    Jobs that are chosen by their properties are looked up first: `ask` runs squeue.
-    """
-    scanned = scan(words, _SCANCEL)
-    if scanned is None:
-        return (
-            f"An option here is unknown, so it may end job {job.id}, this kernel's own."
-        )
-    clusters = scanned.value("clusters")
-    if clusters is not None and job.cluster and job.cluster not in clusters.split(","):
-        return None if clusters != "all" else _both(job, [])
-    if scanned.others:
-        named = [w for word in scanned.others for w in _split(word)]
-        others = [word for word in named if not _is_own(word, job)]
-        return _both(job, others) if len(others) != len(named) else None
-    argv = _lookup(scanned)
-    if argv is None:
-        return f"This may end job {job.id}, this kernel's own."
-    try:
-        completed = ask(argv)
-    except CommandError as error:
-        return f"This may end job {job.id}, this kernel's own, and {error}"
-    if completed.returncode != 0:
-        said = completed.stderr.strip()
-        return f"This may end job {job.id}, this kernel's own; squeue says: {said}"
-    found = completed.stdout.split()
-    others = [word for word in found if not _is_own(word, job)]
-    return _both(job, others) if len(others) != len(found) else None
-
-
-def _both(job: OwnJob, others: Sequence[str]) -> str:
-    text = f"This would end job {job.id}, which is this kernel's own."
-    if others:
-        text += f" To cancel only the others:\n  %scancel {' '.join(others)}"
-    return text
-
-
-def _split(word: str) -> list[str]:
-    """At commas that are in no brackets: "1,2_[3,4]"."""
-    return [part for part in re.split(r",(?![^\[]*\])", word) if part]
-
-
-def _is_own(word: str, job: OwnJob) -> bool:
-    """A numbered step of it, as srun makes them, is not the kernel."""
-    head = re.match(r"\d+", word)
-    if head is None:
-        return True  # nothing that we know
-    return head[0] in job.numbers and not re.search(r"\.\d+$", word)
-
-
-def _lookup(scanned: Scanned) -> list[str] | None:
-    """squeue with the same choice; None if it has no word for it."""
-    if scanned.has("wckey"):
-        return None
-    argv = ["squeue", "-a", "-h", "-o", "%i"]
-    for name, value in scanned.options:
-        if name == "me":
-            argv.append(f"--user={os.getuid()}")
-        elif name in _FILTERS:
-            argv.append(f"--{_FILTERS[name]}={value}")
-        elif name == "clusters":
-            argv.append(f"--clusters={value}")
-    return argv
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() else None
-
-
-def _memory(environ: Mapping[str, str], cpus: int | None) -> int | None:
-    """Bytes on this node. Slurm counts in MiB; 0 means all that the node has."""
-    whole = _number(environ.get("SLURM_MEM_PER_NODE"))
-    each = _number(environ.get("SLURM_MEM_PER_CPU"))
-    if whole:
-        return whole * MIB
-    return each * cpus * MIB if each and cpus else None
+    return OwnJob(environ["RK_JOB_ID"], environ.get("RK_NODE") or os.uname().nodename)

@@ -17,11 +17,13 @@ from remote_kernels.agent.usage import Sampler
 from remote_kernels.errors import CommandError
 from remote_kernels.magics import spans
 from remote_kernels.magics.failure import Failure
-from remote_kernels.magics.own_job import OwnJob, end_time, own_job
+from remote_kernels.magics.own_job import OwnJob, own_job
 from remote_kernels.magics.report import Report
 from remote_kernels.magics.time_left import Warnings
 
-FRESH = 15.0  # seconds: a loop over %remote_kernel must not become a loop over squeue
+FRESH = (
+    15.0  # seconds: a loop over %remote_kernel must not become a loop over its question
+)
 SHORTEST = 0.25  # seconds over which the use of CPUs is measured
 
 
@@ -95,15 +97,19 @@ class RemoteKernel:
         now = time.monotonic()
         if self._told is None or now - self._told[0] > FRESH:
             try:
-                self._told = now, end_time(job), ""
+                self._told = now, job.end_time(), ""
             except CommandError as error:
-                self._told = now, job.promised_end, f"Slurm was asked in vain: {error}"
+                self._told = (
+                    now,
+                    job.promised_end,
+                    f"The batch system was asked in vain: {error}",
+                )
         return self._told[1:]
 
     def _ask(self) -> float | None:
         """For a warning that is due: never an answer of yesterday."""
         job = own_job(os.environ)
-        return None if job is None else end_time(job)
+        return None if job is None else job.end_time()
 
     def _warn(self, words: list[str]) -> None:
         if words == ["off"]:
@@ -123,13 +129,13 @@ class RemoteKernel:
         print(text)
 
     def _first_answer(self) -> float | None:
-        """Slurm's, or else what it told when the job started."""
+        """The batch system's, or else what it told when the job started."""
         job = own_job(os.environ)
         if job is None:
-            message = "this kernel is not in a Slurm job: there is no time limit"
+            message = "this kernel is not in a job: there is no time limit"
             raise UsageError(message)
         try:
-            return end_time(job)
+            return job.end_time()
         except CommandError as error:
             if job.promised_end is None:
                 raise Failure(error) from None

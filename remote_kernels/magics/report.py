@@ -74,7 +74,7 @@ class Report:
 
     def _job(self) -> str:
         if self.job_id is None:
-            return "none: this kernel is not in a Slurm job"
+            return "none: this kernel is not in a job"
         words = [self.job_id, self.job_name, self.partition and f"in {self.partition}"]
         return " ".join(word for word in words if word)
 

@@ -1,1 +1,1 @@
-"""How to talk to a batch system."""
+"""Batch systems: a folder for each, and what all have in common beside them."""

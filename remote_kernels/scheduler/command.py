@@ -2,7 +2,7 @@
 
 Rules: never through a shell; the command gets a session of its own, and when we give
 up (timeout, cancellation) everything in its process group ends before we return.
-What it says is kept up to a bound. Called by `queue.py`, which takes any function of
+What it says is kept up to a bound. Called by `jobs.py`, which takes any function of
 this signature instead, for example one that runs commands on another host.
 """
 
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from remote_kernels.bounded import within
 from remote_kernels.errors import CommandError
-from remote_kernels.scheduler.base import Completed
+from remote_kernels.scheduler.job import Completed
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ Rules: pure text; every value is quoted; nothing secret is in it. The umask is t
 job's, or the prologue's, so each file has a mode of its own. It stays the agent's
 parent: it passes the scheduler's signals on, ends with the agent's exit code, and
 removes the node directory however the agent ended. Whatever fails before that ends
-with an exit code of its own (`explain_exit`). Called by the kernel's story, which hands it to `queue.py`.
+with an exit code of its own (`explain_exit`). Called by the kernel's story, which hands it to `jobs.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import base64
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from remote_kernels.errors import ConfigError
@@ -84,20 +84,20 @@ def build(
     kernel_python: str | None = None,
     prologue: Sequence[str] = (),
     node_dir: str | None = None,
-    step: Mapping[str, str] | None = None,
+    head: str = "",
 ) -> str:
     """The batch script that runs the agent (a zipped application) for this record.
 
     Its one argument, if there is one, is the agent's `--node`; that agent ends with its
     standard input, too.
 
-    `step`: it runs in a step, but is to look like its job, with these variables.
+    `head` are the driver's lines (`Driver.script_head`).
     """
     shebang = "#!/bin/bash -l" if prologue else "#!/bin/bash"  # -l: so `module` exists
     text = "\n".join(
         [
             shebang,
-            *([] if step is None else [_LEAVE_STEP, _variables(step)]),
+            head,
             _HEAD,
             f"rk_record={shlex.quote(record_dir)}",
             _CHECK_RECORD,  # which waits for it
@@ -171,10 +171,6 @@ def _node_path(path: str) -> str:
     )
 
 
-def _variables(values: Mapping[str, str]) -> str:
-    return "\n".join(f"export {n}={shlex.quote(v)}" for n, v in values.items())
-
-
 def _prologue(lines: Sequence[str]) -> str:
     """In this very shell, but as one string: a bad quote in it stays inside it.
 
@@ -201,26 +197,6 @@ set +eu
 rk_stage=ours"""
 
 
-# The user's own srun, in a cell, would take a step's variables for its options. What
-# is kept speaks of the job. `hold.py` waits for the line.
-_LEAVE_STEP = """\
-echo "remote_kernels: step $SLURM_JOB_ID.$SLURM_STEP_ID on $SLURMD_NODENAME" >&2
-rk_cpus=${SLURM_JOB_CPUS_PER_NODE:-$SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_0}
-for rk_one in ${!SLURM_*} ${!SRUN_*} ${!PMI_*} ${!PMIX_*}; do
-  case $rk_one in
-    SLURM_CONF | SLURM_CLUSTERS | SLURM_CLUSTER_NAME | SLURM_JOB_ID | SLURM_JOBID) ;;
-    SLURM_JOB_NAME | SLURM_JOB_PARTITION | SLURM_JOB_ACCOUNT | SLURM_JOB_QOS) ;;
-    SLURM_JOB_GPUS | SLURM_JOB_USER | SLURM_JOB_UID | SLURM_JOB_GID) ;;
-    *) unset "$rk_one" ;;
-  esac
-done
-[ -z "$rk_cpus" ] || export SLURM_JOB_CPUS_PER_NODE=$rk_cpus
-if [ -n "${RK_NODES:-}" ]; then
-  export SLURM_JOB_NODELIST=${RK_NODES%|*} SLURM_NODELIST=${RK_NODES%|*}
-  export SLURM_JOB_NUM_NODES=${RK_NODES#*|} SLURM_NNODES=${RK_NODES#*|}
-  unset RK_NODES
-fi"""
-
 _HEAD = f"""\
 # A Jupyter kernel as a batch job; made by remote_kernels.
 if [ -n "${{1:-}}" ]; then  # the end of our input is the sign to end: the agent's alone
@@ -245,7 +221,7 @@ trap rk_clean EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT
 trap 'exit 129' HUP
-if [ "${{SLURM_RESTART_COUNT:-0}}" != 0 ]; then
+if [ "${{rk_restarted:-0}}" != 0 ]; then
   rk_say "the scheduler started this job again; its kernel was lost"
   exit {RESTARTED}
 fi"""

@@ -2,7 +2,7 @@
 
 Where the answer has no id (a site may wrap the command), the job is looked for by its
 name. Where it is not known whether the scheduler took the job (no answer, or a cancellation
-half way), whatever there may be of it is ended. Called by `queue.py`.
+half way), whatever there may be of it is ended. Called by `jobs.py`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,10 @@ from dataclasses import dataclass
 
 from remote_kernels import harmless
 from remote_kernels.errors import CommandError, SubmitError
-from remote_kernels.scheduler import command
-from remote_kernels.scheduler.base import (
-    Completed,
-    Driver,
-    JobRequest,
-    JobStatus,
-    Phase,
-)
+
+from . import command
+from .driver import Driver
+from .job import Completed, JobId, JobRequest, JobStatus, Phase
 
 log = harmless.logger(__name__)
 
@@ -30,10 +26,10 @@ _LOOKS = (0.0, 0.5, 1.0, 2.0, 4.0)  # seconds before each look for a job by its 
 
 
 @dataclass(frozen=True)
-class Submission:
+class Submitting:
     """What is submitted, and the ways to submit it and to take it back.
 
-    `run` is like Queue's, with `environ` for the job. `cancel` ends a job by its id,
+    `run` is like Jobs', with `environ` for the job. `cancel` ends a job by its id,
     `cancel_name` one that may be there by its name, `own` lists the user's; all may
     raise CommandError. `on_notice` is called with what the site says of a job that was
     taken.
@@ -41,15 +37,15 @@ class Submission:
 
     driver: Driver
     run: Callable[..., Awaitable[Completed]]
-    cancel: Callable[[str], Awaitable[None]]
-    cancel_name: Callable[[str], Awaitable[None]]
-    own: Callable[[], Awaitable[list[tuple[str, JobStatus]]]]
+    cancel: Callable[[JobId], Awaitable[None]]
+    cancel_name: Callable[[JobRequest], Awaitable[None]]
+    own: Callable[[], Awaitable[list[JobStatus]]]
     script: str
     request: JobRequest
     environ: Mapping[str, str] | None
     on_notice: Callable[[str], None] = lambda text: None
 
-    async def job_id(self) -> str:
+    async def job_id(self) -> JobId:
         """The id of the new job; SubmitError if there is none.
 
         Cancelled half way, it learns the id, cancels the job, then lets the
@@ -62,28 +58,33 @@ class Submission:
             await command.to_the_end(self._undo(task))
             raise
 
-    async def _submit(self) -> str:
-        argv = self.driver.submit_argv(self.request)
+    async def _submit(self) -> JobId:
+        way = self.driver.submission(self.request, self.script)
+        argv = way.argv
         try:
             done = await self.run(
-                argv, input=self.script, timeout=_TIMEOUT, environ=self.environ
+                argv, input=way.stdin, timeout=_TIMEOUT, environ=self.environ
             )
         except CommandError as error:
             await self._end_unknown()
             raise _not_taken(error, argv) from error
         if done.returncode == 0:
-            return await self._taken(done)
-        if self.driver.unanswered(done):
+            return await self._taken(done, way.parse)
+        refused = self._refused(done)
+        if self.driver.is_no_answer(done):
             await self._end_unknown()
-        raise self._refused(done)
+            refused.transient = True
+        raise refused
 
-    async def _taken(self, done: Completed) -> str:
+    async def _taken(
+        self, done: Completed, parse: Callable[[Completed], JobId]
+    ) -> JobId:
         """The id of a job that is there, as the exit code says."""
         try:
-            job_id = self.driver.parse_submit(done.stdout)
+            job_id: JobId | None = parse(done)
         except ValueError:
             job_id = await self._found()
-        if not job_id:
+        if job_id is None:
             await self._end_unknown()
             raise self._nameless(done)
         notice = self.driver.notice(done)
@@ -91,8 +92,8 @@ class Submission:
             self.on_notice(notice)
         return job_id
 
-    async def _found(self) -> str:
-        """The id of the job of our name; "" if there is none."""
+    async def _found(self) -> JobId | None:
+        """The id of the job of our name, if there is one: the newest."""
         for pause in _LOOKS:
             await asyncio.sleep(pause)
             try:
@@ -102,12 +103,12 @@ class Submission:
                 continue
             ids = [
                 status.job_id
-                for name, status in listed  # one that ends is of an earlier start
-                if name == self.request.name and status.phase is not Phase.ENDING
+                for status in listed  # one that ends is of an earlier start
+                if status.name == self.request.name and status.phase is not Phase.ENDING
             ]
             if ids:
-                return max(ids, key=lambda job_id: (len(job_id), job_id))
-        return ""
+                return max(ids, key=lambda job_id: (len(str(job_id)), str(job_id)))
+        return None
 
     def _nameless(self, done: Completed) -> SubmitError:
         command = done.argv[0]
@@ -118,7 +119,7 @@ class Submission:
             done.returncode,
             done.stdout,
             done.stderr,
-            self.driver.explain_submit(done)
+            self.driver.submit_advice(done)
             or f"Is the {command} that comes first on PATH a wrapper of this site? "
             f"`type -a {command}` lists all; put the directory of the scheduler's own "
             "before it in the PATH of the notebook server, or ask the administrators "
@@ -132,10 +133,10 @@ class Submission:
             done.returncode,
             done.stdout,
             done.stderr,
-            self.driver.explain_submit(done),
+            self.driver.submit_advice(done),
         )
 
-    async def _undo(self, task: asyncio.Future[str]) -> None:
+    async def _undo(self, task: asyncio.Future[JobId]) -> None:
         """End the job that a cancelled submission may have made."""
         await asyncio.wait([task], timeout=_UNDO_TIMEOUT)
         if task.done() and not task.cancelled() and task.exception() is None:
@@ -147,7 +148,7 @@ class Submission:
 
     async def _end_unknown(self) -> None:
         """The scheduler may have taken the job although we never learned its id."""
-        await _quietly(self.cancel_name(self.request.name))
+        await _quietly(self.cancel_name(self.request))
 
 
 def _not_taken(error: CommandError, argv: Sequence[str]) -> SubmitError:

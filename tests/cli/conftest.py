@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.main import cli
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.scheduler.slurm.driver import Slurm
 
 Run = Callable[..., Result]
 AddKernel = Callable[..., Path]

@@ -29,10 +29,11 @@ from remote_kernels import registry
 from remote_kernels.config import parse
 from remote_kernels.kernel import Launch, RemoteKernel
 from remote_kernels.kernel.inventory import cancel
+from remote_kernels.kernel.job import as_facts, id_in
 from remote_kernels.registry import Record
-from remote_kernels.scheduler.base import JobRequest
-from remote_kernels.scheduler.local import Local
-from remote_kernels.scheduler.queue import Queue
+from remote_kernels.scheduler.job import JobId, JobRequest
+from remote_kernels.scheduler.jobs import Jobs
+from remote_kernels.scheduler.local.driver import Local
 
 TIMEOUT = 30.0
 GONE = "1-1;/nowhere/job.log"
@@ -67,32 +68,33 @@ async def _leave_alone(directory: str) -> None:
     print(kernel.kernel_id)
 
 
-def job(directory: Path, name: str = "test") -> str:
+def job(directory: Path, name: str = "test") -> JobId:
     """A job that does nothing for a long time."""
-    request = JobRequest(name, {}, (), str(directory / f"{name}.log"))
-    return asyncio.run(Queue(Local(grace=1.0)).submit("exec sleep 300\n", request))
+    request = JobRequest(name, str(directory / f"{name}.log"))
+    return asyncio.run(Jobs(Local(grace=1.0)).submit("exec sleep 300\n", request))
 
 
-def is_over(job_id: str, timeout: float = TIMEOUT) -> bool:
-    queue = Queue(Local(), poll_interval=0.05)
+def is_over(job_id: JobId, timeout: float = TIMEOUT) -> bool:
+    queue = Jobs(Local(), poll_interval=0.05)
     return asyncio.run(queue.wait_ended(job_id, timeout)) is not None
 
 
-def end(job_id: str) -> None:
+def end(job_id: JobId) -> None:
     asyncio.run(cancel("local", job_id))
     assert is_over(job_id)
 
 
-def job_of(record: Record) -> str:
-    return str((record.read("record.json") or {})["job_id"])
+def job_of(record: Record) -> JobId:
+    return id_in(record.read("record.json") or {})
 
 
-def record_of(kernel: str, job_id: str, **facts: Any) -> Record:
+def record_of(kernel: str, job_id: JobId | str, **facts: Any) -> Record:
     made = Record(registry.state_dir(None), kernel)
     made.create()
     made.write("spec.json", {})
     used = {"pid": 17, "host": "login1", "node": "n1", "name": "Python"}
-    body = {"scheduler": "local", "job_id": job_id, **used, **facts}
+    known = as_facts(job_id if isinstance(job_id, JobId) else JobId(job_id))
+    body = {"scheduler": "local", **known, **used, **facts}
     made.write("record.json", body)
     return made
 
@@ -377,7 +379,7 @@ def telling() -> Iterator[Telling]:
         made.server_close()
 
 
-def mine(kernel: str, job_id: str, **facts: Any) -> Record:
+def mine(kernel: str, job_id: JobId | str, **facts: Any) -> Record:
     """On record as a kernel of this process."""
     here = {"host": socket.gethostname(), "pid": os.getpid()}
     return record_of(kernel, job_id, **{**here, **facts})

@@ -32,7 +32,7 @@ from click.testing import Result
 
 from remote_kernels import registry
 from remote_kernels.registry import Record
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.scheduler.slurm.driver import Slurm
 
 Run = Callable[..., Result]
 

@@ -10,7 +10,7 @@ from cli.live import record_of
 from remote_kernels.cli.choose import ATTACHABLE, LIVE, ON_RECORD, choose
 from remote_kernels.errors import RecordError
 from remote_kernels.kernel.inventory import Recorded
-from remote_kernels.scheduler.base import JobStatus, Phase
+from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -87,7 +87,7 @@ def test_one_that_ended(four: list[Recorded], among: str) -> None:
 
 def test_one_that_waits(four: list[Recorded]) -> None:
     """That it has no node yet, if only one with a node will do."""
-    pending = JobStatus("20", Phase.PENDING, "PENDING", "Resources")
+    pending = JobStatus(JobId("20"), Phase.PENDING, "PENDING", "Resources")
     waiting = replace(four[3], status=pending)
     with pytest.raises(RecordError, match="c has no node yet: its job 20 waits"):
         choose([*four[:3], waiting], "c", ATTACHABLE)

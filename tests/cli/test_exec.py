@@ -14,9 +14,9 @@ from cli.live import done, record_of
 from cli.test_main import complete
 
 from remote_kernels.cli.exec import pieces
-from remote_kernels.scheduler.base import Driver
-from remote_kernels.scheduler.local import Local
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.scheduler.driver import Shells
+from remote_kernels.scheduler.local.driver import Local
+from remote_kernels.scheduler.slurm.driver import Slurm
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -112,7 +112,7 @@ def test_completion(name: str) -> None:
 # --- standard error -----------------------------------------------------------------
 
 
-def passed(driver: Driver, data: Sequence[bytes]) -> list[bytes]:
+def passed(driver: Shells, data: Sequence[bytes]) -> list[bytes]:
     """What comes out, each time that something comes in."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as source:

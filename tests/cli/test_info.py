@@ -29,6 +29,7 @@ from cli.test_words import VIEW
 from click.testing import Result
 
 import remote_kernels
+from remote_kernels.scheduler.job import JobId
 
 Run = Callable[..., Result]
 
@@ -43,7 +44,7 @@ USAGE = {
 
 
 @pytest.fixture
-def job_id(tmp_path: Path) -> Iterator[str]:
+def job_id(tmp_path: Path) -> Iterator[JobId]:
     """A job that runs."""
     made = job(tmp_path)
     yield made
@@ -56,7 +57,7 @@ def told(result: Result) -> dict[str, str]:
     return {label: text for label, _, text in rows}
 
 
-def test_a_kernel_that_runs(run: Run, job_id: str) -> None:
+def test_a_kernel_that_runs(run: Run, job_id: JobId) -> None:
     """All that is known, with what its server says."""
     times = {"submitted": time.time() - 7200, "ready": time.time() - 3600}
     record = mine("k1", job_id, times=times, carrier="pipe", spec_name="left")
@@ -67,7 +68,7 @@ def test_a_kernel_that_runs(run: Run, job_id: str) -> None:
         result = run("info", "k1")
         url = f"http://localhost:{server.server_port}/b/"
     lines = told(result)
-    number = job_id.partition(";")[0]
+    number = str(job_id)
     assert lines.pop("Submitted").endswith("(2 h ago)")
     assert lines.pop("Ready").endswith("(1 h ago)")
     assert {
@@ -167,7 +168,7 @@ def test_an_empty_one(
     assert "Server" not in lines
 
 
-def test_on_a_terminal(job_id: str) -> None:
+def test_on_a_terminal(job_id: JobId) -> None:
     """Labelled lines."""
     record_of("k1", job_id, name="[red]hot")
     with shown(*command("info", "k1")) as terminal:

@@ -17,8 +17,9 @@ from cli.test_main import complete
 from click.testing import Result
 
 from remote_kernels.cli import kernelspec, site
-from remote_kernels.config import OPTIONS, Option, parse
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.config import every_option, parse
+from remote_kernels.options import Option
+from remote_kernels.scheduler.slurm.driver import Slurm
 
 Run = Callable[..., Result]
 AddKernel = Callable[..., Path]
@@ -136,7 +137,7 @@ def as_typed(option: Option) -> list[str]:
     return [word for value in values for word in (flag, str(value))]
 
 
-@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+@pytest.mark.parametrize("option", every_option(), ids=lambda option: option.name)
 def test_every_option_has_its_flag(run: Run, option: Option) -> None:
     """Each key of kernel.json's config can be given, and arrives as it is meant."""
     template = "python-local" if option.example == "local" else "python-compute"

@@ -29,6 +29,7 @@ from click.testing import Result
 
 from remote_kernels.cli import logs
 from remote_kernels.registry import Record
+from remote_kernels.scheduler.job import JobId
 
 Run = Callable[..., Result]
 
@@ -37,7 +38,7 @@ LINES = "".join(f"{number}\n" for number in range(1, 31))
 
 
 @pytest.fixture
-def job_id(tmp_path: Path) -> Iterator[str]:
+def job_id(tmp_path: Path) -> Iterator[JobId]:
     """A job that runs."""
     made = job(tmp_path)
     yield made
@@ -45,7 +46,7 @@ def job_id(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def record(job_id: str) -> Record:
+def record(job_id: JobId) -> Record:
     """A kernel that runs, with both logs."""
     made = record_of("k1", job_id)
     made.job_log.write_text(f"job\n{LINES}")

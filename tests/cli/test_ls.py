@@ -37,6 +37,7 @@ from click.testing import Result
 from remote_kernels.cli import ls
 from remote_kernels.cli.ls import FASTEST, SLOWEST, Pace
 from remote_kernels.registry import Record
+from remote_kernels.scheduler.job import JobId
 
 Run = Callable[..., Result]
 
@@ -45,14 +46,14 @@ WAITS = "17|PENDING|Resources|n/a||N/A|N/A"
 
 
 @pytest.fixture
-def job_id(tmp_path: Path) -> Iterator[str]:
+def job_id(tmp_path: Path) -> Iterator[JobId]:
     """A job that runs."""
     made = job(tmp_path)
     yield made
     end(made)
 
 
-def running(kernel: str, job_id: str, **facts: object) -> Record:
+def running(kernel: str, job_id: JobId | str, **facts: object) -> Record:
     return record_of(kernel, job_id, times={"ready": 1.0}, **facts)
 
 
@@ -64,14 +65,14 @@ def waiting(slurm: FakeSlurm, *rows: str) -> Record:
 # --- once ---------------------------------------------------------------------------
 
 
-def test_a_kernel_that_runs(run: Run, job_id: str) -> None:
+def test_a_kernel_that_runs(run: Run, job_id: JobId) -> None:
     """One line of seven fields, with the whole ID."""
     record = running("k1-rest-of-its-id", job_id)
     record.write("sessions.json", {"s": {"path": "a.ipynb"}})
 
     result = run("ls")
 
-    number = job_id.partition(";")[0]
+    number = str(job_id)
     expected = f"k1-rest-of-its-id\ta.ipynb\t{number}\trunning\tn1\t\t\n"
     assert (expected, "", 0) == (result.stdout, result.stderr, result.exit_code)
 
@@ -161,7 +162,7 @@ def test_json(run: Run, slurm: FakeSlurm) -> None:
     assert 2 == len(json.loads(run("ls", "--json", "-a").stdout))
 
 
-def test_what_its_server_knows(run: Run, job_id: str) -> None:
+def test_what_its_server_knows(run: Run, job_id: JobId) -> None:
     """Memory, and a connection that is lost."""
     mine("k1", job_id, times={"ready": 1.0})
     usage = {"memory": 1.2 * 2**30, "memory_limit": 4 * 2**30}
@@ -188,7 +189,7 @@ def test_beside_a_real_server(run: Run, jupyter: Path) -> None:
     assert f"\nServer\tprocess {notebooks.program.pid} on " in lines
 
 
-def test_table(job_id: str) -> None:
+def test_table(job_id: JobId) -> None:
     """On a terminal: short IDs, and what looks like markup is shown as it is."""
     running("12345678-9", job_id, name="[red]hot")
     with shown(*command("ls")) as terminal:
@@ -201,7 +202,7 @@ def test_table(job_id: str) -> None:
 
 
 @pytest.mark.parametrize("variable", ["NO_COLOR", "RK_ANY"])
-def test_colour(job_id: str, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+def test_colour(job_id: JobId, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     """Where the terminal takes it and nobody has asked for none (no-color.org)."""
     running("12345678-9", job_id)
     monkeypatch.setenv(variable, "1")

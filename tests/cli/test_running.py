@@ -22,8 +22,8 @@ from remote_kernels.errors import ControllerError
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.inventory import Stray
 from remote_kernels.registry import Record
-from remote_kernels.scheduler.base import JobStatus, Phase
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.scheduler.job import JobId, JobStatus, Phase
+from remote_kernels.scheduler.slurm.driver import Slurm
 
 Run = Callable[..., Result]
 
@@ -47,11 +47,11 @@ def here(
 
 
 @pytest.fixture
-def jobs(tmp_path: Path) -> Iterator[Callable[..., str]]:
+def jobs(tmp_path: Path) -> Iterator[Callable[..., JobId]]:
     """`jobs(name)` is a job that runs; it ends with the test."""
-    made: list[str] = []
+    made: list[JobId] = []
 
-    def submit(name: str = "test") -> str:
+    def submit(name: str = "test") -> JobId:
         made.append(job(tmp_path, name))
         return made[-1]
 
@@ -66,7 +66,7 @@ def test_nothing(run: Run) -> None:
     assert "[]\n" == run("clean", "--json").stdout
 
 
-def test_a_kernel_that_runs(run: Run, jobs: Callable[..., str]) -> None:
+def test_a_kernel_that_runs(run: Run, jobs: Callable[..., JobId]) -> None:
     """One line, with the number that the scheduler knows the job by; nothing to do."""
     job_id = jobs()
     record_of("k1", job_id)
@@ -74,12 +74,12 @@ def test_a_kernel_that_runs(run: Run, jobs: Callable[..., str]) -> None:
     result = run("clean")
 
     what = "last used by process 17 on login1"
-    number = job_id.partition(";")[0]
+    number = str(job_id)
     expected = f"k1\tPython\t{number}\tRUNNING\tn1\t{what}\t\n"
     assert (expected, "", 0) == (result.stdout, result.stderr, result.exit_code)
 
 
-def test_all_ends_kernels_that_run(run: Run, jobs: Callable[..., str]) -> None:
+def test_all_ends_kernels_that_run(run: Run, jobs: Callable[..., JobId]) -> None:
     """Job and record."""
     job_id = jobs()
     record = record_of("k1", job_id)
@@ -195,7 +195,7 @@ def test_a_record_that_never_got_a_job(run: Run) -> None:
     assert [False, True] == [record.path.exists() for record in made]
 
 
-def test_a_job_that_runs_without_a_record(run: Run, jobs: Callable[..., str]) -> None:
+def test_a_job_that_runs_without_a_record(run: Run, jobs: Callable[..., JobId]) -> None:
     """Its record is elsewhere, or it would have ended: only --all ends it."""
     job_id = jobs(STRAY)
 
@@ -210,17 +210,17 @@ def test_a_job_that_runs_without_a_record(run: Run, jobs: Callable[..., str]) ->
 def test_a_job_that_waits_without_a_record() -> None:
     """It would wait for nothing."""
     for phase, action in ((Phase.PENDING, "cancel job"), (Phase.SUSPENDED, "")):
-        stray = Stray("slurm", "jupyter-12345678", JobStatus("17", phase, "ANY"))
+        stray = Stray("slurm", "jupyter-12345678", JobStatus(JobId("17"), phase, "ANY"))
         assert action == running._stray(stray, everything=False).action
 
 
 def test_one_that_cannot_be_ended(
-    run: Run, jobs: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    run: Run, jobs: Callable[..., JobId], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told, keeps its record, and the others go all the same."""
     records = [record_of("k1", jobs()), record_of("k2", GONE)]
 
-    async def cancel(scheduler: str, job_id: str) -> None:
+    async def cancel(scheduler: str, job_id: JobId) -> None:
         raise ControllerError("no answer", ["scancel"], 1)
 
     monkeypatch.setattr(inventory, "cancel", cancel)
@@ -236,7 +236,9 @@ def test_table(
     run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a terminal: a table; what looks like markup is shown as it is."""
-    item = running.Item("12345678-9", "[red]hot", "17;x", "RUNNING", "n1", "w", "act")
+    item = running.Item(
+        "12345678-9", "[red]hot", JobId("17", "x"), "RUNNING", "n1", "w", "act"
+    )
     console = Console(width=200)
     monkeypatch.setattr(rows, "Console", lambda: console)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)

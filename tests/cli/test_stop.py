@@ -32,6 +32,7 @@ from click.testing import Result
 
 from remote_kernels.errors import ControllerError
 from remote_kernels.kernel import inventory
+from remote_kernels.scheduler.job import JobId
 
 Run = Callable[..., Result]
 
@@ -39,11 +40,11 @@ pytestmark = pytest.mark.usefixtures("place")
 
 
 @pytest.fixture
-def jobs(tmp_path: Path) -> Iterator[Callable[[], str]]:
+def jobs(tmp_path: Path) -> Iterator[Callable[[], JobId]]:
     """`jobs()` is a job that runs; it ends with the test."""
-    made: list[str] = []
+    made: list[JobId] = []
 
-    def submit() -> str:
+    def submit() -> JobId:
         made.append(job(tmp_path, f"job{len(made)}"))
         return made[-1]
 
@@ -80,13 +81,12 @@ def test_one_that_a_server_left(run: Run, tmp_path: Path) -> None:
     result = run("stop", record.kernel_id, "-y")
 
     assert "\tcancel its job\n" in result.stdout
-    number = job_id.partition(";")[0]
-    assert f"{record.kernel_id}: job {number} cancelled\n" == result.stderr
+    assert f"{record.kernel_id}: job {job_id} cancelled\n" == result.stderr
     assert is_over(job_id)
     assert not record.path.exists()
 
 
-def test_a_server_that_refuses(run: Run, jobs: Callable[[], str]) -> None:
+def test_a_server_that_refuses(run: Run, jobs: Callable[[], JobId]) -> None:
     """One that wants a password, say: the job is cancelled, and why is told."""
     job_id = jobs()
     record = mine("k1", job_id)
@@ -113,7 +113,7 @@ def test_one_that_waits(run: Run, slurm: FakeSlurm) -> None:
     assert not record.path.exists()
 
 
-def test_many(run: Run, jobs: Callable[[], str]) -> None:
+def test_many(run: Run, jobs: Callable[[], JobId]) -> None:
     """Those that are named, each once, and no other."""
     ids = [jobs() for _ in range(3)]
     records = [record_of(f"k{n}", job_id) for n, job_id in enumerate(ids)]
@@ -124,7 +124,7 @@ def test_many(run: Run, jobs: Callable[[], str]) -> None:
     assert [False, False, True] == [record.path.exists() for record in records]
 
 
-def test_all(run: Run, jobs: Callable[[], str]) -> None:
+def test_all(run: Run, jobs: Callable[[], JobId]) -> None:
     """What ended already is left to `clean`."""
     running, ended = record_of("k1", jobs()), record_of("k2", GONE)
     assert 0 == run("stop", "--all", "--yes").exit_code
@@ -137,7 +137,7 @@ def test_all(run: Run, jobs: Callable[[], str]) -> None:
     [(["--dry-run", "--yes"], "", 0), (["-n"], "", 0), ([], "n\n", 1), ([], "", 1)],
 )
 def test_nothing_is_ended_unasked(
-    run: Run, jobs: Callable[[], str], args: list[str], answer: str, code: int
+    run: Run, jobs: Callable[[], JobId], args: list[str], answer: str, code: int
 ) -> None:
     """What would be done is shown."""
     record = record_of("k1", jobs())
@@ -160,7 +160,7 @@ def test_nothing_is_ended_unasked(
     ],
 )
 def test_what_is_not_clear(
-    run: Run, jobs: Callable[[], str], args: list[str], code: int, text: str
+    run: Run, jobs: Callable[[], JobId], args: list[str], code: int, text: str
 ) -> None:
     """Nothing is ended, not even what is clear."""
     record = record_of("k1", jobs())
@@ -171,14 +171,14 @@ def test_what_is_not_clear(
 
 
 def test_one_that_cannot_be_ended(
-    run: Run, jobs: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    run: Run, jobs: Callable[[], JobId], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told, keeps its record, and the others go all the same."""
     records = [record_of("k1", jobs()), record_of("k2", jobs())]
     job_id = job_of(records[0])
     cancel = inventory.cancel
 
-    async def cancel_some(scheduler: str, wanted: str) -> None:
+    async def cancel_some(scheduler: str, wanted: JobId) -> None:
         if wanted == job_id:
             raise ControllerError("no answer", ["scancel"], 1)
         await cancel(scheduler, wanted)
@@ -192,7 +192,7 @@ def test_one_that_cannot_be_ended(
     assert [True, False] == [record.path.exists() for record in records]
 
 
-def test_on_a_terminal(jobs: Callable[[], str]) -> None:
+def test_on_a_terminal(jobs: Callable[[], JobId]) -> None:
     """A table, a question, and it is done."""
     record = record_of("12345678-9", jobs(), name="[red]hot")
     with shown(*command("stop", "1234")) as terminal:
@@ -207,7 +207,7 @@ def test_on_a_terminal(jobs: Callable[[], str]) -> None:
     assert not record.path.exists()
 
 
-def test_ctrl_c_at_the_question(jobs: Callable[[], str]) -> None:
+def test_ctrl_c_at_the_question(jobs: Callable[[], JobId]) -> None:
     """The real signal: 130, and nothing is ended."""
     record = record_of("k1", jobs())
     pipe = subprocess.PIPE

@@ -11,6 +11,7 @@ import pytest
 from remote_kernels.cli import words
 from remote_kernels.kernel.progress import span
 from remote_kernels.kernel.view import UNKNOWN, View
+from remote_kernels.scheduler.job import JobId
 
 VIEW = View(
     kernel_id="k1",
@@ -19,7 +20,7 @@ VIEW = View(
     notebooks=(),
     scheduler="slurm",
     cluster="c",
-    job_id="17;c",
+    job=JobId("17", "c"),
     state="running",
     text="runs on n1",
     job_state="RUNNING",

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from remote_kernels.cluster.allocation import (
-    MIB,
-    Allocation,
-    Node,
-    allocation,
-    cpus_per_node,
-    hostnames,
-    parse,
-    share,
-)
+from remote_kernels.cluster.allocation import MIB, Allocation, Node, share
+from remote_kernels.cluster.launchers import allocation
+from remote_kernels.cluster.slurm import cpus_per_node, hostnames, parse
 from remote_kernels.errors import AllocationError
 
 ENV = {
@@ -29,9 +22,15 @@ def expand(listed: str) -> list[str]:
     return {"c[1-3]": ["c1", "c2", "c3"]}[listed]
 
 
+def told(environ: dict[str, str]) -> Allocation:
+    found = parse(environ, expand)
+    assert found is not None
+    return found
+
+
 def test_nodes_with_cpus_and_memory() -> None:
     """Each node has its own number of CPUs, and the memory that comes with them."""
-    found = parse(ENV, expand)
+    found = told(ENV)
     nodes = (
         Node("c1", 2, 200 * MIB),
         Node("c2", 2, 200 * MIB),
@@ -43,9 +42,9 @@ def test_nodes_with_cpus_and_memory() -> None:
 def test_memory_per_node() -> None:
     """It may be asked for in two ways; 0 is no limit."""
     whole = {**ENV, "SLURM_MEM_PER_NODE": "1000"}
-    assert [1000 * MIB] * 3 == [node.memory for node in parse(whole, expand).nodes]
+    assert [1000 * MIB] * 3 == [node.memory for node in told(whole).nodes]
     none = {**ENV, "SLURM_MEM_PER_CPU": "", "SLURM_MEM_PER_NODE": "0"}
-    assert [None] * 3 == [node.memory for node in parse(none, expand).nodes]
+    assert [None] * 3 == [node.memory for node in told(none).nodes]
 
 
 def test_cpus_per_node() -> None:
@@ -67,7 +66,7 @@ def test_no_allocation() -> None:
 
 def test_only_some_nodes() -> None:
     """Those that are named; a name that is not there is told, with what is."""
-    found = parse(ENV, expand)
+    found = told(ENV)
     assert found is found.only(None)
     assert ["c1", "c3"] == found.only(["c3", "c1"]).names
     with pytest.raises(AllocationError, match=r"asks for c9; job 56 has c1, c2, c3"):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from remote_kernels.cluster import node
+from remote_kernels.cluster.slurm import Srun
 from remote_kernels.cluster.step import Order
 
 WAIT = 30.0
@@ -56,7 +57,7 @@ def started(tmp_path: Path, order: Order) -> Iterator[subprocess.Popen[str]]:
     with process:
         try:
             assert process.stdin is not None
-            process.stdin.write(order.line("127.0.0.1").decode())
+            process.stdin.write(order.line("127.0.0.1", Srun()).decode())
             process.stdin.flush()
             yield process
         finally:

@@ -9,24 +9,26 @@ import pytest
 
 from remote_kernels.cluster import step
 from remote_kernels.cluster.allocation import Allocation, Node
-from remote_kernels.cluster.step import Order, Step, environment, srun_argv
+from remote_kernels.cluster.slurm import Srun
+from remote_kernels.cluster.step import Order, Step
 from remote_kernels.errors import StepError
 
-HERE = Allocation("56", "c1", (Node("c1", 2, None), Node("c2", 2, None)))
+srun = Srun()
+HERE = Allocation("56", "c1", (Node("c1", 2, None), Node("c2", 2, None)), srun)
 # Like srun: passes its standard input on, and ends with it.
 SRUN = "import sys; print(sys.stdin.readline(), flush=True); print(sys.stdin.read())"
 
 
 def test_srun() -> None:
     """A step shares everything with the kernel, and is given no secret."""
-    argv = srun_argv(HERE, ["c1", "c2"], tasks=3, mpi="pmix")
+    argv = srun.argv(HERE, ["c1", "c2"], [], tasks=3, mpi="pmix")
     assert "srun" == argv[0]
     assert {"--overlap", "--mem=0", "--nodes=2", "--nodelist=c1,c2"} <= set(argv)
     assert {"--ntasks=6", "--ntasks-per-node=3", "--mpi=pmix"} <= set(argv)
     assert "--overcommit" in argv
     assert "--gres=none" not in argv
-    assert not {"--overcommit", "--gres=none"} & set(srun_argv(HERE, ["c1"]))
-    assert "--gres=none" in srun_argv(HERE, ["c1"], gpus=False)
+    assert not {"--overcommit", "--gres=none"} & set(srun.argv(HERE, ["c1"], []))
+    assert "--gres=none" in srun.argv(HERE, ["c1"], [], gpus=False)
 
 
 def test_environment() -> None:
@@ -40,14 +42,14 @@ def test_environment() -> None:
         "PMI_RANK": "0",
     }
     kept = {"HOME": "/home/me", "SLURM_CONF": "/etc/slurm/slurm.conf"}
-    assert kept == environment(given)
+    assert kept == srun.environment(given)
 
 
 def test_what_it_says() -> None:
     """Its lines are kept; where its directories are is taken from them."""
     code = (
         "print('1: remote_kernels:ready "
-        '{"node": "c2", "directory": "/tmp/rk-1", "SLURM_STEP_ID": "4"}\')\n'
+        '{"node": "c2", "directory": "/tmp/rk-1", "step": "4"}\')\n'
         "print('1: at tls://c1:99')\nimport sys\nsys.stdin.read()"
     )
     one = Step("A program", [sys.executable, "-c", code])

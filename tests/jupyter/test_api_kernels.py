@@ -22,9 +22,9 @@ from remote_kernels.jupyter import api_kernels
 from remote_kernels.jupyter.api_errors import status_of
 from remote_kernels.jupyter.api_kernels import MOST_BYTES, Kernels, _Answer, log_end
 from remote_kernels.jupyter.extension import _ask_at_most_every
-from remote_kernels.kernel.drivers import DRIVERS
 from remote_kernels.registry import Record
-from remote_kernels.scheduler.queue import shared
+from remote_kernels.scheduler.drivers import DRIVERS
+from remote_kernels.scheduler.jobs import shared
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from tornado.websocket import websocket_connect
 from remote_kernels.jupyter import news
 from remote_kernels.jupyter.emitter import SCHEMA, SCHEMA_ID, Emitter, event
 from remote_kernels.kernel.view import STATES, UNKNOWN, View
+from remote_kernels.scheduler.job import JobId
 
 ACTIONS = [
     "submitted",
@@ -39,7 +40,7 @@ VIEW = View(
     notebooks=("a.ipynb",),
     scheduler="slurm",
     cluster="tux",
-    job_id="17",
+    job=JobId("17"),
     state="waiting",
     text="It waits for other jobs to end.",
     job_state="PENDING",

@@ -27,7 +27,7 @@ from remote_kernels.jupyter.outliving import let_outlive, outlives_server
 from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
 from remote_kernels.registry import Record
 
-GONE = "1-1;/nowhere/job.log"
+GONE = {"job_id": "1-1", "job_where": "/nowhere/job.log"}
 
 
 class Provisioner(RemoteKernelProvisioner):
@@ -140,7 +140,7 @@ async def test_one_whose_job_has_ended(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is told once, and its record is sealed."""
-    record = record_of("k1", scheduler="local", job_id=GONE)
+    record = record_of("k1", scheduler="local", **GONE)
 
     await server.app._bring_back_all()
     told = caplog.text.count("ended while no server was there")

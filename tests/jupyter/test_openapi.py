@@ -16,7 +16,7 @@ import pytest
 from jupyter_events import yaml
 from served.server import API, TOKEN, Home, Server, home, served
 
-from remote_kernels.config import OPTIONS
+from remote_kernels.config import every_option
 from remote_kernels.jupyter import api
 from remote_kernels.jupyter.api_input import LINES, LOGS, MOST_LINES, MOST_MINUTES
 from remote_kernels.kernel.view import STATES, UNKNOWN, View
@@ -65,8 +65,8 @@ def test_a_kernel_is_described() -> None:
 def test_every_option_is_described() -> None:
     """With its kinds of values; null takes any of them out."""
     expected = {
-        option.name: {"null", *(WORDS.get(kind, kind) for kind in option.kinds)}
-        for option in OPTIONS
+        option.name: {"null", *(WORDS.get(kind, kind) for kind in option.kind.kinds)}
+        for option in every_option()
         if option.name != "state_dir"
     }
     described = schemas()["Options"]["properties"]

@@ -28,6 +28,7 @@ from tornado.httpclient import HTTPRequest
 from remote_kernels.jupyter import api_ports
 from remote_kernels.jupyter.api_errors import Refusal
 from remote_kernels.jupyter.api_kernels import Known
+from remote_kernels.scheduler.job import JobId
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -260,7 +261,12 @@ def test_a_kernel_that_has_no_ports(
 ) -> None:
     """It is said what it waits for, or who is to be asked."""
     view: Any = SimpleNamespace(
-        kernel_id="k1", state=state, text="text", job_id="4711;c", pid=17, host="login1"
+        kernel_id="k1",
+        state=state,
+        text="text",
+        job=JobId("4711", "c"),
+        pid=17,
+        host="login1",
     )
     waiting = SimpleNamespace(connection=None)
     monkeypatch.setattr(api_ports, "kernel_of", lambda manager, kernel_id: waiting)

@@ -13,7 +13,8 @@ import pytest
 from remote_kernels.config import parse
 from remote_kernels.kernel.shared_job import Allocation, SharedJob
 from remote_kernels.registry import Record
-from remote_kernels.scheduler.queue import Queue
+from remote_kernels.scheduler.job import JobId
+from remote_kernels.scheduler.jobs import Jobs
 
 SECONDS = 10.0
 
@@ -75,11 +76,11 @@ class Cancelling:
     def __init__(self) -> None:
         self.asked, self.goes = asyncio.Event(), asyncio.Event()
 
-    async def cancel(self, job_id: str) -> None:
+    async def cancel(self, job_id: JobId) -> None:
         self.asked.set()
         await self.goes.wait()
 
-    async def wait_ended(self, job_id: str, timeout: float) -> None:
+    async def wait_ended(self, job_id: JobId, timeout: float) -> None:
         pass
 
 
@@ -90,9 +91,9 @@ def test_who_comes_while_the_last_one_leaves(tmp_path: Path) -> None:
 
     async def main() -> None:
         last = SharedJob(settings, Record(tmp_path, "last"), place)
-        last.id = "7"
+        last.id = JobId("7")
         queue = Cancelling()
-        last.queue = cast("Queue", queue)
+        last.jobs = cast("Jobs", queue)
         came = asyncio.Event()
 
         async def come() -> None:

@@ -35,9 +35,10 @@ from remote_kernels.kernel.known_info import KnownInfo
 from remote_kernels.kernel.predecessor import predecessor
 from remote_kernels.kernel.shared_job import Allocation, allocation_of, allocations
 from remote_kernels.registry import Memory, Record
-from remote_kernels.scheduler.base import Completed, JobRequest
-from remote_kernels.scheduler.local import Local
-from remote_kernels.scheduler.queue import Queue, shared
+from remote_kernels.scheduler.drivers import DRIVERS
+from remote_kernels.scheduler.job import Completed, JobRequest
+from remote_kernels.scheduler.jobs import Jobs, shared
+from remote_kernels.scheduler.local.driver import Local
 
 FEW, MANY = 60, 2000
 OLD = time.time() - 3600.0  # of no start that is under way
@@ -65,7 +66,8 @@ def files(kernel: str) -> dict[str, Any]:
             "name": "Python",
             "spec_name": "python3",
             "scheduler": "local",
-            "job_id": "1-1;/nowhere/job.log",
+            "job_id": "1-1",
+            "job_where": "/nowhere/job.log",
             "node": "c1",
             "user": "alice",
             "cluster": os.uname().nodename,
@@ -104,7 +106,7 @@ def files(kernel: str) -> dict[str, Any]:
 
 
 SHARED = {
-    "record.json": {"job_id": "1-1;/nowhere/job.log", "cluster": None},
+    "record.json": {"job_id": "1-1", "job_where": "/nowhere/job.log", "cluster": None},
     "spec.json": {
         "agent": "team",
         "secret": "c0ffee" * 8,
@@ -234,9 +236,9 @@ async def answer(argv: Sequence[str], **options: Any) -> Completed:
 
 @pytest.fixture
 def scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
-    drivers = {"local": Local}
+    drivers = {"local": Local()}
     monkeypatch.setattr(inventory, "DRIVERS", drivers)
-    monkeypatch.setattr(inventory, "_queue", lambda name: Queue(Local(), run=answer))
+    monkeypatch.setattr(inventory, "_jobs", lambda name: Jobs(Local(), run=answer))
 
 
 def whole(base: Path, kernel: str) -> Record:
@@ -398,12 +400,12 @@ async def test_a_damaged_record_whose_job_is_there(
     """To remove it would end a kernel, so that is done on demand only."""
     base = tmp_path / "state"
     monkeypatch.setattr(kernelspec, "state_dirs", lambda: [base])
-    monkeypatch.setattr(inventory, "DRIVERS", {"local": Local})
+    monkeypatch.setattr(inventory, "DRIVERS", {"local": Local()})
     record = whole(base, HURT)
     (record.path / "record.json").write_text("null")
-    queue = shared(Local)
+    queue = shared(DRIVERS["local"])
     name = name_of(HURT)
-    request = JobRequest(name, {}, (), str(base / "job.log"))
+    request = JobRequest(name, str(base / "job.log"))
     job = await queue.submit("exec sleep 60\n", request)
     try:
         (item,) = [i for i in await running._take_stock(False) if i.kernel == HURT]

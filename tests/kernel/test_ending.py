@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from scheduler.asking import job
 
 from remote_kernels.config import parse
 from remote_kernels.kernel.ending import until_the_end
 from remote_kernels.kernel.job import Job
 from remote_kernels.registry import Record
-from remote_kernels.scheduler.base import JobStatus, Phase
+from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Tunnel
 
-CANCELLED = JobStatus("7", Phase.ENDED, "CANCELLED")
+CANCELLED = JobStatus(job("7"), Phase.ENDED, "CANCELLED")
 
 
 class Breaking:
@@ -39,7 +40,7 @@ class Ending(Job):
 
     def __init__(self, directory: Path, status: JobStatus | None) -> None:
         super().__init__(parse({"scheduler": "local"}), Record(directory, "k"))
-        self.id = "7"
+        self.id = job("7")
         self._ending = status
 
     async def ended(self, timeout: float = 1e9) -> JobStatus | None:

@@ -11,24 +11,25 @@ from typing import Any
 import pytest
 from front.reception import Client, Reception
 from front.world import INFO, timeless
+from scheduler.asking import job
 
 from remote_kernels.kernel import informing as module
 from remote_kernels.kernel.informing import Introduction, informing
 from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.known_info import KnownInfo
-from remote_kernels.scheduler.base import JobStatus, Phase
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.scheduler.job import JobStatus, Phase
+from remote_kernels.scheduler.slurm.driver import Slurm
 
 SPEC: dict[str, Any] = {"argv": ["python", "-m", "kernel"], "env": {"A": "1"}}
 SLACK = 0.5  # seconds that this machine may take for what takes none
-PENDING = JobStatus("7", Phase.PENDING, "PENDING", "Priority")
+PENDING = JobStatus(job("7"), Phase.PENDING, "PENDING", "Priority")
 
 
 class Waiting(Job):
     """A job that waits."""
 
     def __init__(self) -> None:
-        self.id = "7"
+        self.id = job("7")
         self.driver = Slurm()
         self.status = PENDING
 
@@ -145,7 +146,7 @@ async def test_what_the_scheduler_says_meanwhile(wait: Wait) -> None:
     """The last word is told."""
     waiting = asyncio.create_task(wait.last(3.5))
     await asyncio.sleep(1.5)
-    wait.job.status = JobStatus("7", Phase.RUNNING, "RUNNING", node="c1")
+    wait.job.status = JobStatus(job("7"), Phase.RUNNING, "RUNNING", node="c1")
     await waiting
 
     assert ["waits", "runs", "runs"] == [

@@ -21,13 +21,14 @@ from remote_kernels.kernel.inventory import (
     strays,
     unsubmitted,
 )
+from remote_kernels.kernel.job import as_facts
 from remote_kernels.registry import Record
-from remote_kernels.scheduler.base import JobRequest, Phase
-from remote_kernels.scheduler.local import Local
-from remote_kernels.scheduler.queue import Queue
+from remote_kernels.scheduler.job import JobId, JobRequest, Phase
+from remote_kernels.scheduler.jobs import Jobs as AllJobs
+from remote_kernels.scheduler.local.driver import Local
 
 TIMEOUT = 30.0
-GONE = "1-1;/nowhere/job.log"
+GONE = JobId("1-1", "/nowhere/job.log")
 Program = Callable[..., None]
 
 
@@ -35,17 +36,17 @@ class Jobs:
     """Real jobs of this machine."""
 
     def __init__(self, directory: Path) -> None:
-        self.queue = Queue(Local(grace=1.0), poll_interval=0.05)
+        self.queue = AllJobs(Local(grace=1.0), poll_interval=0.05)
         self._directory = directory
-        self._ids: list[str] = []
+        self._ids: list[JobId] = []
 
-    async def submit(self, script: str, name: str = "test") -> str:
+    async def submit(self, script: str, name: str = "test") -> JobId:
         output = str(self._directory / f"{len(self._ids)}.log")
-        job = await self.queue.submit(script, JobRequest(name, {}, (), output))
+        job = await self.queue.submit(script, JobRequest(name, output))
         self._ids.append(job)
         return job
 
-    async def ended(self, script: str) -> str:
+    async def ended(self, script: str) -> JobId:
         job = await self.submit(script)
         assert await self.queue.wait_ended(job, TIMEOUT) is not None
         return job
@@ -84,11 +85,13 @@ def says(name: str) -> str:
     return f"printf %s {out}\nprintf %s {err} >&2\nexit {done.returncode}"
 
 
-def record_of(base: Path, kernel: str = "k1", **facts: Any) -> Record:
+def record_of(
+    base: Path, kernel: str = "k1", *, job_id: JobId | None = None, **facts: Any
+) -> Record:
     made = Record(base, kernel)
     made.create()
     made.write("spec.json", {})
-    made.write("record.json", {"scheduler": "local", **facts})
+    made.write("record.json", {"scheduler": "local", **as_facts(job_id), **facts})
     return made
 
 
@@ -174,7 +177,7 @@ async def test_many_kernels_at_once(tmp_path: Path, jobs: Jobs) -> None:
 @pytest.mark.asyncio
 async def test_another_cluster_s_kernels(tmp_path: Path) -> None:
     """They share the home directory, but their job 17 is not ours."""
-    here = await Queue(Local()).cluster()
+    here = await AllJobs(Local()).cluster()
     for kernel, cluster in (("mine", here), ("theirs", "elsewhere"), ("old", None)):
         record_of(tmp_path, kernel, job_id=GONE, cluster=cluster)
 
@@ -187,7 +190,7 @@ async def test_another_cluster_s_kernels(tmp_path: Path) -> None:
 async def test_records_of_which_nothing_can_be_said(tmp_path: Path) -> None:
     """No job yet, a scheduler that is not known, a file that cannot be read."""
     record_of(tmp_path, "starting", job_id=None)
-    record_of(tmp_path, "foreign", job_id="1", scheduler="other")
+    record_of(tmp_path, "foreign", job_id=JobId("1"), scheduler="other")
     broken = record_of(tmp_path, "broken", job_id=GONE)
     (broken.path / "record.json").write_text("{")
 
@@ -207,7 +210,7 @@ async def test_a_scheduler_that_does_not_answer(
     program("sbatch", "exit 1")
     if squeue is not None:
         program("squeue", squeue)
-    record_of(tmp_path, scheduler="slurm", job_id="17").write("agent.json", {})
+    record_of(tmp_path, scheduler="slurm", job_id=JobId("17")).write("agent.json", {})
 
     (found,) = await recorded([tmp_path])
 
@@ -220,7 +223,7 @@ async def test_a_host_without_that_scheduler(
 ) -> None:
     """Its kernels are another host's business."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    record_of(tmp_path, scheduler="slurm", job_id="17")
+    record_of(tmp_path, scheduler="slurm", job_id=JobId("17"))
 
     assert [] == await recorded([tmp_path])
 
@@ -263,7 +266,7 @@ def test_records_that_never_got_a_job(tmp_path: Path) -> None:
     """Only old ones, and none that cannot be read: its kernel may run."""
     for kernel in ("old", "new", "unreadable"):
         Record(tmp_path, kernel).create()
-    record_of(tmp_path, "submitted", job_id="17")
+    record_of(tmp_path, "submitted", job_id=JobId("17"))
     (tmp_path / "kernels" / "unreadable" / "record.json").write_text("{")
     then = time.time() - 1000
     for kernel in ("old", "unreadable", "submitted"):
@@ -288,10 +291,10 @@ async def test_a_record_that_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any], asked: bool
 ) -> None:
     """Its job is gone only where the scheduler that it names was asked."""
-    cluster = Local().cluster_argv()[0]
+    cluster = Local().cluster().argv[0]
     (tmp_path / cluster).symlink_to(shutil.which(cluster) or "")
     monkeypatch.setenv("PATH", str(tmp_path))
-    record = record_of(tmp_path, job_id="7", **facts)
+    record = record_of(tmp_path, job_id=JobId("7"), **facts)
     record.write("record.json", {"format": 99, "job_id": "7", **facts})
 
     (found,) = await damaged([tmp_path])

@@ -6,17 +6,18 @@ import time
 from dataclasses import replace
 
 import pytest
+from scheduler.asking import job
 
 from remote_kernels.kernel.progress import clock, progress, span
-from remote_kernels.scheduler.base import JobStatus, Phase
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.scheduler.job import JobStatus, Phase
+from remote_kernels.scheduler.slurm.driver import Slurm
 
 NOW = time.mktime((2026, 11, 21, 12, 0, 0, 0, 0, -1))
-PENDING = JobStatus("17;big", Phase.PENDING, "PENDING", "Priority")
+PENDING = JobStatus(job("17;big"), Phase.PENDING, "PENDING", "Priority")
 
 
 def said(status: JobStatus | None, waited: float = 75) -> list[str]:
-    return progress("17;big", Slurm(), status, waited, NOW)
+    return progress(job("17;big"), Slurm(), status, waited, NOW)
 
 
 @pytest.mark.parametrize(
@@ -24,23 +25,23 @@ def said(status: JobStatus | None, waited: float = 75) -> list[str]:
     [
         (None, "Job 17 is submitted (waited 1 min 15 s so far)."),
         (
-            JobStatus("17", Phase.RUNNING, "RUNNING", node="c1"),
+            JobStatus(job("17"), Phase.RUNNING, "RUNNING", node="c1"),
             "Job 17 runs on c1; the kernel is starting (waited 1 min 15 s so far).",
         ),
         (
-            JobStatus("17", Phase.RUNNING, "RUNNING"),
+            JobStatus(job("17"), Phase.RUNNING, "RUNNING"),
             "Job 17 runs; the kernel is starting (waited 1 min 15 s so far).",
         ),
         (
-            JobStatus("17", Phase.SUSPENDED, "SUSPENDED", node="c1"),
+            JobStatus(job("17"), Phase.SUSPENDED, "SUSPENDED", node="c1"),
             "Job 17 on c1 is SUSPENDED (waited 1 min 15 s so far).",
         ),
         (
-            JobStatus("17", Phase.UNKNOWN, "DREAMING", "Sheep"),
+            JobStatus(job("17"), Phase.UNKNOWN, "DREAMING", "Sheep"),
             "Job 17 is DREAMING (Sheep) (waited 1 min 15 s so far).",
         ),
         (
-            JobStatus("17", Phase.ENDED, "FAILED", "NonZeroExitCode", "c1"),
+            JobStatus(job("17"), Phase.ENDED, "FAILED", "NonZeroExitCode", "c1"),
             "Job 17 on c1 is FAILED (NonZeroExitCode) (waited 1 min 15 s so far).",
         ),
     ],
@@ -59,7 +60,7 @@ def test_a_job_that_waits() -> None:
         "waited 1 min 15 s so far."
     )
     assert expected == first
-    assert Slurm().advice(PENDING) == advice
+    assert Slurm().pending_advice(PENDING) == advice
 
 
 def test_a_job_of_which_nothing_more_is_known() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from scheduler.asking import job
 
 from remote_kernels.config import parse
 from remote_kernels.errors import TunnelError
@@ -17,11 +18,11 @@ from remote_kernels.kernel.ending import End
 from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.reach import Reach
 from remote_kernels.registry import Record
-from remote_kernels.scheduler.base import JobStatus, Phase
+from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.hello import Refused
 
-CANCELLED = JobStatus("7", Phase.ENDED, "CANCELLED")
+CANCELLED = JobStatus(job("7"), Phase.ENDED, "CANCELLED")
 AGENT = {
     "node": "n",
     "hostname": "n",
@@ -52,7 +53,7 @@ class Looked(Job):
 
     def __init__(self, directory: Path, *statuses: JobStatus | None) -> None:
         super().__init__(parse({"scheduler": "local"}), Record(directory, "k"))
-        self.id = "7"
+        self.id = job("7")
         self._statuses = list(statuses)
 
     async def ended(self, timeout: float = 1e9) -> JobStatus | None:

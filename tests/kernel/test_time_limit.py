@@ -10,12 +10,13 @@ from types import SimpleNamespace
 
 import pytest
 from front.world import timeless
+from scheduler.asking import job
 
 from remote_kernels.errors import CommandError, ControllerError
 from remote_kernels.kernel import time_limit
 from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.time_limit import AT_MOST, mind_time_limit
-from remote_kernels.scheduler.base import JobStatus, Phase
+from remote_kernels.scheduler.job import JobStatus, Phase
 
 HOUR = 3600.0
 SILENT = ControllerError("squeue did not answer", ["squeue"], 1)
@@ -33,10 +34,10 @@ class Limited(Job):
     def __init__(self, left: float | None, age: float = 0.0) -> None:
         self._begun = now()
         end = None if left is None else self._begun + left
-        self.id = "7;big"
+        self.id = job("7;big")
         start = self._begun - age
         self.status = JobStatus(
-            "7", Phase.RUNNING, "RUNNING", start_time=start, end_time=end
+            job("7"), Phase.RUNNING, "RUNNING", start_time=start, end_time=end
         )
         self.asked: list[float] = []
         self.errors: list[CommandError] = []

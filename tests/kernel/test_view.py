@@ -9,19 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scheduler.asking import job
 
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.view import STATES, UNKNOWN, View, view
 from remote_kernels.registry import Record
-from remote_kernels.scheduler.base import JobStatus, Phase
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.scheduler.job import JobStatus, Phase
+from remote_kernels.scheduler.slurm.driver import Slurm
 
 SUBMITTED, READY, START, END = 1000.0, 1010.0, 1005.0, 5000.0
 RUNNING = JobStatus(
-    "7", Phase.RUNNING, "RUNNING", node="c1", start_time=START, end_time=END
+    job("7"), Phase.RUNNING, "RUNNING", node="c1", start_time=START, end_time=END
 )
 WAITING = JobStatus(
-    "7", Phase.PENDING, "PENDING", "Priority", start_time=START, end_time=END, place=3
+    job("7"),
+    Phase.PENDING,
+    "PENDING",
+    "Priority",
+    start_time=START,
+    end_time=END,
+    place=3,
 )
 SESSIONS = {"s1": {"path": "a.ipynb"}, "s2": {"path": "b/c.ipynb"}}
 SUBMITTED_FACTS: dict[str, Any] = {
@@ -183,7 +190,8 @@ def test_its_form_in_json(ahead: float | None, left: int | None) -> None:
     body = found.as_json()
 
     assert body == json.loads(json.dumps(body))
-    assert {*View.__dataclass_fields__, "time_left"} == {*body}
+    fields = {*View.__dataclass_fields__} - {"job"}  # which is shown by its number
+    assert {*fields, "job_id", "time_left"} == {*body}
     assert body["time_left"] == (None if left is None else pytest.approx(left, abs=2))
     assert (["a.ipynb", "b/c.ipynb"], usage) == (body["notebooks"], body["usage"])
 

@@ -6,10 +6,12 @@ import asyncio
 import errno
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from scheduler.asking import job
 
 from remote_kernels.config import parse
 from remote_kernels.errors import JobError
@@ -18,28 +20,34 @@ from remote_kernels.kernel.waiting import Waiting
 from remote_kernels.registry import Record
 from remote_kernels.relay import private
 from remote_kernels.scheduler import script
-from remote_kernels.scheduler.base import JobStatus, Phase
-from remote_kernels.scheduler.queue import Queue
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.scheduler.job import JobId, JobStatus, Phase
+from remote_kernels.scheduler.jobs import Jobs
+from remote_kernels.scheduler.slurm.driver import Slurm
 
-HOPELESS = JobStatus("7", Phase.PENDING, "PENDING", "PartitionTimeLimit")
-ENDED = JobStatus("7", Phase.ENDED, "CANCELLED")
-
-
-AT_ONCE = JobStatus("7", Phase.ENDED, "COMPLETED", node="c1", exit_code=0)
-FAILED = JobStatus("7", Phase.ENDED, "FAILED", node="c1", exit_code=3)
-NO_LOG = JobStatus("7", Phase.ENDED, "FAILED", node="c1", exit_code=0, signal=53)
-KILLED = JobStatus("7", Phase.ENDED, "CANCELLED", node="c1", exit_code=0, signal=15)
+HOPELESS = JobStatus(job("7"), Phase.PENDING, "PENDING", "PartitionTimeLimit")
+ENDED = JobStatus(job("7"), Phase.ENDED, "CANCELLED")
 
 
-class Said(Queue):
+AT_ONCE = JobStatus(
+    job("7"), Phase.ENDED, "COMPLETED", node="c1", exit_code=0, by_itself=True
+)
+FAILED = JobStatus(
+    job("7"), Phase.ENDED, "FAILED", node="c1", exit_code=3, by_itself=True
+)
+NO_LOG = replace(FAILED, exit_code=0, signal=53)
+KILLED = JobStatus(
+    job("7"), Phase.ENDED, "CANCELLED", node="c1", exit_code=0, signal=15
+)
+
+
+class Said(Jobs):
     """Says this of each job, one after the other."""
 
     def __init__(self, *statuses: JobStatus) -> None:
         super().__init__(Slurm())
         self._statuses = statuses
 
-    async def watch(self, job_id: str) -> AsyncIterator[JobStatus]:  # type: ignore[override]
+    async def watch(self, job_id: JobId) -> AsyncIterator[JobStatus]:  # type: ignore[override]
         for status in self._statuses:
             yield status
 
@@ -60,8 +68,8 @@ async def test_a_hopeless_job(
     """Not with a choice of partitions: another one may take it."""
     record = Record(tmp_path, "k")
     record.create()
-    queue = cast("Queue", Said(HOPELESS, ENDED))
-    waiting = Waiting("7", queue, record, parse(config), lambda status: None)
+    queue = cast("Jobs", Said(HOPELESS, ENDED))
+    waiting = Waiting(job("7"), queue, record, parse(config), lambda status: None)
 
     with pytest.raises(JobError) as caught:
         await waiting.agent()
@@ -91,8 +99,8 @@ async def test_a_job_that_ended_early(
     if began:
         (record.path / script.BEGAN).touch()
     settings = parse({"prologue": prologue})
-    queue = cast("Queue", Said(status))
-    waiting = Waiting("7", queue, record, settings, lambda status: None)
+    queue = cast("Jobs", Said(status))
+    waiting = Waiting(job("7"), queue, record, settings, lambda status: None)
 
     with pytest.raises(JobError) as caught:
         await waiting.agent()
@@ -101,13 +109,13 @@ async def test_a_job_that_ended_early(
     assert "Start the kernel again" not in str(caught.value)
 
 
-class Silent(Queue):
+class Silent(Jobs):
     """Has no news of any job."""
 
     def __init__(self) -> None:
         super().__init__(Slurm())
 
-    async def watch(self, job_id: str) -> AsyncIterator[JobStatus]:  # type: ignore[override]
+    async def watch(self, job_id: JobId) -> AsyncIterator[JobStatus]:  # type: ignore[override]
         await asyncio.Event().wait()
         yield ENDED
 
@@ -130,7 +138,7 @@ async def test_a_record_that_cannot_be_read_just_now(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(private, "read", unlucky)
-    waiting = Waiting("7", Silent(), record, parse({}), lambda status: None)
+    waiting = Waiting(job("7"), Silent(), record, parse({}), lambda status: None)
     agent = await asyncio.wait_for(waiting.agent(), 10)
     monkeypatch.setattr(private, "read", unlucky)
     words = [record.last_word(), record.last_word()]
@@ -142,15 +150,18 @@ async def test_a_record_that_cannot_be_read_just_now(
 @pytest.mark.asyncio
 async def test_a_job_whose_agent_has_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """It runs, though the scheduler was not asked since it waited."""
-    job = Job.__new__(Job)
-    job.id, job.status = "7", JobStatus("7", Phase.PENDING, "PENDING", "Resources")
+    of = Job.__new__(Job)
+    of.id, of.status = (
+        job("7"),
+        JobStatus(job("7"), Phase.PENDING, "PENDING", "Resources"),
+    )
 
     async def reported(*_: object) -> dict[str, Any]:
         return {"node": "n1"}
 
-    monkeypatch.setattr(job, "_reported", reported)
+    monkeypatch.setattr(of, "_reported", reported)
     monkeypatch.setattr(Job, "place", None)
 
-    await job.agent(lambda status: None)
+    await of.agent(lambda status: None)
 
-    assert JobStatus("7", Phase.RUNNING, "RUNNING", node="n1") == job.status
+    assert JobStatus(job("7"), Phase.RUNNING, "RUNNING", node="n1") == of.status

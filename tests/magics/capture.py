@@ -13,8 +13,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from remote_kernels.magics import tables
-from remote_kernels.scheduler.base import Completed
+from remote_kernels.magics.slurm import tables
+from remote_kernels.scheduler.job import Completed
 
 DATA = Path(__file__).parent / "data"
 SCRIPT = "#!/bin/bash\nexec sleep 300\n"

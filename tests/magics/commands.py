@@ -11,7 +11,7 @@ from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
-from remote_kernels.scheduler.base import Completed
+from remote_kernels.scheduler.job import Completed
 
 DATA = Path(__file__).with_name("data") / "slurm-22.05"
 

@@ -15,7 +15,7 @@ import pytest
 from magics.commands import is_alive, wait_until
 from remote_kernels.errors import CommandError
 from remote_kernels.magics import command
-from remote_kernels.scheduler.base import Completed
+from remote_kernels.scheduler.job import Completed
 
 
 class Interrupts(io.StringIO):

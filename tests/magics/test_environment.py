@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from remote_kernels.magics.environment import at_birth, for_submission
+from remote_kernels.magics.slurm.environment import at_birth, for_submission
 
 BORN = {
     "PATH": "/bin",
@@ -53,7 +53,7 @@ def test_plots_of_a_script() -> None:
 def test_the_environment_at_birth() -> None:
     """What was set later is not in it."""
     code = (
-        "import os; from remote_kernels.magics.environment import at_birth\n"
+        "import os; from remote_kernels.magics.slurm.environment import at_birth\n"
         "os.environ['RK_BORN'] = 'later'; print(at_birth()['RK_BORN'])"
     )
     env = {**os.environ, "RK_BORN": "a=b"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remote_kernels.magics.options import Scanned, scan
+from remote_kernels.magics.slurm.options import Scanned, scan
 
 TABLE = {"all": "a", "user": "u=", "jobs": "j?", "start": "", "state": "="}
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 import pytest
 
 from remote_kernels.errors import ControllerError
-from remote_kernels.magics.own_job import OwnJob, asks_back, own_job, why_not_cancel
-from remote_kernels.scheduler.base import Completed
+from remote_kernels.magics.slurm.own_job import (
+    SlurmJob,
+    asks_back,
+    own_job,
+    why_not_cancel,
+)
+from remote_kernels.scheduler.job import Completed
 
 ENV = {
     "SLURM_JOB_ID": "124",
@@ -21,7 +26,7 @@ ENV = {
 }
 
 
-def job() -> OwnJob:
+def job() -> SlurmJob:
     found = own_job(ENV)
     assert found is not None
     return found

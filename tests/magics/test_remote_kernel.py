@@ -17,7 +17,7 @@ from scheduler.captured import captured
 from magics.commands import Commands, run, wait_until
 from remote_kernels.magics import remote_kernel
 from remote_kernels.magics.failure import Failure
-from remote_kernels.scheduler.base import Completed
+from remote_kernels.scheduler.job import Completed
 
 JOB = "40"  # as captured
 
@@ -75,7 +75,7 @@ def test_outside_of_a_job(shell: InteractiveShell, commands: Commands) -> None:
 
     report = run(shell, "%remote_kernel")
 
-    assert "not in a Slurm job" in str(report)
+    assert "not in a job" in str(report)
     assert "time left" not in str(report)
     assert report.memory > 0
     assert report.cpus_usable >= 1

@@ -3,7 +3,7 @@
     PYTHONPATH=tests python tests/scheduler/capture.py
 
 Needs the test cluster, up and idle (`python3 tests/cluster up`); takes two minutes.
-Each answer becomes a file in `data/slurm-VERSION/`, as `base.Completed` holds it.
+Each answer becomes a file in `data/slurm-VERSION/`, as `job.Completed` holds it.
 The driver makes the commands, so a capture is what it will get.
 """
 
@@ -16,8 +16,10 @@ from pathlib import Path
 
 from cluster.api import Cluster
 
-from remote_kernels.scheduler.base import Completed, JobRequest, Phase
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.scheduler.job import Completed, JobRequest, Phase
+from remote_kernels.scheduler.slurm.driver import Slurm
+from scheduler.asking import job as job_id
+from scheduler.asking import status_argv, statuses
 
 SLEEP = "#!/bin/bash\nexec sleep 300\n"
 DATA = Path(__file__).parent / "data"
@@ -44,26 +46,36 @@ def keep(name: str, done: Completed) -> None:
 
 def submit_argv(*extra: str, **options: str | int) -> list[str]:
     named = {name.replace("_", "-"): value for name, value in options.items()}
-    request = JobRequest("rk-capture", named, extra, "/home/alice/capture.log")
-    return slurm.submit_argv(request)
+    options: dict[str, object] = {**named, "sbatch_args": extra}
+    request = JobRequest("rk-capture", "/home/alice/capture.log", options)
+    return list(slurm.submission(request, "").argv)
 
 
 def submit(*extra: str, script: str = SLEEP, **options: str | int) -> str:
     done = run(submit_argv(*extra, **options), script)
-    return slurm.parse_submit(done.stdout)
+    request = JobRequest("rk-capture", "/home/alice/capture.log")
+    return str(slurm.submission(request, "").parse(done))
+
+
+def ended_argvs(number: str) -> list[Sequence[str]]:
+    return [query.argv for query in slurm.ended(job_id(number))]
+
+
+def cancel_argv(number: str) -> Sequence[str]:
+    return slurm.cancel(job_id(number)).argv
 
 
 def status(*jobs: str) -> Completed:
-    return run(slurm.status_argv(jobs))
+    return run(status_argv(slurm, *jobs))
 
 
 def shown(job: str) -> Completed:
-    return run(slurm.ended_argvs(job)[0])
+    return run(ended_argvs(job)[0])
 
 
 def await_phase(job: str, phase: Phase, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
-    while slurm.parse_status(status(job), [job])[job].phase is not phase:
+    while statuses(slurm, status(job), job)[job].phase is not phase:
         if time.monotonic() > deadline:
             raise TimeoutError(f"job {job} is not {phase}: {status(job).stdout}")
         time.sleep(0.2)
@@ -103,12 +115,12 @@ def silence() -> None:
     for name, path in (("down", "/home/alice/nobody.conf"), ("unset", "/nope")):
         env = ["env", f"SLURM_CONF={path}"]
         keep(f"sbatch-{name}", bare(run([*env, *submit_argv()], SLEEP), env))
-        keep(f"squeue-{name}", bare(run([*env, *slurm.status_argv([job])]), env))
-        argv = slurm.ended_argvs(job)[0]
+        keep(f"squeue-{name}", bare(run([*env, *status_argv(slurm, job)]), env))
+        argv = ended_argvs(job)[0]
         keep(f"scontrol-{name}", bare(run([*env, *argv]), env))
-        keep(f"scancel-{name}", bare(run([*env, *slurm.cancel_argv([job])]), env))
-    keep("scancel-not-ours", run(slurm.cancel_argv([job]), user="bob"))
-    keep("scancel-ok", run(slurm.cancel_argv([job])))
+        keep(f"scancel-{name}", bare(run([*env, *cancel_argv(job)]), env))
+    keep("scancel-not-ours", run(cancel_argv(job), user="bob"))
+    keep("scancel-ok", run(cancel_argv(job)))
     run(["rm", "nobody.conf"])
 
 
@@ -137,10 +149,11 @@ def waiting() -> None:
         time.sleep(3)  # one round of the scheduler, which sets the reasons
         keep("squeue-pending", status(*jobs, fresh))
         keep("scontrol-pending", shown(jobs[0]))
-        keep("squeue-places", run(slurm.places_argv()))
+        keep("squeue-places", run(slurm.places([]).argv))
     finally:
         admin("scontrol", "update", "nodename=c2", "state=resume")
-    run(slurm.cancel_argv([*jobs, fresh]))
+    for job in (*jobs, fresh):
+        run(cancel_argv(job))
 
 
 def lives() -> None:
@@ -154,15 +167,15 @@ def lives() -> None:
     keep("squeue-unknown", status("999999"))
     keep("scontrol-running", shown(job))
     keep("scontrol-unknown", shown("999999"))
-    keep("sacct-disabled", run(slurm.ended_argvs(job)[1]))
+    keep("sacct-disabled", run(ended_argvs(job)[1]))
     admin("scontrol", "suspend", job)
     keep("squeue-suspended", status(job))
     admin("scontrol", "resume", job)
-    run(slurm.cancel_argv([job]))
+    run(cancel_argv(job))
     keep("squeue-completing", status(job))
     ended("cancelled", job)
-    keep("scancel-ended", run(slurm.cancel_argv([job])))
-    keep("scancel-unknown", run(slurm.cancel_argv(["999999"])))
+    keep("scancel-ended", run(cancel_argv(job)))
+    keep("scancel-unknown", run(cancel_argv("999999")))
     ended("completed", submit(script="#!/bin/bash\n"))
     ended("failed", submit(script="#!/bin/bash\nexit 97\n"))
     ended("signalled", submit(script="#!/bin/bash\nkill -9 $$\n"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from remote_kernels.scheduler.base import Completed
+from remote_kernels.scheduler.job import Completed
 
 DATA = Path(__file__).with_name("data") / "slurm-22.05"
 

@@ -1,4 +1,4 @@
-"""scheduler/hold.py: what it prints, what lives on, and that a refusal leaves nothing.
+"""scheduler/slurm/detach.py: what it prints, what lives on, and that a refusal leaves nothing.
 
 srun and salloc are played by shell scripts: real ones are in tests/on_cluster.
 """
@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-HOLD = Path(__file__).parents[2] / "remote_kernels" / "scheduler" / "hold.py"
+HOLD = (
+    Path(__file__).parents[2] / "remote_kernels" / "scheduler" / "slurm" / "detach.py"
+)
 STARTS = 'sh -c "$(cat)"'
 
 
@@ -79,7 +81,7 @@ def test_a_job(programs: Callable[..., None], tmp_path: Path) -> None:
 while ! [ -e {tmp_path}/go ]; do sleep 0.01; done
 echo salloc: Granted job allocation 61 >&2""",
         squeue="echo 'c[1-2]|2'",
-        srun='echo "$1 $RK_NODES"; cat',
+        srun='echo "$1 $RK_NODES $RK_NODE_COUNT"; cat',
         scancel=f'echo "$@" >{tmp_path}/cancelled',
     )
     words = ["--allocate", "--", "salloc", "--no-shell", "--", "srun", "--jobid={job}"]
@@ -90,7 +92,7 @@ echo salloc: Granted job allocation 61 >&2""",
 
     (tmp_path / "go").touch()
 
-    until(tmp_path / "log", "--jobid=61 c[1-2]|2\nthe script")
+    until(tmp_path / "log", "--jobid=61 c[1-2] 2\nthe script")
     until(tmp_path / "cancelled", "61")
 
 

@@ -1,4 +1,4 @@
-"""scheduler.local with scheduler.queue: real jobs of this machine, from end to end."""
+"""scheduler.local with scheduler.jobs: real jobs of this machine, from end to end."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from remote_kernels.errors import (
     SubmitError,
 )
 from remote_kernels.scheduler import command
-from remote_kernels.scheduler.base import Completed, JobRequest, JobStatus, Phase
-from remote_kernels.scheduler.local import Local
-from remote_kernels.scheduler.queue import Queue
+from remote_kernels.scheduler.job import Completed, JobId, JobRequest, JobStatus, Phase
+from remote_kernels.scheduler.jobs import Jobs
+from remote_kernels.scheduler.local.driver import Local
 
 TIMEOUT = 30.0
 
 
-def queue() -> Queue:
-    return Queue(Local(grace=1.0), poll_interval=0.05)
+def queue() -> Jobs:
+    return Jobs(Local(grace=1.0), poll_interval=0.05)
 
 
 def request(tmp_path: Path) -> JobRequest:
-    return JobRequest("test", {}, (), str(tmp_path / "job.log"))
+    return JobRequest("test", str(tmp_path / "job.log"))
 
 
-async def ended(jobs: Queue, job_id: str) -> JobStatus:
+async def ended(jobs: Jobs, job_id: JobId) -> JobStatus:
     status = await jobs.wait_ended(job_id, TIMEOUT)
     assert status is not None
     return status
@@ -102,7 +102,7 @@ async def test_nothing_of_a_job_outlives_it(tmp_path: Path) -> None:
 async def test_a_number_that_is_used_again_is_another_job(tmp_path: Path) -> None:
     """A job is its holder's number and start: nobody else is asked or ended."""
     jobs = queue()
-    mine = f"{os.getpid()}-1;{tmp_path}/job.log"
+    mine = JobId(f"{os.getpid()}-1", f"{tmp_path}/job.log")
 
     await jobs.cancel(mine)
     status = await jobs.status(mine)
@@ -117,7 +117,7 @@ async def test_a_job_can_be_cancelled_by_its_name(tmp_path: Path) -> None:
     named = replace(request(tmp_path), name=f"test-{os.getpid()}")
     job_id = await jobs.submit("exec sleep 60\n", named)
 
-    await command.run(Local().cancel_name_argv(named.name, ""))
+    await command.run(Local().cancel_by_name(named))
     status = await ended(jobs, job_id)
 
     assert "CANCELLED" == status.state
@@ -137,17 +137,17 @@ async def test_our_own_jobs_are_listed(tmp_path: Path) -> None:
         await ended(jobs, job_id)
     after = await jobs.own()
 
-    found = [(n, status) for n, status in before if status.job_id in (mine, other)]
+    found = [status for status in before if status.job_id in (mine, other)]
     assert [(name, mine, Phase.RUNNING)] == [
-        (n, status.job_id, status.phase) for n, status in found
+        (status.name, status.job_id, status.phase) for status in found
     ]
-    assert mine not in [status.job_id for _, status in after]
+    assert mine not in [status.job_id for status in after]
 
 
 def test_no_answer_is_not_no_jobs() -> None:
     """Nothing is known then."""
     with pytest.raises(ControllerError, match="could not be listed"):
-        Local().parse_own(Completed(("own",), 1, "", "no /proc"))
+        Local().own("")[0].parse(Completed(("own",), 1, "", "no /proc"))
 
 
 @pytest.mark.asyncio
@@ -181,21 +181,22 @@ async def test_a_cancelled_submission_leaves_no_job(tmp_path: Path) -> None:
             await asyncio.sleep(0.05)  # the scheduler is slow to answer
         return done
 
-    jobs = Queue(Local(grace=1.0), run=slow, poll_interval=0.05)
+    jobs = Jobs(Local(grace=1.0), run=slow, poll_interval=0.05)
     task = asyncio.ensure_future(jobs.submit("sleep 60\n", request(tmp_path)))
     await submitted.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    status = await ended(jobs, made[0])
+    number, _, where = made[0].partition(";")
+    status = await ended(jobs, JobId(number, where))
     assert Phase.ENDED is status.phase
 
 
 @pytest.mark.asyncio
 async def test_a_refused_submission_shows_everything(tmp_path: Path) -> None:
     """Command, exit code, both streams."""
-    wanted = JobRequest("test", {}, (), str(tmp_path / "missing" / "job.log"))
+    wanted = JobRequest("test", str(tmp_path / "missing" / "job.log"))
 
     with pytest.raises(SubmitError, match="exit code") as caught:
         await queue().submit("true\n", wanted)
@@ -206,7 +207,7 @@ async def test_a_refused_submission_shows_everything(tmp_path: Path) -> None:
 def test_options_that_nothing_obeys_are_refused() -> None:
     """A time limit must not look granted."""
     with pytest.raises(ConfigError, match="asks for time"):
-        Local().submit_argv(JobRequest("n", {"time": 5}, (), "/tmp/log"))
+        Local().submission(JobRequest("n", "/tmp/log", {"time": 5}), "")
 
 
 @pytest.mark.asyncio

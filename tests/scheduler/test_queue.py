@@ -1,4 +1,4 @@
-"""scheduler.queue with Slurm's driver, answered with what Slurm 22.05 really said."""
+"""scheduler.jobs with Slurm's driver, answered with what Slurm 22.05 really said."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from dataclasses import replace
 import pytest
 
 from remote_kernels.errors import CommandError, SubmitError
-from remote_kernels.scheduler import queue, submission
-from remote_kernels.scheduler.base import Completed, JobRequest, Phase
-from remote_kernels.scheduler.queue import Queue
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.scheduler import jobs as jobs_module
+from remote_kernels.scheduler import submission
+from remote_kernels.scheduler.job import Completed, JobRequest, Phase
+from remote_kernels.scheduler.jobs import Jobs
+from remote_kernels.scheduler.slurm.driver import Slurm
+from scheduler.asking import job
 from scheduler.captured import captured
 
-REQUEST = JobRequest("jupyter-ab", {}, (), "/home/alice/job.log")
+REQUEST = JobRequest("jupyter-ab", "/home/alice/job.log")
 UNANSWERED = captured("squeue-down")
 Answer = Completed | CommandError
 
@@ -54,14 +56,14 @@ class Answers:
         return sum(argv[0] == program for argv in self.asked)
 
 
-def jobs_of(answers: Answers) -> Queue:
-    return Queue(Slurm(), run=answers.run, environ={}, poll_interval=0.01)
+def jobs_of(answers: Answers) -> Jobs:
+    return Jobs(Slurm(), run=answers.run, environ={}, poll_interval=0.01)
 
 
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses between attempts to cancel."""
-    monkeypatch.setattr(queue, "_CANCEL_PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(jobs_module, "_CANCEL_PAUSES", (0.0, 0.0, 0.0))
 
 
 @pytest.mark.asyncio
@@ -78,7 +80,7 @@ async def test_watch_yields_changes_only_and_ends_with_the_end() -> None:
         scontrol=[captured("scontrol-failed")],
     )
 
-    seen = [status async for status in jobs_of(answers).watch("43")]
+    seen = [status async for status in jobs_of(answers).watch(job("43"))]
 
     expected = [("PENDING", None), ("RUNNING", None), ("FAILED", 97)]
     assert expected == [(status.state, status.exit_code) for status in seen]
@@ -100,7 +102,7 @@ async def test_no_answer_is_told_once_and_changes_nothing(
         scontrol=[captured("scontrol-completed")],
     )
 
-    seen = [status async for status in jobs_of(answers).watch("43")]
+    seen = [status async for status in jobs_of(answers).watch(job("43"))]
 
     assert [Phase.RUNNING, Phase.ENDED] == [status.phase for status in seen]
     told = [record.levelname for record in caplog.records if "answer" in record.message]
@@ -116,8 +118,8 @@ async def test_one_query_serves_all_who_watch() -> None:
         sacct=[captured("sacct-disabled")],
     )
     jobs = jobs_of(answers)
-    gone = asyncio.ensure_future(jobs.wait_ended("999999", 10))
-    async with aclosing(jobs.watch("18")) as watching:
+    gone = asyncio.ensure_future(jobs.wait_ended(job("999999"), 10))
+    async with aclosing(jobs.watch(job("18"))) as watching:
         there = await anext(watching)
         status = await gone
 
@@ -133,7 +135,7 @@ async def test_jobs_of_two_clusters_are_asked_for_apart() -> None:
     """They may have the same number."""
     answers = Answers(squeue=[captured("squeue-running")])
 
-    await jobs_of(answers)._query(["18", "18;big"])
+    await jobs_of(answers).statuses([job("18"), job("18;big")])
 
     expected = [["squeue", "-a", "-h"], ["squeue", "-M", "big"]]
     assert expected == [argv[:3] for argv in answers.asked[:2]]
@@ -144,7 +146,7 @@ async def test_the_poller_ends_with_its_last_watcher() -> None:
     """No task is left that asks the scheduler."""
     jobs = jobs_of(Answers(squeue=[captured("squeue-running")]))
 
-    async with aclosing(jobs.watch("18")) as watching:
+    async with aclosing(jobs.watch(job("18"))) as watching:
         await anext(watching)
 
     assert {asyncio.current_task()} == asyncio.all_tasks()
@@ -155,12 +157,12 @@ async def test_the_poller_ends_with_its_last_watcher() -> None:
 async def test_the_poller_ends_even_when_just_woken(turns: int) -> None:
     """In Python 3.11, wait_for then loses the cancellation at some turn of the loop."""
     jobs = jobs_of(Answers(squeue=[about("squeue-running", "43")]))
-    watching = jobs.watch("43")
+    watching = jobs.watch(job("43"))
     await anext(watching)
-    while all(waiter.done() for waiter in jobs._wake._waiters):
+    while all(waiter.done() for waiter in jobs._poller._wake._waiters):
         await asyncio.sleep(0.001)
 
-    jobs._wake.set()
+    jobs._poller._wake.set()
     for _ in range(turns):
         await asyncio.sleep(0)
 
@@ -176,8 +178,11 @@ async def test_the_poller_ends_even_when_just_woken(turns: int) -> None:
 async def test_a_watcher_that_comes_later_is_told_at_once() -> None:
     """It does not wait for the next query."""
     answers = Answers(squeue=[captured("squeue-running")])
-    jobs = Queue(Slurm(), run=answers.run, environ={}, poll_interval=60)
-    async with aclosing(jobs.watch("18")) as first, aclosing(jobs.watch("18")) as late:
+    jobs = Jobs(Slurm(), run=answers.run, environ={}, poll_interval=60)
+    async with (
+        aclosing(jobs.watch(job("18"))) as first,
+        aclosing(jobs.watch(job("18"))) as late,
+    ):
         await anext(first)
         status = await asyncio.wait_for(anext(late), 1)
 
@@ -190,7 +195,10 @@ async def test_it_asks_less_and_less_often_while_nothing_changes() -> None:
     """Each pause is half as long again as the one before, give or take a tenth."""
     answers = Answers(squeue=[captured("squeue-running")])
     jobs = jobs_of(answers)
-    async with aclosing(jobs.watch("18")) as first, aclosing(jobs.watch("18")) as late:
+    async with (
+        aclosing(jobs.watch(job("18"))) as first,
+        aclosing(jobs.watch(job("18"))) as late,
+    ):
         await anext(first)
         await anext(late)  # wakes the poller, which must fall asleep again
         await answers.ninth.wait()
@@ -205,7 +213,7 @@ async def test_cancel_asks_again_while_nobody_answers(hurry: None) -> None:
         scancel=[*[captured("scancel-down")] * 2, captured("scancel-unknown")]
     )
 
-    await jobs_of(answers).cancel("18")
+    await jobs_of(answers).cancel(job("18"))
 
     assert [["scancel", "18"]] * 3 == answers.asked
 
@@ -214,11 +222,11 @@ async def test_cancel_asks_again_while_nobody_answers(hurry: None) -> None:
 async def test_cancel_gives_up_with_all_that_was_said(hurry: None) -> None:
     """After some attempts; and at once where asking again is useless."""
     with pytest.raises(CommandError, match="Unable to contact slurm controller"):
-        await jobs_of(Answers(scancel=[captured("scancel-down")])).cancel("18")
+        await jobs_of(Answers(scancel=[captured("scancel-down")])).cancel(job("18"))
 
     answers = Answers(scancel=[captured("scancel-not-ours")])
     with pytest.raises(CommandError, match="permission denied"):
-        await jobs_of(answers).cancel("18")
+        await jobs_of(answers).cancel(job("18"))
     assert 1 == answers.count("scancel")
 
 
@@ -274,7 +282,7 @@ async def test_a_job_without_a_number_is_found_by_its_name(
 
     job_id = await jobs_of(answers).submit("#!/bin/bash\n", OURS, on_notice=told.append)
 
-    assert "101" == job_id
+    assert job("101") == job_id
     assert ["Thank you."] == told
     assert 0 == answers.count("scancel")
 

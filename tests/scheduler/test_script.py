@@ -18,6 +18,9 @@ import pytest
 
 from remote_kernels.errors import ConfigError
 from remote_kernels.scheduler import script
+from remote_kernels.scheduler.job import JobRequest
+from remote_kernels.scheduler.slurm import DRIVER
+from remote_kernels.scheduler.slurm.script import step_head
 
 AGENT = "import os, sys; print(sys.argv[1:]); print(os.environ.get('LOADED'))"
 
@@ -226,7 +229,9 @@ def test_a_prologue_s_failure_is_found_where_it_is(tmp_path: Path) -> None:
 
 def test_a_job_that_starts_again_says_so(tmp_path: Path) -> None:
     """Slurm may requeue a job although we asked it not to; its kernel is lost."""
-    done = run(tmp_path, env={"SLURM_RESTART_COUNT": "1"})
+    request = JobRequest("jupyter-ab", "/log")
+    head = DRIVER.script_head(request)
+    done = run(tmp_path, env={"SLURM_RESTART_COUNT": "1"}, head=head)
 
     assert script.RESTARTED == done.returncode
     assert [] == left(tmp_path)
@@ -235,8 +240,8 @@ def test_a_job_that_starts_again_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("told", "variables"),
     [
-        ({"RK_NODES": "c[1-2]|2"}, {}),
-        ({}, {"SLURM_JOB_NODELIST": "c[1-2]", "SLURM_NNODES": "2"}),
+        ({"RK_NODES": "c[1-2]", "RK_NODE_COUNT": "2"}, {}),
+        ({}, {"RK_NODES": "c[1-2]", "RK_NODE_COUNT": "2"}),
     ],
 )
 def test_a_step_looks_like_its_job(
@@ -257,8 +262,8 @@ def test_a_step_looks_like_its_job(
         "SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_0": "4(x2)",
         **told,
     }
-    program = "import os; print({n: v for n, v in os.environ.items() if 'LURM' in n})"
-    done = run(tmp_path, env=env, step=variables, agent=pyz(program))
+    program = "import os; print({n: v for n, v in os.environ.items() if n.startswith('SLURM')})"
+    done = run(tmp_path, env=env, head=step_head(variables), agent=pyz(program))
 
     assert done.stderr.startswith("remote_kernels: step 60.3 on c1\n")
     found = ast.literal_eval(done.stdout)

@@ -1,4 +1,4 @@
-"""scheduler.queue: one for all kernels of a process, places in it, and time limits."""
+"""scheduler.jobs and scheduler.poller: one for all kernels of a process, places in it, and time limits."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ import pytest
 from front.world import timeless
 
 from remote_kernels.errors import CommandError, ConfigError, ControllerError
-from remote_kernels.scheduler.base import Completed, JobStatus
-from remote_kernels.scheduler.local import Local
-from remote_kernels.scheduler.queue import GATHER, PLACES, PLACES_AFTER, Queue, shared
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.scheduler import poller
+from remote_kernels.scheduler.drivers import DRIVERS
+from remote_kernels.scheduler.job import Completed, JobStatus
+from remote_kernels.scheduler.jobs import GATHER, Jobs, shared
+from remote_kernels.scheduler.local.driver import Local
+from remote_kernels.scheduler.poller import PLACES, PLACES_AFTER
+from remote_kernels.scheduler.slurm.driver import Slurm
+from scheduler.asking import job
 from scheduler.captured import captured
 
 PENDING = captured("squeue-pending")
@@ -38,13 +42,13 @@ class Machine:
         await asyncio.sleep(0.01)
         return replace(self.answer(argv), argv=tuple(argv))
 
-    def queue(self, **options: float) -> Queue:
-        return Queue(Slurm(), run=self.run, environ={}, **options)
+    def queue(self, **options: float) -> Jobs:
+        return Jobs(Slurm(), run=self.run, environ={}, **options)
 
     def places(self) -> list[float]:
         """When the whole queue was looked at."""
         pairs = zip(self.asked, self.times, strict=True)
-        return [time for argv, time in pairs if argv == Slurm().places_argv()]
+        return [time for argv, time in pairs if argv == Slurm().places([]).argv]
 
 
 def waits(argv: Sequence[str]) -> Completed:
@@ -56,23 +60,28 @@ def says(done: Completed) -> Machine:
     return Machine(lambda argv: done)
 
 
+class Never:
+    """A capability that nobody has."""
+
+
 # One queue
 
 
 @timeless
 async def test_all_kernels_of_a_process_share_a_queue() -> None:
     """One for each scheduler."""
-    assert shared(Slurm) is shared(Slurm)
-    assert shared(Slurm) is not shared(Local)
+    slurm, local = DRIVERS["slurm"], DRIVERS["local"]
+    assert shared(slurm) is shared(slurm)
+    assert shared(slurm) is not shared(local)
 
 
 def test_each_loop_has_a_queue_of_its_own() -> None:
     """Programs that run notebooks may have one after the other."""
-    found: list[Queue] = []
+    found: list[Jobs] = []
 
     @timeless
     async def ask() -> None:
-        found.append(shared(Slurm))
+        found.append(shared(DRIVERS["slurm"]))
 
     ask()
     ask()
@@ -84,9 +93,9 @@ def test_each_loop_has_a_queue_of_its_own() -> None:
 async def test_the_scheduler_is_asked_as_seldom_as_anybody_wants() -> None:
     """Whoever came first, and whoever has no wish."""
     for interval in (5.0, 30.0, 10.0):
-        shared(Slurm, interval)
+        shared(DRIVERS["slurm"], interval)
 
-    assert 30.0 == shared(Slurm).poll_interval
+    assert 30.0 == shared(DRIVERS["slurm"]).poll_interval
 
 
 # One question
@@ -98,9 +107,11 @@ async def test_questions_that_come_together_are_one() -> None:
     machine = says(PENDING)
     jobs = machine.queue()
 
-    found = await asyncio.gather(*map(jobs.status, ["13", "16", "13", "12"]))
+    found = await asyncio.gather(
+        *(jobs.status(job(each)) for each in ["13", "16", "13", "12"])
+    )
 
-    assert ["13", "16", "13", "12"] == [status.job_id for status in found]
+    assert ["13", "16", "13", "12"] == [str(status.job_id) for status in found]
     (argv,) = machine.asked
     assert "13,16,12" == argv[argv.index("-j") + 1]
 
@@ -110,11 +121,11 @@ async def test_questions_that_come_later_are_asked_anew() -> None:
     """An answer is never older than its question."""
     machine = says(PENDING)
     jobs = machine.queue()
-    first = asyncio.create_task(jobs.status("13"))
+    first = asyncio.create_task(jobs.status(job("13")))
     await asyncio.sleep(GATHER + 0.005)  # it is being asked
     assert 1 == len(machine.asked)
 
-    await jobs.status("13")
+    await jobs.status(job("13"))
 
     assert first.done()
     assert 2 == len(machine.asked)
@@ -127,12 +138,12 @@ async def test_no_answer_reaches_all_who_asked() -> None:
     jobs = machine.queue()
 
     found = await asyncio.gather(
-        *map(jobs.status, ["13", "16"]), return_exceptions=True
+        *(jobs.status(job(each)) for each in ["13", "16"]), return_exceptions=True
     )
     assert [ControllerError] * 2 == [type(error) for error in found]
 
     machine.answer = waits
-    assert "13" == (await jobs.status("13")).job_id
+    assert job("13") == (await jobs.status(job("13"))).job_id
 
 
 @pytest.mark.parametrize("patience", [0.0, GATHER / 2, GATHER + 0.005])
@@ -143,7 +154,7 @@ def test_whoever_gives_up_harms_nobody(patience: float, answer: Completed) -> No
     @timeless
     async def test() -> None:
         jobs = says(answer).queue()
-        asking = [asyncio.create_task(jobs.status(job)) for job in ("13", "13", "16")]
+        asking = [asyncio.create_task(jobs.status(job(n))) for n in ("13", "13", "16")]
         await asyncio.sleep(patience)
 
         asking[0].cancel()
@@ -158,12 +169,12 @@ def test_whoever_gives_up_harms_nobody(patience: float, answer: Completed) -> No
 # Places
 
 
-async def watch(jobs: Queue, job_id: str, seconds: float) -> list[JobStatus]:
+async def watch(jobs: Jobs, job_id: str, seconds: float) -> list[JobStatus]:
     """What is told of a job in that time."""
     found: list[JobStatus] = []
 
     async def follow() -> None:
-        async with aclosing(jobs.watch(job_id)) as watching:
+        async with aclosing(jobs.watch(job(job_id))) as watching:
             async for status in watching:
                 found.append(status)
 
@@ -192,7 +203,9 @@ async def test_the_whole_queue_is_seldom_looked_at() -> None:
     assert [] == machine.places()
 
     begun = asyncio.get_running_loop().time()
-    await asyncio.gather(*(watch(jobs, job, PLACES * 4) for job in ("14", "16", "13")))
+    await asyncio.gather(
+        *(watch(jobs, each, PLACES * 4) for each in ("14", "16", "13"))
+    )
 
     times = [time - begun for time in machine.places()]
     assert PLACES_AFTER <= times[0] <= PLACES_AFTER * 4
@@ -222,12 +235,13 @@ async def test_a_scheduler_without_a_queue_is_not_asked_for_places(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever its driver is."""
-    monkeypatch.setattr(Slurm, "places_argv", lambda self: [])
+    monkeypatch.setattr(poller, "Places", Never)
     machine = Machine(waits)
 
     await watch(machine.queue(), "16", PLACES)
 
-    assert [] not in machine.asked
+    assert machine.asked
+    assert [] == machine.places()
 
 
 @timeless
@@ -242,7 +256,7 @@ async def test_a_job_that_nobody_watches_any_more_harms_no_other() -> None:
             return await super().run(argv, **options)
 
     jobs = Slow(waits).queue()
-    leaving = asyncio.create_task(jobs.wait_ended("14", PLACES))
+    leaving = asyncio.create_task(jobs.wait_ended(job("14"), PLACES))
 
     found = await watch(jobs, "16", PLACES_AFTER * 4)
 
@@ -273,7 +287,7 @@ async def test_a_time_limit_is_moved() -> None:
     """Of the job itself, on its own cluster."""
     machine = says(Completed((), 0, "", ""))
 
-    await machine.queue().extend("16;big", 90)
+    await machine.queue().extend(job("16;big"), 90)
 
     expected = ["-M", "big", "update", "JobId=16", "TimeLimit=+90"]
     assert [["scontrol", *expected]] == machine.asked
@@ -283,7 +297,7 @@ async def test_a_time_limit_is_moved() -> None:
 async def test_a_time_limit_that_is_not_moved() -> None:
     """The scheduler's own words are shown, and what can be done."""
     with pytest.raises(CommandError) as caught:
-        await says(REFUSED).queue().extend("16", 90)
+        await says(REFUSED).queue().extend(job("16"), 90)
 
     assert "The time limit of job 16 was not moved." in str(caught.value)
     assert "Access/permission denied for job 16" in str(caught.value)
@@ -296,6 +310,6 @@ async def test_a_job_that_has_no_time_limit() -> None:
     machine = says(REFUSED)
 
     with pytest.raises(ConfigError, match="'local' has no time limit"):
-        await Queue(Local(), run=machine.run).extend("1", 90)
+        await Jobs(Local(), run=machine.run).extend(job("1"), 90)
 
     assert [] == machine.asked

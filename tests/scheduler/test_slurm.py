@@ -1,4 +1,4 @@
-"""scheduler.slurm: commands out, captured answers of Slurm 22.05 in."""
+"""scheduler.slurm.driver: commands out, captured answers of Slurm 22.05 in."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from dataclasses import replace
 import pytest
 
 from remote_kernels.errors import CommandError, ControllerError
-from remote_kernels.scheduler.base import Completed, JobRequest, JobStatus, Phase
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.scheduler.drivers import environment
+from remote_kernels.scheduler.job import Completed, JobRequest, JobStatus, Phase
+from remote_kernels.scheduler.slurm.driver import Slurm
+from scheduler.asking import how_it_ended, job, statuses
 from scheduler.captured import captured
 
 slurm = Slurm()
@@ -21,20 +23,21 @@ def the_job(name: str) -> JobStatus:
     """The one job in a captured squeue."""
     done = captured(name)
     job_ids = done.argv[done.argv.index("-j") + 1].split(",")
-    (status,) = slurm.parse_status(done, job_ids).values()
+    (status,) = statuses(slurm, done, *job_ids).values()
     return status
 
 
 def test_submit_has_every_option_by_slurm_s_name() -> None:
     """Options, then further arguments; the script comes on standard input."""
-    options: dict[str, str | int | bool] = {
+    options = {
         "partition": "gpu",
         "cpus-per-task": 4,
         "exclusive": True,
+        "sbatch_args": ("--comment=x",),
     }
-    request = JobRequest("jupyter-ab", options, ("--comment=x",), "/home/a/50%/job.log")
+    request = JobRequest("jupyter-ab", "/home/a/50%/job.log", options)
 
-    argv = slurm.submit_argv(request)
+    argv = slurm.submission(request, "").argv
 
     assert ["sbatch", "--parsable", "--no-requeue", "--export=ALL"] == argv[:4]
     assert "--output=/home/a/50%%/job.log" in argv
@@ -43,12 +46,19 @@ def test_submit_has_every_option_by_slurm_s_name() -> None:
     )
 
 
+def submitted(stdout: str) -> str:
+    """The job's number, and the cluster, where that is told."""
+    way = slurm.submission(JobRequest("jupyter-ab", "/log"), "")
+    found = way.parse(Completed(("sbatch",), 0, stdout, ""))
+    return f"{found.number};{found.where}" if found.where else found.number
+
+
 def test_the_job_id_is_the_last_line_of_that_form() -> None:
     """Also with a cluster's name, and with words of a plugin before it."""
-    assert "19" == slurm.parse_submit(captured("sbatch-ok").stdout)
-    assert "7;big" == slurm.parse_submit("hello 12\n7;big\n")
+    assert "19" == submitted(captured("sbatch-ok").stdout)
+    assert "7;big" == submitted("hello 12\n7;big\n")
     with pytest.raises(ValueError, match="no job id"):
-        slurm.parse_submit("Your job is in the queue: 12 h are left")
+        submitted("Your job is in the queue: 12 h are left")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +73,7 @@ def test_the_job_id_is_the_last_line_of_that_form() -> None:
 )
 def test_the_sentence_of_an_sbatch_without_parsable(stdout: str, job_id: str) -> None:
     """A site's wrapper may leave the option out."""
-    assert job_id == slurm.parse_submit(stdout)
+    assert job_id == submitted(stdout)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +103,7 @@ def test_what_the_site_says_of_a_job_it_takes(
 )
 def test_a_wrapper_that_wants_a_file(said: str) -> None:
     """What is wrong is the wrapper, not the job."""
-    advice = slurm.explain_submit(Completed(("sbatch",), 1, "", said))
+    advice = slurm.submit_advice(Completed(("sbatch",), 1, "", said))
 
     assert "`type -a sbatch`" in advice
     assert "takes no script on standard input" in advice
@@ -127,9 +137,7 @@ def test_a_reason_may_hold_anything() -> None:
     reason = "Nodes required for job are DOWN, DRAINED | or reserved"
     text = done.stdout.replace("Resources", reason)
 
-    status = slurm.parse_status(
-        type(done)(done.argv, 0, text, ""), [text.partition("|")[0]]
-    )
+    status = statuses(slurm, replace(done, stdout=text), text.partition("|")[0])
 
     assert [reason] == [job.reason for job in status.values()]
 
@@ -139,28 +147,28 @@ def test_an_unknown_state_is_alive() -> None:
     done = captured("squeue-running")
     text = done.stdout.replace("RUNNING", "DREAMING")
 
-    (status,) = slurm.parse_status(type(done)(done.argv, 0, text, ""), ["18"]).values()
+    (status,) = statuses(slurm, replace(done, stdout=text), "18").values()
 
     assert (Phase.UNKNOWN, "DREAMING") == (status.phase, status.state)
 
 
 def test_an_unknown_id_alone_is_no_error() -> None:
     """Finished and purged: nothing known of it."""
-    assert {} == slurm.parse_status(captured("squeue-unknown"), ["999999"])
+    assert {} == statuses(slurm, captured("squeue-unknown"), "999999")
 
 
 def test_an_unknown_id_among_others_is_missing() -> None:
     """The others are there."""
     done = captured("squeue-some-unknown")
 
-    assert ["18"] == [*slurm.parse_status(done, ["18", "999999"])]
+    assert ["18"] == [*statuses(slurm, done, "18", "999999")]
 
 
 @pytest.mark.parametrize("name", ["squeue-down", "squeue-unset"])
 def test_no_answer_is_not_gone(name: str) -> None:
     """A controller that does not answer says nothing about a job."""
     with pytest.raises(ControllerError, match="says nothing about the job"):
-        slurm.parse_status(captured(name), ["18"])
+        statuses(slurm, captured(name), "18")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +188,7 @@ def test_scontrol_of_an_ended_job(
     """How it ended, in Slurm's word and in plain ones."""
     done = captured(name)
 
-    status = slurm.parse_ended(done, done.argv[-1])
+    status = how_it_ended(slurm, done, done.argv[-1])
 
     assert status is not None
     assert (Phase.ENDED, state) == (status.phase, status.state)
@@ -191,7 +199,7 @@ def test_scontrol_of_an_ended_job(
 
 def test_accounting_that_is_off_knows_nothing() -> None:
     """sacct's error is not an answer."""
-    assert slurm.parse_ended(captured("sacct-disabled"), "18") is None
+    assert how_it_ended(slurm, captured("sacct-disabled"), "18") is None
 
 
 @pytest.mark.parametrize(
@@ -209,9 +217,9 @@ def test_impossible_is_told_from_long(
     reason: str, standing: float, hopeless: bool
 ) -> None:
     """Some reasons are believed at once, some only when they stand."""
-    status = JobStatus("1", Phase.PENDING, "PENDING", reason, standing=standing)
+    status = JobStatus(job("1"), Phase.PENDING, "PENDING", reason, standing=standing)
 
-    assert hopeless == (slurm.never(status) is not None)
+    assert hopeless == (slurm.never(status, {}) is not None)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +235,7 @@ def test_impossible_is_told_from_long(
 )
 def test_sbatch_s_errors_get_advice(name: str, advice: str) -> None:
     """What to do about each that we know."""
-    assert advice in slurm.explain_submit(captured(name))
+    assert advice in slurm.submit_advice(captured(name))
 
 
 @pytest.mark.parametrize(
@@ -251,7 +259,7 @@ def test_sbatch_s_errors_get_advice(name: str, advice: str) -> None:
 )
 def test_each_limit_gets_its_own_advice(name: str, says: str, says_not: str) -> None:
     """By the reason on the line before, as the last line is the same for all."""
-    advice = slurm.explain_submit(captured(name))
+    advice = slurm.submit_advice(captured(name))
 
     assert says in advice
     assert says_not not in advice
@@ -266,7 +274,7 @@ def test_a_limit_by_whatever_name_is_no_limit_of_time(word: str) -> None:
         "limits)\n"
     )
 
-    advice = slurm.explain_submit(Completed(("sbatch",), 1, "", text))
+    advice = slurm.submit_advice(Completed(("sbatch",), 1, "", text))
 
     assert "end" in advice
     assert "squeue --me" in advice
@@ -279,31 +287,33 @@ def test_advice_has_the_user_s_own_names() -> None:
     gres = captured("sbatch-gres")
     gpu = Completed((*gres.argv, "--partition=gpu"), 1, "", gres.stderr)
 
-    assert f"user={me} " in slurm.explain_submit(captured("sbatch-account"))
-    assert "`sinfo -p gpu -O partition,gres:40`" in slurm.explain_submit(gpu)
-    assert "`sinfo -O partition,gres:40`" in slurm.explain_submit(gres)
-    held = JobStatus("12;big", Phase.PENDING, "PENDING", "JobHeldUser")
-    assert "`scontrol -M big release 12`" in slurm.advice(held)
-    assert "`scontrol release 7`" in slurm.advice(replace(held, job_id="7"))
+    assert f"user={me} " in slurm.submit_advice(captured("sbatch-account"))
+    assert "`sinfo -p gpu -O partition,gres:40`" in slurm.submit_advice(gpu)
+    assert "`sinfo -O partition,gres:40`" in slurm.submit_advice(gres)
+    held = JobStatus(job("12;big"), Phase.PENDING, "PENDING", "JobHeldUser")
+    assert "`scontrol -M big release 12`" in slurm.pending_advice(held)
+    assert "`scontrol release 7`" in slurm.pending_advice(
+        replace(held, job_id=job("7"))
+    )
 
 
 @pytest.mark.parametrize("name", ["scancel-ok", "scancel-ended", "scancel-unknown"])
 def test_a_job_that_is_gone_is_cancelled(name: str) -> None:
     """No error when there is nothing left to cancel."""
-    slurm.check_cancel(captured(name))
+    slurm.cancel(job("1")).parse(captured(name))
 
 
 def test_a_cancel_that_failed_is_an_error() -> None:
     """Somebody else's job; and a controller that is down may be asked again."""
     with pytest.raises(CommandError, match="Access/permission denied"):
-        slurm.check_cancel(captured("scancel-not-ours"))
+        slurm.cancel(job("1")).parse(captured("scancel-not-ours"))
     with pytest.raises(ControllerError):
-        slurm.check_cancel(captured("scancel-down"))
+        slurm.cancel(job("1")).parse(captured("scancel-down"))
 
 
 def test_attach_asks_for_no_resources() -> None:
     """A step that never waits for what the job uses."""
-    argv = slurm.attach_argv("12;big", "c1", ["cat"])
+    argv = slurm.into(job("12;big"), "c1", ["cat"])
 
     assert ["srun", "-M", "big", "--jobid=12", "--overlap"] == argv[:5]
     assert {"--mem=0", "--gres=none", "--unbuffered"} < set(argv)
@@ -315,7 +325,7 @@ def test_attach_asks_for_no_resources() -> None:
 )
 def test_a_shell_has_what_the_job_has(terminal: bool, how: str) -> None:
     """Its GPUs, too; a terminal on the node only where there is one here."""
-    argv = slurm.shell_argv("12;big", "c1", ["sh", "-l"], terminal=terminal)
+    argv = slurm.shell_argv(job("12;big"), "c1", ["sh", "-l"], terminal=terminal)
 
     assert ["srun", "-M", "big", "--jobid=12", "--overlap"] == argv[:5]
     assert {"--nodelist=c1", "--mem=0", how} < set(argv)
@@ -355,15 +365,15 @@ def test_the_job_sees_no_secret_of_the_server() -> None:
     }
 
     kept = {"HOME", "PATH", "SLURM_CONF", "MY_DATA"}
-    assert kept == set(slurm.environment(environ, keep=("MY_*",)))
+    assert kept == set(environment(slurm, environ, keep=("MY_*",)))
 
 
 def test_places_of_jobs_that_wait() -> None:
     """Only those that compete are counted: not the held, nor the impossible."""
     done = captured("squeue-places")
-    jobs = [str(number) for number in range(9, 17)]
+    jobs = [job(str(number)) for number in range(9, 17)]
 
-    assert {"14": 1, "16": 2} == slurm.parse_places(done, jobs)
+    assert {job("14"): 1, job("16"): 2} == slurm.places(jobs).parse(done)
 
 
 @pytest.mark.parametrize(
@@ -396,15 +406,15 @@ def test_places_in_several_queues(job_id: str, place: int | None) -> None:
     ]
     done = Completed(("squeue",), 0, "\n".join(rows), "")
 
-    found = slurm.parse_places(done, [job_id])
+    found = slurm.places([job(job_id)]).parse(done)
 
-    assert ({} if place is None else {job_id: place}) == found
+    assert ({} if place is None else {job(job_id): place}) == found
 
 
 def test_no_answer_tells_no_place() -> None:
     """It is not an empty queue."""
     with pytest.raises(ControllerError, match="says nothing about the job"):
-        slurm.parse_places(captured("squeue-down"), ["14"])
+        slurm.places([job("14")]).parse(captured("squeue-down"))
 
 
 def test_when_jobs_are_expected_to_start() -> None:
@@ -412,9 +422,9 @@ def test_when_jobs_are_expected_to_start() -> None:
     done = captured("squeue-pending")
     jobs = done.argv[done.argv.index("-j") + 1].split(",")
 
-    found = slurm.parse_status(done, jobs)
+    found = statuses(slurm, done, *jobs)
 
-    times = {job: status.start_time for job, status in found.items()}
+    times = {number: status.start_time for number, status in found.items()}
     expected = {
         "13": time.mktime((2026, 11, 21, 12, 8, 14, 0, 0, -1)),
         "16": time.mktime((2026, 11, 21, 11, 8, 17, 0, 0, -1)),
@@ -428,6 +438,6 @@ def test_when_jobs_are_expected_to_start() -> None:
 )
 def test_advice_for_a_job_that_waits(job_id: str, words: str) -> None:
     """It fits what the job waits for."""
-    (status,) = slurm.parse_status(captured("squeue-pending"), [job_id]).values()
+    (status,) = statuses(slurm, captured("squeue-pending"), job_id).values()
 
-    assert words in slurm.advice(status)
+    assert words in slurm.pending_advice(status)

@@ -1,19 +1,21 @@
-"""scheduler.slurm_site: what `install` doubts after one look at the cluster."""
+"""scheduler.slurm.site: what `install` doubts after one look at the cluster."""
 
 from __future__ import annotations
 
 import pytest
 
-from remote_kernels.scheduler.base import Completed, JobRequest
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.scheduler.job import Completed, JobRequest
+from remote_kernels.scheduler.slurm.driver import Slurm
 from scheduler.captured import captured
 
 Options = dict[str, str | int | bool]
 
 
 def doubts(options: Options, *args: str, done: Completed | None = None) -> list[str]:
-    request = JobRequest("", options, args, "")
-    return Slurm().doubts(done or captured("sinfo-site"), request)
+    request = JobRequest("", "", {**options, "sbatch_args": args})
+    query = Slurm().doubts(request)
+    assert query is not None
+    return query.parse(done or captured("sinfo-site"))
 
 
 @pytest.mark.parametrize(

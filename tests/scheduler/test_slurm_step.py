@@ -1,15 +1,17 @@
-"""scheduler.slurm_step: kernels as steps of a job; answers as Slurm 22.05 writes them."""
+"""scheduler.slurm.steps: kernels as steps of a job; answers as Slurm 22.05 writes them."""
 
 from __future__ import annotations
 
 import pytest
 
 from remote_kernels.errors import ChoiceError, ConfigError, ControllerError
-from remote_kernels.scheduler.base import Completed, JobRequest, JobStatus, Phase
-from remote_kernels.scheduler.slurm import first_node
-from remote_kernels.scheduler.slurm_step import ENDED, SlurmStep
+from remote_kernels.scheduler.job import Completed, JobRequest, JobStatus, Phase
+from remote_kernels.scheduler.slurm.answers import first_node
+from remote_kernels.scheduler.slurm.driver import Slurm
+from remote_kernels.scheduler.slurm.steps import ENDED
+from scheduler.asking import how_it_ended, job, statuses
 
-step = SlurmStep()
+step = Slurm()
 
 MINE = "60|1000|RUNNING|c[1-2]|2|N/A|mine\n"
 GPUS = "61|1000|RUNNING|c2|1|gres:gpu:2|deep|learning\n"
@@ -18,7 +20,7 @@ ROW = "60|RUNNING|None|login1|c[1-2]|2026-11-21T10:00:00|2026-11-21T11:00:00\n"
 
 
 def request(jobid: str = "auto", **options: str | int | bool) -> JobRequest:
-    return JobRequest("jupyter-ab", options, (), "/log", user="1000", jobid=jobid)
+    return JobRequest("jupyter-ab", "/log", {"jobid": jobid, **options}, user="1000")
 
 
 def said(stdout: str, stderr: str = "", code: int = 0) -> Completed:
@@ -27,25 +29,25 @@ def said(stdout: str, stderr: str = "", code: int = 0) -> Completed:
 
 def test_the_only_job_that_runs() -> None:
     """Other kernels' jobs are not the user's own. The kernel is on the first node."""
-    found = step.answered(request(), [said(MINE + KERNEL)])
+    found = step.prepared(request(), [said(MINE + KERNEL)])
 
-    assert "60" == found.jobid
-    assert {"nodelist": "c1"} == found.options
-    assert "2" == found.variables["SLURM_NNODES"]
-    assert "c[1-2]" == found.variables["SLURM_JOB_NODELIST"]
+    assert {"jobid": "60", "nodelist": "c1"} == found.options
+    head = step.script_head(found)
+    assert "export RK_NODE_COUNT=2\n" in head
+    assert "export RK_NODES='c[1-2]'\n" in head
 
 
 def test_one_of_several() -> None:
     """It is asked which one."""
     words = r"2 running jobs:\n  60  mine .*\n  61  deep"
     with pytest.raises(ChoiceError, match=words) as caught:
-        step.answered(request(), [said(MINE + GPUS)])
-    assert ["60", "61"] == caught.value.jobs
+        step.prepared(request(), [said(MINE + GPUS)])
+    assert ["60", "61"] == caught.value.choices
 
 
 def test_none() -> None:
     with pytest.raises(ConfigError, match="salloc --time"):
-        step.answered(request(), [said(KERNEL)])
+        step.prepared(request(), [said(KERNEL)])
 
 
 @pytest.mark.parametrize(
@@ -61,38 +63,38 @@ def test_none() -> None:
 )
 def test_a_job_that_cannot_be(answer: Completed, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        step.answered(request("60"), [answer])
+        step.prepared(request("60"), [answer])
 
 
 def test_slurm_does_not_answer() -> None:
     """That says nothing of the job."""
     silent = said("", "slurm_load_jobs error: Unable to contact slurm controller", 1)
     with pytest.raises(ControllerError):
-        step.answered(request("60"), [silent])
+        step.prepared(request("60"), [silent])
 
 
 def test_a_job_of_another_cluster() -> None:
-    asked = step.questions(request("60;mars"))
-    found = step.answered(request("60;mars"), [said("CLUSTER: mars\n" + MINE)])
+    asked = [query.argv for query in step.questions(request("60;mars"))]
+    found = step.prepared(request("60;mars"), [said("CLUSTER: mars\n" + MINE)])
 
     assert ["squeue", "-M", "mars"] == asked[0][:3]
-    assert "60;mars" == found.jobid
+    assert "60;mars" == found.options["jobid"]
     assert ["srun", "-M", "mars", "--jobid=60"] == after_dashes(found)[:4]
 
 
 def test_a_chosen_node() -> None:
-    asked = step.questions(request("60", nodelist="c2"))
+    asked = [q.argv for q in step.questions(request("60", nodelist="c2"))]
     assert ["-w", "c2"] == asked[1][-4:-2]
 
-    found = step.answered(request("60", nodelist="c2"), [said(MINE), said("58\n60\n")])
-    assert "--nodelist=c2" in step.submit_argv(found)
+    found = step.prepared(request("60", nodelist="c2"), [said(MINE), said("58\n60\n")])
+    assert "--nodelist=c2" in step.submission(found, "").argv
 
     unknown = said("", "error: Invalid node name specified", 1)
     for answer in (said("58\n"), unknown):
         with pytest.raises(
             ConfigError, match=r"c2 is not in job 60, which has c\[1-2\]"
         ):
-            step.answered(request("60", nodelist="c2"), [said(MINE), answer])
+            step.prepared(request("60", nodelist="c2"), [said(MINE), answer])
 
 
 @pytest.mark.parametrize(
@@ -100,42 +102,47 @@ def test_a_chosen_node() -> None:
     [(0, "--gres=none"), (1, "--gres=gpu:1"), ("a:2", "--gres=gpu:a:2")],
 )
 def test_some_of_the_job_s_gpus(gpus: str | int, gres: str) -> None:
-    found = step.answered(request("61", gpus=gpus), [said(GPUS)])
-    assert gres in step.submit_argv(found)
+    found = step.prepared(request("61", gpus=gpus), [said(GPUS)])
+    assert gres in step.submission(found, "").argv
 
 
 def test_more_gpus_than_there_are() -> None:
     with pytest.raises(ConfigError, match="job 61 has 2 on each node"):
-        step.answered(request("61", gpus=3), [said(GPUS)])
+        step.prepared(request("61", gpus=3), [said(GPUS)])
 
 
 def test_without_a_word_of_gpus() -> None:
     """Then the kernel has all that the job has there."""
-    argv = step.submit_argv(step.answered(request("61"), [said(GPUS)]))
+    argv = step.submission(step.prepared(request("61"), [said(GPUS)]), "").argv
     assert not [word for word in argv if "gres" in word]
 
 
 def test_what_only_a_new_job_could_obey() -> None:
+    asked = {"time": 5, "mem": 1, "sbatch_args": ("--x",), "jobid": "1"}
     with pytest.raises(ConfigError, match="asks for time, mem, sbatch_args"):
-        step.check(JobRequest("j", {"time": 5, "mem": 1}, ("--x",), "/log", jobid="1"))
+        step.check(JobRequest("j", "/log", asked))
 
 
 def after_dashes(found: JobRequest) -> list[str]:
-    argv = step.submit_argv(found)
+    argv = list(step.submission(found, "").argv)
     return argv[argv.index("--") + 1 :]
 
 
 def test_a_step_that_runs() -> None:
     """It is where its job is, and ends when its job does."""
-    found = step.parse_status(said(ROW + "step|60.0\nstep|60.3\n"), ["60.3"])
+    found = statuses(step, said(ROW + "step|60.0\nstep|60.3\n"), "60.3")
     (status,) = found.values()
 
-    assert ("60.3", Phase.RUNNING, "c1") == (status.job_id, status.phase, status.node)
+    assert ("60.3", Phase.RUNNING, "c1") == (
+        str(status.job_id),
+        status.phase,
+        status.node,
+    )
     assert status.end_time is not None
 
 
 def test_a_step_that_is_not_listed() -> None:
-    assert {} == step.parse_status(said(ROW + "step|60.0\n"), ["60.3"])
+    assert {} == statuses(step, said(ROW + "step|60.0\n"), "60.3")
 
 
 @pytest.mark.parametrize(
@@ -151,15 +158,15 @@ def test_how_a_step_ended(state: str, phase: Phase, word: str) -> None:
     shown = f"JobId=60 JobName=mine JobState={state} Reason=None BatchHost=c1"
     done = Completed(("scontrol",), 0, shown, "")
 
-    status = step.parse_ended(done, "60.3")
+    status = how_it_ended(step, done, "60.3")
 
     assert status is not None
-    assert ("60.3", phase, word) == (status.job_id, status.phase, status.state)
+    assert ("60.3", phase, word) == (str(status.job_id), status.phase, status.state)
 
 
 def test_the_end_in_words() -> None:
-    alone = JobStatus("60.3", Phase.ENDED, ENDED)
-    together = JobStatus("60.3", Phase.ENDED, "TIMEOUT", name="mine")
+    alone = JobStatus(job("60.3"), Phase.ENDED, ENDED)
+    together = JobStatus(job("60.3"), Phase.ENDED, "TIMEOUT", name="mine")
 
     assert "goes on" in step.ended_text(alone)
     text = step.ended_text(together)
@@ -168,19 +175,19 @@ def test_the_end_in_words() -> None:
 
 
 def test_only_the_step_is_cancelled() -> None:
-    assert ["scancel", "60.3"] == step.cancel_argv(["60.3"])
-    assert ["scancel", "-M", "mars", "60.3"] == step.cancel_argv(["60.3;mars"])
+    assert ["scancel", "60.3"] == step.cancel(job("60.3")).argv
+    assert ["scancel", "-M", "mars", "60.3"] == step.cancel(job("60.3;mars")).argv
 
 
 def test_carriers_go_into_the_job() -> None:
-    argv = step.attach_argv("60.3", "c1", ["x"])
+    argv = step.into(job("60.3"), "c1", ["x"])
     assert "--jobid=60" in argv
 
 
 def test_steps_of_ours() -> None:
-    (found,) = step.parse_own(said("extern|60.extern\njupyter-0123abcd|60.0\n"))
-    assert "jupyter-0123abcd" == found[0]
-    assert "60.0" == found[1].job_id
+    _, query = step.own("alice")
+    (found,) = query.parse(said("extern|60.extern\njupyter-0123abcd|60.0\n"))
+    assert ("jupyter-0123abcd", job("60.0")) == (found.name, found.job_id)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +207,7 @@ def test_the_first_node(nodes: str, first: str) -> None:
 
 
 def test_the_step_s_id() -> None:
-    assert "60.3" == step.parse_submit("60.3\n")
+    way = step.submission(request("60", nodelist="c1"), "")
+    assert job("60.3") == way.parse(said("60.3\n"))
     with pytest.raises(ValueError, match="no ID"):
-        step.parse_submit("60\n")
+        way.parse(said("60\n"))

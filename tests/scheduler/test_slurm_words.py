@@ -1,4 +1,4 @@
-"""scheduler.slurm_text: every reason and state of Slurm in plain words."""
+"""scheduler.slurm.words: every reason and state of Slurm in plain words."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from itertools import chain
 
 import pytest
 
-from remote_kernels.scheduler import slurm_reasons, slurm_refusals, slurm_text
-from remote_kernels.scheduler.base import Completed, JobStatus, Phase
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.scheduler.job import Completed, JobStatus, Phase
+from remote_kernels.scheduler.slurm import reasons, refusals
+from remote_kernels.scheduler.slurm import words as plain
+from remote_kernels.scheduler.slurm.driver import Slurm
+from scheduler.asking import job, statuses
 from scheduler.reasons import (
     ALIVE,
     DOCUMENTED,
@@ -39,7 +41,7 @@ QUOTED = re.compile(r"'[\w-]+'|`[^`]+`|--[a-z-]+|the burst buffer's options")
 
 def waiting(reason: str, state: str = "PENDING", standing: float = 0) -> JobStatus:
     """A job that has been waiting for this reason for so long."""
-    return JobStatus("1", Phase.PENDING, state, reason, standing=standing)
+    return JobStatus(job("1"), Phase.PENDING, state, reason, standing=standing)
 
 
 def over(
@@ -49,29 +51,29 @@ def over(
     signal: int | None = None,
 ) -> JobStatus:
     """A job that has ended so."""
-    return JobStatus("1", Phase.ENDED, state, reason, None, exit_code, signal)
+    return JobStatus(job("1"), Phase.ENDED, state, reason, None, exit_code, signal)
 
 
 def phase(state: str) -> Phase:
     """What the driver makes of a state that squeue tells."""
     done = Completed(("squeue",), 0, f"7|{state}|None|n/a||N/A|N/A\n", "")
-    return Slurm().parse_status(done, ["7"])["7"].phase
+    return statuses(Slurm(), done, "7")["7"].phase
 
 
 def clauses() -> list[str]:
     """Every clause of the tables."""
-    rows = (*slurm_reasons.WAITS, *slurm_reasons.NEVER, *slurm_reasons.PERHAPS_NEVER)
-    states = slurm_reasons.STATES.values()
+    rows = (*reasons.WAITS, *reasons.NEVER, *reasons.PERHAPS_NEVER)
+    states = reasons.STATES.values()
     return [says for _, says, _ in rows] + [says for says, _ in states]
 
 
 def sentences() -> list[str]:
     """Every sentence: what can be done, and how jobs end."""
-    rows = (*slurm_reasons.WAITS, *slurm_reasons.NEVER, *slurm_reasons.PERHAPS_NEVER)
+    rows = (*reasons.WAITS, *reasons.NEVER, *reasons.PERHAPS_NEVER)
     advice = [what for _, _, what in rows]
-    advice += [what for _, what in slurm_reasons.STATES.values()]
-    ends = chain.from_iterable(slurm_reasons.ENDS.values())
-    fails = chain.from_iterable(row[1:] for row in slurm_reasons.FAILURES)
+    advice += [what for _, what in reasons.STATES.values()]
+    ends = chain.from_iterable(reasons.ENDS.values())
+    fails = chain.from_iterable(row[1:] for row in reasons.FAILURES)
     return [text for text in chain(advice, ends, fails) if text]
 
 
@@ -94,7 +96,7 @@ def test_the_lists_are_whole() -> None:
 @pytest.mark.parametrize("reason", MAPPED)
 def test_each_reason_is_of_one_family(reason: str) -> None:
     """Of the one that is meant, and no other pattern fits, whatever the order."""
-    rows = (*slurm_reasons.WAITS, *slurm_reasons.NEVER, *slurm_reasons.PERHAPS_NEVER)
+    rows = (*reasons.WAITS, *reasons.NEVER, *reasons.PERHAPS_NEVER)
 
     fit = [says for pattern, says, _ in rows if re.fullmatch(pattern, reason)]
 
@@ -103,7 +105,7 @@ def test_each_reason_is_of_one_family(reason: str) -> None:
 
 def test_each_family_has_a_reason() -> None:
     """No pattern that fits nothing, and no family without its list here."""
-    rows = (*slurm_reasons.WAITS, *slurm_reasons.NEVER, *slurm_reasons.PERHAPS_NEVER)
+    rows = (*reasons.WAITS, *reasons.NEVER, *reasons.PERHAPS_NEVER)
 
     used = [row for row in rows if any(re.fullmatch(row[0], each) for each in MAPPED)]
     assert [row for row in rows if row[0]] == used
@@ -114,8 +116,8 @@ def test_each_reason_is_told_with_what_can_be_done(reason: str) -> None:
     """A clause, then Slurm's own word in brackets; advice unless one can only wait."""
     status = waiting(reason)
 
-    assert f"{MAPPED[reason]} ({reason})" == slurm_text.pending(status)
-    assert (reason in JUST_WAIT.split()) == (slurm_text.advice(status) == "")
+    assert f"{MAPPED[reason]} ({reason})" == plain.pending(status)
+    assert (reason in JUST_WAIT.split()) == (plain.advice(status) == "")
 
 
 @pytest.mark.parametrize("reason", [*VERBATIM, "Reason of the future, 1|2", "187"])
@@ -123,21 +125,21 @@ def test_an_unknown_reason_is_shown_as_it_is(reason: str) -> None:
     """No guess, no advice, and no end to the wait."""
     status = waiting(reason, standing=86400)
 
-    assert f"waiting ({reason})" == slurm_text.pending(status)
-    assert ("", None) == (slurm_text.advice(status), slurm_text.never(status))
+    assert f"waiting ({reason})" == plain.pending(status)
+    assert ("", None) == (plain.advice(status), plain.never(status))
 
 
 def test_no_reason_yet() -> None:
     """Slurm has not looked at the job."""
-    assert "waiting in the queue" == slurm_text.pending(waiting(""))
-    assert "" == slurm_text.advice(waiting(""))
+    assert "waiting in the queue" == plain.pending(waiting(""))
+    assert "" == plain.advice(waiting(""))
 
 
 @pytest.mark.parametrize("reason", MAPPED)
 def test_only_the_impossible_is_given_up(reason: str) -> None:
     """At once; what a node that is away can cause too, only when it stands."""
-    at_once = slurm_text.never(waiting(reason)) is not None
-    later = slurm_text.never(waiting(reason, standing=slurm_text.PATIENCE)) is not None
+    at_once = plain.never(waiting(reason)) is not None
+    later = plain.never(waiting(reason, standing=plain.PATIENCE)) is not None
 
     assert (reason in IMPOSSIBLE) == at_once
     assert (reason in IMPOSSIBLE | PERHAPS) == later
@@ -163,34 +165,34 @@ def test_the_impossible_is_told_with_what_to_change() -> None:
     assert (
         "The job can never start as asked (MaxMemPerLimit): it asks for more memory than "
         "a job there may have. Ask for less with 'mem', or choose another 'partition'."
-    ) == slurm_text.never(status)
+    ) == plain.never(status)
 
 
 def test_a_deleted_reservation_is_told_by_the_text_that_slurm_shows() -> None:
     """Its reason is never seen: Slurm puts this text in its place, and a state."""
     status = waiting("Reservation course was deleted", state="RESV_DEL_HOLD")
 
-    assert "'reservation'" in str(slurm_text.never(status))
-    assert "reservation is gone" in slurm_text.pending(status)
-    assert "'reservation'" in slurm_text.advice(status)
+    assert "'reservation'" in str(plain.never(status))
+    assert "reservation is gone" in plain.pending(status)
+    assert "'reservation'" in plain.advice(status)
 
 
 @pytest.mark.parametrize("state", ALIVE.split())
 def test_each_state_of_a_job_that_is_there(state: str) -> None:
     """Its own words, not those for a job in the queue."""
-    assert slurm_reasons.STATES[state][0] == slurm_text.pending(waiting("", state))
-    advice = slurm_reasons.STATES[state][1].replace("{job}", "1")
-    assert advice == slurm_text.advice(waiting("", state))
-    assert {*ALIVE.split()} == {*slurm_reasons.STATES}
+    assert reasons.STATES[state][0] == plain.pending(waiting("", state))
+    advice = reasons.STATES[state][1].replace("{job}", "1")
+    assert advice == plain.advice(waiting("", state))
+    assert {*ALIVE.split()} == {*reasons.STATES}
 
 
 def test_an_unknown_state_is_shown_as_it_is() -> None:
     """With its reason; no advice."""
-    status = JobStatus("1", Phase.UNKNOWN, "DREAMING", "OfSheep")
+    status = JobStatus(job("1"), Phase.UNKNOWN, "DREAMING", "OfSheep")
 
-    assert "DREAMING OfSheep" in slurm_text.pending(status)
-    assert "" == slurm_text.advice(status)
-    assert "The job ended: VANISHED." in slurm_text.ended(over("VANISHED"))
+    assert "DREAMING OfSheep" in plain.pending(status)
+    assert "" == plain.advice(status)
+    assert "The job ended: VANISHED." in plain.ended(over("VANISHED"))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ def test_an_unknown_state_is_shown_as_it_is() -> None:
 )
 def test_each_end_is_told_with_what_can_be_done(state: str) -> None:
     """Two sentences: what was, and what to do."""
-    text = slurm_text.ended(over(state))
+    text = plain.ended(over(state))
 
     assert re.fullmatch(r"[A-Z].+?[^.]\. [A-Z].+\.", text)
     assert state.partition(" ")[0] in {*ENDED.split(), "UNKNOWN", "VANISHED"}
@@ -211,7 +213,7 @@ def test_every_driver_s_end_has_words() -> None:
     ]
 
     assert ENDED.split() == done
-    assert {*ENDED.split()} - {"FAILED"} | {"UNKNOWN"} == {*slurm_reasons.ENDS}
+    assert {*ENDED.split()} - {"FAILED"} | {"UNKNOWN"} == {*reasons.ENDS}
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,7 @@ def test_every_driver_s_end_has_words() -> None:
 )
 def test_why_it_failed(status: JobStatus, words: str) -> None:
     """By Slurm's reason where that says more than the exit code; scontrol's underscores."""
-    assert words in slurm_text.ended(status)
+    assert words in plain.ended(status)
 
 
 @pytest.mark.parametrize("clause", clauses())
@@ -267,8 +269,8 @@ def test_a_sentence_ends_as_one(sentence: str) -> None:
     "text",
     [
         *sentences(),
-        *(text for _, text in slurm_refusals._LIMITED),
-        *(text for _, text in slurm_refusals._REFUSED),
+        *(text for _, text in refusals._LIMITED),
+        *(text for _, text in refusals._REFUSED),
     ],
 )
 def test_what_is_to_be_copied_has_no_percent_sign(text: str) -> None:

@@ -1,16 +1,93 @@
-"""Readers of options: a JSON value in, ours out, ConfigError if it cannot be.
+"""An option of a kernelspec's `config`: its name, what it may be, and how it is read.
 
-Called by `parse`, as the table in `options.py` says.
+Rules: a reader takes a JSON value and returns ours, or raises ConfigError. Called by the
+tables of options: ours in `config/options.py`, and that of each batch system.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from remote_kernels.errors import ConfigError
 
 Value = str | int | bool
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the value of an option may be.
+
+    Parameters
+    ----------
+    kinds:
+        JSON's words for it: string, integer, number, boolean, list; and numbers for
+        what is in a list.
+    expected:
+        The same in words, for errors.
+    read:
+        Turns a JSON value into ours, or raises ConfigError (with a reason, where
+        `expected` does not say it all).
+    choices:
+        All that it can be, if these are few.
+    """
+
+    kinds: tuple[str, ...]
+    expected: str
+    read: Callable[[object], Any]
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Option:
+    """One key of the kernelspec's `config`.
+
+    Parameters
+    ----------
+    name:
+        Its name; "-" and "_" in it are the same.
+    kind:
+        What its value may be.
+    metavar:
+        What stands for the value in help texts.
+    example:
+        A value.
+    help:
+        What it does, in a sentence.
+    short:
+        Its letter on the command line, with the hyphen; "" for none.
+    portable:
+        Its name for all batch systems, if it has one: see PORTABLE.
+    instead_of:
+        The option of which the batch system takes this one or the other.
+    is_plain:
+        Whether it only says where, for how long and with how much a job runs, not what.
+    """
+
+    name: str
+    kind: Kind
+    metavar: str
+    example: Any
+    help: str
+    short: str = ""
+    portable: str = ""
+    instead_of: str = ""
+    is_plain: bool = True
+
+
+PORTABLE = ("queue", "account", "time", "nodes", "cores", "memory", "gpus")
+"""What every batch system can be asked for, under these names."""
+
+
+def one_of(*choices: str) -> Kind:
+    """Return the kind of an option that is one of these words."""
+    expected = f"one of {', '.join(choices)}"
+    return Kind(("string",), expected, choice(*choices), choices)
+
+
+# Readers
 
 LONGEST = 1e10  # seconds
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -63,16 +140,6 @@ def number_or(pattern: str) -> Callable[[object], str]:
     return read
 
 
-def job(value: object) -> str:
-    """A number, JOB;CLUSTER, or auto."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    found = text(value)
-    if not re.fullmatch(r"[1-9]\d*(;[\w.-]+)?|auto", found):
-        raise ConfigError
-    return found
-
-
 def seconds(value: object, least: float = 0) -> float:
     if isinstance(value, str):
         value = float(value) if re.fullmatch(r"\d+(\.\d+)?", value.strip()) else None
@@ -96,12 +163,6 @@ def choice(*choices: str) -> Callable[[object], str]:
         return value
 
     return read
-
-
-def exclusive(value: object) -> Value:
-    if isinstance(value, bool):
-        return value
-    return choice("user", "mcs", "topo")(value)
 
 
 def texts(value: object) -> tuple[str, ...]:
@@ -136,46 +197,3 @@ def address(value: object) -> str:
     if re.search(r"[{}]", found.replace("{node}", "")):
         raise ConfigError
     return found
-
-
-# What sbatch must not be told, and why. Slurm takes any unambiguous beginning of a
-# long option, so those are refused as well.
-_REASONS = {
-    "array -a": "a kernel is one job, not an array of jobs",
-    "error -e output -o": "the job's log goes to the kernel's own private directory",
-    "export export-file": "the job's environment is chosen by env_keep",
-    "help -h usage version -V test-only": "it would submit nothing",
-    "input -i wrap": "the job's script is made here",
-    "job-name -J": "the job is found again by the name that we give it",
-    "parsable": "it is always given",
-    "quiet -Q": "it would hide the job id",
-    "requeue": "a job that starts anew has lost its kernel",
-    "wait -W": "sbatch would not return before the job ends",
-}
-_REFUSED = {name: why for names, why in _REASONS.items() for name in names.split()}
-
-
-def sbatch_args(value: object) -> tuple[str, ...]:
-    args = texts(value)
-    takes_value = False
-    for arg in args:
-        if not arg.startswith("-") and not takes_value:
-            reason = f"{arg!r} is no option; sbatch would take it for a script"
-            raise ConfigError(reason)
-        _refuse(arg)
-        takes_value = arg.startswith("-") and "=" not in arg
-    return args
-
-
-def _refuse(arg: str) -> None:
-    if arg in ("-", "--"):
-        reason = f"{arg!r} ends the options of sbatch"
-        raise ConfigError(reason)
-    why = _REFUSED.get(arg[:2])
-    if arg.startswith("--"):
-        given = arg[2:].partition("=")[0]
-        found = [why for name, why in _REFUSED.items() if name.startswith(given)]
-        why = found[0] if found else None
-    if why:
-        reason = f"{arg!r} cannot be given to sbatch here: {why}"
-        raise ConfigError(reason)

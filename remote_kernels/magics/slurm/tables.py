@@ -5,7 +5,7 @@ bars and line ends. So the fields are asked for with separators that no name hol
 Only what the user asked for: a format of his is kept, without its widths.
 
 Rules: pure. What is not understood is None, and then shown as text. Called by
-`slurm.py`. Quirks were seen on 22.05.8.
+`commands.py`. Quirks were seen on 22.05.8.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from remote_kernels.magics.options import Scanned, Table, scan
+from .options import Scanned, Table, scan
 
 FIELD = "\x1f"  # ASCII's own separators of fields and of records
 RECORD = "\x1e"

@@ -2,15 +2,15 @@
 
 Rules: pure. sbatch (22.05 to 25.11) says why on a line of its own where a limit of
 accounting is the cause ("sbatch: error: QOSMaxSubmitJobPerUserLimit"): that is one of
-the reasons in `slurm_reasons.py`, and says more than the line after it. The texts are
-those of src/common/slurm_errno.c. Called by `slurm_text.py`.
+the reasons in `reasons.py`, and says more than the line after it. The texts are
+those of src/common/slurm_errno.c. Called by `words.py`.
 """
 
 from __future__ import annotations
 
 import re
 
-from remote_kernels.scheduler.slurm_reasons import (
+from .reasons import (
     ACCOUNTS,
     NEVER,
     NODES,

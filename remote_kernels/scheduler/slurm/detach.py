@@ -1,14 +1,14 @@
 """Start an agent by srun and leave it alone: prints the ID of its step or of its job.
 
-    hold.py --output LOG -- SRUN...                        JOB.STEP, once the step runs
-    hold.py --output LOG --allocate -- SALLOC... -- SRUN...      JOB, once it has a number
+    detach.py --output LOG -- SRUN...                        JOB.STEP, once the step runs
+    detach.py --output LOG --allocate -- SALLOC... -- SRUN...      JOB, once it has a number
 
 The script for srun comes on standard input. srun is detached, so that it outlives
 whoever started it; in the second form its end gives the job back, whose number takes
 the place of {job} in SRUN.
 
-Rules: stands alone (standard library only, Python 3.9, run with `-I -S`). Run by
-`queue.py` with the arguments that `slurm.py` and `slurm_step.py` make.
+Rules: stands alone (standard library only, Python 3.9, run with `-I -S`). Run with
+the arguments that `commands.py` makes.
 """
 
 from __future__ import annotations
@@ -129,7 +129,10 @@ def _allocated(salloc: list[str], srun: list[str], log: Log) -> list[str]:
     srun = [word.replace("{job}", job) for word in srun]
     # A shell is smaller than we are, and this may take days. The step is told the
     # job's nodes under a name of ours, as srun sets its own.
-    nodes = f"RK_NODES=$(squeue -h -j {job} -o '%N|%D'); export RK_NODES"
+    nodes = (
+        f"rk_nodes=$(squeue -h -j {job} -o '%N|%D'); "
+        "export RK_NODES=${rk_nodes%|*} RK_NODE_COUNT=${rk_nodes#*|}"
+    )
     return ["/bin/sh", "-c", f'{nodes}; "$@"; exec scancel {job}', "sh", *srun]
 
 

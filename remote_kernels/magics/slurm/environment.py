@@ -2,7 +2,7 @@
 
 A kernel runs inside a job, and sbatch takes the variables of that job for wishes: a new
 job would silently get its CPU binding, or be refused for two ways to ask for memory.
-Called by `slurm.py`.
+Called by `commands.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from remote_kernels.scheduler.slurm import is_of_the_job
+from remote_kernels.scheduler.slurm.driver import is_of_the_job
 
 # Of the kernel: a script's plots have no notebook to go to.
 _INLINE = "matplotlib_inline"

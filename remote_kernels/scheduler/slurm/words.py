@@ -1,7 +1,7 @@
 """Slurm's words in plain words: what a job waits for, how it ended, what to change.
 
-Rules: pure; the words are in `slurm_reasons.py`; an unknown one of Slurm's is shown as
-it is. Called by `slurm.py`.
+Rules: pure; the words are in `reasons.py`; an unknown one of Slurm's is shown as
+it is. Called by `driver.py`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,11 @@ import shlex
 import signal
 from collections.abc import Sequence
 
-from remote_kernels.scheduler import slurm_refusals
-from remote_kernels.scheduler.base import (
-    Completed,
-    JobStatus,
-    Phase,
-    number,
-    split_id,
-)
-from remote_kernels.scheduler.slurm_reasons import (
+from remote_kernels.scheduler.job import Completed, JobId, JobStatus, Phase
+
+from . import refusals
+from .commands import cluster_option, job_number
+from .reasons import (
     AGAIN,
     ENDS,
     FAILURES,
@@ -33,6 +29,7 @@ from remote_kernels.scheduler.slurm_reasons import (
     Row,
 )
 
+_NO_JOB = JobId("")
 PATIENCE = 20.0  # seconds until one of PERHAPS_NEVER is believed
 
 # ExitCode=0:53 is what Slurm (22.05) says of a job whose --output cannot be opened.
@@ -88,7 +85,7 @@ def ended(status: JobStatus) -> str:
 def submit(completed: Completed) -> str:
     """What to do about what sbatch said; "" if we do not know it."""
     partition = _partition(completed.argv)
-    text = slurm_refusals.advice(completed.stderr, completed.stdout)
+    text = refusals.advice(completed.stderr, completed.stdout)
     return _filled(text.replace("{of}", f" -p {partition}" if partition else ""))
 
 
@@ -99,14 +96,14 @@ def _partition(argv: Sequence[str]) -> str:
     return shlex.quote(found[-1]) if found else ""
 
 
-def _filled(text: str, job_id: str = "") -> str:
+def _filled(text: str, job_id: JobId = _NO_JOB) -> str:
     """With the names that a command to copy needs: the user's own, and the job's."""
-    where = f"-M {split_id(job_id)[1]} " if split_id(job_id)[1] else ""
+    where = "".join(f"{word} " for word in cluster_option(job_id))
     with contextlib.suppress(KeyError):  # else the shell knows it
         text = text.replace("$USER", pwd.getpwuid(os.getuid()).pw_name)
     if where:  # the first word of the command is before the option
         text = re.sub(r"`(\w+) (?=[^`]*\{job\})", rf"`\1 {where}", text)
-    return text.replace("{job}", number(job_id))
+    return text.replace("{job}", job_number(job_id))
 
 
 def _waiting(status: JobStatus) -> tuple[str, str] | None:

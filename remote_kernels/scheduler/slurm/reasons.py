@@ -1,6 +1,6 @@
 """The words for Slurm's reasons and states: what it means, and what can be done.
 
-Rules: data only, used by `slurm_text.py`. A row is a pattern that fits the whole
+Rules: data only, used by `words.py`. A row is a pattern that fits the whole
 reason, a clause that says what it means, and a sentence that says what can be done
 ("" where there is only to wait). Matched by family, as Slurm has some 200 reasons and
 adds more with each release. No reason fits two rows, so their order means nothing.

@@ -12,19 +12,20 @@ import pwd
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from IPython.core.error import UsageError
 
 from remote_kernels.errors import CommandError
-from remote_kernels.magics import command, environment, tables
+from remote_kernels.magics import command
 from remote_kernels.magics.failure import Failure
-from remote_kernels.magics.own_job import asks_back, own_job, why_not_cancel
-from remote_kernels.scheduler.base import Completed
-from remote_kernels.scheduler.slurm import Slurm
+from remote_kernels.magics.own_job import Magic
+from remote_kernels.scheduler.job import Completed
+from remote_kernels.scheduler.slurm import DRIVER
 
-Magic = Callable[..., Any]
+from . import environment, tables
+from .own_job import asks_back, own_job, why_not_cancel
 
 # What each of the plain ones is for. They print and end; none asks questions.
 _PRINTING = {
@@ -202,6 +203,11 @@ class SlurmMagics:
         return Text(tables.plain(completed.stdout)) if rows is None else _frame(rows)
 
 
+def magics() -> Mapping[tuple[str, str], Magic]:
+    """Return the magics of one shell, by kind and name."""
+    return SlurmMagics().magics()
+
+
 def _printing(name: str) -> Magic:
     def magic(line: str) -> Text:
         return _text([name, *_words(line)])
@@ -266,13 +272,13 @@ def _failure(completed: Completed, typed: Sequence[str]) -> Failure:
 
 def _advice(completed: Completed) -> str:
     name, stderr = completed.argv[0], completed.stderr
-    if Slurm().unanswered(completed):
+    if DRIVER.is_no_answer(completed):
         return "Slurm's controller did not answer. It may be restarting: try again."
     if "accounting storage is disabled" in stderr:
         return "This cluster keeps no accounting; %squeue and %scontrol know live jobs."
     if "Batch script is empty" in stderr:
         return "Name a script's file, or write %%sbatch above a cell with the script."
-    return Slurm().explain_submit(completed) if name in ("sbatch", "salloc") else ""
+    return DRIVER.submit_advice(completed) if name in ("sbatch", "salloc") else ""
 
 
 def _environment() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 Rules: pure; a guess that never refuses anything: what is not known is not doubted, as
 sites hide partitions and nodes (PrivateData), and plugins and QOS move limits.
-Called through `base.Driver`. Forms of sinfo as 20.11 to 26.05 print them.
+Called by `driver.py`. Forms of sinfo as 20.11 to 26.05 print them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from remote_kernels.scheduler.base import Completed
+from remote_kernels.scheduler.job import Completed, Query
 
 # All partitions, hidden ones too; a row for each kind of node (-e: no "4000+").
-ARGV = ["sinfo", "-a", "-e", "-h", "-o", "%P|%l|%m|%c|%D|%G|%f"]
+_ARGV = ["sinfo", "-a", "-e", "-h", "-o", "%P|%l|%m|%c|%D|%G|%f"]
 _SHOWN = 12  # partitions that are named
 # What is not Slurm's own to join them; `*2` is a count of nodes.
 _FEATURE = r"(?<![^&|()\[\],!\s])[^&|()\[\]*,!\s]+"
@@ -38,14 +39,15 @@ class _Row:
     features: frozenset[str]
 
 
-def doubts(
-    completed: Completed,
-    options: Mapping[str, str | int | bool],
-    extra_args: Sequence[str] = (),
-) -> list[str]:
-    """What cannot be had, in a sentence each, without a full stop."""
+def doubts(options: Mapping[str, Any]) -> Query[list[str]]:
+    """Ask what cannot be had; the answer has a sentence each, without a full stop."""
+    return Query(_ARGV, lambda completed: _doubts(completed, options))
+
+
+def _doubts(completed: Completed, options: Mapping[str, Any]) -> list[str]:
     rows = list(_rows(completed.stdout)) if completed.returncode == 0 else []
-    if not rows or any(arg.startswith(_ELSEWHERE) for arg in extra_args):
+    more = options.get("sbatch_args", ())
+    if not rows or any(arg.startswith(_ELSEWHERE) for arg in more):
         return []
     named = [name for name in str(options.get("partition", "")).split(",") if name]
     there = {row.partition for row in rows}
@@ -76,7 +78,7 @@ def _missing(name: str, there: Sequence[str]) -> str:
 
 
 def _time(
-    options: Mapping[str, str | int | bool], rows: Sequence[_Row], where: str
+    options: Mapping[str, Any], rows: Sequence[_Row], where: str
 ) -> Iterator[str]:
     text = str(options.get("time", ""))
     asked = math.inf if text in ("0", "UNLIMITED", "INFINITE") else _minutes(text)
@@ -94,7 +96,7 @@ def _time(
 
 
 def _size(
-    options: Mapping[str, str | int | bool], rows: Sequence[_Row], where: str
+    options: Mapping[str, Any], rows: Sequence[_Row], where: str
 ) -> Iterator[str]:
     each = _megabytes(str(options.get("mem-per-cpu", "")))
     cpus = _least(options.get("cpus-per-task", 1))
@@ -121,7 +123,7 @@ def _size(
 
 
 def _gres(
-    options: Mapping[str, str | int | bool], rows: Sequence[_Row], where: str
+    options: Mapping[str, Any], rows: Sequence[_Row], where: str
 ) -> Iterator[str]:
     """Generic resources that no node has, or not so many.
 
@@ -170,7 +172,7 @@ def _most(gres: str, name: str, kind: str) -> int:
 
 
 def _features(
-    options: Mapping[str, str | int | bool], rows: Sequence[_Row], where: str
+    options: Mapping[str, Any], rows: Sequence[_Row], where: str
 ) -> Iterator[str]:
     """Names of features that no node has; how they are joined is Slurm's to judge."""
     there = frozenset[str]().union(*(row.features for row in rows))

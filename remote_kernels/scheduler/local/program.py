@@ -4,7 +4,8 @@ Rules: stands alone (standard library only, Python 3.9, run with `-I -S`); the o
 state is the job's own holder process, and the exit code that it writes beside the
 job's output when the job has ended. A job id is "PID-START;OUTPUT": the holder and
 the time it started, safe when numbers are used again, and where the exit code is.
-Run by `queue.py` with the arguments that `local.py` makes. Linux only.
+Run with the arguments that
+`driver.py` makes. Linux only.
 """
 
 from __future__ import annotations

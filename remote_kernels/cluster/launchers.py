@@ -1,0 +1,32 @@
+"""The allocation of whichever batch system this kernel is in.
+
+Called by the file of each library.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+
+from remote_kernels.cluster.allocation import Allocation
+from remote_kernels.cluster.launcher import Launcher
+from remote_kernels.cluster.slurm import Srun
+from remote_kernels.errors import AllocationError
+
+LAUNCHERS: tuple[Launcher, ...] = (Srun(),)
+
+
+def allocation(environ: Mapping[str, str] | None = None) -> Allocation:
+    """The enclosing one; AllocationError outside of any."""
+    environ = os.environ if environ is None else environ
+    for launcher in LAUNCHERS:
+        found = launcher.allocation(environ)
+        if found is not None:
+            return replace(found, launcher=launcher)
+    message = (
+        "This kernel is in no allocation of a batch system that can start programs on "
+        "its nodes. Choose a kernel that runs in a job; `remote-kernels install "
+        "python-compute --nodes 2` makes one with two nodes."
+    )
+    raise AllocationError(message)

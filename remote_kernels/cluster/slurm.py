@@ -1,0 +1,121 @@
+"""Slurm's launcher: srun starts what runs on the nodes of the kernel's job.
+
+Rules: pure, but for `scontrol show hostnames`, which asks nobody. Called through
+`launcher.Launcher`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+
+from remote_kernels.cluster.allocation import MIB, Allocation, Node
+from remote_kernels.cluster.launcher import Launcher
+from remote_kernels.errors import CommandError
+from remote_kernels.scheduler.slurm.driver import is_of_the_job
+
+PATIENCE = 20.0  # seconds for scontrol, which reads slurm.conf at most
+
+
+class Srun(Launcher):
+    """Steps beside the kernel's, which share all that the job has with it."""
+
+    command = "srun"
+    node_variable = "SLURMD_NODENAME"
+    step_variable = "SLURM_STEP_ID"
+    list_mpi = ("srun", "--mpi=list")
+
+    def allocation(self, environ: Mapping[str, str]) -> Allocation | None:
+        return parse(environ, hostnames)
+
+    def argv(
+        self,
+        allocation: Allocation,
+        nodes: Sequence[str],
+        program: Sequence[str],
+        *,
+        tasks: int = 1,
+        mpi: str = "none",
+        gpus: bool = True,
+    ) -> list[str]:
+        """It gets the job's GPUs by naming none.
+
+        Before Slurm 22.05 --overlap shares only CPUs, so a step that needs no GPU must
+        not have them.
+        """
+        # More processes than CPUs would be refused; they share them.
+        more = ["--overcommit"] if tasks > 1 else []
+        count, each = len(nodes), f"--ntasks-per-node={tasks}"
+        return [
+            *("srun", f"--jobid={allocation.job}", "--overlap", f"--nodes={count}"),
+            *(f"--nodelist={','.join(nodes)}", f"--ntasks={count * tasks}"),
+            *(each, "--cpu-bind=none", "--mem=0", f"--mpi={mpi}"),
+            *("--chdir=/", "--label", "--wait=0", "--kill-on-bad-exit=0", "--quiet"),
+            *more,
+            *([] if gpus else ["--gres=none"]),
+            *program,
+        ]
+
+    def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """That would be wishes for the new one.
+
+        --mem is refused beside an inherited SLURM_MEM_PER_CPU.
+        """
+        return {n: value for n, value in environ.items() if not is_of_the_job(n)}
+
+    def cancel_argv(self, allocation: Allocation, step: str) -> list[str]:
+        return ["scancel", f"{allocation.job}.{step}"]
+
+
+def parse(
+    environ: Mapping[str, str], expand: Callable[[str], list[str]]
+) -> Allocation | None:
+    """What Slurm has told the job; `expand` makes names of a list such as c[1-2]."""
+    job = environ.get("SLURM_JOB_ID")
+    listed = environ.get("SLURM_JOB_NODELIST")
+    if not job or not listed:
+        return None
+    names = expand(listed)
+    counts = cpus_per_node(environ.get("SLURM_JOB_CPUS_PER_NODE", ""))
+    counts += [1] * (len(names) - len(counts))
+    nodes = tuple(
+        Node(name, cpus, _memory(environ, cpus))
+        for name, cpus in zip(names, counts, strict=False)
+    )
+    here = environ.get("SLURMD_NODENAME") or os.uname().nodename.partition(".")[0]
+    return Allocation(job, here, nodes)
+
+
+def cpus_per_node(text: str) -> list[int]:
+    """`4(x2),8` is 4, 4, 8."""
+    found = re.findall(r"(\d+)(?:\(x(\d+)\))?", text)
+    return [int(cpus) for cpus, times in found for _ in range(int(times or 1))]
+
+
+def hostnames(listed: str) -> list[str]:
+    """The names that a list of Slurm's stands for."""
+    if not set("[,") & set(listed):
+        return [listed]
+    argv = ["scontrol", "show", "hostnames", listed]
+    summary = "The names of the allocation's nodes could not be found out."
+    try:
+        done = subprocess.run(
+            argv, check=False, capture_output=True, text=True, timeout=PATIENCE
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        advice = "Slurm's commands must be on the kernel's PATH: see 'prologue'."
+        raise CommandError(summary, argv, None, "", str(error), advice) from error
+    if done.returncode != 0:
+        raise CommandError(summary, argv, done.returncode, done.stdout, done.stderr)
+    return done.stdout.split()
+
+
+def _memory(environ: Mapping[str, str], cpus: int) -> int | None:
+    """Slurm counts in MiB; 0 means all that the node has."""
+    whole = environ.get("SLURM_MEM_PER_NODE", "")
+    each = environ.get("SLURM_MEM_PER_CPU", "")
+    if whole.isdigit() and int(whole):
+        return int(whole) * MIB
+    return int(each) * cpus * MIB if each.isdigit() and int(each) else None

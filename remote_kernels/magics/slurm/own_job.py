@@ -1,0 +1,194 @@
+"""The job of Slurm's that this kernel runs in: what is known, and what would end it.
+
+Called by `commands.py`, and for `%remote_kernel`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from remote_kernels.errors import CommandError, ControllerError
+from remote_kernels.magics import command
+from remote_kernels.magics.own_job import OwnJob
+from remote_kernels.scheduler.drivers import environment
+from remote_kernels.scheduler.job import Completed, JobId
+from remote_kernels.scheduler.slurm import DRIVER
+
+from .options import Scanned, Table, scan
+
+PATIENCE = 20.0  # seconds for an answer about the end time
+MIB = 1024 * 1024
+
+_SCANCEL: Table = {
+    "account": "A=",
+    "batch": "b",
+    "clusters": "M=",
+    "ctld": "",
+    "full": "f",
+    "hurry": "H",
+    "interactive": "i",
+    "jobname": "=",
+    "me": "",
+    "name": "n=",
+    "nodelist": "w=",
+    "partition": "p=",
+    "qos": "q=",
+    "quiet": "Q",
+    "reservation": "R=",
+    "signal": "s=",
+    "state": "t=",
+    "user": "u=",
+    "verbose": "v",
+    "wckey": "=",
+}
+# Those that choose jobs, and what squeue calls them.
+_FILTERS = {
+    "account": "account",
+    "jobname": "name",
+    "name": "name",
+    "nodelist": "nodelist",
+    "partition": "partition",
+    "qos": "qos",
+    "reservation": "reservation",
+    "state": "states",
+    "user": "user",
+}
+
+
+@dataclass(frozen=True)
+class SlurmJob(OwnJob):
+    """What Slurm told this kernel about its job when it started it.
+
+    `numbers` are all by which `scancel` would take it.
+    """
+
+    numbers: frozenset[str] = frozenset()
+    cluster: str = ""
+
+    def end_time(self) -> float | None:
+        """As Slurm says now; an administrator may have moved it."""
+        job_id = JobId(self.id)
+        (query,) = DRIVER.status([job_id])
+        env = environment(DRIVER, os.environ)
+        completed = command.run(query.argv, env=env, timeout=PATIENCE)
+        found = query.parse(completed)
+        if job_id not in found:
+            summary = f"Slurm does not list job {self.id}."
+            streams = completed.stdout, completed.stderr
+            raise ControllerError(summary, query.argv, completed.returncode, *streams)
+        return found[job_id].end_time
+
+
+def own_job(environ: Mapping[str, str]) -> SlurmJob | None:
+    """The enclosing job; None outside of one."""
+    get = environ.get
+    if not get("SLURM_JOB_ID"):
+        return None
+    names = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_HET_JOB_ID")
+    cpus = _number(get("SLURM_CPUS_ON_NODE"))
+    return SlurmJob(
+        id=environ["SLURM_JOB_ID"],
+        numbers=frozenset(environ[name] for name in names if get(name)),
+        cluster=get("SLURM_CLUSTER_NAME", ""),
+        name=get("SLURM_JOB_NAME", ""),
+        partition=get("SLURM_JOB_PARTITION", ""),
+        account=get("SLURM_JOB_ACCOUNT", ""),
+        node=get("SLURMD_NODENAME", os.uname().nodename),
+        cpus=cpus,
+        memory=_memory(environ, cpus),
+        gpus=get("SLURM_JOB_GPUS", ""),
+        promised_end=_number(get("SLURM_JOB_END_TIME")),  # since Slurm 23.02
+    )
+
+
+def asks_back(words: Sequence[str]) -> bool:
+    """Whether scancel would ask for each job, and at the end of its input for ever."""
+    scanned = scan(words, _SCANCEL)
+    if scanned is None:
+        return "-i" in words
+    return scanned.has("interactive")
+
+
+def why_not_cancel(
+    words: Sequence[str], job: SlurmJob, ask: Callable[[list[str]], Completed]
+) -> str | None:
+    """Why `scancel` with these words may end this kernel; None if it will not.
+
+    Jobs that are chosen by their properties are looked up first: `ask` runs squeue.
+    """
+    scanned = scan(words, _SCANCEL)
+    if scanned is None:
+        return (
+            f"An option here is unknown, so it may end job {job.id}, this kernel's own."
+        )
+    clusters = scanned.value("clusters")
+    if clusters is not None and job.cluster and job.cluster not in clusters.split(","):
+        return None if clusters != "all" else _both(job, [])
+    if scanned.others:
+        named = [w for word in scanned.others for w in _split(word)]
+        others = [word for word in named if not _is_own(word, job)]
+        return _both(job, others) if len(others) != len(named) else None
+    argv = _lookup(scanned)
+    if argv is None:
+        return f"This may end job {job.id}, this kernel's own."
+    try:
+        completed = ask(argv)
+    except CommandError as error:
+        return f"This may end job {job.id}, this kernel's own, and {error}"
+    if completed.returncode != 0:
+        said = completed.stderr.strip()
+        return f"This may end job {job.id}, this kernel's own; squeue says: {said}"
+    found = completed.stdout.split()
+    others = [word for word in found if not _is_own(word, job)]
+    return _both(job, others) if len(others) != len(found) else None
+
+
+def _both(job: SlurmJob, others: Sequence[str]) -> str:
+    text = f"This would end job {job.id}, which is this kernel's own."
+    if others:
+        text += f" To cancel only the others:\n  %scancel {' '.join(others)}"
+    return text
+
+
+def _split(word: str) -> list[str]:
+    """At commas that are in no brackets: "1,2_[3,4]"."""
+    return [part for part in re.split(r",(?![^\[]*\])", word) if part]
+
+
+def _is_own(word: str, job: SlurmJob) -> bool:
+    """A numbered step of it, as srun makes them, is not the kernel."""
+    head = re.match(r"\d+", word)
+    if head is None:
+        return True  # nothing that we know
+    return head[0] in job.numbers and not re.search(r"\.\d+$", word)
+
+
+def _lookup(scanned: Scanned) -> list[str] | None:
+    """squeue with the same choice; None if it has no word for it."""
+    if scanned.has("wckey"):
+        return None
+    argv = ["squeue", "-a", "-h", "-o", "%i"]
+    for name, value in scanned.options:
+        if name == "me":
+            argv.append(f"--user={os.getuid()}")
+        elif name in _FILTERS:
+            argv.append(f"--{_FILTERS[name]}={value}")
+        elif name == "clusters":
+            argv.append(f"--clusters={value}")
+    return argv
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None
+
+
+def _memory(environ: Mapping[str, str], cpus: int | None) -> int | None:
+    """Bytes on this node. Slurm counts in MiB; 0 means all that the node has."""
+    whole = _number(environ.get("SLURM_MEM_PER_NODE"))
+    each = _number(environ.get("SLURM_MEM_PER_CPU"))
+    if whole:
+        return whole * MIB
+    return each * cpus * MIB if each and cpus else None

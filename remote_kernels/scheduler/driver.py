@@ -1,0 +1,263 @@
+"""The boundary to every batch system: what a driver must do, and what some can besides.
+
+Rules: pure. A driver is argv out, text in: it runs nothing, and never learns how or
+where its commands are run. What only some batch systems can do is a capability: a
+class of its own, which callers ask for (`isinstance(driver, Extends)`). A batch
+system is a folder here (see `drivers.py`), and nobody outside of it, its magics and
+its launcher in `cluster/` knows its commands, variables, options or words.
+"""
+
+from __future__ import annotations
+
+import abc
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from remote_kernels.errors import ConfigError
+from remote_kernels.options import Option
+
+from .job import Completed, JobId, JobRequest, JobStatus, Query, Submission
+
+
+class Driver(abc.ABC):
+    """One batch system."""
+
+    name: ClassVar[str]
+    """What the kernelspec's `scheduler` calls it."""
+    title: ClassVar[str]
+    """What people call it."""
+    command: ClassVar[str]
+    """The program that must be there: a name on PATH, or a path."""
+    is_fallback: ClassVar[bool] = False
+    """Whether it is chosen only where no other one is here."""
+    carriers: ClassVar[tuple[str, ...]] = ("ssh",)
+    """The carriers that can reach its jobs, the best one first."""
+    options: ClassVar[tuple[Option, ...]] = ()
+    """What may be asked of a job, by the batch system's own names."""
+    further: ClassVar[str] = ""
+    """The option that takes further arguments for its command, if there is one."""
+    allowed: ClassVar[tuple[str, ...]] = ()
+    """Variables of the server's environment that its commands need."""
+    guarded: ClassVar[tuple[str, ...]] = ()
+    """Patterns of variables that speak of the job they were found in."""
+    number: ClassVar[str] = r"\d+"
+    """What the numbers of its jobs look like: a regular expression."""
+
+    # Which one is here, and what may be asked of it
+
+    @classmethod
+    def is_here(cls, environ: Mapping[str, str]) -> bool:
+        """Return whether jobs can be submitted from this host, by a look at PATH."""
+        return shutil.which(cls.command, path=environ.get("PATH")) is not None
+
+    def knows(self, job_id: JobId) -> bool:
+        """Return whether this could be a job of its own; else asking spoils a query."""
+        return re.fullmatch(self.number, job_id.number) is not None
+
+    def contradictions(self, config: Mapping[str, Any]) -> Iterator[str]:
+        """Yield what cannot be together in a kernelspec's config, in a clause each."""
+        yield from ()
+
+    def check(self, request: JobRequest) -> None:
+        """Raise ConfigError for a request that this batch system has no words for."""
+        known = {option.name for option in self.options}
+        asked = [name for name in request.options if name not in known]
+        if asked:
+            text = f"scheduler '{self.name}' has no option {', '.join(asked)}"
+            raise ConfigError(text)
+
+    # A job
+
+    @abc.abstractmethod
+    def submission(self, request: JobRequest, script: str) -> Submission:
+        """Return how to submit that script. May raise ConfigError."""
+
+    @abc.abstractmethod
+    def status(
+        self, job_ids: Sequence[JobId]
+    ) -> Sequence[Query[dict[JobId, JobStatus]]]:
+        """Ask for these jobs, in as few commands as can be.
+
+        A job that the batch system does not list any more is missing in the answers.
+        """
+
+    @abc.abstractmethod
+    def own(self, user: str) -> Sequence[Query[list[JobStatus]]]:
+        """List the live jobs of this user (a login name), each with its name."""
+
+    @abc.abstractmethod
+    def cancel(self, job_id: JobId) -> Query[None]:
+        """End a job. No error if it has ended already."""
+
+    @abc.abstractmethod
+    def cancel_by_name(self, request: JobRequest) -> list[str]:
+        """Return a command that ends the job of this request, if there is one."""
+
+    def script_head(self, request: JobRequest) -> str:
+        """Return the lines of shell with which its batch script begins.
+
+        They export RK_JOB_ID, RK_NODE, RK_CLUSTER, RK_NODES, RK_NODE_COUNT,
+        RK_JOB_MARK and RK_LAUNCHERS as far as they are known (agent/job.py says what
+        they mean), and set rk_restarted to anything but 0 or "" where the batch
+        system has started the job anew.
+        """
+        return ""
+
+    # Its words
+
+    def is_no_answer(self, completed: Completed) -> bool:
+        """Return whether nobody answered that command, so that nothing is known."""
+        return False
+
+    def notice(self, completed: Completed) -> str:
+        """Return what a submission that succeeded said besides, for the user; or ""."""
+        return ""
+
+    def submit_advice(self, completed: Completed) -> str:
+        """Return what to do about a failed submission; "" if we do not know it."""
+        return ""
+
+    def never(self, status: JobStatus, options: Mapping[str, Any]) -> str | None:
+        """Return why a job that waits can never start, and what to change.
+
+        None if it may. `options` are those that it was submitted with.
+        """
+        return None
+
+    def pending_text(self, status: JobStatus) -> str:
+        """Return what a waiting job waits for, as a clause in plain words."""
+        return f"waiting ({status.reason})" if status.reason else "waiting"
+
+    def pending_advice(self, status: JobStatus) -> str:
+        """Return what can be done about that; "" if there is only to wait."""
+        return ""
+
+    @abc.abstractmethod
+    def ended_text(self, status: JobStatus) -> str:
+        """Return how a job ended, in plain words, and what to change."""
+
+
+# What some can
+
+
+class Clusters(abc.ABC):
+    """The batch system has a name here: another one may share the home directory."""
+
+    @abc.abstractmethod
+    def cluster(self) -> Query[str | None]:
+        """Ask for the name of the cluster that its commands speak to."""
+
+
+class Preflight(abc.ABC):
+    """Some requests need answers before they can be submitted."""
+
+    @abc.abstractmethod
+    def questions(self, request: JobRequest) -> Sequence[Query[Any]]:
+        """Return what must be asked before that can be submitted."""
+
+    @abc.abstractmethod
+    def prepared(self, request: JobRequest, answers: Sequence[Any]) -> JobRequest:
+        """Return the request as those answers make it. ConfigError if it can't be."""
+
+
+class Ends(abc.ABC):
+    """Somebody can be asked how a job ended."""
+
+    @abc.abstractmethod
+    def ended(self, job_id: JobId) -> Sequence[Query[JobStatus | None]]:
+        """Return ways to ask, in the order in which to try them.
+
+        None, for an answer, if that way does not know.
+        """
+
+
+class Places(abc.ABC):
+    """There are queues in which a job has a place."""
+
+    @abc.abstractmethod
+    def places(self, job_ids: Sequence[JobId]) -> Query[dict[JobId, int]]:
+        """Ask where these jobs are in their queues, from 1.
+
+        The answer may be long, as it has the jobs of all users: to be asked seldom.
+        """
+
+
+class Extends(abc.ABC):
+    """Time limits can be moved while a job runs."""
+
+    @abc.abstractmethod
+    def extend(self, job_id: JobId, minutes: int) -> Query[None]:
+        """Move the job's time limit. DeniedError where the site allows no such thing."""
+
+
+class Inside(abc.ABC):
+    """A command can be run in a job from outside: a carrier."""
+
+    says_little: ClassVar[bool] = False
+    """Whether its standard error may go to the job's log, which errors quote."""
+    way_back: ClassVar[str] = ""
+    """What may be in the way where it gets no answer, for people."""
+
+    @abc.abstractmethod
+    def into(self, job_id: JobId, node: str, argv: Sequence[str]) -> list[str]:
+        """Return a command that runs argv there.
+
+        Its standard input and output are clean and binary.
+        """
+
+
+class Shells(abc.ABC):
+    """A person can go into a job."""
+
+    prefix: ClassVar[str] = ""
+
+    @abc.abstractmethod
+    def shell_argv(
+        self, job_id: JobId, node: str, argv: Sequence[str], *, terminal: bool = True
+    ) -> list[str]:
+        """Return a command that runs argv in the job for a person."""
+
+    def tells_exit(self, line: str) -> bool:
+        """Return whether such a line only says how argv ended."""
+        return False
+
+
+class OtherNodes(abc.ABC):
+    """The agent can start another one on another node of its job.
+
+    In these commands {job} and {node} stand for the job's number and the node.
+    """
+
+    by_name: ClassVar[tuple[str, ...]]
+    """The command for a node that is named."""
+    by_number: ClassVar[tuple[str, ...]]
+    """The command for a node by its number in the job, from 0."""
+
+    @abc.abstractmethod
+    def node_head(self) -> str:
+        """Return what `script_head` is on another node.
+
+        It has what the agent on the first node has in its environment.
+        """
+
+
+class Site(abc.ABC):
+    """It can be asked what this site has."""
+
+    @abc.abstractmethod
+    def doubts(self, request: JobRequest) -> Query[list[str]] | None:
+        """Ask what of a request this site cannot give, a sentence each."""
+
+    @abc.abstractmethod
+    def offers(self, option: str, user: str) -> Query[list[str]] | None:
+        """Ask what this option of its own can be; None if nobody knows."""
+
+
+class Adopts(abc.ABC):
+    """Logins over ssh are taken into a job, perhaps into another one than was meant."""
+
+    @abc.abstractmethod
+    def adopting_number(self, job_id: JobId) -> str:
+        """Return the number of the job that a login is to be in."""

@@ -1,0 +1,50 @@
+"""The batch systems that we know, and which of them is here.
+
+Each is a package beside this file that has a `DRIVER`; others come with packages of
+their own, under the entry point `remote_kernels.schedulers`. Called by whoever reads a
+kernelspec's `scheduler`, or asks all that are here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
+
+from remote_kernels import scheduler
+
+from . import environment as variables
+from .driver import Driver
+
+GROUP = "remote_kernels.schedulers"
+
+
+def _found() -> dict[str, Driver]:
+    drivers: list[Driver] = [
+        importlib.import_module(f"{scheduler.__name__}.{module.name}").DRIVER
+        for module in pkgutil.iter_modules(scheduler.__path__)
+        if module.ispkg
+    ]
+    drivers += [point.load() for point in entry_points(group=GROUP)]
+    return {driver.name: driver for driver in drivers}
+
+
+DRIVERS: Mapping[str, Driver] = _found()
+"""All of them, by the names that a kernelspec gives them."""
+
+
+def detected(environ: Mapping[str, str] | None = None) -> Driver:
+    """Return the batch system of this host: what `scheduler` "auto" stands for."""
+    environ = os.environ if environ is None else environ
+    here = [driver for driver in DRIVERS.values() if driver.is_here(environ)]
+    return min(here, key=lambda driver: driver.is_fallback)
+
+
+def environment(
+    driver: Driver, environ: Mapping[str, str], keep: Sequence[str] = ()
+) -> dict[str, str]:
+    """Return what of the server's environment its commands, and so jobs, may see."""
+    guarded = [pattern for each in DRIVERS.values() for pattern in each.guarded]
+    return variables.filtered(environ, keep, driver.allowed, guarded)

@@ -1,0 +1,170 @@
+"""What a job is, whatever batch system runs it: its ID, a request, a state, a command.
+
+Rules: values only. Unknown input is normal: a state that no driver knows is
+`Phase.UNKNOWN`, which means alive. Called by drivers and by all who use them.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+OUR_NAME = re.compile(r"jupyter-[0-9a-f]{8}")
+"""The names of our jobs: "jupyter-" and the beginning of the kernel's ID."""
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class JobId:
+    """A job, as its driver has named it; nobody else takes it apart.
+
+    Parameters
+    ----------
+    number:
+        What people read, and what the batch system's own commands take: "4711".
+    where:
+        What the driver needs besides to find the job, such as the name of a cluster.
+    """
+
+    number: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        return self.number
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """What a job is to be.
+
+    Parameters
+    ----------
+    name:
+        The job's name in the batch system's lists.
+    output:
+        The absolute path of its log.
+    options:
+        The driver's options, by the names that the driver has for them.
+    user:
+        The number of the user.
+    login:
+        Whether the script wants a login shell.
+    variables:
+        What the script has to set, as nobody else does; for the driver's own use.
+    """
+
+    name: str
+    output: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    user: str = ""
+    login: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that was run to its end, and all that it said."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Query(Generic[T_co]):
+    """A command, and what its answer means.
+
+    Parameters
+    ----------
+    argv:
+        The command.
+    parse:
+        Makes a value of what it said. Raises ControllerError where the batch system
+        did not answer, which says nothing about any job, and CommandError for a
+        refusal.
+    """
+
+    argv: Sequence[str]
+    parse: Callable[[Completed], T_co]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A command that submits a job.
+
+    Parameters
+    ----------
+    argv:
+        The command.
+    stdin:
+        What it reads on standard input: often the script.
+    parse:
+        Finds the new job's ID in what the command said, though it may have said more.
+        ValueError if there is none.
+    """
+
+    argv: Sequence[str]
+    stdin: str
+    parse: Callable[[Completed], JobId]
+
+
+class Phase(enum.Enum):
+    """Where a job is in its life. `UNKNOWN` is a word that we do not know: still there."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    ENDING = "ending"
+    SUSPENDED = "suspended"
+    ENDED = "ended"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """What the batch system says of one job.
+
+    Parameters
+    ----------
+    job_id, phase:
+        Which job, and where it is in its life.
+    state, reason:
+        The batch system's own words.
+    node:
+        Where the script runs.
+    exit_code, signal:
+        How the script ended.
+    start_time, end_time:
+        When the job started, or is expected to; when it ended, or will at its time
+        limit. Seconds since the epoch, None where that is not told.
+    standing:
+        For how long we have seen this state and reason without a change, in seconds;
+        0 where nobody watches.
+    place:
+        Its place among the jobs that wait for the same queue, from 1.
+    name:
+        The job's name, where it is told.
+    by_itself:
+        Whether its script ended, as against something that ended the job.
+    vague:
+        Whether another way of asking may tell more.
+    """
+
+    job_id: JobId
+    phase: Phase
+    state: str
+    reason: str = ""
+    node: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    start_time: float | None = None
+    end_time: float | None = None
+    standing: float = 0.0
+    place: int | None = None
+    name: str = ""
+    by_itself: bool = False
+    vague: bool = False

@@ -1,0 +1,256 @@
+"""The jobs of one batch system: submit, ask, follow and cancel them.
+
+Rules: a driver, a way to run commands, and one poller; questions about single jobs that
+come together become one; a batch system that does not answer says nothing about a job;
+a submission is never left half done. `Jobs` belongs to one event loop; `shared` gives
+all kernels of a process the same. Called by the kernel's story.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from remote_kernels import harmless
+from remote_kernels.errors import CommandError, ConfigError, ControllerError
+
+from . import command
+from .driver import Clusters, Driver, Ends, Extends, Preflight
+from .drivers import environment
+from .job import OUR_NAME, Completed, JobId, JobRequest, JobStatus, Phase, Query
+from .poller import Poller
+from .submission import Submitting
+
+log = harmless.logger(__name__)
+
+T = TypeVar("T")
+Run = Callable[..., Awaitable[Completed]]
+
+GATHER = 0.2  # seconds in which questions about single jobs come together
+_NAME_TIMEOUT = 30.0
+_ENDED_TIMEOUT = 20.0  # seconds; an accounting database may be down
+_CANCEL_PAUSES = (1.0, 2.0, 4.0, 8.0)
+
+
+class Jobs:
+    """All the jobs of one batch system, as one process sees them.
+
+    Parameters
+    ----------
+    driver:
+        The batch system.
+    run:
+        `command.run`, or the like on another host.
+    environ:
+        What the commands get; what `drivers.environment` leaves of the server's by
+        default. A job gets its own.
+    poll_interval:
+        Seconds; those who watch may raise it, not lower it.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        run: Run = command.run,
+        environ: Mapping[str, str] | None = None,
+        poll_interval: float = 2.0,
+    ) -> None:
+        self.driver = driver
+        self._runner = run
+        self._environ = environ
+        self._poller = Poller(driver, self.statuses, self.ask, poll_interval)
+        self._cluster: str | None = None
+        self._gathered: dict[JobId, asyncio.Future[JobStatus]] = {}
+        self._asker: asyncio.Future[None] | None = None
+
+    @property
+    def poll_interval(self) -> float:
+        """Least time between two questions, in seconds."""
+        return self._poller.poll_interval
+
+    def ask_no_more_than_every(self, seconds: float) -> None:
+        """Poll as seldom as anybody asks for."""
+        self._poller.poll_interval = max(self._poller.poll_interval, seconds)
+
+    # --- submit ---------------------------------------------------------------------
+
+    async def prepare(self, request: JobRequest) -> JobRequest:
+        """As the batch system's answers make it. ConfigError if it can't be submitted."""
+        if not isinstance(self.driver, Preflight):
+            return request
+        answers = [await self.ask(each) for each in self.driver.questions(request)]
+        return self.driver.prepared(request, answers)
+
+    async def submit(
+        self,
+        script: str,
+        request: JobRequest,
+        environ: Mapping[str, str] | None = None,
+        on_notice: Callable[[str], None] = lambda text: None,
+    ) -> JobId:
+        """The id of the new job, which gets `environ`; SubmitError if there is none.
+
+        `on_notice` is called with what the site says besides of a job that was taken.
+        Cancelled half way, it cancels the job, then lets the cancellation pass.
+        """
+        ways = self.driver, self._run, self.cancel, self._cancel_name, self.own
+        return await Submitting(*ways, script, request, environ, on_notice).job_id()
+
+    # --- one question ---------------------------------------------------------------
+
+    async def ask(self, query: Query[T], timeout: float = 60.0) -> T:
+        """What a command says. CommandError if it does not."""
+        return query.parse(await self._run(query.argv, timeout=timeout))
+
+    async def status(self, job_id: JobId) -> JobStatus:
+        """The job's state now. ControllerError if the batch system does not answer.
+
+        One query answers all who ask within GATHER seconds.
+        """
+        if not self._gathered:
+            self._asker = asyncio.ensure_future(self._ask_for_gathered())
+        waiting = self._gathered.get(job_id)
+        if waiting is None:
+            waiting = asyncio.get_running_loop().create_future()
+            self._gathered[job_id] = waiting
+        return await asyncio.shield(waiting)
+
+    async def _ask_for_gathered(self) -> None:
+        await asyncio.sleep(GATHER)
+        asked, self._gathered = self._gathered, {}
+        try:
+            found = await self.statuses(list(asked))
+        except Exception as error:  # noqa: BLE001 -- handed to all who asked
+            for waiting in asked.values():
+                waiting.set_exception(error)
+                waiting.exception()  # who asked may have gone
+        else:
+            for job_id, waiting in asked.items():
+                waiting.set_result(found[job_id])
+
+    async def statuses(self, job_ids: Sequence[JobId]) -> dict[JobId, JobStatus]:
+        """All of these jobs now; those that the batch system lost are ENDED, UNKNOWN.
+
+        ControllerError if it does not answer.
+        """
+        rows: dict[JobId, JobStatus] = {}
+        for query in self.driver.status(job_ids):
+            rows.update(await self.ask(query))
+        return {
+            job_id: await self._settled(job_id, rows.get(job_id)) for job_id in job_ids
+        }
+
+    async def _settled(self, job_id: JobId, row: JobStatus | None) -> JobStatus:
+        """How it ended, for a job that has: the list of jobs has no exit codes."""
+        if row is not None and row.phase is not Phase.ENDED:
+            return row
+        found = row or JobStatus(job_id, Phase.ENDED, "UNKNOWN", vague=True)
+        if not isinstance(self.driver, Ends):
+            return found
+        for query in self.driver.ended(job_id):
+            try:
+                said = await self.ask(query, _ENDED_TIMEOUT)
+            except ControllerError:
+                raise
+            except CommandError as error:
+                log.debug("job=%s %s", job_id, error)
+                continue  # it may not be installed
+            if said is not None:
+                found = said
+            if not found.vague:
+                break
+        return found
+
+    async def own(self) -> list[JobStatus]:
+        """This user's live jobs with names of ours. ControllerError if none answers."""
+        listed = [await self.ask(query) for query in self.driver.own(_user())]
+        every = [status for each in listed for status in each]
+        return [status for status in every if OUR_NAME.fullmatch(status.name)]
+
+    async def cluster(self) -> str | None:
+        """The name of the cluster that we submit to; None while nobody tells."""
+        if self._cluster is None and isinstance(self.driver, Clusters):
+            try:
+                self._cluster = await self.ask(self.driver.cluster())
+            except CommandError as error:
+                log.info("the cluster's name is not known: %s", error)
+        return self._cluster
+
+    async def extend(self, job_id: JobId, minutes: int) -> None:
+        """Move the job's time limit. CommandError with the batch system's own words.
+
+        ConfigError where jobs have none, DeniedError where this user may not.
+        """
+        if not isinstance(self.driver, Extends):
+            msg = f"A job of scheduler '{self.driver.name}' has no time limit."
+            raise ConfigError(msg)
+        await self.ask(self.driver.extend(job_id, minutes))
+
+    async def cancel(self, job_id: JobId) -> None:
+        """End the job; no error if it has ended. Tries again while nobody answers."""
+        query = self.driver.cancel(job_id)
+        for pause in (*_CANCEL_PAUSES, None):
+            try:
+                await self.ask(query)
+                break
+            except CommandError as error:
+                if pause is None or not (error.transient or error.returncode is None):
+                    raise
+                log.info("job=%s cancel is tried again: %s", job_id, error)
+            await asyncio.sleep(pause)
+        self._poller.look_now()
+
+    async def _cancel_name(self, request: JobRequest) -> None:
+        """End the job of that request if there is one."""
+        argv = self.driver.cancel_by_name(request)
+        await self._run(argv, timeout=_NAME_TIMEOUT)
+
+    async def _run(
+        self,
+        argv: Sequence[str],
+        *,
+        input: str = "",
+        timeout: float = 60.0,
+        environ: Mapping[str, str] | None = None,
+    ) -> Completed:
+        environ = environ or self._environ
+        if environ is None:
+            environ = environment(self.driver, os.environ)
+        return await self._runner(argv, input=input, env=environ, timeout=timeout)
+
+    # --- watching -------------------------------------------------------------------
+
+    def watch(self, job_id: JobId) -> AsyncGenerator[JobStatus, None]:
+        """The job's status now and at every change; the last one is ENDED.
+
+        To be closed (contextlib.aclosing) where it is left early.
+        """
+        return self._poller.watch(job_id)
+
+    async def wait_ended(self, job_id: JobId, timeout: float) -> JobStatus | None:
+        """The status with which the job ended; None if it has not, in that time."""
+        return await self._poller.wait_ended(job_id, timeout)
+
+
+_SHARED: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Jobs]]
+_SHARED = weakref.WeakKeyDictionary()
+
+
+def shared(driver: Driver, poll_interval: float = 2.0) -> Jobs:
+    """This loop's one `Jobs` of that driver; it polls as seldom as anybody asks for."""
+    every = _SHARED.setdefault(asyncio.get_running_loop(), {})
+    jobs = every.setdefault(driver.name, Jobs(driver))
+    jobs.ask_no_more_than_every(poll_interval)
+    return jobs
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

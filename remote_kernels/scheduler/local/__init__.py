@@ -1,0 +1,5 @@
+"""This machine itself, where there is no batch system."""
+
+from .driver import Local
+
+DRIVER = Local()

@@ -1,0 +1,226 @@
+"""Follow jobs until they end: one poller for all of a process.
+
+Rules: one query serves all jobs that are watched, backs off while nothing changes,
+and never is more frequent than `poll_interval`; a batch system that does not answer
+says nothing about a job. Called by `jobs.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from remote_kernels import harmless
+from remote_kernels.bounded import within
+from remote_kernels.errors import CommandError
+
+from .driver import Driver, Places
+from .job import JobId, JobStatus, Phase, Query
+
+log = harmless.logger(__name__)
+
+_Updates = asyncio.Queue[JobStatus | Exception]
+
+SLOWEST = 60.0  # seconds between two queries while nothing changes
+PLACES = 300.0  # seconds between two looks at the whole queue, which may be long
+PLACES_AFTER = 20.0  # seconds that a job must have waited for that
+_GROWTH = 1.5
+
+
+@dataclass
+class _Watched:
+    """One job that somebody watches."""
+
+    updates: list[_Updates] = field(default_factory=list)
+    last: JobStatus | None = None
+    since: float = 0.0
+    begun: float = field(default_factory=lambda: _now())
+
+
+class Poller:
+    """Asks for the jobs that somebody watches.
+
+    Parameters
+    ----------
+    driver:
+        Their batch system.
+    query:
+        Asks for all of these jobs; may raise CommandError.
+    ask:
+        Runs another question of the driver's.
+    poll_interval:
+        Least time between two questions, in seconds.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        query: Callable[[Sequence[JobId]], Awaitable[dict[JobId, JobStatus]]],
+        ask: Callable[[Query[Any]], Awaitable[Any]],
+        poll_interval: float,
+    ) -> None:
+        self.poll_interval = poll_interval
+        self._driver = driver
+        self._query = query
+        self._ask = ask
+        self._watched: dict[JobId, _Watched] = {}
+        self._poller: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._silent = False
+        self._asked = float("-inf")
+        self._places: dict[JobId, int] = {}
+        self._places_asked = float("-inf")
+
+    def look_now(self) -> None:
+        """Something has happened: do not wait for the next question."""
+        self._wake.set()
+
+    async def watch(self, job_id: JobId) -> AsyncGenerator[JobStatus, None]:
+        """The job's status now and at every change; the last one is ENDED.
+
+        To be closed (contextlib.aclosing) where it is left early.
+        """
+        updates: _Updates = asyncio.Queue()
+        self._watch(job_id, updates)
+        try:
+            while True:
+                status = await updates.get()
+                if isinstance(status, Exception):
+                    raise status
+                yield status
+                if status.phase is Phase.ENDED:
+                    return
+        finally:
+            await self._unwatch(job_id, updates)
+
+    async def wait_ended(self, job_id: JobId, timeout: float) -> JobStatus | None:
+        """The status with which the job ended; None if it has not, in that time."""
+        try:
+            return await within(self._ended(job_id), timeout)
+        except asyncio.TimeoutError:
+            return None
+
+    async def _ended(self, job_id: JobId) -> JobStatus:
+        async with aclosing(self.watch(job_id)) as watching:
+            async for status in watching:
+                if status.phase is Phase.ENDED:
+                    return status
+        raise AssertionError  # a watch ends with that
+
+    def _watch(self, job_id: JobId, updates: _Updates) -> None:
+        watched = self._watched.setdefault(job_id, _Watched())
+        watched.updates.append(updates)
+        if watched.last is not None:
+            updates.put_nowait(watched.last)
+        self._wake.set()
+        if self._poller is None:
+            self._poller = asyncio.ensure_future(self._poll())
+
+    async def _unwatch(self, job_id: JobId, updates: _Updates) -> None:
+        watched = self._watched[job_id]
+        watched.updates.remove(updates)
+        if not watched.updates:
+            del self._watched[job_id]
+        if not self._watched and self._poller is not None:
+            poller, self._poller = self._poller, None
+            poller.cancel()
+            await asyncio.wait([poller])
+
+    async def _poll(self) -> None:
+        """Ask, tell, wait; for as long as somebody watches."""
+        pause = self.poll_interval
+        await asyncio.sleep(self._asked + self.poll_interval - _now())
+        # Before Python 3.12 wait_for loses a cancellation that comes with its result.
+        mine = asyncio.current_task()
+        while self._poller is mine:
+            self._wake.clear()
+            changed = await self._round()
+            pause = self.poll_interval if changed else min(pause * _GROWTH, SLOWEST)
+            await asyncio.sleep(self.poll_interval)
+            rest = pause * random.uniform(0.9, 1.1) - self.poll_interval  # noqa: S311
+            try:
+                await within(self._wake.wait(), max(0.0, rest))
+                pause = self.poll_interval
+            except asyncio.TimeoutError:
+                pass
+
+    async def _round(self) -> bool:
+        """One query for all; whether any job's phase changed."""
+        self._asked = _now()
+        try:
+            found = await self._query(list(self._watched))
+            await self._look_at_places(found)
+        except CommandError as error:
+            if not self._silent:
+                log.warning("the scheduler does not answer; jobs go on: %s", error)
+            self._silent = True
+            return False
+        except Exception as error:  # noqa: BLE001 -- handed to all who watch
+            self._fail(error)
+            return False
+        if self._silent:
+            log.info("the scheduler answers again")
+        self._silent = False
+        changes = [self._tell(status) for status in found.values()]
+        return any(changes)
+
+    async def _look_at_places(self, found: Mapping[JobId, JobStatus]) -> None:
+        """Where the waiting jobs are in their queues; now and then."""
+        if not isinstance(self._driver, Places):
+            return
+        waiting = [
+            job_id
+            for job_id, status in found.items()
+            if status.phase is Phase.PENDING
+            and (watched := self._watched.get(job_id)) is not None  # still
+            and _now() - watched.begun >= PLACES_AFTER
+        ]
+        if not waiting or _now() - self._places_asked < PLACES:
+            return
+        self._places_asked = _now()
+        try:
+            self._places = await self._ask(self._driver.places(waiting))
+        except CommandError as error:  # what else is known is told
+            log.info("no places in the queue: %s", error)
+
+    def _tell(self, status: JobStatus) -> bool:
+        watched = self._watched.get(status.job_id)
+        if watched is None:
+            return False
+        now, last = _now(), watched.last
+        if last is None or (last.state, last.reason) != (status.state, status.reason):
+            watched.since = now
+        place = self._places.get(status.job_id)
+        if status.phase is not Phase.PENDING:
+            place = None
+        status = replace(status, standing=now - watched.since, place=place)
+        watched.last = status
+        if last is None or self._news(last) != self._news(status):
+            for updates in watched.updates:
+                updates.put_nowait(status)
+        return last is None or last.phase is not status.phase
+
+    def _news(self, status: JobStatus) -> tuple[object, ...]:
+        return (
+            status.phase,
+            status.state,
+            status.reason,
+            status.node,
+            status.place,
+            status.start_time,
+            status.end_time,
+            self._driver.never(status, {}),
+        )
+
+    def _fail(self, error: Exception) -> None:
+        for watched in self._watched.values():
+            for updates in watched.updates:
+                updates.put_nowait(error)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,5 @@
+"""Slurm."""
+
+from .driver import Slurm
+
+DRIVER = Slurm()

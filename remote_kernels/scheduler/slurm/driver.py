@@ -1,0 +1,340 @@
+"""The driver for Slurm: its commands out, its answers in.
+
+Rules: pure. Only forms that work from 20.11 to 26.05; no --json (its schema changes
+with each release, and scontrol has none before 23.02). What comes back is read in
+`answers.py`, Slurm's words for the user are in `words.py`. A kernel in a job that is
+there already is a step of it, for which `steps.py` has what differs. Called through
+`scheduler.driver.Driver`. Quirks were seen on 22.05.8.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from remote_kernels.errors import CommandError, DeniedError
+from remote_kernels.scheduler import driver, environment
+from remote_kernels.scheduler.job import (
+    Completed,
+    JobId,
+    JobRequest,
+    JobStatus,
+    Query,
+    Submission,
+)
+
+from . import answers, offers, options, script, site, steps, words
+from .commands import cluster_option, detached, groups, job_number, step
+
+# A site may need these three to find its controller; all other SLURM_* variables of
+# the server would speak of an enclosing job.
+SITE = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CLUSTER_NAME")
+# What a job, or a step of one, puts into its environment besides.
+_OF_THE_JOB = (
+    "SLURM_*",
+    "SLURMD_*",
+    "SBATCH_*",
+    "SALLOC_*",
+    "SRUN_*",
+    "PMI*",
+    "CUDA_VISIBLE_DEVICES",
+    "GPU_DEVICE_ORDINAL",
+    "ROCR_VISIBLE_DEVICES",
+    "ZE_AFFINITY_MASK",
+    "XDG_RUNTIME_DIR",
+    "RK_*",
+)
+# What sbatch prints with --parsable, and without (22.05, src/sbatch/sbatch.c).
+_PARSABLE = re.compile(r"^(\d+)(?:;(\S+))?[^\S\n]*$", re.MULTILINE)
+_SUBMITTED = re.compile(
+    r"^(?:sbatch: )?Submitted batch job (\d+)(?: on cluster (\S+))?[^\S\n]*$",
+    re.MULTILINE,
+)
+_DENIED = re.compile(r"permission denied", re.IGNORECASE)
+_ENDS = re.compile(
+    r"srun: (error: \S+: tasks? \d+: |(\S+ )*(Force )?Terminat(ed|ing) |sending Ctrl-C )"
+)
+_NOTICE = 2000  # characters of a notice; what is more is no notice
+
+
+class Slurm(
+    driver.Driver,
+    driver.Adopts,
+    driver.Clusters,
+    driver.Ends,
+    driver.Extends,
+    driver.Inside,
+    driver.OtherNodes,
+    driver.Places,
+    driver.Preflight,
+    driver.Shells,
+    driver.Site,
+):
+    """Slurm, from 20.11 to 26.05."""
+
+    name = "slurm"
+    title = "Slurm"
+    command = "sbatch"
+    carriers = ("ssh", "srun")
+    options = options.OPTIONS
+    further = "sbatch_args"
+    allowed = SITE
+    guarded = (
+        "SLURM_*",
+        "SBATCH_*",
+        "SALLOC_*",
+        "SRUN_*",
+        "SQUEUE_*",
+        "SCANCEL_*",
+        "PMI_*",
+        "PMIX_*",
+    )
+    number = r"\d+(\.\d+)?"
+    way_back = (
+        "The node must connect back to srun here: slurm.conf's SrunPortRange says at "
+        "which ports, and a firewall on this host must let the nodes in there."
+    )
+    by_name = (*step(JobId("{job}")), "--nodelist={node}")
+    by_number = (*step(JobId("{job}")), "--relative={node}")
+
+    def contradictions(self, config: Mapping[str, Any]) -> Iterator[str]:
+        if "mem" in config and "mem-per-cpu" in config:
+            yield "options 'mem' and 'mem-per-cpu' exclude each other; give one of them"
+        if "jobid" in config and config.get("start") == "salloc":
+            yield (
+                "options 'jobid' and 'start' exclude each other: the job is there "
+                "already"
+            )
+        if "jobid" in config and "allocation" in config:
+            yield "options 'jobid' and 'allocation' exclude each other; give one of them"
+
+    def check(self, request: JobRequest) -> None:
+        super().check(request)
+        if "jobid" in request.options:
+            steps.check(request)
+
+    # Before it is submitted
+
+    def doubts(self, request: JobRequest) -> Query[list[str]] | None:
+        if "jobid" in request.options:  # it has what it has
+            return None
+        return site.doubts(request.options)
+
+    def offers(self, option: str, user: str) -> Query[list[str]] | None:
+        return offers.offers(option, user)
+
+    def cluster(self) -> Query[str | None]:
+        return Query(["scontrol", "show", "config"], _cluster)
+
+    def questions(self, request: JobRequest) -> Sequence[Query[Any]]:
+        return steps.questions(request) if "jobid" in request.options else []
+
+    def prepared(self, request: JobRequest, answers: Sequence[Any]) -> JobRequest:
+        return steps.prepared(request, *answers) if answers else request
+
+    # Submission
+
+    def submission(self, request: JobRequest, script: str) -> Submission:
+        """The kernel's memory dies with its job, so the job is never requeued."""
+        self.check(request)
+        given, more = request.options, request.options.get("sbatch_args", ())
+        if "jobid" in given:
+            return Submission(steps.argv(request), script, steps.started)
+        if given.get("start") == "salloc":
+            salloc = ["salloc", "--no-shell", f"--job-name={request.name}"]
+            salloc += [*options.flags(given, "signal="), *more]
+            argv = detached(request, step(JobId("{job}")), salloc)
+        else:
+            argv = ["sbatch", "--parsable", "--no-requeue", "--export=ALL"]
+            argv += [f"--job-name={request.name}"]
+            argv += [f"--output={_pattern(request.output)}", "--open-mode=append"]
+            # B: to the batch script, which is our agent's
+            argv += [*options.flags(given, "signal=B:"), *more]
+        return Submission(argv, script, _submitted)
+
+    def notice(self, completed: Completed) -> str:
+        """Lines of the site's: of a plugin, or of a wrapper."""
+        if completed.argv[0] != self.command:
+            return ""
+        said = f"{completed.stderr}\n{completed.stdout}"
+        said = _SUBMITTED.sub("", _PARSABLE.sub("", said))
+        lines = (line.rstrip().removeprefix("sbatch: ") for line in said.splitlines())
+        return "\n".join(filter(None, lines))[:_NOTICE]
+
+    def submit_advice(self, completed: Completed) -> str:
+        return words.submit(completed)
+
+    def is_no_answer(self, completed: Completed) -> bool:
+        return completed.returncode != 0 and answers.is_no_answer(completed.stderr)
+
+    def script_head(self, request: JobRequest) -> str:
+        return script.head(request)
+
+    def node_head(self) -> str:
+        return script.step_head({})
+
+    # A job that is there
+
+    def status(
+        self, job_ids: Sequence[JobId]
+    ) -> Sequence[Query[dict[JobId, JobStatus]]]:
+        """Two clusters may have a job of the same number."""
+        found: list[Query[dict[JobId, JobStatus]]] = []
+        for group in groups(job_ids):
+            if steps.is_step(group[0]):
+                found.append(steps.status(group))
+            else:
+                found.append(_status(group))
+        return found
+
+    def ended(self, job_id: JobId) -> Sequence[Query[JobStatus | None]]:
+        """The controller knows a job for MinJobAge (300 s); then only accounting."""
+        own, where = job_number(job_id), cluster_option(job_id)
+        fields = "State,ExitCode,End,NodeList"
+        scontrol = ["scontrol", *where, "-a", "-o", "show", "job", own]
+        sacct = ["sacct", *where, "-X", "-n", "-P", "-j", own, "-o", fields]
+
+        def shown(completed: Completed) -> JobStatus | None:
+            if completed.returncode != 0 and answers.is_gone(completed.stderr):
+                return None
+            if completed.returncode != 0:
+                raise answers.no_answer(completed)
+            return steps.or_its_job(answers.shown(completed.stdout, job_id), job_id)
+
+        def accounted(completed: Completed) -> JobStatus | None:
+            """Without accounting sacct says so and exits with 1: it does not know."""
+            found = answers.accounted(completed.stdout, job_id)
+            return steps.or_its_job(found, job_id)
+
+        return [Query(scontrol, shown), Query(sacct, accounted)]
+
+    def own(self, user: str) -> Sequence[Query[list[JobStatus]]]:
+        argv = ["squeue", "-a", "-h", f"--user={user}", "-o", f"%j|{answers.ROW}"]
+        return [Query(argv, answers.named), steps.own(user)]
+
+    def places(self, job_ids: Sequence[JobId]) -> Query[dict[JobId, int]]:
+        argv = ["squeue", "-a", "-h", "-t", "PD", "-o", answers.PLACES]
+        return Query(argv, lambda completed: answers.places(completed, job_ids))
+
+    def extend(self, job_id: JobId, minutes: int) -> Query[None]:
+        own, where = job_number(job_id), cluster_option(job_id)
+        limit = f"TimeLimit=+{minutes}"
+
+        def parse(completed: Completed) -> None:
+            if completed.returncode == 0:
+                return
+            if self.is_no_answer(completed):
+                raise answers.no_answer(completed)
+            kind = DeniedError if _DENIED.search(completed.stderr) else CommandError
+            summary = f"The time limit of job {job_id} was not moved."
+            raise kind(
+                summary,
+                completed.argv,
+                completed.returncode,
+                completed.stdout,
+                completed.stderr,
+                "Most sites let only their staff move it: ask them, or save your work "
+                "and start the kernel anew with more 'time'.",
+            )
+
+        return Query(["scontrol", *where, "update", f"JobId={own}", limit], parse)
+
+    # Its end
+
+    def cancel(self, job_id: JobId) -> Query[None]:
+        def parse(completed: Completed) -> None:
+            if completed.returncode == 0 or answers.is_gone(completed.stderr):
+                return
+            if self.is_no_answer(completed):
+                raise answers.no_answer(completed)
+            summary = "The job could not be cancelled."
+            streams = completed.stdout, completed.stderr
+            raise CommandError(summary, completed.argv, completed.returncode, *streams)
+
+        return Query(["scancel", *cluster_option(job_id), job_id.number], parse)
+
+    def cancel_by_name(self, request: JobRequest) -> list[str]:
+        if "jobid" in request.options:
+            return steps.cancel_by_name(request)
+        return ["scancel", f"--user={request.user}", f"--name={request.name}"]
+
+    # The way into it
+
+    def into(self, job_id: JobId, node: str, argv: Sequence[str]) -> list[str]:
+        """A step that asks for nothing, so that it never waits for the job's own use.
+
+        Without --gres=none the step would ask again for the job's GPUs; --mem=0 shares
+        the job's memory; --mpi=none and --chdir=/ keep plugins and missing
+        directories out of it. srun's own messages go to its standard error.
+        """
+        quiet = ["--gres=none", "--unbuffered", "--chdir=/", "--quiet"]
+        return [*step(job_id, node), *quiet, *argv]
+
+    prefix = "srun: "
+
+    def shell_argv(
+        self, job_id: JobId, node: str, argv: Sequence[str], *, terminal: bool = True
+    ) -> list[str]:
+        pty = ["--pty"] if terminal else ["--disable-status"]
+        return [*step(job_id, node), *pty, *argv]
+
+    def tells_exit(self, line: str) -> bool:
+        return bool(_ENDS.match(line))
+
+    def adopting_number(self, job_id: JobId) -> str:
+        return job_number(job_id)
+
+    # Its words
+
+    def never(self, status: JobStatus, options: Mapping[str, Any]) -> str | None:
+        """With several partitions, the reason is that of any one of them."""
+        several = "," in str(options.get("partition", "")) or any(
+            arg.startswith(("-p", "--part")) for arg in options.get("sbatch_args", ())
+        )
+        return None if several else words.never(status)
+
+    def pending_text(self, status: JobStatus) -> str:
+        return words.pending(status)
+
+    def pending_advice(self, status: JobStatus) -> str:
+        return words.advice(status)
+
+    def ended_text(self, status: JobStatus) -> str:
+        return steps.ended_text(status, words.ended(status))
+
+
+def is_of_the_job(name: str) -> bool:
+    """Return whether a variable speaks of the job that it was found in."""
+    return name not in SITE and environment.matches(name, _OF_THE_JOB)
+
+
+def _submitted(completed: Completed) -> JobId:
+    """The last line of that form: job_submit plugins may print lines of theirs.
+
+    A site's wrapper may drop --parsable; then it is a sentence.
+    """
+    for form in (_PARSABLE, _SUBMITTED):
+        for own, where in reversed(form.findall(completed.stdout)):
+            return JobId(own, where)
+    text = "sbatch printed no job id"
+    raise ValueError(text)
+
+
+def _status(job_ids: Sequence[JobId]) -> Query[dict[JobId, JobStatus]]:
+    """Of jobs of one cluster."""
+    # -a: a partition may be hidden. Without it a job there would seem to be gone.
+    numbers, where = ",".join(map(str, job_ids)), cluster_option(job_ids[0])
+    known = {job_id.number: job_id for job_id in job_ids}
+    argv = ["squeue", *where, "-a", "-h", "-t", "all", "-j", numbers, "-o", answers.ROW]
+    return Query(argv, lambda completed: answers.listed(completed, known))
+
+
+def _cluster(completed: Completed) -> str | None:
+    found = re.search(r"^ClusterName\s*=\s*(\S+)", completed.stdout, re.MULTILINE)
+    return found[1] if found else None
+
+
+def _pattern(path: str) -> str:
+    """In a file name for sbatch % begins a pattern, and a backslash ends patterns."""
+    return path.replace("%", "%%")

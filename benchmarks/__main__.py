@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from cluster.layout import ClusterError
+from testbed.layout import ClusterError
 
 from benchmarks.command import running_cluster, say
 from benchmarks.figures import cut, many, single, sizes

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cluster.api import Cluster
+from testbed.api import Cluster
 
 
 def say(line: str) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cluster.api import Cluster
+from testbed.api import Cluster
 
 from benchmarks.peers import look
 

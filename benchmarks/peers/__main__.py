@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from cluster.layout import ClusterError
+from testbed.layout import ClusterError
 
 from benchmarks.command import running_cluster, say
 from benchmarks.peers.known import PEERS

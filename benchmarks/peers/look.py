@@ -10,9 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from cluster.api import Cluster
-from cluster.layout import USERS
 from on_cluster.traces import HOSTS, PLACES, Desk, Traces, left_over, listeners
+from testbed.api import Cluster
+from testbed.layout import USERS
 
 STRANGER = "student10"  # who looks at what is not his
 SECONDS = 20.0  # for all traces to go

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from cluster.api import Cluster
-from cluster.layout import ClusterError
 from on_cluster.traces import traces
+from testbed.api import Cluster
+from testbed.layout import ClusterError
 
 from benchmarks.peers import environment, look
 from benchmarks.peers.known import PEERS, Peer

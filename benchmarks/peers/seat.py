@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cluster.api import Cluster
-from cluster.hosts import USER_PATH, wait_for
-from cluster.layout import USERS
 from on_cluster.traces import Desk, Traces, traces
+from testbed.api import Cluster
+from testbed.hosts import USER_PATH, wait_for
+from testbed.layout import USERS
 
 SHIMS = Path(__file__).parent / "shims"
 NODE = "c1"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from cluster.api import Cluster
-from cluster.fixtures import cluster
-from cluster.hosts import wait_for
 from on_cluster.traces import Desk
+from testbed.api import Cluster
+from testbed.fixtures import cluster
+from testbed.hosts import wait_for
 
 __all__ = ["cluster"]
 

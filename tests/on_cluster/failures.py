@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cluster.api import Cluster
+from testbed.api import Cluster
 
 FOR_AGES = {"start_timeout": 120}
 # Of a user for whom not every job's login shell lives: jobs are told by their memory.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from cluster.api import Cluster
+from testbed.api import Cluster
 
 
 class Full:

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cluster.api import Cluster
-from cluster.hosts import wait_for
+from testbed.api import Cluster
+from testbed.hosts import wait_for
 
 BIN = Path(sys.executable).parent
 CHROMIUM = "/usr/bin/chromium"

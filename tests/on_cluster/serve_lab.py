@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from cluster.api import Cluster
 from on_cluster.lab import lab
+from testbed.api import Cluster
 
 HOME = "/home/alice/lab"
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster.api import Cluster
 from on_cluster.traces import Desk, left_over, traces
+from testbed.api import Cluster
 
 sys.path.append(str(Path(__file__).parents[2]))
 

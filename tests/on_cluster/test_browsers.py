@@ -14,11 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from cluster.api import Cluster
-from cluster.hosts import wait_for
 from on_cluster import lab as labs
 from on_cluster.browsers import BROWSERS, async_window, window
 from playwright.sync_api import Page, expect
+from testbed.api import Cluster
+from testbed.hosts import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 

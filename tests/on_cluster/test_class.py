@@ -17,10 +17,10 @@ from statistics import median
 from typing import Any
 
 import pytest
-from cluster.api import Cluster
-from cluster.layout import STUDENTS
 from on_cluster.notebook import HEADERS, TOKEN, Page, Server, until
 from on_cluster.traces import BIN, Desk, left_over, traces
+from testbed.api import Cluster
+from testbed.layout import STUDENTS
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
 pytestmark = [pytest.mark.cluster, pytest.mark.asyncio]

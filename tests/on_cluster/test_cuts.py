@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster.api import Cluster
-from cluster.hosts import wait_for
-from cluster.machine import has_cgroup_v1
 from on_cluster.traces import BIN, Desk, left_over, traces
+from testbed.api import Cluster
+from testbed.hosts import wait_for
+from testbed.machine import has_cgroup_v1
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
 

@@ -13,8 +13,8 @@ import time
 from collections import Counter
 
 import pytest
-from cluster.api import Cluster
 from on_cluster.traces import BIN, Desk, left_over, traces
+from testbed.api import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
 

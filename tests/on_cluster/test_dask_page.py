@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from cluster.api import Cluster
 from on_cluster.browsers import async_window
 from on_cluster.notebook import TOKEN, Page, Server, notebook, until
 from on_cluster.test_ports import printed
 from on_cluster.traces import BIN, Desk
 from playwright.async_api import WebSocket
+from testbed.api import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 

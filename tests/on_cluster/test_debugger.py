@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster.api import Cluster
-from cluster.hosts import wait_for
 from on_cluster import lab as labs
 from on_cluster.book import Notebook, card, jobs
 from on_cluster.browsers import window
 from playwright.sync_api import Locator, Page, expect
+from testbed.api import Cluster
+from testbed.hosts import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from cluster.api import Cluster, Job
-from cluster.machine import has_cgroup_v1
 from on_cluster.notebook import Page, notebook, until
 from on_cluster.traces import BIN, IPYKERNEL, Desk, left_over, traces
+from testbed.api import Cluster, Job
+from testbed.machine import has_cgroup_v1
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240), pytest.mark.asyncio]
 

@@ -9,9 +9,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from cluster.api import Cluster
 from on_cluster.notebook import Page, notebook, until
 from on_cluster.traces import BIN, Desk, left_over, traces
+from testbed.api import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(390)]
 

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
-from cluster.api import Cluster
 from on_cluster.failures import FAILURES, act, ended, start_up_file, starting
 from on_cluster.notebook import Page, Server, notebook, until
 from on_cluster.traces import Desk
+from testbed.api import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240), pytest.mark.asyncio]
 

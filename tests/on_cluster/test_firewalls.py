@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-from cluster.api import Cluster
-from cluster.layout import NET
 from on_cluster.traces import BIN, Desk, left_over, traces
+from testbed.api import Cluster
+from testbed.layout import NET
 
 from remote_kernels.tunnel.carriers.ssh import CONNECT_TIMEOUT
 from remote_kernels.tunnel.tunnel import HEAD_START

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from cluster.api import Cluster
+from testbed.api import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 

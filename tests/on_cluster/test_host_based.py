@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from cluster.api import Cluster, answers
-from cluster.hosts import wait_for
 from on_cluster.test_firewalls import start
 from on_cluster.traces import Desk
+from testbed.api import Cluster, answers
+from testbed.hosts import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster.api import Cluster
+from testbed.api import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 

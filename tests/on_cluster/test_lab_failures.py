@@ -14,13 +14,13 @@ from typing import Any
 
 import nbformat
 import pytest
-from cluster.api import Cluster
 from on_cluster import lab as labs
 from on_cluster.book import Notebook
 from on_cluster.browsers import PATIENCE, VIEW, window
 from on_cluster.failures import FAILURES, act, ended, start_up_file, starting
 from on_cluster.test_lab_queue import lab, shots
 from playwright.sync_api import Page, Response, expect
+from testbed.api import Cluster
 
 __all__ = ["lab", "shots"]
 

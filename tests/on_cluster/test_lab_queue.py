@@ -19,13 +19,13 @@ from typing import Any
 
 import nbformat
 import pytest
-from cluster.api import Cluster
-from cluster.hosts import wait_for
 from on_cluster import lab as labs
 from on_cluster.book import KERNEL, Notebook, card, jobs
 from on_cluster.browsers import BROWSERS, window
 from on_cluster.full import Full
 from playwright.sync_api import Locator, expect
+from testbed.api import Cluster
+from testbed.hosts import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 

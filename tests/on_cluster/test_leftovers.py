@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster.api import Cluster
-from cluster.hosts import wait_for
 from on_cluster.traces import BIN, Desk, left_over, traces
+from testbed.api import Cluster
+from testbed.hosts import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 

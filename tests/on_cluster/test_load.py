@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from cluster.api import Cluster
 from on_cluster.full import Full
 from on_cluster.notebook import Server, notebook, until
 from on_cluster.traces import Desk
+from testbed.api import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.asyncio]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from cluster.api import Cluster, Job
 from on_cluster.notebook import Page, notebook, until
 from on_cluster.traces import Desk, left_over, traces
+from testbed.api import Cluster, Job
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240), pytest.mark.asyncio]
 

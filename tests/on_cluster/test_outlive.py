@@ -6,9 +6,9 @@ import asyncio
 import signal
 
 import pytest
-from cluster.api import Cluster
 from on_cluster.notebook import Cell, Page, Server, notebook, until
 from on_cluster.traces import Desk, left_over, traces
+from testbed.api import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180), pytest.mark.asyncio]
 

@@ -15,10 +15,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from cluster.api import Cluster
 from on_cluster.notebook import HEADERS, Page, Server, notebook
 from on_cluster.test_cuts import Client, client, cut, mended
 from on_cluster.traces import BIN, Desk, left_over, traces
+from testbed.api import Cluster
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
 __all__ = ["client", "mended"]

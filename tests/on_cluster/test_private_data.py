@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from cluster.api import Cluster
-from cluster.hosts import wait_for
 from on_cluster.traces import BIN, Desk
+from testbed.api import Cluster
+from testbed.hosts import wait_for
 
 pytestmark = pytest.mark.cluster
 

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
-from cluster.api import Cluster
 from on_cluster.full import Full
 from on_cluster.notebook import Page, Server, notebook, until
 from on_cluster.traces import Desk, left_over, traces
+from testbed.api import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180), pytest.mark.asyncio]
 

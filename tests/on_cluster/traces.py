@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster.api import Cluster
-from cluster.hosts import USER_PATH
-from cluster.layout import USERS
+from testbed.api import Cluster
+from testbed.hosts import USER_PATH
+from testbed.layout import USERS
 
 HOSTS = ("login1", "c1", "c2")
 PLACES = ("/tmp", "/var/tmp", "/run", "/dev/shm", "/dev/mqueue")

@@ -2,7 +2,7 @@
 
     PYTHONPATH=tests python tests/scheduler/capture.py
 
-Needs the test cluster, up and idle (`python3 tests/cluster up`); takes two minutes.
+Needs the test cluster, up and idle (`python3 tests/testbed up`); takes two minutes.
 Each answer becomes a file in `data/slurm-VERSION/`, as `job.Completed` holds it.
 The driver makes the commands, so a capture is what it will get.
 """
@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster.api import Cluster
+from testbed.api import Cluster
 
 from remote_kernels.scheduler.job import Completed, JobRequest, Phase
 from remote_kernels.scheduler.slurm.driver import Slurm

@@ -14,8 +14,8 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cluster.layout import COMPUTE, HOSTS, MACHINE, USERS, Host, Layout
-from cluster.machine import has_cgroup_v1
+from testbed.layout import COMPUTE, HOSTS, MACHINE, USERS, Host, Layout
+from testbed.machine import has_cgroup_v1
 
 SLURM_CONF = """\
 # The test cluster's slurm.conf. Defaults are kept unless a line says why.

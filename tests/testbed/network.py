@@ -13,8 +13,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from cluster.layout import BRIDGE, HOSTS, MACHINE, NET, ClusterError, Host
-from cluster.machine import SBIN
+from testbed.layout import BRIDGE, HOSTS, MACHINE, NET, ClusterError, Host
+from testbed.machine import SBIN
 
 DISABLED, FORWARDING = "0", "3"
 

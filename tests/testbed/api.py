@@ -19,9 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cluster import files, hosts, machine, network
-from cluster.hosts import Process, wait_for
-from cluster.layout import (
+from testbed import files, hosts, machine, network
+from testbed.hosts import Process, wait_for
+from testbed.layout import (
     COMPUTE,
     HOSTS,
     USERS,
@@ -113,7 +113,7 @@ class Cluster:
         if other and other != self.layout.root and other.exists():
             raise ClusterError(
                 f"a cluster of {other} is on this machine. Take it down with: "
-                f"RK_CLUSTER_DIR={other} python3 tests/cluster down"
+                f"RK_CLUSTER_DIR={other} python3 tests/testbed down"
             )
         for (_, name), pid in hosts.running().items():
             self._say(f"{name}: down")
@@ -172,7 +172,7 @@ class Cluster:
         if known is None or hosts.MARK not in hosts.cmdline(known):
             found = hosts.find(self.layout, host_named(name))
             if found is None:
-                raise ClusterError(f"{name} is down; python3 tests/cluster boot {name}")
+                raise ClusterError(f"{name} is down; python3 tests/testbed boot {name}")
             self._pids[name] = found
         return self._pids[name]
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster import machine
-from cluster.api import Cluster
+from testbed import machine
+from testbed.api import Cluster
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cluster import network
-from cluster.layout import ClusterError, Host, Layout
-from cluster.machine import CGROUP
+from testbed import network
+from testbed.layout import ClusterError, Host, Layout
+from testbed.machine import CGROUP
 
 HERE = Path(__file__).parent
 MARK = "rk-cluster-host"

@@ -1,4 +1,4 @@
-"""The command line: `python3 tests/cluster --help`."""
+"""The command line: `python3 tests/testbed --help`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__" and not __package__:
-    # Started as a directory: make `import cluster` find this very directory.
+    # Started as a directory: make `import testbed` find this very directory.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from cluster import machine
-from cluster.api import Cluster
-from cluster.layout import HOSTS, ClusterError
+from testbed import machine
+from testbed.api import Cluster
+from testbed.layout import HOSTS, ClusterError
 
 PASSED_ON = {
     signal.SIGINT,
@@ -30,7 +30,7 @@ SI_KERNEL = 0x80  # the terminal sent it, and so to the command as well
 def parser() -> argparse.ArgumentParser:
     """All commands with their arguments."""
     top = argparse.ArgumentParser(
-        prog="python3 tests/cluster",
+        prog="python3 tests/testbed",
         description="A small Slurm cluster of real parts on one machine.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -109,7 +109,7 @@ def status(cluster: Cluster) -> None:
         state = "down" if not on else "cut" if cluster.is_cut(host.name) else "up"
         print(f"{host.name:8} {host.address:15} {host.role:11} {state}")
     if not cluster.is_up():
-        print("not up; start it with: python3 tests/cluster up")
+        print("not up; start it with: python3 tests/testbed up")
         return
     for command in (["sinfo"], ["squeue"]):
         done = cluster.run("ctl", "root", command, check=False, timeout=30)

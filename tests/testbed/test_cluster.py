@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster import machine
-from cluster.api import Cluster
-from cluster.hosts import MARK, wait_for
-from cluster.layout import ClusterError
+from testbed import machine
+from testbed.api import Cluster
+from testbed.hosts import MARK, wait_for
+from testbed.layout import ClusterError
 
 pytestmark = pytest.mark.cluster
 CONFINED = pytest.mark.skipif(not machine.has_cgroup_v1(), reason="needs cgroup v1")
@@ -139,7 +139,7 @@ def sleeping(cluster: Cluster, host: str) -> list[int]:
 
 
 def test_the_command_line_passes_signals_on(cluster: Cluster) -> None:
-    """A signal to `python3 tests/cluster run` reaches the command on the host."""
+    """A signal to `python3 tests/testbed run` reaches the command on the host."""
     program = [sys.executable, str(Path(__file__).parent), "run", "login1", "alice"]
     with subprocess.Popen([*program, "--", "sleep", "300"]) as process:
         wait_for("the command", lambda: sleeping(cluster, "login1"), 5)

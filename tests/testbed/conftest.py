@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from cluster.fixtures import cluster
+from testbed.fixtures import cluster
 
 __all__ = ["cluster"]

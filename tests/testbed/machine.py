@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster.layout import ClusterError
+from testbed.layout import ClusterError
 
 # Programs that we call, and the Debian package of each.
 PROGRAMS = {
@@ -64,7 +64,7 @@ def why_not() -> str:
     if missing := missing_packages():
         return (
             f"these Debian packages are missing: {' '.join(missing)}. "
-            "Install them with: python3 tests/cluster install"
+            "Install them with: python3 tests/testbed install"
         )
     return ""
 

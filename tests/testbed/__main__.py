@@ -13,6 +13,7 @@ if __name__ == "__main__" and not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from testbed import machine
+from testbed.apart import apart
 from testbed.api import Cluster
 from testbed.layout import HOSTS, ClusterError
 
@@ -68,6 +69,8 @@ def parser() -> argparse.ArgumentParser:
     shell = commands.add_parser("shell", help="a shell on a host")
     shell.add_argument("host", choices=HOSTS)
     shell.add_argument("user", nargs="?", default="alice")
+    apart = commands.add_parser("apart", help="run a command where no cluster is")
+    apart.add_argument("argv", nargs="+", metavar="-- CMD", help="the command")
     return top
 
 
@@ -130,6 +133,8 @@ def main() -> int:
     try:
         if name in ("run", "shell"):
             return {"run": run, "shell": shell}[name](cluster, options)
+        if name == "apart":
+            return apart(options.argv)
         do(cluster, name, options)
     except (ClusterError, subprocess.SubprocessError) as error:
         print(error, file=sys.stderr)

@@ -73,7 +73,8 @@ def running() -> dict[tuple[str, str], int]:
     found = {}
     for pid in _pids():
         argv = cmdline(pid)
-        if MARK in argv and len(numbers := _numbers(pid)) > 1 and numbers[-1] == 1:
+        # Three numbers has a host of a cluster that is apart (see apart.py).
+        if MARK in argv and len(numbers := _numbers(pid)) == 2 and numbers[-1] == 1:
             name, directory = argv[argv.index(MARK) + 1 :][:2]
             found[directory, name] = pid
     return found
@@ -121,7 +122,12 @@ def kill(pid: int, host: Host) -> None:
 def remove_cgroups(host: Host) -> None:
     """Remove what slurmd left in the machine's cgroup tree."""
     for top in CGROUP.glob(f"*/slurm_{host.name}"):
-        wait_for(f"the end of cgroup {top}", partial(_removed, top), 10)
+        remove_cgroup(top)
+
+
+def remove_cgroup(top: Path) -> None:
+    """Remove a cgroup with all below it, as soon as nothing uses it."""
+    wait_for(f"the end of cgroup {top}", partial(_removed, top), 10)
 
 
 def _removed(top: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -238,11 +239,10 @@ def test_a_second_login_host_can_join(cluster: Cluster) -> None:
 
 # A machine in the machine: its /etc is a copy, so that one can do there as apt-get
 # does when a package brings a system user.
-SECOND = f"""
-mount -t sysfs sysfs /sys && mount -t tmpfs none /sys/fs/cgroup && ip link set lo up
-cp -a /etc "$1/etc" && mount --bind "$1/etc" /etc
-export RK_CLUSTER_DIR=$1/cluster RK_CLUSTER_NET=10.199.53
-cluster="{sys.executable} {Path(__file__).parent}"
+CLUSTER = [sys.executable, str(Path(__file__).parent)]
+USERS_CHANGE = f"""
+cp -a /etc /var/tmp/etc && mount --bind /var/tmp/etc /etc
+cluster="{shlex.join(CLUSTER)}"
 $cluster up >&2
 for name in passwd group shadow; do
   cp -p /etc/$name /etc/$name+ && mv /etc/$name+ /etc/$name
@@ -250,19 +250,45 @@ done
 $cluster run login1 alice -- id -un
 $cluster down >&2
 """
+BESIDE = f"""
+cluster="{shlex.join(CLUSTER)}"
+$cluster up >&2
+$cluster run login1 alice -- sbatch -o /dev/null --wrap 'sleep 300' >&2
+until $cluster run login1 alice -- squeue -ht R | grep -q .; do :; done
+echo runs
+read line
+exit 7
+"""
 
 
-def test_the_machine_s_users_may_change(tmp_path: Path) -> None:
+def apart(script: str) -> subprocess.Popen[str]:
+    """A shell where no cluster is."""
+    argv = [*CLUSTER, "apart", "--", "bash", "-c", script]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_the_machine_s_users_may_change() -> None:
     """Users are known on the hosts when the machine's files of users are replaced."""
-    namespaces = ["--net", "--mount", "--pid", "--fork", "--mount-proc"]
-    done = subprocess.run(
-        ["unshare", *namespaces, "bash", "-c", SECOND, "bash", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (0, "alice\n") == (done.returncode, done.stdout), done.stderr
+    with apart(USERS_CHANGE) as process:
+        out, err = process.communicate(timeout=60)
+    assert (0, "alice\n") == (process.returncode, out), err
+
+
+@pytest.mark.parametrize(("end", "code"), [("exit", 7), ("SIGTERM", 137)])
+def test_a_second_cluster_apart(cluster: Cluster, end: str, code: int) -> None:
+    """It has the same addresses and cgroups, and nothing of it outlives its command."""
+    before, jobs = inventory(), cluster.jobs()
+    with apart(BESIDE) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        during = inventory()
+        if end == "SIGTERM":
+            process.terminate()
+        _, err = process.communicate("\n", timeout=30)
+    assert ("runs\n", code) == (said, process.returncode), err
+    assert (True, jobs) == (during > before, cluster.jobs())
+    assert set() == inventory() - before
 
 
 def inventory() -> set[str]:

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from on_cluster.traces import BIN, Desk
+from on_cluster.traces import BIN, PLAIN, Desk
 from testbed.api import Cluster
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
@@ -252,7 +252,7 @@ async def notebook(
     cluster: Cluster, desk: Desk, *options: str
 ) -> AsyncIterator[tuple[Server, Page]]:
     """A server and a page of its; both end with the test."""
-    server = Server(cluster, desk, *options)
+    server = Server(cluster, desk, *PLAIN, *options)
     page = Page(server)
     try:
         await server.start()

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from on_cluster.traces import BIN, Desk, left_over, traces
+from on_cluster.traces import BIN, PLAIN, Desk, left_over, traces
 from testbed.api import Cluster
 from testbed.hosts import wait_for
 
@@ -87,7 +87,10 @@ class Caller:
         self.answers: list[tuple[int, str]] = []
         server = ["jupyter-server", f"--ServerApp.ip={cluster.address('login1')}"]
         server += [f"--port={PORT}", f"--IdentityProvider.token={TOKEN}"]
-        server += ["--RemoteKernelsApp.on_stop=shutdown"]  # kept: test_outlive.py
+        server += [
+            *PLAIN,
+            "--RemoteKernelsApp.on_stop=shutdown",
+        ]  # kept: test_outlive.py
         program, *arguments = CALLERS.get(name, server)
         command = [str(BIN / program), *arguments]
         self.process = cluster.popen(

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from on_cluster.notebook import Cell, Page, Server, notebook, until
-from on_cluster.traces import Desk, left_over, traces
+from on_cluster.traces import PLAIN, Desk, left_over, traces
 from testbed.api import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180), pytest.mark.asyncio]
@@ -123,7 +123,7 @@ async def test_a_second_server_takes_nothing(cluster: Cluster, desk: Desk) -> No
         cluster.up(login2=True)
     async with notebook(cluster, desk) as (server, page):
         cell = await counting(page)
-        second = Server(cluster, desk)
+        second = Server(cluster, desk, *PLAIN)
         await second.start("login2")
         try:
             assert [] == await second.ask("GET", "kernels")

@@ -26,6 +26,19 @@ from testbed.layout import USERS
 HOSTS = ("login1", "c1", "c2")
 PLACES = ("/tmp", "/var/tmp", "/run", "/dev/shm", "/dev/mqueue")
 BIN = Path(sys.executable).parent
+# Options of a server that no browser opens: without extensions that nobody uses then,
+# it starts in a third of the time.
+PLAIN = tuple(
+    f"--ServerApp.jpserver_extensions={name}=False"
+    for name in (
+        "jupyter_lsp",
+        "jupyter_server_proxy",
+        "jupyter_server_terminals",
+        "jupyterlab",
+        "notebook",
+        "notebook_shim",
+    )
+)
 IPYKERNEL = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
 
 Traces = frozenset[str]

@@ -2,23 +2,28 @@
 
 `python3 tests/testbed apart -- CMD` runs CMD in network, PID, mount and cgroup
 namespaces of its own, with a /var/tmp of its own. All that CMD started ends with it,
-the cluster, too, and nothing stays. Called by the command line.
+the cluster, too, and nothing stays; what one leaves that was killed, the next one
+removes. Called by the command line, and so by `make test`.
 """
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
+import os
 import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from testbed import hosts
-from testbed.machine import CGROUP, CONTROLLERS, has_cgroup_v1
+from testbed.machine import CGROUP, CONTROLLERS, has_cgroup_v1, locked
 
+PLACE = Path("/var/tmp")
+PREFIX = "remote_kernels-apart-"
 SPACES = ("--net", "--mount", "--pid", "--cgroup", "--fork", "--kill-child")
 PR_SET_PDEATHSIG = 1
 # PID 1 of the namespaces: reaps, and does not hear Ctrl-C, which is for CMD.
@@ -66,13 +71,35 @@ def _prepare(branches: Sequence[Path]) -> None:
 
 @contextmanager
 def _directory() -> Iterator[Path]:
-    """What is /var/tmp inside."""
-    here = Path(tempfile.mkdtemp(prefix="remote_kernels-apart-", dir="/var/tmp"))
-    here.chmod(0o1777)
-    try:
+    """What is /var/tmp inside; locked for as long as it is used."""
+    with ExitStack() as stack:
+        with locked():
+            _sweep()
+            here = Path(tempfile.mkdtemp(prefix=PREFIX, dir=PLACE))
+            stack.enter_context(_used(here))
+        here.chmod(0o1777)
         yield here
-    finally:
         shutil.rmtree(here)
+
+
+@contextmanager
+def _used(directory: Path) -> Iterator[None]:
+    """Say that it is used; BlockingIOError says that it is already."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sweep() -> None:
+    """Remove what those have left that were killed."""
+    for old in PLACE.glob(f"{PREFIX}*"):
+        with suppress(BlockingIOError), _used(old):
+            for branch in CGROUP.glob(f"*/{old.name}"):
+                hosts.remove_cgroup(branch)
+            shutil.rmtree(old)
 
 
 @contextmanager

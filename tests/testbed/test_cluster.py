@@ -275,7 +275,9 @@ def test_the_machine_s_users_may_change() -> None:
     assert (0, "alice\n") == (process.returncode, out), err
 
 
-@pytest.mark.parametrize(("end", "code"), [("exit", 7), ("SIGTERM", 137)])
+@pytest.mark.parametrize(
+    ("end", "code"), [("exit", 7), ("SIGTERM", 137), ("SIGKILL", -9)]
+)
 def test_a_second_cluster_apart(cluster: Cluster, end: str, code: int) -> None:
     """It has the same addresses and cgroups, and nothing of it outlives its command."""
     before, jobs = inventory(), cluster.jobs()
@@ -283,9 +285,12 @@ def test_a_second_cluster_apart(cluster: Cluster, end: str, code: int) -> None:
         assert process.stdout is not None
         said = process.stdout.readline()
         during = inventory()
-        if end == "SIGTERM":
-            process.terminate()
+        if end != "exit":
+            process.send_signal(signal.Signals[end])
         _, err = process.communicate("\n", timeout=30)
+    if end == "SIGKILL":
+        with apart("true") as the_next:
+            the_next.communicate(timeout=30)
     assert ("runs\n", code) == (said, process.returncode), err
     assert (True, jobs) == (during > before, cluster.jobs())
     assert set() == inventory() - before

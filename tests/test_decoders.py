@@ -28,6 +28,7 @@ from remote_kernels.front.progress import Progress
 from remote_kernels.kernel.known_info import KnownInfo
 from remote_kernels.relay.spool import Spool
 from remote_kernels.wire import control, messages, target, zmtp
+from remote_kernels.wire.codes import Farewell
 from remote_kernels.wire.frames import MAX_PAYLOAD, ProtocolError, Type, encode
 from remote_kernels.wire.hello import MARKER, AgentHello, Ask, LoginHello
 from remote_kernels.wire.messages import KEPT, Message
@@ -109,7 +110,7 @@ def traffic() -> tuple[bytes, bytes]:
     pair.agent.open("k", "tcp:80")
     pair.agent.finish(channel)
     pair.agent.ping()
-    pair.agent.goodbye("text")
+    pair.agent.goodbye(Farewell.ENDING, "text")
     again = pair.login.data_to_send(1 << 20)[0]
     pair.login.connected(0)
     return pair.agent.data_to_send(1 << 20)[0], pair.login.data_to_send(1 << 20)[

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from remote_kernels.relay.forward import Mux
 from remote_kernels.relay.pump import DEAD_AFTER, Link
+from remote_kernels.wire.codes import Farewell, Refusal
 from remote_kernels.wire.hello import AgentHello, Ask, Refused
 
 from .node import facts
@@ -187,7 +188,7 @@ class Agent:
 
     async def _leave(self, seat: Seat) -> None:
         assert self._sharing is not None
-        await seat.end("the kernel was given up")
+        await seat.end(Farewell.GIVEN_UP, "the kernel was given up")
         seat.kernel.kill()
         self._seats.pop(seat.id, None)
         self._sharing.leave(seat.id)
@@ -195,7 +196,9 @@ class Agent:
     async def _stop(self) -> None:
         if self._leaving:
             await asyncio.wait(self._leaving)
-        endings = [seat.end("the agent ends") for seat in self._seats.values()]
+        endings = [
+            seat.end(Farewell.ENDING, "the agent ends") for seat in self._seats.values()
+        ]
         if self._sharing is not None:
             endings.append(self._sharing.end())
         await asyncio.gather(*endings)
@@ -244,17 +247,17 @@ class Agent:
 
     def _join(self, ask: Ask) -> Seat:
         """A kernel more, as its record says. Raises Refused."""
-        msg = "no-kernel"
         if self._sharing is None or ask.resume or not ask.record:
-            raise Refused(msg, f"this agent has no kernel {ask.kernel}")
+            msg = f"this agent has no kernel {ask.kernel}"
+            raise Refused(Refusal.NO_KERNEL, msg)
         try:
             spec = read(ask.record, "spec.json")
             if os.path.exists(os.path.join(ask.record, "ended.json")):
-                raise Refused(msg, f"kernel {ask.kernel} has ended")
+                msg = f"kernel {ask.kernel} has ended"
+                raise Refused(Refusal.NO_KERNEL, msg)
             if not self._sharing.is_here(spec):
-                node = self._sharing.start_node(spec)
-                msg = "elsewhere"
-                raise Refused(msg, f"kernel {ask.kernel} is on node {node}")
+                msg = f"kernel {ask.kernel} is on node {self._sharing.start_node(spec)}"
+                raise Refused(Refusal.ELSEWHERE, msg)
             node_dir = os.path.dirname(self._path)
             kernel = Kernel(
                 ask.kernel, spec["kernels"][ask.kernel], node_dir, ask.record
@@ -262,9 +265,8 @@ class Agent:
             kernel.spawn()
             _announce(ask.record, "agent.json", self._path)
         except (OSError, ValueError, KeyError) as exc:
-            raise Refused(
-                msg, f"kernel {ask.kernel} can't be started: {exc!r}"
-            ) from exc
+            msg = f"kernel {ask.kernel} can't be started: {exc!r}"
+            raise Refused(Refusal.NO_KERNEL, msg) from exc
         seat = Seat(ask.kernel, kernel, spec, ask.record, self._give_up)
         self._seats[ask.kernel] = seat
         self._sharing.enter(ask.kernel)

@@ -16,6 +16,7 @@ from typing import Any
 from remote_kernels.relay.forward import Mux, Stream
 from remote_kernels.relay.pump import DEAD_AFTER
 from remote_kernels.wire import control
+from remote_kernels.wire.codes import Farewell, Refusal
 from remote_kernels.wire.hello import Ask, Refused
 from remote_kernels.wire.session import Session
 from remote_kernels.wire.target import target_of
@@ -92,7 +93,7 @@ class Seat:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def end(self, reason: str) -> None:
+    async def end(self, code: Farewell, detail: str) -> None:
         """The process, then the session."""
         for timer in (self._alone, self._lingering):
             if timer is not None:
@@ -103,7 +104,7 @@ class Seat:
         if self._mux is not None:
             self._mux.control(control.Stopping())
             await asyncio.sleep(0)  # let flush_soon() run
-            self._mux.close(reason)
+            self._mux.close(code, detail)
 
     async def _guard(self) -> None:
         guard = Guard(
@@ -194,16 +195,16 @@ class Seat:
             assert self._mux is not None
             self._mux.session.ping()  # who asks again soon hears whether it lives
             link.flush_soon()
-            msg = "in-use"
-            raise Refused(msg, f"it was heard {silence:.1f} s ago")
+            msg = f"it was heard {silence:.1f} s ago"
+            raise Refused(Refusal.IN_USE, msg, silence)
         if not ask.resume and not self._has(ask.session):
             self._mux = self._new(ask.session)
         elif self._mux is None or not self._has(ask.session):
-            msg = "unknown-session"
-            raise Refused(msg, "this agent serves another session")
+            msg = "this agent serves another session"
+            raise Refused(Refusal.UNKNOWN_SESSION, msg)
         elif not self._mux.session.can_resume(ask.received):
-            msg = "position"
-            raise Refused(msg, f"cannot go on from {ask.received}")
+            msg = f"cannot go on from {ask.received}"
+            raise Refused(Refusal.POSITION, msg)
         return self._mux.session.received
 
     def _has(self, session: str) -> bool:
@@ -211,7 +212,7 @@ class Seat:
 
     def _new(self, session: str) -> Mux:
         if self._mux is not None:
-            self._mux.close("replaced")
+            self._mux.close(Farewell.REPLACED)
         mux = Mux(
             Session(session, first_channel=2, high_water=SPOOL_BYTES),
             self._obey,

@@ -8,6 +8,7 @@ started, too, and never the agent. Signals pass unchanged.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -16,6 +17,8 @@ import threading
 import time
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
+
+from remote_kernels.wire.codes import Cause, State
 
 from .environment import directory, environment, is_without
 from .leash import Leash
@@ -36,6 +39,8 @@ LISTEN_POLL = 0.01  # seconds
 GRACE = 2.0  # seconds from SIGTERM to SIGKILL
 BLIND = 0.75  # seconds between two looks whether a container hides the sockets
 DISK = 512 * 1024 * 1024  # bytes of each spool, unless the spec says otherwise
+# What execve(2) says of a program that is not there, or is none.
+_NO_PROGRAM = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOEXEC)
 
 
 class _File:
@@ -100,6 +105,18 @@ class Log:
         return self._tail.decode(errors="replace")
 
 
+def _cause(exc: Exception) -> Cause:
+    """Why a process was not started."""
+    from .visible import NoGpuError  # few ask for it
+
+    if isinstance(exc, NoGpuError):
+        return Cause.NO_GPU
+    code = exc.errno if isinstance(exc, OSError) else None
+    if code == errno.EADDRNOTAVAIL:
+        return Cause.NO_LOOPBACK
+    return Cause.NO_PROGRAM if code in _NO_PROGRAM else Cause.NONE
+
+
 class Kernel:
     """One kernel of this job.
 
@@ -128,7 +145,8 @@ class Kernel:
         self._log_path = os.path.join(record, "kernel.log")
         self._log: Log | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._state = "starting"
+        self._state = State.STARTING
+        self._cause = Cause.NONE
         self._detail = ""
         self._lacks = ""
         self._wrapped: Wrapped | None = None
@@ -170,7 +188,7 @@ class Kernel:
             self._leash.tie(self._process.pid)
             note_session(self._node_dir, self.id, self._process.pid)
         except (OSError, ValueError) as exc:  # ValueError: of a NUL, or a name with =
-            self._state, self._lacks = "failed", ""
+            self._state, self._cause, self._lacks = State.FAILED, _cause(exc), ""
             self._detail = f"cannot start {' '.join(spec['argv'])}: {exc}"
             self._remove_sockets()
 
@@ -191,7 +209,7 @@ class Kernel:
         from remote_kernels.wire.control import KernelState
 
         code = self._process.returncode if self._process is not None else None
-        ended = self._state == "exited" and code is not None
+        ended = self._state is State.EXITED and code is not None
         return KernelState(
             kernel=self.id,
             incarnation=self.incarnation,
@@ -200,6 +218,7 @@ class Kernel:
             exit_code=code if ended and code is not None and code >= 0 else None,
             signum=-code if ended and code is not None and code < 0 else None,
             output=self._log.tail() if ended and self._log is not None else "",
+            cause=self._cause,
             detail=self._detail,
             lacks=self._lacks,
         )
@@ -217,7 +236,7 @@ class Kernel:
 
     @property
     def alive(self) -> bool:
-        return self._state in ("starting", "running")
+        return not self._state.is_over
 
     def watch(self, tell: Callable[[KernelState], None]) -> None:
         """Follow the spawned process; `tell` each change of its state."""
@@ -226,7 +245,7 @@ class Kernel:
         self._tell = tell
         self._make_keeper()
         tell(self.state())
-        if self._state != "failed":
+        if self._state is not State.FAILED:
             self._watcher = asyncio.ensure_future(self._watch())
 
     def _make_keeper(self) -> None:
@@ -238,14 +257,12 @@ class Kernel:
 
     async def _watch(self) -> None:
         """Starting, running, exited; a TCP port taken by another: once more."""
-        from remote_kernels.wire.control import OUT_OF_MEMORY
-
         for attempt in range(1, PORT_TRIES + 1):
             started = await self._until_listening()
             if started and await self._kept():
                 self._look_behind()
                 self._hold_sockets()
-                self._state = "running"
+                self._state = State.RUNNING
                 self._tell(self.state())
                 await self._exit()
                 if self.keeper is not None:
@@ -254,16 +271,16 @@ class Kernel:
                 sys.stderr.write(f"agent: a port was taken, attempt {attempt + 1}\n")
                 await self._end_process()
                 self._remove_sockets()
-                self._detail = ""
+                self._cause = Cause.NONE
                 self.spawn()
                 continue
             break
         self._kill_group(signal.SIGKILL)  # what the kernel started and left behind
         self._remove_sockets()
-        if self._state != "failed":
-            self._state = "exited"
+        if self._state is not State.FAILED:
+            self._state = State.EXITED
             if self._was_killed() and oom_kills() > self._ooms:
-                self._detail = OUT_OF_MEMORY
+                self._cause = Cause.OUT_OF_MEMORY
         self._tell(self.state())
 
     def _was_killed(self) -> bool:
@@ -304,7 +321,8 @@ class Kernel:
         if not self._blind & before:  # a container may be about to be made
             return False
         command = " ".join(self._spec["argv"])
-        self._state, self._lacks = "failed", self._node_dir
+        self._state, self._cause = State.FAILED, Cause.HIDDEN
+        self._lacks = self._node_dir
         self._detail = f"it does not see {self._node_dir}. It was started by {command}"
         kill_below(outer)
         return True
@@ -316,7 +334,7 @@ class Kernel:
         try:
             await self.keeper.connect(self.sockets.address)
         except OSError as exc:
-            self._state, self._detail = "failed", str(exc)
+            self._state, self._detail = State.FAILED, str(exc)
             self._kill_group(signal.SIGKILL)
             await self._exit()
             return False
@@ -412,12 +430,10 @@ class Kernel:
     async def _end_process(self) -> None:
         import asyncio
 
-        from remote_kernels.wire import control
-
         process = self._process
         if process is None or process.poll() is not None:
             return
-        self._detail = control.ENDED
+        self._cause = Cause.ENDED
         self._send(signal.SIGTERM)
         try:
             await asyncio.wait_for(self._exit(), GRACE)
@@ -450,7 +466,8 @@ class Kernel:
             await self._end()
             self._spec = spec
             self.incarnation += 1
-            self._state, self._detail, self._lacks = "starting", "", ""
+            self._state, self._cause = State.STARTING, Cause.NONE
+            self._detail, self._lacks = "", ""
             self._process, self._log, self._wrapped = None, None, None
             self.spawn()
             self.watch(self._tell)

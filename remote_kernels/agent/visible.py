@@ -11,6 +11,10 @@ LISTS = (
 )
 
 
+class NoGpuError(OSError):
+    """The job does not have what the kernel is to see."""
+
+
 def visible_gpus(wanted: str, job: Mapping[str, str]) -> dict[str, str]:
     """The kernel's variables, chosen from the job's.
 
@@ -21,7 +25,7 @@ def visible_gpus(wanted: str, job: Mapping[str, str]) -> dict[str, str]:
     job:
         The job's environment.
 
-    Raises OSError for a GPU that the job does not have.
+    Raises NoGpuError for a GPU that the job does not have.
     """
     said = {name: job.get(name) for name in LISTS}
     # NoDevFiles: Slurm's word for none.
@@ -35,7 +39,7 @@ def visible_gpus(wanted: str, job: Mapping[str, str]) -> dict[str, str]:
             f"there is no GPU {max(places)} here (visible_gpus={wanted}): the job has "
             f"{has} on this node, counted from 0"
         )
-        raise OSError(msg)
+        raise NoGpuError(msg)
     return {
         name: ",".join(devices[place] for place in places)
         for name, devices in lists.items()

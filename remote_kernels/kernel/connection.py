@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import errno
-import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +26,7 @@ from remote_kernels.relay.inlet import Inlet
 from remote_kernels.tunnel.carriers.base import Carrier
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
+from remote_kernels.wire.codes import Cause, State
 from remote_kernels.wire.messages import Message
 
 from . import lacking
@@ -36,8 +35,6 @@ from .ports import Ports
 log = harmless.logger(__name__)
 
 INFO = "kernel_info.json"
-# What execve(2) says of a program that is not there, or is none.
-_NO_PROGRAM = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOEXEC)
 MEET = 10.0  # seconds for a kernel that listens to answer
 
 
@@ -246,7 +243,7 @@ class Connection:
             log.debug("kernel=%s < %s", self.kernel_id, message)
             self.state = message
             ours = message.incarnation == self._incarnation or not self._incarnation
-            if ours and message.state in ("exited", "failed"):
+            if ours and message.state.is_over:
                 if self.exit_code is None and not self._expected:
                     self._tell_death(message)
                 self.set_exited(message.exit_code, message.signum)
@@ -273,9 +270,9 @@ class Connection:
 
     def _tell_death(self, state: control.KernelState) -> None:
         """In the cell that died of it, and in the log."""
-        if state.detail == control.ENDED:  # with its job, which has its own end
+        if state.cause is Cause.ENDED:  # with its job, which has its own end
             return
-        if state.detail == control.OUT_OF_MEMORY:
+        if state.cause is Cause.OUT_OF_MEMORY:
             how = (
                 "was killed because the job used more memory than it asked for. Ask "
                 "for more with 'mem' (or 'mem-per-cpu') in the kernelspec"
@@ -300,7 +297,7 @@ class Connection:
     @property
     def agent_ends(self) -> bool:
         """The agent ends its kernels and itself, or has done so."""
-        told = self.state is not None and self.state.detail == control.ENDED
+        told = self.state is not None and self.state.cause is Cause.ENDED
         return told or (self.tunnel is not None and self.tunnel.ended.done())
 
     async def wait(self) -> int:
@@ -336,10 +333,10 @@ class Connection:
             self._changed.clear()
             state = self.state
             if state is not None and state.incarnation == self._incarnation:
-                if state.state == "running":
+                if state.state is State.RUNNING:
                     self._tell_elsewhere(state)
                     return
-                if state.state in ("exited", "failed"):
+                if state.state.is_over:
                     raise AgentError(self._not_started(state))
             if self.exit_code is not None:  # by another's word: its job ended
                 return
@@ -356,19 +353,17 @@ class Connection:
                 raise AgentError(msg.rstrip()) from None
 
     def _not_started(self, state: control.KernelState) -> str:
-        if state.state == "failed":
+        if state.state is State.FAILED:
             text = f"The kernel could not be started on {self._node}: {state.detail}"
-            if "visible_gpus" in state.detail:
-                return text
-            if state.lacks:
+            if state.cause is Cause.HIDDEN:
                 return f"{text}\n{lacking.hidden(state.lacks, self._spec_name)}"
-            if os.strerror(errno.EADDRNOTAVAIL) in state.detail:
+            if state.cause is Cause.NO_LOOPBACK:
                 return (
                     f"{text}\nThe node has no 127.0.0.1: tell the site's staff that its "
                     "interface lo is down ('ip addr show lo' there). Without it, take "
                     "'transport' (--transport) out: Unix sockets need no such address."
                 )
-            if not any(os.strerror(code) in state.detail for code in _NO_PROGRAM):
+            if state.cause is not Cause.NO_PROGRAM:
                 return text
             return (
                 f"{text}\nIs that program there, on the compute node? `python` in the "

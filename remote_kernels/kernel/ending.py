@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from remote_kernels.scheduler.job import JobStatus
 from remote_kernels.tunnel.tunnel import Tunnel
+from remote_kernels.wire.codes import Farewell, Refusal
 
 from .job import Job
 
-TAKEN = ("replaced", "unknown-session")  # SPEC.md section 1: there is a newer session
-GIVEN_UP = "given up"
+TAKEN = (Farewell.REPLACED, Refusal.UNKNOWN_SESSION)  # there is a newer session
 TIMEOUT = 20.0  # seconds for the scheduler to say how a job ended
 
 
@@ -50,13 +50,13 @@ async def until_the_end(tunnel: Tunnel, job: Job, tell: Callable[[str], None]) -
             return End(job.why_ended("", status), status)
         if not tunnel.ended.done():
             tell("resumed")
-    reason = tunnel.ended.result()
-    if any(word in reason for word in TAKEN):
+    over = tunnel.ended.result()
+    if over.code in TAKEN:
         return End("another server has taken this kernel over", taken=True)
-    if GIVEN_UP in reason:  # in a shared job, which goes on
-        return End(job.why_ended(reason, None))
+    if over.code is Farewell.GIVEN_UP:  # in a shared job, which goes on
+        return End(job.why_ended(over.text, None))
     status = await job.ended(TIMEOUT)
-    return End(job.why_ended(reason, status), status)
+    return End(job.why_ended(over.text, status), status)
 
 
 async def _ended_or_resumed(tunnel: Tunnel, job: Job) -> JobStatus | None:

@@ -6,7 +6,6 @@ Called by story.py, and by arrival.py for an agent that has just reported.
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import re
 import socket
@@ -27,6 +26,7 @@ from remote_kernels.tunnel.carriers.shared_ssh import SharedSshCarrier
 from remote_kernels.tunnel.carriers.ssh import Destination, SshCarrier
 from remote_kernels.tunnel.carriers.stdio import StdioCarrier
 from remote_kernels.tunnel.tunnel import Tunnel
+from remote_kernels.wire.codes import Refusal
 from remote_kernels.wire.hello import Refused
 
 from .account import Account
@@ -87,7 +87,7 @@ class Reach:
                 return await self._open(take=False)
             except Refused as exc:
                 asked = _now() - (refused or _now())  # seconds since the first time
-                lives = _silence(exc) < HEARD_SINCE * asked
+                lives = exc.heard < HEARD_SINCE * asked
                 if lives or _now() > begun + self._account.settings.dead_after:
                     kernel = self._account.kernel_id
                     msg = f"Another server has kernel {kernel}: {exc.detail}"
@@ -109,7 +109,7 @@ class Reach:
                 more = no_answer(exc.silent, here, node, self._job.id, self._job.driver)
             raise TunnelError(f"{exc}\n{more}".rstrip(), exc.silent) from exc
         except Refused as exc:
-            if exc.code == "in-use":
+            if exc.code is Refusal.IN_USE:
                 raise
             msg = f"The agent on {agent['node']} does not give the kernel: {exc.detail}"
             raise TunnelError(msg) from exc
@@ -218,12 +218,6 @@ def _carrier(
     env = environment(driver, os.environ, settings.env_keep)
     few = log if driver.says_little else None
     return StdioCarrier(name, driver.into(job_id, node, argv), env, few)
-
-
-def _silence(refused: Refused) -> float:
-    """Seconds since the agent heard who has the kernel, as it says."""
-    said = re.search(r"heard ([\d.]+) s ago", refused.detail)
-    return float(said[1]) if said else math.inf
 
 
 def _now() -> float:

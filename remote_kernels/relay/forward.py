@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 from remote_kernels.wire import control
+from remote_kernels.wire.codes import Farewell
 from remote_kernels.wire.frames import ProtocolError
 from remote_kernels.wire.session import (
     Controlled,
@@ -247,11 +248,11 @@ class Mux:
         self.session.control(message)
         self._changed()
 
-    def close(self, reason: str) -> None:
+    def close(self, code: Farewell, detail: str = "") -> None:
         """End the session: all local sockets are closed."""
         self.closed = True
         if self.link is not None:
-            self.link.say_goodbye(reason)
+            self.link.say_goodbye(code, detail)
         for task in self._connecting:
             task.cancel()
         for stream in list(self._streams.values()):

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from remote_kernels.wire.codes import Farewell
 from remote_kernels.wire.frames import ProtocolError
 from remote_kernels.wire.hello import Hello
 from remote_kernels.wire.session import Goodbye
@@ -29,11 +30,11 @@ BATCH = 256 * 1024  # bytes handed to the transport at once
 
 
 class LinkLost(Exception):
-    """The pipe is gone. The text says why; `final`: the other end wants no other."""
+    """The pipe is gone. The text says why; `farewell`: the session is over, too."""
 
-    def __init__(self, reason: str, *, final: bool = False) -> None:
+    def __init__(self, reason: str, farewell: Farewell | None = None) -> None:
         super().__init__(reason)
-        self.final = final
+        self.farewell = farewell
 
 
 class Link(asyncio.Protocol):
@@ -149,7 +150,8 @@ class Link(asyncio.Protocol):
     def _take(self, mux: Mux, data: bytes) -> None:
         for event in mux.session.receive(data):
             if isinstance(event, Goodbye):
-                self.close(f"the other end said goodbye: {event.reason}", final=True)
+                said = event.detail or event.code
+                self.close(f"the other end said goodbye: {said}", farewell=event.code)
                 return
             mux.handle(event)
         self._schedule_ack(mux)
@@ -211,15 +213,19 @@ class Link(asyncio.Protocol):
 
     # The end
 
-    def say_goodbye(self, reason: str) -> None:
+    def say_goodbye(self, code: Farewell, detail: str) -> None:
         """Close on purpose: the other end does not wait for this session."""
         if self._mux is not None:
-            self._mux.session.goodbye(reason)
+            self._mux.session.goodbye(code, detail)
             self.flush()
-        self.close(reason)
+        self.close(detail or str(code))
 
     def close(
-        self, reason: str, *, final: bool = False, cause: Exception | None = None
+        self,
+        reason: str,
+        *,
+        farewell: Farewell | None = None,
+        cause: Exception | None = None,
     ) -> None:
         """Close the pipe; what was handed to the transport still goes out."""
         for timer in (self._watch, self._ack):
@@ -230,7 +236,7 @@ class Link(asyncio.Protocol):
             mux.link = None
         if self._transport is not None:
             self._transport.close()
-        lost = LinkLost(reason, final=final)
+        lost = LinkLost(reason, farewell)
         lost.__cause__ = cause
         if not self.ready.done():
             self.ready.set_exception(lost)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from remote_kernels.relay.forward import Mux, Stream
 from remote_kernels.relay.inlet import Inlet
 from remote_kernels.relay.pump import DEAD_AFTER, Link, LinkLost
 from remote_kernels.wire import control
+from remote_kernels.wire.codes import Farewell, Refusal
 from remote_kernels.wire.frames import ProtocolError
 from remote_kernels.wire.hello import Ask, LoginHello, Refused
 from remote_kernels.wire.messages import Message
@@ -40,6 +42,22 @@ PATIENCE = 5.0  # seconds, where the node answers: sshd may be slow to let us in
 QUEUE_BYTES = 8 * 1024 * 1024  # from one local socket, before it is read no further
 
 
+@dataclass(frozen=True)
+class Over:
+    """Why a session is over.
+
+    Parameters
+    ----------
+    text:
+        For people.
+    code:
+        The agent's word, by which it can be decided what follows; None: it was this end.
+    """
+
+    text: str
+    code: Farewell | Refusal | None = None
+
+
 class Tunnel:
     """The login end of one session.
 
@@ -58,7 +76,7 @@ class Tunnel:
     kernel, record:
         Which of the agent's kernels, and its record's directory; see `Ask`.
 
-    `ended` is done, with the reason, once the agent wants no more of this session.
+    `ended` is done, with why, once the agent wants no more of this session.
     """
 
     def __init__(
@@ -87,7 +105,7 @@ class Tunnel:
         self._endings: set[asyncio.Task[Any]] = set()  # of what came second
         self.carrier: Carrier | None = None
         self.rejected: dict[str, str] = {}
-        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[Over] = asyncio.get_running_loop().create_future()
         self._up = asyncio.Event()
         self._down = asyncio.Event()
 
@@ -196,8 +214,8 @@ class Tunnel:
             self._up.clear()
             self._down.set()
             await self._pipe.close()
-            if lost.final:
-                self._end(str(lost))
+            if lost.farewell is not None:
+                self._end(Over(str(lost), lost.farewell))
                 return
             log.info("carrier lost, session goes on: %s", lost)
             if not await self._reconnect(min(FIRST_RETRY * 2**futile, LAST_RETRY)):
@@ -209,7 +227,7 @@ class Tunnel:
             try:
                 await self._connect_any(resume=True)
             except Refused as exc:
-                self._end(str(exc))
+                self._end(Over(str(exc), exc.code))
                 return False
             except TunnelError as exc:
                 log.info("%s", exc)
@@ -230,7 +248,7 @@ class Tunnel:
         finally:
             up.cancel()
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: Over) -> None:
         self._down.set()
         if not self.ended.done():
             self.ended.set_result(reason)
@@ -278,12 +296,12 @@ class Tunnel:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
         await self._stop_listening()
-        self._mux.close("detached")
+        self._mux.close(Farewell.DETACHED)
         if self._pipe is not None:
             await self._pipe.close()
         if self._endings:
             await asyncio.wait(self._endings)
-        self._end("closed at this end")
+        self._end(Over("closed at this end"))
 
 
 class _Turn:

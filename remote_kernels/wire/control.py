@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from . import objects
+from .codes import Cause, Code, State
 from .frames import MAX_PAYLOAD, ProtocolError
 
 
@@ -48,14 +49,9 @@ class Stop:
     """End all kernels, then the agent, then the job."""
 
 
-# Details of a kernel that exited.
-ENDED = "ended by the agent"
-OUT_OF_MEMORY = "out of memory"
-
-
 @dataclass(frozen=True)
 class KernelState:
-    """How a kernel is. `state`: starting, running, exited or failed.
+    """How a kernel is, and why: `cause` for programs, `detail` for people.
 
     `lacks`: a directory that it should have. Of a kernel that runs, the one where it
     was to begin; of one that failed, the node directory.
@@ -63,11 +59,12 @@ class KernelState:
 
     kernel: str
     incarnation: int
-    state: str
+    state: State
     pid: int = 0
     exit_code: int | None = None
     signum: int | None = None
     output: str = ""
+    cause: Cause = Cause.NONE
     detail: str = ""
     lacks: str = ""
 
@@ -127,6 +124,8 @@ _TYPES: dict[str, Any] = {
 }
 _NAMES = {cls: name for name, cls in _TYPES.items()}
 
+_CODES: dict[str, type[Code]] = {"State": State, "Cause": Cause}
+
 # What JSON may have for a field, by its annotation.
 _ACCEPTED: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -136,6 +135,7 @@ _ACCEPTED: dict[str, tuple[type, ...]] = {
     "float | None": (float, int, type(None)),
     "dict[str, Any]": (dict,),
     "list[dict[str, Any]]": (list,),
+    **dict.fromkeys(_CODES, (str,)),
 }
 
 
@@ -157,17 +157,20 @@ def decode(payload: bytes) -> Message:
     cls = _TYPES.get(name)
     if cls is None:
         return Unknown(name)
-    known = {field.name: field.type for field in dataclasses.fields(cls)}
-    values = {k: v for k, v in body.items() if k in known}
+    kinds = {field.name: str(field.type) for field in dataclasses.fields(cls)}
+    values = {k: v for k, v in body.items() if k in kinds}
+    for field, value in values.items():
+        kind = kinds[field]
+        if not _fits(value, _ACCEPTED[kind]):
+            msg = f"a control message that is none, by its {field}: {payload[:200]!r}"
+            raise ProtocolError(msg)
+        if kind in _CODES:
+            values[field] = _CODES[kind](value)
     try:
         message: Message = cls(**values)
     except TypeError as exc:  # a field is missing
         msg = f"a control message that is none: {payload[:200]!r}"
         raise ProtocolError(msg) from exc
-    for field, value in values.items():
-        if not _fits(value, _ACCEPTED[str(known[field])]):
-            msg = f"a control message that is none, by its {field}: {payload[:200]!r}"
-            raise ProtocolError(msg)
     return message
 
 

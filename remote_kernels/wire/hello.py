@@ -11,10 +11,12 @@ import dataclasses
 import hashlib
 import hmac
 import json
+import math
 import secrets
 from typing import Any, Callable
 
 from . import objects
+from .codes import Refusal
 from .frames import ProtocolError
 
 MARKER = b"\0remote-kernels/1 "
@@ -23,12 +25,34 @@ MAX_BANNER = 64 * 1024
 
 
 class Refused(ProtocolError):
-    """The other end answered, and said no. `code` is one of SPEC.md's."""
+    """The other end answered, and said no.
 
-    def __init__(self, code: str, detail: str = "") -> None:
-        super().__init__(f"{code}: {detail}" if detail else code)
+    Parameters
+    ----------
+    code:
+        Why.
+    detail:
+        The same for people.
+    heard:
+        Seconds since the agent heard the login end that has the kernel, if one has it.
+    """
+
+    def __init__(
+        self, code: Refusal, detail: str = "", heard: float = math.inf
+    ) -> None:
+        super().__init__(f"{code}: {detail}" if detail else str(code))
         self.code = code
         self.detail = detail
+        self.heard = heard
+
+
+def _refusal(answer: dict[str, Any]) -> Refused:
+    code, heard = answer["refused"], answer.get("heard")
+    if not isinstance(code, str) or isinstance(heard, bool):
+        msg = f"a refusal that is none: {answer!r}"
+        raise ProtocolError(msg)
+    since = float(heard) if isinstance(heard, (int, float)) else math.inf
+    return Refused(Refusal(code), str(answer.get("detail", "")), since)
 
 
 def _mac(secret: bytes, *parts: bytes) -> bytes:
@@ -175,7 +199,7 @@ class LoginHello(Hello):
         text = self._signed(line, b"agent", self._offer, self._request)
         answer = _load(text)
         if "refused" in answer:
-            raise Refused(str(answer["refused"]), str(answer.get("detail", "")))
+            raise _refusal(answer)
         self.peer_received = _position(answer)
         self.done = True
         return b""
@@ -221,6 +245,8 @@ class AgentHello(Hello):
             self.done = True
         except Refused as exc:
             answer = {"refused": exc.code, "detail": exc.detail}
+            if math.isfinite(exc.heard):
+                answer["heard"] = exc.heard
         body = _dump(answer)
         mac = _mac(self._secret, b"agent", self._offer, text, body)
         return body + b" " + mac + b"\n"

@@ -15,6 +15,7 @@ from typing import Union
 
 from . import control, objects
 from .channels import Channel
+from .codes import Farewell
 from .frames import MAX_DATA, MAX_PAYLOAD, Decoder, Frame, ProtocolError, Type, encode
 from .replay import Inbound, Outbound
 
@@ -62,13 +63,23 @@ class Controlled:
 
 @dataclass(frozen=True)
 class Goodbye:
-    """The other end closes this pipe on purpose."""
+    """The other end closes this pipe on purpose; `detail` is for people."""
 
-    reason: str
+    code: Farewell
+    detail: str = ""
 
 
 def _reason(text: str) -> bytes:
     return text.encode(errors="replace")[:1000]
+
+
+def _goodbye(payload: bytes) -> Goodbye:
+    body = objects.decode(payload, "a GOODBYE", MAX_PAYLOAD)
+    code, detail = body.get("code"), body.get("detail", "")
+    if not isinstance(code, str) or not isinstance(detail, str):
+        msg = f"a GOODBYE that is none: {payload[:200]!r}"
+        raise ProtocolError(msg)
+    return Goodbye(Farewell(code), detail)
 
 
 Event = Union[Opened, Data, Finished, Reset, Drained, Controlled, Goodbye]
@@ -160,8 +171,9 @@ class Session:
     def ping(self) -> None:
         self._unnumbered.append(encode(Type.PING, 0, 0))
 
-    def goodbye(self, reason: str) -> None:
-        self._unnumbered.append(encode(Type.GOODBYE, 0, 0, _reason(reason)))
+    def goodbye(self, code: Farewell, detail: str = "") -> None:
+        body = json.dumps({"code": code, "detail": detail[:1000]}).encode()
+        self._unnumbered.append(encode(Type.GOODBYE, 0, 0, body))
 
     def limit(self, channel: int, high_water: int) -> None:
         """Another `high_water` for one channel."""
@@ -297,7 +309,7 @@ class Session:
         elif frame.type is Type.PING:
             self._unnumbered.append(encode(Type.PONG, 0, 0))
         elif frame.type is Type.GOODBYE:
-            yield Goodbye(frame.payload.decode(errors="replace"))
+            yield _goodbye(frame.payload)
 
     def _numbered_frame(self, frame: Frame) -> Event | None:
         if frame.type is Type.CONTROL:

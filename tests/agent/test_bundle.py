@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from remote_kernels.bundle import agent_pyz, argv
+from remote_kernels.wire.codes import Cause
 from remote_kernels.wire.hello import Ask, LoginHello
 
 SECRET = "5e" * 32
@@ -225,7 +226,9 @@ def test_a_missing_command_is_told(agent: Agent) -> None:
     """`failed`, with what was tried."""
     agent.start(["/no/such/kernel"])
 
-    assert "/no/such/kernel" in states(agent, "failed")["detail"]
+    failed = states(agent, "failed")
+    assert "/no/such/kernel" in failed["detail"]
+    assert Cause.NO_PROGRAM == failed["cause"]
 
 
 @pytest.mark.parametrize("argv", [["true", "\0"], ["true\0"]])
@@ -233,7 +236,9 @@ def test_a_command_that_cannot_be_one_is_told(agent: Agent, argv: list[str]) -> 
     """So is a variable: whoever waits for the kernel hears why it never comes."""
     agent.start(argv)
 
-    assert "null byte" in states(agent, "failed")["detail"]
+    failed = states(agent, "failed")
+    assert "null byte" in failed["detail"]
+    assert Cause.NONE == failed["cause"]
 
 
 def test_the_kernel_gets_its_variables_and_none_of_the_login_host(agent: Agent) -> None:

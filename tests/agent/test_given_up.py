@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from remote_kernels.wire.codes import Farewell
 from remote_kernels.wire.hello import Refused
 
 from .shared import Place, until
@@ -36,7 +37,7 @@ async def test_its_process_ended(tmp_path: Path) -> None:
     spec["kernels"]["k"]["argv"] = ["true"]
     place.write(record, "spec.json", spec)
     async with place.agent() as running, place.attached("k") as tunnel:
-        assert "given up" in await tunnel.ended
+        assert (await tunnel.ended).code is Farewell.GIVEN_UP
         assert "process had ended" in (record / "ended.json").read_text()
         await running
 

@@ -10,22 +10,23 @@ import pytest
 
 from remote_kernels.agent import supervisor
 from remote_kernels.agent.supervisor import Kernel
-from remote_kernels.wire.control import OUT_OF_MEMORY, KernelState
+from remote_kernels.wire.codes import Cause, State
+from remote_kernels.wire.control import KernelState
 
 SECONDS = 10.0
 
 
 @pytest.mark.parametrize(
-    ("ends", "detail"),
+    ("ends", "cause"),
     [
-        ("kill -KILL $$", OUT_OF_MEMORY),
-        ("exit 137", OUT_OF_MEMORY),  # as a launcher tells it
-        ("exit 1", ""),
-        ("kill -SEGV $$", ""),
+        ("kill -KILL $$", Cause.OUT_OF_MEMORY),
+        ("exit 137", Cause.OUT_OF_MEMORY),  # as a launcher tells it
+        ("exit 1", Cause.NONE),
+        ("kill -SEGV $$", Cause.NONE),
     ],
 )
 def test_the_job_had_too_little(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str, detail: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str, cause: Cause
 ) -> None:
     """Another kernel may have been killed for it since this one began."""
     monkeypatch.setattr(supervisor, "oom_kills", itertools.count().__next__)
@@ -39,8 +40,8 @@ def test_the_job_had_too_little(
         kernel.watch(lambda state: ended.put_nowait(state))
         while True:
             state = await asyncio.wait_for(ended.get(), SECONDS)
-            if state.state == "exited":
+            if state.state is State.EXITED:
                 kernel.kill()
                 return state
 
-    assert detail == asyncio.run(main()).detail
+    assert asyncio.run(main()).cause is cause

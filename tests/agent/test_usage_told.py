@@ -25,6 +25,7 @@ from remote_kernels.agent.usage import Sample, Sampler
 from remote_kernels.relay.pump import DEAD_AFTER
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
+from remote_kernels.wire.codes import State
 
 SECRET = b"s" * 32
 SECONDS = 10.0
@@ -46,7 +47,7 @@ class Process:
         pass
 
     def state(self) -> control.KernelState:
-        return control.KernelState("k", 1, "running")
+        return control.KernelState("k", 1, State.RUNNING)
 
     async def end(self) -> None:
         pass

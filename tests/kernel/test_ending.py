@@ -14,7 +14,8 @@ from remote_kernels.kernel.ending import until_the_end
 from remote_kernels.kernel.job import Job
 from remote_kernels.registry import Record
 from remote_kernels.scheduler.job import JobStatus, Phase
-from remote_kernels.tunnel.tunnel import Tunnel
+from remote_kernels.tunnel.tunnel import Over, Tunnel
+from remote_kernels.wire.codes import Farewell, Refusal
 
 CANCELLED = JobStatus(job("7"), Phase.ENDED, "CANCELLED")
 
@@ -22,13 +23,14 @@ CANCELLED = JobStatus(job("7"), Phase.ENDED, "CANCELLED")
 class Breaking:
     """A tunnel's life: lost, resumed, lost, ..."""
 
-    def __init__(self, losses: int) -> None:
-        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    def __init__(self, losses: int, over: Over) -> None:
+        self._over = over
+        self.ended: asyncio.Future[Over] = asyncio.get_running_loop().create_future()
         self._losses = losses
 
     async def lost(self) -> None:
         if not self._losses:
-            self.ended.set_result("stopping")
+            self.ended.set_result(self._over)
         self._losses -= 1
 
     async def resumed(self) -> None:
@@ -49,11 +51,48 @@ class Ending(Job):
         return self._ending
 
 
+class LastWord(Ending):
+    """A job whose end is known only to who asks for it."""
+
+    async def ended(self, timeout: float = 1e9) -> JobStatus | None:
+        await super().ended(timeout)
+        return CANCELLED
+
+
 async def told(losses: int, job: Job) -> list[str]:
     heard: list[str] = []
-    tunnel: Any = Breaking(losses)
+    over = Over("stopping", Farewell.ENDING)
+    tunnel: Any = Breaking(losses, over)
     await until_the_end(cast("Tunnel", tunnel), job, heard.append)
     return heard
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("code", "taken", "asked"),
+    [
+        (Farewell.REPLACED, True, False),
+        (Refusal.UNKNOWN_SESSION, True, False),
+        (Farewell.GIVEN_UP, False, False),
+        (Farewell.ENDING, False, True),
+        (Refusal.NO_KERNEL, False, True),
+        (None, False, True),
+    ],
+)
+async def test_the_code_decides(
+    tmp_path: Path,
+    code: Farewell | Refusal | None,
+    taken: bool,
+    asked: bool,
+) -> None:
+    """Not the text, which may say anything: taken, or dead, and who knows why."""
+    tunnel: Any = Breaking(0, Over("replaced, given up, unknown-session", code))
+    job = LastWord(tmp_path, None)
+
+    end = await until_the_end(cast("Tunnel", tunnel), job, lambda word: None)
+
+    assert taken == end.taken
+    assert (CANCELLED if asked else None) == end.status
 
 
 @pytest.mark.asyncio

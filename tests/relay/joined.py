@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from remote_kernels.relay.forward import Connect, Mux, Stream
 from remote_kernels.relay.inlet import Inlet
 from remote_kernels.relay.pump import Link
+from remote_kernels.wire.codes import Farewell
 from remote_kernels.wire.hello import AgentHello, Ask, Hello, LoginHello
 from remote_kernels.wire.messages import Message, encode
 from remote_kernels.wire.session import Session
@@ -72,8 +73,8 @@ async def joined(connect: Connect) -> AsyncIterator[Joined]:
         await asyncio.wait_for(asyncio.gather(*(link.ready for link in links)), SECONDS)
         yield made
     finally:
-        made.login.close("the test is over")
-        made.agent.close("the test is over")
+        made.login.close(Farewell.DETACHED)
+        made.agent.close(Farewell.ENDING)
         await until(lambda: all(link.closed for link in links))
 
 

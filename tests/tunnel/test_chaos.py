@@ -25,6 +25,7 @@ from remote_kernels.relay.forward import Stream
 from remote_kernels.relay.inlet import Inlet
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import channels, control, messages, replay
+from remote_kernels.wire.codes import Farewell, State
 from remote_kernels.wire.messages import Message
 from tunnel.chaos import ChaosCarrier, Clock, Storm, Weather, weathers
 
@@ -130,7 +131,7 @@ class Talk:
 
         def report(data: bytes) -> None:
             text = data[:3000].hex()
-            state = control.KernelState("k", self.count, "running", output=text)
+            state = control.KernelState("k", self.count, State.RUNNING, output=text)
             self.said["agent", "control"] += control.encode(state)
             tell(state)
 
@@ -162,7 +163,7 @@ class Speaker:
 
     def state(self) -> control.KernelState:
         """A session begins."""
-        state = control.KernelState("k", 0, "running")
+        state = control.KernelState("k", 0, State.RUNNING)
         self.talk.said["agent", "control"][:] = control.encode(state)
         return state
 
@@ -243,7 +244,7 @@ async def through(weather: list[Weather], directory: Path) -> tuple[int, int, in
     await tunnel.close()
     for kernel in kernels:
         kernel.close()
-    assert "the other end said goodbye: the agent ends" == ended
+    assert ended.code is Farewell.ENDING
     assert {} == talk.wrong()
     return storm.cuts, storm.bytes, talk.count
 

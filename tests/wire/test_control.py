@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remote_kernels.wire import control
+from remote_kernels.wire.codes import Cause, Farewell, Refusal, State
 from remote_kernels.wire.frames import ProtocolError
 
 number = st.integers(0, 2**63)
@@ -44,6 +46,8 @@ message = st.one_of(
     st.builds(
         control.KernelState,
         incarnation=number,
+        state=st.sampled_from(State),
+        cause=st.sampled_from(Cause),
         pid=number,
         exit_code=st.none() | number,
         signum=st.none() | number,
@@ -74,6 +78,24 @@ def test_a_sample_for_a_peer_that_does_not_know_it(sent: control.Usage) -> None:
     assert control.Unknown("usage of later") == control.decode(payload)
 
 
+def test_a_code_of_a_later_version() -> None:
+    """It is unknown, and no error; a state that is unknown is not an end."""
+    payload = b'{"type": "kernel", "kernel": "k", "incarnation": 1, "state": "dozes"}'
+    state = control.decode(payload.replace(b"}", b', "cause": "the moon"}'))
+
+    assert control.KernelState("k", 1, State.UNKNOWN, cause=Cause.UNKNOWN) == state
+    assert not State.UNKNOWN.is_over
+    assert (Refusal("a"), Farewell("b")) == (Refusal.UNKNOWN, Farewell.UNKNOWN)
+
+
+def test_every_code_is_in_the_specification() -> None:
+    """As it is on the wire."""
+    text = (Path(control.__file__).parent / "SPEC.md").read_text()
+    codes = [code for kind in (State, Cause, Refusal, Farewell) for code in kind]
+
+    assert [] == [code for code in codes if code and f"`{code}`" not in text]
+
+
 @pytest.mark.parametrize(
     "payload",
     [
@@ -85,6 +107,7 @@ def test_a_sample_for_a_peer_that_does_not_know_it(sent: control.Usage) -> None:
         b'{"type": "start"}',
         b'{"type": "start", "kernel": "k", "spec": []}',
         b'{"type": "signal", "kernel": "k", "signum": "9"}',
+        b'{"type": "kernel", "kernel": "k", "incarnation": 1, "state": 3}',
         b'{"type": "signal", "kernel": "k", "signum": true}',
         b'{"type": "signal", "kernel": "k", "signum": 9' + b"0" * 5000 + b"}",
         b'{"type": "start", "kernel": "k", "spec": {"a":' + b"[" * 9000 + b"]" * 9000,

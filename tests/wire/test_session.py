@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from remote_kernels.wire import control
 from remote_kernels.wire.channels import WINDOW
+from remote_kernels.wire.codes import Farewell, State
 from remote_kernels.wire.frames import MAX_DATA, Decoder, ProtocolError, Type, encode
 from remote_kernels.wire.session import (
     ACK_BYTES,
@@ -159,7 +160,7 @@ def test_frames_for_a_gone_channel_are_ignored() -> None:
 def test_control_messages_pass_unchanged() -> None:
     """What encode() makes, the other end's event holds."""
     pair = Pair()
-    message = control.KernelState("k", 3, "exited", exit_code=1, output="é")
+    message = control.KernelState("k", 3, State.EXITED, exit_code=1, output="é")
 
     pair.agent.control(message)
     pair.settle()
@@ -183,10 +184,10 @@ def test_goodbye_is_an_event() -> None:
     """The other end closes on purpose."""
     pair = Pair()
 
-    pair.agent.goodbye("replaced")
+    pair.agent.goodbye(Farewell.REPLACED, "text")
     pair.settle()
 
-    assert [Goodbye("replaced")] == pair.events["login"]
+    assert [Goodbye(Farewell.REPLACED, "text")] == pair.events["login"]
 
 
 def test_a_ping_is_answered() -> None:

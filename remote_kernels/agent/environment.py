@@ -17,6 +17,10 @@ from typing import Any
 UNSET = ("XDG_RUNTIME_DIR", "JPY_PARENT_PID")
 
 
+class NoGpuError(OSError):
+    """The job does not have a GPU that the kernel is to see."""
+
+
 def environment(spec: Mapping[str, Any], job: Mapping[str, str]) -> dict[str, str]:
     """For the kernel of this spec (see supervisor.py), in a job with these variables."""
     env = {**job, **spec.get("env", {})}

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from remote_kernels.wire.codes import Cause, State
 
-from .environment import directory, environment, is_without
+from .environment import NoGpuError, directory, environment, is_without
 from .leash import Leash
 from .node import oom_kills
 from .node_dir import ensure, kill, note_session, session
@@ -107,8 +107,6 @@ class Log:
 
 def _cause(exc: Exception) -> Cause:
     """Why a process was not started."""
-    from .visible import NoGpuError  # few ask for it
-
     if isinstance(exc, NoGpuError):
         return Cause.NO_GPU
     code = exc.errno if isinstance(exc, OSError) else None
@@ -361,6 +359,9 @@ class Kernel:
     async def _until_listening(self) -> bool:
         """True once all sockets listen, False if the process ended before."""
         import asyncio
+
+        # Now, while the process begins: later, agent.pyz may have been removed.
+        from .wrapped import blind  # noqa: F401
 
         process, sockets = self._process, self.sockets
         if process is None or sockets is None:

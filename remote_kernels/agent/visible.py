@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .environment import NoGpuError
+
 # What Slurm sets for the devices of a job (its gres guide), each a list.
 LISTS = (
     *("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"),
     "GPU_DEVICE_ORDINAL",
 )
-
-
-class NoGpuError(OSError):
-    """The job does not have what the kernel is to see."""
 
 
 def visible_gpus(wanted: str, job: Mapping[str, str]) -> dict[str, str]:

@@ -29,7 +29,13 @@ from remote_kernels.kernel.known_info import KnownInfo
 from remote_kernels.relay.spool import Spool
 from remote_kernels.wire import control, messages, target, zmtp
 from remote_kernels.wire.codes import Farewell
-from remote_kernels.wire.frames import MAX_PAYLOAD, ProtocolError, Type, encode
+from remote_kernels.wire.frames import (
+    MAX_PAYLOAD,
+    LocalProtocolError,
+    ProtocolError,
+    Type,
+    encode,
+)
 from remote_kernels.wire.hello import MARKER, AgentHello, Ask, LoginHello
 from remote_kernels.wire.messages import KEPT, Message
 from remote_kernels.wire.session import Session
@@ -106,7 +112,7 @@ def traffic() -> tuple[bytes, bytes]:
         pair.login.control(control.decode(json.dumps(body).encode()))
     pair.deliver()
     pair.agent.send(channel, messages.encode([b"three"], 1) * 100)
-    pair.agent.consumed(channel, 1 << 20)
+    pair.agent._first.append((Type.CREDIT, channel, b"\0\x10\0\0"))
     pair.agent.open("k", "tcp:80")
     pair.agent.finish(channel)
     pair.agent.ping()
@@ -334,7 +340,10 @@ def feed(name: str, seed: int, count: int, directory: Path) -> tuple[int, float]
         begin = time.process_time()
         try:
             one()
-        except ProtocolError:
+        except ProtocolError as exc:
+            assert not isinstance(exc, LocalProtocolError), (
+                f"seed {seed}, input {number}"
+            )
             assert name not in SILENT, f"seed {seed}, input {number}"
             refused += 1
         except BaseException:

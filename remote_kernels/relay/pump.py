@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 
 from remote_kernels.wire.codes import Farewell
-from remote_kernels.wire.frames import ProtocolError
+from remote_kernels.wire.frames import LocalProtocolError, ProtocolError
 from remote_kernels.wire.hello import Hello
 from remote_kernels.wire.session import Goodbye
 
@@ -98,6 +98,8 @@ class Link(asyncio.Protocol):
                 data = self._greet(data)
             if self._mux is not None and data:
                 self._take(self._mux, data)
+        except LocalProtocolError:
+            raise  # a fault of ours: asyncio says where, and closes the pipe
         except ProtocolError as exc:
             self.close(str(exc), cause=exc)
 

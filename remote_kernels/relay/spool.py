@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Union
 
 from remote_kernels.wire import messages
-from remote_kernels.wire.frames import ProtocolError
+from remote_kernels.wire.frames import LocalProtocolError
 
 MEMORY = 32 * 1024 * 1024  # bytes of one socket's messages
 SEGMENT = 32 * 1024 * 1024  # bytes of one file; its space comes back as a whole
@@ -118,7 +118,7 @@ class Spool:
             self._last += 1
         try:
             data = messages.encode(parts, self._last, 0, offset, left)
-        except ProtocolError:
+        except LocalProtocolError:
             if offset:
                 return self._last
             data = messages.encode([], self._last)

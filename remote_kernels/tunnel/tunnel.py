@@ -21,7 +21,7 @@ from remote_kernels.relay.inlet import Inlet
 from remote_kernels.relay.pump import DEAD_AFTER, Link, LinkLost
 from remote_kernels.wire import control
 from remote_kernels.wire.codes import Farewell, Refusal
-from remote_kernels.wire.frames import ProtocolError
+from remote_kernels.wire.frames import LocalProtocolError, ProtocolError
 from remote_kernels.wire.hello import Ask, LoginHello, Refused
 from remote_kernels.wire.messages import Message
 from remote_kernels.wire.session import Session
@@ -287,7 +287,12 @@ class Tunnel:
         return Inlet(stream, on_message, on_room, on_broken)
 
     def send(self, message: control.Message) -> None:
-        self._mux.control(message)
+        """Raises TunnelError for a message that is too large to be sent."""
+        try:
+            self._mux.control(message)
+        except LocalProtocolError as exc:
+            msg = f"The agent cannot be told so: {exc}."
+            raise TunnelError(msg) from exc
 
     async def close(self) -> None:
         """Let go of the session. The agent and its kernels live on."""

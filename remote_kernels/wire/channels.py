@@ -1,58 +1,182 @@
-"""The state of one channel: queue, credit, half-closes. SPEC.md section 3.
+"""The state of one channel: what each end may still say, queue, credit. SPEC.md section 3.
 
-Used by session.py only.
+Used by session.py only. What may follow what is in TABLE, and nowhere else:
+
+    state           ours: send   finish     abandon    FIN sent   theirs: DATA   FIN
+    OPEN            (same)       FINISHING  LEAVING    -          (same)         PEER_FINISHED
+    FINISHING       -            (same)     LEAVING    FINISHED   (same)         CLOSING
+    LEAVING         -            (same)     (same)     GONE       (same)         CLOSING
+    FINISHED        -            (same)     GONE       -          (same)         GONE
+    PEER_FINISHED   (same)       CLOSING    CLOSING    -          error          error
+    CLOSING         -            (same)     (same)     GONE       error          error
+
+RST of either end leads from each of them to GONE, and CREDIT changes none. RST goes out
+where `abandon` leads to GONE, and behind the FIN that leads from LEAVING there: the other
+end may still send, and that is not wanted. Where there is a "-", nothing is sent.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from enum import Enum, auto
 
-from .frames import MAX_DATA, ProtocolError
+from .frames import MAX_DATA, LocalProtocolError, RemoteProtocolError
 
 WINDOW = 4 * 1024 * 1024  # bytes that may be under way to one local socket
 
 
+class State(Enum):
+    """What has been said on a channel."""
+
+    OPEN = auto()  # both ends may send
+    FINISHING = auto()  # our FIN waits behind what is queued
+    LEAVING = auto()  # so it does, and RST behind it
+    FINISHED = auto()  # our FIN is out; the other end may still send
+    PEER_FINISHED = auto()  # the other end's FIN came; we may still send
+    CLOSING = auto()  # so it did, and our FIN waits behind what is queued
+    GONE = auto()
+
+
+class Step(Enum):
+    """What happens to a channel: first what this end does, then what the other did."""
+
+    SEND = auto()
+    FINISH = auto()
+    ABANDON = auto()
+    SENT_FIN = auto()
+    RESET = auto()
+    GOT_DATA = auto()
+    GOT_FIN = auto()
+    GOT_RST = auto()
+
+
+THEIRS = {
+    Step.GOT_DATA: "data on a channel after its end",
+    Step.GOT_FIN: "a second end of a channel",
+    Step.GOT_RST: "a reset of a channel that is gone",
+}
+_ENDS = {Step.RESET: State.GONE, Step.GOT_RST: State.GONE}
+TABLE: dict[State, dict[Step, State]] = {
+    State.OPEN: {
+        Step.SEND: State.OPEN,
+        Step.FINISH: State.FINISHING,
+        Step.ABANDON: State.LEAVING,
+        Step.GOT_DATA: State.OPEN,
+        Step.GOT_FIN: State.PEER_FINISHED,
+        **_ENDS,
+    },
+    State.FINISHING: {
+        Step.FINISH: State.FINISHING,
+        Step.ABANDON: State.LEAVING,
+        Step.SENT_FIN: State.FINISHED,
+        Step.GOT_DATA: State.FINISHING,
+        Step.GOT_FIN: State.CLOSING,
+        **_ENDS,
+    },
+    State.LEAVING: {
+        Step.FINISH: State.LEAVING,
+        Step.ABANDON: State.LEAVING,
+        Step.SENT_FIN: State.GONE,
+        Step.GOT_DATA: State.LEAVING,
+        Step.GOT_FIN: State.CLOSING,
+        **_ENDS,
+    },
+    State.FINISHED: {
+        Step.FINISH: State.FINISHED,
+        Step.ABANDON: State.GONE,
+        Step.GOT_DATA: State.FINISHED,
+        Step.GOT_FIN: State.GONE,
+        **_ENDS,
+    },
+    State.PEER_FINISHED: {
+        Step.SEND: State.PEER_FINISHED,
+        Step.FINISH: State.CLOSING,
+        Step.ABANDON: State.CLOSING,
+        **_ENDS,
+    },
+    State.CLOSING: {
+        Step.FINISH: State.CLOSING,
+        Step.ABANDON: State.CLOSING,
+        Step.SENT_FIN: State.GONE,
+        **_ENDS,
+    },
+    State.GONE: {},
+}
+
+
+def _that_allow(step: Step) -> tuple[State, ...]:
+    return tuple(state for state in State if step in TABLE[state])
+
+
+# Looked at with each piece of data: a tuple, because an Enum is slow to hash.
+SPEAKS, HEARS, OWES_FIN = map(_that_allow, (Step.SEND, Step.GOT_DATA, Step.SENT_FIN))
+
+
 class Channel:
+    """One channel at one end.
+
+    Parameters
+    ----------
+    id:
+        Its number.
+    kernel, target:
+        What its OPEN names.
+    high_water:
+        Bytes queued above which to read no further.
+    """
+
     def __init__(self, id: int, kernel: str, target: str, high_water: int) -> None:
         self.id = id
         self.kernel = kernel
         self.target = target
-        self.high_water = high_water  # bytes queued above which to read no further
-        self.queued = 0  # bytes waiting to be framed
-        self.fin_queued = False
-        self.fin_sent = False
-        self.fin_received = False
+        self.high_water = high_water
+        self.state = State.OPEN
         self.unwanted = ""  # why nothing more is wanted from the other end
+        self.queued = 0  # bytes waiting to be framed
         self._queue: deque[bytes | memoryview] = deque()
         self._credit = WINDOW  # bytes that we may send
         self._window = WINDOW  # bytes that the other end may send
         self._to_grant = 0
 
     def __repr__(self) -> str:
-        return f"<Channel {self.id} {self.target} of {self.kernel[:8]}>"
+        kernel, state = self.kernel[:8], self.state.name
+        return f"<Channel {self.id} {self.target} of {kernel} {state}>"
 
-    @property
-    def gone(self) -> bool:
-        return self.fin_sent and self.fin_received
+    def step(self, step: Step) -> None:
+        """Go where TABLE leads.
+
+        Raises RemoteProtocolError for what the other end may not do, and
+        LocalProtocolError for what we may not.
+        """
+        to = TABLE[self.state].get(step)
+        if to is None:
+            if step in THEIRS:
+                raise RemoteProtocolError(THEIRS[step])
+            msg = f"{step.name} on {self!r}"
+            raise LocalProtocolError(msg)
+        self.state = to
 
     def push(self, data: bytes) -> None:
-        self._queue.append(data)
-        self.queued += len(data)
+        """Queue data, if we may still send."""
+        if self.state in SPEAKS:
+            self._queue.append(data)
+            self.queued += len(data)
 
     def credit(self, count: int) -> None:
-        """The other end has taken so many bytes. Raises ProtocolError."""
+        """The other end has taken so many bytes. Raises RemoteProtocolError."""
         self._credit += count
         if self._credit > WINDOW:
             msg = f"credit for {self._credit} bytes on a channel (at most {WINDOW})"
-            raise ProtocolError(msg)
+            raise RemoteProtocolError(msg)
 
     def came(self, count: int) -> None:
-        """So many bytes of the other end's. Raises ProtocolError."""
+        """So many bytes of the other end's. Raises RemoteProtocolError."""
         self._window -= count
-        if self.fin_received or self._window < 0:
-            why = "after its end" if self.fin_received else "beyond its credit"
-            msg = f"data on a channel {why}"
-            raise ProtocolError(msg)
+        if self._window < 0:
+            msg = "data on a channel beyond its credit"
+            raise RemoteProtocolError(msg)
+        if self.state not in HEARS:
+            self.step(Step.GOT_DATA)
 
     def take(self) -> bytes | memoryview:
         """The next payload that credit allows; empty if there is none."""
@@ -74,18 +198,22 @@ class Channel:
         self._credit -= size
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def take_fin(self) -> bool:
+    @property
+    def owes_fin(self) -> bool:
         """Whether FIN is due now: all data is out."""
-        if self.fin_queued and not self.fin_sent and not self._queue:
-            self.fin_sent = True
-            return True
-        return False
+        return self.state in OWES_FIN and not self._queue
 
     def consumed(self, count: int) -> int:
-        """Bytes to grant now that `count` more have left for the local socket."""
+        """Bytes to grant now that `count` more have left for the local socket.
+
+        Raises LocalProtocolError if so many have not come.
+        """
         self._to_grant += count
         if self._to_grant < WINDOW // 4:
             return 0
         grant, self._to_grant = self._to_grant, 0
         self._window += grant
+        if self._window > WINDOW:
+            msg = f"more was consumed than has come on {self!r}"
+            raise LocalProtocolError(msg)
         return grant

@@ -12,7 +12,7 @@ from typing import Any, Union
 
 from . import objects
 from .codes import Cause, Code, State
-from .frames import MAX_PAYLOAD, ProtocolError
+from .frames import MAX_PAYLOAD, LocalProtocolError, RemoteProtocolError
 
 
 @dataclass(frozen=True)
@@ -140,12 +140,20 @@ _ACCEPTED: dict[str, tuple[type, ...]] = {
 
 
 def encode(message: Message) -> bytes:
-    body = dataclasses.asdict(message)
-    return json.dumps({"type": _NAMES[type(message)], **body}).encode()
+    """Return the payload of a CONTROL frame.
+
+    Raises LocalProtocolError for a message that is too large for one.
+    """
+    name, body = _NAMES[type(message)], dataclasses.asdict(message)
+    payload = json.dumps({"type": name, **body}).encode()
+    if len(payload) > MAX_PAYLOAD:
+        msg = f"a {name!r} message has {len(payload)} bytes (at most {MAX_PAYLOAD})"
+        raise LocalProtocolError(msg)
+    return payload
 
 
 def decode(payload: bytes) -> Message:
-    """The message in `payload`. Raises ProtocolError if it is none.
+    """The message in `payload`. Raises RemoteProtocolError if it is none.
 
     Fields that this version does not know are left out.
     """
@@ -153,7 +161,7 @@ def decode(payload: bytes) -> Message:
     name = body.pop("type", None)
     if not isinstance(name, str):
         msg = f"a control message that is none: {payload[:200]!r}"
-        raise ProtocolError(msg)
+        raise RemoteProtocolError(msg)
     cls = _TYPES.get(name)
     if cls is None:
         return Unknown(name)
@@ -163,14 +171,14 @@ def decode(payload: bytes) -> Message:
         kind = kinds[field]
         if not _fits(value, _ACCEPTED[kind]):
             msg = f"a control message that is none, by its {field}: {payload[:200]!r}"
-            raise ProtocolError(msg)
+            raise RemoteProtocolError(msg)
         if kind in _CODES:
             values[field] = _CODES[kind](value)
     try:
         message: Message = cls(**values)
     except TypeError as exc:  # a field is missing
         msg = f"a control message that is none: {payload[:200]!r}"
-        raise ProtocolError(msg) from exc
+        raise RemoteProtocolError(msg) from exc
     return message
 
 

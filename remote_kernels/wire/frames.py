@@ -15,7 +15,15 @@ MAX_PAYLOAD = 256 * 1024  # more than this is not our protocol
 
 
 class ProtocolError(Exception):
-    """The other end does not speak this protocol; the pipe must be closed."""
+    """What one end did is not allowed by the protocol."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The other end does not speak this protocol: the pipe to it must be closed."""
+
+
+class LocalProtocolError(ProtocolError):
+    """This end was to do what the protocol does not allow: nothing was sent."""
 
 
 class Type(IntEnum):
@@ -56,7 +64,7 @@ class Decoder:
         self._rest = b""  # less than a frame
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Frames that are complete with `data`. Raises ProtocolError."""
+        """Frames that are complete with `data`. Raises RemoteProtocolError."""
         if self._rest:
             data = self._rest + data
         frames: list[Frame] = []
@@ -65,7 +73,7 @@ class Decoder:
             kind, _, _, channel, length, seq = HEADER.unpack_from(data, at)
             if length > MAX_PAYLOAD:
                 msg = f"a frame of {length} bytes (at most {MAX_PAYLOAD})"
-                raise ProtocolError(msg)
+                raise RemoteProtocolError(msg)
             begin = at + HEADER.size
             if begin + length > len(data):
                 break
@@ -83,4 +91,4 @@ def _type(kind: int) -> Type:
         return _TYPES[kind]
     except KeyError as exc:
         msg = f"a frame of unknown type {kind}"
-        raise ProtocolError(msg) from exc
+        raise RemoteProtocolError(msg) from exc

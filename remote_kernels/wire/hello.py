@@ -17,7 +17,7 @@ from typing import Any, Callable
 
 from . import objects
 from .codes import Refusal
-from .frames import ProtocolError
+from .frames import ProtocolError, RemoteProtocolError
 
 MARKER = b"\0remote-kernels/1 "
 MAX_LINE = 4096
@@ -50,7 +50,7 @@ def _refusal(answer: dict[str, Any]) -> Refused:
     code, heard = answer["refused"], answer.get("heard")
     if not isinstance(code, str) or isinstance(heard, bool):
         msg = f"a refusal that is none: {answer!r}"
-        raise ProtocolError(msg)
+        raise RemoteProtocolError(msg)
     since = float(heard) if isinstance(heard, (int, float)) else math.inf
     return Refused(Refusal(code), str(answer.get("detail", "")), since)
 
@@ -72,7 +72,7 @@ def _position(message: dict[str, Any]) -> int:
     received = message.get("received")
     if type(received) is not int or received < 0:
         msg = f"no position in the hello: {message!r}"
-        raise ProtocolError(msg)
+        raise RemoteProtocolError(msg)
     return received
 
 
@@ -124,7 +124,7 @@ class Hello:
         return b""
 
     def receive(self, data: bytes) -> bytes:
-        """Bytes to send back. Raises ProtocolError, Refused among them."""
+        """Bytes to send back. Raises RemoteProtocolError or Refused."""
         self._buffer += data
         out = b""
         while not self.done:
@@ -133,7 +133,7 @@ class Hello:
             line, newline, rest = self._buffer.partition(b"\n")
             if len(line) > MAX_LINE:
                 msg = f"a line of {len(line)} bytes in the hello: {line[:200]!r}"
-                raise ProtocolError(msg)
+                raise RemoteProtocolError(msg)
             if not newline:
                 break
             self._buffer = rest
@@ -151,7 +151,7 @@ class Hello:
         text, _, mac = line.rpartition(b" ")
         if not hmac.compare_digest(mac, _mac(self._secret, *parts, text)):
             msg = f"the other end does not know this job's secret ({line[:200]!r})"
-            raise ProtocolError(msg)
+            raise RemoteProtocolError(msg)
         return text
 
 
@@ -181,7 +181,7 @@ class LoginHello(Hello):
             self.banner = self._buffer[:MAX_LINE]
             if len(before) > MAX_BANNER:
                 msg = f"no agent behind this carrier; it said {self.banner[:400]!r}"
-                raise ProtocolError(msg)
+                raise RemoteProtocolError(msg)
             return False
         self.banner = before[:MAX_LINE]
         if b"\n" not in rest and len(rest) <= MAX_LINE:

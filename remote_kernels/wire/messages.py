@@ -9,7 +9,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .frames import ProtocolError
+from .frames import LocalProtocolError, RemoteProtocolError
 
 KEPT = ("shell", "control", "stdin", "iopub")  # sockets whose channels are of messages
 MAX_MESSAGE = 2**32 - 1  # bytes; the length is a u32
@@ -41,11 +41,11 @@ def encode(
     offset: int = 0,
     left: int = 0,
 ) -> bytes:
-    """One message or piece. Raises ProtocolError above 4 GiB."""
+    """One message or piece. Raises LocalProtocolError above 4 GiB."""
     size = _HEAD.size - 4 + sum(_FRAME.size + len(part) for part in parts)
     if size + offset + left > MAX_MESSAGE:
         msg = f"a message of {size + offset + left} bytes is more than {MAX_MESSAGE}"
-        raise ProtocolError(msg)
+        raise LocalProtocolError(msg)
     pieces = [_HEAD.pack(size, number, lost, offset, left)]
     for part in parts:
         pieces += (_FRAME.pack(len(part)), part)
@@ -72,7 +72,7 @@ class Decoder:
         self._need = _HEAD.size
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that `data` completes. Raises ProtocolError."""
+        """The messages that `data` completes. Raises RemoteProtocolError."""
         self._buffer += data
         messages = []
         begin = 0
@@ -103,5 +103,5 @@ class Decoder:
                 begin += size
         if begin != end:
             msg = "a message whose frames do not fit into it"
-            raise ProtocolError(msg)
+            raise RemoteProtocolError(msg)
         return parts

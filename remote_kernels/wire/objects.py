@@ -1,4 +1,4 @@
-"""JSON that another process wrote: an object, or a ProtocolError, and nothing else.
+"""JSON that another process wrote: an object, or a RemoteProtocolError, and nothing else.
 
 Python's own reader lets RecursionError out, and takes what nobody can write again:
 NaN, numbers of any length, halves of surrogate pairs. Used by every decoder of JSON,
@@ -12,7 +12,7 @@ import math
 import re
 from typing import Any, NoReturn
 
-from .frames import ProtocolError
+from .frames import RemoteProtocolError
 
 DEPTH = 100  # objects and lists within each other; Python gives up at about 1000
 _DIGITS = 20  # with a sign; reading more takes long
@@ -48,7 +48,7 @@ _decoder = json.JSONDecoder(
 def decode(
     data: bytes, what: str, limit: int, errors: str = "surrogateescape"
 ) -> dict[str, Any]:
-    """The object in `data`. Raises ProtocolError.
+    """The object in `data`. Raises RemoteProtocolError.
 
     Parameters
     ----------
@@ -64,20 +64,20 @@ def decode(
     """
     if len(data) > limit:
         msg = f"{what} has {len(data)} bytes (at most {limit})"
-        raise ProtocolError(msg)
+        raise RemoteProtocolError(msg)
     try:
         body = _decoder.decode(data.decode())
         if _HALF_OF_A_PAIR.search(data):
             json.dumps(body, ensure_ascii=False).encode(errors=errors)
     except (ValueError, RecursionError) as exc:
         msg = f"{what} is not JSON ({str(exc)[:200]}): {data[:200]!r}"
-        raise ProtocolError(msg) from exc
+        raise RemoteProtocolError(msg) from exc
     if not isinstance(body, dict):
         msg = f"{what} is not an object: {data[:200]!r}"
-        raise ProtocolError(msg)
+        raise RemoteProtocolError(msg)
     if data.count(b"{") + data.count(b"[") > DEPTH and _is_deep(body):
         msg = f"{what} is nested more than {DEPTH} deep: {data[:200]!r}"
-        raise ProtocolError(msg)
+        raise RemoteProtocolError(msg)
     return body
 
 

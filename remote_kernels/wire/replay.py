@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from .frames import Frame, ProtocolError, Type, encode
+from .frames import Frame, RemoteProtocolError, Type, encode
 
 MAX_UNACKED = 32 * 1024 * 1024  # bytes kept for replay; beyond it no new frames
 
@@ -44,10 +44,10 @@ class Outbound:
         return data
 
     def acked(self, seq: int) -> None:
-        """The other end has everything up to `seq`. Raises ProtocolError."""
+        """The other end has everything up to `seq`. Raises RemoteProtocolError."""
         if seq > self.last:
             msg = f"frame {seq} acknowledged, {self.last} was the last one sent"
-            raise ProtocolError(msg)
+            raise RemoteProtocolError(msg)
         while self._kept and self._kept[0][0] <= seq:
             self._kept_bytes -= len(self._kept.popleft()[1])
 
@@ -58,13 +58,13 @@ class Outbound:
     def resume(self, peer_received: int) -> None:
         """A new pipe: everything after `peer_received` goes out again.
 
-        Raises ProtocolError where that is not to be had.
+        Raises RemoteProtocolError where that is not to be had.
         """
         if not self.can_resume(peer_received):
             msg = (
                 f"cannot go on from {peer_received}, {self.last} was the last one sent"
             )
-            raise ProtocolError(msg)
+            raise RemoteProtocolError(msg)
         self.acked(peer_received)
         self._again = deque(data for _, data in self._kept)
 
@@ -81,12 +81,12 @@ class Inbound:
         self._acked = 0
 
     def is_new(self, frame: Frame) -> bool:
-        """Whether this frame takes effect. Raises ProtocolError on a gap."""
+        """Whether this frame takes effect. Raises RemoteProtocolError on a gap."""
         if frame.seq <= self.received:
             return False
         if frame.seq != self.received + 1:
             msg = f"frame {frame.seq} after {self.received}: frames are missing"
-            raise ProtocolError(msg)
+            raise RemoteProtocolError(msg)
         self.received = frame.seq
         self.unacked_bytes += len(frame.payload) + 20
         return True

@@ -14,9 +14,18 @@ from dataclasses import dataclass
 from typing import Union
 
 from . import control, objects
-from .channels import Channel
+from .channels import Channel, State, Step
 from .codes import Farewell
-from .frames import MAX_DATA, MAX_PAYLOAD, Decoder, Frame, ProtocolError, Type, encode
+from .frames import (
+    MAX_DATA,
+    MAX_PAYLOAD,
+    Decoder,
+    Frame,
+    LocalProtocolError,
+    RemoteProtocolError,
+    Type,
+    encode,
+)
 from .replay import Inbound, Outbound
 
 ACK_BYTES = 256 * 1024
@@ -78,7 +87,7 @@ def _goodbye(payload: bytes) -> Goodbye:
     code, detail = body.get("code"), body.get("detail", "")
     if not isinstance(code, str) or not isinstance(detail, str):
         msg = f"a GOODBYE that is none: {payload[:200]!r}"
-        raise ProtocolError(msg)
+        raise RemoteProtocolError(msg)
     return Goodbye(Farewell(code), detail)
 
 
@@ -104,6 +113,7 @@ class Session:
         self._high_water = high_water
         self._first_channel = first_channel
         self._next_channel = first_channel
+        self._last_of_peer = 0  # the highest channel that the other end has opened
         self._channels: dict[int, Channel] = {}
         self._turn: deque[int] = deque()  # channels with something to send
         self._waiting: set[int] = set()  # channels whose reader was told to stop
@@ -122,41 +132,54 @@ class Session:
     # What happens at this end
 
     def open(self, kernel: str, target: str) -> int:
-        """Open a channel; DATA may follow at once."""
+        """Open a channel; DATA may follow at once.
+
+        Raises LocalProtocolError for a name that is too long for a frame.
+        """
+        body = json.dumps({"kernel": kernel, "target": target}).encode()
+        if len(body) > MAX_PAYLOAD:
+            msg = f"an OPEN of {len(body)} bytes (at most {MAX_PAYLOAD})"
+            raise LocalProtocolError(msg)
         channel = Channel(self._next_channel, kernel, target, self._high_water)
         self._next_channel += 2
         self._channels[channel.id] = channel
-        body = json.dumps({"kernel": kernel, "target": target}).encode()
         self._first.append((Type.OPEN, channel.id, body))
         return channel.id
 
     def send(self, channel: int, data: bytes) -> None:
         """Queue data. Without effect on a channel that is gone."""
         ch = self._channels.get(channel)
-        if ch is None or ch.fin_queued or not data:
-            return
-        ch.push(data)
-        self._wants_turn(channel)
+        if ch is not None and data:
+            ch.push(data)
+            self._wants_turn(channel)
 
     def finish(self, channel: int) -> None:
         """No more data from this end; what is queued still goes out."""
         ch = self._channels.get(channel)
-        if ch is not None and not ch.fin_queued:
-            ch.fin_queued = True
+        if ch is not None:
+            ch.step(Step.FINISH)
             self._wants_turn(channel)
 
     def abandon(self, channel: int, reason: str) -> None:
         """Like `finish`, then RST: whatever the other end still sends is not wanted."""
         ch = self._channels.get(channel)
-        if ch is not None and ch.fin_sent:
-            self.reset(channel, reason)
-        elif ch is not None:
+        if ch is not None:
+            ch.step(Step.ABANDON)
             ch.unwanted = reason
-            self.finish(channel)
+            self._wants_turn(channel)
+            if self._is_dropped(ch):
+                self._say_reset(channel, reason)
 
     def reset(self, channel: int, reason: str) -> None:
-        if self._channels.pop(channel, None) is not None:
-            self._first.append((Type.RST, channel, _reason(reason)))
+        """Give the channel up: what is queued for it is dropped."""
+        ch = self._channels.get(channel)
+        if ch is not None:
+            ch.step(Step.RESET)
+            self._is_dropped(ch)
+            self._say_reset(channel, reason)
+
+    def _say_reset(self, channel: int, reason: str) -> None:
+        self._first.append((Type.RST, channel, _reason(reason)))
 
     def consumed(self, channel: int, count: int) -> None:
         """`count` bytes have left for the local socket: give credit back."""
@@ -166,6 +189,7 @@ class Session:
             self._first.append((Type.CREDIT, channel, grant.to_bytes(_CREDIT, "big")))
 
     def control(self, message: control.Message) -> None:
+        """Say so on channel 0. Raises LocalProtocolError if it is too large."""
         self._first.append((Type.CONTROL, 0, control.encode(message)))
 
     def ping(self) -> None:
@@ -262,22 +286,26 @@ class Session:
                     self._waiting.discard(id)
                     events.append(Drained(id))
                 return self._out.number(Type.DATA, id, payload)
-            if ch.take_fin():
-                self._drop_if_gone(ch)
-                if ch.unwanted:
-                    self.reset(id, ch.unwanted)
+            if ch.owes_fin:
+                leaving = ch.state is State.LEAVING
+                ch.step(Step.SENT_FIN)
+                if self._is_dropped(ch) and leaving:
+                    self._say_reset(id, ch.unwanted)
                 return self._out.number(Type.FIN, id)
         return None
 
-    def _drop_if_gone(self, ch: Channel) -> None:
-        if ch.gone:
-            self._channels.pop(ch.id, None)
-            self._waiting.discard(ch.id)
+    def _is_dropped(self, ch: Channel) -> bool:
+        """Whether the channel is gone; then it is forgotten."""
+        if ch.state is not State.GONE:
+            return False
+        del self._channels[ch.id]
+        self._waiting.discard(ch.id)
+        return True
 
     def receive(self, data: bytes) -> Iterator[Event]:
         """Events in `data`, to be taken one by one.
 
-        Raises ProtocolError behind those that came before it: close the pipe. The
+        Raises RemoteProtocolError behind those that came before it: close the pipe. The
         session goes on with the next one, behind the frame that broke the rules; the
         channel of that frame is reset, as it lacks something now.
         """
@@ -287,7 +315,7 @@ class Session:
             elif self._in.is_new(frame):
                 try:
                     event = self._numbered_frame(frame)
-                except ProtocolError as exc:
+                except RemoteProtocolError as exc:
                     yield from self._give_up(frame.channel, str(exc))
                     raise
                 if event is not None:
@@ -298,12 +326,19 @@ class Session:
     def _give_up(self, channel: int, reason: str) -> Iterator[Event]:
         if channel in self._channels:
             self.reset(channel, reason)
-            self._waiting.discard(channel)
             yield Reset(channel, reason)
         elif channel:  # the other end has opened it, as it believes
-            self._first.append((Type.RST, channel, _reason(reason)))
+            self._say_reset(channel, reason)
 
     def _unnumbered_frame(self, frame: Frame) -> Iterator[Event]:
+        has_payload, has_number = frame.payload != b"", frame.seq != 0
+        if (
+            frame.channel
+            or (has_payload and frame.type is not Type.GOODBYE)
+            or (has_number and frame.type is not Type.ACK)
+        ):
+            msg = f"a {frame.type.name} that is none: {frame!r:.200}"
+            raise RemoteProtocolError(msg)
         if frame.type is Type.ACK:
             self._out.acked(frame.seq)
         elif frame.type is Type.PING:
@@ -312,46 +347,57 @@ class Session:
             yield _goodbye(frame.payload)
 
     def _numbered_frame(self, frame: Frame) -> Event | None:
-        if frame.type is Type.CONTROL:
+        ch = self._channels.get(frame.channel)
+        if ch is not None and frame.type is not Type.OPEN:
+            return self._channel_frame(ch, frame)
+        if frame.type is Type.CONTROL and not frame.channel:
             return Controlled(control.decode(frame.payload))
         if frame.type is Type.OPEN:
             return self._opened(frame)
-        ch = self._channels.get(frame.channel)
-        return None if ch is None else self._channel_frame(ch, frame)
+        if not self._was_opened(frame.channel):
+            msg = f"a {frame.type.name} of channel {frame.channel}, which is not open"
+            raise RemoteProtocolError(msg)
+        return None  # the channel is gone: it crossed our RST, or FIN
+
+    def _is_ours(self, channel: int) -> bool:
+        return (channel - self._first_channel) % 2 == 0
+
+    def _was_opened(self, channel: int) -> bool:
+        if self._is_ours(channel):
+            return 0 < channel < self._next_channel
+        return 0 < channel <= self._last_of_peer
 
     def _opened(self, frame: Frame) -> Opened:
+        if self._is_ours(frame.channel) or self._was_opened(frame.channel):
+            msg = f"an OPEN of channel {frame.channel}"
+            raise RemoteProtocolError(msg)
+        self._last_of_peer = frame.channel
         body = objects.decode(frame.payload, "an OPEN", MAX_PAYLOAD)
         kernel, target = body.get("kernel"), body.get("target")
         if not isinstance(kernel, str) or not isinstance(target, str):
             msg = f"an OPEN that is none: {frame.payload[:200]!r}"
-            raise ProtocolError(msg)
-        ours = (frame.channel - self._first_channel) % 2 == 0
-        if not frame.channel or ours or frame.channel in self._channels:
-            msg = f"an OPEN of channel {frame.channel}"
-            raise ProtocolError(msg)
+            raise RemoteProtocolError(msg)
         self._channels[frame.channel] = Channel(
             frame.channel, kernel, target, self._high_water
         )
         return Opened(frame.channel, kernel, target)
 
     def _channel_frame(self, ch: Channel, frame: Frame) -> Event | None:
-        if frame.type is Type.DATA:
-            if len(frame.payload) > MAX_DATA:
-                msg = f"a DATA of {len(frame.payload)} bytes (at most {MAX_DATA})"
-                raise ProtocolError(msg)
-            ch.came(len(frame.payload))
+        size = len(frame.payload)
+        if frame.type is Type.DATA and 0 < size <= MAX_DATA:
+            ch.came(size)
             return Data(ch.id, frame.payload)
-        if frame.type is Type.CREDIT:
-            if len(frame.payload) != _CREDIT:
-                msg = f"a CREDIT of {len(frame.payload)} bytes"
-                raise ProtocolError(msg)
+        if frame.type is Type.CREDIT and size == _CREDIT:
             ch.credit(int.from_bytes(frame.payload, "big"))
             self._wants_turn(ch.id)
             return None
-        if frame.type is Type.FIN:
-            ch.fin_received = True
-            self._drop_if_gone(ch)
+        if frame.type is Type.FIN and not size:
+            ch.step(Step.GOT_FIN)
+            self._is_dropped(ch)
             return Finished(ch.id)
-        self._channels.pop(ch.id, None)
-        self._waiting.discard(ch.id)
-        return Reset(ch.id, frame.payload.decode(errors="replace"))
+        if frame.type is Type.RST:
+            ch.step(Step.GOT_RST)
+            self._is_dropped(ch)
+            return Reset(ch.id, frame.payload.decode(errors="replace"))
+        msg = f"a {frame.type.name} of {size} bytes on a channel"
+        raise RemoteProtocolError(msg)

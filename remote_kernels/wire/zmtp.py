@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .frames import ProtocolError
+from .frames import RemoteProtocolError
 
 MORE, LONG, COMMAND = 1, 2, 4
 _SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
@@ -107,7 +107,7 @@ class Peer:
         self.identity = b""
 
     def feed(self, data: bytes) -> tuple[bytes, list[Piece]]:
-        """What to answer, and what came. Raises ProtocolError."""
+        """What to answer, and what came. Raises RemoteProtocolError."""
         self._buffer += data
         answer = b""
         if not self._greeted:
@@ -123,10 +123,10 @@ class Peer:
         mechanism = greeting[12:32].rstrip(b"\0")
         if greeting[:1] != b"\xff" or greeting[9:10] != b"\x7f" or greeting[10] < 3:
             msg = f"this is no ZMTP 3: {greeting!r}"
-            raise ProtocolError(msg)
+            raise RemoteProtocolError(msg)
         if mechanism != b"NULL":
             msg = f"the kernel's socket wants {mechanism!r}"
-            raise ProtocolError(msg)
+            raise RemoteProtocolError(msg)
 
     def _messages(self) -> list[Piece]:
         messages = []
@@ -181,4 +181,4 @@ class Peer:
             self.ready = True
         elif name == b"ERROR":
             msg = f"the kernel's socket refused us: {body[7:].decode(errors='replace')}"
-            raise ProtocolError(msg)
+            raise RemoteProtocolError(msg)

@@ -25,7 +25,7 @@ from remote_kernels.relay.forward import Stream
 from remote_kernels.tunnel import forward as forward_module
 from remote_kernels.tunnel.forward import Forward
 from remote_kernels.wire import control
-from remote_kernels.wire.channels import WINDOW
+from remote_kernels.wire.channels import WINDOW, State
 from remote_kernels.wire.target import Target, Tcp, Unix, target_of
 from tunnel.test_tunnel import TIMEOUT, tunnel
 
@@ -188,7 +188,7 @@ async def test_a_server_that_is_not_listened_to(
         if half_closed:
             writer.write_eof()
             (channel,) = session.login.session._channels.values()
-            await until(lambda: channel.fin_sent)
+            await until(lambda: channel.state is State.FINISHED)
         writer.transport.abort()
 
         await asyncio.wait_for(broken.wait(), TIMEOUT)

@@ -121,6 +121,20 @@ async def test_a_frame_that_breaks_the_rules(tmp_path: Path, rubbish: bytes) -> 
 
 
 @pytest.mark.asyncio
+async def test_a_message_that_is_too_large(tmp_path: Path) -> None:
+    """It is not sent, which its sender hears; the session does not suffer."""
+    async with tunnel(tmp_path) as (made, carrier, local):
+        with pytest.raises(TunnelError, match="'start' message has 300"):
+            made.send(control.Start("k1", {"argv": ["x" * 300_000]}))
+        reader, writer = await asyncio.open_unix_connection(local)
+        writer.write(b"x")
+        assert b"x" == await asyncio.wait_for(reader.readexactly(1), TIMEOUT)
+        writer.close()
+
+    assert 1 == len(carrier.pids)
+
+
+@pytest.mark.asyncio
 async def test_nothing_is_lost_when_the_carrier_is_killed(tmp_path: Path) -> None:
     """SIGKILL while bytes are under way, five times: the stream notices nothing."""
     generator = random.Random(2)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from remote_kernels.wire import control
 from remote_kernels.wire.codes import Cause, Farewell, Refusal, State
-from remote_kernels.wire.frames import ProtocolError
+from remote_kernels.wire.frames import RemoteProtocolError
 
 number = st.integers(0, 2**63)
 percent = st.floats(0, 1e6)
@@ -116,5 +116,5 @@ def test_every_code_is_in_the_specification() -> None:
 )
 def test_a_message_that_is_none(payload: bytes) -> None:
     """The pipe must be closed."""
-    with pytest.raises(ProtocolError, match="a control message"):
+    with pytest.raises(RemoteProtocolError, match="a control message"):
         control.decode(payload)

@@ -8,7 +8,7 @@ import hmac
 import pytest
 
 from remote_kernels.wire.codes import Refusal
-from remote_kernels.wire.frames import ProtocolError
+from remote_kernels.wire.frames import RemoteProtocolError
 from remote_kernels.wire.hello import MARKER, AgentHello, Ask, LoginHello, Refused
 
 SECRET = b"s" * 32
@@ -64,7 +64,7 @@ def test_a_wrong_secret_is_noticed_by_the_agent() -> None:
     login = LoginHello(b"x" * 32, Ask("s"))
     agent = AgentHello(SECRET, "a", accept)
 
-    with pytest.raises(ProtocolError, match="secret"):
+    with pytest.raises(RemoteProtocolError, match="secret"):
         talk(login, agent)
 
     assert not agent.done
@@ -79,7 +79,7 @@ def test_a_wrong_secret_is_noticed_by_the_login_end() -> None:
 
     login = LoginHello(SECRET, Ask("s"))
 
-    with pytest.raises(ProtocolError, match="secret"):
+    with pytest.raises(RemoteProtocolError, match="secret"):
         talk(login, Impostor(b"x" * 32, "a", accept))
 
     assert not login.done
@@ -91,7 +91,7 @@ def test_a_replayed_hello_is_not_accepted() -> None:
     overheard = LoginHello(SECRET, Ask("s")).receive(first.start())
     second.start()
 
-    with pytest.raises(ProtocolError, match="secret"):
+    with pytest.raises(RemoteProtocolError, match="secret"):
         second.receive(overheard)
 
 
@@ -114,7 +114,7 @@ def test_an_endless_banner_is_given_up() -> None:
     """Something else is behind this carrier; its words are quoted."""
     login = LoginHello(SECRET, Ask("s"))
 
-    with pytest.raises(ProtocolError, match="no agent behind"):
+    with pytest.raises(RemoteProtocolError, match="no agent behind"):
         login.receive(b"login: " * 20_000)
 
 
@@ -122,7 +122,7 @@ def test_an_endless_line_is_given_up() -> None:
     """No line of a hello is longer than 4096 bytes."""
     login = LoginHello(SECRET, Ask("s"))
 
-    with pytest.raises(ProtocolError, match="a line of"):
+    with pytest.raises(RemoteProtocolError, match="a line of"):
         login.receive(MARKER + b"x" * 5000)
 
 
@@ -142,7 +142,7 @@ def test_rubbish_is_a_protocol_error(line: bytes) -> None:
     """A line that is no JSON ends the hello, whoever said it."""
     login = LoginHello(SECRET, Ask("s"))
 
-    with pytest.raises(ProtocolError, match="a line of the hello"):
+    with pytest.raises(RemoteProtocolError, match="a line of the hello"):
         login.receive(MARKER + line + b"\n")
 
 
@@ -154,5 +154,5 @@ def test_a_position_that_is_none(received: bytes) -> None:
     text = b'{"session": "s", "received": %b}' % received
     mac = hmac.new(SECRET, b"\0".join((b"login", offer, text)), hashlib.sha256)
 
-    with pytest.raises(ProtocolError, match="no position"):
+    with pytest.raises(RemoteProtocolError, match="no position"):
         agent.receive(text + b" " + mac.hexdigest().encode() + b"\n")

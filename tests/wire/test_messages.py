@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote_kernels.wire.frames import ProtocolError
+from remote_kernels.wire.frames import LocalProtocolError, RemoteProtocolError
 from remote_kernels.wire.messages import Decoder, Message, encode, with_lost
 
 HEAD = struct.Struct(">IQIII")
@@ -80,7 +80,7 @@ class Huge(bytes):
 @pytest.mark.parametrize("parts", [[Huge()], [bytes(2**28)] * 16])
 def test_a_message_above_the_limit_is_refused(parts: list[bytes]) -> None:
     """Its length would not fit, be it one frame's or that of all."""
-    with pytest.raises(ProtocolError, match="is more than 4294967295"):
+    with pytest.raises(LocalProtocolError, match="is more than 4294967295"):
         encode(parts)
 
 
@@ -97,5 +97,5 @@ def test_a_message_above_the_limit_is_refused(parts: list[bytes]) -> None:
 )
 def test_frames_that_do_not_fill_their_message(size: int, body: bytes) -> None:
     """Neither too few bytes nor too many: the pipe must be closed."""
-    with pytest.raises(ProtocolError, match="do not fit"):
+    with pytest.raises(RemoteProtocolError, match="do not fit"):
         Decoder().feed(HEAD.pack(size, 1, 0, 0, 0) + body)

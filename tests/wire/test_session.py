@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from remote_kernels.wire import control
 from remote_kernels.wire.channels import WINDOW
 from remote_kernels.wire.codes import Farewell, State
-from remote_kernels.wire.frames import MAX_DATA, Decoder, ProtocolError, Type, encode
+from remote_kernels.wire.frames import (
+    MAX_DATA,
+    MAX_PAYLOAD,
+    Decoder,
+    LocalProtocolError,
+    RemoteProtocolError,
+    Type,
+    encode,
+)
 from remote_kernels.wire.session import (
     ACK_BYTES,
     Controlled,
@@ -216,7 +224,7 @@ def test_a_gap_is_a_protocol_error() -> None:
     """A frame whose predecessor is missing is not taken."""
     session = Session("s", 1, 1)
 
-    with pytest.raises(ProtocolError, match="frames are missing"):
+    with pytest.raises(RemoteProtocolError, match="frames are missing"):
         [*session.receive(encode(Type.CREDIT, 1, 2, b"\0\0\0\1"))]
 
 
@@ -224,7 +232,7 @@ def test_an_oversized_frame_is_a_protocol_error() -> None:
     """A length that is no length of ours ends the pipe at once."""
     session = Session("s", 1, 1)
 
-    with pytest.raises(ProtocolError, match="a frame of"):
+    with pytest.raises(RemoteProtocolError, match="a frame of"):
         [*session.receive(b"HTTP/1.1 400 Bad Request\r\n\r\n")]
 
 
@@ -232,7 +240,7 @@ def test_an_ack_from_the_future_is_a_protocol_error() -> None:
     """Nobody has frames that were not sent."""
     session = Session("s", 1, 1)
 
-    with pytest.raises(ProtocolError, match="acknowledged"):
+    with pytest.raises(RemoteProtocolError, match="acknowledged"):
         [*session.receive(encode(Type.ACK, 0, 7))]
 
 
@@ -247,6 +255,12 @@ DEEP = b'{"kernel": "k", "target": "shell", "x": %b}' % (b"[" * 3000 + b"]" * 30
         pytest.param(Type.CREDIT, 1, b"\0\0\0\1", "credit for", id="too much credit"),
         pytest.param(Type.DATA, 1, b"x", "after its end", id="after FIN"),
         pytest.param(Type.DATA, 1, b"x" * 70_000, "70000 bytes", id="large"),
+        pytest.param(Type.DATA, 3, b"", "a DATA of 0 bytes", id="empty"),
+        pytest.param(Type.DATA, 7, b"x", "7, which is not open", id="not open"),
+        pytest.param(Type.CREDIT, 2, b"\0\0\0\1", "2, which is not open", id="ours"),
+        pytest.param(Type.FIN, 1, b"", "a second end", id="second end"),
+        pytest.param(Type.FIN, 3, b"x", "a FIN of 1 bytes", id="end that says more"),
+        pytest.param(Type.CONTROL, 3, b"{}", "a CONTROL of 2", id="control elsewhere"),
         pytest.param(Type.OPEN, 1, OPEN, "an OPEN of channel 1", id="twice"),
         pytest.param(Type.OPEN, 4, OPEN, "an OPEN of channel 4", id="the other's"),
         pytest.param(Type.OPEN, 0, OPEN, "an OPEN of channel 0", id="none"),
@@ -265,7 +279,7 @@ def test_a_frame_that_breaks_the_rules(
     frames = [encode(t, c, n, p) for n, (t, c, p) in enumerate(sent, 1)]
     events: list[Event] = []
 
-    with pytest.raises(ProtocolError, match=why):
+    with pytest.raises(RemoteProtocolError, match=why):
         events.extend(agent.receive(b"".join(frames)))
     agent.connected(0)
     events.extend(agent.receive(b"".join(frames[agent.received :])))
@@ -273,10 +287,50 @@ def test_a_frame_that_breaks_the_rules(
     opened = [event.channel for event in events if isinstance(event, Opened)]
     gone = [event.channel for event in events if isinstance(event, Reset)]
     assert [1, 3] == opened
-    assert [1] * (channel == 1) == gone
-    assert Data(3, b"behind") == events[-1]
+    assert [channel] * (channel in (1, 3)) == gone
+    assert (Data(3, b"behind") in events) == (channel != 3)
     replies = {f.type: f.channel for f in Decoder().feed(agent.data_to_send(9999)[0])}
     assert replies == ({Type.RST: channel} if channel else {})
+
+
+def test_a_number_is_not_used_again() -> None:
+    """What was under way to the first channel of it would reach the second."""
+    agent = Session("s", 2, 1)
+    open_, reset = encode(Type.OPEN, 1, 1, OPEN), encode(Type.RST, 1, 2, b"")
+
+    with pytest.raises(RemoteProtocolError, match="an OPEN of channel 1"):
+        [*agent.receive(open_ + reset + encode(Type.OPEN, 1, 3, OPEN))]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        encode(Type.ACK, 1, 0),
+        encode(Type.ACK, 0, 0, b"x"),
+        encode(Type.PING, 0, 1),
+        encode(Type.PONG, 0, 0, b"x"),
+        encode(Type.GOODBYE, 0, 0, b"bye"),
+        encode(Type.GOODBYE, 0, 0, b'{"code": 1}'),
+        encode(Type.GOODBYE, 3, 0, b'{"code": "ending"}'),
+    ],
+)
+def test_an_unnumbered_frame_that_breaks_the_rules(frame: bytes) -> None:
+    """It is not taken for what it might have meant."""
+    with pytest.raises(RemoteProtocolError, match=r"a [A-Z]+ "):
+        [*Session("s", 1, 1).receive(frame)]
+
+
+def test_what_is_too_large_for_a_frame() -> None:
+    """It is our error, and leaves the session as it was."""
+    session = Session("s", 1, 1)
+
+    with pytest.raises(LocalProtocolError, match="'start' message has"):
+        session.control(control.Start("k", {"env": "x" * MAX_PAYLOAD}))
+    with pytest.raises(LocalProtocolError, match="an OPEN of"):
+        session.open("k", "unix:/" + "x" * MAX_PAYLOAD)
+
+    assert session.idle
+    assert session.open("k", "shell") == 1
 
 
 def test_data_beyond_the_credit() -> None:
@@ -287,7 +341,7 @@ def test_data_beyond_the_credit() -> None:
     sequence = range(2, WINDOW // MAX_DATA + 3)
     data = b"".join(encode(Type.DATA, 1, n, bytes(MAX_DATA)) for n in sequence)
 
-    with pytest.raises(ProtocolError, match="beyond its credit"):
+    with pytest.raises(RemoteProtocolError, match="beyond its credit"):
         events.extend(agent.receive(data))
 
     assert Reset(1, "data on a channel beyond its credit") == events.pop()
@@ -300,7 +354,7 @@ def test_a_position_that_was_given_up() -> None:
     pair.login.control(control.Stop())
     pair.settle()
 
-    with pytest.raises(ProtocolError, match="cannot go on from 0"):
+    with pytest.raises(RemoteProtocolError, match="cannot go on from 0"):
         pair.login.connected(0)
 
 

@@ -13,7 +13,7 @@ import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote_kernels.wire.frames import ProtocolError
+from remote_kernels.wire.frames import RemoteProtocolError
 from remote_kernels.wire.zmtp import (
     COMMAND,
     MORE,
@@ -176,7 +176,7 @@ def test_a_socket_that_wants_another_mechanism(make: Make, mechanism: str) -> No
     with connected(router) as sock:
         sock.sendall(peer.greeting[:-1])  # libzmq 4.3.5 hangs up when it has all
 
-        with pytest.raises(ProtocolError, match=f"wants b'{mechanism}'"):
+        with pytest.raises(RemoteProtocolError, match=f"wants b'{mechanism}'"):
             listen(sock, peer)
 
 
@@ -194,7 +194,10 @@ def test_a_socket_that_refuses_us_says_why(make: Make) -> None:
     router = make(zmq.ROUTER)
     router.setsockopt(zmq.ZAP_DOMAIN, b"kernels")
 
-    with connected(router) as sock, pytest.raises(ProtocolError, match=r"us: 400$"):
+    with (
+        connected(router) as sock,
+        pytest.raises(RemoteProtocolError, match=r"us: 400$"),
+    ):
         Connection(sock, Peer("DEALER"))
     denying.join(SECONDS)
 
@@ -210,7 +213,7 @@ def test_a_socket_that_refuses_us_says_why(make: Make) -> None:
 )
 def test_what_is_no_zmtp_3(said: bytes) -> None:
     """Something else listens there, or a libzmq before 4.0."""
-    with pytest.raises(ProtocolError, match="no ZMTP 3"):
+    with pytest.raises(RemoteProtocolError, match="no ZMTP 3"):
         Peer("DEALER").feed(said)
 
 

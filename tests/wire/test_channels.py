@@ -1,0 +1,110 @@
+"""wire.channels: what may follow what on a channel, as a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remote_kernels.wire import channels
+from remote_kernels.wire.channels import (
+    HEARS,
+    OWES_FIN,
+    SPEAKS,
+    TABLE,
+    THEIRS,
+    WINDOW,
+    Channel,
+    State,
+    Step,
+)
+from remote_kernels.wire.frames import LocalProtocolError, RemoteProtocolError
+
+RESETS = (Step.RESET, Step.GOT_RST)
+COLUMNS = [step for step in Step if step not in RESETS]
+
+
+def in_words() -> Iterator[tuple[State, Step, str]]:
+    """The table that the module's docstring shows, cell by cell."""
+    assert channels.__doc__ is not None
+    names = "|".join(state.name for state in State)
+    for line in re.findall(rf"^ {{4}}(?:{names}) .*$", channels.__doc__, re.MULTILINE):
+        state, *cells = line.split()
+        yield from ((State[state], *cell) for cell in zip(COLUMNS, cells, strict=True))
+
+
+def channel(state: State) -> Channel:
+    made = Channel(1, "k", "shell", 1)
+    made.state = state
+    return made
+
+
+@pytest.mark.parametrize(("state", "step", "word"), list(in_words()))
+def test_what_follows(state: State, step: Step, word: str) -> None:
+    """As is written above the code."""
+    ch = channel(state)
+    if word in ("-", "error"):
+        error = RemoteProtocolError if step in THEIRS else LocalProtocolError
+        assert (word == "error") == (step in THEIRS)
+        with pytest.raises(error):
+            ch.step(step)
+        assert ch.state is state
+    else:
+        ch.step(step)
+        assert ch.state is (state if word == "(same)" else State[word])
+
+
+def test_every_state_is_written_down() -> None:
+    """With every step."""
+    written = {(state, step) for state, step, _ in in_words()}
+
+    assert written == {(s, c) for s in State if s is not State.GONE for c in COLUMNS}
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.GONE])
+@pytest.mark.parametrize("step", RESETS)
+def test_a_reset_ends_it(state: State, step: Step) -> None:
+    """From wherever it is."""
+    ch = channel(state)
+
+    ch.step(step)
+
+    assert ch.state is State.GONE
+
+
+@pytest.mark.parametrize("step", Step)
+def test_nothing_follows_the_end(step: Step) -> None:
+    """Who knows of a channel that is gone has kept it too long."""
+    error = RemoteProtocolError if step in THEIRS else LocalProtocolError
+    with pytest.raises(error):
+        channel(State.GONE).step(step)
+
+
+@given(st.lists(st.sampled_from(Step)))
+def test_what_the_states_stand_for(steps: list[Step]) -> None:
+    """Whatever happened: who has sent its end, and whose end is due."""
+    ch = channel(State.OPEN)
+    finished = sent = heard = abandoned = False
+    for step in steps:
+        if step not in TABLE[ch.state]:
+            continue
+        ch.step(step)
+        finished |= step in (Step.FINISH, Step.ABANDON)
+        abandoned |= step is Step.ABANDON
+        sent |= step is Step.SENT_FIN
+        heard |= step is Step.GOT_FIN
+        gone = (sent and (heard or abandoned)) or step in RESETS
+        assert gone == (ch.state is State.GONE)
+        if not gone:
+            assert (not finished) == (ch.state in SPEAKS)
+            assert (not heard) == (ch.state in HEARS)
+            assert (finished and not sent) == (ch.state in OWES_FIN)
+
+
+def test_more_is_consumed_than_came() -> None:
+    """That is a fault of ours, and the other end never gets such a credit."""
+    with pytest.raises(LocalProtocolError, match="more was consumed"):
+        channel(State.OPEN).consumed(WINDOW // 4)

@@ -340,10 +340,10 @@ def feed(name: str, seed: int, count: int, directory: Path) -> tuple[int, float]
         begin = time.process_time()
         try:
             one()
-        except ProtocolError as exc:
-            assert not isinstance(exc, LocalProtocolError), (
-                f"seed {seed}, input {number}"
-            )
+        except LocalProtocolError:
+            print(f"{name}: seed {seed}, input {number}")
+            raise
+        except ProtocolError:
             assert name not in SILENT, f"seed {seed}, input {number}"
             refused += 1
         except BaseException:

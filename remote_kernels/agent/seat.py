@@ -270,10 +270,10 @@ class Seat:
         if isinstance(message, control.Stop):
             self._give_up(self)
         elif getattr(message, "kernel", None) != self.id:
-            self._say(f"ignored {message}")
+            self._say(f"ignored {message!r:.300}")
         elif isinstance(message, control.Signal):
             if message.signum not in signal.valid_signals():
-                self._say(f"ignored {message}")
+                self._say(f"ignored {message!r:.300}")
                 return
             self.kernel.signal(message.signum)
         elif isinstance(message, control.Start):

@@ -25,6 +25,7 @@ from .leash import Leash
 from .node import oom_kills
 from .node_dir import ensure, kill, note_session, session
 from .ports import TARGETS, Sockets
+from .spec import wrong_with
 
 if TYPE_CHECKING:
     from remote_kernels.wire.control import KernelState
@@ -465,10 +466,14 @@ class Kernel:
             self._restarting = asyncio.Lock()
         async with self._restarting:
             await self._end()
-            self._spec = spec
             self.incarnation += 1
             self._state, self._cause = State.STARTING, Cause.NONE
-            self._detail, self._lacks = "", ""
+            self._detail, self._lacks = wrong_with(spec), ""
             self._process, self._log, self._wrapped = None, None, None
+            if self._detail:
+                self._state = State.FAILED
+                self._tell(self.state())
+                return
+            self._spec = spec
             self.spawn()
             self.watch(self._tell)

@@ -175,7 +175,10 @@ class Hostile:
 
     def _frame(self, pick: float, number: int) -> bytes:
         choice = self._random.choice
-        kind, channel = choice([*Type]), choice((0, 1, 2, self._opened, 2**32 - 1))
+        kind, channel = (
+            choice([*Type]),
+            choice((0, 1, 2, max(self._opened, 0), 2**32 - 1)),
+        )
         seq = self._sent + 1
         payload = b""
         if pick < 0.5:  # JSON
@@ -215,8 +218,9 @@ class Hostile:
                 payload = self._mutator.json(body)
             return kind, channel, payload[:MAX_PAYLOAD]
         if number % 97 == 0:  # as often as a process can be started
-            spec = {"argv": ["true"], "env": {"A": "b"}, "connection": CONNECTION}
-            body = {"type": "start", "kernel": OWN, "spec": spec}
+            spec: dict[str, Any] = {"argv": ["true"], "env": {"A": "b"}}
+            spec["connection"] = CONNECTION
+            body: dict[str, Any] = {"type": "start", "kernel": OWN, "spec": spec}
         else:
             body = self._random.choice(BODIES)
         payload = self._mutator.json(body)[:MAX_PAYLOAD]

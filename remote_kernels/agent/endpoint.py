@@ -17,8 +17,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from remote_kernels.relay.forward import Mux
-from remote_kernels.relay.pump import DEAD_AFTER, Link
+from remote_kernels.relay.link import DEAD_AFTER, Link
+from remote_kernels.relay.mux import Mux
 from remote_kernels.wire.codes import Farewell, Refusal
 from remote_kernels.wire.hello import AgentHello, Ask, Refused
 

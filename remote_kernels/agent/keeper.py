@@ -14,8 +14,8 @@ import json
 import os
 from collections.abc import Callable, Sequence
 
-from remote_kernels.relay.forward import Stream
-from remote_kernels.relay.inlet import Inlet
+from remote_kernels.relay.channel import Channel
+from remote_kernels.relay.message_channel import MessageChannel
 from remote_kernels.relay.spool import Spool
 from remote_kernels.wire import messages, zmtp
 from remote_kernels.wire.frames import ProtocolError
@@ -104,7 +104,7 @@ class _Line:
         self.spool = spool
         self.client: _Client | None = None
         self.delivered = 0  # the login end has passed on what is up to here
-        self._inlet: Inlet | None = None
+        self._channel: MessageChannel | None = None
         self._next = 1, 0  # the message, and its piece
         self._full = False  # the kernel takes no more for now
         self._open = False  # the kernel may be asked
@@ -112,15 +112,15 @@ class _Line:
         self._prelude: asyncio.TimerHandle | None = None
         self._left = 0  # bytes to come of what the kernel is saying
 
-    def attach(self, stream: Stream) -> None:
+    def attach(self, channel: Channel) -> None:
         """The channel's first message says where the kept ones begin."""
-        if self._inlet is not None:
-            self._inlet.close()
-        self._inlet = Inlet(stream, self._send, self._pump)
+        if self._channel is not None:
+            self._channel.close()
+        self._channel = MessageChannel(channel, self._send, self._pump)
         self.full(self._full)
         self._next = 1, 0  # the spool counts what it dropped of what is not forgotten
         about = {"delivered": self.delivered, "first": self.spool.first}
-        self._inlet.send(messages.encode([json.dumps(about).encode()]))
+        self._channel.send(messages.encode([json.dumps(about).encode()]))
         self._pump()
 
     def _send(self, message: messages.Message) -> None:
@@ -153,10 +153,10 @@ class _Line:
 
     def full(self, full: bool) -> None:
         self._full = full
-        if self._inlet is not None and full:
-            self._inlet.hold()
-        elif self._inlet is not None:
-            self._inlet.go_on()
+        if self._channel is not None and full:
+            self._channel.pause()
+        elif self._channel is not None:
+            self._channel.resume()
 
     def take(self, piece: zmtp.Piece) -> None:
         self.spool.append(*piece)
@@ -176,15 +176,15 @@ class _Line:
         if self._prelude is not None:
             self._prelude.cancel()
             self._prelude = None
-        inlet = self._inlet
-        while inlet is not None and not inlet.paused and not inlet.is_closing():
+        channel = self._channel
+        while channel is not None and not channel.full and not channel.is_closed:
             found = self.spool.read(*self._next)
             if found is None:
                 return
             number, data = found
             piece = self._next[1] + 1 if number == self._next[0] else 1
             self._next = (number, piece) if messages.goes_on(data) else (number + 1, 0)
-            inlet.send(data)
+            channel.send(data)
 
 
 def _is_prelude(parts: Sequence[bytes]) -> bool:
@@ -276,9 +276,9 @@ class Keeper:
         for line in self._lines.values():
             line.leave()
 
-    def attach(self, target: str, stream: Stream) -> None:
-        """`stream` gets what is kept, then what comes."""
-        self._lines[target].attach(stream)
+    def attach(self, target: str, channel: Channel) -> None:
+        """`channel` gets what is kept, then what comes."""
+        self._lines[target].attach(channel)
 
     def delivered(self, target: str, through: int, forget: int) -> None:
         """The login end has passed on `through`, and needs nothing up to `forget`."""

@@ -11,10 +11,10 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from remote_kernels.relay.forward import Stream
-from remote_kernels.relay.inlet import Inlet
+from remote_kernels.relay.channel import Channel
+from remote_kernels.relay.socket_channel import SocketChannel
 from remote_kernels.wire.target import Target, Tcp, Unix
 
 CONNECT = 10.0  # seconds
@@ -25,29 +25,28 @@ _LISTENING = "0A"
 _UCRED = struct.Struct("3i")  # pid, uid, gid
 
 
-async def connect(
-    target: Target, stream: Callable[[], Stream], *, trial: bool = False
-) -> None:
-    """Join `stream` to what `target` names. Raises OSError.
+async def connect(target: Target, channel: Channel, *, trial: bool = False) -> None:
+    """Join `channel` to what `target` names. Raises OSError.
 
     With `trial` the channel ends at once, and nobody on this node notices.
     """
     if trial and isinstance(target, Tcp) and not target.host:
         await _where(target.port)
-        Inlet(stream(), lambda message: None).close()
+        channel.close()
         return
     sock = await (_unix(target) if isinstance(target, Unix) else _tcp(target))
     if trial:
         sock.close()
-        Inlet(stream(), lambda message: None).close()
+        channel.close()
         return
-    joined = stream()
+    loop = asyncio.get_running_loop()
     try:
-        await asyncio.get_running_loop().create_connection(lambda: joined, sock=sock)
+        await loop.create_connection(
+            lambda: SocketChannel(channel, QUEUE_BYTES), sock=sock
+        )
     except BaseException:
         sock.close()
         raise
-    joined.limit(QUEUE_BYTES)
 
 
 async def _unix(target: Unix) -> socket.socket:

@@ -13,8 +13,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from remote_kernels.relay.forward import Mux, Stream
-from remote_kernels.relay.pump import DEAD_AFTER
+from remote_kernels.relay.channel import Channel
+from remote_kernels.relay.link import DEAD_AFTER
+from remote_kernels.relay.mux import Mux
+from remote_kernels.relay.socket_channel import SocketChannel
 from remote_kernels.wire import control
 from remote_kernels.wire.codes import Farewell, Refusal
 from remote_kernels.wire.hello import Ask, Refused
@@ -228,17 +230,15 @@ class Seat:
             self._alone.cancel()
         return self._mux
 
-    async def _connect(
-        self, kernel: str, target: str, stream: Callable[[], Stream]
-    ) -> None:
-        """Join `stream` to the kernel's socket, or a port of the node. Raises OSError."""
+    async def _connect(self, kernel: str, target: str, channel: Channel) -> None:
+        """Join `channel` to the kernel's socket, or a port of the node. Raises OSError."""
         mine = self.kernel
         port, trial = target_of(target)
         if kernel == self.id and port is not None:
-            await connect(port, stream, trial=trial)
+            await connect(port, channel, trial=trial)
             return
         if kernel == self.id and mine.keeper is not None and target in mine.keeper:
-            mine.keeper.attach(target, stream())
+            mine.keeper.attach(target, channel)
             return
         if kernel != self.id or mine.sockets is None:
             msg = f"kernel {kernel} is not running"
@@ -250,9 +250,9 @@ class Seat:
             raise ConnectionRefusedError(msg) from None
         loop = asyncio.get_running_loop()
         if isinstance(address, str):
-            await loop.create_unix_connection(stream, address)
+            await loop.create_unix_connection(lambda: SocketChannel(channel), address)
         else:
-            await loop.create_connection(stream, *address)
+            await loop.create_connection(lambda: SocketChannel(channel), *address)
 
     # Messages
 

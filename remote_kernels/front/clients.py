@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from remote_kernels import harmless
-from remote_kernels.relay.inlet import Inlet
+from remote_kernels.relay.message_channel import MessageChannel
 from remote_kernels.relay.spool import Spool
 from remote_kernels.wire import objects
 from remote_kernels.wire.frames import ProtocolError
@@ -53,7 +53,7 @@ class Open(Protocol):
         on_message: Callable[[Message], None],
         on_room: Callable[[], None],
         on_broken: Callable[[], None],
-    ) -> Inlet: ...
+    ) -> MessageChannel: ...
 
 
 class Sockets(Protocol):
@@ -130,7 +130,7 @@ class Clients:
         self._on_info = on_info
         self.told_to_end = False  # the kernel's process, by one of them
         self._sockets: Sockets | None = None
-        self._inlets: dict[str, Inlet] = {}
+        self._channels: dict[str, MessageChannel] = {}
         self._again: dict[str, asyncio.TimerHandle] = {}  # channels to be opened
         self._newest = dict.fromkeys(KEPT, 0)  # that came in this session
         self._early: list[tuple[str, bytes]] = []  # asked before the agent is reached
@@ -160,13 +160,13 @@ class Clients:
             self._join(open, target)
         early, self._early = self._early, []
         for target, data in early:
-            self._inlets[target].send(data)
+            self._channels[target].send(data)
         for target in KEPT:
             self._room(target)
 
     def _join(self, open: Open, target: str) -> None:
         self._again.pop(target, None)
-        self._inlets[target] = open(
+        self._channels[target] = open(
             target,
             lambda message: self._came(target, message),
             lambda: self._room(target),
@@ -200,14 +200,14 @@ class Clients:
 
     def full(self, target: str) -> bool:
         """Whether to take no more requests for now."""
-        if target not in self._inlets:
+        if target not in self._channels:
             size = sum(len(data) for _, data in self._early)
             return len(self._early) >= EARLY or size >= EARLY_BYTES
-        return self._inlets[target].paused
+        return self._channels[target].full
 
     def _pass_on(self, target: str, data: bytes) -> None:
-        if target in self._inlets:
-            self._inlets[target].send(data)
+        if target in self._channels:
+            self._channels[target].send(data)
         else:
             self._early.append((target, data))
 

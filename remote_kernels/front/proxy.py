@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import zmq
 
-from remote_kernels.relay.forward import Stream
+from remote_kernels.relay.channel import Channel
 
 from .clients import Sockets
 from .heartbeat import Heartbeat
@@ -166,7 +166,7 @@ class Front:
         back: Mapping[str, Path],
         curve: tuple[bytes, bytes] | None = None,
         held: Sequence[tuple[str, list[bytes]]] = (),
-        heartbeat: Callable[[], Stream | None] | None = None,
+        heartbeat: Callable[[], Channel | None] | None = None,
     ) -> None:
         """From now on the kernel answers. Also for a new process of it.
 
@@ -183,7 +183,7 @@ class Front:
         held:
             Requests for the kernel that come before all others.
         heartbeat:
-            Makes a stream to its heartbeat, if that is not in `back`, and if it can.
+            Makes a channel to its heartbeat, if that is not in `back`, and if it can.
         """
         self.part()  # from a process that is gone
         identity = secrets.token_bytes(8)

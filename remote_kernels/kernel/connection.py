@@ -21,8 +21,8 @@ from remote_kernels.front.clients import Clients
 from remote_kernels.front.jupyter_message import Speaker
 from remote_kernels.front.proxy import TARGETS, Front
 from remote_kernels.front.standin import StandIn
-from remote_kernels.relay.forward import Stream
-from remote_kernels.relay.inlet import Inlet
+from remote_kernels.relay.channel import Channel
+from remote_kernels.relay.message_channel import MessageChannel
 from remote_kernels.tunnel.carriers.base import Carrier
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
@@ -153,9 +153,9 @@ class Connection:
         on_message: Callable[[Message], None],
         on_room: Callable[[], None],
         on_broken: Callable[[], None],
-    ) -> Inlet:
+    ) -> MessageChannel:
         assert self.tunnel is not None
-        return self.tunnel.channel(
+        return self.tunnel.messages(
             self.kernel_id, target, on_message, on_room, on_broken
         )
 
@@ -163,11 +163,11 @@ class Connection:
         """What crosses the tunnel as bytes, not as messages."""
         return TARGETS if self.clients is None else ()
 
-    def _heartbeat(self) -> Stream | None:
+    def _heartbeat(self) -> Channel | None:
         """None while the agent has not been reached: later there is another tunnel."""
         if self.tunnel is None or self.tunnel.carrier is None:
             return None
-        return self.tunnel.stream(self.kernel_id, "hb")
+        return self.tunnel.channel(self.kernel_id, "hb")
 
     def _back(self, target: str) -> Path:
         return self._directory / f"up-{target}"

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from remote_kernels import harmless
 from remote_kernels.bounded import within
-from remote_kernels.relay.forward import Mux, Stream
+from remote_kernels.relay.mux import Mux
+from remote_kernels.relay.socket_channel import SocketChannel
 from remote_kernels.wire.target import TRIAL, Target, encode
 
 log = harmless.logger(__name__)
@@ -108,11 +109,12 @@ async def stop_listening(servers: Sequence[asyncio.Server]) -> None:
         server.close()
 
 
-class _Connection(Stream):
+class _Connection(SocketChannel):
     """A local connection to a forwarded port."""
 
     def __init__(self, forward: Forward, mux: Mux) -> None:
-        super().__init__(mux, kernel=forward.kernel, target=encode(forward.target))
+        target = encode(forward.target)
+        super().__init__(mux.channel(forward.kernel, target), QUEUE_BYTES)
         self._forward = forward
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -123,15 +125,15 @@ class _Connection(Stream):
             return
         self._forward.connections.add(self)
         super().connection_made(transport)
-        self.limit(QUEUE_BYTES)
 
-    def write(self, data: bytes) -> None:
+    def receive(self, data: bytes) -> None:
         self._forward.trouble = ""
-        super().write(data)
+        super().receive(data)
 
-    def reset(self, reason: str) -> None:
-        self._forward.refused(reason)
-        super().reset(reason)
+    def closed(self, reason: str) -> None:
+        if not self.channel.session_is_over:
+            self._forward.refused(reason)
+        super().closed(reason)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forward.connections.discard(self)
@@ -139,34 +141,31 @@ class _Connection(Stream):
 
     def drop(self) -> None:
         """Its port is forwarded no more."""
-        if self._channel is not None:
-            self._mux.reset(self._channel, "the port is forwarded no more")
-        self.abort()
+        self.channel.reset("the port is forwarded no more")
+        self._transport.abort()
 
 
-class _Trial(Stream):
+class _Trial:
     """Asks whether somebody listens; `answer` is why not, "" if somebody does."""
 
     def __init__(self, mux: Mux, kernel: str, target: str) -> None:
-        super().__init__(mux)
         self.answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._channel = mux.open(self, kernel, target)
+        self._channel = mux.channel(kernel, target)
+        self._channel.join(self)
+
+    def receive(self, data: bytes) -> None:
+        pass  # no agent of ours says anything here
 
     def finished(self) -> None:
-        self._say("")
-        if self._channel is not None:
-            self._mux.stream_closed(self._channel)
+        self.closed("")
+        self._channel.close()
 
-    def reset(self, reason: str) -> None:
-        self._say(reason)
+    def drained(self) -> None:
+        pass
 
-    def abort(self) -> None:
-        self._say("the session with the agent is over")
-
-    def give_up(self) -> None:
-        if self._channel is not None:
-            self._mux.reset(self._channel, "not waited for")
-
-    def _say(self, reason: str) -> None:
+    def closed(self, reason: str) -> None:
         with contextlib.suppress(asyncio.InvalidStateError):
             self.answer.set_result(reason)
+
+    def give_up(self) -> None:
+        self._channel.reset("not waited for")

@@ -16,9 +16,11 @@ from typing import Any
 from remote_kernels import harmless
 from remote_kernels.bounded import spread
 from remote_kernels.errors import TunnelError
-from remote_kernels.relay.forward import Mux, Stream
-from remote_kernels.relay.inlet import Inlet
-from remote_kernels.relay.pump import DEAD_AFTER, Link, LinkLost
+from remote_kernels.relay.channel import Channel
+from remote_kernels.relay.link import DEAD_AFTER, Link, LinkLost
+from remote_kernels.relay.message_channel import MessageChannel
+from remote_kernels.relay.mux import Mux
+from remote_kernels.relay.socket_channel import SocketChannel
 from remote_kernels.wire import control
 from remote_kernels.wire.codes import Farewell, Refusal
 from remote_kernels.wire.frames import LocalProtocolError, ProtocolError
@@ -257,7 +259,7 @@ class Tunnel:
         """Carry connections to the Unix socket `path` to `target` of `kernel`."""
         loop = asyncio.get_running_loop()
         server = await loop.create_unix_server(
-            lambda: Stream(self._mux, kernel=kernel, target=target), path
+            lambda: SocketChannel(self._mux.channel(kernel, target)), path
         )
         self._servers.append((server, path))
 
@@ -270,21 +272,21 @@ class Tunnel:
         for _, path in self._servers:
             path.unlink(missing_ok=True)
 
-    def stream(self, kernel: str, target: str) -> Stream:
+    def channel(self, kernel: str, target: str) -> Channel:
         """A channel to a socket of `kernel`, opened when its local end is there."""
-        return Stream(self._mux, kernel=kernel, target=target)
+        return self._mux.channel(kernel, target)
 
-    def channel(
+    def messages(
         self,
         kernel: str,
         target: str,
         on_message: Callable[[Message], None],
         on_room: Callable[[], None],
         on_broken: Callable[[], None] = lambda: None,
-    ) -> Inlet:
+    ) -> MessageChannel:
         """A channel of whole messages to a kept socket of `kernel`."""
-        stream = self.stream(kernel, target)
-        return Inlet(stream, on_message, on_room, on_broken)
+        channel = self.channel(kernel, target)
+        return MessageChannel(channel, on_message, on_room, on_broken)
 
     def send(self, message: control.Message) -> None:
         """Raises TunnelError for a message that is too large to be sent."""

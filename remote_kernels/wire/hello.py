@@ -2,7 +2,7 @@
 
 Two small state machines, one for each end: `receive()` takes bytes and returns
 bytes to send; `done` turns true when frames may follow; what came after the hello
-is in `rest`. Used by relay.pump.
+is in `rest`. Used by relay.link.
 """
 
 from __future__ import annotations

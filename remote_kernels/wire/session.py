@@ -2,7 +2,7 @@
 
 Sans-IO. What happens at this end goes in by methods, bytes for the pipe come out of
 `data_to_send()`, bytes from the pipe go into `receive()`, and what they mean comes
-out as events. No socket, no clock, no task, no logger. Driven by relay.pump.
+out as events. No socket, no clock, no task, no logger. Driven by relay.link.
 """
 
 from __future__ import annotations

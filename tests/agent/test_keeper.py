@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import zmq
-from relay.joined import Channel, Joined, joined, until
+from relay.joined import Joined, Talker, joined, until
 
 from agent.zmq_kernel import KINDS, Kernels, zmq_kernels
 from remote_kernels.agent import keeper as module
 from remote_kernels.agent.keeper import PIECE, Keeper
 from remote_kernels.front.listener import Listener
-from remote_kernels.relay.forward import Stream
+from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.spool import MEMORY
 from remote_kernels.wire.messages import Message
 
@@ -43,14 +43,14 @@ async def keeper(tmp_path: Path) -> AsyncIterator[Keeper]:
 async def session(keeper: Keeper) -> AsyncIterator[Joined]:
     """A login end attached to the keeper."""
 
-    async def attach(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
-        keeper.attach(target, stream())
+    async def attach(kernel: str, target: str, channel: Channel) -> None:
+        keeper.attach(target, channel)
 
     async with joined(attach) as made:
         yield made
 
 
-async def about(channel: Channel) -> dict[str, int]:
+async def about(channel: Talker) -> dict[str, int]:
     """The message that says where the kept ones begin."""
     first = await channel.receive()
     assert 0 == first.number
@@ -58,13 +58,13 @@ async def about(channel: Channel) -> dict[str, int]:
     return said
 
 
-async def heard(channel: Channel, count: int) -> list[tuple[int, bytes]]:
+async def heard(channel: Talker, count: int) -> list[tuple[int, bytes]]:
     """The next messages: their numbers and last parts."""
     messages = [await channel.receive() for _ in range(count)]
     return [(message.number, message.parts[-1]) for message in messages]
 
 
-async def whole(channel: Channel) -> Message:
+async def whole(channel: Talker) -> Message:
     """The next message, of however many pieces."""
     first = last = await channel.receive()
     while last.left:
@@ -206,7 +206,7 @@ async def test_a_new_channel_takes_the_place_of_the_old(
         await kernel.publish(b"one")
 
         assert numbered(1, b"one") == await heard(new, 1)
-        await until(old.inlet.is_closing)
+        await until(lambda: old.channel.is_closed)
         assert [] == old.rest()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from relay.joined import Joined, joined, until
 
 from agent.zmq_kernel import zmq_kernels
 from remote_kernels.agent.keeper import Keeper
-from remote_kernels.relay.forward import Stream
+from remote_kernels.relay.channel import Channel
 from remote_kernels.wire.zmtp import COMMAND, Peer, frame
 
 READY = frame(b"\x05READY", COMMAND)
@@ -25,7 +24,7 @@ async def is_held_up(login: Joined) -> bool:
     for _ in range(40):
         shell.send(MIB)
     await until(lambda: login.login.session.idle)
-    return shell.inlet.paused
+    return shell.channel.full
 
 
 @pytest.mark.asyncio
@@ -33,8 +32,8 @@ async def test_a_busy_kernel_holds_up_each_session(tmp_path: Path) -> None:
     """The second one as well as the first."""
     keeper = Keeper(str(tmp_path), disk=0)
 
-    async def attach(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
-        keeper.attach(target, stream())
+    async def attach(kernel: str, target: str, channel: Channel) -> None:
+        keeper.attach(target, channel)
 
     async with zmq_kernels() as kernels:
         kernel = kernels.start()

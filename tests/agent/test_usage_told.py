@@ -22,7 +22,7 @@ from remote_kernels.agent import usage
 from remote_kernels.agent.endpoint import Agent
 from remote_kernels.agent.supervisor import Kernel
 from remote_kernels.agent.usage import Sample, Sampler
-from remote_kernels.relay.pump import DEAD_AFTER
+from remote_kernels.relay.link import DEAD_AFTER
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
 from remote_kernels.wire.codes import State

@@ -160,7 +160,7 @@ async def test_no_requests_are_taken_while_the_channel_is_full(
     server.start()
     assert not server.clients.full("shell")
 
-    agent.lines["shell"].paused = True
+    agent.lines["shell"].full = True
     assert server.clients.full("shell")
     assert not server.clients.full("control")
 

@@ -18,7 +18,7 @@ from typing import Any, ParamSpec
 from jupyter_client.session import Session
 
 from remote_kernels.front.clients import Clients
-from remote_kernels.relay.inlet import Inlet
+from remote_kernels.relay.message_channel import MessageChannel
 from remote_kernels.relay.spool import Spool
 from remote_kernels.wire import messages
 from remote_kernels.wire.messages import KEPT, Message
@@ -64,12 +64,12 @@ def timeless(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
     return run
 
 
-class Line(Inlet):
+class Line(MessageChannel):
     """One channel, seen from the login end."""
 
     def __init__(self, take: Callable[[Parts], None]) -> None:
         self._take = take
-        self.paused = False
+        self.full = False
 
     def send(self, encoded: bytes) -> None:
         (message,) = messages.Decoder().feed(encoded)
@@ -95,7 +95,7 @@ class Agent:
         on_message: Callable[[Message], None],
         on_room: Callable[[], None],
         on_broken: Callable[[], None],
-    ) -> Inlet:
+    ) -> MessageChannel:
         self._to[target] = on_message
         self.has_room[target] = on_room
         self.breaks[target] = on_broken

@@ -7,9 +7,10 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from remote_kernels.relay.forward import Connect, Mux, Stream
-from remote_kernels.relay.inlet import Inlet
-from remote_kernels.relay.pump import Link
+from remote_kernels.relay.channel import Channel
+from remote_kernels.relay.link import Link
+from remote_kernels.relay.message_channel import MessageChannel
+from remote_kernels.relay.mux import Connect, Mux
 from remote_kernels.wire.codes import Farewell
 from remote_kernels.wire.hello import AgentHello, Ask, Hello, LoginHello
 from remote_kernels.wire.messages import Message, encode
@@ -20,13 +21,13 @@ HIGH_WATER = 1 << 20
 SECRET = b"s" * 32
 
 
-class Channel:
-    """An inlet, and what came out of it."""
+class Talker:
+    """A channel of messages, and what came out of it."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, channel: Channel) -> None:
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
         self.room = asyncio.Event()
-        self.inlet = Inlet(stream, self._messages.put_nowait, self.room.set)
+        self.channel = MessageChannel(channel, self._messages.put_nowait, self.room.set)
 
     async def receive(self) -> Message:
         return await asyncio.wait_for(self._messages.get(), SECONDS)
@@ -36,7 +37,7 @@ class Channel:
         return [self._messages.get_nowait() for _ in range(self._messages.qsize())]
 
     def send(self, *parts: bytes) -> None:
-        self.inlet.send(encode(parts))
+        self.channel.send(encode(parts))
 
 
 async def until(ready: Callable[[], bool]) -> None:
@@ -54,9 +55,9 @@ class Joined:
         self.login = Mux(Session("s", 1, HIGH_WATER), lambda message: None)
         self.agent = Mux(Session("s", 2, HIGH_WATER), lambda message: None, connect)
 
-    def open(self, target: str) -> Channel:
+    def open(self, target: str) -> Talker:
         """A channel of the login end's."""
-        return Channel(Stream(self.login, kernel="k", target=target))
+        return Talker(self.login.channel("k", target))
 
 
 @asynccontextmanager

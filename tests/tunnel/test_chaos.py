@@ -21,8 +21,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from remote_kernels.agent.endpoint import Agent
 from remote_kernels.agent.supervisor import Kernel
 from remote_kernels.errors import TunnelError
-from remote_kernels.relay.forward import Stream
-from remote_kernels.relay.inlet import Inlet
+from remote_kernels.relay.channel import Channel
+from remote_kernels.relay.message_channel import MessageChannel
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import channels, control, messages, replay
 from remote_kernels.wire.codes import Farewell, State
@@ -88,16 +88,18 @@ class Talk:
 
     # Whole messages, bytes, and control messages, to and from these
 
-    def messages(self, end: str, target: str, join: Callable[..., Inlet]) -> None:
-        """One end of a channel of messages; `join` makes its inlet."""
+    def messages(
+        self, end: str, target: str, join: Callable[..., MessageChannel]
+    ) -> None:
+        """One end of a channel of messages; `join` makes it."""
         ours, theirs = _ends(end, target)
-        inlet = join(lambda m: self.hear(theirs, _encode(m)), lambda: None)
+        channel = join(lambda m: self.hear(theirs, _encode(m)), lambda: None)
 
         def speak(data: bytes) -> None:
             number = self.count if end == "agent" else 0
             encoded = messages.encode([data[:3], b"", data[3:]], number, number % 3)
             self.said[ours] += encoded
-            inlet.send(encoded)
+            channel.send(encoded)
 
         self.speakers[ours] = speak
 
@@ -170,8 +172,8 @@ class Speaker:
     def __contains__(self, target: str) -> bool:
         return target in MESSAGES
 
-    def attach(self, target: str, stream: Stream) -> None:
-        self.talk.messages("agent", target, partial(Inlet, stream))
+    def attach(self, target: str, channel: Channel) -> None:
+        self.talk.messages("agent", target, partial(MessageChannel, channel))
 
     def address(self, target: str) -> str:
         return str(self._directory / f"kernel-{target}")
@@ -218,7 +220,7 @@ async def through(weather: list[Weather], directory: Path) -> tuple[int, int, in
             await tunnel.open()
             opened = True
     for target in MESSAGES:
-        talk.messages("login", target, partial(tunnel.channel, "k", target))
+        talk.messages("login", target, partial(tunnel.messages, "k", target))
     talk.control(tunnel, speaker.tell)
     streams = []
     for target in RAW:

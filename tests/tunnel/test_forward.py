@@ -21,7 +21,7 @@ import pytest
 from relay.joined import Joined, joined, until
 
 from remote_kernels.agent import reach
-from remote_kernels.relay.forward import Stream
+from remote_kernels.relay.channel import Channel
 from remote_kernels.tunnel import forward as forward_module
 from remote_kernels.tunnel.forward import Forward
 from remote_kernels.wire import control
@@ -37,11 +37,11 @@ PAYLOAD = random.Random(1).randbytes(3_000_000)
 Client = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def connect(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
+async def connect(kernel: str, target: str, channel: Channel) -> None:
     """As the agent does, for any kernel."""
     port, trial = target_of(target)
     assert port is not None
-    await reach.connect(port, stream, trial=trial)
+    await reach.connect(port, channel, trial=trial)
 
 
 @asynccontextmanager
@@ -159,7 +159,7 @@ async def test_both_ends_are_done(tmp_path: Path) -> None:
         await asyncio.wait_for(ended.wait(), TIMEOUT)
 
         await until(lambda: not port.connections)
-        await until(lambda: not session.agent._streams)
+        await until(lambda: not session.agent.channels)
         writer.close()
 
 
@@ -202,9 +202,9 @@ async def test_what_was_sent_before_breaking_off(tmp_path: Path, size: int) -> N
     got: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
     go, broken = asyncio.Event(), asyncio.Event()
 
-    async def late(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
+    async def late(kernel: str, target: str, channel: Channel) -> None:
         await go.wait()
-        await connect(kernel, target, stream)
+        await connect(kernel, target, channel)
 
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         got.set_result(await reader.read(-1))
@@ -293,9 +293,9 @@ async def test_a_connection_that_is_too_late(tmp_path: Path) -> None:
     """Nobody waits for it any more: it is closed, and opens no channel of its own."""
     go = asyncio.Event()
 
-    async def late(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
+    async def late(kernel: str, target: str, channel: Channel) -> None:
         await go.wait()
-        await connect(kernel, target, stream)
+        await connect(kernel, target, channel)
 
     ended = asyncio.Event()
 
@@ -306,8 +306,8 @@ async def test_a_connection_that_is_too_late(tmp_path: Path) -> None:
     async with serving(watch) as target, joined(late) as session:
         async with forwarded(session, target, tmp_path) as port:
             _, writer = await asyncio.open_unix_connection(port.path)
-            await until(lambda: bool(session.agent._streams))
-        await until(lambda: not session.agent._streams)
+            await until(lambda: bool(session.agent.channels))
+        await until(lambda: not session.agent.channels)
         go.set()
         with contextlib.suppress(ConnectionError):
             await asyncio.wait_for(ended.wait(), TIMEOUT)
@@ -347,7 +347,7 @@ async def test_a_port_that_is_closed(tmp_path: Path) -> None:
             await asyncio.wait_for(reader.readexactly(3), TIMEOUT)
         assert b"" == await read_all(reader)
         writer.close()
-        await until(lambda: not session.agent._streams)
+        await until(lambda: not session.agent.channels)
         assert not port.path.exists()
         assert not port.connections
 
@@ -375,7 +375,7 @@ async def test_too_many_at_a_time(
 async def test_an_agent_that_does_not_say(tmp_path: Path) -> None:
     """Nobody knows, and nobody waits for long."""
 
-    async def silent(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
+    async def silent(kernel: str, target: str, channel: Channel) -> None:
         await asyncio.Event().wait()
 
     async with (

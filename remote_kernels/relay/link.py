@@ -17,7 +17,7 @@ from remote_kernels.wire.frames import LocalProtocolError, ProtocolError
 from remote_kernels.wire.hello import Hello
 from remote_kernels.wire.session import Goodbye
 
-from .forward import Mux
+from .mux import Mux
 
 log = logging.getLogger(__name__)
 

@@ -1,15 +1,15 @@
-"""relay.inlet: whole messages over a channel, as fast as the slower end takes them."""
+"""relay.message_channel: whole messages over a channel, as fast as the slower end takes them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
-from relay.joined import Channel, joined, until
-from remote_kernels.relay.forward import Stream
-from remote_kernels.relay.inlet import QUEUE_BYTES, Inlet
+from relay.joined import Talker, joined, until
+from remote_kernels.relay.channel import Channel
+from remote_kernels.relay.link import Link
+from remote_kernels.relay.message_channel import QUEUE_BYTES, MessageChannel
 from remote_kernels.wire.channels import WINDOW
 from remote_kernels.wire.messages import Message, encode
 
@@ -21,17 +21,15 @@ class Door:
     """The agent's end: makes a channel of what the login end opens."""
 
     def __init__(self) -> None:
-        self._opened: asyncio.Queue[Channel] = asyncio.Queue()
+        self._opened: asyncio.Queue[Talker] = asyncio.Queue()
         self.ready = asyncio.Event()
         self.ready.set()
 
-    async def __call__(
-        self, kernel: str, target: str, stream: Callable[[], Stream]
-    ) -> None:
+    async def __call__(self, kernel: str, target: str, channel: Channel) -> None:
         await self.ready.wait()
-        self._opened.put_nowait(Channel(stream()))
+        self._opened.put_nowait(Talker(channel))
 
-    async def channel(self) -> Channel:
+    async def channel(self) -> Talker:
         return await asyncio.wait_for(self._opened.get(), 10)
 
 
@@ -45,7 +43,7 @@ async def test_messages_pass_both_ways() -> None:
 
         login.send(b"one", b"")
         login.send(b"two")
-        agent.inlet.send(encode([b"three"], 7, 5))
+        agent.channel.send(encode([b"three"], 7, 5))
 
         assert Message(0, [b"one", b""]) == await agent.receive()
         assert Message(0, [b"two"]) == await agent.receive()
@@ -73,14 +71,14 @@ async def test_what_came_before_the_other_end_was_there() -> None:
     async with joined(door) as session:
         login = session.open("shell")
         login.send(b"early")
-        login.inlet.close()
+        login.channel.close()
         await until(lambda: session.login.session.idle)
 
         door.ready.set()
         agent = await door.channel()
 
         assert [b"early"] == (await agent.receive()).parts
-        assert agent.inlet.is_closing()
+        assert agent.channel.is_closed
 
 
 @pytest.mark.asyncio
@@ -90,7 +88,7 @@ async def test_a_full_channel_pauses_until_there_is_room() -> None:
     async with joined(door) as session:
         login = session.open("iopub")
         agent = await door.channel()
-        agent.inlet.hold()
+        agent.channel.pause()
 
         for _ in range(MANY):
             login.send(MIB)
@@ -98,12 +96,12 @@ async def test_a_full_channel_pauses_until_there_is_room() -> None:
         held = agent.rest()
 
         assert WINDOW // len(MIB) - 1 == len(held)
-        assert (True, False) == (login.inlet.paused, login.room.is_set())
+        assert (True, False) == (login.channel.full, login.room.is_set())
 
-        agent.inlet.go_on()
+        agent.channel.resume()
         rest = [await agent.receive() for _ in range(MANY - len(held))]
 
-        assert (False, True) == (login.inlet.paused, login.room.is_set())
+        assert (False, True) == (login.channel.full, login.room.is_set())
         assert {1} == {len(message.parts) for message in held + rest}
 
 
@@ -116,7 +114,7 @@ async def test_a_channel_is_not_full_at_once() -> None:
         for _ in range(QUEUE_BYTES // len(MIB) - 1):
             login.send(MIB)
 
-        assert not login.inlet.paused
+        assert not login.channel.full
 
 
 @pytest.mark.asyncio
@@ -143,11 +141,11 @@ async def test_closing_closes_the_other_end_too() -> None:
         agent = await door.channel()
 
         login.send(b"last")
-        login.inlet.close()
+        login.channel.close()
         login.send(b"too late")
 
         assert [b"last"] == (await agent.receive()).parts
-        await until(agent.inlet.is_closing)
+        await until(lambda: agent.channel.is_closed)
         assert [] == agent.rest()
 
 
@@ -155,13 +153,13 @@ async def test_closing_closes_the_other_end_too() -> None:
 async def test_a_refused_channel_is_closed() -> None:
     """The agent cannot reach what was asked for."""
 
-    async def refuse(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
+    async def refuse(kernel: str, target: str, channel: Channel) -> None:
         raise OSError("no such socket")
 
     async with joined(refuse) as session:
         login = session.open("shell")
 
-        await until(login.inlet.is_closing)
+        await until(lambda: login.channel.is_closed)
 
 
 @pytest.mark.asyncio
@@ -172,8 +170,8 @@ async def test_there_is_no_room_in_what_is_closed() -> None:
         login = session.open("iopub")
         agent = await door.channel()
 
-        login.inlet.close()
-        login.inlet.resume_reading()
+        login.channel.close()
+        login.channel.drained()
 
         assert not login.room.is_set()
         assert not agent.room.is_set()
@@ -187,9 +185,9 @@ async def test_rubbish_ends_the_pipe() -> None:
         login = session.open("shell")
         await door.channel()
         link = session.agent.link
-        assert link is not None
+        assert isinstance(link, Link)
 
-        login.inlet.send(bytes(24))
+        login.channel.send(bytes(24))
 
         lost = await asyncio.wait_for(asyncio.shield(link.lost), 10)
         assert "do not fit" in str(lost)
@@ -206,12 +204,12 @@ async def test_a_message_that_cannot_be_taken(
         taken.append(message)
         assert message.parts != [b"bad"]
 
-    async def connect(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
-        Inlet(stream(), take)
+    async def connect(kernel: str, target: str, channel: Channel) -> None:
+        MessageChannel(channel, take)
 
     async with joined(connect) as session:
         login = session.open("shell")
-        login.inlet.send(encode([b"bad"]) + encode([b"good"]))
+        login.channel.send(encode([b"bad"]) + encode([b"good"]))
         login.send(b"later")
         await until(lambda: len(taken) == 3)
 
@@ -224,12 +222,12 @@ async def test_a_channel_that_is_given_up() -> None:
     """Its owner learns of it, at the end of which the other end resets it."""
     broken = asyncio.Event()
 
-    async def connect(kernel: str, target: str, stream: Callable[[], Stream]) -> None:
+    async def connect(kernel: str, target: str, channel: Channel) -> None:
         raise OSError(target)
 
     async with joined(connect) as session:
-        stream = Stream(session.login, kernel="k", target="shell")
-        inlet = Inlet(stream, lambda message: None, on_broken=broken.set)
+        channel = session.login.channel("k", "shell")
+        messages = MessageChannel(channel, lambda message: None, on_broken=broken.set)
         await asyncio.wait_for(broken.wait(), 10)
 
-        assert (True, True) == (inlet.paused, inlet.is_closing())
+        assert (True, True) == (messages.full, messages.is_closed)

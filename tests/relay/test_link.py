@@ -1,4 +1,4 @@
-"""relay.pump: the end of a link is its end. The rest: tests/tunnel/test_chaos.py."""
+"""relay.link: the end of a link is its end. The rest: tests/tunnel/test_chaos.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from relay.joined import HIGH_WATER, SECRET
-from remote_kernels.relay.forward import Mux
-from remote_kernels.relay.pump import Link
+from remote_kernels.relay.link import Link
+from remote_kernels.relay.mux import Mux
 from remote_kernels.wire import control
 from remote_kernels.wire.frames import Type, encode
 from remote_kernels.wire.hello import AgentHello, Ask, LoginHello

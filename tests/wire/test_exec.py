@@ -1,0 +1,88 @@
+"""wire.exec: frames of a process, whole again however they are cut."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remote_kernels.wire import exec as wire
+from remote_kernels.wire.exec import Decoder, Kind, Request
+from remote_kernels.wire.frames import ProtocolError
+
+FRAMES = st.lists(st.tuples(st.sampled_from(Kind), st.binary(max_size=50)))
+
+
+@given(FRAMES, st.integers(1, 20))
+def test_frames_cut_anywhere(frames: list[tuple[Kind, bytes]], size: int) -> None:
+    data = b"".join(wire.encode(kind, payload) for kind, payload in frames)
+    decoder = Decoder()
+    pieces = [data[n : n + size] for n in range(0, len(data), size)]
+    assert frames == [frame for piece in pieces for frame in decoder.feed(piece)]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request("exec", ("sh", "-c", "é \udcff"), terminal=(24, 80)),
+        Request("top", options={"interval": 2.0}, env={"TERM": "xterm"}),
+    ],
+)
+def test_a_request(request_: Request) -> None:
+    """Also with words that are not UTF-8."""
+    ((kind, payload),) = Decoder().feed(request_.encode())
+    assert (Kind.REQUEST, request_) == (kind, wire.decode_request(payload))
+
+
+USUAL: dict[str, Any] = {
+    "program": "exec",
+    "command": ["ls"],
+    "options": {},
+    "env": {},
+    "terminal": None,
+}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"program": "rm"},
+        {"program": ["exec"]},
+        {"command": []},
+        {"command": "ls"},
+        {"command": [1]},
+        {"options": 3},
+        {"env": {"A": 1}},
+        {"terminal": [1]},
+        {"terminal": [1, -1]},
+        {"terminal": [1, True]},
+        {"terminal": "xy"},
+    ],
+)
+def test_a_request_that_is_none(wrong: dict[str, Any]) -> None:
+    wire.decode_request(json.dumps(USUAL).encode())
+    with pytest.raises(ProtocolError, match="a request for a process that is none"):
+        wire.decode_request(json.dumps({**USUAL, **wrong}).encode())
+
+
+def test_a_request_that_is_too_large() -> None:
+    with pytest.raises(ProtocolError, match="at most"):
+        Request("exec", ["x" * wire.LARGEST]).encode()
+
+
+@given(st.binary(max_size=200))
+def test_rubbish(data: bytes) -> None:
+    """It is frames, or a protocol error, and nothing else."""
+    decoders: list[Callable[[bytes], object]] = [
+        *(wire.decode_request, wire.decode_resize, wire.decode_signal),
+        *(wire.decode_credit, wire.decode_exit),
+        lambda data: list(Decoder().feed(data)),
+    ]
+    for decode in decoders:
+        with contextlib.suppress(ProtocolError):
+            decode(data)

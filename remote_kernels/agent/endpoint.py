@@ -213,7 +213,7 @@ class Agent:
     # Carriers
 
     def _link(self) -> Link:
-        meant: list[Seat] = []
+        meant: list[tuple[Seat, str]] = []
         hello = AgentHello(
             self._secret, self._id, functools.partial(self._decide, meant)
         )
@@ -226,13 +226,14 @@ class Agent:
         if not self._end.is_set():
             self._links.discard(link)
 
-    def _decide(self, meant: list[Seat], ask: Ask) -> int:
-        seat = self._seats.get(ask.kernel or self._own)
-        meant[:] = [seat if seat is not None else self._join(ask)]
-        return meant[0].decide(ask)
+    def _decide(self, meant: list[tuple[Seat, str]], ask: Ask) -> int:
+        seat = self._seats.get(ask.kernel or self._own) or self._join(ask)
+        meant[:] = [(seat, ask.session)]
+        return seat.decide(ask)
 
-    def _attached(self, meant: list[Seat]) -> Mux:
-        return meant[0].attached()
+    def _attached(self, meant: list[tuple[Seat, str]]) -> Mux:
+        seat, session = meant[0]
+        return seat.attached(session)
 
     def _bring(self, kernel: str) -> None:
         """A kernel whose login end was here before us, and may come again."""
@@ -247,7 +248,7 @@ class Agent:
 
     def _join(self, ask: Ask) -> Seat:
         """A kernel more, as its record says. Raises Refused."""
-        if self._sharing is None or ask.resume or not ask.record:
+        if self._sharing is None or ask.resume or ask.beside or not ask.record:
             msg = f"this agent has no kernel {ask.kernel}"
             raise Refused(Refusal.NO_KERNEL, msg)
         try:

@@ -1,9 +1,10 @@
 """`agent.pyz inside WHAT RECORD KERNEL ...`: what a person does in a kernel's job.
 
-Run in a step of the job by the commands `exec`, `stack` and `top`, from the zipped
-application that the agent itself was started from.
+Started by the agent for the commands `shell`, `exec`, `stack` and `top` (see exec.py),
+from the zipped application that it was itself started from.
 
-    exec  RECORD KERNEL COMMAND...    becomes the command, in the kernel's environment
+    exec  RECORD KERNEL OPTIONS COMMAND...
+                                      becomes the command, in the kernel's environment
     stack RECORD KERNEL OPTIONS       prints one JSON object (see stack.py)
     top   RECORD KERNEL OPTIONS       prints lines of JSON (see top.py)
 """
@@ -14,19 +15,20 @@ import json
 import os
 import signal
 import sys
+from typing import Any
 
 from . import processes
+from .environment import directory
 
 NOT_FOUND, NOT_STARTED = 127, 126  # as a shell says them
-KEPT = ("TERM", "COLUMNS", "LINES")  # the terminal's here, not the kernel's
 
 
 def run(words: list[str]) -> int:
     """The exit code. Raises OSError where the agent is not to be found."""
-    what, record, kernel, *rest = words
+    what, record, kernel, text, *command = words
+    options = json.loads(text)
     if what == "exec":
-        return _become(record, kernel, rest)
-    options = json.loads(rest[0])
+        return _become(record, kernel, options, command)
     if what == "stack":
         from .stack import stack
 
@@ -44,10 +46,22 @@ def environment(record: str, kernel: str) -> dict[str, str]:
     return next((env for env in map(processes.environ, pids) if env), {**os.environ})
 
 
-def _become(record: str, kernel: str, command: list[str]) -> int:
-    """Does not come back, unless the command cannot be started."""
-    ours = {name: os.environ[name] for name in KEPT if name in os.environ}
-    env = {**environment(record, kernel), **ours}
+def _become(
+    record: str, kernel: str, options: dict[str, Any], command: list[str]
+) -> int:
+    """Does not come back, unless the command cannot be started.
+
+    options:
+        `env`, which goes over the kernel's; `cwd`, the directory to begin in;
+        `terminal`, whether standard input is to be the controlling terminal.
+    """
+    if options["terminal"]:
+        import fcntl
+        import termios
+
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    env = {**environment(record, kernel), **options["env"]}
+    os.chdir(directory(options["cwd"]))
     umask = processes.umask(processes.kernel(record, kernel, processes.every()))
     if umask is not None:
         os.umask(umask)

@@ -158,6 +158,15 @@ def note_session(directory: str, kernel: str, pid: int) -> None:
             os.unlink(path)
 
 
+def noted_session(directory: str, kernel: str) -> tuple[int, int]:
+    """A kernel's process, and when it was started; 0 for both if none is noted."""
+    with contextlib.suppress(OSError, ValueError):
+        with open(os.path.join(directory, f"{_SESSION}{kernel}"), "rb") as file:
+            pid, started = map(int, file.read().split())
+        return pid, started
+    return 0, 0
+
+
 def tidy(directory: str) -> None:
     """The agent here was killed just now: kill its kernels, remove the directory."""
     _remove(directory, just_now=True)
@@ -203,9 +212,8 @@ def _remove(directory: str, *, just_now: bool) -> None:
         if owner == _here():
             for name in os.listdir(directory):
                 if name.startswith(_SESSION):
-                    with open(os.path.join(directory, name), "rb") as file:
-                        pid, started = map(int, file.read().split())
-                    _kill_session(pid, started, just_now=just_now)
+                    noted = noted_session(directory, name[len(_SESSION) :])
+                    _kill_session(*noted, just_now=just_now)
     import shutil  # not before the kernel's start: it loads all of compression
 
     shutil.rmtree(directory, ignore_errors=True)

@@ -1,7 +1,7 @@
 """The processes of this node, as /proc shows them, and which of them are a kernel's.
 
-Source of the fields: proc(5). Called by inside.py, stack.py and top.py, which run in a
-step of the job, beside the agent, and by kernel/.
+Source of the fields: proc(5). Called by inside.py, stack.py and top.py, which run beside
+the agent.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+from .node_dir import noted_session
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -99,32 +102,22 @@ def _strings(path: str) -> list[str]:
 
 def agent(record: str) -> int:
     """The agent's pid. Raises OSError where it is not to be found."""
+    return int(_agent(record)["pid"])
+
+
+def _agent(record: str) -> dict[str, Any]:
     with open(os.path.join(record, "agent.json"), encoding="utf-8") as file:
-        return int(json.load(file)["pid"])
+        return dict(json.load(file))
 
 
 def kernel(record: str, kernel_id: str, there: dict[int, Process]) -> int:
     """The pid of a kernel's process, which leads a session; 0: it has none now.
 
-    Where the agent has several kernels, the key in the connection file that one was
-    started with tells which it is. Raises OSError.
+    As the agent has noted it in its directory. Raises OSError where there is no agent.
     """
-    mother = agent(record)
-    found = [p.pid for p in there.values() if p.parent == mother and p.session == p.pid]
-    if len(found) > 1:
-        with open(os.path.join(record, "spec.json"), encoding="utf-8") as file:
-            key = json.load(file)["kernels"][kernel_id]["connection"]["key"]
-        found = [pid for pid in found if key in map(_key, argv(pid)[1:])]
-    return found[0] if found else 0
-
-
-def _key(path: str) -> str:
-    """Of a connection file; "" for whatever else it is."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            return str(json.load(file)["key"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+    directory = os.path.dirname(_agent(record)["socket"])
+    pid, started = noted_session(directory, kernel_id)
+    return pid if pid in there and there[pid].started == started else 0
 
 
 def below(roots: Iterable[int], there: dict[int, Process]) -> list[int]:

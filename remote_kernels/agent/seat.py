@@ -11,7 +11,7 @@ import math
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.link import DEAD_AFTER
@@ -19,6 +19,7 @@ from remote_kernels.relay.mux import Mux
 from remote_kernels.relay.socket_channel import SocketChannel
 from remote_kernels.wire import control
 from remote_kernels.wire.codes import Farewell, Refusal
+from remote_kernels.wire.exec import TARGET as EXEC
 from remote_kernels.wire.hello import Ask, Refused
 from remote_kernels.wire.session import Session
 from remote_kernels.wire.target import target_of
@@ -26,7 +27,10 @@ from remote_kernels.wire.target import target_of
 from .guard import Guard
 from .reach import connect
 from .record import write
-from .supervisor import Kernel
+from .supervisor import GRACE, Kernel
+
+if TYPE_CHECKING:
+    from .exec import Executions
 
 LINGER = 60.0  # seconds without a living process, then the kernel is given up
 ATTACH = 300.0  # seconds for somebody to come; else whoever submitted us is dead
@@ -38,6 +42,8 @@ SILENCE = 3600.0  # seconds without a login end and without work, then it is for
 QUEUE = 500
 LULL = 1.0  # seconds
 KEPT = QUEUE // 10  # fewer messages in a lull are what the kernel says now
+VISITORS = 16  # sessions beside that of whoever has the kernel
+VISIT = 60.0  # seconds that such a one lasts without a pipe
 IN_USE = 0.75  # of dead_after: a living login end is never silent for so long
 
 
@@ -77,6 +83,8 @@ class Seat:
         self._silence = float(spec.get("silence", SILENCE))
         self._usage = float(spec.get("usage") or 0)
         self._mux: Mux | None = None
+        self._visits: dict[str, Mux] = {}  # by their session
+        self._executions: Executions | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._lingering: asyncio.TimerHandle | None = None
         self._alone: asyncio.TimerHandle | None = None
@@ -102,20 +110,29 @@ class Seat:
                 timer.cancel()
         for task in self._tasks:
             task.cancel()
-        await self.kernel.end()
+        endings = [self.kernel.end()]
+        if self._executions is not None:
+            endings.append(self._executions.end(GRACE))
+        await asyncio.gather(*endings)
         if self._mux is not None:
             self._mux.control(control.Stopping())
             await asyncio.sleep(0)  # let flush_soon() run
             self._mux.close(code, detail)
+        for session in list(self._visits):
+            self._see_off(session, code, detail)
 
     async def _guard(self) -> None:
         guard = Guard(
             self._silence,
             self._record,
-            lambda: self._mux is not None and self._mux.link is not None,
+            lambda: any(mux.link is not None for mux in self._muxes()),
             self._sessions,
         )
         self._lapse(await guard.forgotten())
+
+    def _muxes(self) -> list[Mux]:
+        own = [self._mux] if self._mux is not None else []
+        return [*own, *self._visits.values()]
 
     def _sessions(self) -> list[int]:
         """Those of the kernel's processes, if it lives."""
@@ -133,7 +150,8 @@ class Seat:
 
     async def _measure(self) -> None:
         """Tell what the kernel uses of this node, as long as somebody hears it."""
-        from .usage import Sampler, in_thread  # few ask for it
+        from .threads import in_thread
+        from .usage import Sampler  # few ask for it
 
         kernel, loop, told = self.kernel, asyncio.get_running_loop(), -math.inf
         sampler = Sampler(self._sessions)
@@ -185,6 +203,8 @@ class Seat:
 
     def decide(self, ask: Ask) -> int:
         """Our position in it, or Refused. A session that is new begins here."""
+        if ask.beside:
+            return self._visit(ask).session.received
         link = self._mux.link if self._mux is not None else None
         if (
             not ask.resume
@@ -223,12 +243,60 @@ class Seat:
         mux.control(self.kernel.state())
         return mux
 
-    def attached(self) -> Mux:
+    def attached(self, session: str) -> Mux:
         """Somebody came."""
+        if session in self._visits:
+            return self._visits[session]
         assert self._mux is not None
         if self._alone is not None:
             self._alone.cancel()
         return self._mux
+
+    # Sessions beside it
+
+    def _visit(self, ask: Ask) -> Mux:
+        """A session for processes only, or Refused."""
+        mux = self._visits.get(ask.session)
+        if mux is None and ask.resume:
+            msg = "this agent does not know that session"
+            raise Refused(Refusal.UNKNOWN_SESSION, msg)
+        if mux is None and len(self._visits) >= VISITORS:
+            msg = f"{VISITORS} other sessions are beside this kernel's"
+            raise Refused(Refusal.IN_USE, msg)
+        if mux is None:
+            mux = self._visits[ask.session] = Mux(
+                Session(ask.session, first_channel=2, high_water=SPOOL_BYTES),
+                lambda message: self._say(f"ignored {message}"),
+                self._connect_visitor,
+                lambda: self._see_off(ask.session, Farewell.DETACHED, ""),
+            )
+            self._do(self._await_leave(ask.session, mux))
+        if not mux.session.can_resume(ask.received):
+            raise Refused(Refusal.POSITION, f"cannot go on from {ask.received}")
+        return mux
+
+    async def _connect_visitor(
+        self, kernel: str, target: str, channel: Channel
+    ) -> None:
+        if kernel != self.id or target != EXEC:
+            msg = "a session beside the kernel's is for processes only"
+            raise ConnectionRefusedError(msg)
+        self._execute(channel)
+
+    async def _await_leave(self, session: str, mux: Mux) -> None:
+        """Until nobody has come for long."""
+        alone = 0.0
+        while alone < VISIT:
+            await asyncio.sleep(self._dead_after)
+            alone = 0.0 if mux.link is not None else alone + self._dead_after
+        self._see_off(session, Farewell.GIVEN_UP, "nobody came back")
+
+    def _see_off(self, session: str, code: Farewell, detail: str) -> None:
+        mux = self._visits.pop(session, None)
+        if mux is not None:
+            mux.close(code, detail)
+
+    # Channels
 
     async def _connect(self, kernel: str, target: str, channel: Channel) -> None:
         """Join `channel` to the kernel's socket, or a port of the node. Raises OSError."""
@@ -236,6 +304,9 @@ class Seat:
         port, trial = target_of(target)
         if kernel == self.id and port is not None:
             await connect(port, channel, trial=trial)
+            return
+        if kernel == self.id and target == EXEC:
+            self._execute(channel)
             return
         if kernel == self.id and mine.keeper is not None and target in mine.keeper:
             mine.keeper.attach(target, channel)
@@ -253,6 +324,13 @@ class Seat:
             await loop.create_unix_connection(lambda: SocketChannel(channel), address)
         else:
             await loop.create_connection(lambda: SocketChannel(channel), *address)
+
+    def _execute(self, channel: Channel) -> None:
+        from .exec import Executions  # few ask for it
+
+        if self._executions is None:
+            self._executions = Executions(self.kernel.inside)
+        self._executions.attach(channel)
 
     # Messages
 

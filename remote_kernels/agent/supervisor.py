@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -23,12 +24,13 @@ from remote_kernels.wire.codes import Cause, State
 from .environment import NoGpuError, directory, environment, is_without
 from .leash import Leash
 from .node import oom_kills
-from .node_dir import ensure, kill, note_session, session
+from .node_dir import PYZ, ensure, kill, note_session, session
 from .ports import TARGETS, Sockets
 from .spec import wrong_with
 
 if TYPE_CHECKING:
     from remote_kernels.wire.control import KernelState
+    from remote_kernels.wire.exec import Request
 
     from .keeper import Keeper
     from .wrapped import Wrapped
@@ -141,6 +143,7 @@ class Kernel:
         self.sockets: Sockets | None = None
         self._spec = spec
         self._node_dir = node_dir
+        self._record = record
         self._log_path = os.path.join(record, "kernel.log")
         self._log: Log | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -387,26 +390,29 @@ class Kernel:
 
     async def _exit(self) -> None:
         """Until the process has ended. A thread: pidfd needs Linux 5.3, RHEL 8 has 4.18."""
-        import asyncio
+        from .threads import in_thread
 
         if self._process is not None:
-            loop = asyncio.get_running_loop()
-            done = loop.create_future()
-
-            def wait(process: subprocess.Popen[bytes]) -> None:
-                process.wait()
-                with contextlib.suppress(RuntimeError):  # the loop is gone
-                    loop.call_soon_threadsafe(
-                        lambda: None if done.done() else done.set_result(None)
-                    )
-
-            threading.Thread(target=wait, args=(self._process,), daemon=True).start()
-            await done
+            await in_thread(self._process.wait)
 
     def signal(self, signum: int) -> None:
         """To the kernel's process group; without effect on a dead kernel."""
         if self.alive:
             self._send(signum)
+
+    def inside(self, request: Request) -> list[str]:
+        """What starts a program beside the kernel; see inside.py. Raises OSError."""
+        ensure(self._node_dir)
+        options = {
+            **request.options,
+            "cwd": self._spec.get("cwd") or os.getcwd(),
+            "env": dict(request.env),
+            "terminal": request.terminal is not None,
+        }
+        pyz = os.path.join(self._node_dir, PYZ)
+        words = [request.program, self._record, self.id, json.dumps(options)]
+        argv = [sys.executable, "-I", "-S", pyz, "inside", *words]
+        return [*argv, *request.command]
 
     def kill(self) -> None:
         """At the agent's end, whatever brought it: nothing of the kernel stays."""

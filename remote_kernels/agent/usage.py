@@ -6,12 +6,10 @@ while, so the agent takes it in a thread. Called by endpoint.py.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import cgroup
@@ -69,32 +67,6 @@ class Sampler:
         if before is None or before[0] != sessions or used < before[2]:
             return None
         return round(100.0 * (used - before[2]) / max(now - before[1], 1e-9), 1)
-
-
-def in_thread(sample: Callable[[], Sample]) -> Awaitable[Sample]:
-    """A sample that the event loop does not wait for, nor the agent's end."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Sample] = loop.create_future()
-
-    def finish(taken: Sample | Exception) -> None:
-        if done.done():  # cancelled
-            return
-        if isinstance(taken, Exception):
-            done.set_exception(taken)
-        else:
-            done.set_result(taken)
-
-    def take() -> None:
-        taken: Sample | Exception
-        try:
-            taken = sample()
-        except Exception as exc:  # noqa: BLE001 - raised where it is awaited
-            taken = exc
-        with contextlib.suppress(RuntimeError):  # the loop is gone
-            loop.call_soon_threadsafe(finish, taken)
-
-    threading.Thread(target=take, daemon=True).start()
-    return done
 
 
 def usable_cpus() -> int:

@@ -5,25 +5,14 @@ Called by `main`.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import subprocess
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import IO
+from collections.abc import Sequence
 
 import click
 
 from remote_kernels.cli import inside
 from remote_kernels.cli.completion import running_kernels
-from remote_kernels.cli.inside import Inside, Job
-from remote_kernels.scheduler.driver import Shells
-
-_PASSED = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-_CHUNK = 64 * 1024
+from remote_kernels.cli.inside import Inside
 
 
 @click.command("exec", cls=Inside, context_settings={"allow_interspersed_args": False})
@@ -53,94 +42,4 @@ def exec_(kernel: str | None, command: Sequence[str], tty: bool) -> None:
     if tty and not (sys.stdin.isatty() and sys.stdout.isatty()):
         msg = "There is no terminal here to be given away: leave out --tty."
         raise click.UsageError(msg)
-    job = inside.job(kernel)
-    argv = job.argv(job.ours("exec", *words), terminal=tty)
-    if tty:
-        inside.become(job, argv)
-    sys.exit(_run(job, argv))
-
-
-def _run(job: Job, argv: list[str]) -> int:
-    """The exit code, as a shell says it.
-
-    Of what the scheduler's program says itself, only its words on the exit code are
-    left out: they would stand among the command's own errors. It does not end when
-    nobody reads the output any more, so that is seen to here.
-    """
-    pipe = subprocess.PIPE
-    try:
-        process = subprocess.Popen(
-            argv, stdout=pipe, stderr=pipe, cwd=job.directory, env=job.environment
-        )
-    except OSError as exc:
-        raise inside.not_started(argv, exc) from exc
-    assert process.stdout is not None
-    assert process.stderr is not None
-    with _signals_passed(process):
-        errors = threading.Thread(target=_errors, args=(process.stderr, job.driver))
-        errors.daemon = True
-        errors.start()
-        try:
-            while data := os.read(process.stdout.fileno(), _CHUNK):
-                _write(1, data)
-        except BrokenPipeError:
-            _end(process)
-            return 128 + signal.SIGPIPE
-        code = process.wait()
-        errors.join()
-    return code if code >= 0 else 128 - code
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Nobody waits for its last words."""
-    assert process.stdout is not None
-    with contextlib.suppress(OSError), Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    process.terminate()
-    while os.read(process.stdout.fileno(), _CHUNK):
-        pass
-    process.wait()
-
-
-def _write(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
-
-
-@contextlib.contextmanager
-def _signals_passed(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """A terminal's Ctrl-C reaches it without us."""
-    before = {signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None)}
-    for signum in _PASSED:
-        before[signum] = signal.signal(signum, lambda n, _: process.send_signal(n))
-    try:
-        yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-
-
-def _errors(source: IO[bytes], driver: Shells) -> None:
-    for piece in pieces(source, driver):
-        with contextlib.suppress(OSError):  # nobody reads it
-            _write(2, piece)
-
-
-def pieces(source: IO[bytes], driver: Shells) -> Iterator[bytes]:
-    """What is to be passed, at once; but a line that may be left out, as a whole."""
-    mark = driver.prefix.encode()
-    held = b""
-    begun = False  # a line, of which the beginning has been passed
-    while data := os.read(source.fileno(), _CHUNK):
-        *lines, rest = (held + data).split(b"\n")
-        held = b""
-        for line in lines:
-            if begun or not driver.tells_exit(line.decode(errors="replace")):
-                yield line + b"\n"
-            begun = False
-        if mark and not begun and mark.startswith(rest[: len(mark)]):
-            held = rest
-        elif rest:
-            begun = True
-            yield rest
-    yield held
+    sys.exit(inside.run(inside.job(kernel), words, terminal=tty))

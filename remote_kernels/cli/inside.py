@@ -1,4 +1,4 @@
-"""Going into a kernel's job: which kernel, whether it can be, and how.
+"""Going into a kernel's job: which kernel, whether it can be, and by which way.
 
 Called by the commands that run something on a kernel's node: `shell`, `exec`, `stack`
 and `top`.
@@ -7,24 +7,24 @@ and `top`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
-from remote_kernels import bundle
-from remote_kernels.cli import kernelspec
+from remote_kernels.cli import kernelspec, remote_process
 from remote_kernels.cli.choose import LIVE, choose, number, settings, waits
-from remote_kernels.errors import CommandError, ConfigError, JobError, RecordError
+from remote_kernels.errors import AgentError, JobError
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.view import View
-from remote_kernels.scheduler.driver import Shells
-from remote_kernels.scheduler.drivers import DRIVERS, environment
+from remote_kernels.kernel.way_in import way_in
+from remote_kernels.wire.exec import Request
+
+_TERMINALS = ("TERM", "COLORTERM", "COLUMNS", "LINES")  # variables that go with it
 
 
 class Inside(click.Command):
@@ -56,49 +56,17 @@ class Job:
     found: Recorded
     view: View
     node: str
-    driver: Shells
 
     @property
     def number(self) -> str:
         """The job's ID, as the scheduler shows it."""
         return number(self.found)
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """For the scheduler's program, and so for what it starts."""
-        return environment(
-            DRIVERS[self.view.scheduler], os.environ, settings(self.found).env_keep
-        )
-
-    @property
-    def directory(self) -> str:
-        """Where the kernel was started, if that is a directory here."""
-        try:
-            spec: dict[str, Any] = self.found.record.read("spec.json") or {}
-        except RecordError:
-            spec = {}
-        cwd = spec.get("kernels", {}).get(self.found.kernel_id, {}).get("cwd")
-        return cwd if cwd and Path(cwd).is_dir() else str(Path.home())
-
-    def argv(self, command: Sequence[str], *, terminal: bool = False) -> list[str]:
-        """Runs `command` there."""
-        assert self.view.job is not None
-        return self.driver.shell_argv(
-            self.view.job, self.node, command, terminal=terminal
-        )
-
-    def ours(self, what: str, *rest: str) -> list[str]:
-        """A command of the agent's program (see agent/inside.py). Raises JobError."""
-        record = self.found.record
-        agent = record.read("agent.json") or {}
-        if "pyz" not in agent:
-            msg = (
-                f"The agent of kernel {self.view.kernel_id} has not said yet where it "
-                f"is: {self.view.text}.\nTry again in a while."
-            )
-            raise JobError(msg)
-        of = (str(record.path), self.view.kernel_id)
-        return bundle.argv(agent, "inside", what, *of, *rest)
+    @contextlib.contextmanager
+    def way(self) -> Iterator[Path]:
+        """Yield a Unix socket that leads into it. Raises RemoteKernelError."""
+        with way_in(self.found, settings(self.found)) as path:
+            yield path
 
 
 def job(kernel: str | None) -> Job:
@@ -107,9 +75,13 @@ def job(kernel: str | None) -> Job:
     view = found.view()
     if view.state in ("waiting", "suspended", "ending") or not view.node:
         raise JobError(_refusal(found, view))
-    driver = DRIVERS[view.scheduler]
-    assert isinstance(driver, Shells)
-    return Job(found, view, view.node, driver)
+    if not found.record.has("agent.json"):
+        msg = (
+            f"The agent of kernel {view.kernel_id} has not said yet where it is: "
+            f"{view.text}.\nTry again in a while."
+        )
+        raise JobError(msg)
+    return Job(found, view, view.node)
 
 
 async def _found(wanted: str | None) -> Recorded:
@@ -129,33 +101,36 @@ def _refusal(found: Recorded, view: View) -> str:
     )
 
 
-def become(job: Job, argv: list[str]) -> None:
-    """This process becomes the program, in the job's directory and environment.
+def run(
+    job: Job, words: Sequence[str], *, terminal: bool, kept: Sequence[str] = ()
+) -> int:
+    """Run a command there, with our streams. Returns its exit code, as a shell says it.
 
-    Python ignores two signals, which a program would inherit.
+    Parameters
+    ----------
+    job : Job
+        Where.
+    words : sequence of str
+        The command.
+    terminal : bool
+        Whether this program's terminal becomes the command's.
+    kept : sequence of str
+        Variables of ours that go over those of the kernel.
     """
-    for signum in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(signum, signal.SIG_DFL)
-    os.chdir(job.directory)
-    try:
-        os.execvpe(argv[0], argv, job.environment)  # noqa: S606 -- this is what it is for
-    except OSError as exc:
-        raise not_started(argv, exc) from exc
+    size = remote_process.terminal_size() if terminal else None
+    names = [name for name in (*_TERMINALS, *kept) if name in os.environ]
+    env = {name: os.environ[name] for name in names}
+    request = Request("exec", words, env=env, terminal=size)
+    with job.way() as way:
+        return remote_process.run(way, request)
 
 
-def not_started(argv: Sequence[str], exc: OSError) -> ConfigError:
-    """What to say of a program that is not here."""
-    msg = f"{argv[0]} could not be started: {exc.strerror}. Is it on PATH here?"
-    return ConfigError(msg)
-
-
-def failed(job: Job, argv: Sequence[str], code: int, stderr: str) -> CommandError:
-    """What to say of a program of ours that did not do its work on the node."""
-    return CommandError(
-        f"The look into job {job.number} on {job.node} failed.",
-        argv,
-        code,
-        stderr=stderr,
-        advice="Has the job just ended? `remote-kernels ls` shows it. `remote-kernels "
-        "doctor` tries each stage.",
+def failed(job: Job, code: int, stderr: str) -> AgentError:
+    """Return what to say of a program of ours that did not do its work on the node."""
+    said = "".join(f"\n  {line}" for line in stderr.splitlines()) or " nothing"
+    return AgentError(
+        f"The look into job {job.number} on {job.node} failed.\nIt ended with exit "
+        f"code {code} and said:{said}\n"
+        "Has the job just ended? `remote-kernels ls` shows it. `remote-kernels doctor` "
+        "tries each stage."
     )

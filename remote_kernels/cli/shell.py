@@ -1,7 +1,7 @@
 """`remote-kernels shell`: a shell, or any command, inside a kernel's job.
 
-The scheduler's own program takes this one's place: the terminal, its signals and its
-size are its business, and its exit code is ours. Called by `main`.
+It has the kernel's environment and, where there is one here, this terminal. Called by
+`main`.
 """
 
 from __future__ import annotations
@@ -26,18 +26,20 @@ def shell(kernel: str | None, command: Sequence[str]) -> None:
 
     KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
     path; it may be left out when
-    there is one only. The shell is your $SHELL, in the directory in which the kernel
-    was started, and has what the job has: its CPUs, its memory, its GPUs. What runs
-    there uses up the job's memory, too, and ends with the job.
+    there is one only. The shell is your $SHELL, with the kernel's environment and in
+    the directory in which the kernel was started, and has what the kernel has: its
+    CPUs, its memory, its GPUs. What runs there uses up the job's memory, too, and ends
+    with the shell, and with the job.
 
     \b
     remote-kernels shell
     remote-kernels shell 4711 -- nvidia-smi
     remote-kernels shell -- top -u $USER
     """
-    argv = inside.words(command) or [os.environ.get("SHELL") or "/bin/sh", "-l"]
+    words = inside.words(command) or [os.environ.get("SHELL") or "/bin/sh", "-l"]
     job = inside.job(kernel)
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if terminal:
         say(f"On {job.node}, in job {job.number}.", err=True)
-    inside.become(job, job.argv(argv, terminal=terminal))
+    kept = [name for name in os.environ if name.startswith(("LANG", "LC_"))]
+    sys.exit(inside.run(job, words, terminal=terminal, kept=kept))

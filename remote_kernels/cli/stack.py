@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ import click
 from remote_kernels.cli import inside
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.inside import Job
+from remote_kernels.cli.remote_process import RemoteProcess
 from remote_kernels.cli.say import say
 from remote_kernels.errors import AgentError, ConfigError
-
-ENDING = 10.0  # seconds that the step may take to end when it is told to
+from remote_kernels.wire.exec import Kind, Request, decode_exit
 
 
 @click.command()
@@ -51,7 +50,7 @@ def stack(
     job = inside.job(kernel)
     asked = {"all": everything, "locals": with_locals, "native": native}
     options = {**asked, "json": as_json, "spies": _spies()}
-    told = _ask(job, job.ours("stack", json.dumps(options)))
+    told = _ask(job, options)
     _check(job, told)
     if as_json:
         body = {name: told[name] for name in ("node", "pid", "processes")}
@@ -71,36 +70,23 @@ def _spies() -> list[str]:
     return [path for path in (beside, shutil.which("py-spy")) if path]
 
 
-def _ask(job: Job, command: list[str]) -> dict[str, Any]:
-    """What the program on the node says. Raises CommandError."""
-    argv = job.argv(command)
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=job.environment,
-            cwd="/",
-            start_new_session=True,  # Ctrl-C is for us; srun asks for two
-        )
-    except OSError as exc:
-        raise inside.not_started(argv, exc) from exc
-    try:
-        stdout, stderr = process.communicate()
-    except KeyboardInterrupt:
-        process.terminate()
+def _ask(job: Job, options: dict[str, Any]) -> dict[str, Any]:
+    """What the program on the node says. Raises AgentError."""
+    said = {Kind.STDOUT: b"", Kind.STDERR: b""}
+    code = 0
+    with job.way() as way:
+        process = RemoteProcess(way, Request("stack", options=options))
         try:
-            process.communicate(timeout=ENDING)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        raise
-    # A site's prolog may say something, too.
-    told = [line for line in stdout.splitlines() if line.startswith("{")]
-    if process.returncode != 0 or not told:
-        raise inside.failed(job, argv, process.returncode, stderr)
-    body: dict[str, Any] = json.loads(told[-1])
+            for kind, payload in process.output():
+                if kind is Kind.EXIT:
+                    code = decode_exit(payload)
+                else:
+                    said[kind] += payload
+        finally:
+            process.close()
+    if code != 0:
+        raise inside.failed(job, code, said[Kind.STDERR].decode(errors="replace"))
+    body: dict[str, Any] = json.loads(said[Kind.STDOUT])
     return body
 
 

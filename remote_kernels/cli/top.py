@@ -1,7 +1,7 @@
 """`remote-kernels top`: what a kernel's job uses on its node, live.
 
-One step of the job measures for as long as somebody looks; it ends with its standard
-input, however this process ended. Called by `main`.
+One program in the job measures for as long as somebody looks; it ends with its channel,
+however this process ended. Called by `main`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import json
 import os
 import sys
 import termios
+import threading
 import tty
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -26,12 +28,13 @@ from remote_kernels import harmless
 from remote_kernels.cli import endless, inside, words
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.inside import Job
+from remote_kernels.cli.remote_process import RemoteProcess
+from remote_kernels.errors import AgentError
+from remote_kernels.wire.exec import Kind, Request, decode_exit
 
 Sample = dict[str, Any]
 
 FASTEST = 0.5  # seconds between two samples
-ENDING = 10.0  # seconds that the step may take to end when nobody looks any more
-_LINE = 16 * 1024 * 1024  # bytes of a sample at most
 _HEADER = ("PID", "CPU", "Memory", "Time", "Threads", "State", "Command")
 
 
@@ -63,11 +66,13 @@ def top(kernel: str | None, interval: float, once: bool, as_json: bool) -> None:
     job = inside.job(kernel)
     live = not as_json and not once and sys.stdout.isatty()
     once = once or not (as_json or live)
-    argv = job.argv(job.ours("top", json.dumps({"interval": interval, "once": once})))
-    if live:
-        sys.exit(_on_terminal(job, argv))
+    options = {"interval": interval, "once": once}
     show = _as_json if as_json else _shown_once
-    sys.exit(endless.run(_each(job, argv, lambda sample: show(job, sample))))
+    with job.way() as way:
+        if live:
+            sys.exit(_on_terminal(job, way, options))
+        work = _each(job, way, options, lambda sample: show(job, sample))
+        sys.exit(endless.run(work))
 
 
 def _as_json(job: Job, sample: Sample) -> None:
@@ -84,7 +89,7 @@ def _shown_once(job: Job, sample: Sample) -> None:
         click.echo("\t".join(_row(row)))
 
 
-def _on_terminal(job: Job, argv: list[str]) -> int:
+def _on_terminal(job: Job, way: Path, options: Sample) -> int:
     console = Console()
     with _keys() as fd, Live(console=console, auto_refresh=False) as live:
 
@@ -93,57 +98,49 @@ def _on_terminal(job: Job, argv: list[str]) -> int:
 
         text = harmless.line(f"{job.node}, job {job.number} ...")
         live.update(Text(text), refresh=True)
-        return endless.run(_until_q(fd, _each(job, argv, show)))
+        return endless.run(_until_q(fd, _each(job, way, options, show)))
 
 
-# --- the step in the job ------------------------------------------------------------
+# --- the program in the job ---------------------------------------------------------
 
 
-async def _each(job: Job, argv: list[str], show: Callable[[Sample], object]) -> None:
+async def _each(
+    job: Job, way: Path, options: Sample, show: Callable[[Sample], object]
+) -> None:
     """Until the job ends, which is an error, or the one sample is there."""
-    async with _step(job, argv) as (process, errors):
-        assert process.stdout is not None
-        async for line in process.stdout:
-            if line.startswith(b"{"):  # a site's prolog may say something, too
-                show(json.loads(line))
-        said = (await errors).decode(errors="replace")
-        if code := await process.wait():
-            raise inside.failed(job, argv, code, said)
+    process = RemoteProcess(way, Request("top", options=options))
+    lines: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
 
+    def read() -> None:
+        for said in _lines(job, process):
+            loop.call_soon_threadsafe(lines.put_nowait, said)
 
-@contextlib.asynccontextmanager
-async def _step(
-    job: Job, argv: list[str]
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.Future[bytes]]]:
-    """The process, and all that it will have said on standard error."""
-    pipe = asyncio.subprocess.PIPE
+    threading.Thread(target=read, daemon=True).start()
     try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-            env=job.environment,
-            cwd="/",
-            limit=_LINE,
-            start_new_session=True,  # Ctrl-C is for us
-        )
-    except OSError as exc:
-        raise inside.not_started(argv, exc) from exc
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
-    errors = asyncio.ensure_future(process.stderr.read())
-    try:
-        yield process, errors
+        while (said := await lines.get()) is not None:
+            if isinstance(said, Exception):
+                raise said
+            show(json.loads(said))
     finally:
-        process.stdin.close()
-        ending = asyncio.gather(process.stdout.read(), errors, process.wait())
-        await asyncio.wait([ending], timeout=ENDING)
-        if not ending.done():
-            process.terminate()
-            await asyncio.wait([ending], timeout=ENDING)
-        ending.cancel()
+        process.close()
+
+
+def _lines(job: Job, process: RemoteProcess) -> Iterator[bytes | Exception | None]:
+    """Each line that is said; then None, or what went wrong."""
+    rest, errors = b"", b""
+    try:
+        for kind, payload in process.output():
+            if kind is Kind.STDOUT:
+                *whole, rest = (rest + payload).split(b"\n")
+                yield from (line for line in whole if line.startswith(b"{"))
+            elif kind is Kind.STDERR:
+                errors += payload
+            elif code := decode_exit(payload):
+                yield inside.failed(job, code, errors.decode(errors="replace"))
+    except AgentError as exc:
+        yield exc
+    yield None
 
 
 async def _until_q(fd: int | None, work: Coroutine[Any, Any, None]) -> None:

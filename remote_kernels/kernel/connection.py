@@ -26,6 +26,7 @@ from remote_kernels.relay.message_channel import MessageChannel
 from remote_kernels.tunnel.carriers.base import Carrier
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
+from remote_kernels.wire import exec as exec_
 from remote_kernels.wire.codes import Cause, State
 from remote_kernels.wire.messages import Message
 
@@ -35,6 +36,7 @@ from .ports import Ports
 log = harmless.logger(__name__)
 
 INFO = "kernel_info.json"
+WAY_IN = "x"  # in the directory: the socket that leads to the agent (see way_in.py)
 MEET = 10.0  # seconds for a kernel that listens to answer
 
 
@@ -131,11 +133,17 @@ class Connection:
             record=str(self._record.path),
         )
         await self.tunnel.open()
-        for target in self._passed_on():
-            await self.tunnel.listen(self._back(target), self.kernel_id, target)
+        await self._listen(self.tunnel)
         if self.clients is not None:
             self.clients.connect(self._channel)
         return self.tunnel
+
+    async def _listen(self, tunnel: Tunnel) -> None:
+        """For processes in the job, and for what crosses the tunnel as bytes."""
+        way = self._directory / WAY_IN
+        await tunnel.listen(way, self.kernel_id, exec_.TARGET)
+        for target in self._passed_on():
+            await tunnel.listen(self._back(target), self.kernel_id, target)
 
     async def move(self, directory: Path) -> None:
         """Its directory was removed: this one is in its place. Raises OSError."""
@@ -144,8 +152,7 @@ class Connection:
         if self.clients is not None:
             self.clients.move(directory)
         if self.tunnel is not None:
-            for target in self._passed_on():
-                await self.tunnel.listen(self._back(target), self.kernel_id, target)
+            await self._listen(self.tunnel)
 
     def _channel(
         self,

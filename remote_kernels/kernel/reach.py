@@ -117,7 +117,7 @@ class Reach:
             log.warning("kernel=%s carrier %s: %s", account.kernel_id, name, reason)
         carrier = self._connection.carrier
         if carrier is not None and account.settings.carrier == "auto":
-            Memory(base).remember(_kind(agent), carrier)
+            Memory(base).remember(kind_of_node(agent), carrier)
         return tunnel
 
     async def again(self) -> Tunnel | End:
@@ -141,13 +141,13 @@ def carriers_to(
 ) -> list[Carrier]:
     """To this agent of the job; `base` is the state directory."""
     assert job.id is not None
-    remembered = Memory(base).carrier(_kind(agent))
+    remembered = Memory(base).carrier(kind_of_node(agent))
     shared = job.allocation is not None
     log = job.place.job_log
     return carriers(agent, job.id, job.driver, settings, remembered, log, shared=shared)
 
 
-def _kind(agent: Mapping[str, Any]) -> str:
+def kind_of_node(agent: Mapping[str, Any]) -> str:
     """The kind of node that it is on: nodes of one have the same firewall and sshd.
 
     The cluster, and the node's name without its numbers: `gpu07` and `gpu-a` may be in

@@ -154,6 +154,7 @@ class Link(asyncio.Protocol):
             if isinstance(event, Goodbye):
                 said = event.detail or event.code
                 self.close(f"the other end said goodbye: {said}", farewell=event.code)
+                mux.on_goodbye()
                 return
             mux.handle(event)
         self._schedule_ack(mux)

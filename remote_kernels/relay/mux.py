@@ -66,6 +66,8 @@ class Mux:
         Called with each control message.
     connect : Connect or None
         How to reach what the other end opens a channel to; None refuses all.
+    on_goodbye : Callable
+        Called when the other end has said that it does not come back.
 
     Attributes
     ----------
@@ -82,6 +84,7 @@ class Mux:
         session: Session,
         on_control: Callable[[control.Message], None],
         connect: Connect | None = None,
+        on_goodbye: Callable[[], None] = lambda: None,
     ) -> None:
         self.session = session
         self.link: Pipe | None = None
@@ -89,6 +92,7 @@ class Mux:
         self.channels: dict[int, Channel] = {}
         self._on_control = on_control
         self._connect = connect
+        self.on_goodbye = on_goodbye
         self._connecting: set[asyncio.Task[None]] = set()
 
     def flush_soon(self) -> None:

@@ -77,6 +77,8 @@ class Tunnel:
         Seconds of silence after which a pipe is given up.
     kernel, record:
         Which of the agent's kernels, and its record's directory; see `Ask`.
+    beside:
+        Whether to leave the kernel's own session to whoever has it; see `Ask`.
 
     `ended` is done, with why, once the agent wants no more of this session.
     """
@@ -91,10 +93,12 @@ class Tunnel:
         dead_after: float = DEAD_AFTER,
         kernel: str = "",
         record: str = "",
+        beside: bool = False,
     ) -> None:
         self._take = take
         self._kernel = kernel
         self._record = record
+        self._beside = beside
         self._dead_after = dead_after
         self._carriers = list(carriers)
         self._secret = secret
@@ -165,7 +169,13 @@ class Tunnel:
         """The session over this carrier, if no other had its `turn` with the agent."""
         session = self._mux.session
         ask = Ask(
-            session.id, session.received, resume, self._take, self._kernel, self._record
+            session.id,
+            session.received,
+            resume,
+            self._take,
+            self._kernel,
+            self._record,
+            self._beside,
         )
         hello = LoginHello(self._secret, ask)
         pipe, link = await carrier.connect(

@@ -95,6 +95,9 @@ class Ask:
     record:
         The directory of that kernel's record; the agent starts a kernel that it does
         not have by what is there.
+    beside:
+        Whether the session is one for processes only, beside that of whoever has the
+        kernel.
     """
 
     session: str
@@ -103,6 +106,7 @@ class Ask:
     take: bool = True
     kernel: str = ""
     record: str = ""
+    beside: bool = False
 
 
 class Hello:
@@ -238,6 +242,7 @@ class AgentHello(Hello):
             request.get("take") is not False,
             str(request.get("kernel", "")),
             str(request.get("record", "")),
+            request.get("beside") is True,
         )
         try:
             received = self._decide(ask)

@@ -214,8 +214,8 @@ class Hostile:
                 self._mutator.bent(self._random.choice(names))
             )
             if self._random.random() < 0.5:
-                body = {"kernel": self._random.choice((OWN, VICTIM)), "target": "hb"}
-                payload = self._mutator.json(body)
+                opens = {"kernel": self._random.choice((OWN, VICTIM)), "target": "hb"}
+                payload = self._mutator.json(opens)
             return kind, channel, payload[:MAX_PAYLOAD]
         if number % 97 == 0:  # as often as a process can be started
             spec: dict[str, Any] = {"argv": ["true"], "env": {"A": "b"}}

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from remote_kernels.agent import inside, processes, stack
+from remote_kernels.agent.node_dir import note_session
 
 # Starts another, which sleeps; both have said so when the line is there.
 PAIR = """
@@ -47,13 +48,15 @@ class Kernel:
 @pytest.fixture
 def record(tmp_path: Path) -> str:
     """Of an agent, which is this process."""
-    (tmp_path / "agent.json").write_text(json.dumps({"pid": os.getpid()}))
+    agent = {"pid": os.getpid(), "socket": str(tmp_path / "agent")}
+    (tmp_path / "agent.json").write_text(json.dumps(agent))
     return str(tmp_path)
 
 
 @pytest.fixture
-def kernel() -> Iterator[Kernel]:
+def kernel(tmp_path: Path) -> Iterator[Kernel]:
     with closing(Kernel()) as made:
+        note_session(str(tmp_path), "k1", made.pid)
         yield made
 
 
@@ -67,16 +70,13 @@ def test_what_a_kernel_started(record: str, kernel: Kernel) -> None:
 
 
 def test_which_of_two(record: str, tmp_path: Path) -> None:
-    """Their connection files tell."""
-    kernels: dict[str, Any] = {}
+    """As the agent has noted them; what else leads a session is none of them."""
     with ExitStack() as started:
+        started.enter_context(closing(Kernel()))
         made = {}
         for name in ("k1", "k2"):
-            kernels[name] = {"connection": {"key": f"key of {name}"}}
-            file = tmp_path / f"{name}.json"
-            file.write_text(json.dumps(kernels[name]["connection"]))
-            made[name] = started.enter_context(closing(Kernel("-f", str(file))))
-        (tmp_path / "spec.json").write_text(json.dumps({"kernels": kernels}))
+            made[name] = started.enter_context(closing(Kernel()))
+            note_session(str(tmp_path), name, made[name].pid)
         there = processes.every()
         found = {name: processes.kernel(record, name, there) for name in made}
     assert {name: kernel.pid for name, kernel in made.items()} == found
@@ -96,7 +96,7 @@ def test_an_agent_that_is_not_here(tmp_path: Path) -> None:
     """Its record tells nothing; there is no traceback."""
     package = "from remote_kernels.agent.__main__ import main; import sys; "
     program = (
-        f"{package}sys.exit(main(['inside', 'exec', {str(tmp_path)!r}, 'k', 'ls']))"
+        f"{package}sys.exit(main(['inside', 'top', {str(tmp_path)!r}, 'k', '{{}}']))"
     )
     argv = [sys.executable, "-c", program]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)

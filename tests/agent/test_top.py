@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from remote_kernels.agent.node_dir import note_session
 from remote_kernels.agent.processes import Process
 from remote_kernels.agent.top import Look
 
@@ -25,18 +26,20 @@ STREAM += "sys.exit(main(['inside', 'top', *sys.argv[1:]]))"
 @pytest.fixture
 def record(tmp_path: Path) -> str:
     """Of an agent, which is this process."""
-    (tmp_path / "agent.json").write_text(json.dumps({"pid": os.getpid()}))
+    agent = {"pid": os.getpid(), "socket": str(tmp_path / "agent")}
+    (tmp_path / "agent.json").write_text(json.dumps(agent))
     return str(tmp_path)
 
 
 @pytest.fixture
-def kernel() -> Iterator[int]:
+def kernel(tmp_path: Path) -> Iterator[int]:
     """Its pid."""
     with subprocess.Popen(
         [sys.executable, "-c", BURN], stdout=subprocess.PIPE, start_new_session=True
     ) as process:
         assert process.stdout is not None
         process.stdout.read(1)
+        note_session(str(tmp_path), "k1", process.pid)
         yield process.pid
         process.kill()
 

@@ -18,7 +18,7 @@ from typing import Any, cast
 import pytest
 from tunnel.chaos import ChaosCarrier, Clock, Fate, Storm, Weather
 
-from remote_kernels.agent import usage
+from remote_kernels.agent import threads
 from remote_kernels.agent.endpoint import Agent
 from remote_kernels.agent.supervisor import Kernel
 from remote_kernels.agent.usage import Sample, Sampler
@@ -109,7 +109,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         times.append(asyncio.get_running_loop().time())
         return {**take(), "memory": round(1000 * times[-1])}
 
-    monkeypatch.setattr(usage, "in_thread", sample)
+    monkeypatch.setattr(threads, "in_thread", sample)
     return times
 
 

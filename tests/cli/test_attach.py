@@ -15,6 +15,8 @@ from cli.live import (
     TIMEOUT,
     attach,
     client,
+    command,
+    done,
     end,
     held,
     install_kernelspec,
@@ -191,3 +193,27 @@ def test_completion() -> None:
     Record(registry.state_dir(None), "b").seal("It ended.")
     assert ["aa1", "aa2"] == complete("attach", "a")
     assert ["aa1", "aa2"] == complete("attach", "")
+
+
+# --- processes in the job -----------------------------------------------------------
+
+
+def test_exec_where_no_server_has_it(kernel: Record) -> None:
+    """By a session of its own, which takes nothing: a server may come meanwhile."""
+    argv = command("exec", "--", "sh", "-c", "echo ready; cat; echo beside >&2; exit 5")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    ) as program:
+        assert program.stdout is not None
+        assert "ready\n" == program.stdout.readline()
+        with terminal() as console:  # which has the kernel now
+            console.until("In [1]: ")
+            console.type("print(6 * 7)\n")
+            console.until("42")
+            by_its_session = done("exec", "--", "echo", "$HOME", "too")
+            console.type("exit\n")
+            console.until("keeping kernel alive")
+        said = program.communicate("goes on\n", TIMEOUT)
+    assert ("goes on\n", "beside\n", 5) == (*said, program.returncode)
+    assert ("$HOME too\n", "") == (by_its_session.stdout, by_its_session.stderr)

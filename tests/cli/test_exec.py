@@ -1,57 +1,43 @@
-"""`remote-kernels exec`: what it refuses, how it calls srun, and what it leaves out.
+"""`remote-kernels exec`: what it refuses, and what it asks for.
 
 What it does in a job is in `login/test_inside.py`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import pytest
 from cli.conftest import FakeSlurm, Run
+from cli.in_job import Played, in_job
 from cli.live import done, record_of
 from cli.test_main import complete
 
-from remote_kernels.cli.exec import pieces
-from remote_kernels.scheduler.driver import Shells
-from remote_kernels.scheduler.local.driver import Local
-from remote_kernels.scheduler.slurm.driver import Slurm
-
 pytestmark = pytest.mark.usefixtures("place")
-
-AGENT = {
-    "python": "/usr/bin/python3.9",
-    "pyz": "/tmp/rk-1/agent.pyz",
-    "socket": "/tmp/rk-1/agent",
-    "node": "c1",
-    "hostname": "c1",
-}
 
 
 @pytest.fixture
-def srun(slurm: FakeSlurm) -> FakeSlurm:
-    """A kernel that runs in a played Slurm, with a task that ends with 7."""
+def played(slurm: FakeSlurm) -> Iterator[Played]:
+    """A kernel that runs in a played Slurm, and a process there that ends with 7."""
     slurm.says("17|RUNNING|None|c1|c1|2026-11-21T11:08:18|N/A")
-    told = "srun: error: c1: task 0: Exited with exit code 7"
-    slurm.add("srun", f"echo out; echo beside >&2; echo {told} >&2; exit 7")
-    record = record_of("k1", "17", scheduler="slurm", node="c1", times={"ready": 1.0})
-    record.write("agent.json", AGENT)
-    return slurm
+    slurm.add("srun", "exit 1")
+    facts = {"scheduler": "slurm", "node": "c1", "times": {"ready": 1.0}}
+    with in_job(record_of("k1", "17", **facts)) as job:
+        job.instead = ["sh", "-c", "echo out; echo beside >&2; exit 7"]
+        yield job
+    assert [] == slurm.told("srun")
 
 
 @pytest.mark.parametrize(
     "words", [["k1", "--", "ls", "-t"], ["k1", "ls", "-t"], ["--", "ls", "-t"]]
 )
-def test_srun(srun: FakeSlurm, words: list[str]) -> None:
-    """A step, with the agent's own program before the command; srun's remark is not told."""
+def test_a_command(played: Played, words: list[str]) -> None:
+    """Streams apart, the exit code; no terminal, and no step of the scheduler's."""
     result = done("exec", *words)
-    (argv,) = srun.told("srun")
     assert ("out\n", "beside\n", 7) == (result.stdout, result.stderr, result.returncode)
-    assert "--pty" not in argv
-    assert " /usr/bin/python3.9 -I -S " in argv
-    assert " /tmp/rk-1/agent.pyz inside exec " in argv
-    assert argv.endswith("/k1 k1 ls -t")
+    (request,) = played.asked
+    assert ("exec", ("ls", "-t")) == (request.program, request.command)
+    assert request.terminal is None
 
 
 @pytest.mark.parametrize(
@@ -64,11 +50,11 @@ def test_srun(srun: FakeSlurm, words: list[str]) -> None:
         (["exec", "k1", "-x", "--", "ls"], "No such option"),
     ],
 )
-def test_what_cannot_be_understood(srun: FakeSlurm, args: list[str], text: str) -> None:
+def test_what_cannot_be_understood(played: Played, args: list[str], text: str) -> None:
     """Nothing is started."""
     result = done(*args)
     assert (2, True) == (result.returncode, text in result.stderr)
-    assert [] == srun.told("srun")
+    assert [] == played.asked
 
 
 @pytest.mark.parametrize("args", [["exec", "k1", "ls"], ["stack", "k1"], ["top", "k1"]])
@@ -94,7 +80,7 @@ def test_one_whose_agent_is_not_there_yet(
 
 
 @pytest.mark.parametrize("args", [["stack", "k1"], ["top", "k1"]])
-def test_a_step_that_fails(srun: FakeSlurm, run: Run, args: list[str]) -> None:
+def test_a_look_that_fails(played: Played, run: Run, args: list[str]) -> None:
     """What was tried, what came back, what to do."""
     result = run(*args)
     assert 1 == result.exit_code
@@ -107,46 +93,3 @@ def test_a_step_that_fails(srun: FakeSlurm, run: Run, args: list[str]) -> None:
 def test_completion(name: str) -> None:
     record_of("k1", "17")
     assert ["k1"] == complete(name, "")
-
-
-# --- standard error -----------------------------------------------------------------
-
-
-def passed(driver: Shells, data: Sequence[bytes]) -> list[bytes]:
-    """What comes out, each time that something comes in."""
-    reading, writing = os.pipe()
-    with os.fdopen(reading, "rb") as source:
-        found = pieces(source, driver)
-        out = []
-        for piece in data:
-            os.write(writing, piece)
-            if piece.rpartition(b"\n")[2][:1] not in (b"", b"s"):
-                out.append(next(found))
-        os.close(writing)
-        return out + [piece for piece in found if piece]
-
-
-EXIT = b"srun: error: c1: task 0: Exited with exit code 3\n"
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        ([b"who? "], [b"who? "]),
-        ([b"a\n", EXIT, b"b\n"], [b"a\n", b"b\n"]),
-        ([EXIT[:9], EXIT[9:]], []),
-        ([b"srun: error: no\n"], [b"srun: error: no\n"]),
-        ([b"sr"], [b"sr"]),
-        ([b"x", b"y" + EXIT], [b"x", b"y" + EXIT]),
-    ],
-)
-def test_only_the_exit_code_is_left_out(
-    data: list[bytes], expected: list[bytes]
-) -> None:
-    """All else passes at once, also where a line is not at its end."""
-    assert expected == passed(Slurm(), data)
-
-
-def test_nothing_is_left_out_without_a_scheduler() -> None:
-    """There is nobody else who could have said it."""
-    assert EXIT == b"".join(passed(Local(), [EXIT]))

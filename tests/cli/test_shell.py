@@ -1,17 +1,20 @@
-"""`remote-kernels shell`: with the local scheduler, and how it calls Slurm's srun.
+"""`remote-kernels shell`: in a job of the local scheduler, and in one of a played Slurm.
 
-Always as a program of its own: it becomes the command.
+Always as a program of its own, with streams and terminals of its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cli.conftest import FakeSlurm
+from cli.in_job import Played, in_job
 from cli.live import GONE, TIMEOUT, command, end, job, record_of, shown
 from cli.test_main import complete
 
@@ -29,7 +32,8 @@ def kernel(tmp_path: Path) -> Iterator[Record]:
     cwd = str(tmp_path / "notebooks")
     started = {"argv": ["python3"], "cwd": cwd, "connection": {"key": "k"}}
     record.write("spec.json", {"secret": "00", "kernels": {"k1": started}})
-    yield record
+    with in_job(record):
+        yield record
     end(job_id)
 
 
@@ -81,7 +85,7 @@ def test_standard_input(kernel: Record, monkeypatch: pytest.MonkeyPatch) -> None
 def test_environment(
     kernel: Record, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What a job may see of ours, and Python's habits with signals are not inherited."""
+    """Our language, not our secrets; Python's habits with signals are not inherited."""
     monkeypatch.setenv("JUPYTER_TOKEN", "secret")
     monkeypatch.setenv("LC_ALL", "C")
     result = done("--", "env")
@@ -96,16 +100,16 @@ def test_a_directory_that_is_gone(
 ) -> None:
     """At home instead."""
     (tmp_path / "notebooks").rmdir()
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))  # the agent's, which is played here
     assert f"{tmp_path}\n" == done("--", "pwd").stdout
 
 
 def test_a_command_that_is_not_there(kernel: Record) -> None:
-    """No traceback."""
+    """No traceback; the code is that of a shell."""
     result = done("--", "no-such-command")
-    expected = "Error: no-such-command could not be started: No such file or directory."
-    assert result.stderr.startswith(expected)
-    assert 1 == result.returncode
+    assert "no-such-command cannot be started on " in result.stderr
+    assert result.stderr.endswith(": No such file or directory\n")
+    assert 127 == result.returncode
 
 
 # --- in a terminal ------------------------------------------------------------------
@@ -134,34 +138,36 @@ def test_in_a_terminal(kernel: Record, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def srun(slurm: FakeSlurm) -> FakeSlurm:
-    """A kernel that runs in a played Slurm."""
+def played(slurm: FakeSlurm) -> Iterator[Played]:
+    """A kernel that runs in a played Slurm, where srun is forbidden."""
     slurm.says("17|RUNNING|None|c1|c1|2026-11-21T11:08:18|N/A")
-    slurm.add("srun", "echo ran; exit 7")
-    record_of("k1", "17", scheduler="slurm", node="c1", times={"ready": 1.0})
-    return slurm
+    slurm.add("srun", "exit 1")
+    facts = {"scheduler": "slurm", "node": "c1", "times": {"ready": 1.0}}
+    with in_job(record_of("k1", "17", **facts)) as job:
+        job.instead = ["sh", "-c", "echo ran; exit 7"]
+        yield job
+    assert [] == slurm.told("srun")
 
 
-def test_srun(srun: FakeSlurm) -> None:
-    """A step in the job, on its node; no terminal there where there is none here."""
+def test_slurm(played: Played) -> None:
+    """Without a step; no terminal there where there is none here."""
     result = done("--", "nvidia-smi", "-L")
-    (argv,) = srun.told("srun")
     assert ("ran\n", "", 7) == (result.stdout, result.stderr, result.returncode)
-    assert argv.startswith("--jobid=17 --overlap ")
-    assert "--nodelist=c1" in argv
-    assert argv.endswith(" nvidia-smi -L")
-    assert "--pty" not in argv
+    (request,) = played.asked
+    assert ("nvidia-smi", "-L") == request.command
+    assert request.terminal is None
 
 
-def test_srun_in_a_terminal(srun: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slurm_in_a_terminal(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one there, too."""
     monkeypatch.setenv("SHELL", "/bin/zsh")
     with shown(*command("shell", "17")) as terminal:
         terminal.until("On c1, in job 17.")
         terminal.until("ran")
         assert 7 == terminal.program.wait(TIMEOUT)
-    (argv,) = srun.told("srun")
-    assert argv.endswith(" --pty /bin/zsh -l")
+    (request,) = played.asked
+    assert (("/bin/zsh", "-l"), (40, 200)) == (request.command, request.terminal)
+    assert "xterm" == request.env["TERM"]
 
 
 @pytest.mark.parametrize(
@@ -195,9 +201,9 @@ def test_one_without_a_node(slurm: FakeSlurm, row: str, text: str) -> None:
     assert [] == slurm.told("srun")
 
 
-def test_a_scheduler_that_does_not_answer(srun: FakeSlurm) -> None:
-    """The node is on record; srun can be tried."""
-    srun.add("squeue", "exit 1")
+def test_a_scheduler_that_does_not_answer(played: Played, slurm: FakeSlurm) -> None:
+    """The node is on record, and the way there needs no scheduler."""
+    slurm.add("squeue", "exit 1")
     assert 7 == done("--", "hostname").returncode
 
 
@@ -214,8 +220,9 @@ def test_completion() -> None:
     assert ["k1"] == complete("shell", "")
 
 
-def test_nothing_of_this_process_is_left(kernel: Record, tmp_path: Path) -> None:
-    """It becomes the command."""
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left(kernel: Record, signum: int) -> None:
+    """However this program ends, the command does, too."""
     with subprocess.Popen(
         command("shell", "--", "sh", "-c", "echo $$; read x"),
         stdin=subprocess.PIPE,
@@ -223,7 +230,25 @@ def test_nothing_of_this_process_is_left(kernel: Record, tmp_path: Path) -> None
         text=True,
     ) as program:
         assert program.stdout is not None
-        assert f"{program.pid}\n" == program.stdout.readline()
-        cwd = Path(f"/proc/{program.pid}/cwd").readlink()
-        assert tmp_path / "notebooks" == cwd
-        program.communicate("\n", TIMEOUT)
+        there = Path("/proc") / program.stdout.readline().strip()
+        assert there.exists()
+        program.send_signal(signum)
+        program.wait(TIMEOUT)
+        end = time.monotonic() + TIMEOUT
+        while there.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        assert not there.exists()
+
+
+def test_a_way_that_is_lost(slurm: FakeSlurm) -> None:
+    """What it means, and the terminal is given back."""
+    slurm.says("17|RUNNING|None|c1|c1|2026-11-21T11:08:18|N/A")
+    facts = {"scheduler": "slurm", "node": "c1", "times": {"ready": 1.0}}
+    with contextlib.ExitStack() as end_of_server:
+        job = end_of_server.enter_context(in_job(record_of("k1", "17", **facts)))
+        job.instead = ["sh", "-c", "echo ready; sleep 300"]
+        with shown(*command("shell", "17")) as terminal:
+            terminal.until("ready")
+            end_of_server.close()
+            terminal.until("was closed before its end")
+            assert 1 == terminal.program.wait(TIMEOUT)

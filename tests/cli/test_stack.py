@@ -6,10 +6,12 @@ What it shows of one is in `login/test_inside.py`.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from cli.conftest import FakeSlurm, Run
+from cli.in_job import Played, in_job
 from cli.live import record_of
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -27,28 +29,26 @@ DENIED = {"pid": 5, "parent": 4, "command": "python", "error": "Denied", "denied
 
 
 @pytest.fixture
-def node(slurm: FakeSlurm) -> FakeSlurm:
+def node(slurm: FakeSlurm) -> Iterator[Played]:
     """A kernel that runs in a played Slurm."""
     slurm.says("17|RUNNING|None|c1|c1|2026-11-21T11:08:18|N/A")
-    record = record_of("k1", "17", scheduler="slurm", node="c1", times={"ready": 1.0})
-    place = {"socket": "/tmp/rk-1/agent", "node": "c1", "hostname": "c1"}
-    agent = {"python": "python3", "pyz": "/tmp/rk-1/agent.pyz", **place}
-    record.write("agent.json", agent)
-    return slurm
+    facts = {"scheduler": "slurm", "node": "c1", "times": {"ready": 1.0}}
+    with in_job(record_of("k1", "17", **facts)) as job:
+        yield job
 
 
-def tell(node: FakeSlurm, **facts: Any) -> None:
+def tell(node: Played, **facts: Any) -> None:
     """What comes from the node."""
-    node.add("srun", f"cat <<'END'\n{json.dumps({**TOLD, **facts})}\nEND")
+    node.instead = ["printf", "%s", json.dumps({**TOLD, **facts})]
 
 
-def test_text(node: FakeSlurm, run: Run) -> None:
+def test_text(node: Played, run: Run) -> None:
     """As py-spy has it; what is wanted is told to the node."""
     tell(node)
     result = run("stack", "--locals", "--native")
     assert ("Thread 5\n\n", 0) == (result.stdout, result.exit_code)
-    (argv,) = node.told("srun")
-    options = json.loads(argv[argv.index("{") :])
+    (request,) = node.asked
+    options = {**request.options}
     spies = options.pop("spies")
     assert {"all": False, "locals": True, "native": True, "json": False} == options
     assert all(path.endswith("py-spy") for path in spies)
@@ -78,7 +78,7 @@ def test_text(node: FakeSlurm, run: Run) -> None:
     ],
 )
 def test_what_is_wrong(
-    node: FakeSlurm, run: Run, facts: dict[str, Any], texts: list[str]
+    node: Played, run: Run, facts: dict[str, Any], texts: list[str]
 ) -> None:
     """And what to do."""
     tell(node, **facts)
@@ -87,7 +87,7 @@ def test_what_is_wrong(
     assert [] == [text for text in texts if text not in result.stderr]
 
 
-def test_a_process_that_ended_meanwhile(node: FakeSlurm, run: Run) -> None:
+def test_a_process_that_ended_meanwhile(node: Played, run: Run) -> None:
     """The others are shown all the same; advice on ptrace is not for this."""
     gone = {**DENIED, "pid": 6, "error": "No such process", "denied": False}
     tell(node, processes=[gone, *TOLD["processes"]])

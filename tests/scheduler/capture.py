@@ -46,8 +46,8 @@ def keep(name: str, done: Completed) -> None:
 
 def submit_argv(*extra: str, **options: str | int) -> list[str]:
     named = {name.replace("_", "-"): value for name, value in options.items()}
-    options: dict[str, object] = {**named, "sbatch_args": extra}
-    request = JobRequest("rk-capture", "/home/alice/capture.log", options)
+    asked: dict[str, object] = {**named, "sbatch_args": extra}
+    request = JobRequest("rk-capture", "/home/alice/capture.log", asked)
     return list(slurm.submission(request, "").argv)
 
 

@@ -1,0 +1,302 @@
+"""agent.exec: processes on channels of a real session, with pipes and terminals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from relay.joined import Joined, joined, until
+
+from remote_kernels.agent import exec as module
+from remote_kernels.agent.exec import Executions
+from remote_kernels.relay.channel import Channel
+from remote_kernels.wire import exec as wire
+from remote_kernels.wire.channels import WINDOW
+from remote_kernels.wire.codes import Farewell
+from remote_kernels.wire.exec import Kind, Request
+
+pytestmark = pytest.mark.asyncio
+
+TIMEOUT = 20.0
+MAIN = "import sys; from remote_kernels.agent.__main__ import main; "
+MAIN += "sys.exit(main(sys.argv[1:]))"
+MIB = 1024 * 1024
+
+
+class Person:
+    """Who started a process, at the login end of its channel."""
+
+    def __init__(self, session: Joined, request: Request | bytes) -> None:
+        self.channel = session.login.channel("k", "exec")
+        self.said = {kind: bytearray() for kind in Kind}
+        self.is_over = asyncio.Event()
+        self.reason = ""
+        self._decoder = wire.Decoder()
+        self._news = asyncio.Event()
+        self.channel.join(self)
+        self.send(request if isinstance(request, bytes) else request.encode())
+
+    def send(self, frame: bytes) -> None:
+        self.channel.send(frame)
+
+    async def until(self, text: bytes, kind: Kind = Kind.STDOUT) -> None:
+        async def come() -> None:
+            while text not in self.said[kind]:
+                self._news.clear()
+                await self._news.wait()
+
+        try:
+            await asyncio.wait_for(come(), TIMEOUT)
+        except asyncio.TimeoutError:
+            pytest.fail(f"no {text!r}: {self.said}")
+
+    async def end(self) -> int:
+        """Its return code."""
+        await asyncio.wait_for(self.is_over.wait(), TIMEOUT)
+        assert self.said[Kind.EXIT], (self.reason, self.said[Kind.FAILED])
+        return wire.decode_exit(bytes(self.said[Kind.EXIT]))
+
+    # Called by the channel
+
+    def receive(self, data: bytes) -> None:
+        for kind, payload in self._decoder.feed(data):
+            self.said[kind] += payload
+        self._news.set()
+
+    def finished(self) -> None:
+        self.is_over.set()
+        self.channel.close()
+
+    def drained(self) -> None:
+        pass
+
+    def closed(self, reason: str) -> None:
+        self.reason = reason
+        self.is_over.set()
+
+
+@asynccontextmanager
+async def job(record: Path | None = None) -> AsyncIterator[tuple[Joined, Executions]]:
+    """A session, and the agent's side of it; by way of inside.py if there is a record."""
+
+    def argv(request: Request) -> Sequence[str]:
+        if record is None:
+            return request.command
+        options: dict[str, Any] = {"cwd": str(record), "env": dict(request.env)}
+        options["terminal"] = request.terminal is not None
+        words = ["inside", "exec", str(record), "k", json.dumps(options)]
+        return [sys.executable, "-c", MAIN, *words, *request.command]
+
+    executions = Executions(argv)
+
+    async def connect(kernel: str, target: str, channel: Channel) -> None:
+        executions.attach(channel)
+
+    async with joined(connect) as session:
+        try:
+            yield session, executions
+        finally:
+            await executions.end(1.0)
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    """Of an agent that is this process, without a kernel."""
+    agent = {"pid": os.getpid(), "socket": str(tmp_path / "agent")}
+    (tmp_path / "agent.json").write_text(json.dumps(agent))
+    return tmp_path
+
+
+def sh(script: str, **more: Any) -> Request:
+    return Request("exec", ["sh", "-c", script], **more)
+
+
+def is_there(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return b"Z" not in Path(f"/proc/{pid}/stat").read_bytes().split()[2]
+    return False
+
+
+async def test_streams_apart_and_exit_code() -> None:
+    """What goes in and comes out is as it was; the code comes last."""
+    data = os.urandom(3 * wire.WINDOW)
+    async with job() as (session, _):
+        person = Person(session, sh("cat; echo beside >&2; exit 3"))
+        taken, sent = 0, 0
+        while sent < len(data):
+            granted = bytes(person.said[Kind.CREDIT])
+            taken = sum(
+                wire.decode_credit(granted[n : n + 4])
+                for n in range(0, len(granted), 4)
+            )
+            piece = data[sent : wire.WINDOW + taken][:50_000]
+            sent += len(piece)
+            if piece:
+                person.send(wire.encode(Kind.STDIN, piece))
+            await asyncio.sleep(0.001)
+        person.send(wire.encode(Kind.STDIN_END))
+        assert 3 == await person.end()
+    assert data == person.said[Kind.STDOUT]
+    assert b"beside\n" == person.said[Kind.STDERR]
+
+
+async def test_killed_by_a_signal() -> None:
+    async with job() as (session, _):
+        person = Person(session, sh("kill -TERM $$"))
+        assert -signal.SIGTERM == await person.end()
+
+
+async def test_signals_overtake_what_is_not_read() -> None:
+    """They reach the whole process group, unchanged."""
+    script = "trap 'echo got it; exit 4' INT; echo ready; while :; do sleep 0.05; done"
+    async with job() as (session, _):
+        person = Person(session, sh(script))
+        await person.until(b"ready")
+        person.send(wire.encode(Kind.STDIN, bytes(wire.WINDOW)))
+        person.send(wire.encode_signal(signal.SIGINT))
+        assert 4 == await person.end()
+    assert b"ready\ngot it\n" == person.said[Kind.STDOUT]
+
+
+async def test_a_slow_reader_stops_the_process() -> None:
+    """What is on its way is bounded; nothing is lost of what comes later."""
+    size = 40 * MIB
+    async with job() as (session, executions):
+        person = Person(session, sh(f"head -c {size} /dev/zero"))
+        person.channel.pause()
+        await until(lambda: len(person.said[Kind.STDOUT]) > WINDOW // 2)
+        (execution,) = executions._running
+        await until(lambda: execution._full)
+        before = len(person.said[Kind.STDOUT])
+        (channel,) = session.agent.session._channels.values()
+        assert WINDOW >= before
+        assert module.QUEUE_BYTES + 2 * module.CHUNK > channel.queued
+        assert execution._process is not None
+        assert execution._process.poll() is None
+        person.channel.resume()
+        assert 0 == await person.end()
+    assert size == len(person.said[Kind.STDOUT])
+
+
+async def test_a_process_in_a_terminal(record: Path) -> None:
+    """It is its own: keys, Ctrl-C, size and new sizes, and its end."""
+    script = (
+        "test -t 0 && test -t 2 && stty size; trap 'stty size' WINCH; "
+        "trap 'echo caught' INT; echo ready; while read line; do echo got $line; done; "
+        "echo $TERM; exit 6"
+    )
+    request = sh(script, terminal=(40, 100), env={"TERM": "dumb"})
+    async with job(record) as (session, _):
+        person = Person(session, request)
+        await person.until(b"ready")
+        person.send(wire.encode(Kind.STDIN, b"word\n"))
+        await person.until(b"got word")
+        person.send(wire.encode_resize(50, 120))
+        person.send(wire.encode(Kind.STDIN, b"x\n"))
+        await person.until(b"50 120")
+        person.send(wire.encode(Kind.STDIN, b"\x03"))
+        await person.until(b"caught")
+        person.send(wire.encode(Kind.STDIN, b"\x04"))
+        assert 6 == await person.end()
+    assert person.said[Kind.STDOUT].startswith(b"40 100\r\n")
+    assert person.said[Kind.STDOUT].endswith(b"dumb\r\n")
+    assert b"" == person.said[Kind.STDERR]
+
+
+async def test_a_command_that_is_not_there(record: Path) -> None:
+    """It says so on standard error, as a shell does."""
+    async with job(record) as (session, _):
+        person = Person(session, Request("exec", ["no-such-command"]))
+        assert 127 == await person.end()
+    assert b"no-such-command cannot be started" in person.said[Kind.STDERR]
+
+
+@pytest.mark.parametrize("terminal", [None, (24, 80)])
+async def test_a_channel_that_is_closed_ends_its_process(
+    record: Path, monkeypatch: pytest.MonkeyPatch, terminal: tuple[int, int] | None
+) -> None:
+    """By SIGHUP; who ignores that is killed, with all that is in its session."""
+    monkeypatch.setattr(module, "GRACE", 0.3)
+    script = "trap '' HUP; (trap '' HUP; sleep 300) & echo $$ $! end; sleep 300"
+    async with job(record) as (session, executions):
+        polite = Person(session, sh("echo $$ end; sleep 300", terminal=terminal))
+        stubborn = Person(session, sh(script, terminal=terminal))
+        pids = []
+        for person in (polite, stubborn):
+            await person.until(b"end")
+            pids += [int(w) for w in person.said[Kind.STDOUT].split() if w.isdigit()]
+            person.channel.close()
+        await until(lambda: not executions._running)
+        assert [] == [pid for pid in pids if is_there(pid)]
+
+
+async def test_the_end_of_the_session_ends_it() -> None:
+    async with job() as (session, executions):
+        person = Person(session, sh("echo $$; sleep 300"))
+        await person.until(b"\n")
+        session.agent.close(Farewell.REPLACED)
+        await until(lambda: not executions._running)
+        assert not is_there(int(person.said[Kind.STDOUT]))
+
+
+async def test_the_end_of_the_job_kills() -> None:
+    """Whatever was started, within the time that is given."""
+    async with job() as (session, executions):
+        person = Person(session, sh("trap '' HUP; echo $$; sleep 300"))
+        await person.until(b"\n")
+        await executions.end(0.1)
+        await until(lambda: not is_there(int(person.said[Kind.STDOUT])))
+
+
+async def test_what_it_leaves_running_ends_with_it() -> None:
+    """Its end does not wait for that, though it holds its output open."""
+    async with job() as (session, _):
+        person = Person(session, sh("sleep 300 & echo $!"))
+        assert 0 == await person.end()
+        await until(lambda: not is_there(int(person.said[Kind.STDOUT])))
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        wire.encode(Kind.STDIN, b"x"),
+        wire.encode(Kind.REQUEST, b"{}"),
+        b"\xff" * 10,
+        sh("sleep 300").encode() + wire.encode(Kind.STDIN, bytes(wire.WINDOW + 1)),
+        sh("sleep 300").encode() + wire.encode(Kind.RESIZE, b"x"),
+        sh("sleep 300").encode() + wire.encode(Kind.EXIT, b"x"),
+        sh("sleep 300").encode() * 2,
+    ],
+)
+async def test_rubbish_ends_this_process_only(frames: bytes) -> None:
+    """The channel is reset; others of the session go on."""
+    async with job() as (session, executions):
+        other = Person(session, sh("read line; echo $line"))
+        person = Person(session, frames)
+        await asyncio.wait_for(person.is_over.wait(), TIMEOUT)
+        assert person.reason
+        await until(lambda: len(executions._running) == 1)
+        other.send(wire.encode(Kind.STDIN, b"goes on\n"))
+        assert 0 == await other.end()
+    assert b"goes on\n" == other.said[Kind.STDOUT]
+
+
+async def test_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more is refused with a reason."""
+    monkeypatch.setattr(module, "MOST", 1)
+    async with job() as (session, _):
+        first = Person(session, sh("read line"))
+        second = Person(session, sh("true"))
+        await asyncio.wait_for(second.is_over.wait(), TIMEOUT)
+        assert b"1 processes that people started" in second.said[Kind.FAILED]
+        first.send(wire.encode(Kind.STDIN_END))
+        await first.end()

@@ -208,22 +208,6 @@ class Inside(abc.ABC):
         """
 
 
-class Shells(abc.ABC):
-    """A person can go into a job."""
-
-    prefix: ClassVar[str] = ""
-
-    @abc.abstractmethod
-    def shell_argv(
-        self, job_id: JobId, node: str, argv: Sequence[str], *, terminal: bool = True
-    ) -> list[str]:
-        """Return a command that runs argv in the job for a person."""
-
-    def tells_exit(self, line: str) -> bool:
-        """Return whether such a line only says how argv ended."""
-        return False
-
-
 class OtherNodes(abc.ABC):
     """The agent can start another one on another node of its job.
 

@@ -320,38 +320,6 @@ def test_attach_asks_for_no_resources() -> None:
     assert ["cat"] == argv[-1:]
 
 
-@pytest.mark.parametrize(
-    ("terminal", "how"), [(True, "--pty"), (False, "--disable-status")]
-)
-def test_a_shell_has_what_the_job_has(terminal: bool, how: str) -> None:
-    """Its GPUs, too; a terminal on the node only where there is one here."""
-    argv = slurm.shell_argv(job("12;big"), "c1", ["sh", "-l"], terminal=terminal)
-
-    assert ["srun", "-M", "big", "--jobid=12", "--overlap"] == argv[:5]
-    assert {"--nodelist=c1", "--mem=0", how} < set(argv)
-    assert 1 == len({"--pty", "--disable-status"} & set(argv))
-    assert not [word for word in argv if "--gres" in word or "--chdir" in word]
-    assert ["sh", "-l"] == argv[-2:]
-
-
-@pytest.mark.parametrize(
-    ("line", "tells"),
-    [
-        ("srun: error: c1: task 0: Exited with exit code 3", True),
-        ("srun: error: c1: task 0: Killed", True),
-        ("srun: Force Terminated StepId=52.5", True),
-        ("srun: launch/slurm: _step_signal: Terminating StepId=52.5", True),
-        ("srun: sending Ctrl-C to StepId=52.5", True),
-        ("srun: error: Unable to confirm allocation for job 52", False),
-        ("srun: Job 52 step creation temporarily disabled, retrying", False),
-        ("error: c1: task 0: Exited with exit code 3", False),
-    ],
-)
-def test_what_only_tells_the_exit_code(line: str, tells: bool) -> None:
-    """Nothing else of srun's words may be left out."""
-    assert tells == slurm.tells_exit(line)
-
-
 def test_the_job_sees_no_secret_of_the_server() -> None:
     """An allow-list; SLURM_* of an enclosing job stay out, a site's own stay in."""
     environ = {

@@ -35,7 +35,7 @@ _PHASES = {
 }
 
 
-class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Inside, driver.Shells):
+class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Inside):
     """This machine.
 
     Parameters
@@ -109,11 +109,6 @@ class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Inside, driver.S
 
     def into(self, job_id: JobId, node: str, argv: Sequence[str]) -> list[str]:
         """It is here."""
-        return list(argv)
-
-    def shell_argv(
-        self, job_id: JobId, node: str, argv: Sequence[str], *, terminal: bool = True
-    ) -> list[str]:
         return list(argv)
 
     def pending_text(self, status: JobStatus) -> str:

@@ -52,9 +52,6 @@ _SUBMITTED = re.compile(
     re.MULTILINE,
 )
 _DENIED = re.compile(r"permission denied", re.IGNORECASE)
-_ENDS = re.compile(
-    r"srun: (error: \S+: tasks? \d+: |(\S+ )*(Force )?Terminat(ed|ing) |sending Ctrl-C )"
-)
 _NOTICE = 2000  # characters of a notice; what is more is no notice
 
 
@@ -68,7 +65,6 @@ class Slurm(
     driver.OtherNodes,
     driver.Places,
     driver.Preflight,
-    driver.Shells,
     driver.Site,
 ):
     """Slurm, from 20.11 to 26.05."""
@@ -270,17 +266,6 @@ class Slurm(
         """
         quiet = ["--gres=none", "--unbuffered", "--chdir=/", "--quiet"]
         return [*step(job_id, node), *quiet, *argv]
-
-    prefix = "srun: "
-
-    def shell_argv(
-        self, job_id: JobId, node: str, argv: Sequence[str], *, terminal: bool = True
-    ) -> list[str]:
-        pty = ["--pty"] if terminal else ["--disable-status"]
-        return [*step(job_id, node), *pty, *argv]
-
-    def tells_exit(self, line: str) -> bool:
-        return bool(_ENDS.match(line))
 
     def adopting_number(self, job_id: JobId) -> str:
         return job_number(job_id)

@@ -37,7 +37,8 @@ from remote_kernels.wire.frames import (
     encode,
 )
 from remote_kernels.wire.hello import MARKER, AgentHello, Ask, LoginHello
-from remote_kernels.wire.messages import KEPT, Message
+from remote_kernels.wire.kernel_sockets import KEPT
+from remote_kernels.wire.messages import Message
 from remote_kernels.wire.session import Session
 
 SMALL = 1000  # inputs for each decoder

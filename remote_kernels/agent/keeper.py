@@ -19,6 +19,7 @@ from remote_kernels.relay.message_channel import MessageChannel
 from remote_kernels.relay.spool import Spool
 from remote_kernels.wire import messages, zmtp
 from remote_kernels.wire.frames import ProtocolError
+from remote_kernels.wire.kernel_sockets import KEPT
 
 from .ports import Address
 
@@ -214,8 +215,7 @@ class Keeper:
 
     def __init__(self, directory: str, disk: int) -> None:
         self._lines = {
-            target: _Line(target, Spool(directory, disk=disk))
-            for target in messages.KEPT
+            target: _Line(target, Spool(directory, disk=disk)) for target in KEPT
         }
 
     @property

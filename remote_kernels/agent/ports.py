@@ -14,7 +14,8 @@ import socket
 import struct
 from typing import Any, Union
 
-TARGETS = ("shell", "iopub", "stdin", "control", "hb")
+from remote_kernels.wire.kernel_sockets import NUMBERS, SOCKETS, port_fields
+
 SUN_PATH = 107  # bytes, sun_path of unix(7) without its closing NUL
 
 Address = Union[str, tuple[str, int]]  # a Unix socket's path, or (ip, port)
@@ -38,13 +39,12 @@ class Sockets:
         self.transport = connection["transport"]
         if self.transport == "ipc":
             self._ip = os.path.join(directory, name)
-            self._ports = {target: n for n, target in enumerate(TARGETS, 1)}
+            self._ports = dict(NUMBERS)
         else:
             self._ip = "127.0.0.1"
             self._ports = _free_ports()
         self.file = os.path.join(directory, f"{name}.json")
-        ports = {f"{target}_port": port for target, port in self._ports.items()}
-        self._body = {**connection, "ip": self._ip, **ports}
+        self._body = {**connection, "ip": self._ip, **port_fields(self._ports)}
         self._held: dict[str, int] = {}
         self._write()
 
@@ -71,7 +71,7 @@ class Sockets:
         return f"{self._ip}-{self._ports[target]}"
 
     def address(self, target: str) -> Address:
-        """Where `target` is. Raises KeyError for a name that is none of TARGETS."""
+        """Where `target` is. Raises KeyError for a name that is none of SOCKETS."""
         if self.transport != "ipc":
             return (self._ip, self._ports[target])
         if target in self._held and not os.path.exists(self._path(target)):
@@ -164,11 +164,11 @@ def _holds(pid: int, inode: str) -> bool:
 
 
 def _free_ports() -> dict[str, int]:
-    sockets = [socket.socket() for _ in TARGETS]
+    sockets = [socket.socket() for _ in SOCKETS]
     try:
         for sock in sockets:
             sock.bind(("127.0.0.1", 0))
-        return {t: s.getsockname()[1] for t, s in zip(TARGETS, sockets)}
+        return {t: s.getsockname()[1] for t, s in zip(SOCKETS, sockets)}
     finally:
         for sock in sockets:
             sock.close()

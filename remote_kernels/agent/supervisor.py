@@ -20,12 +20,13 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 from remote_kernels.wire.codes import Cause, State
+from remote_kernels.wire.kernel_sockets import SOCKETS
 
 from .environment import NoGpuError, directory, environment, is_without
 from .leash import Leash
 from .node import oom_kills
 from .node_dir import PYZ, ensure, kill, note_session, session
-from .ports import TARGETS, Sockets
+from .ports import Sockets
 from .spec import wrong_with
 
 if TYPE_CHECKING:
@@ -345,7 +346,7 @@ class Kernel:
     def _hold_sockets(self) -> None:
         """Those to which the login end may connect again."""
         if self.sockets is not None:
-            for target in TARGETS:
+            for target in SOCKETS:
                 if self.keeper is None or target not in self.keeper:
                     self.sockets.hold(target)
 

@@ -29,7 +29,7 @@ from remote_kernels.cli.options import GroupedCommand, config_options
 from remote_kernels.cli.trial import FAILED, OK, WARNING, Problem, Trial
 from remote_kernels.config import Settings, parse
 from remote_kernels.errors import CommandError, ConfigError, RemoteKernelError
-from remote_kernels.front import sockets
+from remote_kernels.kernel import socket_directory
 from remote_kernels.scheduler import command
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.job import JobRequest
@@ -169,8 +169,8 @@ async def _state_directory(settings: Settings) -> str:
 
 
 async def _socket_directory(settings: Settings) -> str:
-    base = sockets.choose_base(settings.runtime_dir, dict(os.environ))
-    sockets.remove_directory(sockets.make_directory(base))
+    base = socket_directory.choose_base(settings.runtime_dir, dict(os.environ))
+    socket_directory.remove(socket_directory.make(base))
     return f"{base} can hold private directories for Unix sockets"
 
 

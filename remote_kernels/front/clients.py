@@ -20,7 +20,8 @@ from remote_kernels.relay.message_channel import MessageChannel
 from remote_kernels.relay.spool import Spool
 from remote_kernels.wire import objects
 from remote_kernels.wire.frames import ProtocolError
-from remote_kernels.wire.messages import KEPT, Message, encode
+from remote_kernels.wire.kernel_sockets import KEPT
+from remote_kernels.wire.messages import Message, encode
 
 from . import jupyter_message
 from .jupyter_message import Head, Speaker

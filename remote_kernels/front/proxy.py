@@ -21,13 +21,11 @@ from typing import Any, Protocol
 import zmq
 
 from remote_kernels.relay.channel import Channel
+from remote_kernels.wire.kernel_sockets import NUMBERS, SOCKETS, path, port_fields
 
 from .clients import Sockets
 from .heartbeat import Heartbeat
 from .listener import Listener, Sink
-
-TARGETS = ("shell", "iopub", "stdin", "control", "hb")
-PORTS = {target: number for number, target in enumerate(TARGETS, 1)}
 
 SUBSCRIBE = b"\x01"
 TURN = 200  # messages forwarded before other callbacks get their turn
@@ -91,7 +89,7 @@ def connection_info(ip: str, key: bytes) -> dict[str, Any]:
     return {
         "transport": "ipc",
         "ip": ip,
-        **{f"{target}_port": port for target, port in PORTS.items()},
+        **port_fields(NUMBERS),
         "key": key,
         "signature_scheme": "hmac-sha256",
     }
@@ -118,9 +116,9 @@ class Front:
 
         Raises OSError.
         """
-        for target in TARGETS:
+        for target in SOCKETS:
             self._listeners[target] = listener = Listener(
-                Path(f"{self._ip}-{PORTS[target]}"),
+                Path(path(self._ip, target)),
                 target == "iopub",
                 functools.partial(self._take, target),
                 functools.partial(self._full, target),
@@ -136,7 +134,7 @@ class Front:
         """
         self._ip = ip or self._ip
         for target, listener in self._listeners.items():
-            listener.move(Path(f"{self._ip}-{PORTS[target]}"))
+            listener.move(Path(path(self._ip, target)))
             listener.bind()
 
     def is_there(self) -> bool:
@@ -187,9 +185,9 @@ class Front:
         """
         self.part()  # from a process that is gone
         identity = secrets.token_bytes(8)
-        for target, path in back.items():
+        for target, there in back.items():
             sock = self._back_socket(target, identity, curve)
-            sock.connect(f"ipc://{path}")
+            sock.connect(f"ipc://{there}")
             self._passages[target] = Passage(self._listeners[target], sock)
         if heartbeat is not None:
             self._passages["hb"] = Heartbeat(self._listeners["hb"], heartbeat)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from remote_kernels.wire.messages import KEPT
+from remote_kernels.wire.kernel_sockets import KEPT
 
 from .progress import SETTLE, Progress
 

@@ -19,7 +19,7 @@ from remote_kernels.bounded import within
 from remote_kernels.errors import AgentError, RecordError
 from remote_kernels.front.clients import Clients
 from remote_kernels.front.jupyter_message import Speaker
-from remote_kernels.front.proxy import TARGETS, Front
+from remote_kernels.front.proxy import Front
 from remote_kernels.front.standin import StandIn
 from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.message_channel import MessageChannel
@@ -28,6 +28,7 @@ from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
 from remote_kernels.wire import exec as exec_
 from remote_kernels.wire.codes import Cause, State
+from remote_kernels.wire.kernel_sockets import SOCKETS
 from remote_kernels.wire.messages import Message
 
 from . import lacking
@@ -168,7 +169,7 @@ class Connection:
 
     def _passed_on(self) -> Sequence[str]:
         """What crosses the tunnel as bytes, not as messages."""
-        return TARGETS if self.clients is None else ()
+        return SOCKETS if self.clients is None else ()
 
     def _heartbeat(self) -> Channel | None:
         """None while the agent has not been reached: later there is another tunnel."""

@@ -121,7 +121,7 @@ class Introduction:
         info, spec = self._known.recall(), self._spec
         if info is None and spec is not None:
             await asyncio.sleep(PATIENCE)
-            from remote_kernels.front.probe import probe
+            from .probe import probe
 
             lines = filled(spec.get("env_lines", {}), os.environ)
             info = await probe(spec["argv"], {**spec["env"], **lines}, directory)

@@ -15,11 +15,11 @@ from typing import Any
 from remote_kernels import harmless
 from remote_kernels.config import Settings
 from remote_kernels.errors import RecordError
-from remote_kernels.front import sockets
 from remote_kernels.front.proxy import Front, connection_info
 from remote_kernels.front.standin import StandIn
 from remote_kernels.relay import private
 
+from . import socket_directory
 from .connection import Connection
 from .job import Job
 from .last_will import LastWill
@@ -51,7 +51,7 @@ class LoginEnd:
         on_moved: Callable[[Path], None] = lambda directory: None,
     ) -> None:
         self._settings = settings
-        self.directory = sockets.make_directory(self._base())
+        self.directory = socket_directory.make(self._base())
         self.standin = standin
         self._on_moved = on_moved
         self._look: asyncio.TimerHandle | None = None
@@ -127,7 +127,9 @@ class LoginEnd:
     # last logout, though a server in tmux lives on.
 
     def _base(self) -> Path:
-        return sockets.choose_base(self._settings.runtime_dir, dict(os.environ))
+        return socket_directory.choose_base(
+            self._settings.runtime_dir, dict(os.environ)
+        )
 
     def _look_later(self) -> None:
         if self._look is not None:
@@ -167,9 +169,9 @@ class LoginEnd:
             private.check(str(before))
         except OSError:
             try:
-                self.directory = sockets.make_directory(self._base())
+                self.directory = socket_directory.make(self._base())
             except RecordError:
-                self.directory = sockets.make_directory(sockets.TMP)
+                self.directory = socket_directory.make(socket_directory.TMP)
             self.remove_at_death(self.directory)
         log.warning(
             "%s was removed, so the kernel's sockets are made anew in %s",
@@ -209,5 +211,5 @@ class LoginEnd:
         if self._front is not None:
             self._front.close()
             self._front = None
-        sockets.remove_directory(self.directory)
+        socket_directory.remove(self.directory)
         self._revoke_will()

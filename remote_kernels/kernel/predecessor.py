@@ -13,8 +13,9 @@ from typing import Any
 
 from remote_kernels.agent import processes
 from remote_kernels.errors import InUseError, RecordError
-from remote_kernels.front import sockets
 from remote_kernels.registry import Record
+
+from . import socket_directory
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Predecessor:
     def clear_away(self) -> None:
         """Sockets of a server that was killed on this host."""
         if self._was_here:
-            sockets.remove_directory(Path(self.facts["directory"]))
+            socket_directory.remove(Path(self.facts["directory"]))
 
 
 def predecessor(record: Record, *, patient: bool) -> Predecessor:

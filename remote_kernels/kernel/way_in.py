@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 
 from remote_kernels.config import Settings
 from remote_kernels.errors import JobError, TunnelError
-from remote_kernels.front import sockets
+from remote_kernels.kernel import socket_directory
 from remote_kernels.registry import Memory
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.tunnel.tunnel import Tunnel
@@ -63,8 +63,8 @@ def way_in(found: Recorded, settings: Settings) -> Iterator[Path]:
     if path is not None:
         yield path
         return
-    directory = sockets.make_directory(
-        sockets.choose_base(settings.runtime_dir, dict(os.environ))
+    directory = socket_directory.make(
+        socket_directory.choose_base(settings.runtime_dir, dict(os.environ))
     )
     try:
         with _loop() as loop:
@@ -74,7 +74,7 @@ def way_in(found: Recorded, settings: Settings) -> Iterator[Path]:
             finally:
                 loop(tunnel.close())
     finally:
-        sockets.remove_directory(directory)
+        socket_directory.remove(directory)
 
 
 async def _opened(found: Recorded, settings: Settings, path: Path) -> Tunnel:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from .frames import LocalProtocolError, RemoteProtocolError
 
-KEPT = ("shell", "control", "stdin", "iopub")  # sockets whose channels are of messages
 MAX_MESSAGE = 2**32 - 1  # bytes; the length is a u32
 # Bytes that follow the first field, number, lost; of the last frame: offset and left.
 _HEAD = struct.Struct(">IQIII")

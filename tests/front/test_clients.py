@@ -11,7 +11,7 @@ from front.conftest import Serve
 from front.world import INFO, Agent, Browser, Kernel, Msg, Server, read, timeless
 from remote_kernels.front import clients
 from remote_kernels.front.progress import SETTLE
-from remote_kernels.wire.messages import KEPT
+from remote_kernels.wire.kernel_sockets import KEPT
 from remote_kernels.wire.zmtp import SUBSCRIBE_ALL
 
 

@@ -14,7 +14,8 @@ from front.world import Agent, Browser, Kernel, Parts, timeless
 from remote_kernels.front import clients
 from remote_kernels.front.progress import SETTLE
 from remote_kernels.wire.frames import ProtocolError
-from remote_kernels.wire.messages import KEPT, Message
+from remote_kernels.wire.kernel_sockets import KEPT
+from remote_kernels.wire.messages import Message
 
 LARGE = "x" * 1000
 GOOD = b'{"msg_id": "m", "session": "s", "msg_type": "status"}'

@@ -21,7 +21,8 @@ from remote_kernels.front.clients import Clients
 from remote_kernels.relay.message_channel import MessageChannel
 from remote_kernels.relay.spool import Spool
 from remote_kernels.wire import messages
-from remote_kernels.wire.messages import KEPT, Message
+from remote_kernels.wire.kernel_sockets import KEPT
+from remote_kernels.wire.messages import Message
 
 KEY = b"k" * 32
 INFO = {"status": "ok", "implementation": "test"}

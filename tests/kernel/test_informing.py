@@ -92,7 +92,7 @@ class Wait:
 def wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wait:
     made = Wait(tmp_path)
     monkeypatch.setattr(module, "time", Clock())
-    monkeypatch.setattr("remote_kernels.front.probe.probe", made.probe)
+    monkeypatch.setattr("remote_kernels.kernel.probe.probe", made.probe)
     return made
 
 
@@ -209,7 +209,7 @@ async def test_a_probe_without_an_answer(
     async def silent(*args: object) -> None:
         pass
 
-    monkeypatch.setattr("remote_kernels.front.probe.probe", silent)
+    monkeypatch.setattr("remote_kernels.kernel.probe.probe", silent)
 
     await wait.last(10)
 

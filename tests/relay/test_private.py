@@ -14,7 +14,7 @@ import pytest
 
 from remote_kernels.agent import record as at_the_agent
 from remote_kernels.errors import RecordError
-from remote_kernels.front import sockets
+from remote_kernels.kernel import socket_directory
 from remote_kernels.kernel.known_info import KnownInfo
 from remote_kernels.kernel.shared_job import Allocation, allocations
 from remote_kernels.registry import Memory, Record, records, write_for_user
@@ -79,7 +79,7 @@ def test_what_is_made_is_private_whatever_the_umask(tmp_path: Path, mask: int) -
         Memory(base).remember("cluster", "ssh")
         KnownInfo(base, ["python"]).remember({"language": "python"})
         Allocation(base, "team").make("members")
-        sockets.make_directory(tmp_path / "run" / "deep")
+        socket_directory.make(tmp_path / "run" / "deep")
         at_the_agent.write(str(record.path), "agent.json", {})
 
     made = [base.parent, *base.parent.rglob("*"), *(tmp_path / "run").rglob("*")]
@@ -166,11 +166,11 @@ def test_a_state_directory_below_one_that_others_can_write_to(tmp_path: Path) ->
     with pytest.raises(RecordError, match="chmod go-w"):
         Record(shared / "alice" / "state", "k1").create()
     with pytest.raises(RecordError, match="chmod go-w"):
-        sockets.make_directory(shared / "run")
+        socket_directory.make(shared / "run")
 
     shared.chmod(0o1777)
     Record(shared / "alice" / "state", "k1").create()
-    sockets.make_directory(shared / "run")
+    socket_directory.make(shared / "run")
 
 
 def test_a_home_that_others_can_write_to(

@@ -1,7 +1,7 @@
 """A short private directory for one kernel's sockets at the login end.
 
 $XDG_RUNTIME_DIR where it is ours, else /tmp: a Unix socket's path has 107 bytes, so a
-deep home directory will not do. Called by kernel/.
+deep home directory will not do.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _is_ours(path: Path) -> bool:
     return private and status.st_uid == os.getuid()
 
 
-def make_directory(base: Path) -> Path:
+def make(base: Path) -> Path:
     """A new 0700 directory in `base`. Raises RecordError."""
     try:
         private.make_missing(str(base))
@@ -67,5 +67,5 @@ def make_directory(base: Path) -> Path:
         raise RecordError(msg) from exc
 
 
-def remove_directory(path: Path) -> None:
+def remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)

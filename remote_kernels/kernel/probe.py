@@ -1,8 +1,8 @@
 """Ask a kernel on this host what it is, for the stand-in of one that waits.
 
 Started as Jupyter starts a kernel, on Unix sockets in a private directory, asked for
-kernel_info once, and ended. It computes nothing and runs as kindly as it can. Called
-by kernel/, and only where nothing is known from an earlier start.
+kernel_info once, and ended. It computes nothing and runs as kindly as it can. Called by
+informing.py, and only where nothing is known from an earlier start.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 from jupyter_client.asynchronous.client import AsyncKernelClient
 
 from remote_kernels import harmless
+from remote_kernels.wire import kernel_sockets
 
 log = harmless.logger(__name__)
 
@@ -49,7 +50,7 @@ async def probe(
     info = {
         "transport": "ipc",
         "ip": str(directory / "p"),
-        **{f"{name}_port": n for n, name in enumerate(_CHANNELS, 1)},
+        **kernel_sockets.port_fields(kernel_sockets.NUMBERS),
         "key": secrets.token_hex(16),
         "signature_scheme": "hmac-sha256",
     }
@@ -77,11 +78,8 @@ async def probe(
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         file.unlink(missing_ok=True)
-        for number in range(1, 6):
+        for number in kernel_sockets.NUMBERS.values():
             (directory / f"p-{number}").unlink(missing_ok=True)
-
-
-_CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 
 
 async def _ask(file: Path) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""front.probe: a kernel that tells what it is, kernels that do not, and what is left."""
+"""kernel.probe: a kernel that tells what it is, kernels that do not, and what is left."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from remote_kernels.front import probe as module
-from remote_kernels.front.probe import probe
+from remote_kernels.kernel import probe as module
+from remote_kernels.kernel.probe import probe
 
 SECONDS = 10.0
 Probed = Callable[[str], "asyncio.Task[dict[str, object] | None]"]

@@ -23,68 +23,69 @@ class Head(NamedTuple):
 
     identities: list[bytes]  # or, on iopub, the topic
     header: dict[str, Any]
-    parent: dict[str, Any]
+    parent: dict[str, Any]  # the header of the request that it answers
     body: list[bytes]  # metadata, content, buffers
-
-    @property
-    def id(self) -> str:
-        return str(self.header.get("msg_id", ""))
-
-    @property
-    def type(self) -> str:
-        return str(self.header.get("msg_type", ""))
-
-    @property
-    def session(self) -> str:
-        return str(self.header.get("session", ""))
+    id: str  # these are of `header`
+    type: str
+    session: str
+    parent_id: str
+    parent_session: str
 
     @property
     def is_of_client(self) -> bool:
-        """The notebook server's own requests carry no identity of a client's."""
+        """Whether a client sent it.
+
+        The notebook server's own requests carry no identity of a client's.
+        """
         own = [self.session.encode()]
         return bool(self.session) and self.identities[:1] == own
 
-    @property
-    def parent_id(self) -> str:
-        return str(self.parent.get("msg_id", ""))
-
-    @property
-    def parent_session(self) -> str:
-        return str(self.parent.get("session", ""))
-
     def content(self) -> dict[str, Any]:
-        """Empty where it cannot be read."""
-        content = _object(self.body[1], CONTENT_BYTES) if len(self.body) > 1 else None
-        return content or {}
+        """Return the content as JSON; empty where it cannot be read."""
+        if len(self.body) < 2:
+            return {}
+        try:
+            return _object(self.body[1], limit=CONTENT_BYTES)
+        except ProtocolError:
+            return {}
 
 
 def read(parts: Sequence[bytes]) -> Head | None:
-    """The head of a message, or None for what is none (an iopub_welcome is one).
+    """Return the head of a message.
 
-    None, too, where it cannot be read: it is for whoever gets the message to say so.
+    None for what is no message (an iopub_welcome is none), and for one that cannot be
+    read: it is for whoever gets the message to say so.
     """
     try:
         delimiter = parts.index(DELIM)
-    except ValueError:
+        _, header_data, parent_data, *body = parts[delimiter + 1 :]  # signature first
+        header = _object(header_data, limit=HEADER_BYTES)
+        parent, parent_id, parent_session = _parent(parent_data)
+    except (ValueError, ProtocolError):
         return None
-    rest = [*parts[delimiter + 2 :]]  # behind the signature
-    if len(rest) < 4:
+    if len(body) < 2:
         return None
-    header, parent = _object(rest[0]), _parent(rest[1])
-    if header is None or parent is None:
-        return None
-    return Head([*parts[:delimiter]], header, parent, rest[2:])
+    return Head(
+        [*parts[:delimiter]],
+        header,
+        parent,
+        body,
+        str(header.get("msg_id", "")),
+        str(header.get("msg_type", "")),
+        str(header.get("session", "")),
+        parent_id,
+        parent_session,
+    )
 
 
-def _object(data: bytes, limit: int = HEADER_BYTES) -> dict[str, Any] | None:
-    try:
-        return objects.decode(data, "a part of a message", limit, "strict")
-    except ProtocolError:
-        return None
+_object = functools.partial(objects.decode, what="a part of a message", errors="strict")
 
 
-# All that a kernel says of one cell has the same; nobody changes it.
-_parent = functools.lru_cache(maxsize=16)(_object)
+@functools.lru_cache(maxsize=16)  # all that a kernel says of one cell has the same
+def _parent(data: bytes) -> tuple[dict[str, Any], str, str]:
+    """Return a header that nobody changes, with its msg_id and session."""
+    header = _object(data, limit=HEADER_BYTES)
+    return header, str(header.get("msg_id", "")), str(header.get("session", ""))
 
 
 class Speaker:

@@ -24,7 +24,7 @@ from wire.mutate import Mutator
 from wire.pair import Pair
 
 from remote_kernels.front import jupyter_message
-from remote_kernels.front.progress import Progress
+from remote_kernels.front.delivery import Delivery
 from remote_kernels.kernel.known_info import KnownInfo
 from remote_kernels.relay.spool import Spool
 from remote_kernels.wire import control, messages, target, zmtp
@@ -88,7 +88,7 @@ TYPES = [
     "status",
     "stream",
 ]
-Feed = Callable[[], None]
+Feed = Callable[[], object]
 
 
 def _drop(call: Callable[..., object], *words: object) -> None:
@@ -305,7 +305,7 @@ def files(mutator: Mutator, directory: Path) -> Iterator[Feed]:
 def spools(mutator: Mutator, directory: Path) -> Iterator[Feed]:
     """Whatever the login end says of what was delivered."""
     while True:
-        spool, progress = Spool(str(directory), 4096, 4096), Progress()
+        spool, progress = Spool(str(directory), 4096, 4096), Delivery()
         for number in range(ROUND):
             spool.append([b"x" * 100])
             odd = mutator.random.choice((number, -1, 0, 2**63, number + 2))
@@ -314,7 +314,7 @@ def spools(mutator: Mutator, directory: Path) -> Iterator[Feed]:
         spool.close()
 
 
-def _forget(spool: Spool, progress: Progress, number: int) -> None:
+def _forget(spool: Spool, progress: Delivery, number: int) -> None:
     spool.forget(number)
     spool.read(number)
     progress.handed_on(number, 0.0)

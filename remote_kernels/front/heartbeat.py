@@ -1,7 +1,7 @@
 """A kernel's heartbeat, answered by the kernel itself: a DEALER at the end of a channel.
 
 Not a socket of libzmq's, which would need four descriptors for each kernel. A beat that
-meets no kernel is lost, as clients send another one. Made by proxy.py.
+meets no kernel is lost, as clients send another one. Made by front.py.
 """
 
 from __future__ import annotations

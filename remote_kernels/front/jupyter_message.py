@@ -16,14 +16,17 @@ from remote_kernels.wire.frames import ProtocolError
 
 HEADER_BYTES = 1024 * 1024  # more than that is no header
 CONTENT_BYTES = 256 * 1024 * 1024
+RUN, ASK = "execute_request", "kernel_info_request"
+
+Header = dict[str, Any]
 
 
 class Head(NamedTuple):
     """What a message says of itself. Headers are dicts, empty where there is none."""
 
     identities: list[bytes]  # or, on iopub, the topic
-    header: dict[str, Any]
-    parent: dict[str, Any]  # the header of the request that it answers
+    header: Header
+    parent: Header  # the header of the request that it answers
     body: list[bytes]  # metadata, content, buffers
     id: str  # these are of `header`
     type: str
@@ -82,7 +85,7 @@ _object = functools.partial(objects.decode, what="a part of a message", errors="
 
 
 @functools.lru_cache(maxsize=16)  # all that a kernel says of one cell has the same
-def _parent(data: bytes) -> tuple[dict[str, Any], str, str]:
+def _parent(data: bytes) -> tuple[Header, str, str]:
     """Return a header that nobody changes, with its msg_id and session."""
     header = _object(data, limit=HEADER_BYTES)
     return header, str(header.get("msg_id", "")), str(header.get("session", ""))
@@ -100,8 +103,13 @@ class Speaker:
     def __init__(self, key: bytes) -> None:
         self._session = Session(key=key, username="remote_kernels")
 
+    @property
+    def session(self) -> str:
+        """The session ID of the messages that it makes."""
+        return str(self._session.session)
+
     def speak_as(self, session: str) -> None:
-        """The kernel's session ID: JupyterLab drops messages of another one."""
+        """Use the kernel's session ID: JupyterLab drops messages of another one."""
         # Setting a trait costs more; jupyter_client (8.10) takes ASCII alone.
         if session != self._session.session and session.isascii():
             self._session.session = session
@@ -111,14 +119,15 @@ class Speaker:
         identities: Sequence[bytes],
         msg_type: str,
         content: dict[str, Any],
-        parent: dict[str, Any],
+        parent: Header,
     ) -> list[bytes]:
-        """The frames of a message that answers the message with header `parent`."""
+        """Return the frames of a message that answers the message with header `parent`."""
         message = self._session.msg(msg_type, content)
         message["parent_header"] = parent
         return self._session.serialize(message, ident=list(identities))
 
     def publication(
-        self, msg_type: str, content: dict[str, Any], parent: dict[str, Any]
+        self, msg_type: str, content: dict[str, Any], parent: Header
     ) -> list[bytes]:
+        """Return the frames of a message on iopub."""
         return self.message([msg_type.encode()], msg_type, content, parent)

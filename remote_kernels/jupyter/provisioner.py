@@ -197,7 +197,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._unasked = True
 
     def _launch(self, cmd: list[str], **kwargs: Any) -> Launch:
-        from remote_kernels.front.proxy import curve_keypair
+        from remote_kernels.front.passage import curve_keypair
         from remote_kernels.kernel import Launch
 
         env: dict[str, str] = kwargs.get("env") or {}

@@ -19,7 +19,7 @@ from remote_kernels import harmless, registry, shapes
 from remote_kernels.agent import processes
 from remote_kernels.config import Settings
 from remote_kernels.errors import RecordError
-from remote_kernels.front.standin import Request
+from remote_kernels.front.interfaces import Request
 from remote_kernels.scheduler.job import JobId
 
 from .before import Before

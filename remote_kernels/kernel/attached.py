@@ -16,7 +16,7 @@ from typing import Any
 
 from remote_kernels.config import Settings
 from remote_kernels.errors import RecordError
-from remote_kernels.front.proxy import connection_info
+from remote_kernels.front.front import connection_info
 
 from .inventory import Recorded
 from .story import RemoteKernel

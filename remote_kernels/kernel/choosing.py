@@ -45,7 +45,7 @@ async def chosen(
                 standin.say_state()
                 continue
             if answer in choice.choices:
-                standin.ask_no_more()
+                standin.stop_asking()
                 return answer
             said = f"{choice}\nThere is no job {answer!r} among them."
             standin.ask(said, PROMPT, answers.put_nowait)

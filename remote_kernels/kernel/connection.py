@@ -18,8 +18,7 @@ from remote_kernels import harmless, registry
 from remote_kernels.bounded import within
 from remote_kernels.errors import AgentError, RecordError
 from remote_kernels.front.clients import Clients
-from remote_kernels.front.jupyter_message import Speaker
-from remote_kernels.front.proxy import Front
+from remote_kernels.front.front import Front
 from remote_kernels.front.standin import StandIn
 from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.message_channel import MessageChannel
@@ -38,7 +37,7 @@ log = harmless.logger(__name__)
 
 INFO = "kernel_info.json"
 WAY_IN = "x"  # in the directory: the socket that leads to the agent (see way_in.py)
-MEET = 10.0  # seconds for a kernel that listens to answer
+HANDSHAKE = 10.0  # seconds for a kernel that listens to answer
 
 
 class Connection:
@@ -222,19 +221,19 @@ class Connection:
         standin:
             Who has answered them so far, if the kernel was waited for.
         """
-        speaker = Speaker(self.key)
+        session = ""
         if standin is not None and standin.topics and self.clients is not None:
-            speaker = await self.clients.meet(MEET)
+            session = await self.clients.handshake(HANDSHAKE)
         held = []
         if standin is not None:
-            held = standin.hand_over(speaker)
+            held = standin.hand_over(session)
             if self.clients is not None:
-                self.clients.inherit(standin.restored)
+                self.clients.adopt(standin.restored)
         back = {target: self._back(target) for target in self._passed_on()}
         beats = self._heartbeat if self.clients is not None else None
         front.hand_over(self.clients, back, self.curve, held, beats)
         if standin is not None and self.clients is not None:
-            self.clients.welcome(standin.sessions)
+            self.clients.attach(standin.sessions)
             for topic in standin.topics:
                 self.clients.subscribed(topic)
 
@@ -322,7 +321,7 @@ class Connection:
     @property
     def told_to_end(self) -> bool:
         """Whether the process ends, or has ended, because somebody wanted that."""
-        asked = self.clients is not None and self.clients.told_to_end
+        asked = self.clients is not None and self.clients.shutdown_requested
         return self._expected or asked
 
     def expect(self, incarnation: int) -> None:
@@ -330,7 +329,7 @@ class Connection:
         self._incarnation = incarnation
         self._expected = False
         if self.clients is not None:
-            self.clients.told_to_end = False
+            self.clients.new_process()
         self.exit_code = None
         self._exited.clear()
 

@@ -15,7 +15,7 @@ from typing import Any
 from remote_kernels import harmless
 from remote_kernels.config import Settings
 from remote_kernels.errors import RecordError
-from remote_kernels.front.proxy import Front, connection_info
+from remote_kernels.front.front import Front, connection_info
 from remote_kernels.front.standin import StandIn
 from remote_kernels.relay import private
 
@@ -142,7 +142,7 @@ class LoginEnd:
         if self._front is None:
             return
         try:
-            if not self._front.is_there() or not self._is_ours():
+            if not self._front.is_reachable() or not self._is_ours():
                 self._bind_again(self._front)
         except (OSError, RecordError) as exc:  # tried again; the kernel lives on
             if self._trouble != str(exc):
@@ -154,7 +154,7 @@ class LoginEnd:
         """Raises OSError, RecordError."""
         if not self._is_ours():
             self._make_directory()
-        front.bind_again(self._ip)
+        front.rebind(self._ip)
         self._trouble = ""
 
     def _is_ours(self) -> bool:
@@ -203,7 +203,7 @@ class LoginEnd:
     def part(self) -> None:
         """From the kernel, whose connection is about to be closed."""
         if self._front is not None:
-            self._front.part()
+            self._front.disconnect()
 
     def close(self) -> None:
         if self._look is not None:

@@ -238,7 +238,12 @@ async def speaker(
     kernel = kernels.start()
     path = tmp_path / "iopub"
     came: asyncio.Queue[list[bytes]] = asyncio.Queue()
-    made = Listener(path, True, came.put_nowait, lambda: False)
+
+    def take(parts: list[bytes]) -> bool:
+        came.put_nowait(parts)
+        return True
+
+    made = Listener(path, True, take)
     made.bind()
     await keeper.connect(lambda t: str(path) if t == "iopub" else kernel.address(t))
     await asyncio.wait_for(came.get(), 10)

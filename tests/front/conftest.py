@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from front.world import Agent, Kernel, Server
+from front.reception import Client, Reception
+from front.world import Agent, Kernel, Scene, Server
 
 Serve = Callable[..., Server]
 
@@ -40,3 +41,18 @@ def serve(agent: Agent, tmp_path: Path) -> Iterator[Serve]:
     yield serve
     for server in made:
         server.die()
+
+
+@pytest.fixture
+def scene(agent: Agent, kernel: Kernel, serve: Serve) -> Scene:
+    return Scene(agent, kernel, serve)
+
+
+@pytest.fixture
+def reception() -> Reception:
+    return Reception()
+
+
+@pytest.fixture
+def client(reception: Reception) -> Client:
+    return Client(reception)

@@ -10,9 +10,14 @@ from typing import Any, NoReturn
 from jupyter_client.session import Session
 
 from front.world import KEY, Msg, Parts, read, show
-from remote_kernels.front.standin import Request, StandIn
+from remote_kernels.front.interfaces import Request
+from remote_kernels.front.standin import StandIn
 
 RUN, ASK = "execute_request", "kernel_info_request"
+# What a client hears of a cell, by type; of a status, the state.
+FAILED = ["busy", "error", "execute_reply", "idle"]
+CLEARED = ["clear_output", "stream"]
+ABORTED = ["busy", "execute_reply", "idle"]
 
 
 def id_of(message: Msg) -> str:
@@ -40,6 +45,7 @@ class Reception:
         self.told = 0
         self.noted: list[list[Request]] = []
         self.is_reached = True
+        self.resumed: list[str] = []
         self.due: Due | None = None  # what the stand-in will do by itself, the last
         self._dues: list[Due] = []
         self.standin = StandIn(
@@ -68,13 +74,13 @@ class Reception:
     def send(self, target: str, parts: Parts) -> None:
         self.sent.append((target, parts))
 
-    def room(self, target: str) -> None:
-        raise AssertionError(target)
+    def resume(self, target: str) -> None:
+        self.resumed.append(target)
 
-    def reaches(self, target: str, identity: bytes) -> bool:
+    def has_client(self, target: str, identity: bytes) -> bool:
         return self.is_reached
 
-    def subscribing(self) -> bool:
+    def awaits_subscriptions(self) -> bool:
         raise AssertionError
 
     def begin(self, parts: Parts, left: int) -> NoReturn:

@@ -18,7 +18,7 @@ import pytest_asyncio
 import zmq
 import zmq.asyncio
 
-from remote_kernels.front import listener as module
+from remote_kernels.front import acceptor, client_connection
 from remote_kernels.front.listener import Listener
 
 SECONDS = 10.0
@@ -33,11 +33,13 @@ class House:
     def __init__(self, path: Path, publishes: bool) -> None:
         self.path = path
         self.came: asyncio.Queue[list[bytes]] = asyncio.Queue()
-        self.is_full = False
-        self.listener = Listener(
-            path, publishes, self.came.put_nowait, lambda: self.is_full
-        )
+        self.most = 1 << 30  # that it takes
+        self.listener = Listener(path, publishes, self._take)
         self.listener.bind()
+
+    def _take(self, parts: list[bytes]) -> bool:
+        self.came.put_nowait(parts)
+        return self.came.qsize() < self.most
 
     async def receive(self) -> list[bytes]:
         return await asyncio.wait_for(self.came.get(), SECONDS)
@@ -145,7 +147,7 @@ async def test_one_that_is_gone(router: House, connect: Connect) -> None:
 
 async def test_too_much_is_not_taken(router: House, connect: Connect) -> None:
     """Then it comes in order, of those who have come meanwhile, too."""
-    router.is_full = True
+    router.listener.pause()
     client = connect(router, zmq.DEALER, b"one")
     for number in range(100):  # before it is connected: they come at once
         await client.send(b"%d" % number)
@@ -157,12 +159,30 @@ async def test_too_much_is_not_taken(router: House, connect: Connect) -> None:
     await late.send(b"late")
     assert router.came.empty()
 
-    router.is_full = False
-    router.listener.go_on()
+    router.listener.resume()
 
     came = [await router.receive() for _ in range(101)]
     numbers = [int(body) for sender, body in came if sender == b"one"]
     assert [*range(100)] == numbers
+
+
+async def test_whoever_takes_says_when_it_is_enough(
+    router: House, connect: Connect
+) -> None:
+    """What comes after that waits, until there is room again."""
+    router.most = 2
+    client = connect(router, zmq.DEALER, b"one")
+    for number in range(5):
+        await client.send(b"%d" % number)
+    while not router.listener._waiting:
+        await asyncio.sleep(0)
+    assert 2 == router.came.qsize()
+
+    router.most = 9
+    router.listener.resume()
+
+    came = [await router.receive() for _ in range(5)]
+    assert [[b"one", b"%d" % number] for number in range(5)] == came
 
 
 async def test_subscriptions(publisher: House, connect: Connect) -> None:
@@ -192,18 +212,18 @@ async def test_topics(publisher: House, connect: Connect) -> None:
 
 async def test_who_has_not_yet_subscribed(publisher: House, connect: Connect) -> None:
     """It counts from its connection, of which we have not yet heard."""
-    assert not publisher.listener.awaits_topics()
+    assert not publisher.listener.awaits_subscriptions()
     late = connect(publisher, zmq.XSUB)
-    while not publisher.listener.awaits_topics():
+    while not publisher.listener.awaits_subscriptions():
         await asyncio.sleep(0)
     early = connect(publisher, zmq.SUB)
     await publisher.receive()
-    assert publisher.listener.awaits_topics()
+    assert publisher.listener.awaits_subscriptions()
 
     await late.send(b"\1")
     await publisher.receive()
 
-    assert not publisher.listener.awaits_topics()
+    assert not publisher.listener.awaits_subscriptions()
     early.close()
 
 
@@ -212,14 +232,14 @@ async def test_a_connection_not_yet_accepted(publisher: House) -> None:
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(publisher.path))
 
-        assert publisher.listener.awaits_topics()
+        assert publisher.listener.awaits_subscriptions()
 
 
 async def test_a_client_that_does_not_read(
     publisher: House, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It loses what comes; the others do not."""
-    monkeypatch.setattr(module, "CLIENT_BYTES", 1_000_000)
+    monkeypatch.setattr(client_connection, "CLIENT_BYTES", 1_000_000)
     stuck = socket.socket(socket.AF_UNIX)
     stuck.connect(str(publisher.path))
     ready = b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03SUB"
@@ -271,7 +291,7 @@ async def test_a_large_message_that_is_cut(publisher: House, connect: Connect) -
     before = [[b"topic", letter * 2_000_000] for letter in (b"b", b"c", b"d")]
     for parts in before:  # more than the socket takes at once
         publisher.listener.send(parts)
-    publisher.listener.begin([b"topic", b"a"], 2_000_000).cut()
+    publisher.listener.begin([b"topic", b"a"], 2_000_000).abort()
     received = [await client.recv_multipart() for _ in before]
     await publisher.receive()  # it has subscribed again
     publisher.listener.send([b"topic", b"next"])
@@ -304,7 +324,7 @@ async def test_a_place_that_is_gone(publisher: House, connect: Connect) -> None:
     with pytest.raises(FileNotFoundError):
         publisher.listener.bind()
 
-    assert not publisher.listener.awaits_topics()
+    assert not publisher.listener.awaits_subscriptions()
     publisher.listener.send([b"t", b"1"])
 
     assert [b"t", b"1"] == await asyncio.wait_for(sub.recv_multipart(), SECONDS)
@@ -354,7 +374,7 @@ async def test_no_descriptor_for_a_client(
     router: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It waits until there is one; the listener says so, and asks only now and then."""
-    monkeypatch.setattr(module, "PAUSE", 0.2)
+    monkeypatch.setattr(acceptor, "PAUSE", 0.2)
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_UNIX) as client, caplog.at_level(logging.WARNING):
         client.setblocking(False)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from front.world import Agent, Browser, Kernel, Msg, Parts, Server, read, show, timeless
-from remote_kernels.front.progress import SETTLE
+from remote_kernels.front.delivery import SETTLE
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from front.conftest import Serve
-from front.world import Agent, Browser, Kernel, timeless
+from front.world import Agent, Browser, Kernel, Scene, timeless
 
 HELLO = "hello\n"
 
@@ -83,13 +83,10 @@ async def test_only_a_cell_can_show_a_notice(
 
 @timeless
 async def test_a_notice_while_an_away_client_s_cell_runs(
-    agent: Agent, kernel: Kernel, serve: Serve
+    scene: Scene, agent: Agent, kernel: Kernel
 ) -> None:
     """Somebody who is there is told."""
-    away = Browser("one").ask(serve())
-    kernel.busy(away)
-    server = serve()
-    agent.flow()
+    _, away, server = scene.away()
 
     server.clients.notice("hello")
     kernel.idle(away)
@@ -117,3 +114,18 @@ async def test_a_notice_after_a_cell_killed_the_kernel(
     agent.flow()
 
     assert [[], [HELLO]] == [server.texts(dead), server.texts(cell)]
+
+
+@timeless
+async def test_a_message_that_was_too_large(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """The cell is told so; nothing is sent in its place."""
+    server = serve()
+    cell = Browser("one").ask(server)
+    kernel.busy(cell)
+    agent.spools["iopub"].append([])
+    agent.flow()
+
+    (text,) = server.texts(cell)
+    assert "A message of the kernel was dropped here" in text

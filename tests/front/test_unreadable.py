@@ -11,13 +11,9 @@ from front.conftest import Serve
 from front.reception import Reception
 from front.test_jupyter_message import JUNK
 from front.world import Agent, Browser, Kernel, Parts, timeless
-from remote_kernels.front import clients
-from remote_kernels.front.progress import SETTLE
-from remote_kernels.wire.frames import ProtocolError
+from remote_kernels.front.delivery import SETTLE
 from remote_kernels.wire.kernel_sockets import KEPT
-from remote_kernels.wire.messages import Message
 
-LARGE = "x" * 1000
 GOOD = b'{"msg_id": "m", "session": "s", "msg_type": "status"}'
 
 
@@ -29,6 +25,8 @@ def message(junk: bytes, at: int) -> Parts:
 
 
 each_junk = pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK.keys())
+
+
 each_place = pytest.mark.parametrize(
     "at", [0, 1, 3], ids=["header", "parent", "content"]
 )
@@ -120,104 +118,3 @@ async def test_a_session_id_that_jupyter_refuses(
 
     assert ("iopub", bad) == server.sent.pop(0)
     assert {"text\n", "after"} == set(server.texts(cell))
-
-
-@timeless
-async def test_a_channel_that_was_given_up(
-    agent: Agent, kernel: Kernel, serve: Serve
-) -> None:
-    """It is opened again; what was there already does not come twice."""
-    server = serve()
-    cell = Browser("one").ask(server)
-    kernel.busy(cell)
-    kernel.print(cell, "one")
-    agent.flow()
-    kernel.print(cell, "two")
-
-    agent.breaks["iopub"]()
-    await asyncio.sleep(clients.AGAIN + 0.1)
-    kernel.print(cell, "three")
-    agent.flow()
-
-    assert ["one", "two", "three"] == server.texts(cell)
-    assert ["iopub"] == server.rooms
-
-
-@timeless
-async def test_a_channel_that_was_given_up_within_a_message(
-    agent: Agent, kernel: Kernel, serve: Serve
-) -> None:
-    """The half is cut, and the whole follows."""
-    kernel.piece = 400
-    server = serve()
-    cell = Browser("one").ask(server)
-    kernel.busy(cell)
-    kernel.print(cell, LARGE)
-    agent.flow(2)
-
-    agent.breaks["iopub"]()
-    await asyncio.sleep(clients.AGAIN + 0.1)
-    agent.flow()
-
-    assert [True, False] == [sink.is_cut for sink in server.sinks]
-    assert [LARGE] == server.texts(cell)
-
-
-@timeless
-async def test_a_channel_that_was_given_up_when_the_server_ends(
-    agent: Agent, kernel: Kernel, serve: Serve
-) -> None:
-    """Nothing is opened any more."""
-    server = serve()
-    line = agent.lines["iopub"]
-
-    agent.breaks["iopub"]()
-    server.die()
-    await asyncio.sleep(clients.AGAIN + 0.1)
-
-    assert line is agent.lines["iopub"]
-
-
-WRONG = {
-    "not the next": [Message(1, [b"a", b"b"], 0, 0, 5), Message(1, [b"cd"], 0, 1, 2)],
-    "too long": [Message(1, [b"a", b"b"], 0, 0, 1), Message(1, [b"cd"], 0, 1, 0)],
-    "two frames": [Message(1, [b"b"], 0, 0, 2), Message(1, [b"c", b"d"], 0, 1, 0)],
-    "no begin": [Message(1, [b"cd"], 0, 1, 0)],
-    "no frame": [Message(1, [], 0, 0, 7)],
-    "no first message": [Message(0, [b"[" * 900])],
-    "no position": [Message(0, [b'{"delivered": "1"}'])],
-    "nothing": [Message(0, [])],
-}
-
-
-@pytest.mark.parametrize("said", WRONG.values(), ids=WRONG.keys())
-def test_what_an_agent_does_not_say(
-    agent: Agent, serve: Serve, said: list[Message]
-) -> None:
-    """It is a protocol error, for which the channel is given up."""
-
-    @timeless
-    async def say() -> None:
-        serve()
-        *before, last = said
-        for one in before:
-            agent.say("iopub", one)
-        with pytest.raises(ProtocolError):
-            agent.say("iopub", last)
-
-    say()
-
-
-@timeless
-async def test_a_message_that_was_too_large(
-    agent: Agent, kernel: Kernel, serve: Serve
-) -> None:
-    """The cell is told so; nothing is sent in its place."""
-    server = serve()
-    cell = Browser("one").ask(server)
-    kernel.busy(cell)
-    agent.spools["iopub"].append([])
-    agent.flow()
-
-    (text,) = server.texts(cell)
-    assert "A message of the kernel was dropped here" in text

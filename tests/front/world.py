@@ -12,12 +12,14 @@ import json
 import selectors
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec
 
 from jupyter_client.session import Session
 
 from remote_kernels.front.clients import Clients
+from remote_kernels.front.delivery import SETTLE
 from remote_kernels.relay.message_channel import MessageChannel
 from remote_kernels.relay.spool import Spool
 from remote_kernels.wire import messages
@@ -228,7 +230,7 @@ class Sink:
         if not self._left:
             self._server.send("iopub", self._parts)
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         self.is_cut = True
 
 
@@ -243,6 +245,7 @@ class Server:
         self.reports: list[tuple[str, int, int]] = []
         self.rooms: list[str] = []
         self.is_subscribing = False
+        self.has_room = True  # as the last request was told
         self.sinks: list[Sink] = []
         self.learnt: list[dict[str, Any]] = []
         self.clients = Clients(KEY, directory, self._told, info, self.learnt.append)
@@ -264,13 +267,13 @@ class Server:
     def send(self, target: str, parts: Parts) -> None:
         self.sent.append((target, parts))
 
-    def room(self, target: str) -> None:
+    def resume(self, target: str) -> None:
         self.rooms.append(target)
 
-    def reaches(self, target: str, identity: bytes) -> bool:
+    def has_client(self, target: str, identity: bytes) -> bool:
         raise AssertionError
 
-    def subscribing(self) -> bool:
+    def awaits_subscriptions(self) -> bool:
         return self.is_subscribing
 
     def begin(self, parts: Parts, left: int) -> Sink:
@@ -326,7 +329,51 @@ class Browser:
 
     def repeat(self, server: Server, msg: Msg) -> None:
         parts = self.session.serialize(msg, ident=self.session.bsession)
-        server.clients.request("shell", parts)
+        server.has_room = server.clients.request("shell", parts)
 
     def come_back(self, server: Server) -> None:
         self.ask(server, "kernel_info_request")
+
+
+@dataclass
+class Scene:
+    """The usual beginnings: one page, its cell, and the server of the moment."""
+
+    agent: Agent
+    kernel: Kernel
+    serve: Callable[..., Server]
+
+    def here(self, *texts: str) -> tuple[Browser, Msg, Server]:
+        """A page whose cell is running, and that has got what it has printed."""
+        server, browser = self.serve(), Browser("one")
+        cell = self._run(browser, server, *texts)
+        self.agent.flow()
+        return browser, cell, server
+
+    def away(
+        self, *texts: str, ends: bool = False, info: Msg | None = None
+    ) -> tuple[Browser, Msg, Server]:
+        """A page that is away; another server has got what its cell has printed.
+
+        The cell is running, unless it `ends`. `info`: what that server knows.
+        """
+        browser = Browser("one")
+        cell = self._run(browser, self.serve(), *texts)
+        if ends:
+            self.kernel.reply(cell)
+            self.kernel.idle(cell)
+        server = self.serve(info)
+        self.agent.flow()
+        return browser, cell, server
+
+    async def delivered(self, *texts: str) -> tuple[Browser, Msg]:
+        """A page whose cell is running; the agent knows that it has got all of it."""
+        browser, cell, _ = self.here(*texts)
+        await asyncio.sleep(SETTLE * 3)
+        return browser, cell
+
+    def _run(self, browser: Browser, server: Server, *texts: str) -> Msg:
+        cell = browser.ask(server)
+        self.kernel.busy(cell)
+        self.kernel.print(cell, *texts)
+        return cell

@@ -13,8 +13,8 @@ from collections import deque
 SETTLE = 2.0  # seconds for a message to pass through the notebook server
 
 
-class Progress:
-    """The progress of one channel."""
+class Delivery:
+    """What has been delivered of one channel."""
 
     def __init__(self) -> None:
         self._recent: deque[tuple[int, float]] = deque()
@@ -37,7 +37,7 @@ class Progress:
             self._ends.append((number, cell))
 
     @property
-    def unsettled(self) -> bool:
+    def is_unsettled(self) -> bool:
         """Whether `positions` will change with time alone."""
         return bool(self._recent)
 

@@ -1,9 +1,9 @@
-"""front.clients: messages that come in pieces, because their last frame is large."""
+"""front.pieces: messages that come in pieces, because their last frame is large."""
 
 from __future__ import annotations
 
 from front.conftest import Serve
-from front.world import Agent, Browser, Kernel, timeless
+from front.world import Agent, Browser, Kernel, Scene, timeless
 
 LARGE = "x" * 1000
 
@@ -33,16 +33,10 @@ async def test_a_client_that_is_there(
 
 
 @timeless
-async def test_a_client_that_is_away(
-    agent: Agent, kernel: Kernel, serve: Serve
-) -> None:
+async def test_a_client_that_is_away(scene: Scene, kernel: Kernel) -> None:
     """It gets the whole when it is back."""
     in_pieces(kernel)
-    browser = Browser("one")
-    cell = browser.ask(serve())
-    kernel.run(cell, LARGE, "after")
-    server = serve()
-    agent.flow()
+    browser, cell, server = scene.away(LARGE, "after", ends=True)
     assert [] == server.sinks
 
     browser.come_back(server)

@@ -1,4 +1,4 @@
-"""front.proxy with real sockets: Jupyter's client, a stand-in, and then a kernel."""
+"""front.front with real sockets: Jupyter's client, a stand-in, and then a kernel."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from jupyter_client.connect import KernelConnectionInfo
 
 from front.reception import id_of
 from front.world import INFO, KEY, Msg, Parts, read
-from remote_kernels.front import standin
-from remote_kernels.front.clients import Sockets
+from remote_kernels.front import held_requests
+from remote_kernels.front.front import Front, connection_info
+from remote_kernels.front.interfaces import ClientSockets, Request
 from remote_kernels.front.jupyter_message import Speaker
-from remote_kernels.front.proxy import Front, connection_info, curve_keypair
-from remote_kernels.front.standin import Request, StandIn
+from remote_kernels.front.passage import curve_keypair
+from remote_kernels.front.standin import StandIn
 
 SECONDS = 10.0
 KNOWN = {**INFO, "protocol_version": "5.3"}
@@ -54,20 +55,19 @@ class Kernel:
     def __init__(self) -> None:
         self.came: asyncio.Queue[tuple[str, Msg]] = asyncio.Queue()
         self.topics: list[bytes] = []
-        self._sockets: Sockets | None = None
+        self._sockets: ClientSockets | None = None
         self._speaker = Speaker(KEY)
 
-    def serve(self, sockets: Sockets | None) -> None:
+    def serve(self, sockets: ClientSockets | None) -> None:
         self._sockets = sockets
 
-    def full(self, target: str) -> bool:
-        return False
-
-    def subscribed(self, topic: bytes) -> None:
+    def subscribed(self, topic: bytes) -> bool:
         self.topics.append(topic)
+        return True
 
-    def request(self, target: str, parts: Parts) -> None:
+    def request(self, target: str, parts: Parts) -> bool:
         self.came.put_nowait((target, read(parts)))
+        return True
 
     async def codes(self, count: int) -> list[str]:
         """Of the next cells."""
@@ -237,7 +237,7 @@ async def test_held_requests_come_before_all_others(
     await held.reaches(3)
 
     client.execute("3")
-    front.hand_over(kernel, {}, held=waits.hand_over(Speaker(KEY)))
+    front.hand_over(kernel, {}, held=waits.hand_over())
     client.execute("4")
 
     assert ["0", "1", "2", "3", "4"] == await kernel.codes(5)
@@ -275,7 +275,7 @@ async def test_a_stand_in_that_is_full(
 ) -> None:
     """What is sent stays in the sockets, and is not lost; interrupts still pass."""
     client, kernel = await connect(), Kernel()
-    monkeypatch.setattr(standin, "HELD_BYTES", 1000)
+    monkeypatch.setattr(held_requests, "HELD_BYTES", 1000)
     client.execute("0" * 1000)
     await held.reaches(1)
     client.execute("1")
@@ -283,11 +283,34 @@ async def test_a_stand_in_that_is_full(
     client.control_channel.send(asked)
     await held.reaches(2)
 
-    given = waits.hand_over(Speaker(KEY))
+    given = waits.hand_over()
     assert ["shell", "control"] == [target for target, _ in given]
     front.hand_over(kernel, {}, held=given)
 
     assert ["0" * 1000, "control", "1"] == await kernel.codes(3)
+
+
+async def test_a_stand_in_that_has_room_again(
+    front: Front,
+    connect: Connect,
+    waits: StandIn,
+    held: Held,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes what clients have sent meanwhile, without waiting for the kernel."""
+    client = await connect()
+    monkeypatch.setattr(held_requests, "HELD_BYTES", 1000)
+    client.execute("0" * 1000)
+    await held.reaches(1)
+    client.execute("1")
+    client.execute("2" * 1000)
+    while not front._listeners["shell"]._waiting:
+        await asyncio.sleep(0)
+
+    waits.interrupt()
+
+    await held.reaches(2)
+    assert 2 == len(waits.hand_over())
 
 
 @pytest.mark.parametrize("curve", [None, curve_keypair()], ids=["plain", "curve"])
@@ -305,7 +328,7 @@ async def test_bytes_are_passed_to_the_kernel_itself(
     client.execute("1")
     await held.reaches(2)
 
-    front.hand_over(None, process.back, curve, waits.hand_over(Speaker(KEY)))
+    front.hand_over(None, process.back, curve, waits.hand_over())
     client.execute("2", allow_stdin=True)
 
     cells = await process.cells(3)
@@ -354,7 +377,7 @@ async def test_sockets_whose_files_were_removed(
     for path in directory.glob("k-*"):
         path.unlink()
 
-    front.bind_again()
+    front.rebind()
 
     late = await connect()
     early.execute("1")

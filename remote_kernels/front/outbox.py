@@ -1,0 +1,127 @@
+"""The kernel's messages on their way to its clients: at once, or when theirs is back.
+
+What an earlier server has delivered is not sent again, but for the cell of a client
+that comes back: that is cleared, and told again from its start.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .held_messages import HeldMessages
+from .inbox import KernelMessage
+from .interfaces import LargeMessage
+from .jupyter_message import RUN
+from .notices import Notices
+from .presence import Presence
+from .reports import DeliveryReports
+from .voice import Voice
+
+
+class Outbox:
+    """Hands on what the kernel says.
+
+    Parameters
+    ----------
+    voice:
+        Speaks to clients.
+    presence:
+        Knows which clients are there.
+    notices:
+        What we say to people ourselves.
+    reports:
+        Told of each message's fate.
+    directory:
+        A private directory, for what is held.
+    """
+
+    def __init__(
+        self,
+        voice: Voice,
+        presence: Presence,
+        notices: Notices,
+        reports: DeliveryReports,
+        directory: Path,
+    ) -> None:
+        self._voice = voice
+        self._presence = presence
+        self._notices = notices
+        self._reports = reports
+        self._held = HeldMessages(directory, self._forgotten)
+        self._retold: set[str] = set()  # cells of an earlier server, begun anew here
+
+    def put(self, message: KernelMessage, parts: list[bytes]) -> bool:
+        """Deliver a message, or hold it; returns whether it was delivered."""
+        if self._presence.is_away(message.cell, message.session):
+            self._reports.held(message.target, message.number)
+            self._held.add(message, parts)
+            return False
+        self._deliver(message, parts)
+        return True
+
+    def _deliver(self, message: KernelMessage, parts: list[bytes]) -> None:
+        if message.begins and not self._presence.has_asked(message.cell):
+            if message.parent.get("msg_type") == RUN:
+                self._voice.clear(message.parent)
+            self._retold.add(message.cell)
+        if message.lost:
+            self._notices.lost(message.lost, message.parent)
+        sockets = self._voice.sockets
+        if sockets is not None and self._is_wanted(message) and parts:
+            sockets.send(message.target, parts)
+        self._reports.handed_on(message.target, message.number)
+
+    def _is_wanted(self, message: KernelMessage) -> bool:
+        return not message.is_repeated or message.cell in self._retold
+
+    def begin(
+        self, message: KernelMessage, parts: list[bytes], left: int
+    ) -> LargeMessage | None:
+        """Publish a large message as it comes.
+
+        Returns where its rest goes; None if it must be put together first, because its
+        client is away, or because what was lost before it is to be told.
+        """
+        sockets = self._voice.sockets
+        away = self._presence.is_away(message.cell, message.session)
+        if sockets is None or away or message.lost:
+            return None
+        if self._is_wanted(message):
+            return sockets.begin(parts, left)
+        return _Nowhere()
+
+    def published(self, target: str, number: int) -> None:
+        """Note that a large message has been published."""
+        self._reports.handed_on(target, number)
+
+    def hand_on(self, session: str) -> None:
+        """Deliver what was held for a client, in order: it is back."""
+        lost = 0
+        for message, parts in self._held.take(session):
+            if parts is None:
+                lost += message.lost + (not message.is_repeated)
+                self._reports.handed_on(message.target, message.number)
+            else:
+                self._deliver(message._replace(lost=message.lost + lost), parts)
+                lost = 0
+
+    def _forgotten(self, message: KernelMessage) -> None:
+        self._reports.handed_on(message.target, message.number)
+
+    def move(self, directory: Path) -> None:
+        """Hold in another directory what is held from now on."""
+        self._held.move(directory)
+
+    def close(self) -> None:
+        """Forget what is held: the agent has it for the next server."""
+        self._held.close()
+
+
+class _Nowhere:
+    """Takes a message that nobody wants."""
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass

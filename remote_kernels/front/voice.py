@@ -1,0 +1,77 @@
+"""Speaks to a kernel's clients in its name, at whatever sockets there are for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from remote_kernels import harmless
+
+from .interfaces import ClientSockets
+from .jupyter_message import Head, Header, Speaker
+
+
+class Voice:
+    """Says what a kernel would say; nothing while no client can be connected.
+
+    Parameters
+    ----------
+    key:
+        The connection's HMAC key.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self.sockets: ClientSockets | None = None
+        self._speaker = Speaker(key)
+        self.speak_as = self._speaker.speak_as
+
+    @property
+    def session(self) -> str:
+        """The kernel's session ID, as far as it is known."""
+        return self._speaker.session
+
+    def send(self, target: str, parts: list[bytes]) -> None:
+        """Send a message as it is."""
+        if self.sockets is not None:
+            self.sockets.send(target, parts)
+
+    def publish(self, kind: str, content: dict[str, Any], parent: Header) -> None:
+        """Publish a message on iopub; `parent` is the header of its request, or {}."""
+        if self.sockets is not None:
+            message = self._speaker.publication(kind, content, parent)
+            self.sockets.send("iopub", message)
+
+    def status(self, state: str, parent: Header) -> None:
+        """Publish the kernel's state."""
+        self.publish("status", {"execution_state": state}, parent)
+
+    def print(self, stream: str, text: str, parent: Header) -> None:
+        """Publish a line below a cell, on "stdout" or "stderr"."""
+        content = {"name": stream, "text": f"{harmless.text(text)}\n"}
+        self.publish("stream", content, parent)
+
+    def clear(self, parent: Header, *, wait: bool = False) -> None:
+        """Clear a cell's output; if to `wait`, when the next one comes."""
+        self.publish("clear_output", {"wait": wait}, parent)
+
+    def reply(self, target: str, request: Head, content: dict[str, Any]) -> None:
+        """Send a reply to whoever sent the request."""
+        kind = request.type.replace("_request", "_reply")
+        body = {"status": "ok", **content}
+        self.ask(target, request, kind, body)
+
+    def ask(
+        self, target: str, request: Head, kind: str, content: dict[str, Any]
+    ) -> None:
+        """Send a message of any kind to whoever sent the request."""
+        identities, parent = request.identities, request.header
+        self.send(target, self._speaker.message(identities, kind, content, parent))
+
+    def own_request(self, kind: str) -> list[bytes]:
+        """Return a request of our own to the kernel."""
+        return self._speaker.message([b"remote_kernels"], kind, {}, {})
+
+    def answer(self, target: str, request: Head, content: dict[str, Any]) -> None:
+        """Send a reply between "busy" and "idle", as a kernel does."""
+        self.status("busy", request.header)
+        self.reply(target, request, content)
+        self.status("idle", request.header)

@@ -1,0 +1,49 @@
+"""front.held_messages: how much is held for clients that are away, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from front.conftest import Serve
+from front.world import Agent, Browser, Kernel, Scene, timeless
+from remote_kernels.front import held_messages
+from remote_kernels.front.delivery import SETTLE
+from remote_kernels.front.held_messages import HELD_TIME
+
+MIB = 1 << 20
+
+
+@timeless
+async def test_more_is_held_than_there_is_room_for(
+    agent: Agent, kernel: Kernel, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest is dropped; how much is told in one line."""
+    monkeypatch.setattr(held_messages, "DISK_BYTES", 0)
+    browser = Browser("one")
+    cell = browser.ask(serve())
+    kernel.busy(cell)
+    server = serve()
+    for number in range(40):
+        kernel.print(cell, f"{number}".ljust(MIB))
+        agent.flow()
+
+    browser.come_back(server)
+
+    told, *texts = server.texts(cell)
+    assert f"{41 - len(texts)} messages of output were dropped" in told
+    assert [*range(40 - len(texts), 40)] == [int(text) for text in texts]
+
+
+@timeless
+async def test_a_client_that_stays_away_is_given_up(scene: Scene) -> None:
+    """Else the agent would keep for ever what nobody will fetch."""
+    _, _, server = scene.away("a", ends=True)
+    await asyncio.sleep(HELD_TIME / 2)
+    assert [] == server.reports
+
+    await asyncio.sleep(HELD_TIME / 2 + 2 * SETTLE)
+
+    assert ("iopub", 3, 3) in server.reports
+    assert [] == server.sent

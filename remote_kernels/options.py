@@ -32,12 +32,28 @@ class Kind:
         `expected` does not say it all).
     choices:
         All that it can be, if these are few.
+    bounds:
+        Of a number, or of each in a list, by the words of JSON Schema.
     """
 
     kinds: tuple[str, ...]
     expected: str
     read: Callable[[object], Any]
     choices: tuple[str, ...] = ()
+    bounds: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What it may be, as JSON Schema; null takes it out of a kernelspec's config."""
+        types = ["array" if kind == "list" else kind for kind in self.kinds]
+        numbers = "numbers" in types
+        types = [kind for kind in types if kind != "numbers"]
+        found: dict[str, Any] = {"type": [*types, "null"]}
+        bounds = dict(self.bounds)
+        if "array" in types:
+            found["items"] = {"type": "number", **bounds} if numbers else _TEXT
+            return found
+        return {**found, **bounds}
 
 
 @dataclass(frozen=True)
@@ -75,6 +91,9 @@ class Option:
     portable: str = ""
     instead_of: str = ""
     is_plain: bool = True
+
+
+_TEXT = {"type": "string"}
 
 
 PORTABLE = ("queue", "account", "time", "nodes", "cores", "memory", "gpus")

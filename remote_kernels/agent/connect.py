@@ -1,6 +1,6 @@
 """`agent.pyz connect SOCKET`: standard input and output to the agent's socket.
 
-What srun and sshd run on the node where a carrier cannot reach the socket itself.
+What runs on the node where a carrier cannot reach the socket itself.
 Ends when either side ends.
 """
 

@@ -164,7 +164,7 @@ class Agent:
             self._end.set()
 
     def _pass_on(self, signum: int) -> None:
-        """The scheduler's warning before the time limit (sbatch --signal=B:USR1@…)."""
+        """The batch system's warning before the time limit."""
         for seat in self._seats.values():
             seat.kernel.signal(signum)
         if self._sharing is not None:

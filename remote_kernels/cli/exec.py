@@ -25,7 +25,7 @@ def exec_(kernel: str | None, command: Sequence[str], tty: bool) -> None:
     KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
     path; it may be left out when
     there is one only. The command has the kernel's environment (what the prologue
-    loaded, SLURM_* variables) and the directory in which the kernel was started.
+    loaded, variables of the job) and the directory in which the kernel was started.
     Standard input, output and errors pass as they are, and its exit code is this
     command's. A container that the kernel runs in is not entered.
 

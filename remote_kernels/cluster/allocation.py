@@ -13,7 +13,6 @@ from remote_kernels.cluster.launcher import Launcher
 from remote_kernels.errors import AllocationError
 
 MIB = 1024 * 1024
-PATIENCE = 20.0  # seconds for scontrol, which reads slurm.conf at most
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from remote_kernels.options import (
+    LONGEST,
     Kind,
     Option,
     address,
@@ -27,7 +28,8 @@ from remote_kernels.scheduler.drivers import DRIVERS
 
 # One row a line, as a table is read.
 # fmt: off
-_COUNT = Kind(("integer",), "a whole number above 0", whole)
+_LONGEST = ("exclusiveMaximum", LONGEST)
+_COUNT = Kind(("integer",), "a whole number above 0", whole, bounds=(("minimum", 1),))
 _WORDS = Kind(("list",), "a list of words", texts)
 _LINES = Kind(("list", "string"), "lines of shell", lines)
 _NAMES = Kind(("list", "string"), "names of variables, or patterns with * and ?", names)
@@ -35,10 +37,10 @@ _COMMAND = Kind(("string",), "a command's name or path", text)
 _PATH = Kind(("string",), "an absolute path, or one that starts with ~", matching(r"/.*|~[^/]*(/.*)?"))
 _NODE_PATH = Kind(("string",), "an absolute path, or one that starts with a variable", matching(r"/.*|\$(\w+|\{\w+\})(/.*)?"))
 _ADDRESS = Kind(("string",), "text in which {node} stands for the node's name", address)
-_SPANS = Kind(("list", "numbers"), "a list of numbers of seconds above 0", spans)
-_SPAN = Kind(("number",), "a number of seconds above 0", seconds)
-_LONG_SPAN = Kind(("number",), "a number of seconds, at least 1", partial(seconds, least=1))
-_SILENCE = Kind(("number",), "a number of seconds, at least 10", partial(seconds, least=10))
+_SPANS = Kind(("list", "numbers"), "a list of numbers of seconds above 0", spans, bounds=(("exclusiveMinimum", 0), _LONGEST))
+_SPAN = Kind(("number",), "a number of seconds above 0", seconds, bounds=(("exclusiveMinimum", 0), _LONGEST))
+_LONG_SPAN = Kind(("number",), "a number of seconds, at least 1", partial(seconds, least=1), bounds=(("minimum", 1), _LONGEST))
+_SILENCE = Kind(("number",), "a number of seconds, at least 10", partial(seconds, least=10), bounds=(("minimum", 10), _LONGEST))
 _WHERE = Kind(("string", "integer"), "a node's name, or its number in the job from 0", number_or(r"\w[\w.-]*"))
 _WHICH = Kind(("string", "integer"), "numbers of GPUs from 0, such as 0 or 0,1, or none", number_or(r"\d+(,\d+)*|none"))
 _NAME = Kind(("string",), "letters, digits, and any of . _ -", matching(r"\w[\w.-]{0,63}"))

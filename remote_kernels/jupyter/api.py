@@ -18,6 +18,7 @@ from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import ensure_async, url_escape, url_path_join
 from tornado import web
 
+from remote_kernels.config import every_option
 from remote_kernels.kernel.ports import Port, Ports
 
 from . import api_input, api_ports
@@ -27,7 +28,20 @@ from .api_start import start
 
 ROOT = "/remote-kernels/api"
 DOCUMENT = Path(__file__).with_name("openapi.yaml")
+_OPTIONS = "properties: {}  # made of the tables of options when it is served"
 _ID = r"/kernels/(?P<kernel_id>[^/]+)"
+
+
+def document() -> str:
+    """Return the API's description, with what may be asked of every batch system."""
+    properties = {
+        name: option.kind.schema
+        for option in every_option()
+        if option.name != "state_dir"
+        for name in filter(None, (option.name, option.portable))
+    }
+    text = DOCUMENT.read_text(encoding="utf-8")
+    return text.replace(_OPTIONS, f"properties: {json.dumps(properties)}")
 
 
 class Handler(APIHandler):
@@ -206,7 +220,7 @@ class SpecHandler(Handler):
     @told
     async def get(self) -> None:
         api_input.nothing(self.request.query_arguments)
-        text = await asyncio.to_thread(DOCUMENT.read_text, encoding="utf-8")
+        text = await asyncio.to_thread(document)
         here = f"url: {json.dumps(self.url_of())}"
         text = text.replace(f"url: {ROOT}", here, 1)
         self.finish(text, set_content_type="application/yaml")

@@ -28,7 +28,7 @@ END_TIMEOUT = 5.0  # seconds for the shell to end
 NOW_TIMEOUT = 30.0  # seconds for the job to be cancelled
 LOOK = 0.05  # seconds between two looks whether it is
 
-# Twice, since an sbatch that was under way hands its job in after our death (one that
+# Twice, since a submission that was under way hands its job in after our death (one that
 # comes later still ends as soon as it starts: its record is gone); and again while the
 # controller does not answer.
 _SCRIPT = f"""\

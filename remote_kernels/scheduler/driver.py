@@ -195,6 +195,8 @@ class Extends(abc.ABC):
 class Inside(abc.ABC):
     """A command can be run in a job from outside: a carrier."""
 
+    is_private: ClassVar[bool] = False
+    """Whether nobody can read or change what passes there."""
     says_little: ClassVar[bool] = False
     """Whether its standard error may go to the job's log, which errors quote."""
     way_back: ClassVar[str] = ""

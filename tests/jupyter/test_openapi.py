@@ -26,7 +26,7 @@ WORDS = {"list": "array", "numbers": "array"}  # JSON's, where ours differ
 
 
 def document() -> Any:
-    return yaml.load(api.DOCUMENT)
+    return yaml.loads(api.document())
 
 
 def schemas() -> Any:
@@ -65,13 +65,16 @@ def test_a_kernel_is_described() -> None:
 def test_every_option_is_described() -> None:
     """With its kinds of values; null takes any of them out."""
     expected = {
-        option.name: {"null", *(WORDS.get(kind, kind) for kind in option.kind.kinds)}
+        name: {"null", *(WORDS.get(kind, kind) for kind in option.kind.kinds)}
         for option in every_option()
         if option.name != "state_dir"
+        for name in {option.name, option.portable or option.name}
     }
     described = schemas()["Options"]["properties"]
 
     assert expected == {name: set(body["type"]) for name, body in described.items()}
+    assert "items" in described["prefix"]
+    assert 1 == described["spool"]["minimum"]
 
 
 def test_the_bounds_are_described() -> None:

@@ -50,6 +50,7 @@ class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Inside):
     is_fallback = True
     carriers = ("pipe",)
     number = r"\d+-\d+"
+    is_private = True
     says_little = True
 
     def __init__(self, grace: float = 10.0) -> None:

@@ -103,7 +103,7 @@ def _refuse(arg: str) -> None:
 _TEXT = Kind(("string",), "text without line breaks", text)
 _TIME = Kind(("string", "integer"), "a time limit: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED", whole_or(r"\d+(:\d{1,2}){0,2}|\d+-\d{1,2}(:\d{1,2}){0,2}|UNLIMITED|INFINITE", least=0))
 _SIZE = Kind(("string", "integer"), "a size: megabytes, or a number with K, M, G or T", whole_or(r"\d+([KMGT]B?)?", least=0))
-_COUNT = Kind(("integer",), "a whole number above 0", whole)
+_COUNT = Kind(("integer",), "a whole number above 0", whole, bounds=(("minimum", 1),))
 _NODES = Kind(("integer", "string"), "a whole number above 0, or a range such as 1-2", whole_or(r"[1-9]\d*(-[1-9]\d*)?", least=1))
 _GPUS = Kind(("integer", "string"), "a number of GPUs, with a type if wanted", whole_or(r"([^:,\s]+:)?\d+(,([^:,\s]+:)?\d+)*", least=0))
 _HOW = Kind(("boolean", "string"), "true, false, user, mcs or topo", _exclusive)

@@ -32,7 +32,7 @@ class Pipe(Protocol):
 class Carrier(Protocol):
     """One way to reach the agent.
 
-    `name` is what the user calls it: ssh, srun, pipe.
+    `name` is what the user calls it, such as ssh.
     """
 
     name: str

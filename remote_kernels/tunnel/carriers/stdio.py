@@ -1,4 +1,4 @@
-"""Any command's standard input and output: `srun --overlap …`, the agent's own `connect`.
+"""Any command's standard input and output: a batch system's way into the job, the agent's own `connect`.
 
 Knows no scheduler: a driver offers the command, this carrier runs it, in a session of
 its own so that a Ctrl-C in the terminal does not reach it.
@@ -135,13 +135,13 @@ class _Pipe:
             stream.transport.close()
         # Nobody there sees that end if nobody was heard of.
         first, then = (GRACE, GRACE) if stream.heard else (0.0, 1.0)
-        # By SIGTERM srun ends its step (Slurm 22.05), though one that finds no way back
+        # By SIGTERM Slurm's (22.05) ends its step, though one that finds no way back
         # to it only when that has timed out on the node, some 20 s later.
         for signum, grace in ((signal.SIGTERM, first), (signal.SIGKILL, then)):
             await asyncio.wait([self._process.ended], timeout=grace)
             if self._process.ended.done():
                 break
-            # To its group: srun and wrapper scripts have children.
+            # To its group: launchers and wrapper scripts have children.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.get_pid(), signum)
         await asyncio.wait([self._process.ended], timeout=GRACE)
@@ -186,7 +186,7 @@ class StdioCarrier:
 
     async def connect(self, make: Callable[[], P]) -> tuple[_Pipe, P]:
         protocol = make()
-        # Not cancelled: asyncio would kill srun, and its step would stay in the job.
+        # Not cancelled: asyncio would kill it, and its step would stay in the job.
         starting = asyncio.ensure_future(self._start(protocol))
         try:
             process = await asyncio.shield(starting)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import os
 import pty
 import signal
@@ -26,13 +27,13 @@ from remote_kernels.wire.frames import ProtocolError
 
 from .leash import Leash
 from .node_dir import kill, session
+from .streams import Input, Output
 from .threads import in_thread
 
 MOST = 64  # processes at a time, of one kernel
 QUEUE_BYTES = 1024 * 1024  # of output, before no more is read
 GRACE = 5.0  # seconds from SIGHUP to SIGKILL
 LULL = 0.1  # seconds in which a terminal shows what an ended process wrote
-CHUNK = 64 * 1024  # bytes of output at a time
 _GONE = (ProcessLookupError, PermissionError)
 
 Argv = Callable[[Request], Sequence[str]]
@@ -98,8 +99,8 @@ class Execution:
         )
         self._process: subprocess.Popen[bytes] | None = None
         self._master = -1  # of its terminal
-        self._outputs: list[_Output] = []
-        self._input: _Input | None = None
+        self._outputs: list[Output] = []
+        self._input: Input | None = None
         self._early: list[tuple[Kind, bytes]] = []  # before its streams were there
         self._credit = wire.WINDOW  # bytes of standard input that may still come
         self._granted = 0  # bytes of it that were taken, and not yet told
@@ -242,8 +243,10 @@ class Execution:
                 Kind.STDERR: _taken(process.stderr),
             }
             written = _taken(process.stdin)
-        self._input = _Input(written, self._grant)
-        self._outputs = [_Output(fd, kind, self._say) for kind, fd in read.items()]
+        self._input = Input(written, self._grant)
+        self._outputs = [
+            Output(fd, functools.partial(self._say, kind)) for kind, fd in read.items()
+        ]
         return process
 
     def _say(self, kind: Kind, data: bytes) -> None:
@@ -335,100 +338,3 @@ def _taken(stream: IO[bytes] | None) -> int:
     assert stream is not None
     with stream:
         return os.dup(stream.fileno())
-
-
-class _Output:
-    """What a process writes, as fast as it is taken."""
-
-    def __init__(self, fd: int, kind: Kind, say: Callable[[Kind, bytes], None]) -> None:
-        self._fd = fd
-        self._kind = kind
-        self._say = say
-        self._loop = asyncio.get_running_loop()
-        self.is_open = True
-        os.set_blocking(fd, False)
-        self._loop.add_reader(fd, self.read)
-
-    def read(self) -> bool:
-        """Pass on what is there; returns whether anything was."""
-        if not self.is_open:
-            return False
-        try:
-            data = os.read(self._fd, CHUNK)
-        except BlockingIOError:
-            return False
-        except OSError:  # EIO: nobody has the terminal any more
-            data = b""
-        if not data:
-            self.close()
-            return False
-        self._say(self._kind, data)
-        return True
-
-    def pause(self) -> None:
-        if self.is_open:
-            self._loop.remove_reader(self._fd)
-
-    def go_on(self) -> None:
-        if self.is_open:
-            self._loop.add_reader(self._fd, self.read)
-
-    def close(self) -> None:
-        if self.is_open:
-            self._loop.remove_reader(self._fd)
-            self.is_open = False
-            os.close(self._fd)
-
-
-class _Input:
-    """A process's standard input: bounded, as its writer has a credit."""
-
-    def __init__(self, fd: int, taken: Callable[[int], None]) -> None:
-        self._fd = fd
-        self._taken = taken
-        self._loop = asyncio.get_running_loop()
-        self._buffer = bytearray()
-        self._ends = False
-        self._is_open = True
-        os.set_blocking(fd, False)
-
-    def write(self, data: bytes) -> None:
-        """Hand data to the process; what nobody reads any more is dropped."""
-        if not self._is_open or self._ends:
-            self._taken(len(data))
-            return
-        self._buffer += data
-        self._flush()
-
-    def close(self) -> None:
-        """Let it end behind what was written."""
-        self._ends = True
-        self._flush()
-
-    def _flush(self) -> None:
-        if not self._is_open:
-            return
-        try:
-            while self._buffer:
-                count = os.write(self._fd, self._buffer[:CHUNK])
-                del self._buffer[:count]
-                self._taken(count)
-        except BlockingIOError:
-            self._loop.add_writer(self._fd, self._flush)
-            return
-        except OSError:  # its reader has gone
-            self.abort()
-            return
-        self._loop.remove_writer(self._fd)
-        if self._ends:
-            self.abort()
-
-    def abort(self) -> None:
-        """Let it end now."""
-        if self._is_open:
-            self._loop.remove_writer(self._fd)
-            self._is_open = False
-            os.close(self._fd)
-            count = len(self._buffer)
-            self._buffer.clear()
-            self._taken(count)

@@ -28,6 +28,7 @@ from .guard import Guard
 from .reach import connect
 from .record import write
 from .supervisor import GRACE, Kernel
+from .visits import Visits
 
 if TYPE_CHECKING:
     from .exec import Executions
@@ -42,8 +43,6 @@ SILENCE = 3600.0  # seconds without a login end and without work, then it is for
 QUEUE = 500
 LULL = 1.0  # seconds
 KEPT = QUEUE // 10  # fewer messages in a lull are what the kernel says now
-VISITORS = 16  # sessions beside that of whoever has the kernel
-VISIT = 60.0  # seconds that such a one lasts without a pipe
 IN_USE = 0.75  # of dead_after: a living login end is never silent for so long
 
 
@@ -83,7 +82,7 @@ class Seat:
         self._silence = float(spec.get("silence", SILENCE))
         self._usage = float(spec.get("usage") or 0)
         self._mux: Mux | None = None
-        self._visits: dict[str, Mux] = {}  # by their session
+        self._visits = Visits(id, self._execute, self._dead_after)
         self._executions: Executions | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._lingering: asyncio.TimerHandle | None = None
@@ -118,21 +117,21 @@ class Seat:
             self._mux.control(control.Stopping())
             await asyncio.sleep(0)  # let flush_soon() run
             self._mux.close(code, detail)
-        for session in list(self._visits):
-            self._see_off(session, code, detail)
+        self._visits.close(code, detail)
 
     async def _guard(self) -> None:
         guard = Guard(
             self._silence,
             self._record,
-            lambda: any(mux.link is not None for mux in self._muxes()),
+            self._is_attended,
             self._sessions,
         )
         self._lapse(await guard.forgotten())
 
-    def _muxes(self) -> list[Mux]:
-        own = [self._mux] if self._mux is not None else []
-        return [*own, *self._visits.values()]
+    def _is_attended(self) -> bool:
+        """Whether a login end is there, also one beside whoever has the kernel."""
+        attached = self._mux is not None and self._mux.link is not None
+        return attached or self._visits.are_attended
 
     def _sessions(self) -> list[int]:
         """Those of the kernel's processes, if it lives."""
@@ -204,7 +203,7 @@ class Seat:
     def decide(self, ask: Ask) -> int:
         """Our position in it, or Refused. A session that is new begins here."""
         if ask.beside:
-            return self._visit(ask).session.received
+            return self._visits.decide(ask)
         link = self._mux.link if self._mux is not None else None
         if (
             not ask.resume
@@ -245,56 +244,13 @@ class Seat:
 
     def attached(self, session: str) -> Mux:
         """Somebody came."""
-        if session in self._visits:
-            return self._visits[session]
+        visit = self._visits.get(session)
+        if visit is not None:
+            return visit
         assert self._mux is not None
         if self._alone is not None:
             self._alone.cancel()
         return self._mux
-
-    # Sessions beside it
-
-    def _visit(self, ask: Ask) -> Mux:
-        """A session for processes only, or Refused."""
-        mux = self._visits.get(ask.session)
-        if mux is None and ask.resume:
-            msg = "this agent does not know that session"
-            raise Refused(Refusal.UNKNOWN_SESSION, msg)
-        if mux is None and len(self._visits) >= VISITORS:
-            msg = f"{VISITORS} other sessions are beside this kernel's"
-            raise Refused(Refusal.IN_USE, msg)
-        if mux is None:
-            mux = self._visits[ask.session] = Mux(
-                Session(ask.session, first_channel=2, high_water=SPOOL_BYTES),
-                lambda message: self._say(f"ignored {message}"),
-                self._connect_visitor,
-                lambda: self._see_off(ask.session, Farewell.DETACHED, ""),
-            )
-            self._do(self._await_leave(ask.session, mux))
-        if not mux.session.can_resume(ask.received):
-            raise Refused(Refusal.POSITION, f"cannot go on from {ask.received}")
-        return mux
-
-    async def _connect_visitor(
-        self, kernel: str, target: str, channel: Channel
-    ) -> None:
-        if kernel != self.id or target != EXEC:
-            msg = "a session beside the kernel's is for processes only"
-            raise ConnectionRefusedError(msg)
-        self._execute(channel)
-
-    async def _await_leave(self, session: str, mux: Mux) -> None:
-        """Until nobody has come for long."""
-        alone = 0.0
-        while alone < VISIT:
-            await asyncio.sleep(self._dead_after)
-            alone = 0.0 if mux.link is not None else alone + self._dead_after
-        self._see_off(session, Farewell.GIVEN_UP, "nobody came back")
-
-    def _see_off(self, session: str, code: Farewell, detail: str) -> None:
-        mux = self._visits.pop(session, None)
-        if mux is not None:
-            mux.close(code, detail)
 
     # Channels
 

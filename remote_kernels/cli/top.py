@@ -113,8 +113,9 @@ async def _each(
     loop = asyncio.get_running_loop()
 
     def read() -> None:
-        for said in _lines(job, process):
-            loop.call_soon_threadsafe(lines.put_nowait, said)
+        with contextlib.suppress(RuntimeError):  # nobody looks any more
+            for said in _lines(job, process):
+                loop.call_soon_threadsafe(lines.put_nowait, said)
 
     threading.Thread(target=read, daemon=True).start()
     try:

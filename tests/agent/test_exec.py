@@ -18,6 +18,7 @@ from relay.joined import Joined, joined, until
 
 from remote_kernels.agent import exec as module
 from remote_kernels.agent.exec import Executions
+from remote_kernels.agent.streams import CHUNK
 from remote_kernels.relay.channel import Channel
 from remote_kernels.wire import exec as wire
 from remote_kernels.wire.channels import WINDOW
@@ -179,7 +180,7 @@ async def test_a_slow_reader_stops_the_process() -> None:
         before = len(person.said[Kind.STDOUT])
         (channel,) = session.agent.session._channels.values()
         assert WINDOW >= before
-        assert module.QUEUE_BYTES + 2 * module.CHUNK > channel.queued
+        assert module.QUEUE_BYTES + 2 * CHUNK > channel.queued
         assert execution._process is not None
         assert execution._process.poll() is None
         person.channel.resume()

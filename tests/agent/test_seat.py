@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from remote_kernels.agent import visits
 from remote_kernels.agent.seat import Seat
 from remote_kernels.wire import control
 from remote_kernels.wire.codes import Refusal, State
@@ -28,3 +29,42 @@ async def test_who_missed_the_answer_asks_by_another_carrier() -> None:
     with pytest.raises(Refused) as refused:
         seat.decide(Ask("another's", take=False))
     assert (Refusal.IN_USE, 0.1) == (refused.value.code, refused.value.heard)
+
+
+@pytest.mark.asyncio
+async def test_a_session_beside_it() -> None:
+    """It takes nothing from who has the kernel, nor does who comes take anything of it."""
+    state = control.KernelState("k", 1, State.RUNNING)
+    kernel: Any = SimpleNamespace(state=lambda: state)
+    seat = Seat("k", kernel, {}, "", lambda _: None)
+    seat.decide(Ask("mine", take=False))
+    beside = seat.decide(Ask("beside", take=False, beside=True))
+    mine, visit = seat.attached("mine"), seat.attached("beside")
+
+    seat.decide(Ask("another's"))
+
+    assert (0, True, False) == (beside, mine.closed, visit.closed)
+    assert 0 == seat.decide(Ask("beside", resume=True, beside=True))
+    visit.on_goodbye()
+    assert visit.closed
+    with pytest.raises(Refused) as unknown:
+        seat.decide(Ask("beside", resume=True, beside=True))
+    assert Refusal.UNKNOWN_SESSION is unknown.value.code
+    for number in range(visits.MOST):
+        seat.decide(Ask(str(number), beside=True))
+    with pytest.raises(Refused) as full:
+        seat.decide(Ask("one more", beside=True))
+    assert Refusal.IN_USE is full.value.code
+
+
+@pytest.mark.asyncio
+async def test_a_session_beside_it_is_for_processes() -> None:
+    """Nothing of the kernel is given there, and no other kernel's job."""
+    opened: list[str] = []
+    there = visits.Visits("k", lambda channel: opened.append("process"), 60)
+    channel: Any = None
+    for kernel, target in (("k", "shell"), ("k", "tcp:80"), ("other", "exec")):
+        with pytest.raises(ConnectionRefusedError):
+            await there._connect(kernel, target, channel)
+    await there._connect("k", "exec", channel)
+    assert ["process"] == opened

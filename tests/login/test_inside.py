@@ -15,12 +15,12 @@ from cli.live import TIMEOUT, Terminal, command, done, line, shown, started
 from jupyter_client.asynchronous.client import AsyncKernelClient
 
 from login.conftest import run, running
-from login.specs import on_cluster, params, write_spec
+from login.specs import EVERY_CARRIER, KERNELS, write_spec
 from login.test_daily import where
 from login.test_running import id_of
 
 cluster = pytest.mark.cluster
-each_scheduler = pytest.mark.parametrize("kernel", params("t-local", "t-srun"))
+each_scheduler = pytest.mark.parametrize("kernel", EVERY_CARRIER)
 
 # Hangs with two children, all in functions with a name.
 HANG = """\
@@ -68,11 +68,10 @@ async def replied(client: AsyncKernelClient, cell: str) -> None:
 # --- exec ---------------------------------------------------------------------------
 
 
-@pytest.fixture(params=params("t-local", "t-srun"))
+@pytest.fixture(params=EVERY_CARRIER)
 def marked(request: pytest.FixtureRequest, jupyter: Path) -> str:
     """A kernelspec with a variable of its own."""
-    scheduler = "slurm" if on_cluster(request.param) else "local"
-    config = {"scheduler": scheduler, "state_dir": str(jupyter / "state")}
+    config = {**KERNELS[request.param], "state_dir": str(jupyter / "state")}
     write_spec("t-marked", config, env={"MARK": "a b"})
     return "t-marked"
 

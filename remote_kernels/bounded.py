@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -32,3 +32,35 @@ async def within(awaitable: Awaitable[T], seconds: float | None) -> T:
 def spread(seconds: float) -> float:
     """At random from half of it on: hundreds may have failed at the same moment."""
     return seconds * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def backoff(first: float, last: float) -> Iterator[float]:
+    """Seconds to wait before each next attempt, without end.
+
+    Parameters
+    ----------
+    first:
+        Seconds, doubled each time.
+    last:
+        Seconds, at most. All are spread.
+    """
+    while True:
+        yield spread(first)
+        first = min(first * 2, last)
+
+
+async def first_of(*awaitables: Awaitable[T]) -> T:
+    """Wait until one of them is done, and return its result or raise its exception.
+
+    The others are cancelled, and have ended when this returns. Of those that are done
+    at once, the one that was given first counts. A future that must live on is to be
+    given as asyncio.shield(future).
+    """
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return next(task for task in tasks if task.done()).result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

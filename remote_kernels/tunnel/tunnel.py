@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from remote_kernels import harmless
-from remote_kernels.bounded import spread
+from remote_kernels.bounded import backoff, first_of
 from remote_kernels.errors import TunnelError
 from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.link import DEAD_AFTER, Link, LinkLost
@@ -233,9 +233,9 @@ class Tunnel:
             if not await self._reconnect(min(FIRST_RETRY * 2**futile, LAST_RETRY)):
                 return
 
-    async def _reconnect(self, delay: float) -> bool:
-        while True:
-            await asyncio.sleep(spread(delay))
+    async def _reconnect(self, first_pause: float) -> bool:
+        for pause in backoff(first_pause, LAST_RETRY):
+            await asyncio.sleep(pause)
             try:
                 await self._connect_any(resume=True)
             except Refused as exc:
@@ -243,10 +243,10 @@ class Tunnel:
                 return False
             except TunnelError as exc:
                 log.info("%s", exc)
-                delay = min(delay * 2, LAST_RETRY)
             else:
                 log.info("session resumed")
-                return True
+                break
+        return True
 
     async def lost(self) -> None:
         """Until the session has no pipe."""
@@ -254,11 +254,7 @@ class Tunnel:
 
     async def resumed(self) -> None:
         """Until the session has a pipe again, or is over."""
-        up = asyncio.ensure_future(self._up.wait())
-        try:
-            await asyncio.wait((up, self.ended), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            up.cancel()
+        await first_of(self._up.wait(), asyncio.shield(self.ended))
 
     def _end(self, reason: Over) -> None:
         self._down.set()

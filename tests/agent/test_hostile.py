@@ -88,7 +88,8 @@ class Hostile:
         self._record = str(record)
         self._mutator = Mutator(seed)
         self._random = self._mutator.random
-        self._streams = [data for data in traffic() if data]
+        # Without what would be obeyed.
+        self._streams = [data.replace(b'"stop"', b'"STOP"') for data in traffic()]
         self._session = ""
         self._sent = self._seen = 0  # positions
         self._opened = -1  # our last channel
@@ -214,13 +215,13 @@ class Hostile:
                 self._mutator.bent(self._random.choice(names))
             )
             if self._random.random() < 0.5:
-                opens = {"kernel": self._random.choice((OWN, VICTIM)), "target": "hb"}
-                payload = self._mutator.json(opens)
+                name = self._random.choice((OWN, VICTIM))
+                payload = self._mutator.json({"kernel": name, "target": "hb"})
             return kind, channel, payload[:MAX_PAYLOAD]
         if number % 97 == 0:  # as often as a process can be started
             spec: dict[str, Any] = {"argv": ["true"], "env": {"A": "b"}}
             spec["connection"] = CONNECTION
-            body: dict[str, Any] = {"type": "start", "kernel": OWN, "spec": spec}
+            body = {"type": "start", "kernel": OWN, "spec": spec}
         else:
             body = self._random.choice(BODIES)
         payload = self._mutator.json(body)[:MAX_PAYLOAD]

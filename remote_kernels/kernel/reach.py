@@ -22,8 +22,8 @@ from remote_kernels.scheduler.driver import Adopts, Driver, Inside
 from remote_kernels.scheduler.drivers import environment
 from remote_kernels.scheduler.job import JobId
 from remote_kernels.tunnel.carriers.base import Carrier
-from remote_kernels.tunnel.carriers.shared_ssh import SharedSshCarrier
-from remote_kernels.tunnel.carriers.ssh import Destination, SshCarrier
+from remote_kernels.tunnel.carriers.destination import Destination
+from remote_kernels.tunnel.carriers.shared_ssh import SshPool
 from remote_kernels.tunnel.carriers.stdio import StdioCarrier
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.codes import Refusal
@@ -42,6 +42,9 @@ AGAIN = 0.3  # seconds, in which a living login end has answered its agent
 # last but one; who was silent when we began is so for longer than we ask.
 HEARD_SINCE = 0.75
 LAST_RETRY = 30.0  # seconds between attempts to reach a kernel that was left alone
+
+# One for all kernels of this process.
+_SSH = SshPool()
 
 
 class Reach:
@@ -205,15 +208,20 @@ def _carrier(
         if settings.address:
             hosts = [settings.address.format(node=node)]
         keys = tuple(agent["host_keys"])
+        others = " or ".join(other for other in driver.carriers if other != name)
         to = Destination(
             tuple(dict.fromkeys(hosts)),
             keys,
             path,
             tuple(argv),
-            driver.adopting_number(job_id) if isinstance(driver, Adopts) else "",
             settings.address or "",
+            others,
         )
-        return SharedSshCarrier(to) if shared else SshCarrier(to)
+        cluster, adoption = str(agent.get("cluster", "")), None
+        if isinstance(driver, Adopts):
+            adoption = driver.adoption(cluster, node, job_id)
+        sharers = f"{cluster} {job_id}" if shared else ""
+        return _SSH.carrier(to, adoption=adoption, sharers=sharers)
     assert isinstance(driver, Inside)
     env = environment(driver, os.environ, settings.env_keep)
     few = log if driver.says_little else None

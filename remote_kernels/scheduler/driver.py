@@ -245,5 +245,11 @@ class Adopts(abc.ABC):
     """Logins over ssh are taken into a job, perhaps into another one than was meant."""
 
     @abc.abstractmethod
-    def adopting_number(self, job_id: JobId) -> str:
-        """Return the number of the job that a login is to be in."""
+    def adoption(self, cluster: str, node: str, job_id: JobId) -> Any:
+        """Return what the ssh carrier is to know of that: a `tunnel` Adoption.
+
+        Parameters
+        ----------
+        cluster, node, job_id:
+            Which job, on which node of which cluster, is to be reached.
+        """

@@ -13,7 +13,7 @@ from on_cluster.traces import BIN, Desk, left_over, traces
 from testbed.api import Cluster
 from testbed.layout import NET
 
-from remote_kernels.tunnel.carriers.ssh import CONNECT_TIMEOUT
+from remote_kernels.tunnel.carriers.ssh_login import CONNECT_TIMEOUT
 from remote_kernels.tunnel.tunnel import HEAD_START
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]

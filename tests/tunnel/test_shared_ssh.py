@@ -12,10 +12,11 @@ import asyncssh
 import pytest
 import pytest_asyncio
 
-from remote_kernels.tunnel.carriers import shared_ssh, ssh
+from remote_kernels.tunnel.carriers import ssh_transport
 from remote_kernels.tunnel.carriers.base import CarrierError, Pipe
-from remote_kernels.tunnel.carriers.shared_ssh import SharedSshCarrier
-from remote_kernels.tunnel.carriers.ssh import Destination
+from remote_kernels.tunnel.carriers.destination import Destination
+from remote_kernels.tunnel.carriers.shared_ssh import SharedSshCarrier, SshPool
+from remote_kernels.tunnel.carriers.ssh import SshCarrier
 
 pytestmark = pytest.mark.asyncio
 HERE = "127.0.0.1"
@@ -61,6 +62,7 @@ class Sshd:
         self.open = asyncio.Event()  # whether it answers those who want to the agent
         self.open.set()
         self.asked = 0
+        self.pool = SshPool()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Sshd]:
@@ -92,9 +94,9 @@ class Sshd:
         writer.close()
         self.streams.discard(writer)
 
-    def carrier(self, job: str = "1") -> SharedSshCarrier:
-        there = Destination((HERE,), (self.host_key,), self.agent, ("false",), job)
-        return SharedSshCarrier(there, self._listener.get_port())
+    def carrier(self, job: str = "1") -> SharedSshCarrier | SshCarrier:
+        there = Destination((HERE,), (self.host_key,), self.agent, ("false",))
+        return self.pool.carrier(there, self._listener.get_port(), sharers=job)
 
     async def stop_listening(self) -> None:
         self._listener.close()
@@ -129,7 +131,7 @@ async def _cat(process: asyncssh.SSHServerProcess[bytes]) -> None:
 async def sshd(tmp_path: Path) -> AsyncIterator[Sshd]:
     async with Sshd(tmp_path).running() as found:
         yield found
-    assert {} == shared_ssh._roads
+    assert found.pool.is_empty
 
 
 async def connect(sshd: Sshd) -> tuple[Pipe, Echo]:
@@ -161,6 +163,16 @@ async def test_another_job(sshd: Sshd) -> None:
     await second.close()
 
 
+async def test_a_kernel_that_has_its_job_alone(sshd: Sshd) -> None:
+    """Nobody shares its connection."""
+    first, _ = await sshd.carrier(job="").connect(Echo)
+    second, _ = await sshd.carrier(job="").connect(Echo)
+
+    assert 2 == len(sshd.connections)
+    await first.close()
+    await second.close()
+
+
 async def test_a_dead_one(sshd: Sshd) -> None:
     """Who comes next makes another; who had the dead one leaves the new one alone."""
     old, echo = await connect(sshd)
@@ -179,7 +191,7 @@ async def test_one_that_fell_silent(
     sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not waited for; who can still use it does."""
-    monkeypatch.setattr(ssh, "JOIN_TIMEOUT", 0.1)
+    monkeypatch.setattr(ssh_transport, "JOIN_TIMEOUT", 0.1)
     old, echo = await connect(sshd)
     sshd.open.clear()
     coming = asyncio.ensure_future(connect(sshd))

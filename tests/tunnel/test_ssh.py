@@ -14,9 +14,11 @@ import asyncssh
 import pytest
 import pytest_asyncio
 
-from remote_kernels.tunnel.carriers import ssh
+from remote_kernels.tunnel.carriers import ssh, ssh_login
 from remote_kernels.tunnel.carriers.base import CarrierError
-from remote_kernels.tunnel.carriers.ssh import LOGINS, Destination, SshCarrier
+from remote_kernels.tunnel.carriers.destination import Destination
+from remote_kernels.tunnel.carriers.ssh import SshCarrier
+from remote_kernels.tunnel.carriers.ssh_login import LOGINS
 
 pytestmark = pytest.mark.asyncio
 HERE = "127.0.0.1"
@@ -52,7 +54,7 @@ Connect = Callable[[int], "asyncio.Future[tuple[str, int]]"]
 @pytest_asyncio.fixture
 async def refused(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Connect]:
     """Why nothing was reached when so many were dropped, and how many came."""
-    monkeypatch.setattr(ssh, "FIRST_RETRY", 0.01)
+    monkeypatch.setattr(ssh_login, "FIRST_RETRY", 0.01)
     key = asyncssh.generate_private_key("ssh-ed25519")
     sshd = await asyncssh.listen(HERE, 0, server_host_keys=[key])
     servers: list[asyncio.Server] = []
@@ -63,9 +65,7 @@ async def refused(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Connect]:
         servers.append(server)
         port = server.sockets[0].getsockname()[1]
         host_key = key.export_public_key().decode()
-        there = Destination(
-            (HERE, "localhost"), (host_key,), "/nowhere", ("false",), "1"
-        )
+        there = Destination((HERE, "localhost"), (host_key,), "/nowhere", ("false",))
         with pytest.raises(CarrierError) as caught:
             await SshCarrier(there, port).connect(asyncio.Protocol)
         return str(caught.value), drops.came
@@ -182,7 +182,7 @@ async def test_addresses_that_do_not_answer(monkeypatch: pytest.MonkeyPatch) -> 
         async with listening(is_open=True) as (port, host_key):
             for address in deaf:
                 stack.enter_context(unanswered(address, port))
-            there = Destination((*deaf, HERE), (host_key,), "/nowhere", ("true",), "1")
+            there = Destination((*deaf, HERE), (host_key,), "/nowhere", ("true",))
             carrier = SshCarrier(there, port)
             pipe, _ = await asyncio.wait_for(carrier.connect(Ends), 30)
             took = asyncio.get_running_loop().time() - begun
@@ -196,7 +196,7 @@ async def test_a_node_where_the_agent_is_not_seen(tmp_path: Path) -> None:
     """What its Python says of that is passed on, with what it means."""
     argv = (sys.executable, "-I", "-S", str(tmp_path / "agent.pyz"), "connect", "x")
     async with listening(is_open=True) as (port, host_key):
-        there = Destination((HERE,), (host_key,), "/nowhere", argv, "1")
+        there = Destination((HERE,), (host_key,), "/nowhere", argv)
         pipe, protocol = await SshCarrier(there, port).connect(Ends)
         await asyncio.wait_for(protocol.ended.wait(), 30)
         said = await pipe.close()

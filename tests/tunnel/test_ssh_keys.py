@@ -110,3 +110,13 @@ async def test_which_agent(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "/there" == agent_of(None)
     assert "/here" == agent_of("/here")
+
+
+async def test_what_to_use_instead(home: Path) -> None:
+    """Other carriers are named by who knows them."""
+    file = key(home)
+    authorized = file.with_name("authorized_keys")
+    authorized.write_text(file.with_name(f"{file.name}.pub").read_text())
+
+    assert "Use carrier pigeon, or ask" in await advice("c1", [], "", "pigeon")
+    assert "Ask the site's staff" in await advice("c1", [], "")

@@ -25,6 +25,7 @@ from remote_kernels.scheduler.job import (
 )
 
 from . import answers, offers, options, script, site, steps, words
+from .adoption import SlurmAdoption, SlurmAdoptions
 from .commands import cluster_option, detached, groups, job_number, step
 
 # A site may need these three to find its controller; all other SLURM_* variables of
@@ -93,6 +94,9 @@ class Slurm(
     )
     by_name = (*step(JobId("{job}")), "--nodelist={node}")
     by_number = (*step(JobId("{job}")), "--relative={node}")
+
+    def __init__(self) -> None:
+        self._adoptions = SlurmAdoptions()
 
     def contradictions(self, config: Mapping[str, Any]) -> Iterator[str]:
         if "mem" in config and "mem-per-cpu" in config:
@@ -267,8 +271,8 @@ class Slurm(
         quiet = ["--gres=none", "--unbuffered", "--chdir=/", "--quiet"]
         return [*step(job_id, node), *quiet, *argv]
 
-    def adopting_number(self, job_id: JobId) -> str:
-        return job_number(job_id)
+    def adoption(self, cluster: str, node: str, job_id: JobId) -> SlurmAdoption:
+        return self._adoptions.on(cluster, node, job_number(job_id))
 
     # Its words
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from remote_kernels.errors import TunnelError
@@ -32,7 +32,7 @@ class Pipe(Protocol):
 class Carrier(Protocol):
     """One way to reach the agent.
 
-    `name` is what the user calls it, such as ssh.
+    `name` is what the user calls it, as in the option 'carrier'.
     """
 
     name: str
@@ -43,3 +43,49 @@ class Carrier(Protocol):
 
     async def connect(self, make: Callable[[], P]) -> tuple[Pipe, P]:
         """Make a pipe and join it to a protocol from `make`. Raises CarrierError."""
+
+
+class Adoption(Protocol):
+    """What a node does with an ssh session besides running it.
+
+    Some batch systems put it into a job of the user's, and end it with that job. Given
+    to the ssh carrier by who knows the batch system; for sessions to one agent.
+    """
+
+    command: Sequence[str]
+    """Run in each session, until the session's input ends; what it says tells."""
+
+    async def turn(self) -> None:
+        """Wait until a session may be begun."""
+
+    def is_told(self, said: bytes) -> bool:
+        """Whether this is what `command` says; a shell may say something first."""
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether what a session says must be waited for, before it is used."""
+
+    def keeps(self, said: bytes) -> bool:
+        """Whether the session that said so may stay."""
+
+    def lost(self, said: bytes) -> None:
+        """The node has ended the session that said so; empty: it had said nothing."""
+
+
+class Unadopted:
+    """A node that leaves ssh sessions alone."""
+
+    command: Sequence[str] = ("cat", "-")
+    in_doubt = False
+
+    async def turn(self) -> None:
+        return
+
+    def is_told(self, said: bytes) -> bool:
+        return False
+
+    def keeps(self, said: bytes) -> bool:
+        return True
+
+    def lost(self, said: bytes) -> None:
+        return

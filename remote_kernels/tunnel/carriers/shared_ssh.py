@@ -13,14 +13,66 @@ from collections.abc import Callable, Hashable
 
 from remote_kernels import harmless
 
-from .base import P, Pipe
-from .ssh import Destination, SshCarrier, SshPipe
+from .base import Adoption, P, Pipe
+from .destination import Destination
+from .ssh import SshCarrier
+from .ssh_transport import SshPipe
 
 log = harmless.logger(__name__)
 
-_turns: weakref.WeakValueDictionary[Hashable, asyncio.Lock]
-_turns = weakref.WeakValueDictionary()
-_roads: dict[Hashable, _Road] = {}
+
+class SshPool:
+    """What the ssh carriers of one process have in common.
+
+    Whoever makes the carriers owns it.
+    """
+
+    def __init__(self) -> None:
+        self.signers: dict[str, str] = {}  # see ssh_login.Login
+        self._connections: dict[Hashable, _Connection] = {}
+        self._turns: weakref.WeakValueDictionary[Hashable, asyncio.Lock]
+        self._turns = weakref.WeakValueDictionary()
+
+    def carrier(
+        self,
+        to: Destination,
+        port: int = 22,
+        adoption: Adoption | None = None,
+        sharers: str = "",
+    ) -> SshCarrier | SharedSshCarrier:
+        """A carrier to an agent.
+
+        Parameters
+        ----------
+        to, port, adoption:
+            See `SshCarrier`.
+        sharers:
+            Carriers with the same one, to the same node, share their connection: a name
+            of the job. Empty: nobody does.
+        """
+        own = SshCarrier(to, port, adoption, self.signers)
+        return SharedSshCarrier(own, self, (sharers, to.hosts[0])) if sharers else own
+
+    def turn(self, key: Hashable) -> asyncio.Lock:
+        """Who makes the connection for those who come meanwhile."""
+        return self._turns.setdefault(key, asyncio.Lock())
+
+    def get(self, key: Hashable) -> _Connection | None:
+        return self._connections.get(key)
+
+    def put(self, key: Hashable, pipe: SshPipe) -> _Connection:
+        made = self._connections[key] = _Connection(pipe)
+        return made
+
+    def drop(self, key: Hashable, connection: _Connection) -> None:
+        """Nobody uses it any more."""
+        if self._connections.get(key) is connection:
+            del self._connections[key]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no connection is shared."""
+        return not self._connections
 
 
 class SharedSshCarrier:
@@ -28,52 +80,53 @@ class SharedSshCarrier:
 
     name = SshCarrier.name
 
-    def __init__(self, destination: Destination, port: int = 22) -> None:
-        self._to = destination
-        self._own = SshCarrier(destination, port)
+    def __init__(self, own: SshCarrier, pool: SshPool, key: Hashable) -> None:
+        self._own = own
+        self._pool = pool
+        self._key = key
 
     @property
     def answers(self) -> bool:
         return self._own.answers
 
     async def connect(self, make: Callable[[], P]) -> tuple[Pipe, P]:
-        key = (asyncio.get_running_loop(), self._to.job, self._to.hosts[0])
-        turn = _turns.setdefault(key, asyncio.Lock())
-        async with turn:  # who comes first makes it for those who come meanwhile
-            road = _roads.get(key)
-            if road is not None:
-                joined = await self._own.join(road.pipe, make)
+        pool, key = self._pool, (asyncio.get_running_loop(), self._key)
+        async with pool.turn(key):
+            connection = pool.get(key)
+            if connection is not None:
+                joined = await self._own.join(connection.pipe, make)
                 if joined is not None:
-                    return _Part(road, joined[0]), joined[1]
-                log.debug("= the connection to %s is dead", self._to.hosts[0])
+                    return _Part(pool, key, connection, joined[0]), joined[1]
+                log.debug("= the connection for %s is dead", self._own)
             pipe, protocol = await self._own.connect(make)
-            road = _roads[key] = _Road(key, pipe)
-            return _Part(road, pipe), protocol
+            return _Part(pool, key, pool.put(key, pipe), pipe), protocol
 
 
-class _Road:
-    """A connection, and who uses it."""
+class _Connection:
+    """One that is shared, and who uses it."""
 
-    def __init__(self, key: Hashable, pipe: SshPipe) -> None:
-        self.key = key
+    def __init__(self, pipe: SshPipe) -> None:
         self.pipe = pipe
         self.users: set[_Part] = set()
 
 
 class _Part:
-    """One kernel's."""
+    """One kernel's part of a connection."""
 
-    def __init__(self, road: _Road, pipe: SshPipe) -> None:
-        self._road = road
+    def __init__(
+        self, pool: SshPool, key: Hashable, connection: _Connection, pipe: SshPipe
+    ) -> None:
+        self._pool = pool
+        self._key = key
+        self._connection = connection
         self._pipe = pipe
-        road.users.add(self)
+        connection.users.add(self)
 
     async def close(self) -> str:
-        road = self._road
-        road.users.discard(self)
+        connection = self._connection
+        connection.users.discard(self)
         self._pipe.channel.close()
-        if road.users:
+        if connection.users:
             return self._pipe.said.meaning()
-        if _roads.get(road.key) is road:
-            del _roads[road.key]
-        return await road.pipe.close()
+        self._pool.drop(self._key, connection)
+        return await connection.pipe.close()

@@ -34,7 +34,7 @@ class Key:
     locked: bool = False
 
 
-async def advice(host: str, files: Sequence[str], agent: str) -> str:
+async def advice(host: str, files: Sequence[str], agent: str, instead: str = "") -> str:
     """What to do about a refusal by this host.
 
     Parameters
@@ -43,14 +43,16 @@ async def advice(host: str, files: Sequence[str], agent: str) -> str:
         The IdentityFile lines of ~/.ssh/config; empty: the usual ones.
     agent:
         The ssh-agent's socket; empty: there is none.
+    instead:
+        The other carriers that the user may choose; "" for none.
     """
     held = await _of_agent(agent)
     keys = await asyncio.to_thread(_of_files, files, {key.blob for key in held})
     authorized = await asyncio.to_thread(_authorized)
-    return told(host, [*held, *keys], authorized)
+    return told(host, [*held, *keys], authorized, instead)
 
 
-def told(host: str, keys: Sequence[Key], authorized: str) -> str:
+def told(host: str, keys: Sequence[Key], authorized: str, instead: str = "") -> str:
     """That advice, by the keys that there are and the text of authorized_keys."""
     offered = [key for key in keys if not key.locked]
     locked = [key for key in keys if key.locked]
@@ -66,9 +68,10 @@ def told(host: str, keys: Sequence[Key], authorized: str) -> str:
         known = [key for key in offered if key.blob and key.blob in authorized.split()]
         names = ", ".join(key.name for key in known or offered)
         if known:
+            other = f"Use carrier {instead}, or ask" if instead else "Ask"
             lines.append(
                 f"{host} refused {names}, though {AUTHORIZED} has it: this site may not "
-                "let users log in to its nodes. Use carrier srun, or ask the site's staff."
+                f"let users log in to its nodes. {other} the site's staff."
             )
         else:
             file = next((key.name for key in offered if "/" in key.name), "")

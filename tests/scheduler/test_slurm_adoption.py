@@ -1,4 +1,4 @@
-"""tunnel.carriers.adoption: whose sessions stay while a job on the node is ending."""
+"""scheduler.slurm.adoption: whose sessions stay while a job on the node is ending."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import itertools
 import pytest
 from front.world import timeless
 
-from remote_kernels.tunnel.carriers.adoption import (
+from remote_kernels.scheduler.slurm.adoption import (
     APART,
     ENDING,
     Node,
+    SlurmAdoptions,
     adopter,
     is_told,
 )
@@ -100,3 +101,25 @@ async def test_one_look_at_a_time() -> None:
     assert min(apart) >= APART
     assert len(early) >= ENDING / APART - 2
     assert max(looks) < ENDING + APART
+
+
+@timeless
+async def test_its_own_job() -> None:
+    """Its end is the kernel's, and nobody is to be doubted for it."""
+    adoption = SlurmAdoptions().on("mars", "c1", "47")
+    adoption.lost(V1)
+    adoption.lost(NONE)
+    adoption.lost(b"")
+
+    assert not adoption.in_doubt
+
+
+@timeless
+async def test_all_carriers_to_a_node() -> None:
+    """They know the same of it, and nothing of a node of that name elsewhere."""
+    adoptions = SlurmAdoptions()
+    adoptions.on("mars", "c1", "46").lost(V1)
+
+    assert adoptions.on("mars", "c1", "48").in_doubt
+    assert not adoptions.on("mars", "c1", "48").keeps(V2)
+    assert not adoptions.on("venus", "c1", "48").in_doubt

@@ -5,7 +5,7 @@ with that job. Who logs in again at once is put into that job again, as it is th
 nothing runs in it: it can't end while sessions keep coming, and slurmd drains the node
 (slurm.conf(5), UnkillableStepTimeout). So after such an end we look who adopts, once in
 a while and for all sessions of this process together, and stay only with another job.
-Used by ssh.py.
+Given to the ssh carrier, which knows it as base.Adoption.
 
 Source: https://slurm.schedmd.com/pam_slurm_adopt.html; the rest seen with Slurm 22.05.
 """
@@ -14,7 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import ClassVar
+from collections.abc import Hashable, Sequence
+
+from remote_kernels import harmless
+
+log = harmless.logger(__name__)
 
 ENDING = 10.0  # seconds; a job that takes longer does not end for our keeping away
 APART = 1.0  # seconds between looks; slurmd signals a job that is ending each second
@@ -37,12 +41,6 @@ def adopter(said: bytes) -> str:
 
 class Node:
     """One node, for all sessions of this process."""
-
-    known: ClassVar[dict[str, Node]] = {}
-
-    @classmethod
-    def named(cls, name: str) -> Node:
-        return cls.known.setdefault(name, cls())
 
     def __init__(self) -> None:
         self._ending: dict[str, float] = {}  # jobs, and until when to believe it
@@ -71,6 +69,54 @@ class Node:
             return False
         self._ending.clear()
         return True
+
+
+class SlurmAdoption:
+    """For sessions to one agent: see base.Adoption.
+
+    Parameters
+    ----------
+    node:
+        The node.
+    job:
+        The ID of the job that the agent is.
+    """
+
+    command: Sequence[str] = ("cat", SAYS, "-")
+
+    def __init__(self, node: Node, job: str) -> None:
+        self._node = node
+        self._job = job
+
+    async def turn(self) -> None:
+        await self._node.look()
+
+    def is_told(self, said: bytes) -> bool:
+        return is_told(said)
+
+    @property
+    def in_doubt(self) -> bool:
+        return self._node.in_doubt
+
+    def keeps(self, said: bytes) -> bool:
+        return self._node.keeps(adopter(said))
+
+    def lost(self, said: bytes) -> None:
+        job = adopter(said)
+        if job and job != self._job:
+            log.info("job %s, which adopted this ssh session, ended it", job)
+            self._node.ended(job)
+
+
+class SlurmAdoptions:
+    """What is known of all nodes. One for all carriers of a process."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[Hashable, Node] = {}
+
+    def on(self, cluster: str, node: str, job: str) -> SlurmAdoption:
+        """For an agent that is this job, on this node of this cluster."""
+        return SlurmAdoption(self._nodes.setdefault((cluster, node), Node()), job)
 
 
 def _now() -> float:

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from remote_kernels import harmless, registry
-from remote_kernels.cli import kernelspec, ssh_keys
+from remote_kernels.cli import kernelspec
 from remote_kernels.cli.completion import our_kernel_names
 from remote_kernels.cli.options import GroupedCommand, config_options
 from remote_kernels.cli.trial import FAILED, OK, WARNING, Problem, Trial
@@ -34,6 +34,7 @@ from remote_kernels.scheduler import command
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.job import JobRequest
 from remote_kernels.scheduler.jobs import shared
+from remote_kernels.tunnel.carriers import ssh_keys
 from remote_kernels.wrapping import wrapped
 
 log = harmless.logger(__name__)

@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 import click
 
+from remote_kernels.bounded import first_of
 from remote_kernels.cli import kernelspec, servers
 from remote_kernels.cli.choose import LIVE, choose, waits
 from remote_kernels.cli.completion import running_kernels
@@ -199,16 +200,11 @@ def _server(found: Recorded) -> Server:
 
 async def _hold(ended: asyncio.Event, forwarded: _Forwarded) -> int:
     """Until somebody ends us, or there is nothing to hold."""
-    stop = asyncio.ensure_future(ended.wait())
-    over = asyncio.ensure_future(forwarded.over())
-    await asyncio.wait((stop, over), return_when=asyncio.FIRST_COMPLETED)
-    stop.cancel()
-    if not over.done():
-        over.cancel()
-        await asyncio.wait((over,))
+    over = await first_of(forwarded.over(), ended.wait())
+    if over is True:
         return 0
     forwarded.ports.clear()
-    say(f"Forwarded no more: {over.result()}", err=True)
+    say(f"Forwarded no more: {over}", err=True)
     return 1
 
 

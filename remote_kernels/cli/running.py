@@ -21,6 +21,7 @@ import click
 from jupyter_core.paths import jupyter_runtime_dir
 
 from remote_kernels import registry
+from remote_kernels.bounded import first_of
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.choose import choose, number, settings, where
 from remote_kernels.cli.completion import running_kernels
@@ -133,10 +134,7 @@ async def _hold(connection: Attached) -> None:
     say("Ctrl-C ends the connection, not the kernel.", err=True)
     ended = asyncio.Event()
     _on_signals(ended.set, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    waiting = {asyncio.ensure_future(w) for w in (ended.wait(), kernel.wait())}
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
+    await first_of(ended.wait(), kernel.wait())
     if ended.is_set():
         say("\nThe kernel lives on.", err=True)
     else:

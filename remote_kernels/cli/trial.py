@@ -13,10 +13,11 @@ import statistics
 import time
 import uuid
 from collections.abc import Awaitable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from jupyter_client.asynchronous.client import AsyncKernelClient
 
+from remote_kernels.bounded import first_of
 from remote_kernels.config import Settings
 from remote_kernels.kernel import Launch, RemoteKernel
 from remote_kernels.scheduler.driver import Inside
@@ -100,21 +101,16 @@ class Trial:
 
     async def _answered(self, work: Awaitable[T], doing: str, advice: str = "") -> T:
         """Its result. Problem if the kernel dies meanwhile, or gives no answer."""
-        task = asyncio.ensure_future(work)
-        death = asyncio.ensure_future(self._kernel.wait())
+
+        async def death() -> NoReturn:
+            msg = f"the kernel ended (exit code {await self._kernel.wait()}) while {doing}"
+            raise Problem(msg, advice)
+
         try:
-            await asyncio.wait((task, death), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                msg = f"the kernel ended (exit code {death.result()}) while {doing}"
-                raise Problem(msg, advice)
-            return task.result()
+            return await first_of(work, death())
         except (asyncio.TimeoutError, TimeoutError, queue.Empty) as exc:
             msg = f"the kernel gave no answer within {TIMEOUT:g} s while {doing}"
             raise Problem(msg, advice) from exc
-        finally:
-            for each in (task, death):
-                each.cancel()
-            await asyncio.wait((task, death))
 
     async def _ready(self) -> None:
         try:

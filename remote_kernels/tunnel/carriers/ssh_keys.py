@@ -1,18 +1,26 @@
-"""Why sshd let nobody in, as far as this end can know, and what to do. Used by ssh.py."""
+"""What could open a node without a prompt, and what to do if sshd lets nobody in.
+
+Whether a node takes it is known only once a carrier has tried. Used by ssh.py for
+advice, and by `doctor`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import os
+import re
 import shlex
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 # What ssh(1) and asyncssh (2.24) try if ~/.ssh/config has no IdentityFile.
 DEFAULT = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk", "id_dsa")
 AUTHORIZED = "~/.ssh/authorized_keys"
+_PRIVATE = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+_TIMEOUT = 10.0  # seconds; a Match exec in the configuration may take its time
 
 
 @dataclass(frozen=True)
@@ -93,23 +101,23 @@ def told(host: str, keys: Sequence[Key], authorized: str, instead: str = "") -> 
 
 
 def _of_files(files: Sequence[str], held: set[str]) -> list[Key]:
+    names = files or [f"~/.ssh/{name}" for name in DEFAULT]
+    paths = [Path(name).expanduser() for name in names]
+    keys = [_of_file(path) for path in paths if path.exists()]
+    return [key for key in keys if key.blob not in held or not key.blob]
+
+
+def _of_file(path: Path) -> Key:
     import asyncssh
 
-    found = []
-    for name in files or [f"~/.ssh/{name}" for name in DEFAULT]:
-        path = Path(name).expanduser()
-        if not path.exists():
-            continue
-        locked = False
-        try:
-            key = asyncssh.read_private_key(path)
-            blob = key.export_public_key().split()[1].decode()
-        except (OSError, ValueError) as exc:
-            locked = "assphrase" in str(exc)
-            blob = _blob(path.with_name(f"{path.name}.pub"))
-        if blob not in held or not blob:
-            found.append(Key(_short(path), blob, locked))
-    return found
+    locked = False
+    try:
+        key = asyncssh.read_private_key(path)
+        blob = key.export_public_key().split()[1].decode()
+    except (OSError, ValueError) as exc:
+        locked = "assphrase" in str(exc)
+        blob = _blob(path.with_name(f"{path.name}.pub"))
+    return Key(_short(path), blob, locked)
 
 
 def _blob(path: Path) -> str:
@@ -154,3 +162,88 @@ def _authorized() -> str:
 def agent_of(configured: object) -> str:
     """The ssh-agent's socket, as ~/.ssh/config or the environment has it."""
     return os.path.expanduser(str(configured or os.environ.get("SSH_AUTH_SOCK", "")))  # noqa: PTH111
+
+
+# --- before anybody has tried ------------------------------------------------------
+
+
+def ways() -> tuple[list[str], list[str]]:
+    """Return what can be used without a prompt, and the keys that cannot."""
+    settings = _settings()
+    keys = [_of_file(path) for path in _private_keys(settings)]
+    found = [_named(key) for key in keys if not key.locked]
+    if "SSH_AUTH_SOCK" in os.environ or _value(settings, "identityagent"):
+        found.append("an ssh-agent")
+    if _value(settings, "hostbasedauthentication") == "yes":
+        found.append("host-based authentication")
+    return found, [_named(key) for key in keys if key.locked]
+
+
+def _named(key: Key) -> str:
+    return key.name.removeprefix("~/.ssh/")
+
+
+def _private_keys(settings: Sequence[str]) -> Iterator[Path]:
+    """All that lie in ~/.ssh, and those that the configuration names elsewhere."""
+    directory = Path.home() / ".ssh"
+    named = [Path(text).expanduser() for text in _values(settings, "identityfile")]
+    named += [Path(text).expanduser() for text in _configured(directory / "config")]
+    try:
+        there = sorted(directory.iterdir())
+    except OSError:
+        there = []
+    for path in dict.fromkeys([*there, *named]):
+        try:
+            with path.open("rb") as file:
+                private = _PRIVATE.match(file.read(100))
+        except OSError:
+            continue
+        if private:
+            yield path
+
+
+def _configured(path: Path, depth: int = 0) -> Iterator[str]:
+    """The IdentityFile lines for any host, as the nodes' names are not known here."""
+    try:
+        text = path.read_text(errors="replace")
+    except OSError:
+        return
+    for name, value in re.findall(
+        r"(?im)^\s*(IdentityFile|Include)[\s=]+(.+?)\s*$", text
+    ):
+        value = value.strip('"').replace("%d", str(Path.home()))
+        if name.lower() == "identityfile":
+            yield value
+        elif depth < 5:
+            base = Path.home() / ".ssh"
+            for word in value.split():
+                pattern = Path(word).expanduser()
+                relative = os.path.relpath(base / pattern, "/")
+                for file in sorted(Path("/").glob(relative)):
+                    yield from _configured(file, depth + 1)
+
+
+def _settings() -> list[str]:
+    """As ssh itself reads its configuration; empty where there is no ssh."""
+    try:
+        done = subprocess.run(
+            ["ssh", "-G", "localhost"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.splitlines()
+
+
+def _values(settings: Sequence[str], name: str) -> list[str]:
+    pairs = (line.partition(" ") for line in settings)
+    return [value for key, _, value in pairs if key.lower() == name]
+
+
+def _value(settings: Sequence[str], name: str) -> str:
+    value = [*_values(settings, name), ""][0]
+    return "" if value in ("none", "SSH_AUTH_SOCK") else value

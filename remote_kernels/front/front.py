@@ -124,7 +124,7 @@ class Front:
             sock = passage.connect(target, path, identity, curve)
             self._passages[target] = Passage(self._listeners[target], sock)
         if heartbeat is not None:
-            self._passages["hb"] = Heartbeat(self._listeners["hb"], heartbeat)
+            self._passages["hb"] = Heartbeat(self._listeners["hb"].send, heartbeat)
         self._serve(respondent)
         for target, parts in held:
             self._take(target, parts)

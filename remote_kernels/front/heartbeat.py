@@ -13,8 +13,6 @@ from remote_kernels.relay.channel import Channel
 from remote_kernels.wire import zmtp
 from remote_kernels.wire.frames import ProtocolError
 
-from .listener import Listener
-
 log = harmless.logger(__name__)
 
 
@@ -71,30 +69,35 @@ class _Dealer:
 
 
 class Heartbeat:
-    """From the front's socket to the kernel's, and back.
+    """Passes beats from the front's socket to the kernel's, and back.
 
     Parameters
     ----------
-    front:
-        Where clients' beats come from.
+    take:
+        Called with what the kernel says, for the client.
     channel:
         Makes a channel to the kernel's socket; None while there is no way to it.
     """
 
-    def __init__(self, front: Listener, channel: Callable[[], Channel | None]) -> None:
-        self._front = front
+    def __init__(
+        self,
+        take: Callable[[list[bytes]], None],
+        channel: Callable[[], Channel | None],
+    ) -> None:
+        self._take = take
         self._make = channel
         self._dealer: _Dealer | None = None
 
     def send(self, parts: list[bytes]) -> None:
-        """To the kernel; after its restart over a new channel."""
+        """Send a beat to the kernel; after its restart over a new channel."""
         if self._dealer is None or self._dealer.is_closed:
             channel = self._make()
             if channel is None:
                 return
-            self._dealer = _Dealer(channel, self._front.send)
+            self._dealer = _Dealer(channel, self._take)
         self._dealer.send(parts)
 
     def close(self) -> None:
+        """Let go of the kernel."""
         if self._dealer is not None:
             self._dealer.close()

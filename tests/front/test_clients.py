@@ -1,9 +1,11 @@
-"""front.clients: clients that are there, kernel_info, and what the agent is told."""
+"""front.clients: clients that are there, and what passes between them and the kernel."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from front.conftest import Serve
-from front.world import Agent, Browser, Kernel, read, timeless
+from front.world import Agent, Browser, Kernel, Server, read, timeless
 from remote_kernels.wire.zmtp import SUBSCRIBE_ALL
 
 
@@ -89,3 +91,35 @@ async def test_our_messages_look_like_the_kernel_s(
     assert {kernel.session.session} == {
         msg["header"]["session"] for msg in server.seen()
     }
+
+
+@timeless
+async def test_a_client_that_wants_the_kernel_to_end(serve: Serve) -> None:
+    """It is known until another process is on its way."""
+    server = serve()
+    before = server.clients.shutdown_requested
+
+    Browser("one").ask(server, "shutdown_request")
+
+    assert (False, True) == (before, server.clients.shutdown_requested)
+    server.clients.new_process()
+    assert not server.clients.shutdown_requested
+
+
+@timeless
+async def test_nobody_is_connected(
+    agent: Agent, kernel: Kernel, tmp_path: Path
+) -> None:
+    """The kernel may speak, and has room for requests: both is no error."""
+    server = Server(agent, tmp_path)
+    server.clients.connect(agent.open)
+    kernel.piece = 10
+
+    kernel.status("starting", None)
+    kernel.publish("stream", {"text": "x" * 100}, None)
+    agent.has_room["shell"]()
+    agent.flow()
+    server.clients.notice("text")
+
+    assert [] == server.sent
+    server.die()

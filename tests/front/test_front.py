@@ -191,6 +191,16 @@ async def start(directory: Path) -> AsyncIterator[Start]:
         process.end()
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Turn by turn of the loop."""
+
+    async def wait() -> None:
+        while not condition():
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(wait(), SECONDS)
+
+
 async def heard(client: AsyncKernelClient, text: str) -> Msg:
     """The next output with this text."""
     while True:
@@ -304,8 +314,7 @@ async def test_a_stand_in_that_has_room_again(
     await held.reaches(1)
     client.execute("1")
     client.execute("2" * 1000)
-    while not front._listeners["shell"]._waiting:
-        await asyncio.sleep(0)
+    await until(lambda: front._listeners["shell"]._waiting)
 
     waits.interrupt()
 
@@ -400,3 +409,59 @@ async def test_nothing_is_left_of_a_front(directory: Path) -> None:
 
     assert [] == [*directory.iterdir()]
     answers.show("nobody hears it")
+
+
+async def test_a_kernel_whose_process_is_gone(
+    front: Front, connect: Connect, start: Start
+) -> None:
+    """What is sent until there is another one waits for that."""
+    client, first, second = await connect(), start("first"), start("second")
+    front.hand_over(None, first.back)
+    front.disconnect()
+    client.execute("0")
+    await until(lambda: front._listeners["shell"]._waiting)
+
+    front.hand_over(None, second.back)
+
+    assert ["0"] == code(await second.cells(1))
+
+
+async def test_whether_clients_find_it(front: Front, directory: Path) -> None:
+    """Not if one socket is missing, or is another one's."""
+    assert front.is_reachable()
+    path = directory / "k-3"
+    path.unlink()
+    missing = front.is_reachable()
+    path.touch()
+
+    assert [False, False] == [missing, front.is_reachable()]
+
+
+async def test_a_place_where_no_socket_can_be(directory: Path) -> None:
+    """It is said at once, and nothing is left open."""
+    front = Front(str(directory / ("k" * 200)))
+
+    before = len([*Path("/proc/self/fd").iterdir()])
+
+    with pytest.raises(OSError, match="too long") as error:
+        front.bind(StandIn(KEY))
+
+    assert before == len([*Path("/proc/self/fd").iterdir()])
+    del error  # its frames would close what they hold
+
+
+async def test_the_sockets_of_a_stand_in(
+    front: Front, connect: Connect, waits: StandIn
+) -> None:
+    """Who has a socket for answers is asked there."""
+    client = await connect()
+    client.execute("1", allow_stdin=True)
+    answers: list[str] = []
+
+    waits.ask("these are there", "which?", answers.append)
+    asked = await client.get_stdin_msg(timeout=SECONDS)
+    client.input("7")
+    await until(lambda: answers)
+
+    assert "these are there\nwhich? " == asked["content"]["prompt"]
+    assert ["7"] == answers

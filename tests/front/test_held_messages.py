@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from front.conftest import Serve
-from front.world import Agent, Browser, Kernel, Scene, timeless
+from front.world import Agent, Browser, Kernel, Scene, Server, timeless
 from remote_kernels.front import held_messages
 from remote_kernels.front.delivery import SETTLE
 from remote_kernels.front.held_messages import HELD_TIME
@@ -47,3 +48,26 @@ async def test_a_client_that_stays_away_is_given_up(scene: Scene) -> None:
 
     assert ("iopub", 3, 3) in server.reports
     assert [] == server.sent
+
+
+@timeless
+async def test_the_directory_is_another_one(
+    agent: Agent, kernel: Kernel, serve: Serve, tmp_path: Path
+) -> None:
+    """The first one was removed: what memory does not take is held in the other."""
+    browser, first = Browser("one"), serve()
+    cell = browser.ask(first)
+    first.die()
+    server = Server(agent, tmp_path / "removed")
+    server.start()
+    kernel.busy(cell)
+    agent.flow()
+
+    server.clients.move(tmp_path)
+    for number in range(40):
+        kernel.print(cell, f"{number}".ljust(MIB))
+        agent.flow()
+    browser.come_back(server)
+
+    assert [*range(40)] == [int(text) for text in server.texts(cell)]
+    server.die()

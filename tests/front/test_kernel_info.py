@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from front.conftest import Serve
-from front.world import INFO, Agent, Browser, Kernel, Msg, Scene, Server, timeless
+from front.world import INFO, Agent, Browser, Kernel, Msg, Scene, Server, read, timeless
 
 
 def asked_by_server(server: Server, browser: Browser) -> Msg:
@@ -123,3 +124,36 @@ async def test_kernel_info_after_the_away_client_s_cell_killed_the_kernel(
     Browser("two").ask(server, "kernel_info_request")
 
     assert 1 == len(agent.requests)
+
+
+@timeless
+async def test_a_handshake(agent: Agent, kernel: Kernel, serve: Serve) -> None:
+    """The kernel itself is asked, also if it is known; then we can speak as it does."""
+    server = serve(INFO)
+    meeting = asyncio.create_task(server.clients.handshake(10.0))
+    await asyncio.sleep(1.0)
+    ((target, parts),) = agent.requests
+    assert ("shell", "kernel_info_request") == (target, read(parts)["msg_type"])
+    other = Browser("one").ask(server, "kernel_info_request")
+    kernel.reply(other)
+    agent.flow()
+    await asyncio.sleep(1.0)
+    assert not meeting.done()
+
+    kernel.reply(read(parts))
+    agent.flow()
+    await asyncio.sleep(1.0)
+
+    assert meeting.done()
+    assert kernel.session.session == meeting.result()
+
+
+@timeless
+async def test_a_handshake_with_a_kernel_that_is_busy(serve: Serve) -> None:
+    """It is left to its clients after some seconds."""
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+
+    await serve().clients.handshake(10.0)
+
+    assert 10 <= loop.time() - before < 11

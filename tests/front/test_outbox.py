@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from front.conftest import Serve
 from front.world import Agent, Browser, Kernel, Scene, timeless
+from remote_kernels.front import held_messages
 from remote_kernels.front.delivery import SETTLE
 
 MIB = 1 << 20
@@ -270,3 +273,27 @@ async def test_what_was_lost_before_a_large_message(
     told, *texts = server.texts(cell)
     assert "messages of output were dropped" in told
     assert ["y"] == sorted({text[0] for text in texts})
+
+
+@timeless
+async def test_more_is_lost_before_a_held_message(
+    agent: Agent, kernel: Kernel, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the agent dropped and what was dropped here are told as one number."""
+    monkeypatch.setattr(held_messages, "DISK_BYTES", 0)
+    browser = Browser("one")
+    cell = browser.ask(serve())
+    kernel.busy(cell)
+    server = serve()
+    agent.flow()
+    agent.fill(lambda: kernel.print(cell, "x" * MIB), lost=3)
+    agent.flow()
+    for _ in range(40):
+        kernel.print(cell, "y" * MIB)
+        agent.flow()
+
+    browser.come_back(server)
+
+    told, *texts = server.texts(cell)
+    said = agent.spools["iopub"].last
+    assert f"{said - len(texts)} messages of output were dropped" in told

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from front.conftest import Serve
 from front.world import Agent, Browser, Kernel, Scene, timeless
+from remote_kernels.front.delivery import SETTLE
 
 LARGE = "x" * 1000
 
@@ -99,3 +102,37 @@ async def test_the_kernel_dies_in_the_middle(
     (sink,) = server.sinks
     assert sink.is_cut
     assert ["after"] == server.texts(cell)
+
+
+@timeless
+async def test_what_an_earlier_server_delivered(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """It is not sent again, and what follows is."""
+    in_pieces(kernel)
+    kernel.publish("stream", {"name": "stdout", "text": LARGE}, None)
+    serve()
+    agent.flow()
+    agent.delivered["iopub"] = 1
+    server = serve()
+    kernel.publish("stream", {"name": "stdout", "text": "after"}, None)
+
+    agent.flow()
+
+    assert ["after"] == [msg["content"]["text"] for msg in server.seen()]
+    assert [] == server.sinks
+
+
+@timeless
+async def test_a_large_message_is_reported(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """As any other: it was handed on."""
+    in_pieces(kernel)
+    server = serve()
+    kernel.publish("stream", {"name": "stdout", "text": LARGE}, None)
+    agent.flow()
+
+    await asyncio.sleep(SETTLE * 3)
+
+    assert [("iopub", 1, 1)] == server.reports

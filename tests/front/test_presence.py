@@ -9,6 +9,7 @@ import pytest
 from front.conftest import Serve
 from front.world import Agent, Browser, Kernel, Msg, Scene, Server, timeless
 from remote_kernels.front import cells, presence
+from remote_kernels.front.delivery import SETTLE
 from remote_kernels.front.presence import SUBSCRIBE_TIME
 
 
@@ -143,3 +144,16 @@ async def test_what_was_asked_is_not_remembered_without_bound(
 
     assert 10 >= len(server.clients._presence._asked)
     assert 10 >= len(server.clients._cells._running)
+
+
+@timeless
+async def test_a_server_that_ends_before_a_client_has_subscribed(scene: Scene) -> None:
+    """Nothing is done for it any more, and nothing is told of it."""
+    browser, _, server = scene.away("a", ends=True)
+    server.is_subscribing = True
+    browser.come_back(server)
+
+    server.die()
+    await asyncio.sleep(SUBSCRIBE_TIME + 3 * SETTLE)
+
+    assert [[], []] == [server.sent, server.reports]

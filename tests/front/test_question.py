@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from front.reception import (
-    FAILED,
-    Client,
-    Reception,
-    id_of,
-)
+from front.reception import FAILED, RUN, Client, Reception, id_of
 
 
 def asked(reception: Reception) -> list[str]:
@@ -74,3 +69,31 @@ def test_who_cannot_be_asked(reception: Reception, client: Client) -> None:
     assert "these are there" == reception.answers(cell)[2]["content"]["evalue"]
     assert [] == asked(reception)
     assert [] == reception.standin.hand_over()
+
+
+def test_a_question_that_was_answered_meanwhile(
+    reception: Reception, client: Client
+) -> None:
+    """A client whose socket for answers comes later is not asked any more."""
+    reception.is_reached = False
+    reception.standin.ask("these are there", "which?", lambda answer: None)
+    client.ask(allow_stdin=True)
+    due, reception.due = reception.due, None
+    reception.is_reached = True
+    reception.standin.stop_asking()
+
+    assert due is not None
+    due.call()
+
+    assert [] == asked(reception)
+
+
+def test_a_cell_that_nobody_sent(reception: Reception, client: Client) -> None:
+    """A file that a server left may hold one without an address: nobody is asked."""
+    message = client.session.msg(RUN, {"allow_stdin": True})
+    reception.standin.restore([("shell", client.session.serialize(message))])
+
+    reception.standin.ask("these are there", "which?", lambda answer: None)
+
+    assert [] == asked(reception)
+    assert reception.due is None

@@ -26,8 +26,8 @@ async def test_a_beat_that_comes_early(tmp_path: Path) -> None:
     connection.tunnel = second
     heart.send([b"ping"])
 
-    assert not first.stream.called
-    assert second.stream.called
+    assert not first.channel.called
+    assert second.channel.called
     heart.close()
     await asyncio.sleep(0)
     connection.tunnel = None

@@ -21,13 +21,17 @@ CLIENT_BYTES = 256 * 1024 * 1024
 class Hub(Protocol):
     """What all connections of one socket lead to."""
 
-    def connected(self, client: ClientConnection) -> None: ...
+    def connected(self, client: ClientConnection) -> None:
+        """Learn that a client has connected."""
 
-    def identified(self, client: ClientConnection) -> None: ...
+    def identified(self, client: ClientConnection) -> None:
+        """Learn that its identity is known, and that it may speak."""
 
-    def received(self, client: ClientConnection, parts: list[bytes]) -> None: ...
+    def received(self, client: ClientConnection, parts: list[bytes]) -> None:
+        """Take a message of a client."""
 
-    def disconnected(self, client: ClientConnection) -> None: ...
+    def disconnected(self, client: ClientConnection) -> None:
+        """Learn that a client is gone."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -111,6 +115,7 @@ class ClientConnection(asyncio.Protocol):
     # Called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet the client."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         transport.set_write_buffer_limits(high=0)
@@ -118,6 +123,7 @@ class ClientConnection(asyncio.Protocol):
         self._hub.connected(self)
 
     def data_received(self, data: bytes) -> None:
+        """Take what the client says."""
         if self.transport is None:
             return
         try:
@@ -136,9 +142,11 @@ class ClientConnection(asyncio.Protocol):
             self._hub.received(self, message.parts)
 
     def pause_writing(self) -> None:
+        """Keep here what is to be sent: the socket takes no more."""
         self._full = True
 
     def resume_writing(self) -> None:
+        """Send what was kept here, as far as the socket takes it."""
         self._full = False
         while self._waiting and not self._full and self.transport is not None:
             data = self._waiting.popleft()
@@ -146,6 +154,7 @@ class ClientConnection(asyncio.Protocol):
             self.transport.write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what the client has not got."""
         self.transport = None
         self._waiting.clear()
         self._full = False

@@ -24,15 +24,19 @@ class Delivery:
         self._through = 0
 
     def handed_on(self, number: int, now: float) -> None:
+        """Note that a message was handed on at this time, in seconds."""
         self._recent.append((number, now))
 
     def held(self, number: int) -> None:
+        """Note that a message waits for its client."""
         self._held[number] = None
 
     def begins(self, cell: str, number: int) -> None:
+        """Note that a cell, by its msg_id, begins with this message."""
         self._open.setdefault(cell, number)
 
     def ends(self, cell: str, number: int) -> None:
+        """Note that a cell ends with this message."""
         if cell in self._open:
             self._ends.append((number, cell))
 
@@ -42,7 +46,10 @@ class Delivery:
         return bool(self._recent)
 
     def positions(self, now: float) -> tuple[int, int]:
-        """Delivered up to here, and not needed again up to here."""
+        """Return how far the messages are delivered, and how far not needed again.
+
+        Both are numbers of messages, at this time in seconds.
+        """
         while self._recent and self._recent[0][1] <= now - SETTLE:
             number, _ = self._recent.popleft()
             self._through = max(self._through, number)

@@ -18,7 +18,8 @@ Request = tuple[str, list[bytes]]  # to which of the kernel's sockets, and its f
 class Cancellable(Protocol):
     """A call to come."""
 
-    def cancel(self) -> None: ...
+    def cancel(self) -> None:
+        """Call it off; without effect once it was made."""
 
 
 Later = Callable[[float, Callable[[], None]], Cancellable]
@@ -78,10 +79,12 @@ class OpenChannel(Protocol):
         on_message: Callable[[Message], None],
         on_room: Callable[[], None],
         on_broken: Callable[[], None],
-    ) -> MessageChannel: ...
+    ) -> MessageChannel:
+        """Open it; for the last three see MessageChannel."""
 
 
 class OnDelivered(Protocol):
     """Called with what has been delivered; see wire.control.Delivered."""
 
-    def __call__(self, target: str, through: int, forget: int) -> None: ...
+    def __call__(self, target: str, through: int, forget: int) -> None:
+        """Learn how far one socket's messages are delivered, and not needed again."""

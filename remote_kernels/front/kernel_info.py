@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
+
+from remote_kernels.bounded import within
 
 from . import jupyter_message
 from .cells import Cells, ShownState
@@ -97,7 +100,6 @@ class KernelInfo:
         self._asked = head.id
         self._answered.clear()
         send("shell", request)
-        waiting = asyncio.ensure_future(self._answered.wait())
-        await asyncio.wait((waiting,), timeout=timeout)
-        waiting.cancel()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await within(self._answered.wait(), timeout)
         return self._voice.session

@@ -74,15 +74,17 @@ class Listener:
     # Called by connections
 
     def connected(self, client: ClientConnection) -> None:
+        """Count a client in, which has yet to say who it is."""
         self._clients[client] = None
 
     def identified(self, client: ClientConnection) -> None:
-        """What is for its identity is for it, and not for one that had it before."""
+        """Send to a client what is for its identity, and to no one that had it before."""
         self._by_identity[client.identity] = client
         if self._is_paused:  # not before: asyncio of Python 3.11 would forget it
             client.pause()
 
     def received(self, client: ClientConnection, parts: list[bytes]) -> None:
+        """Take a message, or keep it until there is room."""
         if not self._publishes:
             self._waiting.append([client.identity, *parts])
         elif parts[0][:1] == SUBSCRIBE:
@@ -93,6 +95,7 @@ class Listener:
         self._take_waiting()
 
     def disconnected(self, client: ClientConnection) -> None:
+        """Forget a client."""
         del self._clients[client]
         if self._by_identity.get(client.identity) is client:
             del self._by_identity[client.identity]

@@ -33,7 +33,7 @@ NICE = 10
 async def probe(
     argv: Sequence[str], env: Mapping[str, str], directory: Path
 ) -> dict[str, Any] | None:
-    """The content of its kernel_info_reply; None if it does not answer here.
+    """Return the content of a kernel's kernel_info_reply; None if it does not answer.
 
     Parameters
     ----------

@@ -21,7 +21,15 @@ LONGEST_NAME = len("/up-control")
 
 
 def choose_base(configured: str | None, environ: dict[str, str]) -> Path:
-    """Where to make the directory. Raises ConfigError when its path is too long."""
+    """Return where to make the directory. Raises ConfigError if its path is too long.
+
+    Parameters
+    ----------
+    configured:
+        The user's choice, if any.
+    environ:
+        The process's environment.
+    """
     if configured:
         base = Path(configured).expanduser()
         example = base / "rk-12345678"
@@ -50,7 +58,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def make(base: Path) -> Path:
-    """A new 0700 directory in `base`. Raises RecordError."""
+    """Make a new 0700 directory in `base`, and return it. Raises RecordError."""
     try:
         private.make_missing(str(base))
         if base != TMP:
@@ -68,4 +76,5 @@ def make(base: Path) -> Path:
 
 
 def remove(path: Path) -> None:
+    """Remove a directory, whatever is in it; one that is not there is no error."""
     shutil.rmtree(path, ignore_errors=True)

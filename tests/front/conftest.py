@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
+import zmq
+import zmq.asyncio
 
+from front.house import SECONDS, Connect, House, house
 from front.reception import Client, Reception
 from front.world import Agent, Kernel, Scene, Server
 
@@ -56,3 +60,38 @@ def reception() -> Reception:
 @pytest.fixture
 def client(reception: Reception) -> Client:
     return Client(reception)
+
+
+@pytest_asyncio.fixture
+async def router() -> AsyncIterator[House]:
+    async with house(publishes=False) as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def publisher() -> AsyncIterator[House]:
+    async with house(publishes=True) as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Makes clients."""
+    context = zmq.asyncio.Context()
+    all_made: list[zmq.asyncio.Socket] = []
+
+    def connect(house: House, kind: int, identity: bytes = b"") -> zmq.asyncio.Socket:
+        made = context.socket(kind)
+        all_made.append(made)
+        made.setsockopt(zmq.RCVTIMEO, int(SECONDS * 1000))
+        if identity:
+            made.setsockopt(zmq.IDENTITY, identity)
+        if kind == zmq.SUB:
+            made.subscribe(b"")
+        made.connect(f"ipc://{house.path}")
+        return made
+
+    yield connect
+    for sock in all_made:
+        sock.close(linger=0)
+    context.term()

@@ -17,8 +17,9 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.connect import KernelConnectionInfo
 
 from front.reception import id_of
+from front.test_heartbeat import Heart
 from front.world import INFO, KEY, Msg, Parts, read
-from remote_kernels.front import held_requests
+from remote_kernels.front import held_requests, passage
 from remote_kernels.front.front import Front, connection_info
 from remote_kernels.front.interfaces import ClientSockets, Request
 from remote_kernels.front.jupyter_message import Speaker
@@ -465,3 +466,37 @@ async def test_the_sockets_of_a_stand_in(
 
     assert "these are there\nwhich? " == asked["content"]["prompt"]
     assert ["7"] == answers
+
+
+async def test_a_kernel_s_own_heartbeat(front: Front, directory: Path) -> None:
+    """From the hand-over on it is the kernel that answers."""
+    heart = Heart()
+    front.hand_over(Kernel(), {}, heartbeat=lambda: heart)
+    with zmq.asyncio.Context() as context, context.socket(zmq.REQ) as client:
+        client.linger = 0
+        client.connect(f"ipc://{directory}/k-5")
+
+        await client.send(b"ping")
+        await until(lambda: heart.end)
+        heart.beat()
+        heart.beat()
+
+        assert b"ping" == await asyncio.wait_for(client.recv(), SECONDS)
+
+
+async def test_a_kernel_that_says_much(
+    front: Front, connect: Connect, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it comes, in order; it is forwarded in turns, as others must have theirs."""
+    monkeypatch.setattr(passage, "TURN", 3)
+    client, process = await connect(), start("process")
+    front.hand_over(None, process.back)
+    client.execute("0")
+    ((_, cell),) = await process.cells(1)
+    assert [b"\x01"] == await process.receive("iopub")
+
+    for number in range(20):
+        await process.say("iopub", [b"stream"], f"{number}", cell)
+
+    for number in range(20):
+        await heard(client, f"{number}")

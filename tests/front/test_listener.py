@@ -3,90 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
-import logging
-import resource
-import socket
-import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 import zmq
 import zmq.asyncio
 
-from remote_kernels.front import acceptor, client_connection
-from remote_kernels.front.listener import Listener
+from front.house import Connect, House
 
-SECONDS = 10.0
 SIZES = [0, 1, 255, 256, 65_536, 30_000_000]
-Connect = Callable[..., zmq.asyncio.Socket]
+
+
 pytestmark = pytest.mark.asyncio
-
-
-class House:
-    """A listener, and what was said to it."""
-
-    def __init__(self, path: Path, publishes: bool) -> None:
-        self.path = path
-        self.came: asyncio.Queue[list[bytes]] = asyncio.Queue()
-        self.most = 1 << 30  # that it takes
-        self.listener = Listener(path, publishes, self._take)
-        self.listener.bind()
-
-    def _take(self, parts: list[bytes]) -> bool:
-        self.came.put_nowait(parts)
-        return self.came.qsize() < self.most
-
-    async def receive(self) -> list[bytes]:
-        return await asyncio.wait_for(self.came.get(), SECONDS)
-
-
-@asynccontextmanager
-async def house(publishes: bool) -> AsyncIterator[House]:
-    with tempfile.TemporaryDirectory() as directory:
-        made = House(Path(directory, "s"), publishes)
-        yield made
-        made.listener.close()
-        await asyncio.sleep(0)  # asyncio closes the sockets in its next turn
-
-
-@pytest_asyncio.fixture
-async def router() -> AsyncIterator[House]:
-    async with house(publishes=False) as made:
-        yield made
-
-
-@pytest_asyncio.fixture
-async def publisher() -> AsyncIterator[House]:
-    async with house(publishes=True) as made:
-        yield made
-
-
-@pytest_asyncio.fixture
-async def connect() -> AsyncIterator[Connect]:
-    """Makes clients."""
-    context = zmq.asyncio.Context()
-    all_made: list[zmq.asyncio.Socket] = []
-
-    def connect(house: House, kind: int, identity: bytes = b"") -> zmq.asyncio.Socket:
-        made = context.socket(kind)
-        all_made.append(made)
-        made.setsockopt(zmq.RCVTIMEO, int(SECONDS * 1000))
-        if identity:
-            made.setsockopt(zmq.IDENTITY, identity)
-        if kind == zmq.SUB:
-            made.subscribe(b"")
-        made.connect(f"ipc://{house.path}")
-        return made
-
-    yield connect
-    for sock in all_made:
-        sock.close(linger=0)
-    context.term()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -227,43 +154,6 @@ async def test_who_has_not_yet_subscribed(publisher: House, connect: Connect) ->
     early.close()
 
 
-async def test_a_connection_not_yet_accepted(publisher: House) -> None:
-    """It is known of at once."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(publisher.path))
-
-        assert publisher.listener.awaits_subscriptions()
-
-
-async def test_a_client_that_does_not_read(
-    publisher: House, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It loses what comes; the others do not."""
-    monkeypatch.setattr(client_connection, "CLIENT_BYTES", 1_000_000)
-    stuck = socket.socket(socket.AF_UNIX)
-    stuck.connect(str(publisher.path))
-    ready = b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03SUB"
-    stuck.sendall(
-        b"\xff" + bytes(8) + b"\x7f\x03\0" + b"NULL".ljust(20, b"\0") + bytes(32)
-    )
-    stuck.sendall(ready + b"\0\1\1")
-    await publisher.receive()
-    reader = connect(publisher, zmq.SUB)
-    await publisher.receive()
-
-    for number in range(100):
-        publisher.listener.send([b"%d" % number, b"x" * 100_000])
-        assert b"%d" % number == (await reader.recv_multipart())[0]
-
-    queued = [
-        client.transport.get_write_buffer_size()
-        for client in publisher.listener._clients
-        if client.transport is not None
-    ]
-    assert max(queued) <= 1_000_000 + 100_020
-    stuck.close()
-
-
 async def test_a_large_message(publisher: House, connect: Connect) -> None:
     """It comes whole to who had subscribed; what is published meanwhile comes behind."""
     early = connect(publisher, zmq.SUB)
@@ -298,97 +188,3 @@ async def test_a_large_message_that_is_cut(publisher: House, connect: Connect) -
 
     assert before == received
     assert [b"topic", b"next"] == await client.recv_multipart()
-
-
-async def test_its_file_was_removed(router: House, connect: Connect) -> None:
-    """It is bound anew; who is connected stays so."""
-    before = connect(router, zmq.DEALER, b"before")
-    await before.send(b"")
-    await router.receive()
-    router.path.unlink()
-
-    router.listener.bind()
-
-    after = connect(router, zmq.DEALER, b"after")
-    for client, name in ((before, b"before"), (after, b"after")):
-        await client.send(b"hello")
-        assert [name, b"hello"] == await router.receive()
-
-
-async def test_a_place_that_is_gone(publisher: House, connect: Connect) -> None:
-    """Who is connected is served; new ones come once it can be bound again."""
-    sub = connect(publisher, zmq.SUB)
-    await publisher.receive()
-    there = publisher.path
-    publisher.listener.move(there.parent / "gone" / "s")
-    with pytest.raises(FileNotFoundError):
-        publisher.listener.bind()
-
-    assert not publisher.listener.awaits_subscriptions()
-    publisher.listener.send([b"t", b"1"])
-
-    assert [b"t", b"1"] == await asyncio.wait_for(sub.recv_multipart(), SECONDS)
-    publisher.listener.move(there)
-
-
-async def test_what_is_no_zmtp(router: House, connect: Connect) -> None:
-    """It is hung up on, and nobody else is disturbed."""
-    reader, writer = await asyncio.open_unix_connection(str(router.path))
-    writer.write(b"GET / HTTP/1.1\r\n" + b"\r\n" * 40)
-
-    greeting = await asyncio.wait_for(reader.read(1000), SECONDS)
-    assert b"" == await asyncio.wait_for(reader.read(), SECONDS)
-    writer.close()
-
-    assert greeting.startswith(b"\xff")
-    client = connect(router, zmq.DEALER, b"one")
-    await client.send(b"hello")
-    assert [b"one", b"hello"] == await router.receive()
-
-
-@pytest.mark.parametrize("turns", range(4))
-async def test_a_connection_that_comes_at_the_end(router: House, turns: int) -> None:
-    """It is closed, whatever had become of it."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(router.path))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-
-        router.listener.close()
-
-        client.settimeout(SECONDS)
-        with contextlib.suppress(ConnectionResetError):
-            while await asyncio.to_thread(client.recv, 100):
-                pass
-    gc.collect()  # an unclosed one would complain
-
-
-async def test_nothing_is_left(router: House) -> None:
-    """Of its file."""
-    router.listener.close()
-
-    assert not router.path.exists()
-
-
-async def test_no_descriptor_for_a_client(
-    router: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It waits until there is one; the listener says so, and asks only now and then."""
-    monkeypatch.setattr(acceptor, "PAUSE", 0.2)
-    loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_UNIX) as client, caplog.at_level(logging.WARNING):
-        client.setblocking(False)
-        _, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-        await asyncio.sleep(0)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, hard))
-        try:
-            await loop.sock_connect(client, str(router.path))
-            greeting = asyncio.create_task(loop.sock_recv(client, 10))
-            await asyncio.wait([greeting], timeout=0.5)
-            assert not greeting.done()
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        assert await asyncio.wait_for(greeting, SECONDS)
-
-    assert 1 <= len(caplog.records) <= 4
-    assert all("Too many open files" in r.getMessage() for r in caplog.records)

@@ -139,7 +139,7 @@ async def test_somebody_is_attached(job: Job) -> None:
 @pytest.mark.asyncio
 async def test_a_kernel_that_computes_on_other_nodes(job: Job, tmp_path: Path) -> None:
     """Its launcher sleeps all the time."""
-    job.start(called("srun", tmp_path), "100")
+    job.start(called("mpirun", tmp_path), "100")
 
     async with job.guarded() as task:
         await job.looks()
@@ -226,8 +226,11 @@ def test_the_time_of_children_that_ended(job: Job) -> None:
 
 
 @pytest.mark.parametrize("name", ["srun", "mpirun", "mpiexec", "prun"])
-def test_a_launcher_is_known_by_its_name(job: Job, tmp_path: Path, name: str) -> None:
-    """In any of the sessions."""
+def test_a_launcher_is_known_by_its_name(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """In any of the sessions; the batch system's own, too, which the script names."""
+    monkeypatch.setenv("RK_LAUNCHERS", "blaunch srun")
     job.start("sleep", "100")
     job.start(called(name, tmp_path), "100")
 
@@ -236,8 +239,8 @@ def test_a_launcher_is_known_by_its_name(job: Job, tmp_path: Path, name: str) ->
 
 def test_a_process_with_a_strange_name(job: Job, tmp_path: Path) -> None:
     """It cannot lead us astray about the others."""
-    job.start(called("srun) R 1 (x", tmp_path), "100")
-    job.start(called("srun", tmp_path), "100")
+    job.start(called("mpirun) R 1 (x", tmp_path), "100")
+    job.start(called("mpirun", tmp_path), "100")
 
     assert not cpu_seconds(job.pids()[:1])[1]
     assert cpu_seconds(job.pids())[1]

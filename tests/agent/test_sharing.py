@@ -31,7 +31,7 @@ with open(sys.argv[1], "w") as file:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    for name in ("SLURM_JOB_ID", "SLURMD_NODENAME"):
+    for name in ("RK_JOB_ID", "RK_NODE"):
         monkeypatch.delenv(name, raising=False)
     return Place(tmp_path)
 
@@ -88,7 +88,7 @@ async def test_where_a_kernel_belongs(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first node has several names, any other the one that kernelspecs give it."""
-    monkeypatch.setenv("SLURMD_NODENAME", "c1")
+    monkeypatch.setenv("RK_NODE", "c1")
     wanted = [None, "0", "c1", socket.gethostname(), "1", "c2"]
 
     first = [sharing(place).is_here({"node": node}) for node in wanted]
@@ -182,7 +182,7 @@ async def test_another_job_is_in_its_place(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends, and leaves the members to that one."""
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("RK_JOB_ID", "7")
     place.add("k")
     place.write(place.path, "record.json", {"job_id": "8;cluster"})
     running = Running()
@@ -196,7 +196,7 @@ async def test_a_job_that_comes_too_late(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another was submitted meanwhile: it is not to be taken for that one."""
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("RK_JOB_ID", "7")
     place.write(place.path, "record.json", {"job_id": "8"})
     async with place.agent() as running:
         await ends(running)

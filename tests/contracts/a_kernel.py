@@ -15,6 +15,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
 TIMEOUT = 60.0
+CLI = "from remote_kernels.cli.main import main; main()"
 WHERE = "import os; print(os.environ.get('RK_JOB_ID'), os.getpid())"
 LOOP = "print('looping', flush=True)\nwhile True: pass"
 
@@ -47,7 +48,7 @@ async def interrupted(manager: AsyncKernelManager, client: AsyncKernelClient) ->
 
 
 def command(*words: str) -> str:
-    argv = [sys.executable, "-m", "remote_kernels", *words]
+    argv = [sys.executable, "-c", CLI, *words]
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts.a_kernel import CLI
 from contracts.systems import INVENTED, abacus_environ
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -51,8 +52,8 @@ def install(
     run: Run, tmp_path: Path, *options: str
 ) -> subprocess.CompletedProcess[str]:
     state = f"--state-dir={tmp_path / 'state'}"
-    words = "-m", "remote_kernels", "install", "python-compute"
-    return run(*words, "--scheduler", "abacus", state, *options)
+    words = "install", "python-compute", "--scheduler", "abacus"
+    return run("-c", CLI, *words, state, *options)
 
 
 def test_a_kernel_lives_there(run: Run, tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_what_it_does_not_know(
 
 def test_its_options_are_in_the_help(run: Run) -> None:
     """Under its name."""
-    done = run("-m", "remote_kernels", "install", "--help")
+    done = run("-c", CLI, "install", "--help")
 
     assert "as for absub (Abacus)" in done.stdout
     assert "--beads" in done.stdout

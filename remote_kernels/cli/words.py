@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from remote_kernels.kernel.progress import span
+from remote_kernels import spans
 from remote_kernels.kernel.view import UNKNOWN, View
 
 _STYLES = {
@@ -55,12 +55,12 @@ def _expected(view: View) -> str:
     if view.expected_start is None:
         return ""
     left = view.expected_start - time.time()
-    return f"starts in about {span(left)}, says the scheduler" if left > 0 else ""
+    return f"starts in about {spans.say(left)}, says the scheduler" if left > 0 else ""
 
 
 def time_left(view: View) -> str:
     """Until its time limit; "" where there is none, or none is known."""
-    return "" if view.ends is None else span(view.ends - time.time())
+    return "" if view.ends is None else spans.say(view.ends - time.time())
 
 
 def memory(usage: Mapping[str, Any] | None) -> str:
@@ -104,5 +104,5 @@ def moment(seconds: float | None) -> str:
         return ""
     then = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
     away = seconds - time.time()
-    text = f"in {span(away)}" if away > 0 else f"{span(-away)} ago"
+    text = f"in {spans.say(away)}" if away > 0 else f"{spans.say(-away)} ago"
     return f"{then} ({text})"

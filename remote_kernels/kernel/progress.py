@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 
+from remote_kernels import spans
 from remote_kernels.scheduler.driver import Driver
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 
@@ -30,7 +31,7 @@ def progress(
         Seconds since the epoch.
     """
     job = f"Job {job_id}"
-    since = f"waited {span(waited)} so far"
+    since = f"waited {spans.say(waited)} so far"
     if status is None:
         return [f"{job} is submitted ({since})."]
     if status.phase is not Phase.PENDING:
@@ -53,7 +54,7 @@ def _when(status: JobStatus, now: float) -> str:
     if status.place is not None:
         parts.append(f"It is number {status.place} in its queue.")
     if status.start_time is not None and status.start_time > now:
-        left = span(status.start_time - now)
+        left = spans.say(status.start_time - now)
         parts.append(
             f"Expected to start at {clock(status.start_time, now)}, in {left}."
         )
@@ -65,17 +66,3 @@ def clock(moment: float, now: float) -> str:
     there, here = time.localtime(moment), time.localtime(now)
     same_day = there[:3] == here[:3]
     return time.strftime("%H:%M" if same_day else "%a %d %b, %H:%M", there)
-
-
-def span(seconds: float) -> str:
-    """As people say it: two units at most."""
-    whole = max(0, round(seconds))  # another host's clock may be ahead
-    for size, unit, smaller, name in (
-        (86400, "d", 3600, "h"),
-        (3600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
-        if whole >= size:
-            rest = whole % size // smaller
-            return f"{whole // size} {unit}" + (f" {rest} {name}" if rest else "")
-    return f"{whole} s"

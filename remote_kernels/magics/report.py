@@ -10,7 +10,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from remote_kernels.magics import spans
+from remote_kernels import spans
 
 
 @dataclass(frozen=True)

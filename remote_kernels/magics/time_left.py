@@ -11,9 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from remote_kernels import harmless
+from remote_kernels import harmless, spans
 from remote_kernels.errors import CommandError
-from remote_kernels.magics import spans
 
 log = harmless.logger(__name__)
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from remote_kernels.cli import words
-from remote_kernels.kernel.progress import span
 from remote_kernels.kernel.view import UNKNOWN, View
 from remote_kernels.scheduler.job import JobId
 
@@ -64,23 +63,6 @@ def test_when_it_is_expected_to_start() -> None:
         replace(waits, expected_start=soon)
     )
     assert "waiting" == words.state(replace(waits, expected_start=past))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (-5, "0 s"),
-        (0.2, "0 s"),
-        (40, "40 s"),
-        (60, "1 min"),
-        (3905, "1 h 5 min"),
-        (3600 + 5, "1 h"),
-        (2 * 86400 + 3 * 3600 + 59, "2 d 3 h"),
-    ],
-)
-def test_spans(seconds: float, text: str) -> None:
-    """Two units at most."""
-    assert text == span(seconds)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from scheduler.asking import job
 
-from remote_kernels.kernel.progress import clock, progress, span
+from remote_kernels.kernel.progress import clock, progress
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.scheduler.slurm.driver import Slurm
 
@@ -73,7 +73,7 @@ def test_a_job_of_which_nothing_more_is_known() -> None:
     [
         (3, None, "It is number 3 in its queue."),
         (None, NOW + 3720, "Expected to start at 13:02, in 1 h 2 min."),
-        (None, NOW + 86400, "Expected to start at Sun 22 Nov, 12:00, in 1 d."),
+        (None, NOW + 86400, "Expected to start at Sun 22 Nov, 12:00, in 1 day."),
         (
             1,
             NOW + 60,
@@ -104,24 +104,3 @@ def test_a_start_that_should_have_been(start: float) -> None:
 def test_a_time_of_another_day_has_its_date(hours: float, text: str) -> None:
     """Also the same day of another year."""
     assert text == clock(NOW + hours * 3600, NOW)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (-2, "0 s"),  # another host's clock
-        (0, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min"),
-        (61, "1 min 1 s"),
-        (3599.6, "1 h"),
-        (3660, "1 h 1 min"),
-        (86399, "23 h 59 min"),
-        (86400, "1 d"),
-        (90000, "1 d 1 h"),
-        (30 * 86400 + 3599, "30 d"),
-    ],
-)
-def test_a_span_has_two_units_at_most(seconds: float, text: str) -> None:
-    """And none that is nought."""
-    assert text == span(seconds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remote_kernels.magics import spans
+from remote_kernels import spans
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,15 @@ def test_what_is_no_time(text: str) -> None:
         (86400, "1 day"),
         (180000, "2 days 2 h"),
         (86401, "1 day"),
+        (-2, "0 s"),  # another host's clock
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (3599.6, "1 h"),
+        (3660, "1 h 1 min"),
+        (86399, "23 h 59 min"),
+        (90000, "1 day 1 h"),
+        (30 * 86400 + 3599, "30 days"),
     ],
 )
 def test_how_we_say_time(seconds: float, said: str) -> None:

@@ -1,6 +1,6 @@
 """Spans of time, sizes of memory: as people write them and as we say them.
 
-Rules: pure. Called by `remote_kernel.py`, `report.py` and `time_left.py`.
+Rules: pure. Called by whoever tells people how long, or how much.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ def parse(text: str) -> float:
 
 
 def say(seconds: float) -> str:
-    """Two units are exact enough: "2 days 3 h", "1 h 5 min", "40 s"."""
+    """Two units are exact enough: "2 days 3 h", "1 h 5 min", "40 s".
+
+    None is less than "0 s": another host's clock may be ahead.
+    """
     rest = max(0, round(seconds))
     units = []
     for length, name in ((86400, "days"), (3600, "h"), (60, "min"), (1, "s")):

@@ -30,7 +30,8 @@ import shlex
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,51 @@ _NOTICE = re.compile(
     r"To connect another client to this kernel, use:|    --existing ).*\n?",
     re.MULTILINE,
 )
+
+
+# Words for an end that are ours, where the scheduler has none.
+NOT_STARTED = "not-started"  # the kernel did not come; its job was cancelled
+GIVEN_UP = "given-up"  # its process died again and again; its job was cancelled
+SHUT_DOWN = "shut-down"  # somebody ended it
+KERNEL_ENDED = "kernel-ended"  # it ended in a shared job, which goes on
+TAKEN = "taken"  # for this process: another server has the kernel
+UNKNOWN = "unknown"  # nobody says why
+OURS = frozenset({NOT_STARTED, GIVEN_UP, SHUT_DOWN, KERNEL_ENDED, TAKEN, UNKNOWN})
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """How a kernel's job ended: in memory, on record, in REST and in events.
+
+    Parameters
+    ----------
+    word:
+        The scheduler's own word for it, such as TIMEOUT, or one of ours.
+    exit_code:
+        Of the job's script; None where nobody said.
+    signal:
+        The number of the signal that ended the script; None where nobody said.
+    text:
+        In plain words, with what to change.
+    """
+
+    word: str
+    exit_code: int | None = None
+    signal: int | None = None
+    text: str = ""
+
+    @classmethod
+    def read(cls, facts: Mapping[str, Any]) -> JobEnd | None:
+        """Return the one in what `record.json` holds, or None."""
+        body = facts.get("end")
+        if body is None:
+            return None
+        return cls(body["word"], body["exit_code"], body["signal"], body["text"])
+
+    @property
+    def is_schedulers(self) -> bool:
+        """Whether the word is the scheduler's."""
+        return self.word not in OURS
 
 
 def state_dir(configured: str | None) -> Path:
@@ -305,7 +351,7 @@ class Record:
             return True
         return True
 
-    def seal(self, end: str) -> None:
+    def seal(self, end: JobEnd) -> None:
         """The job has ended: keep for a day how, for whom, and the logs; no secret.
 
         Raises RecordError; where the disk is full, when the secret is gone.
@@ -316,7 +362,7 @@ class Record:
             tell_once(exc)
             facts = {}
         try:
-            self.write("record.json", {**facts, "end": end})
+            self.write("record.json", {**facts, "end": asdict(end)})
         finally:
             self._forget_all_but("record.json", "ended.json", "sessions.json")
 

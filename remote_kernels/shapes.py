@@ -62,6 +62,12 @@ def _time(value: Any, where: str) -> float:
     return _number(value, where)
 
 
+def _whole(value: Any, where: str) -> int:
+    if type(value) is not int:
+        raise _wrong(value, where, "a whole number")
+    return value
+
+
 def _pid(value: Any, where: str) -> int:
     if type(value) is not int or not 0 <= value < 2**31:
         raise _wrong(value, where, "a process")
@@ -183,6 +189,14 @@ _KERNEL = _object(
 _SESSION = _object(
     {"path": (_text, ""), "name": (_maybe(_text), ""), "type": (_text, "notebook")}
 )
+_END = _object(
+    {
+        "word": _REQUIRED_TEXT,
+        "exit_code": (_maybe(_whole), None),
+        "signal": (_maybe(_whole), None),
+        "text": (_text, ""),
+    }
+)
 _FILES: dict[str, Reader] = {
     "record.json": _object(
         {
@@ -202,7 +216,7 @@ _FILES: dict[str, Reader] = {
             "directory": (_text, ""),
             "carrier": (_maybe(_text), None),
             "times": (_map(_time), {}),
-            "end": (_text, ""),
+            "end": (_maybe(_END), None),
         }
     ),
     "spec.json": _object(

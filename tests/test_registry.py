@@ -10,7 +10,7 @@ import pytest
 
 from remote_kernels import registry
 from remote_kernels.errors import RecordError
-from remote_kernels.registry import HELD_BYTES, MEMORY, Record, records
+from remote_kernels.registry import HELD_BYTES, MEMORY, JobEnd, Record, records
 
 FILES = ("record", "spec", "agent", "ended", "sessions", "kernel_info")
 BODIES = {
@@ -151,7 +151,7 @@ def test_a_sealed_record_holds_no_requests(record: Record) -> None:
     """What people typed goes with the job."""
     record.write_held(HELD)
 
-    record.seal("It was cancelled.")
+    record.seal(JobEnd("CANCELLED", text="It was cancelled."))
 
     assert "held.json" not in names(record)
     assert [] == record.read_held()
@@ -174,24 +174,24 @@ def test_a_record_is_live_while_there_is_something_to_start(record: Record) -> N
 def test_a_record_that_is_sealed(record: Record) -> None:
     """How it ended, for which notebook, and the logs stay; the secret and the rest go."""
     record.write("sessions.json", {"s": {"path": "a.ipynb"}})
-    record.seal("It was cancelled.")
+    record.seal(JobEnd("CANCELLED", text="It was cancelled."))
 
     assert not record.is_live
     kept = {"record.json", "ended.json", "sessions.json", "job.log"}
     assert kept == names(record)
     found = record.read("record.json")
     assert found is not None
-    assert ("17", "It was cancelled.") == (found["job_id"], found["end"])
+    assert ("17", "It was cancelled.") == (found["job_id"], found["end"]["text"])
 
 
 def test_a_record_that_is_sealed_twice(record: Record) -> None:
     """The last word counts."""
-    record.seal("one")
-    record.seal("two")
+    record.seal(JobEnd("CANCELLED", text="one"))
+    record.seal(JobEnd("CANCELLED", text="two"))
 
     found = record.read("record.json")
     assert found is not None
-    assert "two" == found["end"]
+    assert "two" == found["end"]["text"]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_sealed_record_is_kept_for_a_day(
     record: Record, seconds: float, kept: bool
 ) -> None:
     """So that a person can look why the kernel ended."""
-    record.seal("")
+    record.seal(JobEnd("CANCELLED", text=""))
     age(record, seconds)
 
     record.purge_if_old()
@@ -230,7 +230,7 @@ def test_a_record_that_another_removed(record: Record) -> None:
 
 def test_a_kernel_is_started_again_under_its_id(record: Record) -> None:
     """What is left of the ended one gives way."""
-    record.seal("")
+    record.seal(JobEnd("CANCELLED", text=""))
 
     record.create()
 

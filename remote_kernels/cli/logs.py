@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from remote_kernels import harmless
+from remote_kernels import harmless, registry
 from remote_kernels.cli import endless, kernelspec
 from remote_kernels.cli.choose import ON_RECORD, choose
 from remote_kernels.cli.completion import recorded_kernels
@@ -159,7 +159,10 @@ def _end(found: Recorded) -> str:
         facts = record.read("record.json")
     except RecordError:  # it is being removed
         facts = None
-    return "it was shut down." if facts is None else str(facts.get("end") or "it ended")
+    if facts is None:
+        return "it was shut down."
+    end = registry.JobEnd.read(facts)
+    return end.text if end is not None else "it ended"
 
 
 async def _asked(found: Recorded) -> Recorded:

@@ -138,7 +138,7 @@ async def _hold(connection: Attached) -> None:
     if ended.is_set():
         say("\nThe kernel lives on.", err=True)
     else:
-        say(kernel.end or "The kernel has ended.", err=True)
+        say(kernel.end_text or "The kernel has ended.", err=True)
 
 
 async def _console(found: Recorded, connection: Attached, file: Path) -> int:

@@ -22,7 +22,7 @@ from remote_kernels import registry
 from remote_kernels.errors import CommandError, ConfigError, DeniedError, RecordError
 from remote_kernels.kernel.inventory import Recorded, end, recorded
 from remote_kernels.kernel.view import View
-from remote_kernels.registry import Record
+from remote_kernels.registry import JobEnd, Record
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.jobs import shared
 
@@ -211,8 +211,8 @@ def _sealed(record: Record) -> Known | None:
     facts = _facts(record)
     if not facts:
         return None
-    ended = str(facts.get("end") or "it ended")
-    return Known(Recorded(record, facts, None, ended).view(), record)
+    end = JobEnd.read(facts) or JobEnd(registry.UNKNOWN, text="it ended")
+    return Known(Recorded(record, facts, None, end).view(), record)
 
 
 def _facts(record: Record) -> dict[str, Any]:

@@ -6,6 +6,7 @@ the site's `EventLogger.handlers` write. Called by the server extension.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,4 +60,5 @@ def event(action: str, view: View, text: str) -> dict[str, Any]:
         "state": view.state,
         "reason": view.reason,
         "text": plain,
+        "end": None if view.end is None else asdict(view.end),
     }

@@ -112,13 +112,13 @@ class RemoteKernelsApp(ExtensionApp):
         work = background().run(recorded(self._state_dirs()))
         jobs = []
         for found in await work:
-            if found.ended and found.record.is_live:
+            if found.end is not None and found.record.is_live:
                 self.log.warning(
                     "Kernel %s ended while no server was there: job %s: %s",
                     *(found.kernel_id, found.job_id, found.ended),
                 )
                 try:
-                    found.record.seal(found.ended)
+                    found.record.seal(found.end)
                 except RecordError as exc:
                     self.log.warning("%s", exc)
             elif not found.ended:

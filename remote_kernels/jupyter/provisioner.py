@@ -246,9 +246,9 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             return await self._restart(self.remote_kernel, launch)
         if self.remote_kernel is not None:  # its job ended
             if unasked:  # just now: the restarter has not seen it
-                raise JobError(self.remote_kernel.end)
+                raise JobError(self.remote_kernel.end_text)
             if "ready" in self.remote_kernel.times:
-                ended = self.remote_kernel.end
+                ended = self.remote_kernel.end_text
             await self.remote_kernel.release()
             self._restart_again()
         # A program that runs a notebook counts the seconds once we return; people at a

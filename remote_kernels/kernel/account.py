@@ -12,6 +12,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from remote_kernels.agent import processes
 from remote_kernels.config import Settings
 from remote_kernels.errors import RecordError
 from remote_kernels.front.interfaces import Request
+from remote_kernels.registry import JobEnd
 from remote_kernels.scheduler.job import JobId
 
 from .before import Before
@@ -63,7 +65,7 @@ class Account:
         self.before: Before | None = None  # of that file
         self.node: str | None = None
         self.times: dict[str, float] = {}  # stage: seconds since the epoch
-        self.end = ""  # why the job ended, in plain words
+        self.end: JobEnd | None = None  # how the job ended
         self.cwd: str | None = None  # where the kernel's process starts
 
     @property
@@ -77,7 +79,7 @@ class Account:
 
     def begin(self) -> None:
         """A new job, of which nothing is known yet."""
-        self.times, self.node, self.end = {}, None, ""
+        self.times, self.node, self.end = {}, None, None
 
     def go_on(self, facts: dict[str, Any], spec: dict[str, Any]) -> None:
         """What another process knew. Raises RecordError."""
@@ -103,7 +105,7 @@ class Account:
             self.sessions,
             self.job.driver,
             self.job.status,
-            ended=self.end,
+            end=self.end,
             attached=tunnel is not None and tunnel.connected,
             usage=connection.usage if connection is not None else None,
         )
@@ -132,7 +134,7 @@ class Account:
             "carrier": self.carrier,
             "notebook": self.notebook,
             "times": self.times,
-            **({"end": self.end} if self.end else {}),
+            **({"end": asdict(self.end)} if self.end is not None else {}),
         }
 
     def save(self) -> None:
@@ -209,6 +211,7 @@ class Account:
         try:
             if self.job is not None:
                 self.save()  # when it ended, too
+            assert self.end is not None
             self.record.seal(self.end)
         except RecordError as exc:
             log.warning("kernel=%s %s", self.kernel_id, exc)

@@ -15,10 +15,11 @@ from remote_kernels.errors import (
     RemoteKernelError,
     TunnelError,
 )
+from remote_kernels.registry import NOT_STARTED, JobEnd
 from remote_kernels.scheduler.job import JobStatus, Phase
 
 from .account import Account
-from .ending import End
+from .ending import End, end_of
 from .informing import Introduction, OnProgress, informing
 from .job import Job
 from .known_info import KnownInfo
@@ -102,12 +103,13 @@ class Arrival:
             try:
                 life.reached(job, await reach.open(take=self._take))
             except TunnelError as exc:
-                end = await self._end_of_job()
-                raise (JobError(end) if end else exc) from exc
+                account.end = await self._end_of_job()
+                end = account.end
+                raise (JobError(end.text) if end is not None else exc) from exc
             connection.expect(1)
             await life.await_running(connection, settings.start_timeout)
             if account.end:
-                raise JobError(account.end)
+                raise JobError(account.end.text)
             account.mark("kernel")
             if account.before is not None:
                 connection.notice(account.before.text)
@@ -115,16 +117,17 @@ class Arrival:
                 account.before = None
             await life.serve()
 
-    async def _end_of_job(self) -> str:
+    async def _end_of_job(self) -> JobEnd | None:
         """Of one whose agent is not reached: why, if it has ended or is about to."""
         try:
             status = await self._job.ask()
             if status.phase not in (Phase.ENDING, Phase.ENDED):
-                return ""
+                return None
             ended = await self._job.ended(ENDS)
         except CommandError:
-            return ""
-        return self._life.end_text(End(self._job.why_ended("", ended), ended))
+            return None
+        text = self._life.end_text(End(self._job.why_ended("", ended), ended))
+        return end_of(ended, text)
 
     def _waits(self, status: JobStatus) -> None:
         account = self._account
@@ -155,7 +158,8 @@ class Arrival:
         """The stand-in stays, to say so; the person may restart the kernel."""
         account = self._account
         self._life.stop_watching()
-        account.end = why
+        word = account.end.word if account.end is not None else NOT_STARTED
+        account.end = JobEnd(word, text=why)
         account.mark("ended")
         account.save_news()  # or who looks hears of the job that we cancel
         log.warning("kernel=%s %s", account.kernel_id, why)

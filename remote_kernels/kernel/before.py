@@ -55,12 +55,12 @@ def before(base: Path, notebook: str) -> Before | None:
     last: tuple[float, Before] | None = None
     for record in registry.records(base) if notebook else ():
         facts = _facts(record)
-        times, end = facts.get("times") or {}, facts.get("end")
+        times, end = facts.get("times") or {}, registry.JobEnd.read(facts)
         lived = facts.get("notebook") == notebook and "ready" in times
         if lived and end and "followed" not in facts:
             ended = float(times.get("ended", 0.0))
             if last is None or ended > last[0]:
-                last = ended, Before(str(end), record)
+                last = ended, Before(end.text, record)
     return last[1] if last is not None else None
 
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from remote_kernels.registry import UNKNOWN, JobEnd
 from remote_kernels.scheduler.job import JobStatus
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.codes import Farewell, Refusal
@@ -27,6 +28,13 @@ class End:
     text: str
     status: JobStatus | None = None
     taken: bool = False
+
+
+def end_of(status: JobStatus | None, text: str) -> JobEnd:
+    """Return the end that the scheduler's last word tells of."""
+    if status is None:
+        return JobEnd(UNKNOWN, text=text)
+    return JobEnd(status.state, status.exit_code, status.signal, text)
 
 
 async def until_the_end(tunnel: Tunnel, job: Job, tell: Callable[[str], None]) -> End:

@@ -15,10 +15,12 @@ from typing import Any
 
 from remote_kernels import harmless, registry
 from remote_kernels.errors import CommandError, RecordError
+from remote_kernels.registry import JobEnd
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 from remote_kernels.scheduler.jobs import Jobs, shared
 
+from .ending import end_of
 from .job import id_in, name_of
 from .shared_job import allocation_of, allocations
 from .view import View, view
@@ -36,7 +38,7 @@ class Recorded:
     record: registry.Record
     facts: dict[str, Any]
     status: JobStatus | None
-    ended: str = ""  # how its job ended, in plain words
+    end: JobEnd | None = None
 
     @property
     def kernel_id(self) -> str:
@@ -45,6 +47,11 @@ class Recorded:
     @property
     def job_id(self) -> JobId:
         return id_in(self.facts)
+
+    @property
+    def ended(self) -> str:
+        """How its job ended, in plain words; "" while it has not."""
+        return self.end.text if self.end is not None else ""
 
     def view(self) -> View:
         """It as data."""
@@ -56,7 +63,7 @@ class Recorded:
             sessions,
             driver,
             self.status,
-            ended=self.ended,
+            end=self.end,
         )
 
     @property
@@ -252,11 +259,10 @@ async def _of_scheduler(
     found = []
     for record, facts in mine:
         status = statuses.get(id_in(facts))
-        over = status is not None and status.phase is Phase.ENDED
-        ended = str(facts.get("end") or "")  # our own word, where there is one
-        if not record.is_live:
-            ended = ended or "it ended"
-        elif status is not None and over:
-            ended = ended or driver.ended_text(status)
-        found.append(Recorded(record, facts, status, ended))
+        end = JobEnd.read(facts)  # our own word, where there is one
+        if end is None and not record.is_live:
+            end = JobEnd(registry.UNKNOWN, text="it ended")
+        elif end is None and status is not None and status.phase is Phase.ENDED:
+            end = end_of(status, driver.ended_text(status))
+        found.append(Recorded(record, facts, status, end))
     return found

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from remote_kernels import harmless
 from remote_kernels.errors import AgentError, JobError
+from remote_kernels.registry import TAKEN, JobEnd
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
 
 from .account import Account
 from .connection import Connection
-from .ending import End, until_the_end
+from .ending import End, end_of, until_the_end
 from .job import Job
 from .known_info import KnownInfo
 from .launch import curve_of
@@ -181,13 +183,15 @@ class Life:
         """Say it in the notebook, the log and the record; then the kernel is dead."""
         account, status = self._account, end.status
         self.taken = end.taken
-        account.end = self.end_text(end)
+        account.end = end_of(status, self.end_text(end))
+        if end.taken:
+            account.end = replace(account.end, word=TAKEN)
         account.mark("ended")
-        log.warning("kernel=%s %s", account.kernel_id, account.end)
+        log.warning("kernel=%s %s", account.kernel_id, account.end.text)
         code = (status.exit_code if status is not None else None) or 1
         self._stop_clock()
         if account.connection is not None:
-            account.connection.notice(account.end)
+            account.connection.notice(account.end.text)
             account.connection.set_exited(code, None)
         if self.arrived:  # else who waits for it hears of it
             self._bury(code)
@@ -203,14 +207,16 @@ class Life:
         self._close_later()
         if not self.taken:
             self._account.seal()
-        self._account.tell("ended", self._account.end)
+        assert self._account.end is not None
+        self._account.tell("ended", self._account.end.text)
 
     def end_text(self, end: End) -> str:
-        state = f" ({end.status.state})" if end.status is not None else ""
+        told = end_of(end.status, end.text)
+        state = f" ({told.word})" if told.is_schedulers else ""
         return f"Job {self._account.job_id}{state}: {end.text}"
 
-    async def end_of_job(self, patience: float) -> str:
-        """How it ended, if it does so in so many seconds or has begun to; else ""."""
+    async def end_of_job(self, patience: float) -> JobEnd | None:
+        """How it ended, if it does so in so many seconds or has begun to."""
         connection = self._account.connection
         if self._guard is not None and connection is not None:
             await asyncio.wait((self._guard,), timeout=patience)
@@ -228,7 +234,7 @@ class Life:
             killed = by in (signal.SIGTERM, signal.SIGKILL)
             heard = HEARD if killed and not connection.told_to_end else 0.0
             end = await self.end_of_job(heard)
-            raise (JobError(end) if end else exc) from exc
+            raise (JobError(end.text) if end else exc) from exc
 
     def failure_told(self) -> None:
         """Somebody has been told why there is no kernel: soon it is dead."""

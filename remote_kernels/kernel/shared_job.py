@@ -60,7 +60,6 @@ LOCK_TIMEOUT = 150.0  # seconds; a submission may take 120
 LOOK = 2.0  # seconds between two looks whether the agent has left a last word
 # A lock that another has, or what has just been removed.
 HELD = (errno.EACCES, errno.EAGAIN, errno.ENOENT)
-LOST = "RUNNING"  # the job's state while a kernel of it has ended
 
 
 class Allocation(registry.Record):
@@ -337,7 +336,7 @@ class SharedJob(Job):
         assert self.id is not None
         while self._record.last_word() is None:  # noqa: ASYNC110 - a file
             await asyncio.sleep(spread(LOOK))
-        return JobStatus(self.id, Phase.ENDED, LOST)
+        return JobStatus(self.id, Phase.ENDED, registry.KERNEL_ENDED)
 
     def why_ended(self, reason: str, status: JobStatus | None) -> str:
         own = self._record.last_word()

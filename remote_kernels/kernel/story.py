@@ -27,6 +27,7 @@ from remote_kernels.errors import (
     TunnelError,
 )
 from remote_kernels.front.standin import StandIn
+from remote_kernels.registry import GIVEN_UP, NOT_STARTED, JobEnd
 from remote_kernels.scheduler.command import ROOM
 from remote_kernels.scheduler.job import JobId
 from remote_kernels.wire import control
@@ -140,9 +141,14 @@ class RemoteKernel:
         return self._account.times
 
     @property
-    def end(self) -> str:
-        """Why the job ended, in plain words."""
+    def end(self) -> JobEnd | None:
+        """How the job ended; None while it has not."""
         return self._account.end
+
+    @property
+    def end_text(self) -> str:
+        """How the job ended, in plain words; "" while it has not."""
+        return self.end.text if self.end is not None else ""
 
     @property
     def cwd(self) -> str | None:
@@ -229,9 +235,9 @@ class RemoteKernel:
             self.settings = account.settings = settings
             job = await self._submit(here, self._launch)
         except Exception as exc:  # noqa: BLE001 - nobody awaits it
-            account.end = str(exc) or repr(exc)
-            log.warning("kernel=%s %s", self.kernel_id, account.end)
-            here.standin.fail(account.end)
+            account.end = JobEnd(NOT_STARTED, text=str(exc) or repr(exc))
+            log.warning("kernel=%s %s", self.kernel_id, account.end.text)
+            here.standin.fail(account.end.text)
             if account.job is not None:
                 await account.job.cancel()
             self._record.remove()
@@ -416,7 +422,9 @@ class RemoteKernel:
     @property
     def started(self) -> bool:
         """Whether `restart` can bring a new process of it."""
-        return self._life.here is not None and not (self._life.arrived and self.end)
+        return self._life.here is not None and not (
+            self._life.arrived and self.end is not None
+        )
 
     def poll(self) -> int | None:
         """None while the kernel process lives; else its exit code. Costs nothing.
@@ -453,7 +461,7 @@ class RemoteKernel:
     async def _restart(self, launch: Launch) -> dict[str, Any]:
         here, connection = self._life.here, self._account.connection
         if here is None:  # its job ended while we waited for another restart
-            raise JobError(self.end or "The kernel was shut down.")
+            raise JobError(self.end_text or "The kernel was shut down.")
         if not self._life.arrived:
             return await self._restart_waiting(here, launch)
         assert connection is not None
@@ -468,7 +476,7 @@ class RemoteKernel:
         patience = max(RESTART_TIMEOUT, self.settings.start_timeout)
         await self._life.await_running(connection, patience)
         if self.end:
-            raise JobError(self.end)
+            raise JobError(self.end_text)
         await self._life.serve()
         return info
 
@@ -521,11 +529,11 @@ class RemoteKernel:
         if account.end:
             return
         life.stop_watching()
-        account.end = f"Job {self.job_id}: {why}"
+        account.end = JobEnd(GIVEN_UP, text=f"Job {self.job_id}: {why}")
         account.mark("ended")
         account.seal()
-        log.warning("kernel=%s %s", self.kernel_id, account.end)
-        account.tell("ended", account.end)
+        log.warning("kernel=%s %s", self.kernel_id, account.end.text)
+        account.tell("ended", account.end.text)
         await life.give_up()
         await self._cancel_job()
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from remote_kernels.registry import JobEnd
 from remote_kernels.scheduler.driver import Driver
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 
@@ -38,7 +39,8 @@ class View:
     one of STATES, or UNKNOWN; `text` says it in plain words. `job_state` and `reason`
     are the scheduler's own words. `expected_start` is the scheduler's guess, `place`
     the job's place in its queue, from 1. `host` and `pid` are the server that has, or
-    had, the kernel. `usage` is what the kernel uses, where that is measured.
+    had, the kernel. `usage` is what the kernel uses, where that is measured. `end` is how its
+    job ended.
     """
 
     kernel_id: str
@@ -62,6 +64,7 @@ class View:
     expected_start: float | None
     ends: float | None
     usage: Mapping[str, Any] | None
+    end: JobEnd | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As the REST API and `--json` show it; `time_left` in seconds."""
@@ -88,7 +91,7 @@ def view(
     driver: Driver,
     status: JobStatus | None,
     *,
-    ended: str = "",
+    end: JobEnd | None = None,
     attached: bool | None = None,
     usage: Mapping[str, Any] | None = None,
 ) -> View:
@@ -106,15 +109,15 @@ def view(
         Its scheduler's words.
     status:
         What the scheduler said last, if it was asked and answered.
-    ended:
-        How it ended, in plain words.
+    end:
+        How its job ended, if it has.
     attached:
         Whether this process has a connection to its agent; None: it is not ours.
     usage:
         What its agent measured last.
     """
     times = facts.get("times") or {}
-    state = _state(status, times, ended, attached)
+    state = _state(status, times, end, attached)
     live = status if state not in ("ended", UNKNOWN) else None
     waiting = live if state == "waiting" else None
     node = facts.get("node") or (status.node if status is not None else None)
@@ -127,9 +130,11 @@ def view(
         cluster=facts.get("cluster"),
         job=id_in(facts) if facts.get("job_id") else None,
         state=state,
-        text=ended or _text(state, driver, status, node or "a node"),
-        job_state=status.state if status is not None else "",
-        reason=status.reason if status is not None else "",
+        text=end.text
+        if end is not None
+        else _text(state, driver, status, node or "a node"),
+        job_state=_job_state(status, end),
+        reason=status.reason if status is not None and end is None else "",
         place=waiting.place if waiting is not None else None,
         node=node,
         carrier=facts.get("carrier"),
@@ -140,16 +145,24 @@ def view(
         expected_start=waiting.start_time if waiting is not None else None,
         ends=live.end_time if live is not None and waiting is None else None,
         usage=usage,
+        end=end,
     )
+
+
+def _job_state(status: JobStatus | None, end: JobEnd | None) -> str:
+    """The scheduler's word; what it said while the job was there is none of its end."""
+    if end is not None:
+        return end.word if end.is_schedulers else ""
+    return status.state if status is not None else ""
 
 
 def _state(
     status: JobStatus | None,
     times: Mapping[str, float],
-    ended: str,
+    end: JobEnd | None,
     attached: bool | None,
 ) -> str:
-    if ended:
+    if end is not None:
         return "ended"
     if attached is not None and "ready" in times:
         return "running" if attached else "lost"

@@ -10,6 +10,7 @@ from cli.live import record_of
 from remote_kernels.cli.choose import ATTACHABLE, LIVE, ON_RECORD, choose
 from remote_kernels.errors import RecordError
 from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.registry import JobEnd
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -30,7 +31,12 @@ def four() -> list[Recorded]:
             record.write("agent.json", {})
         facts = record.read("record.json") or {}
         found.append(
-            Recorded(record, facts, None, "It ended." if kernel == "b" else "")
+            Recorded(
+                record,
+                facts,
+                None,
+                JobEnd("COMPLETED", text="It ended.") if kernel == "b" else None,
+            )
         )
     return found
 

@@ -32,7 +32,7 @@ from cli.test_main import complete
 from click.testing import Result
 
 from remote_kernels.cli import servers
-from remote_kernels.registry import Record
+from remote_kernels.registry import JobEnd, Record
 
 Run = Callable[..., Result]
 
@@ -222,5 +222,5 @@ def test_what_cannot_be_understood(run: Run, args: list[str], why: str) -> None:
 def test_completion() -> None:
     """Of kernels that run."""
     record_of("k1", "17")
-    record_of("k2", "18").seal("It ended.")
+    record_of("k2", "18").seal(JobEnd("CANCELLED", text="It ended."))
     assert ["k1"] == complete("forward", "k")

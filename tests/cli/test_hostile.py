@@ -17,7 +17,7 @@ from remote_kernels.cli import top
 from remote_kernels.cli.main import cli
 from remote_kernels.cli.say import say
 from remote_kernels.errors import RemoteKernelError
-from remote_kernels.registry import Record
+from remote_kernels.registry import JobEnd, Record
 
 Run = Callable[..., Result]
 
@@ -44,7 +44,7 @@ def hostile(tmp_path: Path) -> Iterator[Record]:
 
 def ended(kernel: str) -> Record:
     made = record_of(kernel, "1-1;/nowhere/job.log", name=HOSTILE, end=HOSTILE)
-    made.seal(HOSTILE)
+    made.seal(JobEnd("CANCELLED", text=HOSTILE))
     return made
 
 

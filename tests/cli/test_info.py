@@ -29,6 +29,7 @@ from cli.test_words import VIEW
 from click.testing import Result
 
 import remote_kernels
+from remote_kernels.registry import JobEnd
 from remote_kernels.scheduler.job import JobId
 
 Run = Callable[..., Result]
@@ -103,7 +104,9 @@ def test_a_kernel_that_waits(run: Run, slurm: FakeSlurm) -> None:
 
 def test_a_kernel_that_ended(run: Run) -> None:
     """How."""
-    record_of("k1", GONE).seal("The job was cancelled. Start it again.")
+    record_of("k1", GONE).seal(
+        JobEnd("CANCELLED", text="The job was cancelled. Start it again.")
+    )
     state = told(run("info", "k1"))["State"]
     assert "ended: The job was cancelled. Start it again." == state
 
@@ -137,7 +140,7 @@ def test_the_installation(run: Run, slurm: FakeSlurm, jupyter: Path) -> None:
     slurm.says("17|PENDING|Resources|n/a||N/A|N/A")
     record_of("k1", "17", scheduler="slurm")
     ended = record_of("k2", GONE)
-    ended.seal("It ended.")
+    ended.seal(JobEnd("CANCELLED", text="It ended."))
     with telling() as server:
         lines = told(run("info"))
         body = json.loads(run("info", "--json").stdout)
@@ -181,5 +184,5 @@ def test_on_a_terminal(job_id: JobId) -> None:
 
 def test_completion() -> None:
     """Also of kernels that ended."""
-    record_of("k1", GONE).seal("It ended.")
+    record_of("k1", GONE).seal(JobEnd("CANCELLED", text="It ended."))
     assert ["k1"] == complete("info", "")

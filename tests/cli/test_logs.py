@@ -28,7 +28,7 @@ from cli.test_main import complete
 from click.testing import Result
 
 from remote_kernels.cli import logs
-from remote_kernels.registry import Record
+from remote_kernels.registry import JobEnd, Record
 from remote_kernels.scheduler.job import JobId
 
 Run = Callable[..., Result]
@@ -93,7 +93,7 @@ def test_one_that_ended(run: Run) -> None:
     """While its record is kept."""
     record = record_of("k1", GONE)
     record.kernel_log.write_text("last words\n")
-    record.seal("It was cancelled.")
+    record.seal(JobEnd("CANCELLED", text="It was cancelled."))
     assert "==> kernel.log <==\nlast words\n" == run("logs", "k1").stdout
 
 
@@ -116,7 +116,7 @@ def test_one_that_is_not_there(run: Run, record: Record) -> None:
 
 def test_completion() -> None:
     """Also of kernels that ended, with their notebooks; and the options."""
-    record_of("k1", GONE).seal("It ended.")
+    record_of("k1", GONE).seal(JobEnd("CANCELLED", text="It ended."))
     record_of("k2", GONE)
     assert ["k1", "k2"] == complete("logs", "")
     assert ["k2"] == complete("attach", "")
@@ -136,7 +136,7 @@ def test_follow(record: Record) -> None:
         record.kernel_log.replace(f"{record.kernel_log}.1")
         append(record.kernel_log, "33\n")
         assert ["32\n", "33\n"] == [line(program), line(program)]
-        record.seal("The job was cancelled.")
+        record.seal(JobEnd("CANCELLED", text="The job was cancelled."))
         append(record.kernel_log, "34\n")
         out, err = program.communicate(timeout=TIMEOUT)
     ended = "The kernel has ended: The job was cancelled.\n"
@@ -236,7 +236,7 @@ def test_one_that_has_ended_already(run: Run) -> None:
     """There is nothing to wait for."""
     record = record_of("k1", GONE)
     record.kernel_log.write_text("last words\n")
-    record.seal("It was cancelled.")
+    record.seal(JobEnd("CANCELLED", text="It was cancelled."))
     result = run("logs", "-f", "--kernel")
     assert ("last words\n", 0) == (result.stdout, result.exit_code)
     assert "The kernel has ended: It was cancelled.\n" == result.stderr

@@ -36,7 +36,7 @@ from click.testing import Result
 
 from remote_kernels.cli import ls
 from remote_kernels.cli.ls import FASTEST, SLOWEST, Pace
-from remote_kernels.registry import Record
+from remote_kernels.registry import JobEnd, Record
 from remote_kernels.scheduler.job import JobId
 
 Run = Callable[..., Result]
@@ -136,14 +136,14 @@ def test_the_notebook_of_one_that_ended(run: Run) -> None:
     """It is how people know their kernels."""
     record = record_of("k1", GONE)
     record.write("sessions.json", {"s": {"path": "work/fit.ipynb"}})
-    record.seal("The job was cancelled.")
+    record.seal(JobEnd("CANCELLED", text="The job was cancelled."))
 
     assert "work/fit.ipynb" == run("ls", "--all").stdout.split("\t")[1]
 
 
 def test_all(run: Run) -> None:
     """Those that ended are not shown unasked."""
-    record_of("k1", GONE).seal("The job\nwas cancelled.")
+    record_of("k1", GONE).seal(JobEnd("CANCELLED", text="The job\nwas cancelled."))
     assert "" == run("ls").stdout
     expected = "k1\tPython\t1-1\tended: The job was cancelled.\tn1\t\t\n"
     assert expected == run("ls", "--all").stdout
@@ -152,7 +152,7 @@ def test_all(run: Run) -> None:
 def test_json(run: Run, slurm: FakeSlurm) -> None:
     """A list of views."""
     waiting(slurm)
-    record_of("k1", GONE).seal("It ended.")
+    record_of("k1", GONE).seal(JobEnd("CANCELLED", text="It ended."))
     (one,) = json.loads(run("ls", "--json").stdout)
     assert set(VIEW.as_json()) == set(one)
     assert ("k2", "waiting", "PENDING", None) == (
@@ -225,7 +225,7 @@ def test_watch_on_a_terminal(tmp_path: Path) -> None:
     record = running("k1", job_id)
     with shown(*command("ls", "--watch", "2", "--all")) as terminal:
         terminal.until("running")
-        record.seal("It was cancelled.")
+        record.seal(JobEnd("CANCELLED", text="It was cancelled."))
         terminal.until("ended: It was cancelled.")
         terminal.type("\x03")
         terminal.until("\x1b[?25h")

@@ -21,7 +21,7 @@ from remote_kernels.cli import rows, running
 from remote_kernels.errors import ControllerError
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.inventory import Stray
-from remote_kernels.registry import Record
+from remote_kernels.registry import JobEnd, Record
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 from remote_kernels.scheduler.slurm.driver import Slurm
 
@@ -103,7 +103,7 @@ def remembered() -> Path:
 
 def test_what_is_left(run: Run) -> None:
     """It is named, with how it goes."""
-    record_of("k1", GONE).seal("It ended.")
+    record_of("k1", GONE).seal(JobEnd("CANCELLED", text="It ended."))
     base = remembered()
 
     result = run("clean", "--yes")
@@ -116,7 +116,7 @@ def test_what_is_left(run: Run) -> None:
 def test_all_leaves_nothing(run: Run, kernels: int) -> None:
     """Not the directory, either."""
     for _ in range(kernels):
-        record_of("k1", GONE).seal("It ended.")
+        record_of("k1", GONE).seal(JobEnd("CANCELLED", text="It ended."))
     base = remembered()
 
     result = run("clean", "--all", "--yes")
@@ -128,7 +128,7 @@ def test_all_leaves_nothing(run: Run, kernels: int) -> None:
 def test_a_record_whose_job_has_ended(run: Run) -> None:
     """It goes; what it says of the end is on one line."""
     record = record_of("k1", GONE)
-    record.seal("The job ran\tout of\ntime.")
+    record.seal(JobEnd("CANCELLED", text="The job ran\tout of\ntime."))
 
     result = run("clean", "--yes")
 

@@ -32,6 +32,7 @@ from click.testing import Result
 
 from remote_kernels.errors import ControllerError
 from remote_kernels.kernel import inventory
+from remote_kernels.registry import JobEnd
 from remote_kernels.scheduler.job import JobId
 
 Run = Callable[..., Result]
@@ -228,7 +229,7 @@ def test_completion() -> None:
     """One after the other; not those that ended."""
     record_of("k1", GONE)
     record_of("k2", GONE)
-    record_of("k3", GONE).seal("It ended.")
+    record_of("k3", GONE).seal(JobEnd("CANCELLED", text="It ended."))
     assert ["k1", "k2"] == complete("stop", "")
     assert ["k2"] == complete("stop", "k1", "k")
     assert [""] == complete("stop", "k1", "k2", "")

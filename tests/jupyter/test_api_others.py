@@ -17,7 +17,7 @@ from scheduler.captured import captured
 from served.server import Answer, Home, Server, home, served
 
 from remote_kernels import registry
-from remote_kernels.registry import Record
+from remote_kernels.registry import JobEnd, Record
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -104,7 +104,7 @@ def record_of(kernel: str, job_id: str, *, end: str = "", **facts: Any) -> Recor
     body = {"scheduler": "slurm", "job_id": job_id, "times": {}, **used, **facts}
     made.write("record.json", body)
     if end:
-        made.seal(end)
+        made.seal(JobEnd("CANCELLED", text=end))
     return made
 
 
@@ -163,7 +163,7 @@ def test_what_happens_between_two_questions(server: Server) -> None:
     record_of("k3", "16")
     before = ids(server.api("GET", "/kernels"))
     gone.remove()
-    ended.seal("Job 13: It was cancelled.")
+    ended.seal(JobEnd("CANCELLED", text="Job 13: It was cancelled."))
 
     assert ["k1", "k2", "k3"] == before
     assert ["k3"] == ids(server.api("GET", "/kernels"))

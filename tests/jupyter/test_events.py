@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,8 +19,10 @@ from tornado.ioloop import IOLoop
 from tornado.websocket import websocket_connect
 
 from remote_kernels.jupyter import news
+from remote_kernels.jupyter.api import DOCUMENT
 from remote_kernels.jupyter.emitter import SCHEMA, SCHEMA_ID, Emitter, event
 from remote_kernels.kernel.view import STATES, UNKNOWN, View
+from remote_kernels.registry import JobEnd
 from remote_kernels.scheduler.job import JobId
 
 ACTIONS = [
@@ -122,8 +125,25 @@ def test_what_an_event_says() -> None:
         "state": "waiting",
         "reason": "Resources",
         "text": "It waits for other jobs to end.",
+        "end": None,
     } == body
     assert "Save!" == event("warning", VIEW, "Save!")["text"]
+
+
+def test_an_end_in_an_event() -> None:
+    """The same as in the REST API, whose document describes the same fields."""
+    view = replace(VIEW, end=JobEnd("TIMEOUT", 0, 15, "It ran out of time."))
+
+    body = event("ended", view, "")
+
+    assert view.as_json()["end"] == body["end"]
+    EventSchema(SCHEMA).validate(body)
+    described = yaml.load(DOCUMENT)["components"]["schemas"]["JobEnd"]
+    schema_of_end = schema()["properties"]["end"]
+    assert [*body["end"]] == described["required"] == schema_of_end["required"]
+    assert (
+        [*body["end"]] == [*described["properties"]] == [*schema_of_end["properties"]]
+    )
 
 
 def test_the_schema() -> None:

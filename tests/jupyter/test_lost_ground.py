@@ -331,7 +331,7 @@ async def _restart_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert [] == dead
     assert provisioner.remote_kernel is not None
-    assert (job, "") == (
+    assert (job, None) == (
         provisioner.remote_kernel.job_id,
         provisioner.remote_kernel.end,
     )

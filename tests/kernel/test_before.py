@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from remote_kernels.kernel.before import before
-from remote_kernels.registry import Record
+from remote_kernels.registry import JobEnd, Record
 
 NOTEBOOK = "/home/alice/a.ipynb"
 LIVED = {"ready": 1.0, "ended": 2.0}
@@ -15,7 +16,12 @@ LIVED = {"ready": 1.0, "ended": 2.0}
 def ended(base: Path, kernel_id: str, **facts: Any) -> Record:
     record = Record(base, kernel_id)
     record.create()
-    known = {"notebook": NOTEBOOK, "times": LIVED, "end": f"of {kernel_id}", **facts}
+    known = {
+        "notebook": NOTEBOOK,
+        "times": LIVED,
+        "end": asdict(JobEnd("TIMEOUT", text=f"of {kernel_id}")),
+        **facts,
+    }
     record.write("record.json", known)
     return record
 
@@ -42,7 +48,7 @@ def test_it_is_spoken_of_once(tmp_path: Path) -> None:
     found.note_told("z")
 
     assert before(tmp_path, NOTEBOOK) is None
-    assert "of a" == (record.read("record.json") or {})["end"]
+    assert "of a" == (record.read("record.json") or {})["end"]["text"]
 
 
 def test_who_has_no_variables_to_lose_is_not_spoken_of(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from remote_kernels.kernel.job import name_of
 from remote_kernels.kernel.known_info import KnownInfo
 from remote_kernels.kernel.predecessor import predecessor
 from remote_kernels.kernel.shared_job import Allocation, allocation_of, allocations
-from remote_kernels.registry import Memory, Record
+from remote_kernels.registry import JobEnd, Memory, Record
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.job import Completed, JobRequest
 from remote_kernels.scheduler.jobs import Jobs, shared
@@ -344,7 +344,7 @@ async def test_damaged_records(
                 item.record.remove()
             assert away or not os.path.lexists(record.path), "it can be cleaned"
             with contextlib.suppress(RecordError):
-                whole(base, HURT).seal("It was cancelled.")
+                whole(base, HURT).seal(JobEnd("CANCELLED", text="It was cancelled."))
         except BaseException:
             sys.stderr.write(f"mutation {number} (seed {seed}): {hurt.told}\n")
             raise

@@ -22,12 +22,13 @@ from remote_kernels.kernel.inventory import (
     unsubmitted,
 )
 from remote_kernels.kernel.job import as_facts
-from remote_kernels.registry import Record
+from remote_kernels.registry import JobEnd, Record
 from remote_kernels.scheduler.job import JobId, JobRequest, Phase
 from remote_kernels.scheduler.jobs import Jobs as AllJobs
 from remote_kernels.scheduler.local.driver import Local
 
 TIMEOUT = 30.0
+NO_MODULE = {"word": "not-started", "text": "No such module."}
 GONE = JobId("1-1", "/nowhere/job.log")
 Program = Callable[..., None]
 
@@ -134,7 +135,7 @@ async def test_a_start_that_failed_and_whose_job_is_cancelled(
     tmp_path: Path, jobs: Jobs
 ) -> None:
     """The reason counts, not what was done about it."""
-    record_of(tmp_path, job_id=await jobs.ended("exit 7\n"), end="No such module.")
+    record_of(tmp_path, job_id=await jobs.ended("exit 7\n"), end=NO_MODULE)
 
     (found,) = await recorded([tmp_path])
 
@@ -154,7 +155,7 @@ async def test_a_job_that_the_scheduler_has_forgotten(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_a_record_that_was_sealed(tmp_path: Path) -> None:
     """Its end is on record; the scheduler is not asked again."""
-    record_of(tmp_path, job_id=GONE).seal("It was cancelled.")
+    record_of(tmp_path, job_id=GONE).seal(JobEnd("CANCELLED", text="It was cancelled."))
 
     (found,) = await recorded([tmp_path])
 

@@ -20,7 +20,7 @@ async def test_a_job_that_ends_while_its_kernel_takes_over(
     """The kernel is dead, its record says how, and nothing of it is left."""
     monkeypatch.setattr(module, "LAST_WORDS", 0.0)
     monkeypatch.setattr(module, "FAREWELL", 0.0)
-    account, here, told = MagicMock(end=""), MagicMock(), asyncio.Event()
+    account, here, told = MagicMock(end=None), MagicMock(), asyncio.Event()
     account.connection.exit_code = 1
     account.connection.close = _nothing
     life = Life(account, lambda: None, told.set)
@@ -45,7 +45,7 @@ async def test_it_lives_until_somebody_is_told_that_it_is_dead(
 ) -> None:
     """Or a websocket that is opened meanwhile waits for it to live."""
     monkeypatch.setattr(module, "LAST_WORDS", 0.01)
-    account, told = MagicMock(end=""), asyncio.Event()
+    account, told = MagicMock(end=None), asyncio.Event()
     account.connection.agent_ends = False
     account.connection.exit_code = 3
     life = Life(account, told.set, lambda: None)

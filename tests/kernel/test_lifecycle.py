@@ -249,5 +249,5 @@ class Promises(RuleBasedStateMachine):
             assert self.state in (S.LEAVING, S.TAKEN, S.DETACHED)
 
 
-class TestPromises(Promises.TestCase):  # type: ignore[misc, valid-type]  # untyped
+class TestPromises(Promises.TestCase):  # type: ignore[misc, valid-type]  # made when asked for
     settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

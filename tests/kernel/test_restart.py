@@ -90,7 +90,7 @@ async def test_one_in_the_middle_of_another(
 
     end, alive = remote.end, await manager.is_alive(kernel_id)
     await manager.shutdown_kernel(kernel_id, now=True)
-    assert ("", job, True) == (end, remote.job_id, alive)
+    assert (None, job, True) == (end, remote.job_id, alive)
 
 
 @pytest.mark.asyncio

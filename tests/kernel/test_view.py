@@ -13,10 +13,11 @@ from scheduler.asking import job
 
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.view import STATES, UNKNOWN, View, view
-from remote_kernels.registry import Record
+from remote_kernels.registry import JobEnd, Record
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.scheduler.slurm.driver import Slurm
 
+CANCELLED = JobEnd("CANCELLED", 0, 15, "It was cancelled.")
 SUBMITTED, READY, START, END = 1000.0, 1010.0, 1005.0, 5000.0
 RUNNING = JobStatus(
     job("7"), Phase.RUNNING, "RUNNING", node="c1", start_time=START, end_time=END
@@ -53,10 +54,10 @@ def seen(
     status: JobStatus | None,
     facts: dict[str, Any] = READY_FACTS,
     *,
-    ended: str = "",
+    end: JobEnd | None = None,
     attached: bool | None = None,
 ) -> View:
-    return view("k1", facts, SESSIONS, Slurm(), status, ended=ended, attached=attached)
+    return view("k1", facts, SESSIONS, Slurm(), status, end=end, attached=attached)
 
 
 def test_a_kernel_that_waits() -> None:
@@ -163,7 +164,7 @@ def test_a_scheduler_that_does_not_answer() -> None:
 
 def test_a_kernel_that_has_ended() -> None:
     """How is said in its own text, whatever else is known; it has no end ahead."""
-    found = seen(RUNNING, ended="It was cancelled.", attached=True)
+    found = seen(RUNNING, end=CANCELLED, attached=True)
 
     assert ("ended", "It was cancelled.") == (found.state, found.text)
     assert found.ends is None
@@ -211,7 +212,9 @@ def test_a_kernel_on_record_that_has_ended(tmp_path: Path) -> None:
     """No sessions are left of it."""
     record = Record(tmp_path, "k1")
 
-    found = Recorded(record, READY_FACTS, None, "It was cancelled.").view()
+    found = Recorded(
+        record, READY_FACTS, None, JobEnd("CANCELLED", text="It was cancelled.")
+    ).view()
 
     assert ("ended", "It was cancelled.", ()) == (
         found.state,

@@ -196,7 +196,7 @@ async def test_a_job_that_ended(cluster: Cluster, desk: Desk, end: End) -> None:
         await until("the dead kernel", lambda: "dead" in page.states, 15)
         assert re.search(end.words, server.log)
         record = json.loads(desk.read(f"../state/kernels/{page.kernel_id}/record.json"))
-        assert re.search(end.words, record["end"])
+        assert re.search(end.words, record["end"]["text"])
         await until("the end of its job", lambda: not jobs(cluster), 30)
 
         await page.open()  # as JupyterLab does for a cell, or a person's restart

@@ -89,6 +89,10 @@ class Clients:
         """Expect another process of the kernel: nobody has asked that one to end."""
         self.shutdown_requested = False
 
+    def expect_process(self) -> None:
+        """Nobody has told the new process to end."""
+        self.told_to_end = False
+
     def notice(self, text: str) -> None:
         """Show a text to the person: in the running cell, or else in the next one."""
         self._notices.notice(text)

@@ -112,7 +112,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         return info
 
     def _make_room_for_connection_file(self) -> None:
-        """Its directory may be gone, as ours (see kernel/login_end.py)."""
+        """Its directory may be gone, as ours (see kernel/local_end.py)."""
         from remote_kernels.relay import private
 
         manager, kernel = self._manager, self.remote_kernel

@@ -1,6 +1,6 @@
-"""The story of one kernel. The only part that knows every other."""
+"""One kernel and its job. The only part that knows every other."""
 
 from .launch import Launch
-from .story import RemoteKernel
+from .remote_kernel import RemoteKernel
 
 __all__ = ["Launch", "RemoteKernel"]

@@ -19,7 +19,7 @@ from remote_kernels.errors import RecordError
 from remote_kernels.front.front import connection_info
 
 from .inventory import Recorded
-from .story import RemoteKernel
+from .remote_kernel import RemoteKernel
 
 
 @dataclass(frozen=True)

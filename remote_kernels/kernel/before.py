@@ -1,8 +1,8 @@
 """The kernel that a notebook had before, whose job ended: its variables are gone.
 
 A page starts a new kernel, under a new ID, when one runs a cell and there is none (and
-asks nobody), so only the notebook's name tells that there was one. Called by story.py
-and arrival.py.
+asks nobody), so only the notebook's name tells that there was one. Called by remote_kernel.py
+and startup.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which of several jobs a kernel is to run in: its first cell asks. Made by story.py."""
+"""Which of several jobs a kernel is to run in: its first cell asks. Made by remote_kernel.py."""
 
 from __future__ import annotations
 

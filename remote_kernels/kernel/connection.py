@@ -1,7 +1,7 @@
 """One kernel's session with its agent, and all that hangs on it at this end.
 
 Tunnel, clients, the sockets that the notebook server sees, and what the agent tells of
-the kernel's process. Knows nothing of jobs. Made by life.py.
+the kernel's process. Knows nothing of jobs. Made by supervision.py.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ class Connection:
         Seconds of silence after which the agent is looked for anew.
     on_info:
         Called with the content of the kernel's kernel_info_reply.
+    on_exited:
+        Called when the kernel's process has ended, but for one that ends with its job.
     spec_name:
         Its kernelspec's name, for messages; "" where it is not known.
     """
@@ -75,6 +77,7 @@ class Connection:
         node: str,
         dead_after: float,
         on_info: Callable[[dict[str, Any]], None] = lambda info: None,
+        on_exited: Callable[[], None] = lambda: None,
         *,
         spec_name: str = "",
     ) -> None:
@@ -96,6 +99,7 @@ class Connection:
         self._changed = asyncio.Event()
         self._exited = asyncio.Event()
         self._on_info = on_info
+        self._on_exited = on_exited
         self.clients: Clients | None = None
         if curve is None:
             self.clients = Clients(
@@ -254,6 +258,8 @@ class Connection:
                 if self.exit_code is None and not self._expected:
                     self._tell_death(message)
                 self.set_exited(message.exit_code, message.signum)
+                if message.cause is not Cause.ENDED:
+                    self._on_exited()
             self._changed.set()
         elif isinstance(message, control.Usage):
             sample = dataclasses.asdict(message)
@@ -282,7 +288,7 @@ class Connection:
         if state.cause is Cause.OUT_OF_MEMORY:
             how = (
                 "was killed because the job used more memory than it asked for. Ask "
-                "for more with 'mem' (or 'mem-per-cpu') in the kernelspec"
+                "for more 'memory' in the kernelspec"
             )
         elif state.signum:
             how = f"was ended by signal {state.signum} ({_signal_name(state.signum)})"
@@ -323,6 +329,13 @@ class Connection:
         """Whether the process ends, or has ended, because somebody wanted that."""
         asked = self.clients is not None and self.clients.shutdown_requested
         return self._expected or asked
+
+    def start(self, spec: dict[str, Any], curve: tuple[bytes, bytes] | None) -> None:
+        """Have the agent start a new process; for the parameters see `ProcessSpec`."""
+        self.curve = curve
+        incarnation = self.next_incarnation
+        self.send(control.Start(self.kernel_id, spec))
+        self.expect(incarnation)
 
     def expect(self, incarnation: int) -> None:
         """A new process is on its way."""

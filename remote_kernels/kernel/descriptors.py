@@ -1,7 +1,7 @@
 """Whether this process may open what one more kernel takes.
 
 Found before a job is submitted: where descriptors run out half way, the commands that
-take the job back cannot be started either. Called by story.py.
+take the job back cannot be started either. Called by remote_kernel.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Keep people informed while a kernel's job waits, and let the stand-in know the kernel.
 
-Called by arrival.py for as long as the kernel is not there.
+Called by startup.py for as long as the kernel is not there.
 """
 
 from __future__ import annotations
@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from remote_kernels import harmless
 from remote_kernels.agent.environment import filled
@@ -20,6 +19,7 @@ from remote_kernels.wrapping import WIDTH, wrapped
 
 from .job import Job
 from .known_info import KnownInfo
+from .launch import ProcessSpec
 from .progress import progress
 
 log = harmless.logger(__name__)
@@ -108,23 +108,24 @@ class Introduction:
     ----------
     known:
         What such kernels said of themselves.
-    spec:
-        What is to start (`Launch.spec`), if it can be tried on this host.
+    process:
+        What is to start, if it can be tried on this host.
     """
 
-    def __init__(self, known: KnownInfo, spec: Mapping[str, Any] | None) -> None:
+    def __init__(self, known: KnownInfo, process: ProcessSpec | None) -> None:
         self._known = known
-        self._spec = spec
+        self._process = process
 
     async def introduce(self, standin: StandIn, directory: Path) -> None:
         """As soon as it is known. `directory`: a private one with a short path."""
-        info, spec = self._known.recall(), self._spec
-        if info is None and spec is not None:
+        info, process = self._known.recall(), self._process
+        if info is None and process is not None:
             await asyncio.sleep(PATIENCE)
             from .probe import probe
 
-            lines = filled(spec.get("env_lines", {}), os.environ)
-            info = await probe(spec["argv"], {**spec["env"], **lines}, directory)
+            lines = filled(process.env_lines, os.environ)
+            env = {**process.env, **lines}
+            info = await probe(list(process.argv), env, directory)
             if info is not None:
                 self._known.remember(info)
         if info is not None:

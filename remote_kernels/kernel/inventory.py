@@ -20,8 +20,8 @@ from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 from remote_kernels.scheduler.jobs import Jobs, shared
 
-from .ending import end_of
 from .job import id_in, name_of
+from .job_end import end_of
 from .shared_job import allocation_of, allocations
 from .view import View, view
 

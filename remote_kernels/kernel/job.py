@@ -1,6 +1,6 @@
 """One kernel's batch job: submit it, wait for its agent, learn how it ended.
 
-Made by story.py.
+Made by startup.py and remote_kernel.py.
 """
 
 from __future__ import annotations
@@ -185,6 +185,10 @@ class Job:
             return f"Its agent ended ({reason}), and the scheduler does not say why."
         ours = script.explain_exit(status.exit_code or 0)
         return ours or self.driver.ended_text(status)
+
+    def resume(self, job_id: JobId, cluster: str | None) -> None:
+        """It is one that another process submitted."""
+        self.id, self.cluster = job_id, cluster
 
     def leave(self) -> None:
         """This kernel has ended; others may be in the job."""

@@ -2,14 +2,14 @@
 
     STATE_DIR/kernel_info/HASH.json
 
-Losing it costs a probe. Called by arrival.py and life.py.
+Losing it costs a probe. Called by startup.py and supervision.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,9 @@ class KnownInfo:
         self._path = base / "kernel_info" / f"{name}.json"
 
     @classmethod
-    def of(cls, base: Path, settings: Settings, spec: Mapping[str, Any]) -> KnownInfo:
-        """For what that agent starts (`Launch.spec`)."""
-        return cls(base, [*settings.prologue, *spec["argv"]])
+    def of(cls, base: Path, settings: Settings, argv: Sequence[str]) -> KnownInfo:
+        """Return the memory for a kernel that is started so."""
+        return cls(base, [*settings.prologue, *argv])
 
     def recall(self) -> dict[str, Any] | None:
         try:

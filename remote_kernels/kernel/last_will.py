@@ -4,7 +4,7 @@ A SIGTERM ends a plain Python script before any of our code runs, and so does a 
 in `jupyter console` while its kernel starts (jupyter_client 8.10 resets SIGINT for
 that time): the job would stay in the queue. So a small shell waits at the other end of
 a pipe. When the pipe closes without a word, it cancels the job and removes our files.
-A forked child lets go of its copy of the pipe, or our death would not close it. Made by login_end.py.
+A forked child lets go of its copy of the pipe, or our death would not close it. Made by local_end.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What to start on the node. Made by the provisioner, passed on by story.py."""
+"""What to start on the node. Made by the provisioner, passed on by remote_kernel.py."""
 
 from __future__ import annotations
 
@@ -40,28 +40,21 @@ class Launch:
     env_lines: Mapping[str, str] = field(default_factory=dict)
     language: str = ""
 
-    def spec(self, settings: Settings) -> dict[str, Any]:
-        """As the agent wants it."""
-        connection: dict[str, Any] = {
-            "transport": transport_for(settings, self.argv),
-            "key": self.key.decode(),
-            "signature_scheme": "hmac-sha256",
-        }
-        curve = self.curve(settings)
-        if curve is not None:
-            public, secret = curve
-            connection["curve_publickey"] = public.decode()
-            connection["curve_secretkey"] = secret.decode()
-        return {
-            "argv": [*settings.prefix, *self.argv],
-            "env": dict(self.env),
-            "env_lines": dict(self.env_lines),
-            "cwd": self.cwd,
-            "language": self.language,
-            "connection": connection,
-            "spool": settings.spool * 1024 * 1024,
-            "gpus": settings.visible_gpus,
-        }
+    def process(self, settings: Settings) -> ProcessSpec:
+        """Return what the agent is to start, with the kernelspec's config."""
+        transport = transport_for(settings, self.argv)
+        return ProcessSpec(
+            argv=(*settings.prefix, *self.argv),
+            env=self.env,
+            env_lines=self.env_lines,
+            cwd=self.cwd,
+            language=self.language,
+            transport=transport,
+            key=self.key,
+            curve=self.curve_pair if transport == "tcp" else None,
+            spool=settings.spool * 1024 * 1024,
+            gpus=settings.visible_gpus,
+        )
 
     @property
     def interpreter(self) -> str | None:
@@ -69,21 +62,84 @@ class Launch:
         command = self.argv[0] if self.argv else ""
         return command if "python" in Path(command).name else None
 
-    def curve(self, settings: Settings) -> tuple[bytes, bytes] | None:
-        """The CURVE keys, if this kernel is to use them."""
-        return self.curve_pair if transport_for(settings, self.argv) == "tcp" else None
 
+@dataclass(frozen=True)
+class ProcessSpec:
+    """The process that the agent starts: what `Launch` makes, and spec.json keeps.
 
-def curve_of(connection: Mapping[str, Any]) -> tuple[bytes, bytes] | None:
-    """The CURVE keys in what `Launch.spec` wrote."""
-    if "curve_publickey" not in connection:
-        return None
-    keys = connection["curve_publickey"], connection["curve_secretkey"]
-    return str(keys[0]).encode(), str(keys[1]).encode()
+    For `argv` to `language` see `Launch`.
+
+    Parameters
+    ----------
+    transport:
+        Where the kernel listens: `ipc` or `tcp`.
+    key:
+        The HMAC key of its messages.
+    curve:
+        CURVE public and secret key (Z85), for a kernel that uses them.
+    spool:
+        Bytes on the node's disk that each of its streams may take.
+    gpus:
+        Those of the job's GPUs that it sees; None: as the job has them.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    env_lines: Mapping[str, str]
+    cwd: str | None
+    language: str
+    transport: str
+    key: bytes
+    curve: tuple[bytes, bytes] | None
+    spool: int | None
+    gpus: Any
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the agent wants it."""
+        connection: dict[str, Any] = {
+            "transport": self.transport,
+            "key": self.key.decode(),
+            "signature_scheme": "hmac-sha256",
+        }
+        if self.curve is not None:
+            public, secret = self.curve
+            connection["curve_publickey"] = public.decode()
+            connection["curve_secretkey"] = secret.decode()
+        return {
+            "argv": list(self.argv),
+            "env": dict(self.env),
+            "env_lines": dict(self.env_lines),
+            "cwd": self.cwd,
+            "language": self.language,
+            "connection": connection,
+            "spool": self.spool,
+            "gpus": self.gpus,
+        }
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> ProcessSpec:
+        """Return the one in spec.json, which `as_json` made, perhaps in another version."""
+        connection = body["connection"]
+        curve = None
+        if "curve_publickey" in connection:
+            keys = connection["curve_publickey"], connection["curve_secretkey"]
+            curve = str(keys[0]).encode(), str(keys[1]).encode()
+        return cls(
+            argv=tuple(body["argv"]),
+            env=body["env"],
+            env_lines=body.get("env_lines") or {},
+            cwd=body.get("cwd"),
+            language=str(body.get("language", "")),
+            transport=str(connection["transport"]),
+            key=str(connection["key"]).encode(),
+            curve=curve,
+            spool=body.get("spool"),
+            gpus=body.get("gpus"),
+        )
 
 
 def transport_for(settings: Settings, argv: tuple[str, ...]) -> str:
-    """`ipc` for kernels that are known to speak it, else `tcp`."""
+    """Return `ipc` for kernels that are known to speak it, else `tcp`."""
     if settings.transport != "auto":
         return settings.transport
     return "ipc" if any("ipykernel" in arg for arg in argv) else "tcp"

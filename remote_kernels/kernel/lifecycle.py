@@ -86,6 +86,8 @@ WAITED = frozenset({State.SUBMITTING, State.CHOOSING, State.PENDING, State.START
 ARRIVED = frozenset({State.RUNNING, State.LOST, State.RESTARTING, State.DEAD})
 OVER = frozenset({State.ENDING, State.ENDED, State.LEAVING, State.TAKEN})
 GONE = frozenset({State.RELEASED, State.DETACHED})
+# Its record is another server's, or nobody's: nothing is written there.
+NOT_OURS = GONE | {State.LEAVING, State.TAKEN}
 # A job is there, for all we know, and it is we who watch it.
 WATCHED = frozenset({State.PENDING, State.STARTING, *ARRIVED})
 # A restart brings a new process: in the job, in its place in the queue, or in a new one.

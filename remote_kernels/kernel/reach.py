@@ -1,6 +1,6 @@
 """Reach one kernel's agent: by which carriers, past whom, and for how long.
 
-Called by story.py, and by arrival.py for an agent that has just reported.
+Called by remote_kernel.py, and by startup.py for an agent that has just reported.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.codes import Refusal
 from remote_kernels.wire.hello import Refused
 
-from .account import Account
 from .connection import Connection
-from .ending import End
 from .job import Job
+from .job_end import End
+from .status import KernelStatus
 from .unreached import no_answer
 
 log = harmless.logger(__name__)
@@ -52,7 +52,7 @@ class Reach:
 
     Parameters
     ----------
-    account:
+    status:
         The kernel's.
     job:
         The job that the agent is.
@@ -64,12 +64,12 @@ class Reach:
 
     def __init__(
         self,
-        account: Account,
+        status: KernelStatus,
         job: Job,
         agent: Mapping[str, Any],
         connection: Connection,
     ) -> None:
-        self._account = account
+        self._status = status
         self._job = job
         self._agent = agent
         self._connection = connection
@@ -91,21 +91,21 @@ class Reach:
             except Refused as exc:
                 asked = _now() - (refused or _now())  # seconds since the first time
                 lives = exc.heard < HEARD_SINCE * asked
-                if lives or _now() > begun + self._account.settings.dead_after:
-                    kernel = self._account.kernel_id
+                if lives or _now() > begun + self._status.settings.dead_after:
+                    kernel = self._status.kernel_id
                     msg = f"Another server has kernel {kernel}: {exc.detail}"
                     raise InUseError(msg) from exc
                 refused = _now() if refused is None else refused
             await asyncio.sleep(AGAIN)
 
     async def _open(self, *, take: bool) -> Tunnel:
-        account, agent = self._account, self._agent
-        base = account.record.base
-        choice = carriers_to(agent, self._job, account.settings, base)
+        status, agent = self._status, self._agent
+        base = status.record.base
+        choice = carriers_to(agent, self._job, status.settings, base)
         try:
-            tunnel = await self._connection.open(choice, account.secret, take=take)
+            tunnel = await self._connection.open(choice, status.secret, take=take)
         except TunnelError as exc:
-            more = account.record.logs()
+            more = status.record.logs()
             if exc.silent:
                 assert self._job.id is not None
                 here, node = socket.gethostname(), str(agent["node"])
@@ -117,9 +117,9 @@ class Reach:
             msg = f"The agent on {agent['node']} does not give the kernel: {exc.detail}"
             raise TunnelError(msg) from exc
         for name, reason in tunnel.rejected.items():
-            log.warning("kernel=%s carrier %s: %s", account.kernel_id, name, reason)
+            log.warning("kernel=%s carrier %s: %s", status.kernel_id, name, reason)
         carrier = self._connection.carrier
-        if carrier is not None and account.settings.carrier == "auto":
+        if carrier is not None and status.settings.carrier == "auto":
             Memory(base).remember(kind_of_node(agent), carrier)
         return tunnel
 
@@ -135,7 +135,7 @@ class Reach:
             except InUseError as exc:
                 return End(str(exc), taken=True)
             except TunnelError as exc:
-                log.info("kernel=%s %s", self._account.kernel_id, exc)
+                log.info("kernel=%s %s", self._status.kernel_id, exc)
                 delay = min(delay * 2, LAST_RETRY)
 
 

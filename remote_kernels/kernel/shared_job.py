@@ -12,7 +12,7 @@
 
 The agent starts the members that it finds; a kernel that comes later is brought along
 by the hello of its session (wire/SPEC.md section 1). Once nobody has been in it for a
-while, the agent removes the directory and ends the job. Made by story.py.
+while, the agent removes the directory and ends the job. Made by remote_kernel.py.
 """
 
 from __future__ import annotations

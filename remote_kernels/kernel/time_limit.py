@@ -1,4 +1,4 @@
-"""Warnings before a job's time limit. Called by life.py."""
+"""Warnings before a job's time limit. Called by supervision.py."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a kernel does, as data: one form for the REST API, the command line and tests.
 
-Made of its record and of the scheduler's last word. Called by account.py for kernels
+Made of its record and of the scheduler's last word. Called by status.py for kernels
 of this process, and by inventory.py for all others.
 """
 
@@ -16,6 +16,7 @@ from remote_kernels.scheduler.driver import Driver
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 
 from .job import id_in
+from .lifecycle import ARRIVED, State
 
 # A kernel's states, in the order of its life.
 STATES = ("waiting", "starting", "running", "lost", "suspended", "ending", "ended")
@@ -92,7 +93,7 @@ def view(
     status: JobStatus | None,
     *,
     end: JobEnd | None = None,
-    attached: bool | None = None,
+    own: State | None = None,
     usage: Mapping[str, Any] | None = None,
 ) -> View:
     """A kernel as its record and the scheduler show it.
@@ -111,13 +112,13 @@ def view(
         What the scheduler said last, if it was asked and answered.
     end:
         How its job ended, if it has.
-    attached:
-        Whether this process has a connection to its agent; None: it is not ours.
+    own:
+        Where it is in its life, if this process has it.
     usage:
         What its agent measured last.
     """
     times = facts.get("times") or {}
-    state = _state(status, times, end, attached)
+    state = _state(status, times, end, own)
     live = status if state not in ("ended", UNKNOWN) else None
     waiting = live if state == "waiting" else None
     node = facts.get("node") or (status.node if status is not None else None)
@@ -160,16 +161,26 @@ def _state(
     status: JobStatus | None,
     times: Mapping[str, float],
     end: JobEnd | None,
-    attached: bool | None,
+    own: State | None,
 ) -> str:
+    """We know best how our own kernels are; the scheduler's word may be old."""
     if end is not None:
         return "ended"
-    if attached is not None and "ready" in times:
-        return "running" if attached else "lost"
+    if own in ARRIVED:
+        return "lost" if own is State.LOST else "running"
     if status is None:
-        return "waiting" if attached is not None else UNKNOWN
+        return (
+            UNKNOWN
+            if own is None
+            else "starting"
+            if own is State.STARTING
+            else "waiting"
+        )
     state = _STATE_OF[status.phase]
-    return "starting" if state == "running" and "ready" not in times else state
+    began = state == "running" and "ready" not in times
+    return (
+        "starting" if began or (state == "waiting" and own is State.STARTING) else state
+    )
 
 
 def _text(state: str, driver: Driver, status: JobStatus | None, node: str) -> str:

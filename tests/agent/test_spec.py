@@ -66,4 +66,4 @@ def test_what_the_login_end_sends(transport: str) -> None:
     keys = (b"public", b"secret")
     launch = Launch(("python",), {"A": "b"}, "/", b"key", keys, {"C": "d"})
 
-    assert "" == wrong_with(launch.spec(settings))
+    assert "" == wrong_with(launch.process(settings).as_json())

@@ -24,7 +24,7 @@ from tornado.websocket import websocket_connect
 
 from remote_kernels.errors import RecordError
 from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
-from remote_kernels.kernel.login_end import LoginEnd
+from remote_kernels.kernel.local_end import LocalEnd
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -323,7 +323,7 @@ async def _restart_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert provisioner.remote_kernel is not None
     job = provisioner.remote_kernel.job_id
     with monkeypatch.context() as patch:
-        patch.setattr(LoginEnd, "open", _cannot_open)
+        patch.setattr(LocalEnd, "open", _cannot_open)
         with pytest.raises(RecordError, match="no room"):
             await manager.restart_kernel(now=True)
 
@@ -339,5 +339,5 @@ async def _restart_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     await manager.shutdown_kernel(now=True)
 
 
-def _cannot_open(self: LoginEnd, key: bytes) -> dict[str, object]:
+def _cannot_open(self: LocalEnd, key: bytes) -> dict[str, object]:
     raise RecordError("no room")

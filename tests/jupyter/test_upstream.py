@@ -29,7 +29,7 @@ from traitlets.config import Config
 
 from remote_kernels.jupyter.background import background
 from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
-from remote_kernels.kernel import life
+from remote_kernels.kernel import actions
 
 pytestmark = pytest.mark.timeout(60)
 SECONDS = 15.0
@@ -274,7 +274,7 @@ async def test_a_job_that_ends_while_its_kernel_is_restarted(
     async def end_of_job(self: Any) -> None:
         kernel, self._has_process = self.remote_kernel, False
         end_job(kernel)
-        ends = kernel._account.connection
+        ends = kernel.connection
         await until("the end", lambda: kernel.end or (not known and ends.agent_ends))
 
     async with running("good") as kernel:
@@ -294,7 +294,7 @@ async def test_a_dead_kernel_is_cleaned_up(
     home: Home, monkeypatch: pytest.MonkeyPatch, works: bool
 ) -> None:
     """jupyter_server 2.21 forgets it, and calls nothing even at its own end."""
-    monkeypatch.setattr(life, "FAREWELL", 0.1 if works else 1e6)
+    monkeypatch.setattr(actions, "FAREWELL", 0.1 if works else 1e6)
     async with running("good") as kernel:
         end_job(kernel.remote)
         await kernel.settled()

@@ -32,7 +32,7 @@ from remote_kernels.kernel import inventory
 from remote_kernels.kernel.attached import _sockets_here
 from remote_kernels.kernel.job import name_of
 from remote_kernels.kernel.known_info import KnownInfo
-from remote_kernels.kernel.predecessor import predecessor
+from remote_kernels.kernel.previous_owner import previous_owner
 from remote_kernels.kernel.shared_job import Allocation, allocation_of, allocations
 from remote_kernels.registry import JobEnd, Memory, Record
 from remote_kernels.scheduler.drivers import DRIVERS
@@ -290,7 +290,7 @@ async def look(base: Path, record: Record) -> None:
         chosen.record.read_held()
         chosen.record.last_word()
         with contextlib.suppress(RecordError):
-            predecessor(chosen.record, patient=True)
+            previous_owner(chosen.record, patient=True)
         with contextlib.suppress(RecordError):
             _sockets_here(chosen)
         with contextlib.suppress(RecordError):

@@ -13,14 +13,16 @@ from front.reception import Client, Reception
 from front.world import INFO, timeless
 from scheduler.asking import job
 
+from remote_kernels.config import parse
 from remote_kernels.kernel import informing as module
 from remote_kernels.kernel.informing import Introduction, informing
 from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.known_info import KnownInfo
+from remote_kernels.kernel.launch import Launch, ProcessSpec
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.scheduler.slurm.driver import Slurm
 
-SPEC: dict[str, Any] = {"argv": ["python", "-m", "kernel"], "env": {"A": "1"}}
+SPEC = Launch(("python", "-m", "kernel"), {"A": "1"}).process(parse({}))
 SLACK = 0.5  # seconds that this machine may take for what takes none
 PENDING = JobStatus(job("7"), Phase.PENDING, "PENDING", "Priority")
 
@@ -47,14 +49,14 @@ class Wait:
     def __init__(self, directory: Path) -> None:
         self.reception = Reception()
         self.job = Waiting()
-        self.known = KnownInfo(directory, SPEC["argv"])
+        self.known = KnownInfo(directory, SPEC.argv)
         self.told: list[tuple[float, list[str]]] = []
         self.probes: list[float] = []
         self._directory = directory
         self._begun = 0.0
 
     async def last(
-        self, seconds: float, spec: Mapping[str, Any] | None = SPEC, ago: float = 0.0
+        self, seconds: float, spec: ProcessSpec | None = SPEC, ago: float = 0.0
     ) -> None:
         """Wait for so long, with a job that was submitted so long `ago`."""
         since = self._begun = Clock().time()
@@ -77,7 +79,7 @@ class Wait:
     async def probe(
         self, argv: Sequence[str], env: Mapping[str, str], directory: Path
     ) -> dict[str, Any] | None:
-        assert (SPEC["argv"], SPEC["env"]) == (argv, env)
+        assert ([*SPEC.argv], SPEC.env) == (argv, env)
         assert self._directory == directory
         self.probes.append(self._now())
         await asyncio.sleep(0.5)

@@ -11,7 +11,7 @@ import pytest
 from remote_kernels.config import parse
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.launch import Launch
-from remote_kernels.kernel.story import RemoteKernel
+from remote_kernels.kernel.remote_kernel import RemoteKernel
 from remote_kernels.kernel.view import View
 from remote_kernels.registry import JobEnd
 

@@ -12,11 +12,11 @@ from scheduler.asking import job
 
 from remote_kernels.config import parse
 from remote_kernels.errors import TunnelError
-from remote_kernels.kernel.account import Account
 from remote_kernels.kernel.connection import Connection
-from remote_kernels.kernel.ending import End
 from remote_kernels.kernel.job import Job
+from remote_kernels.kernel.job_end import End
 from remote_kernels.kernel.reach import Reach
+from remote_kernels.kernel.status import KernelStatus
 from remote_kernels.registry import Record
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Tunnel
@@ -75,12 +75,12 @@ async def again(
     dead_after: float = 0.01,
 ) -> Tunnel | End:
     settings = parse({"state_dir": str(directory), "dead_after": dead_after})
-    account = Account(
+    status = KernelStatus(
         "k", settings, "", "", outlives=True, on_news=lambda action, view, text: None
     )
     connection: Any = Answers(*answers)
     reach = Reach(
-        account,
+        status,
         Looked(directory, *statuses),
         AGENT,
         cast("Connection", connection),

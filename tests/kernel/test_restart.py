@@ -16,9 +16,9 @@ from jupyter_client.multikernelmanager import AsyncMultiKernelManager
 
 from remote_kernels.config import parse
 from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
-from remote_kernels.kernel import story
+from remote_kernels.kernel import remote_kernel
 from remote_kernels.kernel.launch import Launch
-from remote_kernels.kernel.story import RemoteKernel
+from remote_kernels.kernel.remote_kernel import RemoteKernel
 
 LAUNCH = Launch(
     (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"),
@@ -77,7 +77,7 @@ async def test_one_in_the_middle_of_another(
     assert isinstance(provisioner, RemoteKernelProvisioner)
     remote = provisioner.remote_kernel
     assert remote is not None
-    while not remote.started or not remote._life.arrived:
+    while not remote.started or not remote._status.arrived:
         await asyncio.sleep(0.05)
     job = remote.job_id
 
@@ -111,7 +111,7 @@ async def test_it_may_take_as_long_as_a_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That option is what its error names."""
-    monkeypatch.setattr(story, "RESTART_TIMEOUT", 0.0)
+    monkeypatch.setattr(remote_kernel, "RESTART_TIMEOUT", 0.0)
     async with running(tmp_path) as kernel:
         job = kernel.job_id
         await kernel.restart(LAUNCH)

@@ -1,4 +1,4 @@
-"""kernel.arrival: a kernel of a shared job that never answers leaves nothing in it."""
+"""kernel.startup: a kernel of a shared job that never answers leaves nothing in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from remote_kernels.config import parse
 from remote_kernels.kernel.launch import Launch
-from remote_kernels.kernel.story import RemoteKernel
+from remote_kernels.kernel.remote_kernel import RemoteKernel
 from remote_kernels.kernel.view import View
 
 SECONDS = 60.0

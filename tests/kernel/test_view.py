@@ -12,6 +12,7 @@ import pytest
 from scheduler.asking import job
 
 from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.kernel.lifecycle import State
 from remote_kernels.kernel.view import STATES, UNKNOWN, View, view
 from remote_kernels.registry import JobEnd, Record
 from remote_kernels.scheduler.job import JobStatus, Phase
@@ -55,9 +56,9 @@ def seen(
     facts: dict[str, Any] = READY_FACTS,
     *,
     end: JobEnd | None = None,
-    attached: bool | None = None,
+    own: State | None = None,
 ) -> View:
-    return view("k1", facts, SESSIONS, Slurm(), status, end=end, attached=attached)
+    return view("k1", facts, SESSIONS, Slurm(), status, end=end, own=own)
 
 
 def test_a_kernel_that_waits() -> None:
@@ -100,30 +101,32 @@ def test_a_kernel_that_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "facts", "attached", "state", "text"),
+    ("status", "facts", "own", "state", "text"),
     [
-        (None, SUBMITTED_FACTS, False, "waiting", "submitted"),
-        (None, READY_FACTS, True, "running", "runs on c1"),
+        (None, SUBMITTED_FACTS, State.PENDING, "waiting", "submitted"),
+        (None, READY_FACTS, State.RUNNING, "running", "runs on c1"),
         (
             RUNNING,
             READY_FACTS,
-            False,
+            State.LOST,
             "lost",
             "the connection to c1 is lost; it is being made anew",
         ),
-        (WAITING, READY_FACTS, True, "running", "runs on c1"),
-        (RUNNING, SUBMITTED_FACTS, False, "starting", "its job runs on c1; the kernel"),
+        (WAITING, READY_FACTS, State.RESTARTING, "running", "runs on c1"),
+        (RUNNING, SUBMITTED_FACTS, State.PENDING, "starting", "its job runs on c1"),
+        (WAITING, SUBMITTED_FACTS, State.STARTING, "starting", "its job runs on"),
+        (None, SUBMITTED_FACTS, State.STARTING, "starting", "its job runs on"),
     ],
 )
 def test_a_kernel_of_this_process(
     status: JobStatus | None,
     facts: dict[str, Any],
-    attached: bool,
+    own: State,
     state: str,
     text: str,
 ) -> None:
     """We know best whether we can reach it; the scheduler's word may be old."""
-    found = seen(status, facts, attached=attached)
+    found = seen(status, facts, own=own)
 
     assert state == found.state
     assert found.text.startswith(text)
@@ -164,7 +167,7 @@ def test_a_scheduler_that_does_not_answer() -> None:
 
 def test_a_kernel_that_has_ended() -> None:
     """How is said in its own text, whatever else is known; it has no end ahead."""
-    found = seen(RUNNING, end=CANCELLED, attached=True)
+    found = seen(RUNNING, end=CANCELLED, own=State.ENDED)
 
     assert ("ended", "It was cancelled.") == (found.state, found.text)
     assert found.ends is None

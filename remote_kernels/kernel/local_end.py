@@ -1,7 +1,7 @@
 """What one kernel has on the server's host: a directory, sockets, and a last will.
 
 There from the job's submission until the kernel is given up; its paths stay the same
-through restarts, because clients keep to them. Made by story.py.
+through restarts, because clients keep to them. Made by remote_kernel.py.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = harmless.logger(__name__)
 LOOK = 2.0  # seconds between two looks whether the sockets are there
 
 
-class LoginEnd:
+class LocalEnd:
     """The sockets for clients, and who answers there.
 
     Parameters
@@ -200,12 +200,18 @@ class LoginEnd:
         first, self._connection = self._connection is None, connection
         await connection.join(self._front, self.standin if first else None)
 
-    def part(self) -> None:
-        """From the kernel, whose connection is about to be closed."""
+    @property
+    def handed_over(self) -> bool:
+        """Whether the kernel answers its clients, no stand-in."""
+        return self._connection is not None
+
+    def disconnect(self) -> None:
+        """Let go of the kernel, whose connection is about to be closed."""
         if self._front is not None:
             self._front.disconnect()
 
     def close(self) -> None:
+        """Close the sockets, and remove their directory."""
         if self._look is not None:
             self._look.cancel()
         if self._front is not None:

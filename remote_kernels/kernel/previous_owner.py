@@ -1,6 +1,6 @@
 """The process that had a kernel before us: what it left on record and on this host.
 
-Called by story.py.
+Called by remote_kernel.py.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from remote_kernels.errors import InUseError, RecordError
 from remote_kernels.registry import Record
 
 from . import socket_directory
+from .launch import ProcessSpec
 
 
 @dataclass(frozen=True)
-class Predecessor:
+class PreviousOwner:
     """Whose kernel we come back to.
 
     `facts` and `spec` are its record.json and spec.json. `agent` is the agent's own
@@ -32,10 +33,9 @@ class Predecessor:
     agent: dict[str, Any] | None
 
     @property
-    def kernel_spec(self) -> dict[str, Any]:
-        """What it started (`Launch.spec`)."""
-        spec: dict[str, Any] = self.spec["kernels"][self.kernel_id]
-        return spec
+    def process(self) -> ProcessSpec:
+        """What it started."""
+        return ProcessSpec.read(self.spec["kernels"][self.kernel_id])
 
     @property
     def _was_here(self) -> bool:
@@ -57,7 +57,7 @@ class Predecessor:
             socket_directory.remove(Path(self.facts["directory"]))
 
 
-def predecessor(record: Record, *, patient: bool) -> Predecessor:
+def previous_owner(record: Record, *, patient: bool) -> PreviousOwner:
     """Who had this kernel. Raises RecordError when there is no kernel to come back to.
 
     Parameters
@@ -75,4 +75,4 @@ def predecessor(record: Record, *, patient: bool) -> Predecessor:
     if facts is None or spec is None or not known or not (agent or waits):
         msg = f"There is no kernel to attach to in {record.path}."
         raise RecordError(msg)
-    return Predecessor(record.kernel_id, facts, spec, None if waits else agent)
+    return PreviousOwner(record.kernel_id, facts, spec, None if waits else agent)

@@ -1,4 +1,4 @@
-"""How a kernel's job, or our part in it, comes to its end. Called by life.py.
+"""How a kernel's job, or our part in it, comes to its end. Called by supervision.py.
 
 The scheduler is asked only when the session is silent for good or cannot be resumed;
 all else is told by the agent.
@@ -16,6 +16,7 @@ from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.codes import Farewell, Refusal
 
 from .job import Job
+from .lifecycle import Event
 
 TAKEN = (Farewell.REPLACED, Refusal.UNKNOWN_SESSION)  # there is a newer session
 TIMEOUT = 20.0  # seconds for the scheduler to say how a job ended
@@ -37,7 +38,7 @@ def end_of(status: JobStatus | None, text: str) -> JobEnd:
     return JobEnd(status.state, status.exit_code, status.signal, text)
 
 
-async def until_the_end(tunnel: Tunnel, job: Job, tell: Callable[[str], None]) -> End:
+async def until_the_end(tunnel: Tunnel, job: Job, tell: Callable[[Event], None]) -> End:
     """Until the job has ended or another server has taken the kernel over.
 
     Parameters
@@ -47,17 +48,17 @@ async def until_the_end(tunnel: Tunnel, job: Job, tell: Callable[[str], None]) -
     job:
         The job.
     tell:
-        Called with "lost" and "resumed".
+        Called with `Event.LOST` and `Event.RESUMED`.
     """
     while not tunnel.ended.done():
         await tunnel.lost()
         if not tunnel.ended.done():
-            tell("lost")
+            tell(Event.LOST)
         status = await _ended_or_resumed(tunnel, job)
         if status is not None:
             return End(job.why_ended("", status), status)
         if not tunnel.ended.done():
-            tell("resumed")
+            tell(Event.RESUMED)
     over = tunnel.ended.result()
     if over.code in TAKEN:
         return End("another server has taken this kernel over", taken=True)

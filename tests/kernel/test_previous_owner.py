@@ -1,4 +1,4 @@
-"""kernel.predecessor: whether the process that waited for a kernel is still there."""
+"""kernel.previous_owner: whether the process that waited for a kernel is still there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from remote_kernels.agent.processes import started
 from remote_kernels.errors import InUseError
-from remote_kernels.kernel.predecessor import Predecessor
+from remote_kernels.kernel.previous_owner import PreviousOwner
 
 OTHER = os.getppid()
 
@@ -18,7 +18,7 @@ def refused(pid: int, start: int, host: str = "") -> bool:
     """Whether we may not have its kernel."""
     facts = {"host": host or socket.gethostname(), "pid": pid, "pid_start": start}
     try:
-        Predecessor("k1", facts, {}, None).refuse_if_it_waits()
+        PreviousOwner("k1", facts, {}, None).refuse_if_it_waits()
     except InUseError:
         return True
     return False

@@ -10,8 +10,9 @@ import pytest
 from scheduler.asking import job
 
 from remote_kernels.config import parse
-from remote_kernels.kernel.ending import until_the_end
 from remote_kernels.kernel.job import Job
+from remote_kernels.kernel.job_end import until_the_end
+from remote_kernels.kernel.lifecycle import Event
 from remote_kernels.registry import Record
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Over, Tunnel
@@ -59,8 +60,8 @@ class LastWord(Ending):
         return CANCELLED
 
 
-async def told(losses: int, job: Job) -> list[str]:
-    heard: list[str] = []
+async def told(losses: int, job: Job) -> list[Event]:
+    heard: list[Event] = []
     over = Over("stopping", Farewell.ENDING)
     tunnel: Any = Breaking(losses, over)
     await until_the_end(cast("Tunnel", tunnel), job, heard.append)
@@ -98,10 +99,10 @@ async def test_the_code_decides(
 @pytest.mark.asyncio
 async def test_losses_are_told(tmp_path: Path) -> None:
     """Each one and its end; not the end of the session."""
-    assert ["lost", "resumed"] * 2 == await told(2, Ending(tmp_path, None))
+    assert [Event.LOST, Event.RESUMED] * 2 == await told(2, Ending(tmp_path, None))
 
 
 @pytest.mark.asyncio
 async def test_nothing_is_resumed_after_the_end(tmp_path: Path) -> None:
     """The job ended while the session was silent."""
-    assert ["lost"] == await told(2, Ending(tmp_path, CANCELLED))
+    assert [Event.LOST] == await told(2, Ending(tmp_path, CANCELLED))

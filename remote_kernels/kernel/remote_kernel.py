@@ -1,0 +1,398 @@
+"""One kernel and its job: start, attach, signal, restart, release.
+
+The order in which things happen; what they are is in the parts: status.py (what is
+known and recorded), startup.py (until the kernel answers), reach.py (the way to its
+agent), previous_owner.py (who had it before us), supervision.py (its job's end) and
+actions.py (what has to be done then). Runs on one event loop, which must keep turning
+for as long as the kernel is there (a tunnel and a front live on it): see
+jupyter/background.py. Called by jupyter.provisioner and the CLI.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from remote_kernels import harmless, registry
+from remote_kernels.config import Settings
+from remote_kernels.errors import JobError, ResourceError, TunnelError
+from remote_kernels.front.standin import StandIn
+from remote_kernels.registry import GIVEN_UP, SHUT_DOWN, JobEnd
+from remote_kernels.scheduler.command import ROOM
+from remote_kernels.scheduler.job import JobId
+
+from .actions import CLOCK, WATCH, Actions
+from .before import Before
+from .connection import Connection
+from .descriptors import is_exhaustion
+from .informing import OnProgress
+from .job import Job, id_in
+from .launch import Launch
+from .lifecycle import Action, Event, State
+from .local_end import LocalEnd
+from .previous_owner import PreviousOwner, previous_owner
+from .reach import Reach
+from .shared_job import allocations, job_for
+from .startup import Startup
+from .status import KernelStatus, OnNews
+from .supervision import Supervision
+from .view import View
+
+log = harmless.logger(__name__)
+
+RESTART_TIMEOUT = 60.0  # seconds for a new process to listen, or start_timeout
+
+
+class RemoteKernel:
+    """One kernel and its job.
+
+    Parameters
+    ----------
+    kernel_id:
+        The kernel's ID, as Jupyter has it.
+    settings:
+        The kernelspec's config.
+    name:
+        The kernelspec's name, for people.
+    spec_name:
+        The kernelspec's name, for Jupyter.
+    outlives:
+        Whether it is to outlive this process.
+    instead_of:
+        How the kernel ended whose place it takes, in plain words, if there was one.
+    on_progress:
+        Called with how the job stands while it waits, by line.
+    on_news:
+        Called with what happens to it.
+    on_dead:
+        Called when it is dead, unasked, and with its job.
+    on_end:
+        Called when its job has ended unasked and nothing of it is left here.
+    on_moved:
+        Called with the directory of its sockets when that had to be another one.
+    """
+
+    def __init__(
+        self,
+        kernel_id: str,
+        settings: Settings,
+        name: str = "",
+        spec_name: str = "",
+        *,
+        outlives: bool = False,
+        instead_of: str = "",
+        on_progress: OnProgress = lambda lines: None,
+        on_news: OnNews = lambda action, view, text: None,
+        on_dead: Callable[[], None] = lambda: None,
+        on_end: Callable[[], None] = lambda: None,
+        on_moved: Callable[[Path], None] = lambda directory: None,
+    ) -> None:
+        self.kernel_id = kernel_id
+        self._on_moved = on_moved
+        status = self._status = KernelStatus(
+            kernel_id, settings, name, spec_name, outlives=outlives, on_news=on_news
+        )
+        if instead_of:
+            status.follows(Before(instead_of))
+        self._record = status.record
+        self._actions = Actions(status, on_dead, on_end)
+        self._supervision = Supervision(status, self._actions)
+        self._startup = Startup(status, self._actions, self._supervision, on_progress)
+
+    def __repr__(self) -> str:
+        return f"<RemoteKernel {self.kernel_id[:8]} job {self.job_id} on {self.node}>"
+
+    @property
+    def settings(self) -> Settings:
+        """The kernelspec's config, with the job that a person has chosen."""
+        return self._status.settings
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life."""
+        return self._status.state
+
+    @property
+    def job_id(self) -> JobId | None:
+        """The scheduler's ID of its job; None before there is one."""
+        return self._status.job_id
+
+    @property
+    def told_to_end(self) -> bool:
+        """Whether somebody has told its process to end."""
+        connection = self._status.connection
+        return connection is not None and connection.told_to_end
+
+    @property
+    def node(self) -> str | None:
+        """Where it runs; None while that is not known."""
+        return self._status.node
+
+    @property
+    def carrier(self) -> str | None:
+        """The name of the carrier in use."""
+        return self._status.carrier
+
+    @property
+    def times(self) -> dict[str, float]:
+        """By stage: seconds since the epoch."""
+        return self._status.times
+
+    @property
+    def end(self) -> JobEnd | None:
+        """How the job ended; None while it has not."""
+        return self._status.end
+
+    @property
+    def end_text(self) -> str:
+        """How the job ended, in plain words; "" while it has not."""
+        return self._status.end_text
+
+    @property
+    def cwd(self) -> str | None:
+        """Where the kernel's process starts, if the node has that directory."""
+        return self._status.cwd
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether this kernel has been started before, and its record is there."""
+        return self._record.is_live
+
+    @property
+    def connection(self) -> Connection | None:
+        """To its agent; None while it has no node."""
+        return self._status.connection
+
+    @property
+    def directory(self) -> Path | None:
+        """A private one on this host, for as long as the kernel is there."""
+        return self._status.directory
+
+    def view(self) -> View:
+        """Return it as data."""
+        return self._status.view()
+
+    def note_sessions(self, sessions: dict[str, Any], notebook: str) -> None:
+        """Keep the notebooks that use this kernel, for the server that comes next.
+
+        `notebook` is the file of one of them. Raises RecordError.
+        """
+        self._status.note_sessions(sessions, notebook)
+
+    def remove_at_death(self, path: Path) -> None:
+        """Remove a file with this server, also if its process is killed."""
+        if self._status.local is not None:
+            self._status.local.remove_at_death(path)
+
+    # Start
+
+    async def start(self, launch: Launch, *, wait: bool = True) -> dict[str, Any]:
+        """Submit, wait, attach. Return Jupyter's connection info.
+
+        Parameters
+        ----------
+        launch:
+            What to start.
+        wait:
+            Whether to return when the kernel is ready, not when its job is submitted;
+            in that case a stand-in answers until then.
+
+        Leaves nothing behind when it fails or is cancelled. Raises RemoteKernelError.
+        """
+        try:
+            base = self._record.base
+            for old in (*registry.records(base), *allocations(base)):
+                old.purge_if_old()
+            self._status.move(Event.START)
+            local = self._open(self._stand_in(launch.key, launch.language))
+            return await self._startup.begin(local, launch, wait=wait)
+        except BaseException as exc:
+            try:
+                await asyncio.shield(self._undo())
+            except JobError as left:  # and nobody would ever hear of that job
+                text = f"{exc!s}\n{left}".lstrip()
+                raise JobError(text) from exc
+            if isinstance(exc, OSError) and is_exhaustion(exc):
+                text = f"{exc}. The start was undone.\n{ROOM}"
+                raise ResourceError(text) from exc
+            raise
+
+    def _stand_in(self, key: bytes, language: str) -> StandIn:
+        status = self._status
+        return StandIn(
+            key,
+            lambda: status.exited(0),
+            self._actions.farewell,
+            status.note_held,
+            language=language,
+        )
+
+    def _open(self, standin: StandIn) -> LocalEnd:
+        """A place for it on this host."""
+        local = LocalEnd(self.settings, standin, self._moved)
+        self._status.opened(local)
+        return local
+
+    def _moved(self, directory: Path) -> None:
+        if self._status.moved(directory):
+            self._on_moved(directory)
+
+    # Attach
+
+    async def attach(
+        self, *, take: bool = False, patient: bool = True
+    ) -> dict[str, Any]:
+        """Come back to a kernel that another process left. Jupyter's connection info.
+
+        Parameters
+        ----------
+        take:
+            Whether to take it from a server that has it.
+        patient:
+            Whether to try a node that does not answer again for as long as its job is
+            there, and to wait for a job that waits; the kernel counts as alive
+            meanwhile. Else it is an error.
+
+        Raises RecordError when there is no such kernel, InUseError when another server
+        has it, TunnelError when it is not reached.
+        """
+        before = previous_owner(self._record, patient=patient)
+        try:
+            job = job_for(self.settings, self._record, before.facts.get("allocation"))
+            job.resume(id_in(before.facts), before.facts.get("cluster"))
+            self._status.resume(before.facts, before.spec, job)
+            process = before.process
+            waits = before.agent is None
+            standin = StandIn(process.key)
+            if waits:
+                standin = self._stand_in(process.key, process.language)
+            local = self._open(standin)
+            local.draw_up_will(job, keep=True)
+            if waits:
+                return await self._startup.adopt(local, job, before)
+            return await self._attach(local, job, before, take=take, patient=patient)
+        except BaseException:
+            await asyncio.shield(self.detach())
+            raise
+
+    async def _attach(
+        self,
+        local: LocalEnd,
+        job: Job,
+        before: PreviousOwner,
+        *,
+        take: bool,
+        patient: bool,
+    ) -> dict[str, Any]:
+        """To one whose agent has reported."""
+        assert before.agent is not None
+        connection = self._supervision.connect(local, before.agent, before.process)
+        reach = Reach(self._status, job, before.agent, connection)
+        try:
+            self._supervision.reached(job, await reach.open(take=take))
+        except TunnelError as exc:
+            if not patient:
+                raise
+            log.warning("kernel=%s not reached yet: %s", self.kernel_id, exc)
+            self._supervision.come_back(job, reach)
+        else:  # whoever had it is gone
+            before.clear_away()
+        info = local.open(connection.key)
+        await self._supervision.serve()
+        return info
+
+    # While it is there
+
+    @property
+    def started(self) -> bool:
+        """Whether `restart` can bring a new process of it."""
+        return self._status.restartable
+
+    def poll(self) -> int | None:
+        """Return None while the kernel process lives, else its exit code.
+
+        Costs nothing. One that is waited for lives, until somebody wants it to end.
+        """
+        return self._status.poll()
+
+    async def wait(self) -> int:
+        """Return its exit code once the kernel process has ended."""
+        return await self._status.wait()
+
+    def signal(self, signum: int) -> None:
+        """To the kernel's process group, unchanged; without effect on a dead one."""
+        status, connection = self._status, self._status.connection
+        if connection is not None and (status.arrived or status.is_over):
+            connection.signal(signum)
+        elif signum == signal.SIGINT and status.local is not None:
+            status.local.standin.interrupt()
+        elif signum in (signal.SIGTERM, signal.SIGKILL):
+            status.exited(-signum)
+
+    async def restart(self, launch: Launch) -> dict[str, Any]:
+        """Start a new kernel process in the same job. Raises RemoteKernelError.
+
+        Of a kernel that is waited for: its job keeps its place in the queue. Of one
+        that did not come: in a new job.
+        """
+        local = self._status.local
+        if local is None or not self.started:  # its job ended meanwhile
+            raise JobError(self.end_text or "The kernel was shut down.")
+        if not self._status.arrived:
+            return await self._restart_waiting(local, launch)
+        actions = self._status.move(Event.RESTART)
+        assert actions == (Action.START_PROCESS,)
+        connection = self._status.connection
+        assert connection is not None
+        process = launch.process(self.settings)
+        info = local.open(launch.key)
+        await local.settled()
+        self._status.note_spec(process)
+        connection.start(process.as_json(), process.curve)
+        patience = max(RESTART_TIMEOUT, self.settings.start_timeout)
+        await self._supervision.await_running(connection, patience)
+        await self._supervision.serve()
+        return info
+
+    async def _restart_waiting(self, local: LocalEnd, launch: Launch) -> dict[str, Any]:
+        local.standin.restart()
+        if self.state is State.FAILED:
+            return await self._startup.again(local, launch)
+        if self.state is State.CHOOSING:
+            self._startup.choose_for(launch)
+        else:
+            process = launch.process(self.settings)
+            self._status.note_spec(process)  # read when the job starts
+            self._status.lives()
+        return local.open(launch.key)
+
+    # End
+
+    async def release(self) -> None:
+        """End the kernel and its job, and remove all that belonged to it."""
+        await self._actions.stop_all()
+        end = JobEnd(SHUT_DOWN, text="It was shut down.")
+        await self._actions.carry_out(Event.RELEASE, end)
+
+    async def give_up(self, why: str) -> None:
+        """Its process does not live, and nobody starts it again: end its job.
+
+        The record keeps how it ended.
+        """
+        if self.end is None:
+            self._actions.stop(WATCH)
+            self._actions.stop(CLOCK)
+            end = JobEnd(GIVEN_UP, text=f"Job {self.job_id}: {why}")
+            await self._actions.carry_out(Event.GIVE_UP, end)
+
+    async def _undo(self) -> None:
+        """Remove every trace of a start that failed."""
+        await self._actions.stop_all()
+        await self._actions.carry_out(Event.UNDO)
+
+    async def detach(self) -> None:
+        """Let go of kernel and job: they live on, for the next server."""
+        await self._actions.carry_out(Event.DETACH)

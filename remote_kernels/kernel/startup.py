@@ -1,0 +1,298 @@
+"""A kernel's start: its job's submission, and all until it answers its clients.
+
+Until then its stand-in answers, and says below their cells how the job stands; if the
+kernel does not come, it says why. Made by remote_kernel.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from remote_kernels import harmless
+from remote_kernels.errors import (
+    ChoiceError,
+    CommandError,
+    JobError,
+    RecordError,
+    RemoteKernelError,
+    TunnelError,
+)
+from remote_kernels.registry import NOT_STARTED, JobEnd
+from remote_kernels.scheduler.job import JobStatus, Phase
+
+from .actions import CLOCK, STARTUP, WATCH, Actions
+from .before import before
+from .choosing import chosen
+from .descriptors import check_room
+from .informing import Introduction, OnProgress, informing
+from .job import Job
+from .job_end import End, end_of
+from .known_info import KnownInfo
+from .launch import Launch, ProcessSpec
+from .lifecycle import Event
+from .local_end import LocalEnd
+from .previous_owner import PreviousOwner
+from .reach import Reach
+from .shared_job import job_for
+from .status import KernelStatus, News
+from .supervision import Supervision
+
+log = harmless.logger(__name__)
+
+ENDS = 20.0  # seconds for the scheduler to say how a job that is ending ended
+
+
+class Startup:
+    """The start of one kernel.
+
+    Parameters
+    ----------
+    status, actions, supervision:
+        The kernel's.
+    on_progress:
+        Called with how the job stands, by line.
+    """
+
+    def __init__(
+        self,
+        status: KernelStatus,
+        actions: Actions,
+        supervision: Supervision,
+        on_progress: OnProgress,
+    ) -> None:
+        self._status = status
+        self._actions = actions
+        self._supervision = supervision
+        self._on_progress = on_progress
+        self._launch: Launch | None = None  # while somebody must choose a job
+
+    # Its job
+
+    async def submit(self, local: LocalEnd, launch: Launch) -> Job:
+        """Submit a job. What can be wrong with it is looked for before."""
+        status = self._status
+        check_room()
+        job = job_for(status.settings, status.record, status.settings.allocation)
+        status.begin(job, launch.env.get("JPY_SESSION_NAME", ""))
+        status.record.create()
+        local.draw_up_will(job)
+        if status.before is None:
+            status.follows(before(status.record.base, status.notebook))
+        status.mark("submitting")
+        process = launch.process(status.settings)
+        status.write_spec(process)
+        await job.submit(launch)
+        if status.take_secret(job.secret):
+            status.write_spec(process)
+        status.mark("submitted")
+        status.save()
+        status.save_sessions()
+        if status.outlives:
+            local.outlive_server()
+        status.happened(Event.SUBMITTED)
+        return job
+
+    async def begin(
+        self, local: LocalEnd, launch: Launch, *, wait: bool
+    ) -> dict[str, Any]:
+        """Submit a job, and return Jupyter's connection info; see RemoteKernel.start."""
+        try:
+            job = await self.submit(local, launch)
+        except ChoiceError as exc:
+            if wait:
+                raise
+            return self._ask_first(local, launch, exc)
+        process = launch.process(self._status.settings)
+        return await self.follow(local, job, process, wait=wait)
+
+    async def follow(
+        self,
+        local: LocalEnd,
+        job: Job,
+        process: ProcessSpec,
+        *,
+        wait: bool,
+        take: bool = True,
+    ) -> dict[str, Any]:
+        """Open sockets; the stand-in answers there until the kernel is there.
+
+        Parameters
+        ----------
+        local:
+            Where the kernel's clients are.
+        job:
+            What is waited for.
+        process:
+            What is to start.
+        wait:
+            Whether to return when the kernel answers. Who waits asks nothing before.
+        take:
+            Whether to take the kernel from a server that has it.
+        """
+        info = local.open(process.key)
+        self._status.lives()
+        if wait:
+            run = self.run(local, job, process, take=take, probe=False)
+            await self._actions.run(STARTUP, run)
+        else:
+            run = self.run_and_tell(local, job, process, take=take)
+            self._actions.run(STARTUP, run)
+        return info
+
+    async def again(self, local: LocalEnd, launch: Launch) -> dict[str, Any]:
+        """Submit a new job for a kernel that did not start. Raises RemoteKernelError."""
+        await self._actions.stop_all()
+        try:
+            await self._actions.carry_out(Event.RESTART)
+        except JobError as exc:  # it has ended, or does so without its record
+            log.warning("kernel=%s %s", self._status.kernel_id, exc)
+        try:
+            job = await self.submit(local, launch)
+            process = launch.process(self._status.settings)
+            return await self.follow(local, job, process, wait=False)
+        except (OSError, RecordError) as exc:
+            raise JobError(str(exc)) from exc
+
+    async def adopt(
+        self, local: LocalEnd, job: Job, before: PreviousOwner
+    ) -> dict[str, Any]:
+        """Wait for a kernel for which another process has waited so far."""
+        before.refuse_if_it_waits()
+        self._status.happened(Event.ADOPTED)
+        info = await self.follow(local, job, before.process, wait=False, take=False)
+        local.standin.restore(self._status.record.read_held())
+        before.clear_away()
+        self._status.save_news()
+        return info
+
+    # There is no job before a person has chosen one
+
+    def _ask_first(
+        self, local: LocalEnd, launch: Launch, choice: ChoiceError
+    ) -> dict[str, Any]:
+        self._status.record.remove()
+        self._status.happened(Event.CHOOSE)
+        self.choose_for(launch)
+        self._actions.run(STARTUP, self._choose(local, choice))
+        return local.open(launch.key)
+
+    def choose_for(self, launch: Launch) -> None:
+        """Start this, once somebody has chosen a job."""
+        self._launch = launch
+        self._status.lives()
+
+    async def _choose(self, local: LocalEnd, choice: ChoiceError) -> None:
+        assert self._launch is not None
+        status = self._status
+        about = self._introduction(self._launch.process(status.settings), probe=True)
+        try:
+            value = await chosen(local.standin, choice, about, local.directory)
+            status.choose(choice.option, value)
+            job = await self.submit(local, self._launch)
+        except Exception as exc:  # noqa: BLE001 - nobody awaits it
+            await self._failed(str(exc) or repr(exc))
+            return
+        await self.run_and_tell(local, job, self._launch.process(status.settings))
+
+    # Until the kernel answers
+
+    def _introduction(self, process: ProcessSpec, *, probe: bool) -> Introduction:
+        """`probe`: try on this host what kernel it is, if nobody knows."""
+        settings = self._status.settings
+        known = KnownInfo.of(self._status.record.base, settings, process.argv)
+        tried = probe and not (settings.prologue or settings.prefix)
+        return Introduction(known, process if tried else None)
+
+    async def run(
+        self,
+        local: LocalEnd,
+        job: Job,
+        process: ProcessSpec,
+        *,
+        take: bool,
+        probe: bool,
+    ) -> None:
+        """Return once the kernel answers. Raises RemoteKernelError."""
+        status, supervision = self._status, self._supervision
+        async with informing(
+            local.standin,
+            job,
+            status.times["submitted"],
+            self._introduction(process, probe=probe),
+            local.directory,
+            self._on_progress,
+        ):
+            agent = await job.agent(self._waits)
+            status.happened(Event.JOB_RUNS)
+            status.mark("agent")
+            connection = supervision.connect(local, agent, process)
+            reach = Reach(status, job, agent, connection)
+            try:
+                supervision.reached(job, await reach.open(take=take))
+            except TunnelError as exc:
+                end = await self._end_of_job(job)
+                raise (JobError(end.text) if end is not None else exc) from exc
+            connection.expect(1)
+            start_timeout = status.settings.start_timeout
+            await supervision.await_running(connection, start_timeout)
+            status.mark("kernel")
+            if status.before is not None:
+                connection.notice(status.before.text)
+                status.before.note_told(status.kernel_id)
+                status.follows(None)
+            await supervision.serve()
+
+    async def _end_of_job(self, job: Job) -> JobEnd | None:
+        """Of one whose agent is not reached: how, if it has ended or is about to."""
+        try:
+            found = await job.ask()
+            if found.phase not in (Phase.ENDING, Phase.ENDED):
+                return None
+            ended = await job.ended(ENDS)
+        except CommandError:
+            return None
+        end = self._supervision.job_end(End(job.why_ended("", ended), ended))
+        self._status.move(Event.JOB_ENDED, end)
+        return end
+
+    def _waits(self, found: JobStatus) -> None:
+        status = self._status
+        log.info("kernel=%s job=%s %s", status.kernel_id, status.job_id, found.state)
+        if found.phase is Phase.RUNNING:
+            status.happened(Event.JOB_RUNS)
+        elif found.phase is Phase.PENDING:
+            status.tell(News.PENDING, found.reason)
+
+    async def run_and_tell(
+        self, local: LocalEnd, job: Job, process: ProcessSpec, *, take: bool = True
+    ) -> None:
+        """Nobody awaits it: those who wait for the kernel must hear what went wrong.
+
+        And what the site said of the job: a program that awaits it has that in its log.
+        """
+        try:
+            await self.run(local, job, process, take=take, probe=True)
+            if job.notice and self._status.connection is not None:
+                self._status.connection.notice(f"The site says: {job.notice}")
+        except RemoteKernelError as exc:
+            await self._failed(str(exc))
+        except Exception as exc:
+            log.exception("kernel=%s did not start", self._status.kernel_id)
+            await self._failed(repr(exc))
+
+    async def _failed(self, why: str) -> None:
+        """The stand-in stays, to say so; the person may restart the kernel."""
+        self._actions.stop(WATCH)
+        self._actions.stop(CLOCK)
+        try:
+            await self._actions.carry_out(Event.FAILED, self._end(why))
+        except JobError as exc:
+            log.warning("kernel=%s %s", self._status.kernel_id, exc)
+
+    def _end(self, why: str) -> JobEnd:
+        """The scheduler's, if it was that which the kernel did not survive."""
+        job = self._status.job
+        found = job.status if job is not None else None
+        if found is not None and found.phase is Phase.ENDED:
+            return end_of(found, why)
+        return JobEnd(NOT_STARTED, text=why)

@@ -1,0 +1,400 @@
+"""What this process knows of one kernel: the owner of its state.
+
+The other parts tell it what they learn, by its methods, and read its attributes; only
+it writes them. It tells listeners what happened, and keeps the record, by which whoever
+comes later goes (the next server, the command line). Made by remote_kernel.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import getpass
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from remote_kernels import harmless, registry, shapes
+from remote_kernels.agent import processes
+from remote_kernels.config import Settings
+from remote_kernels.errors import RecordError
+from remote_kernels.front.interfaces import Request
+from remote_kernels.registry import JobEnd
+from remote_kernels.scheduler.job import JobId
+
+from .before import Before
+from .connection import Connection
+from .job import Job, as_facts
+from .launch import ProcessSpec
+from .lifecycle import ARRIVED, NOT_OURS, OVER, RESTARTABLE, Action, Event, State, step
+from .view import View, view
+
+if TYPE_CHECKING:
+    from .local_end import LocalEnd
+
+log = harmless.logger(__name__)
+
+
+class News(str, enum.Enum):
+    """What listeners are told of; see jupyter/events/kernel_v1.yaml."""
+
+    SUBMITTED = "submitted"
+    PENDING = "pending"
+    RUNNING = "running"
+    ATTACHED = "attached"
+    LOST = "lost"
+    RESUMED = "resumed"
+    WARNING = "warning"
+    ENDED = "ended"
+
+    __str__ = str.__str__
+
+
+_NEWS = {
+    Event.SUBMITTED: News.SUBMITTED,
+    Event.JOB_RUNS: News.RUNNING,
+    Event.READY: News.ATTACHED,
+    Event.LOST: News.LOST,
+    Event.RESUMED: News.RESUMED,
+}
+# When they happened is kept; of a kernel that ended: `ended`.
+_MARKS = {
+    Event.JOB_RUNS: "running",
+    Event.READY: "ready",
+    Event.FAILED: "ended",
+    Event.JOB_ENDED: "ended",
+    Event.TAKEN: "ended",
+    Event.GIVE_UP: "ended",
+}
+
+OnNews = Callable[[News, View, str], None]
+
+
+class KernelStatus:
+    """What this process knows of one kernel. For the parameters see `RemoteKernel`."""
+
+    def __init__(
+        self,
+        kernel_id: str,
+        settings: Settings,
+        name: str,
+        spec_name: str,
+        *,
+        outlives: bool,
+        on_news: OnNews,
+    ) -> None:
+        self.kernel_id = kernel_id
+        self.settings = settings
+        self.name = name
+        self.spec_name = spec_name
+        self.outlives = outlives
+        self.record = registry.Record(registry.state_dir(settings.state_dir), kernel_id)
+        self.secret = secrets.token_bytes(32)  # the job's
+        self.state = State.NEW
+        self.end: JobEnd | None = None
+        self.job: Job | None = None
+        self.connection: Connection | None = None
+        self.local: LocalEnd | None = None  # what it has on this host
+        self.directory: Path | None = None  # of the sockets on this host
+        self.sessions: dict[str, Any] = {}
+        self.notebook = ""  # the file for which it was started
+        self.before: Before | None = None  # of that file
+        self.node: str | None = None
+        self.times: dict[str, float] = {}  # stage: seconds since the epoch
+        self.cwd: str | None = None  # where the kernel's process starts
+        self._on_news = on_news
+        self._user = _user()  # once: it may ask a directory service, and need a file
+        self._exit_code: int | None = None  # where no connection tells it
+        self._exited = asyncio.Event()
+
+    @property
+    def job_id(self) -> JobId | None:
+        """The scheduler's ID of its job; None before there is one."""
+        return self.job.id if self.job is not None else None
+
+    @property
+    def carrier(self) -> str | None:
+        """The name of the carrier in use."""
+        return self.connection.carrier if self.connection is not None else None
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the kernel itself answers its clients, or is to be made to."""
+        return self.state in ARRIVED
+
+    # What happens to it
+
+    def move(self, event: Event, end: JobEnd | None = None) -> tuple[Action, ...]:
+        """Note an event; return what has to be done, in that order.
+
+        Parameters
+        ----------
+        event:
+            What happened.
+        end:
+            How its job ended, where the event is an end. The first word counts.
+        """
+        before = self.state
+        self.state, actions = step(before, event)
+        known = self.state is not before or bool(actions)
+        if end is not None and self.end is None and (known or not self.is_over):
+            self.end = end
+        if event in _MARKS and known:
+            self.times[_MARKS[event]] = time.time()
+        if self.state is not before:
+            log.debug("kernel=%s %s: %s", self.kernel_id, event.value, self.state.value)
+        return actions
+
+    def happened(self, event: Event) -> None:
+        """Note an event of which at most listeners are to be told."""
+        for action in self.move(event):
+            assert action is Action.NEWS, (event, action)
+            self.tell(_NEWS[event])
+
+    @property
+    def end_text(self) -> str:
+        """How its job ended, in plain words; "" while it has not."""
+        return self.end.text if self.end is not None else ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its job has ended, or is another server's."""
+        return self.state in OVER
+
+    @property
+    def restartable(self) -> bool:
+        """Whether a restart can bring a new process of it."""
+        return self.state in RESTARTABLE and self.local is not None
+
+    def mark(self, stage: str) -> None:
+        """Note that it is there, now."""
+        self.times[stage] = time.time()
+
+    # What it has
+
+    def choose(self, option: str, value: str) -> None:
+        """Note what a person has chosen for an option of the batch system's."""
+        self.settings = self.settings.with_option(option, value)
+
+    def opened(self, local: LocalEnd) -> None:
+        """There is a place for it on this host."""
+        self.local, self.directory = local, local.directory
+
+    def moved(self, directory: Path) -> bool:
+        """Its sockets are there from now on; return whether that is another place."""
+        if self.directory == directory:
+            return False
+        self.directory = directory
+        self.save_news()
+        return True
+
+    def closed(self) -> None:
+        """Nothing is left of it on this host."""
+        self.local = None
+
+    def connected(self, connection: Connection, node: str) -> None:
+        """The agent on that node is to be spoken to by this connection."""
+        self.connection, self.node = connection, node
+
+    def disconnected(self) -> None:
+        """There is no connection any more."""
+        self.connection = None
+
+    def begin(self, job: Job, notebook: str) -> None:
+        """A new job is to be submitted, of which nothing is known yet."""
+        self.job, self.notebook = job, notebook
+        self.times, self.node, self.end = {}, None, None
+        self.lives()
+
+    def follows(self, before: Before | None) -> None:
+        """Its notebook had a kernel before, whose variables are gone."""
+        self.before = before
+
+    def resume(self, facts: dict[str, Any], spec: dict[str, Any], job: Job) -> None:
+        """It is another process's, which has left this on record."""
+        self.job = job
+        self.times = facts["times"]
+        self.cwd = spec["kernels"][self.kernel_id].get("cwd")
+        self.notebook = str(facts.get("notebook") or "")
+        self.sessions = self.record.sessions()
+        self.secret = bytes.fromhex(spec["secret"])
+
+    # Whether its process lives
+
+    def lives(self) -> None:
+        """It is waited for, and lives."""
+        self._exit_code = None
+        self._exited.clear()
+
+    def exited(self, code: int) -> None:
+        """It is dead although no connection says so; the first word counts."""
+        if self._exit_code is None:
+            self._exit_code = code
+        self._exited.set()
+
+    def poll(self) -> int | None:
+        """Return None while the process lives, else its exit code.
+
+        For those who ask it lives until they are told of the end: jupyter_server (2.21)
+        opens no websocket to one that is not alive, and waits 60 s for it to be. So it
+        does while it ends with its job, until it is known why: who restarts dead
+        kernels would take it for one that died in a living job.
+        """
+        connection = self.connection
+        if self.state in (State.ENDING, State.LEAVING):
+            return None
+        if connection is None or not (self.arrived or self.is_over):
+            return self._exit_code
+        if connection.agent_ends and self.arrived:
+            return None
+        return connection.exit_code
+
+    async def wait(self) -> int:
+        """Return its exit code once the process has ended."""
+        if self.connection is not None and (self.arrived or self.is_over):
+            return await self.connection.wait()
+        await self._exited.wait()
+        return self._exit_code or 0
+
+    # Told
+
+    def view(self) -> View:
+        """Return it as data."""
+        assert self.job is not None
+        connection = self.connection
+        return view(
+            self.kernel_id,
+            self._facts(self.job),
+            self.sessions,
+            self.job.driver,
+            self.job.status,
+            end=self.end,
+            own=self.state,
+            usage=connection.usage if connection is not None else None,
+        )
+
+    def tell(self, news: News, text: str = "") -> None:
+        """Tell listeners what happened."""
+        self._on_news(news, self.view(), text)
+
+    # Written
+
+    def _facts(self, job: Job) -> dict[str, Any]:
+        return {
+            "format": shapes.FORMAT,
+            "kernel_id": self.kernel_id,
+            "name": self.name,
+            "spec_name": self.spec_name,
+            "scheduler": job.driver.name,
+            **as_facts(job.id),
+            "node": self.node,
+            "user": self._user,
+            "cluster": job.cluster,
+            "allocation": job.allocation,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "pid_start": processes.started(os.getpid()),
+            "directory": str(self.directory or ""),
+            "carrier": self.carrier,
+            "notebook": self.notebook,
+            "times": self.times,
+            **({"end": asdict(self.end)} if self.end is not None else {}),
+        }
+
+    def save(self) -> None:
+        """So that the kernel is found again. Raises RecordError."""
+        if self.job is not None and self.state not in NOT_OURS:
+            self.record.write("record.json", self._facts(self.job))
+
+    def save_news(self) -> None:
+        """What changed since; a full disk ends no kernel."""
+        try:
+            self.save()
+        except RecordError as exc:
+            if self.record.path.exists():
+                log.warning("kernel=%s %s", self.kernel_id, exc)
+            else:  # `stop` has done so, or a person
+                log.info("kernel=%s its record was removed", self.kernel_id)
+
+    def take_secret(self, secret: bytes | None) -> bool:
+        """Note the job's secret, if it has one of its own; return whether it has."""
+        if secret is not None:
+            self.secret = secret
+        return secret is not None
+
+    def write_spec(self, spec: ProcessSpec) -> None:
+        """What the agent starts, and what whoever attaches later must know."""
+        self.cwd = spec.cwd
+        settings = self.settings
+        patience = settings.start_timeout
+        if self.outlives:  # the job may start while no server is there
+            patience = max(patience, settings.silence)
+        self.record.write(
+            "spec.json",
+            {
+                "agent": self.kernel_id,
+                "secret": self.secret.hex(),
+                "attach": patience,
+                "silence": settings.silence,
+                "dead_after": settings.dead_after,
+                "usage": settings.usage,
+                "node": settings.node,
+                "kernels": {self.kernel_id: spec.as_json()},
+            },
+        )
+
+    def note_spec(self, spec: ProcessSpec) -> None:
+        """Of a new process, whose agent has been told: a full disk ends no kernel."""
+        try:
+            self.write_spec(spec)
+        except RecordError as exc:
+            log.warning("kernel=%s %s", self.kernel_id, exc)
+
+    def note_sessions(self, sessions: dict[str, Any], notebook: str) -> None:
+        """The notebooks that use this kernel, for the server that comes next."""
+        self.sessions = sessions
+        if self.state in NOT_OURS:
+            return
+        self.record.write("sessions.json", sessions)
+        if notebook != self.notebook and self.job is not None:
+            self.notebook = notebook
+            self.save()
+
+    def save_sessions(self) -> None:
+        """In the record of a new job; a full disk ends no kernel."""
+        try:
+            if self.sessions:
+                self.record.write("sessions.json", self.sessions)
+        except RecordError as exc:
+            log.warning("kernel=%s %s", self.kernel_id, exc)
+
+    def note_held(self, held: list[Request], known: int) -> None:
+        """For a server that comes after this one; it can do without."""
+        if self.outlives and self.record.is_live:
+            try:
+                self.record.write_held(held, known)
+            except RecordError as exc:
+                log.warning("kernel=%s %s", self.kernel_id, exc)
+
+    def seal(self) -> None:
+        """The job has ended: the record says how, and keeps no secret."""
+        assert self.end is not None
+        if self.job is not None:
+            self.job.leave()
+        try:
+            self.save()  # when it ended, too
+            self.record.seal(self.end)
+        except RecordError as exc:
+            log.warning("kernel=%s %s", self.kernel_id, exc)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # one whom no passwd knows, as in a container
+        return str(os.getuid())

@@ -1,0 +1,168 @@
+"""Watches over one kernel: from the first word of its agent to the end of its job.
+
+Made by remote_kernel.py; startup.py calls it, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import Any
+
+from remote_kernels import harmless
+from remote_kernels.errors import AgentError, JobError
+from remote_kernels.registry import TAKEN, JobEnd
+from remote_kernels.tunnel.tunnel import Tunnel
+
+from .actions import CLOCK, WATCH, Actions
+from .connection import Connection
+from .job import Job
+from .job_end import End, end_of, until_the_end
+from .known_info import KnownInfo
+from .launch import ProcessSpec
+from .lifecycle import Event
+from .local_end import LocalEnd
+from .reach import Reach
+from .status import KernelStatus, News
+from .time_limit import mind_time_limit
+
+log = harmless.logger(__name__)
+
+# Seconds in which the end of its job is heard of when a kernel was ended by one of the
+# signals that schedulers send to all of a job.
+HEARD = 3.0
+
+
+class Supervision:
+    """The watch over one kernel.
+
+    Parameters
+    ----------
+    status, actions:
+        The kernel's.
+    """
+
+    def __init__(self, status: KernelStatus, actions: Actions) -> None:
+        self._status = status
+        self._actions = actions
+
+    # The agent and the kernel's process answer
+
+    def connect(
+        self, local: LocalEnd, agent: dict[str, Any], spec: ProcessSpec
+    ) -> Connection:
+        """Return a connection to that agent, not yet open."""
+        status = self._status
+        known = KnownInfo.of(status.record.base, status.settings, spec.argv)
+        node = str(agent["node"])
+        connection = Connection(
+            status.kernel_id,
+            spec.key,
+            spec.curve,
+            local.directory,
+            status.record,
+            node,
+            status.settings.dead_after,
+            known.remember,
+            lambda: status.happened(Event.EXITED),
+            spec_name=status.spec_name,
+        )
+        status.connected(connection, node)
+        return connection
+
+    def reached(self, job: Job, tunnel: Tunnel) -> None:
+        """The connection is open: the end of the job is minded from now on."""
+        self._actions.run(WATCH, self._watch(job, tunnel))
+        self._mind_time_limit(job)
+
+    def _mind_time_limit(self, job: Job) -> None:
+        warn_before = self._status.settings.warn_before
+        self._actions.run(CLOCK, mind_time_limit(job, warn_before, self._warn))
+        self._status.mark("attached")
+        self._status.save_news()
+
+    def come_back(self, job: Job, reach: Reach) -> None:
+        """The agent does not answer yet: try again. Its kernel counts as alive."""
+        self._actions.run(WATCH, self._come_back(job, reach))
+
+    async def _come_back(self, job: Job, reach: Reach) -> None:
+        found = await reach.again()
+        if isinstance(found, End):
+            await self._ended(found)
+            return
+        self._status.happened(Event.RESUMED)
+        self._mind_time_limit(job)
+        await self._watch(job, found)
+
+    async def serve(self) -> None:
+        """Let the kernel answer its clients: its process listens."""
+        status = self._status
+        assert status.local is not None
+        assert status.connection is not None
+        await status.local.hand_over(status.connection)
+        tunnel = status.connection.tunnel
+        if tunnel is None or not tunnel.carrier:
+            status.happened(Event.LOST)
+        else:
+            status.happened(Event.READY)
+            if not tunnel.connected:  # meanwhile
+                status.happened(Event.LOST)
+        if status.end is not None:  # meanwhile
+            await self._actions.carry_out(Event.JOB_ENDED)
+            return
+        status.save_news()
+        log.info(
+            "kernel=%s job=%s ready on %s over %s",
+            *(status.kernel_id, status.job_id, status.node, status.carrier),
+        )
+
+    def _warn(self, text: str) -> None:
+        log.warning("kernel=%s %s", self._status.kernel_id, text)
+        if self._status.connection is not None:
+            self._status.connection.notice(text)
+        self._status.tell(News.WARNING, text)
+
+    # Its end
+
+    async def _watch(self, job: Job, tunnel: Tunnel) -> None:
+        """Notice the end of the job, or that another server has the kernel."""
+        await self._ended(await until_the_end(tunnel, job, self._status.happened))
+
+    async def _ended(self, end: End) -> None:
+        """Of a kernel that does not answer yet, who waits for it tells of the end."""
+        event = Event.TAKEN if end.taken else Event.JOB_ENDED
+        found = self.job_end(end)
+        await self._actions.carry_out(event, found)
+        if self._status.connection is not None:
+            self._status.connection.set_exited(found.exit_code or 1, None)
+
+    def job_end(self, end: End) -> JobEnd:
+        """Return how the kernel's job ended, with a text that names it."""
+        told = end_of(end.status, end.text)
+        word = TAKEN if end.taken else told.word
+        state = f" ({told.word})" if told.is_schedulers else ""
+        text = f"Job {self._status.job_id}{state}: {end.text}"
+        return JobEnd(word, told.exit_code, told.signal, text)
+
+    async def end_of_job(self, patience: float) -> JobEnd | None:
+        """Return how it ended, if it does so in so many seconds or has begun to."""
+        connection, watch = self._status.connection, self._actions.task(WATCH)
+        if watch is not None and connection is not None:
+            await asyncio.wait((watch,), timeout=patience)
+            if connection.agent_ends:
+                await asyncio.wait((watch,))
+        return self._status.end
+
+    async def await_running(self, connection: Connection, timeout: float) -> None:
+        """Return once the expected process listens. Raises AgentError, JobError."""
+        try:
+            await connection.await_running(timeout)
+        except AgentError as exc:
+            state = connection.state
+            by = state.signum if state is not None else None
+            killed = by in (signal.SIGTERM, signal.SIGKILL)
+            heard = HEARD if killed and not connection.told_to_end else 0.0
+            end = await self.end_of_job(heard)
+            raise (JobError(end.text) if end is not None else exc) from exc
+        if self._status.end is not None:
+            raise JobError(self._status.end_text)

@@ -44,6 +44,7 @@ from remote_kernels.wire import objects
 from remote_kernels.wire.frames import ProtocolError
 
 from . import shapes
+from .worker import Worker
 
 log = harmless.logger(__name__)
 
@@ -163,6 +164,7 @@ class Record:
         self.path = base / "kernels" / kernel_id
         self.job_log = self.path / "job.log"
         self.kernel_log = self.path / "kernel.log"
+        self.worker = Worker()  # for who must not wait for a stalled file server
         self._held: int | None = None  # bytes in held.json, as far as it is ours
 
     @property

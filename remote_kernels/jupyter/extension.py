@@ -118,7 +118,8 @@ class RemoteKernelsApp(ExtensionApp):
                     *(found.kernel_id, found.job_id, found.ended),
                 )
                 try:
-                    found.record.seal(found.end)
+                    seal = functools.partial(found.record.seal, found.end)
+                    await found.record.worker.run(seal)
                 except RecordError as exc:
                     self.log.warning("%s", exc)
             elif not found.ended:
@@ -199,10 +200,7 @@ class RemoteKernelsApp(ExtensionApp):
                 }
                 path, name = next((s["path"], s["name"]) for s in sessions.values())
                 env = self._sessions.get_kernel_env(path, name)
-                try:
-                    provisioner.note_sessions(sessions, env["JPY_SESSION_NAME"])
-                except RecordError as exc:
-                    self.log.warning("%s", exc)
+                provisioner.note_sessions(sessions, env["JPY_SESSION_NAME"])
 
     # The end
 

@@ -310,7 +310,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._manager.cleanup_connection_file()
 
     def note_sessions(self, sessions: dict[str, Any], notebook: str) -> None:
-        """The notebooks that use this kernel. Raises RecordError.
+        """The notebooks that use this kernel.
 
         `notebook` is the file of one of them, as JPY_SESSION_NAME has it.
         """

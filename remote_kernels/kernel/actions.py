@@ -65,7 +65,7 @@ class Actions:
             Action.CANCEL: self._cancel,
             Action.LEAVE: self._leave,
             Action.SEAL: status.seal,
-            Action.REMOVE: status.record.remove,
+            Action.REMOVE: self._remove,
             Action.FAREWELL: self.farewell,
             Action.CLOSE: self._close,
         }
@@ -192,6 +192,10 @@ class Actions:
         )
         raise JobError(msg) from failed
 
+    async def _remove(self) -> None:
+        record = self._status.record
+        await record.worker.run(record.remove)
+
     def farewell(self) -> None:
         """jupyter_server (2.21) calls no cleanup for a kernel that died."""
         self.run(CLOCK, self._farewell())
@@ -214,3 +218,4 @@ class Actions:
             self._status.local.close()
             self._status.closed()
         self._status.exited(0)
+        await self._status.written()

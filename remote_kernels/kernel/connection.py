@@ -65,6 +65,8 @@ class Connection:
         Called when the kernel's process has ended, but for one that ends with its job.
     spec_name:
         Its kernelspec's name, for messages; "" where it is not known.
+    info:
+        What the kernel has said of itself to an earlier server, if anything.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Connection:
         on_exited: Callable[[], None] = lambda: None,
         *,
         spec_name: str = "",
+        info: dict[str, Any] | None = None,
     ) -> None:
         self.kernel_id = kernel_id
         self.key = key
@@ -106,7 +109,7 @@ class Connection:
                 key,
                 directory,
                 self._tell_delivered,
-                record.read_if_good(INFO),
+                info,
                 self._note_info,
             )
 
@@ -186,6 +189,9 @@ class Connection:
     def _note_info(self, info: dict[str, Any]) -> None:
         """For the server that comes next; it can do without."""
         self._on_info(info)
+        self._record.worker.post(lambda: self._write_info(info))
+
+    def _write_info(self, info: dict[str, Any]) -> None:
         try:
             self._record.write(INFO, info)
         except RecordError as exc:

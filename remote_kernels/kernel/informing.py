@@ -118,7 +118,7 @@ class Introduction:
 
     async def introduce(self, standin: StandIn, directory: Path) -> None:
         """As soon as it is known. `directory`: a private one with a short path."""
-        info, process = self._known.recall(), self._process
+        info, process = await asyncio.to_thread(self._known.recall), self._process
         if info is None and process is not None:
             await asyncio.sleep(PATIENCE)
             from .probe import probe
@@ -127,6 +127,6 @@ class Introduction:
             env = {**process.env, **lines}
             info = await probe(list(process.argv), env, directory)
             if info is not None:
-                self._known.remember(info)
+                await asyncio.to_thread(self._known.remember, info)
         if info is not None:
             standin.introduce(info)

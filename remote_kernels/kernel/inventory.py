@@ -5,6 +5,7 @@ Called by the server extension, which brings kernels back, and by `clean`.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import time
@@ -226,14 +227,21 @@ def _damage(record: registry.Record) -> str:
 async def recorded(bases: Iterable[Path]) -> list[Recorded]:
     """The kernels of this cluster, in these state directories."""
     found: list[Recorded] = []
+    by_scheduler = await asyncio.to_thread(_by_scheduler, bases)
+    for name, entries in by_scheduler.items():
+        found += await _of_scheduler(name, entries)
+    return found
+
+
+def _by_scheduler(
+    bases: Iterable[Path],
+) -> dict[str, list[tuple[registry.Record, dict[str, Any]]]]:
     by_scheduler: dict[str, list[tuple[registry.Record, dict[str, Any]]]] = {}
     for record in _records(bases):
         facts = record.read_if_good("record.json") or {}
         if facts.get("job_id") and facts.get("scheduler") in DRIVERS:
             by_scheduler.setdefault(facts["scheduler"], []).append((record, facts))
-    for name, entries in by_scheduler.items():
-        found += await _of_scheduler(name, entries)
-    return found
+    return by_scheduler
 
 
 async def _of_scheduler(

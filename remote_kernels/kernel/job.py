@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,10 @@ class Job:
             return f"Its agent ended ({reason}), and the scheduler does not say why."
         ours = script.explain_exit(status.exit_code or 0)
         return ours or self.driver.ended_text(status)
+
+    async def explain_end(self, reason: str, status: JobStatus | None) -> str:
+        """Return `why_ended`, which reads files of the record."""
+        return await self._record.worker.run(partial(self.why_ended, reason, status))
 
     def resume(self, job_id: JobId, cluster: str | None) -> None:
         """It is one that another process submitted."""

@@ -56,16 +56,16 @@ async def until_the_end(tunnel: Tunnel, job: Job, tell: Callable[[Event], None])
             tell(Event.LOST)
         status = await _ended_or_resumed(tunnel, job)
         if status is not None:
-            return End(job.why_ended("", status), status)
+            return End(await job.explain_end("", status), status)
         if not tunnel.ended.done():
             tell(Event.RESUMED)
     over = tunnel.ended.result()
     if over.code in TAKEN:
         return End("another server has taken this kernel over", taken=True)
     if over.code is Farewell.GIVEN_UP:  # in a shared job, which goes on
-        return End(job.why_ended(over.text, None))
+        return End(await job.explain_end(over.text, None))
     status = await job.ended(TIMEOUT)
-    return End(job.why_ended(over.text, status), status)
+    return End(await job.explain_end(over.text, status), status)
 
 
 async def _ended_or_resumed(tunnel: Tunnel, job: Job) -> JobStatus | None:

@@ -129,7 +129,7 @@ class Reach:
         while True:
             status = await self._job.ended(spread(delay))
             if status is not None:
-                return End(self._job.why_ended("", status), status)
+                return End(await self._job.explain_end("", status), status)
             try:
                 return await self.open(take=False)
             except InUseError as exc:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ class RemoteKernel:
     def note_sessions(self, sessions: dict[str, Any], notebook: str) -> None:
         """Keep the notebooks that use this kernel, for the server that comes next.
 
-        `notebook` is the file of one of them. Raises RecordError.
+        `notebook` is the file of one of them.
         """
         self._status.note_sessions(sessions, notebook)
 
@@ -204,8 +205,7 @@ class RemoteKernel:
         """
         try:
             base = self._record.base
-            for old in (*registry.records(base), *allocations(base)):
-                old.purge_if_old()
+            await self._record.worker.run(lambda: _purge(base))
             self._status.move(Event.START)
             local = self._open(self._stand_in(launch.key, launch.language))
             return await self._startup.begin(local, launch, wait=wait)
@@ -259,11 +259,12 @@ class RemoteKernel:
         Raises RecordError when there is no such kernel, InUseError when another server
         has it, TunnelError when it is not reached.
         """
-        before = previous_owner(self._record, patient=patient)
+        look = partial(previous_owner, self._record, patient=patient)
+        before = await self._record.worker.run(look)
         try:
             job = job_for(self.settings, self._record, before.facts.get("allocation"))
             job.resume(id_in(before.facts), before.facts.get("cluster"))
-            self._status.resume(before.facts, before.spec, job)
+            await self._status.resume(before.facts, before.spec, job)
             process = before.process
             waits = before.agent is None
             standin = StandIn(process.key)
@@ -289,7 +290,9 @@ class RemoteKernel:
     ) -> dict[str, Any]:
         """To one whose agent has reported."""
         assert before.agent is not None
-        connection = self._supervision.connect(local, before.agent, before.process)
+        connection = await self._supervision.connect(
+            local, before.agent, before.process
+        )
         reach = Reach(self._status, job, before.agent, connection)
         try:
             self._supervision.reached(job, await reach.open(take=take))
@@ -396,3 +399,8 @@ class RemoteKernel:
     async def detach(self) -> None:
         """Let go of kernel and job: they live on, for the next server."""
         await self._actions.carry_out(Event.DETACH)
+
+
+def _purge(base: Path) -> None:
+    for old in (*registry.records(base), *allocations(base)):
+        old.purge_if_old()

@@ -334,7 +334,8 @@ class SharedJob(Job):
 
     async def _lost(self) -> JobStatus:
         assert self.id is not None
-        while self._record.last_word() is None:  # noqa: ASYNC110 - a file
+        worker = self._record.worker
+        while await worker.run(self._record.last_word) is None:  # noqa: ASYNC110 - a file
             await asyncio.sleep(spread(LOOK))
         return JobStatus(self.id, Phase.ENDED, registry.KERNEL_ENDED)
 

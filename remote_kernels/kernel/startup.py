@@ -6,6 +6,7 @@ kernel does not come, it says why. Made by remote_kernel.py.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from remote_kernels import harmless
@@ -74,18 +75,20 @@ class Startup:
         check_room()
         job = job_for(status.settings, status.record, status.settings.allocation)
         status.begin(job, launch.env.get("JPY_SESSION_NAME", ""))
-        status.record.create()
+        worker = status.record.worker
+        await worker.run(status.record.create)
         local.draw_up_will(job)
         if status.before is None:
-            status.follows(before(status.record.base, status.notebook))
+            look = partial(before, status.record.base, status.notebook)
+            status.follows(await worker.run(look))
         status.mark("submitting")
         process = launch.process(status.settings)
-        status.write_spec(process)
+        await status.write_spec(process)
         await job.submit(launch)
-        if status.take_secret(job.secret):
-            status.write_spec(process)
+        if status.take_secret(await worker.run(lambda: job.secret)):
+            await status.write_spec(process)
         status.mark("submitted")
-        status.save()
+        await status.save()
         status.save_sessions()
         if status.outlives:
             local.outlive_server()
@@ -160,7 +163,8 @@ class Startup:
         before.refuse_if_it_waits()
         self._status.happened(Event.ADOPTED)
         info = await self.follow(local, job, before.process, wait=False, take=False)
-        local.standin.restore(self._status.record.read_held())
+        record = self._status.record
+        local.standin.restore(await record.worker.run(record.read_held))
         before.clear_away()
         self._status.save_news()
         return info
@@ -170,7 +174,7 @@ class Startup:
     def _ask_first(
         self, local: LocalEnd, launch: Launch, choice: ChoiceError
     ) -> dict[str, Any]:
-        self._status.record.remove()
+        self._status.record.worker.post(self._status.record.remove)
         self._status.happened(Event.CHOOSE)
         self.choose_for(launch)
         self._actions.run(STARTUP, self._choose(local, choice))
@@ -225,7 +229,7 @@ class Startup:
             agent = await job.agent(self._waits)
             status.happened(Event.JOB_RUNS)
             status.mark("agent")
-            connection = supervision.connect(local, agent, process)
+            connection = await supervision.connect(local, agent, process)
             reach = Reach(status, job, agent, connection)
             try:
                 supervision.reached(job, await reach.open(take=take))
@@ -238,7 +242,8 @@ class Startup:
             status.mark("kernel")
             if status.before is not None:
                 connection.notice(status.before.text)
-                status.before.note_told(status.kernel_id)
+                told = partial(status.before.note_told, status.kernel_id)
+                status.record.worker.post(told)
                 status.follows(None)
             await supervision.serve()
 
@@ -251,7 +256,7 @@ class Startup:
             ended = await job.ended(ENDS)
         except CommandError:
             return None
-        end = self._supervision.job_end(End(job.why_ended("", ended), ended))
+        end = self._supervision.job_end(End(await job.explain_end("", ended), ended))
         self._status.move(Event.JOB_ENDED, end)
         return end
 

@@ -8,6 +8,7 @@ comes later goes (the next server, the command line). Made by remote_kernel.py.
 from __future__ import annotations
 
 import asyncio
+import copy
 import enum
 import getpass
 import os
@@ -16,6 +17,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +73,8 @@ _MARKS = {
     Event.TAKEN: "ended",
     Event.GIVE_UP: "ended",
 }
+
+STALLED = 5.0  # seconds after which a record that is being written is not waited for
 
 OnNews = Callable[[News, View, str], None]
 
@@ -215,13 +219,15 @@ class KernelStatus:
         """Its notebook had a kernel before, whose variables are gone."""
         self.before = before
 
-    def resume(self, facts: dict[str, Any], spec: dict[str, Any], job: Job) -> None:
+    async def resume(
+        self, facts: dict[str, Any], spec: dict[str, Any], job: Job
+    ) -> None:
         """It is another process's, which has left this on record."""
         self.job = job
         self.times = facts["times"]
         self.cwd = spec["kernels"][self.kernel_id].get("cwd")
         self.notebook = str(facts.get("notebook") or "")
-        self.sessions = self.record.sessions()
+        self.sessions = await self.record.worker.run(self.record.sessions)
         self.secret = bytes.fromhex(spec["secret"])
 
     # Whether its process lives
@@ -306,15 +312,25 @@ class KernelStatus:
             **({"end": asdict(self.end)} if self.end is not None else {}),
         }
 
-    def save(self) -> None:
+    async def save(self) -> None:
         """So that the kernel is found again. Raises RecordError."""
         if self.job is not None and self.state not in NOT_OURS:
-            self.record.write("record.json", self._facts(self.job))
+            write = partial(self.record.write, "record.json", self._facts(self.job))
+            await self.record.worker.run(write)
 
     def save_news(self) -> None:
-        """What changed since; a full disk ends no kernel."""
+        """What changed since."""
+        if self.job is not None and self.state not in NOT_OURS:
+            self._write_later("record.json", self._facts(self.job))
+
+    def _write_later(self, name: str, body: dict[str, Any]) -> None:
+        """A full disk ends no kernel, and a file server that stalls stops none."""
+        body = copy.deepcopy(body)  # as it is now
+        self.record.worker.post(lambda: self._write(name, body))
+
+    def _write(self, name: str, body: dict[str, Any]) -> None:
         try:
-            self.save()
+            self.record.write(name, body)
         except RecordError as exc:
             if self.record.path.exists():
                 log.warning("kernel=%s %s", self.kernel_id, exc)
@@ -327,68 +343,75 @@ class KernelStatus:
             self.secret = secret
         return secret is not None
 
-    def write_spec(self, spec: ProcessSpec) -> None:
+    async def write_spec(self, process: ProcessSpec) -> None:
         """What the agent starts, and what whoever attaches later must know."""
-        self.cwd = spec.cwd
+        write = partial(self.record.write, "spec.json", self._spec(process))
+        await self.record.worker.run(write)
+
+    def note_spec(self, process: ProcessSpec) -> None:
+        """Of a new process, whose agent has been told."""
+        self._write_later("spec.json", self._spec(process))
+
+    def _spec(self, process: ProcessSpec) -> dict[str, Any]:
+        self.cwd = process.cwd
         settings = self.settings
         patience = settings.start_timeout
         if self.outlives:  # the job may start while no server is there
             patience = max(patience, settings.silence)
-        self.record.write(
-            "spec.json",
-            {
-                "agent": self.kernel_id,
-                "secret": self.secret.hex(),
-                "attach": patience,
-                "silence": settings.silence,
-                "dead_after": settings.dead_after,
-                "usage": settings.usage,
-                "node": settings.node,
-                "kernels": {self.kernel_id: spec.as_json()},
-            },
-        )
-
-    def note_spec(self, spec: ProcessSpec) -> None:
-        """Of a new process, whose agent has been told: a full disk ends no kernel."""
-        try:
-            self.write_spec(spec)
-        except RecordError as exc:
-            log.warning("kernel=%s %s", self.kernel_id, exc)
+        return {
+            "agent": self.kernel_id,
+            "secret": self.secret.hex(),
+            "attach": patience,
+            "silence": settings.silence,
+            "dead_after": settings.dead_after,
+            "usage": settings.usage,
+            "node": settings.node,
+            "kernels": {self.kernel_id: process.as_json()},
+        }
 
     def note_sessions(self, sessions: dict[str, Any], notebook: str) -> None:
         """The notebooks that use this kernel, for the server that comes next."""
         self.sessions = sessions
-        if self.state in NOT_OURS:
-            return
-        self.record.write("sessions.json", sessions)
-        if notebook != self.notebook and self.job is not None:
+        self.save_sessions()
+        if notebook != self.notebook:
             self.notebook = notebook
-            self.save()
+            self.save_news()
 
     def save_sessions(self) -> None:
-        """In the record of a new job; a full disk ends no kernel."""
-        try:
-            if self.sessions:
-                self.record.write("sessions.json", self.sessions)
-        except RecordError as exc:
-            log.warning("kernel=%s %s", self.kernel_id, exc)
+        """In the record of a new job, too."""
+        if self.sessions and self.state not in NOT_OURS:
+            self._write_later("sessions.json", self.sessions)
 
     def note_held(self, held: list[Request], known: int) -> None:
         """For a server that comes after this one; it can do without."""
-        if self.outlives and self.record.is_live:
-            try:
-                self.record.write_held(held, known)
-            except RecordError as exc:
-                log.warning("kernel=%s %s", self.kernel_id, exc)
+        if self.outlives:
+            requests = list(held)
+            self.record.worker.post(lambda: self._write_held(requests, known))
 
-    def seal(self) -> None:
+    def _write_held(self, held: list[Request], known: int) -> None:
+        try:
+            if self.record.is_live:
+                self.record.write_held(held, known)
+        except RecordError as exc:
+            log.warning("kernel=%s %s", self.kernel_id, exc)
+
+    async def seal(self) -> None:
         """The job has ended: the record says how, and keeps no secret."""
         assert self.end is not None
-        if self.job is not None:
-            self.job.leave()
+        self.save_news()  # when it ended, too
+        self.record.worker.post(partial(self._seal, self.end))
+        await self.written()
+
+    async def written(self) -> None:
+        """Return once all is in the record, or not for a file server that stalls."""
+        done = self.record.worker.run(lambda: None)
+        await asyncio.wait((asyncio.ensure_future(done),), timeout=STALLED)
+
+    def _seal(self, end: JobEnd) -> None:
         try:
-            self.save()  # when it ended, too
-            self.record.seal(self.end)
+            if self.job is not None:
+                self.job.leave()
+            self.record.seal(end)
         except RecordError as exc:
             log.warning("kernel=%s %s", self.kernel_id, exc)
 

@@ -15,7 +15,7 @@ from remote_kernels.registry import TAKEN, JobEnd
 from remote_kernels.tunnel.tunnel import Tunnel
 
 from .actions import CLOCK, WATCH, Actions
-from .connection import Connection
+from .connection import INFO, Connection
 from .job import Job
 from .job_end import End, end_of, until_the_end
 from .known_info import KnownInfo
@@ -48,13 +48,15 @@ class Supervision:
 
     # The agent and the kernel's process answer
 
-    def connect(
+    async def connect(
         self, local: LocalEnd, agent: dict[str, Any], spec: ProcessSpec
     ) -> Connection:
         """Return a connection to that agent, not yet open."""
         status = self._status
         known = KnownInfo.of(status.record.base, status.settings, spec.argv)
         node = str(agent["node"])
+        worker = status.record.worker
+        said = await worker.run(lambda: status.record.read_if_good(INFO))
         connection = Connection(
             status.kernel_id,
             spec.key,
@@ -63,9 +65,10 @@ class Supervision:
             status.record,
             node,
             status.settings.dead_after,
-            known.remember,
+            lambda info: worker.post(lambda: known.remember(info)),
             lambda: status.happened(Event.EXITED),
             spec_name=status.spec_name,
+            info=said,
         )
         status.connected(connection, node)
         return connection

@@ -77,7 +77,7 @@ class Waiting:
     async def _look_for_agent(self) -> dict[str, Any]:
         delay = FIRST_LOOK
         while True:
-            agent = self._agent()
+            agent = await self._record.worker.run(self._agent)
             if agent is not None:
                 return agent
             if self._deadline is not None and _now() > self._deadline:

@@ -54,7 +54,7 @@ async def test_it_lives_until_somebody_is_told_that_it_is_dead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or a websocket that is opened meanwhile waits for it to live."""
-    monkeypatch.setattr(actions, "LAST_WORDS", 0.01)
+    monkeypatch.setattr(actions, "LAST_WORDS", 0.3)
     world = World(tmp_path)
     connection = await world.run()
     connection.set_exited(3, None)
@@ -109,6 +109,7 @@ async def test_a_kernel_that_is_taken(
     hurry(monkeypatch)
     world = World(tmp_path)
     await (world.run() if runs else world.connect())
+    await world.status.written()
     before = world.status.record.read("record.json")
 
     world.tunnel.ended.set_result("replaced")

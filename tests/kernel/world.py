@@ -161,12 +161,12 @@ class FakeLocalEnd:
 class World:
     """One kernel, and what is around it."""
 
-    def __init__(self, directory: Path, **config: Any) -> None:
+    def __init__(self, directory: Path, kernel: str = KERNEL, **config: Any) -> None:
         config = {"scheduler": "local", "state_dir": str(directory), **config}
         self.news: list[News] = []
         self.views: list[View] = []
         self.status = KernelStatus(
-            KERNEL, parse(config), "Python", "py", outlives=False, on_news=self._hear
+            kernel, parse(config), "Python", "py", outlives=False, on_news=self._hear
         )
         self.actions = Actions(self.status, self._dead, self._gone)
         self.supervision = Supervision(self.status, self.actions)
@@ -189,11 +189,11 @@ class World:
     async def submit(self) -> None:
         """Its job waits."""
         self.status.move(Event.START)
-        self.status.record.create()
+        await asyncio.to_thread(self.status.record.create)
         self.status.begin(self.job, "")
         await self.job.submit(LAUNCH)
-        self.status.write_spec(LAUNCH.process(self.status.settings))
-        self.status.save()
+        await self.status.write_spec(LAUNCH.process(self.status.settings))
+        await self.status.save()
         self.status.happened(Event.SUBMITTED)
 
     async def connect(self) -> Connection:
@@ -202,7 +202,7 @@ class World:
         self.status.happened(Event.JOB_RUNS)
         process = LAUNCH.process(self.status.settings)
         local = cast("LocalEnd", self.local)
-        connection = self.supervision.connect(local, AGENT, process)
+        connection = await self.supervision.connect(local, AGENT, process)
         connection.tunnel = cast("Tunnel", self.tunnel)
         self.supervision.reached(self.job, cast("Tunnel", self.tunnel))
         return connection

@@ -1,0 +1,121 @@
+"""A file server that does not answer stops one kernel at most, and no other."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from remote_kernels.errors import RecordError
+from remote_kernels.kernel import status
+from remote_kernels.kernel.lifecycle import Event, State
+from remote_kernels.kernel.status import News
+from remote_kernels.registry import JobEnd
+from remote_kernels.worker import Worker
+
+from .world import World, hurry
+
+SESSIONS = {"s": {"path": "a.ipynb", "name": "", "type": "notebook"}}
+DETACHED = 2  # MNT_DETACH of umount2(2)
+SECONDS = 10.0
+
+
+@contextmanager
+def frozen(directory: Path) -> Iterator[None]:
+    """Whoever looks into it waits: a FUSE file system of which nobody answers.
+
+    fuse(4): what asks waits for the server, which is us, until that closes the device;
+    then it gets an error.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as exc:
+        pytest.skip(f"no FUSE for us: {exc}")
+    path, options = os.fsencode(directory), b"fd=%d,rootmode=40000,user_id=0,group_id=0"
+    try:
+        if libc.mount(b"frozen", path, b"fuse", 0, options % device) != 0:
+            pytest.skip(f"no FUSE for us: {os.strerror(ctypes.get_errno())}")
+        try:
+            yield
+        finally:
+            libc.umount2(path, DETACHED)
+    finally:
+        os.close(device)
+
+
+@pytest.mark.asyncio
+async def test_another_kernel_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its start to its end; and the one whose record stalls is reached, too."""
+    monkeypatch.setattr(status, "STALLED", 0.01)
+    hurry(monkeypatch)
+    stalled, other = World(tmp_path), World(tmp_path, "other")
+    await stalled.run()
+
+    with frozen(stalled.status.record.path):
+        stalled.status.note_sessions(SESSIONS, "a.ipynb")
+        stalled.tunnel.change(connected=False)
+        await stalled.until(lambda: stalled.status.state is State.LOST)
+        stalled.tunnel.change(connected=True)
+        await asyncio.wait_for(other.run(), SECONDS)
+        end = JobEnd("TIMEOUT", text="It ran out of time.")
+        await asyncio.wait_for(other.actions.carry_out(Event.JOB_ENDED, end), SECONDS)
+        await asyncio.wait_for(other.gone.wait(), SECONDS)
+        await asyncio.wait_for(stalled.actions.carry_out(Event.JOB_ENDED, end), SECONDS)
+
+    assert [News.LOST, News.RESUMED, News.ENDED] == stalled.news[-3:]
+    assert [News.ATTACHED, News.ENDED] == other.news[-2:]
+    await asyncio.wait_for(stalled.gone.wait(), SECONDS)
+
+
+@pytest.mark.asyncio
+async def test_what_is_written_while_it_stalls_comes_in_its_order(
+    tmp_path: Path,
+) -> None:
+    """Once the file server answers again."""
+    world = World(tmp_path)
+    await world.run()
+    record = world.status.record
+    with frozen(record.path):
+        stalls = record.worker.run(lambda: record.read("record.json"))
+        waits = asyncio.ensure_future(stalls)
+        await asyncio.wait((waits,), timeout=0.05)
+        assert not waits.done()
+        world.status.note_sessions(SESSIONS, "a.ipynb")
+        world.status.note_sessions(SESSIONS, "b.ipynb")
+    await asyncio.wait((waits,), timeout=SECONDS)
+    waits.exception()  # what it got in the end is the kernel's affair
+    await world.status.written()
+
+    assert SESSIONS == record.sessions()
+    assert "b.ipynb" == (record.read("record.json") or {})["notebook"]
+    await world.actions.carry_out(Event.DETACH)
+
+
+@pytest.mark.asyncio
+async def test_a_worker() -> None:
+    """One call after the other; each failure is told to who asked, if he still waits."""
+    worker, done = Worker(), list[int]()
+
+    def fail() -> None:
+        raise RecordError("no")
+
+    first = asyncio.ensure_future(worker.run(lambda: done.append(1)))
+    failing = asyncio.ensure_future(worker.run(fail))
+    forgotten = asyncio.ensure_future(worker.run(lambda: done.append(2)))
+    await asyncio.sleep(0)
+    forgotten.cancel()
+    worker.post(lambda: done.append(3))
+
+    await first
+    with pytest.raises(RecordError):
+        await failing
+    assert 3 == await worker.run(lambda: len(done))
+    assert [1, 2, 3] == done

@@ -70,13 +70,30 @@ class Actions:
             Action.CLOSE: self._close,
         }
 
-    async def carry_out(self, event: Event, end: JobEnd | None = None) -> None:
-        """Note an end of the kernel, and do what has to be done, whatever fails.
+    async def carry_out(
+        self, event: Event, end: JobEnd | None = None, *, alone: bool = False
+    ) -> None:
+        """Note an event, and do what has to be done, whatever fails.
 
-        Raises JobError, when all is done, where a job may be left.
+        Parameters
+        ----------
+        event:
+            What happened.
+        end:
+            How the kernel's job ended, where the event is an end.
+        alone:
+            Whether to stop all tasks before.
+
+        Raises
+        ------
+        JobError
+            When all is done, where a job may be left.
         """
         failed: Exception | None = None
-        for action in self._status.move(event, end):
+        actions = self._status.move(event, end)
+        if alone:
+            await self.stop_all()
+        for action in actions:
             try:
                 if action is Action.NEWS:
                     self._status.tell(News.ENDED, self._status.end_text)

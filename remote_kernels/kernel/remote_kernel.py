@@ -376,9 +376,8 @@ class RemoteKernel:
 
     async def release(self) -> None:
         """End the kernel and its job, and remove all that belonged to it."""
-        await self._actions.stop_all()
         end = JobEnd(SHUT_DOWN, text="It was shut down.")
-        await self._actions.carry_out(Event.RELEASE, end)
+        await self._actions.carry_out(Event.RELEASE, end, alone=True)
 
     async def give_up(self, why: str) -> None:
         """Its process does not live, and nobody starts it again: end its job.
@@ -393,8 +392,7 @@ class RemoteKernel:
 
     async def _undo(self) -> None:
         """Remove every trace of a start that failed."""
-        await self._actions.stop_all()
-        await self._actions.carry_out(Event.UNDO)
+        await self._actions.carry_out(Event.UNDO, alone=True)
 
     async def detach(self) -> None:
         """Let go of kernel and job: they live on, for the next server."""

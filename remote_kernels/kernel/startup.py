@@ -144,9 +144,8 @@ class Startup:
 
     async def again(self, local: LocalEnd, launch: Launch) -> dict[str, Any]:
         """Submit a new job for a kernel that did not start. Raises RemoteKernelError."""
-        await self._actions.stop_all()
         try:
-            await self._actions.carry_out(Event.RESTART)
+            await self._actions.carry_out(Event.RESTART, alone=True)
         except JobError as exc:  # it has ended, or does so without its record
             log.warning("kernel=%s %s", self._status.kernel_id, exc)
         try:

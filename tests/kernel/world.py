@@ -83,7 +83,7 @@ class FakeJob(Job):
 
     async def cancel(self) -> RemoteKernelError | None:
         self.did.append("cancel")
-        return self.fails
+        return self.fails if self.id is not None else None
 
 
 class FakeTunnel:

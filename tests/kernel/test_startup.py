@@ -1,0 +1,377 @@
+"""A kernel's start, restart and end, with a job that does as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from remote_kernels.config import Settings, parse
+from remote_kernels.errors import (
+    ChoiceError,
+    JobError,
+    RecordError,
+    TunnelError,
+)
+from remote_kernels.front.proxy import Front
+from remote_kernels.kernel import actions, remote_kernel, startup
+from remote_kernels.kernel.connection import Connection
+from remote_kernels.kernel.lifecycle import State
+from remote_kernels.kernel.local_end import LocalEnd
+from remote_kernels.kernel.remote_kernel import RemoteKernel
+from remote_kernels.kernel.status import News
+from remote_kernels.registry import Record
+from remote_kernels.tunnel.tunnel import Tunnel
+from remote_kernels.wire import control
+
+from .world import AGENT, KERNEL, LAUNCH, TIMEOUT, FakeJob, FakeTunnel
+
+PLACE = {**AGENT, "socket": "/tmp/a", "pyz": "/tmp/a.pyz", "python": "python3"}
+
+
+class Site:
+    """Where jobs are submitted, and agents are reached; `kernel` is the only one."""
+
+    def __init__(self, directory: Path, patch: pytest.MonkeyPatch) -> None:
+        self.jobs: list[FakeJob] = []
+        self.tunnels: list[FakeTunnel] = []
+        self.news: list[News] = []
+        self.refuses: list[Exception] = []  # each attempt to reach the agent, the next
+        self.submits: list[Exception] = []  # each submission, the next
+        self._directory = directory
+        for module in (startup, remote_kernel):
+            patch.setattr(module, "job_for", self._job_for)
+        patch.setattr(Connection, "open", self._opened())
+        patch.setattr(LocalEnd, "hand_over", _handed_over)
+        patch.setattr(LocalEnd, "draw_up_will", lambda self, job, *, keep=False: None)
+        patch.setattr(Front, "hand_over", lambda self, *args: None)
+        patch.setattr(actions, "LAST_WORDS", 0.0)
+        patch.setattr(actions, "FAREWELL", 0.0)
+        self.kernel = self.another()
+
+    def another(self, **config: Any) -> RemoteKernel:
+        """The kernel as another process sees it, or this one with other options."""
+        config = {"scheduler": "local", "state_dir": str(self._directory), **config}
+        return RemoteKernel(
+            KERNEL,
+            parse(config),
+            outlives=True,
+            on_news=lambda news, view, text: self.news.append(news),
+        )
+
+    def _job_for(
+        self, settings: Settings, record: Record, allocation: str | None
+    ) -> FakeJob:
+        job = FakeJob(settings, record)
+        job.fails = self.submits.pop(0) if self.submits else None  # type: ignore[assignment]
+        self.jobs.append(job)
+        return job
+
+    def _opened(self) -> Callable[..., Any]:
+        site = self
+
+        async def opened(self: Connection, *args: Any, take: bool) -> Tunnel:
+            if site.refuses:
+                raise site.refuses.pop(0)
+            site.tunnels.append(FakeTunnel())
+            self.tunnel = cast("Tunnel", site.tunnels[-1])
+            return self.tunnel
+
+        return opened
+
+    def reports(self) -> None:
+        """The agent of the last job does, and its process listens."""
+        job = self.jobs[-1]
+        job.reported.set_result(PLACE)
+        job._record.write("agent.json", PLACE)
+
+    async def listens(self, incarnation: int = 1) -> None:
+        """The kernel's process, once somebody waits for that."""
+        await self.until(lambda: self.kernel.connection is not None)
+        connection = self.kernel.connection
+        assert connection is not None
+        await self.until(lambda: connection._incarnation == incarnation)
+        connection._heard(control.KernelState(KERNEL, incarnation, "running"))
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        async def look() -> None:
+            while not is_so():
+                await asyncio.sleep(0.001)
+
+        await asyncio.wait_for(look(), 10)
+
+    async def start(self) -> None:
+        """Until it runs."""
+        await self.kernel.start(LAUNCH, wait=False)
+        self.reports()
+        await self.listens()
+        await self.until(lambda: self.kernel.state is State.RUNNING)
+
+
+async def _handed_over(self: LocalEnd, connection: Connection) -> None:
+    self._connection = connection
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Site]:
+    return lambda: Site(tmp_path, monkeypatch)
+
+
+Make = Callable[[], Site]
+
+
+@pytest.mark.asyncio
+async def test_a_start_that_is_awaited(site: Make) -> None:
+    """It returns once the kernel answers."""
+    here = site()
+    starting = asyncio.ensure_future(here.kernel.start(LAUNCH))
+    await here.until(lambda: bool(here.jobs) and here.jobs[-1].id is not None)
+    here.reports()
+    await here.listens()
+
+    info = await asyncio.wait_for(starting, 10)
+
+    assert b"key" == info["key"]
+    assert "RemoteKernel kkkkkkkk job 7 on c1" in repr(here.kernel)
+    assert ("c1", "direct", None) == (here.kernel.node, here.kernel.carrier, None)
+    assert {"submitted", "running", "agent", "kernel", "ready"} <= {*here.kernel.times}
+    assert here.kernel.is_recorded
+    await here.kernel.release()
+    assert not here.kernel.is_recorded
+
+
+@pytest.mark.asyncio
+async def test_a_start_that_is_awaited_and_fails(site: Make) -> None:
+    """Nothing is left, and nothing to be submitted again."""
+    here = site()
+    here.submits = [JobError("no such partition")]
+
+    with pytest.raises(JobError, match="no such partition"):
+        await here.kernel.start(LAUNCH)
+
+    assert not here.kernel.is_recorded
+    assert State.RELEASED is here.kernel.state
+
+
+@pytest.mark.asyncio
+async def test_a_restart_in_the_job(site: Make) -> None:
+    """The job stays, whatever the process does."""
+    here = site()
+    await here.start()
+
+    restarting = asyncio.ensure_future(here.kernel.restart(LAUNCH))
+    await here.listens(2)
+    await asyncio.wait_for(restarting, 10)
+
+    assert ["submit"] == here.jobs[-1].did
+    assert isinstance(here.tunnels[-1].sent[-1], control.Start)
+    assert State.RUNNING is here.kernel.state
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_a_restart_while_it_waits(site: Make) -> None:
+    """Its job keeps its place in the queue."""
+    here = site()
+    await here.kernel.start(LAUNCH, wait=False)
+    here.kernel.signal(15)
+    assert -15 == here.kernel.poll()
+
+    await here.kernel.restart(LAUNCH)
+
+    assert here.kernel.poll() is None
+    assert 1 == len(here.jobs)
+    await here.kernel.release()
+    assert ["submit", "cancel"] == here.jobs[-1].did
+
+
+@pytest.mark.asyncio
+async def test_a_kernel_that_did_not_come_is_restarted(site: Make) -> None:
+    """In a new job, which a person wants."""
+    here = site()
+    await here.kernel.start(LAUNCH, wait=False)
+    here.jobs[-1].reported.set_exception(JobError("Its job was cancelled."))
+    await here.until(lambda: News.ENDED in here.news)
+    assert "Its job was cancelled." == here.kernel.end_text
+    assert here.kernel.started
+
+    await here.kernel.restart(LAUNCH)
+
+    assert 2 == len(here.jobs)
+    assert here.kernel.end is None
+    here.reports()
+    await here.listens()
+    await here.until(lambda: here.kernel.state is State.RUNNING)
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_two_restarts_of_one_that_did_not_come(site: Make) -> None:
+    """One new job is enough."""
+    here = site()
+    await here.kernel.start(LAUNCH, wait=False)
+    here.jobs[-1].reported.set_exception(JobError("Its job was cancelled."))
+    await here.until(lambda: News.ENDED in here.news)
+
+    await asyncio.gather(here.kernel.restart(LAUNCH), here.kernel.restart(LAUNCH))
+
+    assert 2 == len(here.jobs)
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_an_ended_kernel_is_not_restarted(site: Make) -> None:
+    """Its job has ended: nothing is submitted unasked."""
+    here = site()
+    await here.start()
+    here.jobs[-1].over.set_result(TIMEOUT)
+    here.tunnels[-1].ended.set_result("stopping")
+    await here.until(lambda: here.kernel.end is not None)
+
+    with pytest.raises(JobError, match="TIMEOUT"):
+        await here.kernel.restart(LAUNCH)
+
+    assert not here.kernel.started
+    assert 1 == len(here.jobs)
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_an_agent_that_is_not_reached_because_its_job_ends(site: Make) -> None:
+    """That is why, and the scheduler has a word for it."""
+    here = site()
+    here.refuses = [TunnelError("no answer")]
+    await here.kernel.start(LAUNCH, wait=False)
+    here.jobs[-1].over.set_result(TIMEOUT)
+    here.reports()
+
+    await here.until(lambda: News.ENDED in here.news)
+
+    assert here.kernel.end is not None
+    assert "TIMEOUT" == here.kernel.end.word
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_a_start_that_breaks(
+    site: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By a fault of ours, which is logged; people hear of it, too."""
+    here = site()
+    await here.kernel.start(LAUNCH, wait=False)
+    here.jobs[-1].reported.set_exception(ValueError("oops"))
+
+    await here.until(lambda: News.ENDED in here.news)
+
+    assert "oops" in here.kernel.end_text
+    assert "did not start" in caplog.text
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_a_kernel_that_is_left_and_found_again(site: Make) -> None:
+    """By the next server, which has what the first one knew."""
+    here = site()
+    await here.start()
+    here.kernel.note_sessions({"s": {"path": "a.ipynb"}}, "a.ipynb")
+    await here.kernel.detach()
+    assert ["submit"] == here.jobs[-1].did
+
+    here.kernel = here.another()
+    info = await here.kernel.attach()
+
+    assert b"key" == info["key"]
+    assert State.RUNNING is here.kernel.state
+    assert ("a.ipynb",) == here.kernel.view().notebooks
+    await here.kernel.give_up("Enough.")
+    assert "given-up" == (here.kernel.end.word if here.kernel.end else "")
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_a_kernel_that_is_not_reached_yet(site: Make) -> None:
+    """A patient server goes on to try; an impatient one does not."""
+    here = site()
+    await here.start()
+    await here.kernel.detach()
+
+    here.refuses = [TunnelError("no answer")]
+    with pytest.raises(TunnelError):
+        await here.another().attach(patient=False)
+    here.refuses = [TunnelError("no answer")]
+    here.kernel = here.another()
+    await here.kernel.attach()
+
+    assert News.LOST in here.news
+    await here.until(lambda: here.kernel.state is State.RUNNING)
+    await here.kernel.detach()
+
+
+@pytest.mark.asyncio
+async def test_a_kernel_that_waits_is_adopted(site: Make) -> None:
+    """The next server waits for it, and cancels nothing."""
+    here = site()
+    await here.kernel.start(LAUNCH, wait=False)
+    await here.kernel.detach()
+
+    here.kernel = here.another()
+    await here.kernel.attach()
+    assert State.STARTING is here.kernel.state or State.PENDING is here.kernel.state
+    here.reports()
+    await here.listens()
+    await here.until(lambda: here.kernel.state is State.RUNNING)
+
+    assert [[], ["submit"]] == sorted(job.did for job in here.jobs)
+    await here.kernel.detach()
+
+
+@pytest.mark.asyncio
+async def test_no_kernel_to_come_back_to(site: Make) -> None:
+    here = site()
+    with pytest.raises(RecordError, match="no kernel to attach to"):
+        await here.kernel.attach()
+
+
+@pytest.mark.asyncio
+async def test_a_person_chooses_a_job(
+    site: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before that there is none; what cannot be submitted then is said."""
+    here = site()
+    here.submits = [ChoiceError("There are two.", ["1", "2"])]
+    answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(startup, "chosen", lambda *args: answer)
+    monkeypatch.setattr(startup, "check_room", lambda: None)
+
+    await here.kernel.start(LAUNCH, wait=False)
+    assert State.CHOOSING is here.kernel.state
+    await here.kernel.restart(LAUNCH)
+    assert State.CHOOSING is here.kernel.state
+    answer.set_result("2")
+    await here.until(lambda: here.kernel.state is State.FAILED)
+
+    assert "needs Slurm" in here.kernel.end_text
+    assert "2" == here.kernel.settings.jobid
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_signals(site: Make) -> None:
+    """Before the kernel is there, the stand-in takes them."""
+    here = site()
+    await here.kernel.start(LAUNCH, wait=False)
+    here.kernel.signal(2)
+    assert here.kernel.poll() is None
+    here.reports()
+    await here.listens()
+    await here.until(lambda: here.kernel.state is State.RUNNING)
+
+    here.kernel.signal(2)
+
+    assert control.Signal(KERNEL, 2) == here.tunnels[-1].sent[-1]
+    assert not here.kernel.told_to_end
+    await here.kernel.release()
+    assert 0 == await here.kernel.wait()

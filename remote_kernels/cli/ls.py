@@ -27,7 +27,7 @@ from remote_kernels.cli.say import say
 from remote_kernels.errors import RecordError
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.inventory import Recorded
-from remote_kernels.kernel.view import View
+from remote_kernels.kernel.view import Seen, View
 
 FASTEST = 2.0  # seconds between two questions to the scheduler
 SLOWEST = 60.0  # the same, while nothing changes
@@ -254,6 +254,6 @@ class Changes:
                 click.echo("\t".join(_row(view)))
         for kernel, view in self._before.items():
             if kernel not in now:
-                row = _row(replace(view, state="ended", ends=None, usage=None))
+                row = _row(replace(view, state=Seen.ENDED, ends=None, usage=None))
                 click.echo("\t".join([*row[:3], "ended", *row[4:]]))
         self._before = now

@@ -55,6 +55,7 @@ class News(str, enum.Enum):
     ENDED = "ended"
 
     __str__ = str.__str__
+    __hash__ = str.__hash__
 
 
 _NEWS = {

@@ -6,6 +6,7 @@ of this process, and by inventory.py for all others.
 
 from __future__ import annotations
 
+import enum
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,17 +19,32 @@ from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 from .job import id_in
 from .lifecycle import ARRIVED, State
 
-# A kernel's states, in the order of its life.
-STATES = ("waiting", "starting", "running", "lost", "suspended", "ending", "ended")
-UNKNOWN = "unknown"  # the scheduler does not answer
+
+class Seen(str, enum.Enum):
+    """What people and programs are told of a kernel's state, in the order of its life."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    RUNNING = "running"
+    LOST = "lost"
+    SUSPENDED = "suspended"
+    ENDING = "ending"
+    ENDED = "ended"
+    UNKNOWN = "unknown"  # the scheduler does not answer
+
+    __str__ = str.__str__
+    __hash__ = str.__hash__
+
+
+*STATES, UNKNOWN = Seen
 
 _STATE_OF = {
-    Phase.PENDING: "waiting",
-    Phase.RUNNING: "running",
-    Phase.SUSPENDED: "suspended",
-    Phase.ENDING: "ending",
-    Phase.ENDED: "ended",
-    Phase.UNKNOWN: UNKNOWN,
+    Phase.PENDING: Seen.WAITING,
+    Phase.RUNNING: Seen.RUNNING,
+    Phase.SUSPENDED: Seen.SUSPENDED,
+    Phase.ENDING: Seen.ENDING,
+    Phase.ENDED: Seen.ENDED,
+    Phase.UNKNOWN: Seen.UNKNOWN,
 }
 
 
@@ -37,7 +53,7 @@ class View:
     """One kernel.
 
     Times are in seconds since the epoch, None where they are not known. `state` is
-    one of STATES, or UNKNOWN; `text` says it in plain words. `job_state` and `reason`
+    one of `Seen`, or of a later version; `text` says it in plain words. `job_state` and `reason`
     are the scheduler's own words. `expected_start` is the scheduler's guess, `place`
     the job's place in its queue, from 1. `host` and `pid` are the server that has, or
     had, the kernel. `usage` is what the kernel uses, where that is measured. `end` is how its
@@ -119,8 +135,8 @@ def view(
     """
     times = facts.get("times") or {}
     state = _state(status, times, end, own)
-    live = status if state not in ("ended", UNKNOWN) else None
-    waiting = live if state == "waiting" else None
+    live = status if state not in (Seen.ENDED, Seen.UNKNOWN) else None
+    waiting = live if state is Seen.WAITING else None
     node = facts.get("node") or (status.node if status is not None else None)
     return View(
         kernel_id=kernel_id,
@@ -162,39 +178,33 @@ def _state(
     times: Mapping[str, float],
     end: JobEnd | None,
     own: State | None,
-) -> str:
+) -> Seen:
     """We know best how our own kernels are; the scheduler's word may be old."""
     if end is not None:
-        return "ended"
+        return Seen.ENDED
     if own in ARRIVED:
-        return "lost" if own is State.LOST else "running"
-    if status is None:
-        return (
-            UNKNOWN
-            if own is None
-            else "starting"
-            if own is State.STARTING
-            else "waiting"
-        )
-    state = _STATE_OF[status.phase]
-    began = state == "running" and "ready" not in times
-    return (
-        "starting" if began or (state == "waiting" and own is State.STARTING) else state
-    )
+        return Seen.LOST if own is State.LOST else Seen.RUNNING
+    if status is not None:
+        state = _STATE_OF[status.phase]
+    else:
+        state = Seen.UNKNOWN if own is None else Seen.WAITING
+    began = state is Seen.RUNNING and "ready" not in times
+    late = state is Seen.WAITING and own is State.STARTING
+    return Seen.STARTING if began or late else state
 
 
-def _text(state: str, driver: Driver, status: JobStatus | None, node: str) -> str:
-    if state == UNKNOWN:
+def _text(state: Seen, driver: Driver, status: JobStatus | None, node: str) -> str:
+    if state is Seen.UNKNOWN:
         said = "" if status is None else f" ({status.state})"
         return f"unknown{said}; the scheduler does not say"
-    if state == "waiting":
+    if state is Seen.WAITING:
         return driver.pending_text(status) if status is not None else "submitted"
     texts = {
-        "starting": f"its job runs on {node}; the kernel is starting",
-        "running": f"runs on {node}",
-        "lost": f"the connection to {node} is lost; it is being made anew",
-        "suspended": "its job is suspended",
-        "ending": "its job is ending",
-        "ended": "its job has ended",
+        Seen.STARTING: f"its job runs on {node}; the kernel is starting",
+        Seen.RUNNING: f"runs on {node}",
+        Seen.LOST: f"the connection to {node} is lost; it is being made anew",
+        Seen.SUSPENDED: "its job is suspended",
+        Seen.ENDING: "its job is ending",
+        Seen.ENDED: "its job has ended",
     }
     return texts[state]

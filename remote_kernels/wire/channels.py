@@ -1,18 +1,8 @@
 """The state of one channel: what each end may still say, queue, credit. SPEC.md section 3.
 
-Used by session.py only. What may follow what is in TABLE, and nowhere else:
-
-    state           ours: send   finish     abandon    FIN sent   theirs: DATA   FIN
-    OPEN            (same)       FINISHING  LEAVING    -          (same)         PEER_FINISHED
-    FINISHING       -            (same)     LEAVING    FINISHED   (same)         CLOSING
-    LEAVING         -            (same)     (same)     GONE       (same)         CLOSING
-    FINISHED        -            (same)     GONE       -          (same)         GONE
-    PEER_FINISHED   (same)       CLOSING    CLOSING    -          error          error
-    CLOSING         -            (same)     (same)     GONE       error          error
-
-RST of either end leads from each of them to GONE, and CREDIT changes none. RST goes out
-where `abandon` leads to GONE, and behind the FIN that leads from LEAVING there: the other
-end may still send, and that is not wanted. Where there is a "-", nothing is sent.
+Used by session.py only. What may follow what is a table, and is decided nowhere
+else. RST goes out where ABANDON leads to GONE, and behind the FIN that leads from
+LEAVING there: the other end may still send, and that is not wanted.
 """
 
 from __future__ import annotations
@@ -55,53 +45,32 @@ THEIRS = {
     Step.GOT_FIN: "a second end of a channel",
     Step.GOT_RST: "a reset of a channel that is gone",
 }
-_ENDS = {Step.RESET: State.GONE, Step.GOT_RST: State.GONE}
-TABLE: dict[State, dict[Step, State]] = {
-    State.OPEN: {
-        Step.SEND: State.OPEN,
-        Step.FINISH: State.FINISHING,
-        Step.ABANDON: State.LEAVING,
-        Step.GOT_DATA: State.OPEN,
-        Step.GOT_FIN: State.PEER_FINISHED,
-        **_ENDS,
-    },
-    State.FINISHING: {
-        Step.FINISH: State.FINISHING,
-        Step.ABANDON: State.LEAVING,
-        Step.SENT_FIN: State.FINISHED,
-        Step.GOT_DATA: State.FINISHING,
-        Step.GOT_FIN: State.CLOSING,
-        **_ENDS,
-    },
-    State.LEAVING: {
-        Step.FINISH: State.LEAVING,
-        Step.ABANDON: State.LEAVING,
-        Step.SENT_FIN: State.GONE,
-        Step.GOT_DATA: State.LEAVING,
-        Step.GOT_FIN: State.CLOSING,
-        **_ENDS,
-    },
-    State.FINISHED: {
-        Step.FINISH: State.FINISHED,
-        Step.ABANDON: State.GONE,
-        Step.GOT_DATA: State.FINISHED,
-        Step.GOT_FIN: State.GONE,
-        **_ENDS,
-    },
-    State.PEER_FINISHED: {
-        Step.SEND: State.PEER_FINISHED,
-        Step.FINISH: State.CLOSING,
-        Step.ABANDON: State.CLOSING,
-        **_ENDS,
-    },
-    State.CLOSING: {
-        Step.FINISH: State.CLOSING,
-        Step.ABANDON: State.CLOSING,
-        Step.SENT_FIN: State.GONE,
-        **_ENDS,
-    },
-    State.GONE: {},
-}
+
+# "=": stays; "-": is not done, or not allowed. RST of either end leads from each state
+# to GONE, which nothing follows; CREDIT changes none.
+_TABLE = """
+                 SEND  FINISH     ABANDON  SENT_FIN  GOT_DATA  GOT_FIN
+OPEN             =     FINISHING  LEAVING  -         =         PEER_FINISHED
+FINISHING        -     =          LEAVING  FINISHED  =         CLOSING
+LEAVING          -     =          =        GONE      =         CLOSING
+FINISHED         -     =          GONE     -         =         GONE
+PEER_FINISHED    =     CLOSING    CLOSING  -         -         -
+CLOSING          -     =          =        GONE      -         -
+"""
+
+
+def _table(text: str) -> dict[State, dict[Step, State]]:
+    head, *rows = [line.split() for line in text.split("\n") if line]
+    table: dict[State, dict[Step, State]] = {State.GONE: {}}
+    for name, *cells in rows:
+        state = table[State[name]] = {Step.RESET: State.GONE, Step.GOT_RST: State.GONE}
+        for step, to in zip(head, cells):
+            if to != "-":
+                state[Step[step]] = State[name if to == "=" else to]
+    return table
+
+
+TABLE = _table(_TABLE)
 
 
 def _that_allow(step: Step) -> tuple[State, ...]:

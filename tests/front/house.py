@@ -42,3 +42,13 @@ async def house(publishes: bool) -> AsyncIterator[House]:
         yield made
         made.listener.close()
         await asyncio.sleep(0)  # asyncio closes the sockets in its next turn
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Turn by turn of the loop."""
+
+    async def wait() -> None:
+        while not condition():
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(wait(), SECONDS)

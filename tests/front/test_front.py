@@ -16,6 +16,7 @@ import zmq.asyncio
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.connect import KernelConnectionInfo
 
+from front.house import until
 from front.reception import id_of
 from front.test_heartbeat import Heart
 from front.world import INFO, KEY, Msg, Parts, read
@@ -190,16 +191,6 @@ async def start(directory: Path) -> AsyncIterator[Start]:
     yield start
     for process in made:
         process.end()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Turn by turn of the loop."""
-
-    async def wait() -> None:
-        while not condition():
-            await asyncio.sleep(0)
-
-    await asyncio.wait_for(wait(), SECONDS)
 
 
 async def heard(client: AsyncKernelClient, text: str) -> Msg:

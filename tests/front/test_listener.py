@@ -8,7 +8,7 @@ import pytest
 import zmq
 import zmq.asyncio
 
-from front.house import Connect, House
+from front.house import Connect, House, until
 
 SIZES = [0, 1, 255, 256, 65_536, 30_000_000]
 
@@ -101,8 +101,7 @@ async def test_whoever_takes_says_when_it_is_enough(
     client = connect(router, zmq.DEALER, b"one")
     for number in range(5):
         await client.send(b"%d" % number)
-    while not router.listener._waiting:
-        await asyncio.sleep(0)
+    await until(lambda: router.listener._waiting)
     assert 2 == router.came.qsize()
 
     router.most = 9

@@ -6,7 +6,10 @@ import asyncio
 import os
 from collections.abc import Callable
 
-CHUNK = 64 * 1024  # bytes at a time
+from remote_kernels.wire.exec import HEAD_BYTES
+from remote_kernels.wire.frames import MAX_DATA
+
+CHUNK = MAX_DATA - HEAD_BYTES  # bytes at a time; with a head they fill a frame
 
 
 class Output:

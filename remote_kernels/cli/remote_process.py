@@ -24,7 +24,7 @@ from remote_kernels.wire.frames import ProtocolError
 
 PASSED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 ENDS = (signal.SIGTERM, signal.SIGHUP)  # of this program, where a terminal is joined
-_CHUNK = 64 * 1024
+_CHUNK = 256 * 1024
 
 
 class RemoteProcess:
@@ -151,7 +151,10 @@ def run(way: Path, request: Request) -> int:
     try:
         joined = _terminal if request.terminal else _signals
         with joined(process):
-            process.feed(sys.stdin.fileno())
+            if sys.stdin is None:  # closed, and its number may be our socket's
+                process.send(wire.encode(Kind.STDIN_END))
+            else:
+                process.feed(sys.stdin.fileno())
             return _copied(process)
     finally:
         process.close()

@@ -21,6 +21,7 @@ WINDOW = 256 * 1024  # bytes of standard input that may be under way at first
 LARGEST = 2 * 1024 * 1024  # bytes of a payload
 PROGRAMS = ("exec", "stack", "top")
 _HEAD = struct.Struct(">BI")
+HEAD_BYTES = _HEAD.size
 _SIZE = struct.Struct(">HH")
 _CREDIT = struct.Struct(">I")
 _EXIT = struct.Struct(">i")

@@ -5,12 +5,13 @@ What it does in a job is in `login/test_inside.py`.
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 from cli.conftest import FakeSlurm, Run
 from cli.in_job import Played, in_job
-from cli.live import done, record_of
+from cli.live import TIMEOUT, command, done, record_of
 from cli.test_main import complete
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -93,3 +94,11 @@ def test_a_look_that_fails(played: Played, run: Run, args: list[str]) -> None:
 def test_completion(name: str) -> None:
     record_of("k1", "17")
     assert ["k1"] == complete(name, "")
+
+
+def test_without_standard_input(played: Played) -> None:
+    """It was closed: the command has none either."""
+    played.instead = ["sh", "-c", "cat; echo end"]
+    argv = ["sh", "-c", 'exec "$@" <&-', "sh", *command("exec", "k1", "--", "cat")]
+    result = subprocess.run(argv, capture_output=True, timeout=TIMEOUT, check=False)
+    assert (b"end\n", b"", 0) == (result.stdout, result.stderr, result.returncode)

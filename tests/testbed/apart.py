@@ -30,6 +30,7 @@ PR_SET_PDEATHSIG = 1
 INSIDE = """set -e
 here=$1 groups=$2; shift 2
 mount --bind "$here" /var/tmp
+mount -t tmpfs none /run/lock  # machine.locked: for this cluster alone
 mount -t sysfs sysfs /sys
 mount -t tmpfs none /sys/fs/cgroup
 for group in $groups; do

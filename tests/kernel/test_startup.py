@@ -16,7 +16,7 @@ from remote_kernels.errors import (
     RecordError,
     TunnelError,
 )
-from remote_kernels.front.proxy import Front
+from remote_kernels.front.front import Front
 from remote_kernels.kernel import actions, remote_kernel, startup
 from remote_kernels.kernel.connection import Connection
 from remote_kernels.kernel.lifecycle import State
@@ -26,6 +26,7 @@ from remote_kernels.kernel.status import News
 from remote_kernels.registry import Record
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
+from remote_kernels.wire.codes import State as ProcessState
 
 from .world import AGENT, KERNEL, LAUNCH, TIMEOUT, FakeJob, FakeTunnel
 
@@ -94,7 +95,9 @@ class Site:
         connection = self.kernel.connection
         assert connection is not None
         await self.until(lambda: connection._incarnation == incarnation)
-        connection._heard(control.KernelState(KERNEL, incarnation, "running"))
+        connection._heard(
+            control.KernelState(KERNEL, incarnation, ProcessState.RUNNING)
+        )
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         async def look() -> None:
@@ -341,7 +344,7 @@ async def test_a_person_chooses_a_job(
 ) -> None:
     """Before that there is none; what cannot be submitted then is said."""
     here = site()
-    here.submits = [ChoiceError("There are two.", ["1", "2"])]
+    here.submits = [ChoiceError("There are two.", "jobid", ["1", "2"])]
     answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     monkeypatch.setattr(startup, "chosen", lambda *args: answer)
     monkeypatch.setattr(startup, "check_room", lambda: None)
@@ -353,8 +356,8 @@ async def test_a_person_chooses_a_job(
     answer.set_result("2")
     await here.until(lambda: here.kernel.state is State.FAILED)
 
-    assert "needs Slurm" in here.kernel.end_text
-    assert "2" == here.kernel.settings.jobid
+    assert "asks for jobid" in here.kernel.end_text
+    assert "2" == here.kernel.settings.options["jobid"]
     await here.kernel.release()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from remote_kernels.kernel.lifecycle import (
     ARRIVED,
@@ -138,6 +138,19 @@ def test_what_is_not_in_the_table_changes_nothing() -> None:
     assert (S.ENDED, ()) == step(S.ENDED, E.RESUMED)
 
 
+@pytest.mark.parametrize("state", sorted(WATCHED, key=lambda state: state.value))
+def test_a_job_that_we_watch(state: State) -> None:
+    """Of each state, as random lives come to some of them seldom."""
+    for event in (E.RELEASE, E.UNDO):
+        actions = step(state, event)[1]
+        assert actions.index(A.CANCEL) < actions.index(A.REMOVE)
+    assert (S.DETACHED, (A.CLOSE,)) == step(state, E.DETACH)
+    assert S.LEAVING is step(state, E.TAKEN)[0]
+    if state in ARRIVED:
+        assert (S.RESTARTING, (A.START_PROCESS,)) == step(state, E.RESTART)
+    assert step(state, E.LOST)[0] in WATCHED
+
+
 class Promises(RuleBasedStateMachine):
     """Random events against the promises of the design.
 
@@ -197,18 +210,22 @@ class Promises(RuleBasedStateMachine):
 
     # What people and programs do
 
-    @rule(event=st.sampled_from([E.RESTART, E.RELEASE, E.DETACH, E.GIVE_UP, E.UNDO]))
-    def asked(self, event: Event) -> None:
+    @initialize(event=st.sampled_from([E.START, E.ADOPTED, E.READY, E.LOST]))
+    def begun(self, event: Event) -> None:
+        self.job = "none" if event is E.START else "ours"
         self.send(event)
 
     @rule()
-    def started(self) -> None:
-        self.send(E.START)
+    def restarted(self) -> None:
+        self.send(E.RESTART)
 
-    @rule(event=st.sampled_from([E.ADOPTED, E.READY, E.LOST]))
-    def attached(self, event: Event) -> None:
-        if self.state is S.NEW:
-            self.job = "ours"
+    @rule(
+        event=st.sampled_from([E.RELEASE, E.DETACH, E.GIVE_UP, E.UNDO, E.START]),
+        seldom=st.integers(0, 5),
+    )
+    def asked(self, event: Event, seldom: int) -> None:
+        """Seldom, or no life would be long."""
+        if seldom == 0:
             self.send(event)
 
     # What the world does
@@ -250,4 +267,4 @@ class Promises(RuleBasedStateMachine):
 
 
 class TestPromises(Promises.TestCase):  # type: ignore[misc, valid-type]  # made when asked for
-    settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+    settings = settings(max_examples=150, stateful_step_count=30, deadline=None)

@@ -180,7 +180,8 @@ async def test_a_kernel_that_nobody_knows(wait: Wait) -> None:
     """It is tried once, after a while, and known from then on."""
     await wait.last(600)
 
-    assert pytest.approx([2.0], abs=SLACK) == wait.probes
+    (probed,) = wait.probes
+    assert 2.0 <= probed < 5.0  # this clock goes on while a thread reads what is known
     assert wait.reception.standin.is_known
     assert INFO == wait.known.recall()
 

@@ -12,6 +12,7 @@ import pytest
 from remote_kernels.config import Settings, parse
 from remote_kernels.errors import (
     ChoiceError,
+    ConfigError,
     JobError,
     RecordError,
     TunnelError,
@@ -24,8 +25,9 @@ from remote_kernels.kernel.local_end import LocalEnd
 from remote_kernels.kernel.remote_kernel import RemoteKernel
 from remote_kernels.kernel.status import News
 from remote_kernels.registry import Record
-from remote_kernels.tunnel.tunnel import Tunnel
+from remote_kernels.tunnel.tunnel import Over, Tunnel
 from remote_kernels.wire import control
+from remote_kernels.wire.codes import Farewell
 from remote_kernels.wire.codes import State as ProcessState
 
 from .world import AGENT, KERNEL, LAUNCH, TIMEOUT, FakeJob, FakeTunnel
@@ -231,7 +233,7 @@ async def test_an_ended_kernel_is_not_restarted(site: Make) -> None:
     here = site()
     await here.start()
     here.jobs[-1].over.set_result(TIMEOUT)
-    here.tunnels[-1].ended.set_result("stopping")
+    here.tunnels[-1].ended.set_result(Over("stopping", Farewell.ENDING))
     await here.until(lambda: here.kernel.end is not None)
 
     with pytest.raises(JobError, match="TIMEOUT"):
@@ -344,7 +346,8 @@ async def test_a_person_chooses_a_job(
 ) -> None:
     """Before that there is none; what cannot be submitted then is said."""
     here = site()
-    here.submits = [ChoiceError("There are two.", "jobid", ["1", "2"])]
+    choice = ChoiceError("There are two.", "jobid", ["1", "2"])
+    here.submits = [choice, ConfigError("It asks for jobid.")]
     answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     monkeypatch.setattr(startup, "chosen", lambda *args: answer)
     monkeypatch.setattr(startup, "check_room", lambda: None)

@@ -13,8 +13,9 @@ from remote_kernels.kernel import actions, supervision
 from remote_kernels.kernel.lifecycle import Event, State
 from remote_kernels.kernel.status import News
 from remote_kernels.registry import GIVEN_UP, SHUT_DOWN, TAKEN, JobEnd
+from remote_kernels.tunnel.tunnel import Over
 from remote_kernels.wire import control
-from remote_kernels.wire.codes import Cause
+from remote_kernels.wire.codes import Cause, Farewell
 from remote_kernels.wire.codes import State as ProcessState
 
 from .world import LAUNCH, TIMEOUT, World, hurry
@@ -33,7 +34,7 @@ async def test_a_job_that_ends_while_its_kernel_takes_over(
     world.job.over.set_result(TIMEOUT)
 
     async def end() -> None:
-        world.tunnel.ended.set_result("stopping")
+        world.tunnel.ended.set_result(Over("stopping", Farewell.ENDING))
         await world.until(lambda: world.status.end is not None)
 
     world.local.during = end
@@ -112,7 +113,7 @@ async def test_a_kernel_that_is_taken(
     await world.status.written()
     before = world.status.record.read("record.json")
 
-    world.tunnel.ended.set_result("replaced")
+    world.tunnel.ended.set_result(Over("replaced", Farewell.REPLACED))
     await world.until(lambda: world.status.end is not None)
     assert world.status.end is not None
     assert TAKEN == world.status.end.word
@@ -268,7 +269,7 @@ async def test_a_process_that_is_killed_with_its_job(
     await asyncio.sleep(0)
 
     world.hears(ProcessState.EXITED, signum=int(signal.SIGTERM))
-    world.tunnel.ended.set_result("stopping")
+    world.tunnel.ended.set_result(Over("stopping", Farewell.ENDING))
 
     with pytest.raises(JobError, match=r"\(TIMEOUT\)"):
         await waiting

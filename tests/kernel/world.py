@@ -28,9 +28,9 @@ from remote_kernels.kernel.supervision import Supervision
 from remote_kernels.kernel.view import View
 from remote_kernels.registry import Record
 from remote_kernels.scheduler.job import JobStatus, Phase
-from remote_kernels.tunnel.tunnel import Tunnel
+from remote_kernels.tunnel.tunnel import Over, Tunnel
 from remote_kernels.wire import control
-from remote_kernels.wire.codes import State
+from remote_kernels.wire.codes import Farewell, State
 
 KERNEL = "k" * 8
 TIMEOUT = JobStatus(job("7"), Phase.ENDED, "TIMEOUT", exit_code=0, signal=15)
@@ -90,7 +90,7 @@ class FakeTunnel:
     """A session that breaks, resumes and ends when it is told to."""
 
     def __init__(self) -> None:
-        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[Over] = asyncio.get_running_loop().create_future()
         self.connected = True
         self.carrier: Any = cast("Any", self)
         self.name = "direct"
@@ -101,7 +101,7 @@ class FakeTunnel:
     def send(self, message: control.Message) -> None:
         self.sent.append(message)
         if isinstance(message, control.Stop) and not self.ended.done():
-            self.ended.set_result("stopping")
+            self.ended.set_result(Over("stopping", Farewell.ENDING))
 
     def change(self, connected: bool) -> None:
         self.connected = connected

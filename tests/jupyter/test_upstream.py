@@ -30,6 +30,7 @@ from traitlets.config import Config
 from remote_kernels.jupyter.background import background
 from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
 from remote_kernels.kernel import actions
+from remote_kernels.scheduler.job import JobId
 
 pytestmark = pytest.mark.timeout(60)
 SECONDS = 15.0
@@ -119,9 +120,9 @@ class Kernel:
         await until("news", lambda: self.told and self.manager.ready.done())
 
 
-def holder(job: str) -> int:
+def holder(job: JobId) -> int:
     """The process that holds a job of the local scheduler; its end is the job's."""
-    return int(job.partition("-")[0])
+    return int(job.number.partition("-")[0])
 
 
 def end_job(kernel: Any) -> None:

@@ -58,7 +58,7 @@ if "error" not in said:
     def left():
         children = [p.pid for p in psutil.Process().children() if p.name() == "srun"]
         lines = [c for c in psutil.Process().net_connections("tcp") if c.raddr.port == 22]
-        job = kernel.job_id.split(";")[0]
+        job = str(kernel.job_id)
         asked = ["squeue", "-h", "-s", "-j", job, "-o", "%i"]
         steps = subprocess.run(asked, capture_output=True, text=True).stdout.split()
         steps = [step for step in steps if step.split(".")[1].isdigit()]

@@ -28,18 +28,19 @@ def _found() -> dict[str, Driver]:
         if module.ispkg
     ]
     drivers += [point.load() for point in entry_points(group=GROUP)]
+    drivers.sort(key=lambda driver: driver.is_fallback)  # as it is chosen, and shown
     return {driver.name: driver for driver in drivers}
 
 
 DRIVERS: Mapping[str, Driver] = _found()
-"""All of them, by the names that a kernelspec gives them."""
+"""All of them, by the names that a kernelspec gives them; the last resort last."""
 
 
 def detected(environ: Mapping[str, str] | None = None) -> Driver:
     """Return the batch system of this host: what `scheduler` "auto" stands for."""
     environ = os.environ if environ is None else environ
     here = [driver for driver in DRIVERS.values() if driver.is_here(environ)]
-    return min(here, key=lambda driver: driver.is_fallback)
+    return here[0]
 
 
 def environment(

@@ -21,12 +21,12 @@ def four() -> list[Recorded]:
     """Two that run, one that ended, one that waits."""
     found = []
     for kernel, job_id in (
-        ("aa1", "17;c1"),
-        ("aa2", "18;/log"),
-        ("b", "19"),
-        ("c", "20"),
+        ("aa1", JobId("17", "c1")),
+        ("aa2", JobId("18", "/log")),
+        ("b", JobId("19")),
+        ("c", JobId("20")),
     ):
-        record = record_of(kernel, job_id, name=f"Python {job_id[:2]}")
+        record = record_of(kernel, job_id, name=f"Python {job_id}")
         if kernel != "c":
             record.write("agent.json", {})
         facts = record.read("record.json") or {}

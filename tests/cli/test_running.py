@@ -171,7 +171,7 @@ def test_json(run: Run) -> None:
     assert {
         "kernel": "k1",
         "name": "Python",
-        "job": GONE,
+        "job": str(GONE),
         "state": "UNKNOWN",
         "node": "n1",
         "what": "The job is gone, and nothing says how it ended.",

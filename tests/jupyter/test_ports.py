@@ -28,7 +28,6 @@ from tornado.httpclient import HTTPRequest
 from remote_kernels.jupyter import api_ports
 from remote_kernels.jupyter.api_errors import Refusal
 from remote_kernels.jupyter.api_kernels import Known
-from remote_kernels.scheduler.job import JobId
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -264,7 +263,7 @@ def test_a_kernel_that_has_no_ports(
         kernel_id="k1",
         state=state,
         text="text",
-        job=JobId("4711", "c"),
+        job_id="4711",
         pid=17,
         host="login1",
     )

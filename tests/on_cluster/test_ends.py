@@ -87,7 +87,7 @@ IN_ITS_JOB = {
         "import os\nos.kill(os.getpid(), 9)",
     ),
     "memory of the kernel": End(
-        r"more memory than it asked for\. Ask for more with 'mem'",
+        r"more memory than it asked for\. Ask for more 'memory'",
         20,
         "x = b'x' * 400_000_000",
         config={"mem": "250M"},

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from cli.conftest import AddKernel, FakeSlurm
+from cli.live import GONE, end, job, job_of, record_of, shown
 from cli.live import command as program
-from cli.live import end, job, job_of, record_of, shown
 from click.testing import Result
 
 from remote_kernels.cli import top
@@ -43,7 +43,7 @@ def hostile(tmp_path: Path) -> Iterator[Record]:
 
 
 def ended(kernel: str) -> Record:
-    made = record_of(kernel, "1-1;/nowhere/job.log", name=HOSTILE, end=HOSTILE)
+    made = record_of(kernel, GONE, name=HOSTILE)
     made.seal(JobEnd("CANCELLED", text=HOSTILE))
     return made
 

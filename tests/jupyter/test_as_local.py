@@ -228,7 +228,7 @@ async def test_a_kernel_that_starts_at_shutdown_all(home: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_descriptors_of_one_more_kernel(home: Path) -> None:
-    """Three are a local kernel's: thirty kernels fit in the usual 1024."""
+    """Three are a local kernel's, one the way into its job: thirty fit in the usual 1024."""
 
     def descriptors() -> int:
         return len([*Path("/proc/self/fd").iterdir()])
@@ -248,7 +248,7 @@ async def test_descriptors_of_one_more_kernel(home: Path) -> None:
         await kernels.shutdown_all(now=True)
         kernels.context.destroy(linger=0)
 
-    assert more <= 10
+    assert more <= 11
 
 
 @pytest.mark.asyncio

@@ -65,6 +65,15 @@ def mount_all(binds: list[tuple[str, str]]) -> None:
     options = "newinstance,ptmxmode=0666,mode=620,gid=5"
     mount("-t", "devpts", "-o", options, "rk-pts", "/dev/pts")
     mount("-t", "proc", "proc", "/proc")
+    mount_sys()
+
+
+def mount_sys() -> None:
+    """Show the host's own network devices, by which UCX goes, beside the cgroups."""
+    mount("--rbind", "/sys/fs/cgroup", "/mnt")
+    mount("-t", "sysfs", "sysfs", "/sys")
+    mount("--rbind", "/mnt", "/sys/fs/cgroup")
+    subprocess.run(["umount", "--lazy", "/mnt"], check=True)
 
 
 def main() -> None:

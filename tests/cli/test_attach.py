@@ -154,8 +154,8 @@ def test_beside_a_server(run: Run, tmp_path: Path) -> None:
     with server() as second:
         assert [kernel_id] == [kernel["id"] for kernel in second.kernels()]
         assert "2\n" == run_code(theirs, "print(y)")
-        result = run("clean", "--json")
-        end(json.loads(result.stdout)[0]["job"])
+        (item,) = json.loads(run("clean", "--json").stdout)
+        end(job_of(Record(Path(item["record"]).parents[1], kernel_id)))
 
 
 def test_in_use(run: Run, kernel: Record, tmp_path: Path) -> None:

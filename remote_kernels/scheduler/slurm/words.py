@@ -18,16 +18,7 @@ from remote_kernels.scheduler.job import Completed, JobId, JobStatus, Phase
 
 from . import refusals
 from .commands import cluster_option, job_number
-from .reasons import (
-    AGAIN,
-    ENDS,
-    FAILURES,
-    NEVER,
-    PERHAPS_NEVER,
-    STATES,
-    WAITS,
-    Row,
-)
+from .reasons import AGAIN, ENDS, FAILURES, NEVER, PERHAPS_NEVER, STATES, WAITS, Row
 
 _NO_JOB = JobId("")
 PATIENCE = 20.0  # seconds until one of PERHAPS_NEVER is believed

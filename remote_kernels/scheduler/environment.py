@@ -11,30 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 # _ModuleTable* or LOADEDMODULES makes Lmod believe that modules are loaded whose
 # variables were not passed. XDG_RUNTIME_DIR names a directory the node has not.
 ALLOWED = (
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "PATH",
-    "LANG",
-    "LANGUAGE",
-    "LC_*",
-    "TZ",
-    "TERM",
-    "MODULEPATH",
-    "MODULESHOME",
-    "LMOD_*",
+    *("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "LANGUAGE", "LC_*", "TZ"),
+    *("TERM", "MODULEPATH", "MODULESHOME", "LMOD_*"),
 )
 # A pattern in env_keep never reaches these, nor what any driver guards; a full name does.
 GUARDED = (
-    "RK_*",
-    "XDG_RUNTIME_DIR",
-    "JUPYTER_TOKEN",
-    "JUPYTERHUB_API_TOKEN",
-    "JPY_API_TOKEN",
-    "_ModuleTable*",
-    "LOADEDMODULES",
-    "_LMFILES_",
+    *("RK_*", "XDG_RUNTIME_DIR", "_ModuleTable*", "LOADEDMODULES", "_LMFILES_"),
+    *("JUPYTER_TOKEN", "JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN"),
 )
 
 

@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from remote_kernels.errors import CommandError
+
 OUR_NAME = re.compile(r"jupyter-[0-9a-f]{8}")
 """The names of our jobs: "jupyter-" and the beginning of the kernel's ID."""
 
 T_co = TypeVar("T_co", covariant=True)
+E = TypeVar("E", bound=CommandError)
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,11 @@ class Completed:
     returncode: int
     stdout: str
     stderr: str
+
+    def error(self, kind: type[E], summary: str, advice: str = "") -> E:
+        """Return an error that tells all that the command said."""
+        said = self.stdout, self.stderr
+        return kind(summary, self.argv, self.returncode, *said, advice)
 
 
 @dataclass(frozen=True)

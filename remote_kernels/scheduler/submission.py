@@ -112,13 +112,10 @@ class Submitting:
 
     def _nameless(self, done: Completed) -> SubmitError:
         command = done.argv[0]
-        return SubmitError(
+        return done.error(
+            SubmitError,
             f"{command} ended without an error, but told no job's number, and no job "
             f"called {self.request.name} is in the queue.",
-            done.argv,
-            done.returncode,
-            done.stdout,
-            done.stderr,
             self.driver.submit_advice(done)
             or f"Is the {command} that comes first on PATH a wrapper of this site? "
             f"`type -a {command}` lists all; put the directory of the scheduler's own "
@@ -127,14 +124,8 @@ class Submitting:
         )
 
     def _refused(self, done: Completed) -> SubmitError:
-        return SubmitError(
-            f"The scheduler ({self.driver.name}) did not take the job.",
-            done.argv,
-            done.returncode,
-            done.stdout,
-            done.stderr,
-            self.driver.submit_advice(done),
-        )
+        summary = f"The scheduler ({self.driver.name}) did not take the job."
+        return done.error(SubmitError, summary, self.driver.submit_advice(done))
 
     async def _undo(self, task: asyncio.Future[JobId]) -> None:
         """End the job that a cancelled submission may have made."""

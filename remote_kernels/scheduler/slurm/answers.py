@@ -68,12 +68,9 @@ def is_gone(stderr: str) -> bool:
 
 
 def no_answer(completed: Completed) -> ControllerError:
-    return ControllerError(
+    return completed.error(
+        ControllerError,
         f"Slurm did not answer {completed.argv[0]}.",
-        completed.argv,
-        completed.returncode,
-        completed.stdout,
-        completed.stderr,
         "This says nothing about the job. Slurm's controller may be restarting; "
         "`sinfo` shows whether it answers.",
     )

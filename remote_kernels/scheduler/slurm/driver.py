@@ -33,18 +33,9 @@ from .commands import cluster_option, detached, groups, job_number, step
 SITE = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CLUSTER_NAME")
 # What a job, or a step of one, puts into its environment besides.
 _OF_THE_JOB = (
-    "SLURM_*",
-    "SLURMD_*",
-    "SBATCH_*",
-    "SALLOC_*",
-    "SRUN_*",
-    "PMI*",
-    "CUDA_VISIBLE_DEVICES",
-    "GPU_DEVICE_ORDINAL",
-    "ROCR_VISIBLE_DEVICES",
-    "ZE_AFFINITY_MASK",
-    "XDG_RUNTIME_DIR",
-    "RK_*",
+    *("SLURM_*", "SLURMD_*", "SBATCH_*", "SALLOC_*", "SRUN_*", "PMI*", "RK_*"),
+    *("CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES"),
+    *("ZE_AFFINITY_MASK", "XDG_RUNTIME_DIR"),
 )
 # What sbatch prints with --parsable, and without (22.05, src/sbatch/sbatch.c).
 _PARSABLE = re.compile(r"^(\d+)(?:;(\S+))?[^\S\n]*$", re.MULTILINE)
@@ -78,14 +69,8 @@ class Slurm(
     further = "sbatch_args"
     allowed = SITE
     guarded = (
-        "SLURM_*",
-        "SBATCH_*",
-        "SALLOC_*",
-        "SRUN_*",
-        "SQUEUE_*",
-        "SCANCEL_*",
-        "PMI_*",
-        "PMIX_*",
+        *("SLURM_*", "SBATCH_*", "SALLOC_*", "SRUN_*", "SQUEUE_*", "SCANCEL_*"),
+        *("PMI_*", "PMIX_*"),
     )
     number = r"\d+(\.\d+)?"
     way_back = (
@@ -102,10 +87,7 @@ class Slurm(
         if "mem" in config and "mem-per-cpu" in config:
             yield "options 'mem' and 'mem-per-cpu' exclude each other; give one of them"
         if "jobid" in config and config.get("start") == "salloc":
-            yield (
-                "options 'jobid' and 'start' exclude each other: the job is there "
-                "already"
-            )
+            yield "options 'jobid' and 'start' exclude each other: the job is there already"
         if "jobid" in config and "allocation" in config:
             yield "options 'jobid' and 'allocation' exclude each other; give one of them"
 
@@ -180,13 +162,10 @@ class Slurm(
         self, job_ids: Sequence[JobId]
     ) -> Sequence[Query[dict[JobId, JobStatus]]]:
         """Two clusters may have a job of the same number."""
-        found: list[Query[dict[JobId, JobStatus]]] = []
-        for group in groups(job_ids):
-            if steps.is_step(group[0]):
-                found.append(steps.status(group))
-            else:
-                found.append(_status(group))
-        return found
+        return [
+            steps.status(group) if steps.is_step(group[0]) else _status(group)
+            for group in groups(job_ids)
+        ]
 
     def ended(self, job_id: JobId) -> Sequence[Query[JobStatus | None]]:
         """The controller knows a job for MinJobAge (300 s); then only accounting."""
@@ -227,13 +206,9 @@ class Slurm(
             if self.is_no_answer(completed):
                 raise answers.no_answer(completed)
             kind = DeniedError if _DENIED.search(completed.stderr) else CommandError
-            summary = f"The time limit of job {job_id} was not moved."
-            raise kind(
-                summary,
-                completed.argv,
-                completed.returncode,
-                completed.stdout,
-                completed.stderr,
+            raise completed.error(
+                kind,
+                f"The time limit of job {job_id} was not moved.",
                 "Most sites let only their staff move it: ask them, or save your work "
                 "and start the kernel anew with more 'time'.",
             )
@@ -248,9 +223,7 @@ class Slurm(
                 return
             if self.is_no_answer(completed):
                 raise answers.no_answer(completed)
-            summary = "The job could not be cancelled."
-            streams = completed.stdout, completed.stderr
-            raise CommandError(summary, completed.argv, completed.returncode, *streams)
+            raise completed.error(CommandError, "The job could not be cancelled.")
 
         return Query(["scancel", *cluster_option(job_id), job_id.number], parse)
 

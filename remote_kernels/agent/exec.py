@@ -26,7 +26,7 @@ from remote_kernels.wire.exec import Kind, Request
 from remote_kernels.wire.frames import ProtocolError
 
 from .leash import Leash
-from .node_dir import kill, session
+from .processes import kill, session
 from .streams import Input, Output
 from .threads import in_thread
 

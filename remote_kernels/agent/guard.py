@@ -13,35 +13,23 @@ import time
 from collections.abc import Callable, Iterable
 
 from . import job
+from .processes import every
 
 LONGEST_LOOK = 60.0  # seconds between two looks
 IDLE = 0.02  # CPUs; ipykernel 7 with nothing to do was seen at 0.003
 # They sleep while what they started computes on other nodes.
 LAUNCHERS = ("mpirun", "mpiexec", "prun")
-_TICK = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(sessions: Iterable[int]) -> tuple[float, bool]:
     """CPU time of all processes in these sessions, and whether a launcher is there.
 
-    Source of the fields: proc(5), /proc/PID/stat. The time of a process that has
-    ended is its parent's `cutime` and `cstime`.
+    The time of a process that has ended is its parent's.
     """
-    wanted, ticks, launcher = set(sessions), 0, False
-    launchers = (*LAUNCHERS, *job.launchers())
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                head, _, tail = file.read().rpartition(b")")
-        except OSError:  # it has ended
-            continue
-        fields = tail.split()
-        if int(fields[3]) in wanted:
-            ticks += sum(int(field) for field in fields[11:15])
-            launcher |= head.partition(b"(")[2].decode(errors="replace") in launchers
-    return ticks / _TICK, launcher
+    wanted, launchers = set(sessions), {*LAUNCHERS, *job.launchers()}
+    found = [process for process in every().values() if process.session in wanted]
+    used = sum(process.cpu + process.waited for process in found)
+    return used, any(process.name in launchers for process in found)
 
 
 class Guard:

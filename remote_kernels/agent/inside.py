@@ -19,6 +19,7 @@ from typing import Any
 
 from . import processes
 from .environment import directory
+from .record import agent_pid, kernel_pid
 
 NOT_FOUND, NOT_STARTED = 127, 126  # as a shell says them
 
@@ -41,8 +42,7 @@ def run(words: list[str]) -> int:
 
 def environment(record: str, kernel: str) -> dict[str, str]:
     """The kernel's; the agent's where the kernel has no process now, or hides it."""
-    found = processes.kernel(record, kernel, processes.every())
-    pids = [found, processes.agent(record)]
+    pids = [kernel_pid(record, kernel, processes.every()), agent_pid(record)]
     return next((env for env in map(processes.environ, pids) if env), {**os.environ})
 
 
@@ -62,7 +62,7 @@ def _become(
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     env = {**environment(record, kernel), **options["env"]}
     os.chdir(directory(options["cwd"]))
-    umask = processes.umask(processes.kernel(record, kernel, processes.every()))
+    umask = processes.umask(kernel_pid(record, kernel, processes.every()))
     if umask is not None:
         os.umask(umask)
     for signum in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them

@@ -22,12 +22,13 @@ import contextlib
 import fcntl
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
 
 from remote_kernels.relay import private
+
+from .processes import kill, session, started
 
 FRESH = 600.0  # seconds; a cleaner's patience is counted in days, or hours
 PYZ = "agent.pyz"
@@ -153,7 +154,7 @@ def note_session(directory: str, kernel: str, pid: int) -> None:
     path = os.path.join(directory, f"{_SESSION}{kernel}")
     with contextlib.suppress(OSError):
         if pid and not os.path.exists(path):
-            _write(path, f"{pid} {_stat(pid)[1]}".encode())
+            _write(path, f"{pid} {started(pid)}".encode())
         elif not pid:
             os.unlink(path)
 
@@ -162,8 +163,8 @@ def noted_session(directory: str, kernel: str) -> tuple[int, int]:
     """A kernel's process, and when it was started; 0 for both if none is noted."""
     with contextlib.suppress(OSError, ValueError):
         with open(os.path.join(directory, f"{_SESSION}{kernel}"), "rb") as file:
-            pid, started = map(int, file.read().split())
-        return pid, started
+            pid, begun = map(int, file.read().split())
+        return pid, begun
     return 0, 0
 
 
@@ -219,41 +220,12 @@ def _remove(directory: str, *, just_now: bool) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _kill_session(leader: int, started: int, *, just_now: bool) -> None:
+def _kill_session(leader: int, begun: int, *, just_now: bool) -> None:
     """All processes of the session that a kernel's process leads, or led.
 
     Numbers are used again: the leader is known by the time it started. Without a
     leader the session is the kernel's only if that had just been alive.
     """
     there = session(leader)
-    if there.get(leader, started if just_now else None) == started:
+    if there.get(leader, begun if just_now else None) == begun:
         kill(there)
-
-
-def session(leader: int) -> dict[int, int]:
-    """The processes of this session, and when each was started; none if it is ours."""
-    found: dict[int, int] = {}
-    if leader == os.getsid(0):
-        return found
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):  # it has ended
-                number, started = _stat(int(name))
-                if number == leader:
-                    found[int(name)] = started
-    return found
-
-
-def kill(processes: dict[int, int]) -> None:
-    """Those of them that are the same as when they were looked for."""
-    for pid, started in processes.items():
-        with contextlib.suppress(OSError):
-            if _stat(pid)[1] == started:
-                os.kill(pid, signal.SIGKILL)
-
-
-def _stat(pid: int) -> tuple[int, int]:
-    """Session and start time, of proc(5). Raises OSError."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        fields = file.read().rpartition(b")")[2].split()
-    return int(fields[3]), int(fields[19])

@@ -15,6 +15,7 @@ from typing import Any
 
 from . import processes
 from .processes import Process
+from .record import kernel_pid
 
 PATIENCE = 30.0  # seconds for one process; one in an NFS server's hands never stops
 _DENIED = "Permission Denied"  # py-spy 0.4
@@ -32,7 +33,7 @@ def stack(record: str, kernel: str, options: dict[str, Any]) -> dict[str, Any]:
     with pid, parent, command, and `text` or `threads`, or an `error`.
     """
     there = processes.every()
-    pid = processes.kernel(record, kernel, there)
+    pid = kernel_pid(record, kernel, there)
     pythons = [p for p in processes.below([pid], there) if _is_python(p)]
     tried = places(pid, pythons, options["spies"])
     spy = next((path for path in tried if _is_program(path)), "")

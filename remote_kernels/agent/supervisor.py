@@ -25,8 +25,9 @@ from remote_kernels.wire.kernel_sockets import SOCKETS
 from .environment import NoGpuError, directory, environment, is_without
 from .leash import Leash
 from .node import oom_kills
-from .node_dir import PYZ, ensure, kill, note_session, session
+from .node_dir import PYZ, ensure, note_session
 from .ports import Sockets
+from .processes import kill, session
 from .spec import wrong_with
 
 if TYPE_CHECKING:

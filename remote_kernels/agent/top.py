@@ -16,6 +16,7 @@ from typing import Any
 from . import job, processes
 from .gpus import Gpus
 from .processes import Process
+from .record import agent_pid, kernel_pid
 from .usage import memory, usable_cpus
 
 FIRST = 1.0  # seconds from the first look, which knows no speeds, to the second
@@ -40,7 +41,7 @@ class Look:
         the kernel's, if it has one.
         """
         there = processes.every()
-        kernel = processes.kernel(self._record, self._kernel, there)
+        kernel = kernel_pid(self._record, self._kernel, there)
         found = [there[pid] for pid in self._of_job(there)]
         now = time.monotonic()
         speeds = [self._speed(process, now) for process in found]
@@ -73,7 +74,7 @@ class Look:
         Not this process, and not the step's that it is in.
         """
         mine = [os.getpid()]
-        found = processes.below([processes.agent(self._record)], there)
+        found = processes.below([agent_pid(self._record)], there)
         found += [pid for pid in there if pid not in found and self._says(there[pid])]
         return [pid for pid in found if pid not in mine]
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from agent.test_bundle import KERNEL, TIMEOUT, Agent, python, states
-from remote_kernels.agent import node_dir, supervisor
+from remote_kernels.agent import node_dir, processes, supervisor
 from remote_kernels.agent.endpoint import LOOK
 from remote_kernels.bundle import agent_pyz
 from remote_kernels.scheduler import script
@@ -327,7 +327,7 @@ def test_a_damaged_note_is_no_end_of_the_sweep(tmp_path: Path) -> None:
 
 def test_our_own_session_is_nobody_s() -> None:
     """Whatever a note says: what is found is killed."""
-    assert {} == node_dir.session(os.getsid(0))
+    assert {} == processes.session(os.getsid(0))
 
 
 def test_a_number_that_is_used_again_is_spared(tmp_path: Path) -> None:

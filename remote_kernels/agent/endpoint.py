@@ -21,10 +21,10 @@ from remote_kernels.relay.link import DEAD_AFTER, Link
 from remote_kernels.relay.mux import Mux
 from remote_kernels.wire.codes import Farewell, Refusal
 from remote_kernels.wire.hello import AgentHello, Ask, Refused
+from remote_kernels.wire.kernel_sockets import SUN_PATH
 
 from .node import facts
 from .node_dir import NodeDir, sweep
-from .ports import SUN_PATH
 from .record import read, write
 from .seat import Seat
 from .supervisor import Kernel

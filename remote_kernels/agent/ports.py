@@ -11,12 +11,11 @@ import contextlib
 import json
 import os
 import socket
-import struct
 from typing import Any, Union
 
 from remote_kernels.wire.kernel_sockets import NUMBERS, SOCKETS, port_fields
 
-SUN_PATH = 107  # bytes, sun_path of unix(7) without its closing NUL
+from .listening import listeners, peer
 
 Address = Union[str, tuple[str, int]]  # a Unix socket's path, or (ip, port)
 
@@ -82,35 +81,33 @@ class Sockets:
         """Whether all five accept connections, and are ours."""
         if self.transport == "ipc":
             return all(_accepts(f"{self._ip}-{n}") for n in self._ports.values())
-        owners = _tcp_listeners()
+        owners = _owners()
         return all(owners.get(port) == os.getuid() for port in self._ports.values())
 
     def taken(self) -> bool:
         """Whether somebody listens on one of these ports though the kernel is dead."""
-        return self.transport != "ipc" and not self._ports_free()
+        return self.transport != "ipc" and not _owners().keys().isdisjoint(
+            self._ports.values()
+        )
 
     def foreign(self) -> bool:
         """Whether another user listens on one of these ports."""
-        owners = _tcp_listeners() if self.transport != "ipc" else {}
-        return any(
-            owners.get(p, os.getuid()) != os.getuid() for p in self._ports.values()
-        )
+        owners = _owners() if self.transport != "ipc" else {}
+        us = os.getuid()
+        return any(owners.get(port, us) != us for port in self._ports.values())
 
     def listener(self, outer: int) -> int:
         """The process that listens: `outer`, or one that it started; 0: not known."""
         if self.transport == "ipc":
             return _peer(f"{self._ip}-{self._ports['shell']}")
-        inode = _tcp_inode(self._ports["shell"])
+        port = self._ports["shell"]
+        inode = next((found.inode for found in listeners() if found.port == port), "")
         if _holds(outer, inode):
             return outer
         from .processes import below, every  # few have a wrapper
 
         found = (pid for pid in below([outer], every()) if _holds(pid, inode))
         return next(found, 0)
-
-    def _ports_free(self) -> bool:
-        owners = _tcp_listeners()
-        return not any(port in owners for port in self._ports.values())
 
     def remove(self) -> None:
         while self._held:
@@ -133,25 +130,11 @@ def _accepts(path: str) -> bool:
 
 
 def _peer(path: str) -> int:
-    """Who listens there, across PID namespaces (SO_PEERCRED, unix(7)); 0: not known."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        try:
-            sock.connect(path)
-            packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        except OSError:
-            return 0
-    return int(struct.unpack("3i", packed)[0])
-
-
-def _tcp_inode(port: int) -> str:
-    """Of the socket that listens on this port; "" if there is none (proc(5))."""
-    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError), open(name, encoding="ascii") as file:
-            for fields in map(str.split, file.readlines()[1:]):
-                number = int(fields[1].rpartition(":")[2], 16)
-                if fields[3] == "0A" and number == port:
-                    return fields[9]
-    return ""
+    """Who listens there, across PID namespaces; 0: not known."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(path)
+        return peer(sock)[0]
+    return 0
 
 
 def _holds(pid: int, inode: str) -> bool:
@@ -174,17 +157,6 @@ def _free_ports() -> dict[str, int]:
             sock.close()
 
 
-def _tcp_listeners() -> dict[int, int]:
-    """Port to user ID of all listening TCP sockets, from /proc/net/tcp{,6} (proc(5))."""
-    listeners: dict[int, int] = {}
-    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            with open(name, encoding="ascii") as file:
-                rows = file.readlines()[1:]
-        except FileNotFoundError:
-            continue
-        for row in rows:
-            fields = row.split()
-            if fields[3] == "0A":  # TCP_LISTEN
-                listeners[int(fields[1].rpartition(":")[2], 16)] = int(fields[7])
-    return listeners
+def _owners() -> dict[int, int]:
+    """Port to user ID of all TCP sockets that listen."""
+    return {found.port: found.uid for found in listeners()}

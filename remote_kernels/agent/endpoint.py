@@ -127,10 +127,8 @@ class Agent:
         """The batch script lives, and our place on the node is there."""
         loop, failed = asyncio.get_running_loop(), ""
         while os.getppid() == self._parent:
-            begin, said = (
-                loop.time(),
-                {seat: seat.said for seat in self._seats.values()},
-            )
+            begin = loop.time()
+            said = {seat: seat.said for seat in self._seats.values()}
             await asyncio.sleep(LOOK)
             stalled = loop.time() - begin - LOOK
             if stalled > STALL:
@@ -214,9 +212,8 @@ class Agent:
 
     def _link(self) -> Link:
         meant: list[tuple[Seat, str]] = []
-        hello = AgentHello(
-            self._secret, self._id, functools.partial(self._decide, meant)
-        )
+        decide = functools.partial(self._decide, meant)
+        hello = AgentHello(self._secret, self._id, decide)
         link = Link(hello, lambda: self._attached(meant), dead_after=self._dead_after)
         self._links.add(link)
         link.lost.add_done_callback(lambda _: self._forget_later(link))
@@ -260,9 +257,8 @@ class Agent:
                 msg = f"kernel {ask.kernel} is on node {self._sharing.start_node(spec)}"
                 raise Refused(Refusal.ELSEWHERE, msg)
             node_dir = os.path.dirname(self._path)
-            kernel = Kernel(
-                ask.kernel, spec["kernels"][ask.kernel], node_dir, ask.record
-            )
+            what = spec["kernels"][ask.kernel]
+            kernel = Kernel(ask.kernel, what, node_dir, ask.record)
             kernel.spawn()
             _announce(ask.record, "agent.json", self._path)
         except (OSError, ValueError, KeyError) as exc:
@@ -289,23 +285,6 @@ def _announce(record: str, name: str, path: str) -> None:
     write(record, name, facts(path, pyz))
 
 
-async def _run(
-    spec: dict[str, Any],
-    kernels: dict[str, Kernel],
-    record: str,
-    node: str,
-    place: NodeDir,
-    announce: Callable[[], None],
-    early: list[int],
-) -> None:
-    # Made on the loop: Python 3.9 ties an Event to the loop that is there.
-    agent = Agent(spec, kernels, record, node, place)
-    try:
-        await agent.run(os.path.join(place.path, SOCKET), announce, early)
-    finally:
-        agent.kill()
-
-
 def serve(
     spec: dict[str, Any],
     kernels: dict[str, Kernel],
@@ -317,12 +296,20 @@ def serve(
     """Run the agent to its end; leaves nothing on the node. Returns the exit code."""
     path = os.path.join(place.path, SOCKET)
     name = os.path.join("nodes", f"{node}.json") if node else "agent.json"
+
+    async def run() -> None:
+        # Made on the loop: Python 3.9 ties an Event to the loop that is there.
+        agent = Agent(spec, kernels, record, node, place)
+        try:
+            await agent.run(path, lambda: _announce(record, name, path), early)
+        finally:
+            agent.kill()
+
     try:
         if len(os.fsencode(path)) > SUN_PATH:
             msg = f"the socket's path is longer than {SUN_PATH} bytes: {path}"
             raise OSError(msg)
-        announce = functools.partial(_announce, record, name, path)
-        asyncio.run(_run(spec, kernels, record, node, place, announce, early))
+        asyncio.run(run())
     except OSError as exc:
         with contextlib.suppress(OSError):
             write(record, name, {"error": str(exc)})

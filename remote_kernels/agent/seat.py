@@ -120,12 +120,8 @@ class Seat:
         self._visits.close(code, detail)
 
     async def _guard(self) -> None:
-        guard = Guard(
-            self._silence,
-            self._record,
-            self._is_attended,
-            self._sessions,
-        )
+        sessions = self._sessions
+        guard = Guard(self._silence, self._record, self._is_attended, sessions)
         self._lapse(await guard.forgotten())
 
     def _is_attended(self) -> bool:

@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,7 @@ log = harmless.logger(__name__)
 
 FIRST_RETRY = 0.2  # seconds after a pipe broke; doubled at each failure
 LAST_RETRY = 30.0  # seconds
-HEAD_START = (
-    1.5  # seconds before the next carrier is tried beside one; a SYN may be lost
-)
+HEAD_START = 1.5  # seconds before the next carrier is tried, too; a SYN may be lost
 PATIENCE = 5.0  # seconds, where the node answers: sshd may be slow to let us in
 QUEUE_BYTES = 8 * 1024 * 1024  # from one local socket, before it is read no further
 
@@ -95,14 +94,13 @@ class Tunnel:
         record: str = "",
         beside: bool = False,
     ) -> None:
-        self._take = take
-        self._kernel = kernel
-        self._record = record
-        self._beside = beside
         self._dead_after = dead_after
         self._carriers = list(carriers)
         self._secret = secret
         session = Session(secrets.token_hex(16), 1, QUEUE_BYTES)
+        self._ask = Ask(
+            session.id, take=take, kernel=kernel, record=record, beside=beside
+        )
         self._mux = Mux(session, on_control)
         self._servers: list[tuple[asyncio.Server, Path]] = []
         self._link: Link | None = None
@@ -138,10 +136,9 @@ class Tunnel:
         outcome = await race(
             [
                 Attempt(
-                    lambda carrier=carrier: self._connect(carrier, turn, resume),  # type: ignore[misc]
-                    lambda carrier=carrier: _head_start(carrier),  # type: ignore[misc]
+                    partial(self._connect, it, turn, resume), partial(_head_start, it)
                 )
-                for carrier in carriers
+                for it in carriers
             ],
             lambda made: made[1].close("another was faster"),
             Refused,
@@ -167,16 +164,7 @@ class Tunnel:
         self, carrier: Carrier, turn: _Turn, resume: bool
     ) -> tuple[Pipe, Link]:
         """The session over this carrier, if no other had its `turn` with the agent."""
-        session = self._mux.session
-        ask = Ask(
-            session.id,
-            session.received,
-            resume,
-            self._take,
-            self._kernel,
-            self._record,
-            self._beside,
-        )
+        ask = replace(self._ask, received=self._mux.session.received, resume=resume)
         hello = LoginHello(self._secret, ask)
         pipe, link = await carrier.connect(
             lambda: _Suitor(hello, lambda: self._mux, dead_after=self._dead_after)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from remote_kernels.errors import TunnelError
 
@@ -27,6 +27,47 @@ class Pipe(Protocol):
 
     async def close(self) -> str:
         """Close it, wait (bounded) for what it was made of, and return what that said."""
+
+
+class TransportOver(asyncio.Transport):
+    """A transport that hands all that it is told on.
+
+    Parameters
+    ----------
+    below : Any
+        Another transport, or what has its methods, such as a channel of asyncssh's.
+    """
+
+    def __init__(self, below: Any) -> None:
+        super().__init__()
+        self._below = below
+
+    def write(self, data: Any) -> None:
+        if not self.is_closing():
+            self._below.write(data)
+
+    def set_write_buffer_limits(
+        self, high: int | None = None, low: int | None = None
+    ) -> None:
+        self._below.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_size(self) -> int:
+        return int(self._below.get_write_buffer_size())
+
+    def pause_reading(self) -> None:
+        self._below.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._below.resume_reading()
+
+    def is_closing(self) -> bool:
+        return bool(self._below.is_closing())
+
+    def close(self) -> None:
+        self._below.close()
+
+    def abort(self) -> None:
+        self._below.abort()
 
 
 class Carrier(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from remote_kernels.bounded import within
@@ -85,7 +86,7 @@ class Dialer:
         """The next connection that can be had; None: there are no more."""
         hosts = list(self._left)
         outcome = await race(
-            [Attempt(lambda host=host: self._host(host), _apart) for host in hosts],  # type: ignore[misc]
+            [Attempt(partial(self._host, host), _apart) for host in hosts],
             _hang_up,
         )
         for number, error in sorted(outcome.errors.items()):
@@ -118,7 +119,7 @@ class Dialer:
         addresses = [(*entry[:3], entry[4]) for entry in found]
         fresh = [address for address in addresses if address not in self._tried]
         outcome = await race(
-            [Attempt(lambda at=at: self._address(host, at), _apart) for at in fresh],  # type: ignore[misc]
+            [Attempt(partial(self._address, host, at), _apart) for at in fresh],
             _hang_up,
         )
         if outcome.winner is not None:

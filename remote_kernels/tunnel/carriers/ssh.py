@@ -57,7 +57,9 @@ class SshCarrier:
         self._port = port
         self._adoption = adoption or Unadopted()
         signers = {} if signers is None else signers
-        self._login = Login(destination, port, signers, self._lost)
+        self._login = Login(
+            destination, port, signers, lambda visit: self._adoption.lost(visit.said)
+        )
         self.answers = False
 
     def __repr__(self) -> str:
@@ -122,23 +124,22 @@ class SshCarrier:
 
     async def _advice(self, host: str) -> str:
         """What to do about a refusal."""
-        import asyncssh
-
-        found = await asyncssh.SSHClientConnectionOptions.construct(
-            host=host, port=self._port, client_keys=None, known_hosts=None
-        )
+        found = await self._configured(host)
         files = cast("list[str]", found.config.get("IdentityFile", []))
         agent = ssh_keys.agent_of(found.config.get("IdentityAgent"))
         return await ssh_keys.advice(host, files, agent, self._to.instead)
 
-    async def _way(self, host: str) -> Way:
-        """As ~/.ssh/config has it."""
+    async def _configured(self, host: str) -> Any:
         import asyncssh
 
+        return await asyncssh.SSHClientConnectionOptions.construct(
+            host=host, port=self._port, client_keys=None, known_hosts=None
+        )
+
+    async def _way(self, host: str) -> Way:
+        """As ~/.ssh/config has it."""
         try:
-            found = await asyncssh.SSHClientConnectionOptions.construct(
-                host=host, port=self._port, client_keys=None, known_hosts=None
-            )
+            found = await self._configured(host)
         except (OSError, ValueError) as exc:
             msg = f"asyncssh cannot read ~/.ssh/config as it is: {exc}"
             raise CarrierError(msg) from exc
@@ -154,10 +155,6 @@ class SshCarrier:
         lines = [f"{host}: {texts[host]}" for host in self._to.hosts if host in texts]
         silent = not reasons and all(exc.no_answer for exc in undialled.values())
         return CarrierError("\n".join(lines), no_answer=silent)
-
-    def _lost(self, visit: Visit) -> None:
-        """The node has ended the connection."""
-        self._adoption.lost(visit.said)
 
     async def _reach_agent(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import os
 import re
 import shlex
@@ -169,12 +170,12 @@ def agent_of(configured: object) -> str:
 
 def ways() -> tuple[list[str], list[str]]:
     """Return what can be used without a prompt, and the keys that cannot."""
-    settings = _settings()
-    keys = [_of_file(path) for path in _private_keys(settings)]
+    said = settings("localhost", _TIMEOUT).splitlines()
+    keys = [_of_file(path) for path in _private_keys(said)]
     found = [_named(key) for key in keys if not key.locked]
-    if "SSH_AUTH_SOCK" in os.environ or _value(settings, "identityagent"):
+    if "SSH_AUTH_SOCK" in os.environ or _value(said, "identityagent"):
         found.append("an ssh-agent")
-    if _value(settings, "hostbasedauthentication") == "yes":
+    if _value(said, "hostbasedauthentication") == "yes":
         found.append("host-based authentication")
     return found, [_named(key) for key in keys if key.locked]
 
@@ -183,10 +184,10 @@ def _named(key: Key) -> str:
     return key.name.removeprefix("~/.ssh/")
 
 
-def _private_keys(settings: Sequence[str]) -> Iterator[Path]:
+def _private_keys(said: Sequence[str]) -> Iterator[Path]:
     """All that lie in ~/.ssh, and those that the configuration names elsewhere."""
     directory = Path.home() / ".ssh"
-    named = [Path(text).expanduser() for text in _values(settings, "identityfile")]
+    named = [Path(text).expanduser() for text in _values(said, "identityfile")]
     named += [Path(text).expanduser() for text in _configured(directory / "config")]
     try:
         there = sorted(directory.iterdir())
@@ -223,27 +224,28 @@ def _configured(path: Path, depth: int = 0) -> Iterator[str]:
                     yield from _configured(file, depth + 1)
 
 
-def _settings() -> list[str]:
-    """As ssh itself reads its configuration; empty where there is no ssh."""
-    try:
+def settings(host: str, timeout: float) -> str:
+    """Return all that ssh(1) goes by for a host, as it reads the configuration itself.
+
+    "" where there is no ssh, or no answer within so many seconds. Blocks.
+    """
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(
-            ["ssh", "-G", "localhost"],
+            ["ssh", "-G", "--", host],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
+            timeout=timeout,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return done.stdout.splitlines()
+        return done.stdout.decode(errors="replace")
+    return ""
 
 
-def _values(settings: Sequence[str], name: str) -> list[str]:
-    pairs = (line.partition(" ") for line in settings)
+def _values(said: Sequence[str], name: str) -> list[str]:
+    pairs = (line.partition(" ") for line in said)
     return [value for key, _, value in pairs if key.lower() == name]
 
 
-def _value(settings: Sequence[str], name: str) -> str:
-    value = [*_values(settings, name), ""][0]
+def _value(said: Sequence[str], name: str) -> str:
+    value = [*_values(said, name), ""][0]
     return "" if value in ("none", "SSH_AUTH_SOCK") else value

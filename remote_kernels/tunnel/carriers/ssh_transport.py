@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from remote_kernels import harmless
 from remote_kernels.bounded import within
 
-from .base import CarrierError, P
+from .base import CarrierError, P, TransportOver
 from .destination import Destination
 
 if TYPE_CHECKING:
@@ -173,48 +173,13 @@ async def run(
     return channel
 
 
-class _Transport(asyncio.Transport):
-    """An SSH channel as a transport."""
-
-    def __init__(self, channel: asyncssh.SSHClientChannel[bytes]) -> None:
-        super().__init__()
-        self._channel = channel
-
-    def write(self, data: Any) -> None:
-        if not self._channel.is_closing():
-            self._channel.write(data)
-
-    def set_write_buffer_limits(
-        self, high: int | None = None, low: int | None = None
-    ) -> None:
-        self._channel.set_write_buffer_limits(high, low)
-
-    def get_write_buffer_size(self) -> int:
-        return int(self._channel.get_write_buffer_size())
-
-    def pause_reading(self) -> None:
-        self._channel.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._channel.resume_reading()
-
-    def is_closing(self) -> bool:
-        return bool(self._channel.is_closing())
-
-    def close(self) -> None:
-        self._channel.close()
-
-    def abort(self) -> None:
-        self._channel.abort()
-
-
 def _session(protocol: asyncio.Protocol, said: Errors) -> object:
     """An SSH session that passes what its channel does on to `protocol`."""
     import asyncssh
 
     class Session(asyncssh.SSHUNIXSession[bytes], asyncssh.SSHClientSession[bytes]):
         def connection_made(self, chan: Any) -> None:
-            protocol.connection_made(_Transport(chan))
+            protocol.connection_made(TransportOver(chan))
 
         def data_received(self, data: bytes, datatype: Any) -> None:
             if datatype is None:

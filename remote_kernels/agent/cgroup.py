@@ -2,7 +2,7 @@
 
 Sources, by the names of the kernel's admin guide: `cgroup-v1/memory` and `cgroup-v2`;
 of /proc/self/cgroup and the places in /sys: cgroups(7). A controller is in one
-hierarchy, of version 1 or 2. Each `root` is for tests. Used by node.py and usage.py.
+hierarchy, of version 1 or 2. Each `root` is for tests. Used by node_facts.py and usage.py.
 """
 
 from __future__ import annotations

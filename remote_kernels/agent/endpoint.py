@@ -23,10 +23,10 @@ from remote_kernels.wire.codes import Farewell, Refusal
 from remote_kernels.wire.hello import AgentHello, Ask, Refused
 from remote_kernels.wire.kernel_sockets import SUN_PATH
 
-from .node import facts
+from .kernel_session import Seat
 from .node_dir import NodeDir, sweep
+from .node_facts import facts
 from .record import read, write
-from .seat import Seat
 from .supervisor import Kernel
 
 if TYPE_CHECKING:

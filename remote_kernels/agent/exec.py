@@ -2,7 +2,7 @@
 
 SPEC.md section 7. A process belongs to its channel: it ends when that does, and with
 the kernel's job. It leads a session of its own, begins by way of inside.py, which takes
-over the kernel's environment, and never makes the agent's loop wait. Called by seat.py.
+over the kernel's environment, and never makes the agent's loop wait. Called by kernel_session.py.
 """
 
 from __future__ import annotations

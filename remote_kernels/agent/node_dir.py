@@ -9,7 +9,7 @@ same is made anew: a carrier needs the socket, and agent.pyz to reach it.
         agent            the socket (see endpoint.py)
         owner.json       whose it is, once it is locked
         session-ID       pid and start time of a kernel's process (see supervisor.py)
-        ...              a kernel's connection file and sockets (see ports.py)
+        ...              a kernel's connection file and sockets (see connection_file.py)
 
 Who finds a directory of this user that nobody has locked removes it, and what is left
 of its kernels: a batch script whose agent was killed, or a later job (`sweep`).

@@ -24,7 +24,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import job
+from . import job_facts
 from .record import check, read, write
 
 LOOK = 5.0  # seconds between two looks while no kernel is here
@@ -63,7 +63,7 @@ class Sharing:
         wanted = _node(spec)
         if self._node:
             return wanted == self._node
-        return wanted in ("0", job.node(), socket.gethostname())
+        return wanted in ("0", job_facts.node(), socket.gethostname())
 
     def record_of(self, kernel: str) -> str:
         """The directory of a member's record."""
@@ -152,7 +152,7 @@ class Sharing:
             known = read(self._record, "record.json")["job_id"]
         except (OSError, ValueError, KeyError):
             return False
-        return bool(job.number()) and known != job.number()
+        return bool(job_facts.number()) and known != job_facts.number()
 
     def _close(self) -> bool:
         """Nobody can come any more; False: somebody has."""
@@ -206,7 +206,7 @@ class Sharing:
 
     def _on(self, node: str) -> list[str]:
         """What runs a command on that node. Raises OSError if the job has no such."""
-        nodes, count = job.nodes()
+        nodes, count = job_facts.nodes()
         if not self._other_nodes:
             msg = f"There is no node {node}: this job is on {nodes} alone."
             raise OSError(msg)
@@ -217,7 +217,7 @@ class Sharing:
             )
             raise OSError(msg)
         words = self._other_nodes["by_number" if node.isdigit() else "by_name"]
-        return [word.format(job=job.number(), node=node) for word in words]
+        return [word.format(job=job_facts.number(), node=node) for word in words]
 
     def _lost(self, node: str, why: str) -> None:
         """Its kernels are, too."""

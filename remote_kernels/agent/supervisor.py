@@ -22,11 +22,11 @@ from typing import IO, TYPE_CHECKING, Any
 from remote_kernels.wire.codes import Cause, State
 from remote_kernels.wire.kernel_sockets import SOCKETS
 
+from .connection_file import Sockets
 from .environment import NoGpuError, directory, environment, is_without
 from .leash import Leash
-from .node import oom_kills
 from .node_dir import PYZ, ensure, note_session
-from .ports import Sockets
+from .node_facts import oom_kills
 from .processes import kill, session
 from .spec import wrong_with
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from remote_kernels.wire.control import KernelState
     from remote_kernels.wire.exec import Request
 
-    from .keeper import Keeper
+    from .message_buffer import Keeper
     from .wrapped import Wrapped
 
 LOG_BYTES = 8 * 1024 * 1024  # of kernel.log, then it becomes kernel.log.1
@@ -254,7 +254,7 @@ class Kernel:
 
     def _make_keeper(self) -> None:
         """For all processes of this kernel, unless its sockets speak CURVE."""
-        from .keeper import Keeper
+        from .message_buffer import Keeper
 
         if self.keeper is None and "curve_publickey" not in self._spec["connection"]:
             self.keeper = Keeper(self._node_dir, int(self._spec.get("spool", DISK)))

@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Any
 
-from . import job, processes
+from . import job_facts, processes
 from .gpus import Gpus
 from .processes import Process
 from .record import agent_pid, kernel_pid
@@ -28,7 +28,7 @@ class Look:
     def __init__(self, record: str, kernel: str) -> None:
         self._record = record
         self._kernel = kernel
-        self._mark = job.mark()
+        self._mark = job_facts.mark()
         self._ours: dict[tuple[int, int], bool] = {}
         self._before: dict[tuple[int, int], float] = {}
         self._at = time.monotonic()
@@ -52,7 +52,7 @@ class Look:
         rows.sort(key=lambda row: (row["pid"] != kernel, -row["cpu_percent"]))
         return {
             "time": time.time(),
-            "node": job.node(),
+            "node": job_facts.node(),
             "kernel_pid": kernel or None,
             "cpu_percent": round(sum(speeds), 1),
             "cpus": usable_cpus(),

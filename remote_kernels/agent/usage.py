@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import cgroup
+from .culling import cpu_seconds
 from .gpus import Gpus
-from .guard import cpu_seconds
 
 Sample = dict[str, Any]
 

@@ -1,7 +1,7 @@
 """Sessions beside that of whoever has a kernel: for processes in its job only.
 
 They end no other session and are ended by none, so the command line may come whether a
-notebook server has the kernel or not. SPEC.md section 1. Called by seat.py.
+notebook server has the kernel or not. SPEC.md section 1. Called by kernel_session.py.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class Driver(abc.ABC):
         """Return the lines of shell with which its batch script begins.
 
         They export RK_JOB_ID, RK_NODE, RK_CLUSTER, RK_NODES, RK_NODE_COUNT,
-        RK_JOB_MARK and RK_LAUNCHERS as far as they are known (agent/job.py says what
+        RK_JOB_MARK and RK_LAUNCHERS as far as they are known (agent/job_facts.py says what
         they mean), and set rk_restarted to anything but 0 or "" where the batch
         system has started the job anew.
         """

@@ -158,7 +158,7 @@ def test_nothing_is_put_where_somebody_else_could_be(agent: Agent) -> None:
 
 def test_a_socket_without_a_name_is_reached(tmp_path: Path) -> None:
     """A kernel's heartbeat, for a client that comes when a cleaner has been there."""
-    from remote_kernels.agent.ports import Sockets
+    from remote_kernels.agent.connection_file import Sockets
 
     sockets = Sockets(str(tmp_path), "k", {"transport": "ipc"})
     path = sockets.address("hb")

@@ -80,7 +80,7 @@ class Line(MessageChannel):
 
 
 class Agent:
-    """Keeps what the kernel says, as agent/keeper.py does, and hands it on."""
+    """Keeps what the kernel says, as agent/message_buffer.py does, and hands it on."""
 
     def __init__(self, directory: Path, disk: int = DISK, memory: int = DISK) -> None:
         self.spools = {t: Spool(str(directory), disk, memory) for t in KEPT}

@@ -1,4 +1,4 @@
-"""tunnel.forward and agent.reach: ports of a node, over a session of either kind.
+"""tunnel.forward and agent.forwarding: ports of a node, over a session of either kind.
 
 Most need no agent's process: both ends are in this loop, joined by a real pipe.
 """
@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from relay.joined import Joined, joined, until
 
-from remote_kernels.agent import reach
+from remote_kernels.agent import forwarding
 from remote_kernels.relay.channel import Channel
 from remote_kernels.tunnel import forward as forward_module
 from remote_kernels.tunnel.forward import Forward
@@ -41,7 +41,7 @@ async def connect(kernel: str, target: str, channel: Channel) -> None:
     """As the agent does, for any kernel."""
     port, trial = target_of(target)
     assert port is not None
-    await reach.connect(port, channel, trial=trial)
+    await forwarding.connect(port, channel, trial=trial)
 
 
 @asynccontextmanager

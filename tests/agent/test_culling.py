@@ -1,4 +1,4 @@
-"""agent.guard: who is forgotten, and who is only quiet."""
+"""agent.culling: who is forgotten, and who is only quiet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from remote_kernels.agent.guard import Guard, cpu_seconds
+from remote_kernels.agent.culling import Guard, cpu_seconds
 
 SECONDS = 10.0
 SILENCE = 0.4

@@ -12,7 +12,7 @@ import socket
 import sys
 from typing import Any
 
-from . import job
+from . import job_facts
 from .cgroup import groups, table
 
 
@@ -34,9 +34,9 @@ def facts(socket_path: str, pyz: str) -> dict[str, Any]:
         "pyz": pyz,
         "python": sys.executable,
         "pid": os.getpid(),
-        "node": job.node(),
+        "node": job_facts.node(),
         "hostname": hostname,
-        "cluster": job.cluster(),
+        "cluster": job_facts.cluster(),
         "addresses": _addresses(hostname),
         "host_keys": _host_keys(),
     }

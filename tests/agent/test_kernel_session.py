@@ -1,4 +1,4 @@
-"""agent.seat: whose session it is."""
+"""agent.kernel_session: whose session it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from remote_kernels.agent import visits
-from remote_kernels.agent.seat import Seat
+from remote_kernels.agent.kernel_session import Seat
 from remote_kernels.wire import control
 from remote_kernels.wire.codes import Refusal, State
 from remote_kernels.wire.hello import Ask, Refused

@@ -21,7 +21,7 @@ from remote_kernels.wire import messages, zmtp
 from remote_kernels.wire.frames import ProtocolError
 from remote_kernels.wire.kernel_sockets import KEPT
 
-from .ports import Address
+from .connection_file import Address
 
 LAST_WORDS = 1.0  # seconds for what a dead kernel left in its sockets
 HANDSHAKE_TIMEOUT = 30.0  # seconds for a busy kernel's I/O thread to answer

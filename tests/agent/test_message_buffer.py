@@ -1,4 +1,4 @@
-"""agent.keeper: what a kernel says is kept until it has been passed on."""
+"""agent.message_buffer: what a kernel says is kept until it has been passed on."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import zmq
 from relay.joined import Joined, Talker, joined, until
 
 from agent.zmq_kernel import KINDS, Kernels, zmq_kernels
-from remote_kernels.agent import keeper as module
-from remote_kernels.agent.keeper import PIECE, Keeper
+from remote_kernels.agent import message_buffer as module
+from remote_kernels.agent.message_buffer import PIECE, Keeper
 from remote_kernels.front.listener import Listener
 from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.spool import MEMORY

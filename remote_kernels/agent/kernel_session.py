@@ -24,8 +24,8 @@ from remote_kernels.wire.hello import Ask, Refused
 from remote_kernels.wire.session import Session
 from remote_kernels.wire.target import target_of
 
-from .guard import Guard
-from .reach import connect
+from .culling import Guard
+from .forwarding import connect
 from .record import write
 from .supervisor import GRACE, Kernel
 from .visits import Visits

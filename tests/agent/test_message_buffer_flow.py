@@ -1,4 +1,4 @@
-"""agent.keeper: a kernel that takes nothing fills a channel, not the node's memory."""
+"""agent.message_buffer: a kernel that takes nothing fills a channel, not the node's memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from relay.joined import Joined, joined, until
 
 from agent.zmq_kernel import zmq_kernels
-from remote_kernels.agent.keeper import Keeper
+from remote_kernels.agent.message_buffer import Keeper
 from remote_kernels.relay.channel import Channel
 from remote_kernels.wire.zmtp import COMMAND, Peer, frame
 

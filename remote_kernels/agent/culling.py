@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 
-from . import job
+from . import job_facts
 from .processes import every
 
 LONGEST_LOOK = 60.0  # seconds between two looks
@@ -26,7 +26,7 @@ def cpu_seconds(sessions: Iterable[int]) -> tuple[float, bool]:
 
     The time of a process that has ended is its parent's.
     """
-    wanted, launchers = set(sessions), {*LAUNCHERS, *job.launchers()}
+    wanted, launchers = set(sessions), {*LAUNCHERS, *job_facts.launchers()}
     found = [process for process in every().values() if process.session in wanted]
     used = sum(process.cpu + process.waited for process in found)
     return used, any(process.name in launchers for process in found)

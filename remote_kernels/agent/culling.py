@@ -32,7 +32,7 @@ def cpu_seconds(sessions: Iterable[int]) -> tuple[float, bool]:
     return used, any(process.name in launchers for process in found)
 
 
-class Guard:
+class Culler:
     """Decides when a kernel is forgotten.
 
     Parameters

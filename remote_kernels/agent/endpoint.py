@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from remote_kernels.relay.link import DEAD_AFTER, Link
 from remote_kernels.relay.mux import Mux
-from remote_kernels.wire.codes import Farewell, Refusal
+from remote_kernels.wire.codes import Farewell, RefusalCode
 from remote_kernels.wire.hello import AgentHello, Ask, Refused
 from remote_kernels.wire.kernel_sockets import SUN_PATH
 
-from .kernel_session import Seat
+from .kernel_session import KernelSession
 from .node_dir import NodeDir, sweep
 from .node_facts import facts
 from .record import read, write
@@ -44,7 +44,7 @@ class Agent:
     Parameters
     ----------
     spec:
-        The record's spec.json: agent, secret, and what `Seat` and, in a shared job,
+        The record's spec.json: agent, secret, and what `KernelSession` and, in a shared job,
         `Sharing` take.
     kernels:
         The kernels, spawned.
@@ -73,8 +73,8 @@ class Agent:
         self._dead_after = float(spec.get("dead_after", DEAD_AFTER))
         self._path = ""
         self._server: asyncio.AbstractServer | None = None
-        self._seats = {
-            id: Seat(id, kernel, spec, record, self._give_up)
+        self._sessions = {
+            id: KernelSession(id, kernel, spec, record, self._give_up)
             for id, kernel in kernels.items()
         }
         self._links: set[Link] = set()
@@ -97,8 +97,8 @@ class Agent:
         await self._listen()
         for signum in (signal.SIGUSR1, signal.SIGUSR2):
             loop.add_signal_handler(signum, self._pass_on, signum)
-        for seat in self._seats.values():
-            seat.begin()
+        for session in self._sessions.values():
+            session.begin()
         if self._sharing is not None and self._sharing.is_replaced():
             self._end.set()  # who looks for an agent looks for that job's
         else:
@@ -128,12 +128,12 @@ class Agent:
         loop, failed = asyncio.get_running_loop(), ""
         while os.getppid() == self._parent:
             begin = loop.time()
-            said = {seat: seat.said for seat in self._seats.values()}
+            said = {session: session.said for session in self._sessions.values()}
             await asyncio.sleep(LOOK)
             stalled = loop.time() - begin - LOOK
             if stalled > STALL:
-                for seat, number in said.items():
-                    seat.stalled(stalled, number)
+                for session, number in said.items():
+                    session.stalled(stalled, number)
             try:
                 if not self._is_whole(place):
                     await self._listen()
@@ -150,52 +150,53 @@ class Agent:
         """Whether the socket is there; all else is by now. Raises OSError."""
         if not place.look():  # which has said why; it may be somebody else's
             return True
-        for seat in self._seats.values():
-            seat.kernel.mend()
+        for session in self._sessions.values():
+            session.kernel.mend()
         return os.path.exists(self._path)
 
     async def _share(self) -> None:
         """With other kernels, if the job is such a one; until all have gone."""
         if self._sharing is not None:
             self._sharing.until_input_ends(self._end.set)
-            await self._sharing.run(self._bring, lambda: bool(self._seats))
+            await self._sharing.run(self._bring, lambda: bool(self._sessions))
             self._end.set()
 
     def _pass_on(self, signum: int) -> None:
         """The batch system's warning before the time limit."""
-        for seat in self._seats.values():
-            seat.kernel.signal(signum)
+        for session in self._sessions.values():
+            session.kernel.signal(signum)
         if self._sharing is not None:
             self._sharing.signal(signum)
 
     def kill(self) -> None:
         """Whatever brought the end: nothing of the kernels stays."""
-        for seat in self._seats.values():
-            seat.kernel.kill()
+        for session in self._sessions.values():
+            session.kernel.kill()
 
     # The end
 
-    def _give_up(self, seat: Seat) -> None:
+    def _give_up(self, session: KernelSession) -> None:
         """This kernel ends; with the last one, the job."""
         if self._sharing is None:
             self._end.set()
-        elif self._seats.get(seat.id) is seat:
-            task = asyncio.ensure_future(self._leave(seat))
+        elif self._sessions.get(session.id) is session:
+            task = asyncio.ensure_future(self._leave(session))
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
 
-    async def _leave(self, seat: Seat) -> None:
+    async def _leave(self, session: KernelSession) -> None:
         assert self._sharing is not None
-        await seat.end(Farewell.GIVEN_UP, "the kernel was given up")
-        seat.kernel.kill()
-        self._seats.pop(seat.id, None)
-        self._sharing.leave(seat.id)
+        await session.end(Farewell.GIVEN_UP, "the kernel was given up")
+        session.kernel.kill()
+        self._sessions.pop(session.id, None)
+        self._sharing.leave(session.id)
 
     async def _stop(self) -> None:
         if self._leaving:
             await asyncio.wait(self._leaving)
         endings = [
-            seat.end(Farewell.ENDING, "the agent ends") for seat in self._seats.values()
+            session.end(Farewell.ENDING, "the agent ends")
+            for session in self._sessions.values()
         ]
         if self._sharing is not None:
             endings.append(self._sharing.end())
@@ -211,7 +212,7 @@ class Agent:
     # Carriers
 
     def _link(self) -> Link:
-        meant: list[tuple[Seat, str]] = []
+        meant: list[tuple[KernelSession, str]] = []
         decide = functools.partial(self._decide, meant)
         hello = AgentHello(self._secret, self._id, decide)
         link = Link(hello, lambda: self._attached(meant), dead_after=self._dead_after)
@@ -223,19 +224,19 @@ class Agent:
         if not self._end.is_set():
             self._links.discard(link)
 
-    def _decide(self, meant: list[tuple[Seat, str]], ask: Ask) -> int:
-        seat = self._seats.get(ask.kernel or self._own) or self._join(ask)
-        meant[:] = [(seat, ask.session)]
-        return seat.decide(ask)
+    def _decide(self, meant: list[tuple[KernelSession, str]], ask: Ask) -> int:
+        session = self._sessions.get(ask.kernel or self._own) or self._join(ask)
+        meant[:] = [(session, ask.session)]
+        return session.decide(ask)
 
-    def _attached(self, meant: list[tuple[Seat, str]]) -> Mux:
-        seat, session = meant[0]
-        return seat.attached(session)
+    def _attached(self, meant: list[tuple[KernelSession, str]]) -> Mux:
+        session, id = meant[0]
+        return session.attached(id)
 
     def _bring(self, kernel: str) -> None:
         """A kernel whose login end was here before us, and may come again."""
         assert self._sharing is not None
-        if kernel not in self._seats:
+        if kernel not in self._sessions:
             ask = Ask("", kernel=kernel, record=self._sharing.record_of(kernel))
             try:
                 self._join(ask)
@@ -243,19 +244,19 @@ class Agent:
                 sys.stderr.write(f"agent: {exc}\n")
                 self._sharing.leave(kernel)
 
-    def _join(self, ask: Ask) -> Seat:
+    def _join(self, ask: Ask) -> KernelSession:
         """A kernel more, as its record says. Raises Refused."""
         if self._sharing is None or ask.resume or ask.beside or not ask.record:
             msg = f"this agent has no kernel {ask.kernel}"
-            raise Refused(Refusal.NO_KERNEL, msg)
+            raise Refused(RefusalCode.NO_KERNEL, msg)
         try:
             spec = read(ask.record, "spec.json")
             if os.path.exists(os.path.join(ask.record, "ended.json")):
                 msg = f"kernel {ask.kernel} has ended"
-                raise Refused(Refusal.NO_KERNEL, msg)
+                raise Refused(RefusalCode.NO_KERNEL, msg)
             if not self._sharing.is_here(spec):
                 msg = f"kernel {ask.kernel} is on node {self._sharing.start_node(spec)}"
-                raise Refused(Refusal.ELSEWHERE, msg)
+                raise Refused(RefusalCode.ELSEWHERE, msg)
             node_dir = os.path.dirname(self._path)
             what = spec["kernels"][ask.kernel]
             kernel = Kernel(ask.kernel, what, node_dir, ask.record)
@@ -263,12 +264,12 @@ class Agent:
             _announce(ask.record, "agent.json", self._path)
         except (OSError, ValueError, KeyError) as exc:
             msg = f"kernel {ask.kernel} can't be started: {exc!r}"
-            raise Refused(Refusal.NO_KERNEL, msg) from exc
-        seat = Seat(ask.kernel, kernel, spec, ask.record, self._give_up)
-        self._seats[ask.kernel] = seat
+            raise Refused(RefusalCode.NO_KERNEL, msg) from exc
+        session = KernelSession(ask.kernel, kernel, spec, ask.record, self._give_up)
+        self._sessions[ask.kernel] = session
         self._sharing.enter(ask.kernel)
-        seat.begin()
-        return seat
+        session.begin()
+        return session
 
 
 def _sharing(spec: dict[str, Any], record: str, node: str) -> Sharing | None:

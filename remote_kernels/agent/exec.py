@@ -22,7 +22,7 @@ from typing import IO
 
 from remote_kernels.relay.channel import Channel
 from remote_kernels.wire import exec as wire
-from remote_kernels.wire.exec import Kind, Request
+from remote_kernels.wire.exec import FrameKind, Request
 from remote_kernels.wire.frames import ProtocolError
 
 from .leash import Leash
@@ -93,7 +93,7 @@ class Execution:
     def __init__(self, channel: Channel, argv: Argv) -> None:
         self._channel = channel
         self._argv = argv
-        self._decoder = wire.Decoder()
+        self._decoder = wire.ExecDecoder()
         self._requested: asyncio.Future[Request | None] = (
             asyncio.get_running_loop().create_future()
         )
@@ -101,7 +101,7 @@ class Execution:
         self._master = -1  # of its terminal
         self._outputs: list[Output] = []
         self._input: Input | None = None
-        self._early: list[tuple[Kind, bytes]] = []  # before its streams were there
+        self._early: list[tuple[FrameKind, bytes]] = []  # before its streams were there
         self._credit = wire.WINDOW  # bytes of standard input that may still come
         self._granted = 0  # bytes of it that were taken, and not yet told
         self._full = False  # the channel takes no output for now
@@ -134,35 +134,35 @@ class Execution:
     def closed(self, reason: str) -> None:
         self.hang_up()
 
-    def _take(self, kind: Kind, payload: bytes) -> None:
+    def _take(self, kind: FrameKind, payload: bytes) -> None:
         """Raises ProtocolError."""
         if not self._requested.done():
-            if kind is not Kind.REQUEST:
+            if kind is not FrameKind.REQUEST:
                 msg = f"a frame {kind.name} before a request"
                 raise ProtocolError(msg)
             self._requested.set_result(wire.decode_request(payload))
-        elif kind is Kind.STDIN:
+        elif kind is FrameKind.STDIN:
             self._credit -= len(payload)
             if self._credit < 0:
                 msg = "standard input beyond its credit"
                 raise ProtocolError(msg)
             self._feed(kind, payload)
-        elif kind in (Kind.STDIN_END, Kind.RESIZE, Kind.SIGNAL):
+        elif kind in (FrameKind.STDIN_END, FrameKind.RESIZE, FrameKind.SIGNAL):
             self._feed(kind, payload)
         else:
             msg = f"a frame {kind.name} from the login end"
             raise ProtocolError(msg)
 
-    def _feed(self, kind: Kind, payload: bytes) -> None:
+    def _feed(self, kind: FrameKind, payload: bytes) -> None:
         """Raises ProtocolError."""
         if self._process is None or self._input is None:
             self._early.append((kind, payload))
-        elif kind is Kind.STDIN:
+        elif kind is FrameKind.STDIN:
             self._input.write(payload)
-        elif kind is Kind.STDIN_END:
+        elif kind is FrameKind.STDIN_END:
             if self._master < 0:
                 self._input.close()
-        elif kind is Kind.RESIZE:
+        elif kind is FrameKind.RESIZE:
             size = wire.decode_resize(payload)
             if self._master >= 0:
                 resize(self._master, *size)
@@ -189,7 +189,7 @@ class Execution:
         except (OSError, ValueError) as exc:  # ValueError: of a NUL
             leash.let_go()
             self._close()
-            self._channel.send(wire.encode(Kind.FAILED, str(exc).encode()))
+            self._channel.send(wire.encode(FrameKind.FAILED, str(exc).encode()))
             self._channel.close()
             return
         try:
@@ -235,12 +235,12 @@ class Execution:
         self._process = process
         leash.tie(process.pid)
         if self._master >= 0:
-            read = {Kind.STDOUT: os.dup(self._master)}
+            read = {FrameKind.STDOUT: os.dup(self._master)}
             written = os.dup(self._master)
         else:
             read = {
-                Kind.STDOUT: _taken(process.stdout),
-                Kind.STDERR: _taken(process.stderr),
+                FrameKind.STDOUT: _taken(process.stdout),
+                FrameKind.STDERR: _taken(process.stderr),
             }
             written = _taken(process.stdin)
         self._input = Input(written, self._grant)
@@ -249,7 +249,7 @@ class Execution:
         ]
         return process
 
-    def _say(self, kind: Kind, data: bytes) -> None:
+    def _say(self, kind: FrameKind, data: bytes) -> None:
         """Send output; while the channel is full no more is read."""
         if self._channel.send(wire.encode(kind, data)):
             self._full = True

@@ -18,13 +18,13 @@ from remote_kernels.relay.link import DEAD_AFTER
 from remote_kernels.relay.mux import Mux
 from remote_kernels.relay.socket_channel import SocketChannel
 from remote_kernels.wire import control
-from remote_kernels.wire.codes import Farewell, Refusal
+from remote_kernels.wire.codes import Farewell, RefusalCode
 from remote_kernels.wire.exec import TARGET as EXEC
 from remote_kernels.wire.hello import Ask, Refused
 from remote_kernels.wire.session import Session
 from remote_kernels.wire.target import target_of
 
-from .culling import Guard
+from .culling import Culler
 from .forwarding import connect
 from .record import write
 from .supervisor import GRACE, Kernel
@@ -46,7 +46,7 @@ KEPT = QUEUE // 10  # fewer messages in a lull are what the kernel says now
 IN_USE = 0.75  # of dead_after: a living login end is never silent for so long
 
 
-class Seat:
+class KernelSession:
     """One kernel.
 
     Parameters
@@ -70,7 +70,7 @@ class Seat:
         kernel: Kernel,
         spec: dict[str, Any],
         record: str,
-        give_up: Callable[[Seat], None],
+        give_up: Callable[[KernelSession], None],
     ) -> None:
         self.id = id
         self.kernel = kernel
@@ -121,8 +121,8 @@ class Seat:
 
     async def _guard(self) -> None:
         sessions = self._sessions
-        guard = Guard(self._silence, self._record, self._is_attended, sessions)
-        self._lapse(await guard.forgotten())
+        culler = Culler(self._silence, self._record, self._is_attended, sessions)
+        self._lapse(await culler.forgotten())
 
     def _is_attended(self) -> bool:
         """Whether a login end is there, also one beside whoever has the kernel."""
@@ -171,7 +171,7 @@ class Seat:
     @property
     def said(self) -> int:
         """How many messages the kernel has published, as far as we know them."""
-        return self.kernel.keeper.said if self.kernel.keeper is not None else 0
+        return self.kernel.buffer.said if self.kernel.buffer is not None else 0
 
     def stalled(self, seconds: float, said: int) -> None:
         """The agent did not run; `said` before that."""
@@ -213,15 +213,15 @@ class Seat:
             self._mux.session.ping()  # who asks again soon hears whether it lives
             link.flush_soon()
             msg = f"it was heard {silence:.1f} s ago"
-            raise Refused(Refusal.IN_USE, msg, silence)
+            raise Refused(RefusalCode.IN_USE, msg, silence)
         if not ask.resume and not self._has(ask.session):
             self._mux = self._new(ask.session)
         elif self._mux is None or not self._has(ask.session):
             msg = "this agent serves another session"
-            raise Refused(Refusal.UNKNOWN_SESSION, msg)
+            raise Refused(RefusalCode.UNKNOWN_SESSION, msg)
         elif not self._mux.session.can_resume(ask.received):
             msg = f"cannot go on from {ask.received}"
-            raise Refused(Refusal.POSITION, msg)
+            raise Refused(RefusalCode.POSITION, msg)
         return self._mux.session.received
 
     def _has(self, session: str) -> bool:
@@ -260,8 +260,8 @@ class Seat:
         if kernel == self.id and target == EXEC:
             self._execute(channel)
             return
-        if kernel == self.id and mine.keeper is not None and target in mine.keeper:
-            mine.keeper.attach(target, channel)
+        if kernel == self.id and mine.buffer is not None and target in mine.buffer:
+            mine.buffer.attach(target, channel)
             return
         if kernel != self.id or mine.sockets is None:
             msg = f"kernel {kernel} is not running"
@@ -306,8 +306,8 @@ class Seat:
                 self._say(f"ignored {message!r:.300}")
                 return
             self.kernel.signal(message.signum)
-        elif isinstance(message, control.Start):
+        elif isinstance(message, control.StartKernel):
             self._do(self.kernel.restart(message.spec))
-        elif isinstance(message, control.Delivered) and self.kernel.keeper is not None:
+        elif isinstance(message, control.Delivered) and self.kernel.buffer is not None:
             through, forget = message.through, message.forget
-            self.kernel.keeper.delivered(message.target, through, forget)
+            self.kernel.buffer.delivered(message.target, through, forget)

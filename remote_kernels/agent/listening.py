@@ -16,7 +16,7 @@ _TCP_LISTEN = "0A"
 _UCRED = struct.Struct("3i")  # pid, uid, gid
 
 
-class Listener(NamedTuple):
+class TcpListener(NamedTuple):
     """A TCP socket that listens."""
 
     ip: str
@@ -25,7 +25,7 @@ class Listener(NamedTuple):
     inode: str  # by which /proc/PID/fd names it
 
 
-def listeners(directory: str = "/proc/net") -> Iterator[Listener]:
+def listeners(directory: str = "/proc/net") -> Iterator[TcpListener]:
     """Yield all TCP sockets that listen on this host.
 
     Source: proc(5), and proc_net_tcp.rst of Linux. `directory` is for tests.
@@ -39,7 +39,9 @@ def listeners(directory: str = "/proc/net") -> Iterator[Listener]:
         for fields in map(str.split, rows):
             if fields[3] == _TCP_LISTEN:
                 address, _, port = fields[1].partition(":")
-                yield Listener(_ip(address), int(port, 16), int(fields[7]), fields[9])
+                yield TcpListener(
+                    _ip(address), int(port, 16), int(fields[7]), fields[9]
+                )
 
 
 def _ip(text: str) -> str:

@@ -202,7 +202,7 @@ def _is_prelude(parts: Sequence[bytes]) -> bool:
     )
 
 
-class Keeper:
+class MessageBuffer:
     """The four kept sockets of one kernel, through all its processes.
 
     Parameters

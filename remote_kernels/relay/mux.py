@@ -38,7 +38,7 @@ class Connect(Protocol):
     ) -> Awaitable[object]: ...
 
 
-class Pipe(Protocol):
+class LinkProtocol(Protocol):
     """The link that carries the session at the moment."""
 
     @property
@@ -71,7 +71,7 @@ class Mux:
 
     Attributes
     ----------
-    link : Pipe or None
+    link : LinkProtocol or None
         What carries the session now.
     closed : bool
         Whether the session is over.
@@ -87,7 +87,7 @@ class Mux:
         on_goodbye: Callable[[], None] = lambda: None,
     ) -> None:
         self.session = session
-        self.link: Pipe | None = None
+        self.link: LinkProtocol | None = None
         self.closed = False
         self.channels: dict[int, Channel] = {}
         self._on_control = on_control

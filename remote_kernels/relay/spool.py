@@ -198,7 +198,7 @@ class Spool:
         found = self.read(number)
         if found is None or found[0] != number:
             return None
-        (message,) = messages.Decoder().feed(found[1])
+        (message,) = messages.MessageDecoder().feed(found[1])
         return message.parts
 
     def move(self, directory: str) -> None:

@@ -192,7 +192,7 @@ class Extends(abc.ABC):
         """Move the job's time limit. DeniedError where the site allows no such thing."""
 
 
-class Inside(abc.ABC):
+class Enters(abc.ABC):
     """A command can be run in a job from outside: a carrier."""
 
     is_private: ClassVar[bool] = False

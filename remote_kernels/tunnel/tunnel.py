@@ -23,7 +23,7 @@ from remote_kernels.relay.message_channel import MessageChannel
 from remote_kernels.relay.mux import Mux
 from remote_kernels.relay.socket_channel import SocketChannel
 from remote_kernels.wire import control
-from remote_kernels.wire.codes import Farewell, Refusal
+from remote_kernels.wire.codes import Farewell, RefusalCode
 from remote_kernels.wire.frames import LocalProtocolError, ProtocolError
 from remote_kernels.wire.hello import Ask, LoginHello, Refused
 from remote_kernels.wire.messages import Message
@@ -31,7 +31,7 @@ from remote_kernels.wire.session import Session
 from remote_kernels.wire.target import Target
 
 from .carriers.base import Carrier, CarrierError, Pipe
-from .forward import Forward, stop_listening
+from .forward import ForwardedPort, stop_listening
 from .race import Attempt, race
 
 log = harmless.logger(__name__)
@@ -56,7 +56,7 @@ class Over:
     """
 
     text: str
-    code: Farewell | Refusal | None = None
+    code: Farewell | RefusalCode | None = None
 
 
 class Tunnel:
@@ -257,9 +257,9 @@ class Tunnel:
         )
         self._servers.append((server, path))
 
-    def forward(self, kernel: str, target: Target, path: Path) -> Forward:
+    def forward(self, kernel: str, target: Target, path: Path) -> ForwardedPort:
         """A port of the node for `kernel`; not open yet, and its owner closes it."""
-        return Forward(self._mux, kernel, target, path)
+        return ForwardedPort(self._mux, kernel, target, path)
 
     async def _stop_listening(self) -> None:
         await stop_listening([server for server, _ in self._servers])

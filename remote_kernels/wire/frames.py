@@ -57,7 +57,7 @@ def encode(
     return b"".join((head, payload))
 
 
-class Decoder:
+class FrameDecoder:
     """Bytes in, whole frames out."""
 
     def __init__(self) -> None:

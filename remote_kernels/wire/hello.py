@@ -16,7 +16,7 @@ import secrets
 from typing import Any, Callable
 
 from . import objects
-from .codes import Refusal
+from .codes import RefusalCode
 from .frames import ProtocolError, RemoteProtocolError
 
 MARKER = b"\0remote-kernels/1 "
@@ -38,7 +38,7 @@ class Refused(ProtocolError):
     """
 
     def __init__(
-        self, code: Refusal, detail: str = "", heard: float = math.inf
+        self, code: RefusalCode, detail: str = "", heard: float = math.inf
     ) -> None:
         super().__init__(f"{code}: {detail}" if detail else str(code))
         self.code = code
@@ -52,7 +52,7 @@ def _refusal(answer: dict[str, Any]) -> Refused:
         msg = f"a refusal that is none: {answer!r}"
         raise RemoteProtocolError(msg)
     since = float(heard) if isinstance(heard, (int, float)) else math.inf
-    return Refused(Refusal(code), str(answer.get("detail", "")), since)
+    return Refused(RefusalCode(code), str(answer.get("detail", "")), since)
 
 
 def _mac(secret: bytes, *parts: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """Whole messages of several frames on a channel. SPEC.md section 5.
 
-`encode` at the end that sends, a `Decoder` for each channel at the end that receives.
+`encode` at the end that sends, a `MessageDecoder` for each channel at the end that receives.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def goes_on(data: bytes) -> bool:
     return left > 0
 
 
-class Decoder:
+class MessageDecoder:
     """Bytes of one direction of one channel in, messages out."""
 
     def __init__(self) -> None:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Union
 
 from . import control, objects
-from .channels import Channel, State, Step
+from .channels import ChannelEvent, ChannelPhase, ChannelState
 from .codes import Farewell
 from .frames import (
     MAX_DATA,
     MAX_PAYLOAD,
-    Decoder,
     Frame,
+    FrameDecoder,
     LocalProtocolError,
     RemoteProtocolError,
     Type,
@@ -114,14 +114,14 @@ class Session:
         self._first_channel = first_channel
         self._next_channel = first_channel
         self._last_of_peer = 0  # the highest channel that the other end has opened
-        self._channels: dict[int, Channel] = {}
+        self._channels: dict[int, ChannelState] = {}
         self._turn: deque[int] = deque()  # channels with something to send
         self._waiting: set[int] = set()  # channels whose reader was told to stop
         self._out = Outbound()
         self._in = Inbound()
         self._first: deque[tuple[Type, int, bytes]] = deque()  # before any DATA
         self._unnumbered: deque[bytes] = deque()
-        self._decoder = Decoder()
+        self._decoder = FrameDecoder()
 
     def __repr__(self) -> str:
         return (
@@ -140,7 +140,7 @@ class Session:
         if len(body) > MAX_PAYLOAD:
             msg = f"an OPEN of {len(body)} bytes (at most {MAX_PAYLOAD})"
             raise LocalProtocolError(msg)
-        channel = Channel(self._next_channel, kernel, target, self._high_water)
+        channel = ChannelState(self._next_channel, kernel, target, self._high_water)
         self._next_channel += 2
         self._channels[channel.id] = channel
         self._first.append((Type.OPEN, channel.id, body))
@@ -157,14 +157,14 @@ class Session:
         """No more data from this end; what is queued still goes out."""
         ch = self._channels.get(channel)
         if ch is not None:
-            ch.step(Step.FINISH)
+            ch.step(ChannelEvent.FINISH)
             self._wants_turn(channel)
 
     def abandon(self, channel: int, reason: str) -> None:
         """Like `finish`, then RST: whatever the other end still sends is not wanted."""
         ch = self._channels.get(channel)
         if ch is not None:
-            ch.step(Step.ABANDON)
+            ch.step(ChannelEvent.ABANDON)
             ch.unwanted = reason
             self._wants_turn(channel)
             if self._is_dropped(ch):
@@ -174,7 +174,7 @@ class Session:
         """Give the channel up: what is queued for it is dropped."""
         ch = self._channels.get(channel)
         if ch is not None:
-            ch.step(Step.RESET)
+            ch.step(ChannelEvent.RESET)
             self._is_dropped(ch)
             self._say_reset(channel, reason)
 
@@ -236,7 +236,7 @@ class Session:
 
     def connected(self, peer_received: int) -> None:
         """A new pipe: forget half a frame, send again what the other end lacks."""
-        self._decoder = Decoder()
+        self._decoder = FrameDecoder()
         self._unnumbered.clear()
         self._in.forget_acks()
         self._out.resume(peer_received)
@@ -287,16 +287,16 @@ class Session:
                     events.append(Drained(id))
                 return self._out.number(Type.DATA, id, payload)
             if ch.owes_fin:
-                leaving = ch.state is State.LEAVING
-                ch.step(Step.SENT_FIN)
+                leaving = ch.state is ChannelPhase.LEAVING
+                ch.step(ChannelEvent.SENT_FIN)
                 if self._is_dropped(ch) and leaving:
                     self._say_reset(id, ch.unwanted)
                 return self._out.number(Type.FIN, id)
         return None
 
-    def _is_dropped(self, ch: Channel) -> bool:
+    def _is_dropped(self, ch: ChannelState) -> bool:
         """Whether the channel is gone; then it is forgotten."""
-        if ch.state is not State.GONE:
+        if ch.state is not ChannelPhase.GONE:
             return False
         del self._channels[ch.id]
         self._waiting.discard(ch.id)
@@ -377,12 +377,12 @@ class Session:
         if not isinstance(kernel, str) or not isinstance(target, str):
             msg = f"an OPEN that is none: {frame.payload[:200]!r}"
             raise RemoteProtocolError(msg)
-        self._channels[frame.channel] = Channel(
+        self._channels[frame.channel] = ChannelState(
             frame.channel, kernel, target, self._high_water
         )
         return Opened(frame.channel, kernel, target)
 
-    def _channel_frame(self, ch: Channel, frame: Frame) -> Event | None:
+    def _channel_frame(self, ch: ChannelState, frame: Frame) -> Event | None:
         size = len(frame.payload)
         if frame.type is Type.DATA and 0 < size <= MAX_DATA:
             ch.came(size)
@@ -392,11 +392,11 @@ class Session:
             self._wants_turn(ch.id)
             return None
         if frame.type is Type.FIN and not size:
-            ch.step(Step.GOT_FIN)
+            ch.step(ChannelEvent.GOT_FIN)
             self._is_dropped(ch)
             return Finished(ch.id)
         if frame.type is Type.RST:
-            ch.step(Step.GOT_RST)
+            ch.step(ChannelEvent.GOT_RST)
             self._is_dropped(ch)
             return Reset(ch.id, frame.payload.decode(errors="replace"))
         msg = f"a {frame.type.name} of {size} bytes on a channel"

@@ -75,7 +75,7 @@ class Line(MessageChannel):
         self.full = False
 
     def send(self, encoded: bytes) -> None:
-        (message,) = messages.Decoder().feed(encoded)
+        (message,) = messages.MessageDecoder().feed(encoded)
         self._take(message.parts)
 
 
@@ -126,7 +126,7 @@ class Agent:
                 found = self.spools[target].read(number, piece)
                 if found is None:
                     break
-                (message,) = messages.Decoder().feed(found[1])
+                (message,) = messages.MessageDecoder().feed(found[1])
                 self._next[target] = found[0] + 1, 0
                 if message.left:
                     self._next[target] = found[0], piece + 1

@@ -35,7 +35,7 @@ _PHASES = {
 }
 
 
-class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Inside):
+class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Enters):
     """This machine.
 
     Parameters

@@ -39,7 +39,7 @@ def adopter(said: bytes) -> str:
     return found[1].decode() if found else ""
 
 
-class Node:
+class AdoptingNode:
     """One node, for all sessions of this process."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class SlurmAdoption:
 
     command: Sequence[str] = ("cat", SAYS, "-")
 
-    def __init__(self, node: Node, job: str) -> None:
+    def __init__(self, node: AdoptingNode, job: str) -> None:
         self._node = node
         self._job = job
 
@@ -112,11 +112,13 @@ class SlurmAdoptions:
     """What is known of all nodes. One for all carriers of a process."""
 
     def __init__(self) -> None:
-        self._nodes: dict[Hashable, Node] = {}
+        self._nodes: dict[Hashable, AdoptingNode] = {}
 
     def on(self, cluster: str, node: str, job: str) -> SlurmAdoption:
         """For an agent that is this job, on this node of this cluster."""
-        return SlurmAdoption(self._nodes.setdefault((cluster, node), Node()), job)
+        return SlurmAdoption(
+            self._nodes.setdefault((cluster, node), AdoptingNode()), job
+        )
 
 
 def _now() -> float:

@@ -53,7 +53,7 @@ class Slurm(
     driver.Clusters,
     driver.Ends,
     driver.Extends,
-    driver.Inside,
+    driver.Enters,
     driver.OtherNodes,
     driver.Places,
     driver.Preflight,

@@ -29,7 +29,7 @@ class SshPool:
 
     def __init__(self) -> None:
         self.signers: dict[str, str] = {}  # see ssh_login.Login
-        self._connections: dict[Hashable, _Connection] = {}
+        self._connections: dict[Hashable, _SharedConnection] = {}
         self._turns: weakref.WeakValueDictionary[Hashable, asyncio.Lock]
         self._turns = weakref.WeakValueDictionary()
 
@@ -57,14 +57,14 @@ class SshPool:
         """Who makes the connection for those who come meanwhile."""
         return self._turns.setdefault(key, asyncio.Lock())
 
-    def get(self, key: Hashable) -> _Connection | None:
+    def get(self, key: Hashable) -> _SharedConnection | None:
         return self._connections.get(key)
 
-    def put(self, key: Hashable, pipe: SshPipe) -> _Connection:
-        made = self._connections[key] = _Connection(pipe)
+    def put(self, key: Hashable, pipe: SshPipe) -> _SharedConnection:
+        made = self._connections[key] = _SharedConnection(pipe)
         return made
 
-    def drop(self, key: Hashable, connection: _Connection) -> None:
+    def drop(self, key: Hashable, connection: _SharedConnection) -> None:
         """Nobody uses it any more."""
         if self._connections.get(key) is connection:
             del self._connections[key]
@@ -102,7 +102,7 @@ class SharedSshCarrier:
             return _Part(pool, key, pool.put(key, pipe), pipe), protocol
 
 
-class _Connection:
+class _SharedConnection:
     """One that is shared, and who uses it."""
 
     def __init__(self, pipe: SshPipe) -> None:
@@ -114,7 +114,7 @@ class _Part:
     """One kernel's part of a connection."""
 
     def __init__(
-        self, pool: SshPool, key: Hashable, connection: _Connection, pipe: SshPipe
+        self, pool: SshPool, key: Hashable, connection: _SharedConnection, pipe: SshPipe
     ) -> None:
         self._pool = pool
         self._key = key

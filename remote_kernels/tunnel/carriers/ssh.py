@@ -20,7 +20,7 @@ from . import ssh_keys
 from .base import Adoption, CarrierError, P, Unadopted
 from .destination import Destination
 from .dial import Dialer, Way
-from .ssh_login import CONNECT_TIMEOUT, DeniedError, HungUpError, Login, Visit
+from .ssh_login import CONNECT_TIMEOUT, HungUpError, Login, LoginDeniedError, Visit
 from .ssh_transport import SshPipe, join, open_pipe, run
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class SshCarrier:
                 reasons[host] = str(exc)
                 if isinstance(exc, HungUpError):
                     break  # under its other names it is the same sshd
-                denied = denied or (host if isinstance(exc, DeniedError) else "")
+                denied = denied or (host if isinstance(exc, LoginDeniedError) else "")
                 continue
             try:
                 reached = await within(
@@ -183,7 +183,7 @@ def _listener(visit: Visit, adoption: Adoption) -> object:
     """An SSH session that hears who has adopted it."""
     import asyncssh
 
-    class Session(asyncssh.SSHClientSession[bytes]):
+    class AdoptionSession(asyncssh.SSHClientSession[bytes]):
         def data_received(self, data: bytes, datatype: Any) -> None:
             # The user's shell may say something first.
             if not visit.told.is_set() and adoption.is_told(data):
@@ -193,4 +193,4 @@ def _listener(visit: Visit, adoption: Adoption) -> object:
         def connection_lost(self, exc: Exception | None) -> None:
             visit.told.set()
 
-    return Session()
+    return AdoptionSession()

@@ -31,7 +31,7 @@ FIRST_RETRY, LAST_RETRY = 0.2, 3.2  # seconds
 KNOWN_HOSTS = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
 
 
-class DeniedError(CarrierError):
+class LoginDeniedError(CarrierError):
     """sshd answered, and let nobody in."""
 
 
@@ -100,7 +100,7 @@ class Login:
         known = self._signers.get(line.host)
         try:
             return await self._log_in_once(line, known)
-        except DeniedError:
+        except LoginDeniedError:
             self._signers.pop(line.host, None)
             if known or line.sock is None:
                 raise
@@ -136,7 +136,7 @@ class Login:
             raise CarrierError(msg) from exc
         except asyncssh.PermissionDenied as exc:
             text = f"{exc}. sshd let nobody in without a prompt."
-            raise DeniedError(_with(visit.banner, text)) from exc
+            raise LoginDeniedError(_with(visit.banner, text)) from exc
         except (ConnectionResetError, asyncssh.ConnectionLost) as exc:
             raise HungUpError(_with(visit.banner, str(exc))) from exc
         except (OSError, ValueError, asyncssh.Error, asyncio.TimeoutError) as exc:

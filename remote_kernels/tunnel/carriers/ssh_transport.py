@@ -177,7 +177,7 @@ def _session(protocol: asyncio.Protocol, said: Errors) -> object:
     """An SSH session that passes what its channel does on to `protocol`."""
     import asyncssh
 
-    class Session(asyncssh.SSHUNIXSession[bytes], asyncssh.SSHClientSession[bytes]):
+    class PipeSession(asyncssh.SSHUNIXSession[bytes], asyncssh.SSHClientSession[bytes]):
         def connection_made(self, chan: Any) -> None:
             protocol.connection_made(TransportOver(chan))
 
@@ -199,4 +199,4 @@ def _session(protocol: asyncio.Protocol, said: Errors) -> object:
         def connection_lost(self, exc: Exception | None) -> None:
             protocol.connection_lost(exc)
 
-    return Session()
+    return PipeSession()

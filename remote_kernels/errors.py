@@ -146,7 +146,7 @@ class InUseError(RemoteKernelError):
 
 
 class ResourceError(RemoteKernelError):
-    """This process, or its user, may not open or start as much as is needed."""
+    """Neither this process nor its user may open or start as much as is needed."""
 
     transient = True
 

@@ -68,6 +68,7 @@ def _inside(words: list[str]) -> int:
 
 
 def main(argv: list[str]) -> int:
+    """Run what the arguments ask for; return the exit code."""
     if len(argv) in (5, 7) and argv[0] == "run":
         options = dict(zip(argv[1::2], argv[2::2]))
         try:

@@ -17,7 +17,7 @@ NO_LIMIT = 2**62
 
 
 def groups(controller: str, root: str = "/") -> tuple[int, list[str]]:
-    """The version of its hierarchy, and our group's directory and those above it.
+    """Return a controller's version, our group's directory and those above it.
 
     The innermost is first; those that we cannot see (a container's) may not exist.
     """
@@ -41,7 +41,7 @@ def groups(controller: str, root: str = "/") -> tuple[int, list[str]]:
 
 
 def memory(root: str = "/") -> tuple[int, int] | None:
-    """Bytes in use and their limit, of the group whose limit is the tightest.
+    """Return bytes in use and their limit, of the group whose limit is the tightest.
 
     None: there is no limit. Of groups with the same limit the outermost counts, as
     Slurm's group of the job around those of its steps: all of them fill it.
@@ -81,7 +81,7 @@ def _memory_v2(directory: str) -> tuple[int, int] | None:
 
 
 def cpus(root: str = "/") -> int | None:
-    """How many CPUs the tightest quota is worth, rounded up; None without one.
+    """Return how many CPUs the tightest quota is worth, rounded up; None without one.
 
     Sources: `scheduler/sched-bwc` (v1: a quota of -1 is none); `cpu.max` in `cgroup-v2`.
     """
@@ -113,6 +113,6 @@ def _number(path: str) -> int | None:
 
 
 def table(path: str) -> dict[str, int]:
-    """Of a file with a name and a number in each line."""
+    """Read a file that has a name and a number in each line."""
     rows = (line.split() for line in _text(path).splitlines())
     return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}

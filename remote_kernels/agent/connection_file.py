@@ -53,12 +53,12 @@ class Sockets:
             json.dump(self._body, file)
 
     def mend(self) -> None:
-        """The connection file is there, though somebody removed it. Raises OSError."""
+        """Write the connection file again if somebody removed it. Raises OSError."""
         if not os.path.exists(self.file):
             self._write()
 
     def hold(self, target: str) -> None:
-        """It can be reached when its path is gone: Linux knows the socket itself.
+        """Keep a socket in reach when its path is gone: Linux knows the socket itself.
 
         A descriptor each: for what is connected to more than once.
         """
@@ -70,7 +70,7 @@ class Sockets:
         return f"{self._ip}-{self._ports[target]}"
 
     def address(self, target: str) -> Address:
-        """Where `target` is. Raises KeyError for a name that is none of SOCKETS."""
+        """Return where `target` is. Raises KeyError for a name that is none of SOCKETS."""
         if self.transport != "ipc":
             return (self._ip, self._ports[target])
         if target in self._held and not os.path.exists(self._path(target)):
@@ -78,26 +78,26 @@ class Sockets:
         return self._path(target)
 
     def listening(self) -> bool:
-        """Whether all five accept connections, and are ours."""
+        """Return whether all five sockets accept connections, and are ours."""
         if self.transport == "ipc":
             return all(_accepts(f"{self._ip}-{n}") for n in self._ports.values())
         owners = _owners()
         return all(owners.get(port) == os.getuid() for port in self._ports.values())
 
     def taken(self) -> bool:
-        """Whether somebody listens on one of these ports though the kernel is dead."""
+        """Return whether somebody listens on one of a dead kernel's ports."""
         return self.transport != "ipc" and not _owners().keys().isdisjoint(
             self._ports.values()
         )
 
     def foreign(self) -> bool:
-        """Whether another user listens on one of these ports."""
+        """Return whether another user listens on one of these ports."""
         owners = _owners() if self.transport != "ipc" else {}
         us = os.getuid()
         return any(owners.get(port, us) != us for port in self._ports.values())
 
     def listener(self, outer: int) -> int:
-        """The process that listens: `outer`, or one that it started; 0: not known."""
+        """Return the process that listens: `outer`, or one that it started; 0: not known."""
         if self.transport == "ipc":
             return _peer(f"{self._ip}-{self._ports['shell']}")
         port = self._ports["shell"]
@@ -110,6 +110,7 @@ class Sockets:
         return next(found, 0)
 
     def remove(self) -> None:
+        """Remove the connection file and the sockets."""
         while self._held:
             os.close(self._held.popitem()[1])
         paths = [self.file]

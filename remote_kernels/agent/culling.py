@@ -22,9 +22,10 @@ LAUNCHERS = ("mpirun", "mpiexec", "prun")
 
 
 def cpu_seconds(sessions: Iterable[int]) -> tuple[float, bool]:
-    """CPU time of all processes in these sessions, and whether a launcher is there.
+    """Return the seconds of CPU of all processes in these sessions.
 
-    The time of a process that has ended is its parent's.
+    The time of a process that has ended is its parent's. The other value is whether a
+    launcher is among them.
     """
     wanted, launchers = set(sessions), {*LAUNCHERS, *job_facts.launchers()}
     found = [process for process in every().values() if process.session in wanted]
@@ -60,12 +61,12 @@ class Culler:
         self._sessions = sessions
 
     def _is_recordless(self) -> bool:
-        """The record was removed; not: its file system is away."""
+        """Return whether the record was removed, rather than its file system is away."""
         above = os.path.dirname(os.path.dirname(self._record))
         return os.path.isdir(above) and not os.path.isdir(self._record)
 
     async def forgotten(self) -> str:
-        """Until it is; why, in words for the record."""
+        """Wait until the kernel is forgotten; return why, in words for the record."""
         look = min(LONGEST_LOOK, self._silence / 10)
         active = before = time.monotonic()
         used, _ = cpu_seconds(self._sessions())

@@ -124,7 +124,7 @@ class Agent:
         os.chmod(self._path, 0o600)
 
     async def _keep(self, place: NodeDir) -> None:
-        """The batch script lives, and our place on the node is there."""
+        """See to it that our place on the node is there, while the batch script lives."""
         loop, failed = asyncio.get_running_loop(), ""
         while os.getppid() == self._parent:
             begin = loop.time()
@@ -162,21 +162,21 @@ class Agent:
             self._end.set()
 
     def _pass_on(self, signum: int) -> None:
-        """The batch system's warning before the time limit."""
+        """Pass the batch system's warning before the time limit on."""
         for session in self._sessions.values():
             session.kernel.signal(signum)
         if self._sharing is not None:
             self._sharing.signal(signum)
 
     def kill(self) -> None:
-        """Whatever brought the end: nothing of the kernels stays."""
+        """Kill all that there is of the kernels, whatever brought the end."""
         for session in self._sessions.values():
             session.kernel.kill()
 
     # The end
 
     def _give_up(self, session: KernelSession) -> None:
-        """This kernel ends; with the last one, the job."""
+        """End a kernel; with the last one, the job."""
         if self._sharing is None:
             self._end.set()
         elif self._sessions.get(session.id) is session:
@@ -234,7 +234,7 @@ class Agent:
         return session.attached(id)
 
     def _bring(self, kernel: str) -> None:
-        """A kernel whose login end was here before us, and may come again."""
+        """Start a kernel whose login end was here before us, and may come again."""
         assert self._sharing is not None
         if kernel not in self._sessions:
             ask = Ask("", kernel=kernel, record=self._sharing.record_of(kernel))
@@ -245,7 +245,7 @@ class Agent:
                 self._sharing.leave(kernel)
 
     def _join(self, ask: Ask) -> KernelSession:
-        """A kernel more, as its record says. Raises Refused."""
+        """Start one more kernel, as its record says. Raises Refused."""
         if self._sharing is None or ask.resume or ask.beside or not ask.record:
             msg = f"this agent has no kernel {ask.kernel}"
             raise Refused(RefusalCode.NO_KERNEL, msg)

@@ -123,19 +123,22 @@ class Execution:
             self.hang_up()
 
     def finished(self) -> None:
+        """End the process: the login end sends no more."""
         self.hang_up()
 
     def drained(self) -> None:
+        """Read on: the channel takes output again."""
         self._full = False
         self._room.set()
         for output in self._outputs:
             output.go_on()
 
     def closed(self, reason: str) -> None:
+        """End the process: its channel is gone."""
         self.hang_up()
 
     def _take(self, kind: FrameKind, payload: bytes) -> None:
-        """Raises ProtocolError."""
+        """Take one frame. Raises ProtocolError."""
         if not self._requested.done():
             if kind is not FrameKind.REQUEST:
                 msg = f"a frame {kind.name} before a request"
@@ -154,7 +157,7 @@ class Execution:
             raise ProtocolError(msg)
 
     def _feed(self, kind: FrameKind, payload: bytes) -> None:
-        """Raises ProtocolError."""
+        """Hand a frame to the process. Raises ProtocolError."""
         if self._process is None or self._input is None:
             self._early.append((kind, payload))
         elif kind is FrameKind.STDIN:
@@ -179,7 +182,7 @@ class Execution:
         return self._process is not None
 
     async def run(self) -> None:
-        """From the request to the end of all that was started."""
+        """Serve the channel, from its request to the end of all that was started."""
         request = await self._requested
         if request is None:
             return
@@ -214,7 +217,7 @@ class Execution:
         self._channel.close()
 
     def _start(self, request: Request, leash: Leash) -> subprocess.Popen[bytes]:
-        """Raises OSError, ValueError."""
+        """Start the process. Raises OSError, ValueError."""
         slave = -1
         if request.terminal is not None:
             self._master, slave = pty.openpty()

@@ -77,7 +77,7 @@ async def _ips(target: Tcp) -> list[str]:
 
 
 async def _resolved(host: str) -> list[str]:
-    """Raises OSError."""
+    """Return the addresses of a host. Raises OSError."""
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)

@@ -25,7 +25,7 @@ NOT_FOUND, NOT_STARTED = 127, 126  # as a shell says them
 
 
 def run(words: list[str]) -> int:
-    """The exit code. Raises OSError where the agent is not to be found."""
+    """Run what is asked for; return the exit code. Raises OSError without an agent."""
     what, record, kernel, text, *command = words
     options = json.loads(text)
     if what == "exec":
@@ -41,7 +41,7 @@ def run(words: list[str]) -> int:
 
 
 def environment(record: str, kernel: str) -> dict[str, str]:
-    """The kernel's; the agent's where the kernel has no process now, or hides it."""
+    """Return the kernel's variables; the agent's where the kernel does not tell."""
     pids = [kernel_pid(record, kernel, processes.every()), agent_pid(record)]
     return next((env for env in map(processes.environ, pids) if env), {**os.environ})
 
@@ -49,7 +49,7 @@ def environment(record: str, kernel: str) -> dict[str, str]:
 def _become(
     record: str, kernel: str, options: dict[str, Any], command: list[str]
 ) -> int:
-    """Does not come back, unless the command cannot be started.
+    """Become the command; come back only if it cannot be started.
 
     options:
         `env`, which goes over the kernel's; `cwd`, the directory to begin in;

@@ -20,7 +20,7 @@ class _File:
         self._size = 0
 
     def write(self, data: bytes) -> None:
-        """Raises OSError; the next one tries anew."""
+        """Append. Raises OSError; the next one tries anew."""
         if self._size > LOG_BYTES:
             self._rotate()
         if self._fd < 0:
@@ -30,7 +30,7 @@ class _File:
         self._size += os.write(self._fd, data)
 
     def _rotate(self) -> None:
-        """Closed before: what has no name any more would stay on the disk."""
+        """Begin anew, closed before: what has no name any more would stay on the disk."""
         self.close()
         self._size = 0
         try:
@@ -68,6 +68,6 @@ class KernelLog:
                     file.write(data)
 
     def tail(self) -> str:
-        """The end of what was written, once the process has ended."""
+        """Return the end of what was written, once the process has ended."""
         self._thread.join(1.0)  # a child of the kernel may hold the pipe open
         return self._tail.decode(errors="replace")

@@ -89,7 +89,7 @@ class KernelSession:
         self._alone: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """On the event loop."""
+        """Begin on the event loop: watch the process, wait for somebody to come."""
         loop = asyncio.get_running_loop()
         self._alone = loop.call_later(self._attach, self._nobody_came)
         self.kernel.watch(self._kernel_changed)
@@ -103,7 +103,7 @@ class KernelSession:
         task.add_done_callback(self._tasks.discard)
 
     async def end(self, code: Farewell, detail: str) -> None:
-        """The process, then the session."""
+        """End the process, then the session."""
         for timer in (self._alone, self._lingering):
             if timer is not None:
                 timer.cancel()
@@ -163,7 +163,7 @@ class KernelSession:
                     self._mux.control(control.Usage(self.id, **sample))
 
     def _heard_since(self, then: float) -> bool:
-        """A login end is there, and not behind a pipe that fell silent meanwhile."""
+        """Return whether a login end is there, and was heard since `then`."""
         link = self._mux.link if self._mux is not None else None
         now = asyncio.get_running_loop().time()
         return link is not None and now - link.silence > then
@@ -174,7 +174,7 @@ class KernelSession:
         return self.kernel.buffer.said if self.kernel.buffer is not None else 0
 
     def stalled(self, seconds: float, said: int) -> None:
-        """The agent did not run; `said` before that."""
+        """Learn that the agent did not run; `said` counts messages before that."""
         self._do(self._stalled(seconds, said))
 
     async def _stalled(self, seconds: float, said: int) -> None:
@@ -197,7 +197,7 @@ class KernelSession:
     # The session
 
     def decide(self, ask: Ask) -> int:
-        """Our position in it, or Refused. A session that is new begins here."""
+        """Return our position in a session, which begins here if it is new. Raises Refused."""
         if ask.beside:
             return self._visits.decide(ask)
         link = self._mux.link if self._mux is not None else None
@@ -239,7 +239,7 @@ class KernelSession:
         return mux
 
     def attached(self, session: str) -> Mux:
-        """Somebody came."""
+        """Return the mux of a session to whose login end we are connected now."""
         visit = self._visits.get(session)
         if visit is not None:
             return visit

@@ -45,7 +45,7 @@ def listeners(directory: str = "/proc/net") -> Iterator[TcpListener]:
 
 
 def _ip(text: str) -> str:
-    """It is printed as words of four bytes in this machine's order."""
+    """Read an address, printed as words of four bytes in this machine's order."""
     words = [int(text[i : i + 8], 16) for i in range(0, len(text), 8)]
     packed = b"".join(struct.pack("=I", word) for word in words)
     family = socket.AF_INET if len(words) == 1 else socket.AF_INET6

@@ -114,7 +114,7 @@ class _Line:
         self._left = 0  # bytes to come of what the kernel is saying
 
     def attach(self, channel: Channel) -> None:
-        """The channel's first message says where the kept ones begin."""
+        """Send what is kept by this channel; its first message says where that begins."""
         if self._channel is not None:
             self._channel.close()
         self._channel = MessageChannel(channel, self._send, self._pump)
@@ -136,7 +136,7 @@ class _Line:
             self.full(True)
 
     def go_on(self) -> None:
-        """A new process of the kernel listens, and its output is subscribed to."""
+        """Go on with a new process, which listens, and whose output is subscribed to."""
         self._open = True
         waiting, self._waiting = self._waiting, []
         self.full(False)
@@ -144,7 +144,7 @@ class _Line:
             self._send(messages.Message(0, parts))
 
     def leave(self) -> None:
-        """The process is gone, or about to be."""
+        """Leave the process, which is gone, or about to be."""
         self._open = False
         if self.client is not None:
             self.client.close()
@@ -227,7 +227,7 @@ class MessageBuffer:
         return target in self._lines
 
     async def connect(self, address: Callable[[str], Address]) -> None:
-        """Speak to a new process of the kernel. Raises OSError."""
+        """Connect to a new process of the kernel. Raises OSError."""
         self.disconnect()
         identity = os.urandom(8)  # a kernel asks for input by who sent the request
         await asyncio.gather(
@@ -264,7 +264,7 @@ class MessageBuffer:
         line.take(piece)
 
     async def drained(self) -> None:
-        """Until all that a process said before its end has been read."""
+        """Wait until all that a process said before its end has been read."""
         clients = [line.client for line in self._lines.values()]
         gone = [client.gone for client in clients if client is not None]
         if gone:  # a child of the kernel may hold the sockets open
@@ -272,22 +272,23 @@ class MessageBuffer:
         self.disconnect()
 
     def disconnect(self) -> None:
-        """The process is gone, or about to be. What it said stays."""
+        """Leave the process, which is gone, or about to be. What it said stays."""
         for line in self._lines.values():
             line.leave()
 
     def attach(self, target: str, channel: Channel) -> None:
-        """`channel` gets what is kept, then what comes."""
+        """Let `channel` have what is kept, then what comes."""
         self._lines[target].attach(channel)
 
     def delivered(self, target: str, through: int, forget: int) -> None:
-        """The login end has passed on `through`, and needs nothing up to `forget`."""
+        """Learn that the login end has passed on `through`, and forget up to `forget`."""
         line = self._lines.get(target)
         if line is not None:
             line.delivered = max(line.delivered, through)
             line.spool.forget(forget)
 
     def close(self) -> None:
+        """Disconnect, and drop what is kept."""
         self.disconnect()
         for line in self._lines.values():
             line.spool.close()

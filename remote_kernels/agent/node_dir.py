@@ -75,7 +75,7 @@ class NodeDir:
             _write(self._file(OWNER), json.dumps(_here()).encode())
 
     def look(self) -> bool:
-        """From time to time: all is there, and no cleaner takes it for old.
+        """Look from time to time: all is there, and no cleaner takes it for old.
 
         False: it is not ours. Then nothing of a kernel may be put there.
         """
@@ -92,7 +92,7 @@ class NodeDir:
         return True
 
     def _is_locked(self) -> bool:
-        """It, and not one that was removed."""
+        """Return whether we have locked it, and not one that was removed."""
         if self._fd < 0:
             return False
         return os.path.samestat(os.fstat(self._fd), os.lstat(self.path))
@@ -121,7 +121,7 @@ class NodeDir:
 
 
 def ensure(path: str) -> None:
-    """It is there, and ours alone. Raises OSError.
+    """See to it that a directory is there, and ours alone. Raises OSError.
 
     Once it was removed, in a /tmp for all, another user may have made one of its name.
     """
@@ -132,14 +132,14 @@ def ensure(path: str) -> None:
 
 
 def _write(path: str, data: bytes) -> None:
-    """Raises OSError, also where the directory is not ours alone."""
+    """Write a file. Raises OSError, also where the directory is not ours alone."""
     above, name = os.path.split(path)
     with private.opened(above) as directory:
         private.write(directory, name, data)
 
 
 def _here() -> dict[str, str]:
-    """This node, since it was started, and the processes that we can see of it."""
+    """Describe this node, since it was started, and which processes we see of it."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot = file.read().strip()
     space = os.readlink("/proc/self/ns/pid")
@@ -150,7 +150,7 @@ def _here() -> dict[str, str]:
 
 
 def note_session(directory: str, kernel: str, pid: int) -> None:
-    """A kernel's process runs, and leads a session; 0: it has ended."""
+    """Note that a kernel's process runs, and leads a session; 0: it has ended."""
     path = os.path.join(directory, f"{_SESSION}{kernel}")
     with contextlib.suppress(OSError):
         if pid and not os.path.exists(path):
@@ -160,7 +160,7 @@ def note_session(directory: str, kernel: str, pid: int) -> None:
 
 
 def noted_session(directory: str, kernel: str) -> tuple[int, int]:
-    """A kernel's process, and when it was started; 0 for both if none is noted."""
+    """Return a kernel's process, and when it was started; 0 for both if none is noted."""
     with contextlib.suppress(OSError, ValueError):
         with open(os.path.join(directory, f"{_SESSION}{kernel}"), "rb") as file:
             pid, begun = map(int, file.read().split())
@@ -169,7 +169,7 @@ def noted_session(directory: str, kernel: str) -> tuple[int, int]:
 
 
 def tidy(directory: str) -> None:
-    """The agent here was killed just now: kill its kernels, remove the directory."""
+    """Kill the kernels of an agent that was killed just now; remove its directory."""
     _remove(directory, just_now=True)
 
 

@@ -17,7 +17,7 @@ from .cgroup import groups, table
 
 
 def oom_kills() -> int:
-    """How many processes of our cgroup were killed for lack of memory so far.
+    """Return how many processes of our cgroup were killed for lack of memory so far.
 
     Source: the kernel's admin guide, memory.oom_control (cgroup v1) and memory.events
     (v2); both have a line `oom_kill N`.
@@ -28,6 +28,7 @@ def oom_kills() -> int:
 
 
 def facts(socket_path: str, pyz: str) -> dict[str, Any]:
+    """Return what agent.json tells of this agent and its node."""
     hostname = socket.gethostname()
     return {
         "socket": socket_path,

@@ -33,7 +33,7 @@ class Process(NamedTuple):
 
 
 def every() -> dict[int, Process]:
-    """All that are there now, by their pid."""
+    """Return all processes that are there now, by their pid."""
     found = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -43,7 +43,7 @@ def every() -> dict[int, Process]:
 
 
 def _read(pid: int) -> Process:
-    """Raises OSError."""
+    """Read /proc/PID/stat. Raises OSError."""
     with open(f"/proc/{pid}/stat", "rb") as file:
         head, _, tail = file.read().rpartition(b")")
     fields = tail.split()
@@ -63,25 +63,25 @@ def _read(pid: int) -> Process:
 
 
 def started(pid: int) -> int:
-    """When it was started, in ticks since boot; 0 where it has ended, or hides."""
+    """Return when a process was started, in ticks since boot; 0 where it has ended."""
     with contextlib.suppress(OSError):
         return _read(pid).started
     return 0
 
 
 def argv(pid: int) -> list[str]:
-    """What it was started as; empty where it has ended, or hides it."""
+    """Return what a process was started as; empty where it has ended, or hides it."""
     return _strings(f"/proc/{pid}/cmdline")
 
 
 def environ(pid: int) -> dict[str, str]:
-    """What it was started with; empty where it has ended, or hides it."""
+    """Return a process's first variables; empty where it has ended, or hides them."""
     rows = (row.partition("=") for row in _strings(f"/proc/{pid}/environ"))
     return {name: value for name, _, value in rows if name}
 
 
 def umask(pid: int) -> int | None:
-    """What it has now; None where it has ended, hides it, or Linux is before 4.7."""
+    """Return a process's umask; None where it has ended, hides it, or before Linux 4.7."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/status", "rb") as file:
         for line in file:
             if line.startswith(b"Umask:"):
@@ -99,7 +99,7 @@ def _strings(path: str) -> list[str]:
 
 
 def below(roots: Iterable[int], there: dict[int, Process]) -> list[int]:
-    """These, their children and what else is in their sessions; parents first."""
+    """Return these, their children and what is in their sessions; parents first."""
     order: list[int] = []
     new = [pid for pid in roots if pid in there]
     while new:
@@ -114,14 +114,14 @@ def below(roots: Iterable[int], there: dict[int, Process]) -> list[int]:
 
 
 def session(leader: int) -> dict[int, int]:
-    """The processes of this session, and when each was started; none if it is ours."""
+    """Return a session's processes, and when each was started; none if it is ours."""
     if leader == os.getsid(0):
         return {}
     return {p.pid: p.started for p in every().values() if p.session == leader}
 
 
 def kill(processes: dict[int, int]) -> None:
-    """Those of them that are the same as when they were looked for."""
+    """Kill those of them that are the same as when they were looked for."""
     for pid, begun in processes.items():
         with contextlib.suppress(OSError):
             if started(pid) == begun:

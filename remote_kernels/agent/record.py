@@ -15,7 +15,7 @@ from .processes import Process
 
 
 def read(record: str, name: str) -> dict[str, Any]:
-    """Raises OSError, ValueError."""
+    """Return the object in a file of a record. Raises OSError, ValueError."""
     with _opened(record, name) as (directory, file):
         text = private.read(directory, file)
     try:
@@ -29,25 +29,25 @@ def read(record: str, name: str) -> dict[str, Any]:
 
 
 def write(record: str, name: str, body: dict[str, Any]) -> None:
-    """Written beside and renamed, so never half there. Raises OSError."""
+    """Write beside and rename, so that it is never half there. Raises OSError."""
     with _opened(record, name) as (directory, file):
         private.write(directory, file, json.dumps(body).encode())
 
 
 def check(record: str, *names: str) -> None:
-    """Raises OSError where others could have changed what is there."""
+    """Raise OSError where others could have changed what is there."""
     with _opened(record, "") as (directory, _):
         for name in names:
             private.read(directory, name)
 
 
 def agent_pid(record: str) -> int:
-    """The agent's process. Raises OSError where it is not to be found."""
+    """Return the agent's process. Raises OSError where it is not to be found."""
     return int(read(record, "agent.json")["pid"])
 
 
 def kernel_pid(record: str, kernel: str, there: dict[int, Process]) -> int:
-    """A kernel's process, which leads a session; 0: it has none now.
+    """Return a kernel's process, which leads a session; 0: it has none now.
 
     As the agent has noted it in its directory. Raises OSError where there is no agent.
     """

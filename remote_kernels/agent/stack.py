@@ -22,7 +22,7 @@ _DENIED = "Permission Denied"  # py-spy 0.4
 
 
 def stack(record: str, kernel: str, options: dict[str, Any]) -> dict[str, Any]:
-    """What is told of a kernel. Raises OSError where its agent is not to be found.
+    """Look at a kernel by py-spy. Raises OSError where its agent is not to be found.
 
     options:
         `all` (all of its Python processes), `locals`, `native`, `json`; `spies`: where
@@ -58,7 +58,7 @@ def _facts(process: Process) -> dict[str, Any]:
 
 
 def places(pid: int, pythons: Sequence[int], others: Sequence[str]) -> list[str]:
-    """Where py-spy may be: beside the kernel's Python, on its PATH, at `others`."""
+    """Return where py-spy may be: beside the kernel's Python, on its PATH, at `others`."""
     env = processes.environ(pid)
     beside = [
         os.path.dirname(words[0]) for p in pythons if (words := processes.argv(p))
@@ -89,7 +89,7 @@ def _is_python(pid: int) -> bool:
 
 
 def ptrace_scope() -> int | None:
-    """The node's kernel.yama.ptrace_scope; None without Yama."""
+    """Return the node's kernel.yama.ptrace_scope; None without Yama."""
     try:
         with open("/proc/sys/kernel/yama/ptrace_scope", encoding="ascii") as file:
             return int(file.read())
@@ -98,7 +98,7 @@ def ptrace_scope() -> int | None:
 
 
 def _dump(spy: str, pid: int, options: dict[str, Any]) -> dict[str, Any]:
-    """A process that cannot be stopped is read as it runs, which may mix its frames."""
+    """Read a process; one that cannot be stopped as it runs, which may mix its frames."""
     argv = [spy, "dump", "--pid", str(pid)]
     for name in ("locals", "json"):
         argv += [f"--{name}"] if options[name] else []

@@ -133,7 +133,7 @@ class Kernel:
             self._remove_sockets()
 
     def _remove_sockets(self) -> None:
-        """The process has ended, or never began."""
+        """Remove the sockets of a process that has ended, or never began."""
         if self._leash is not None:
             self._leash.let_go()
             self._leash = None
@@ -146,6 +146,7 @@ class Kernel:
     # On the event loop
 
     def state(self) -> KernelState:
+        """Return how the process is, as the login end is told."""
         from remote_kernels.wire.control import KernelState
 
         code = self._process.returncode if self._process is not None else None
@@ -176,6 +177,7 @@ class Kernel:
 
     @property
     def alive(self) -> bool:
+        """Whether the process has not ended, as far as is known."""
         return not self._state.is_over
 
     def watch(self, tell: Callable[[KernelState], None]) -> None:
@@ -198,7 +200,7 @@ class Kernel:
             )
 
     async def _watch(self) -> None:
-        """Starting, running, exited; a TCP port taken by another: once more."""
+        """Follow a process to its end; if another program took a port, start it again."""
         for attempt in range(1, PORT_TRIES + 1):
             started = await self._until_listening()
             if started and await self._kept():
@@ -247,13 +249,13 @@ class Kernel:
             self._lacks = wanted
 
     def _note_inner(self) -> None:
-        """A session that the wrapper has begun is not to stay either."""
+        """Note the session that a wrapper has begun, which is not to stay either."""
         inner = self._wrapped.own_session if self._wrapped is not None else 0
         if inner not in (0, self.pid):
             note_session(self._node_dir, f"{self.id}-inner", inner)
 
     def _sees_no_sockets(self) -> bool:
-        """It is in a container to which our directory is not shown; then it has failed."""
+        """Return whether a container hides our directory from the kernel: it has failed."""
         from .wrapped import blind, kill_below
 
         assert self._process is not None
@@ -290,7 +292,7 @@ class Kernel:
                     self.sockets.hold(target)
 
     def mend(self) -> None:
-        """A cleaner took what is in the node directory. Raises OSError."""
+        """Put back what a cleaner took from the node directory. Raises OSError."""
         if self.sockets is not None:
             self.sockets.mend()
         if self.pid:
@@ -301,7 +303,7 @@ class Kernel:
         return self.sockets is not None and self.sockets.taken()
 
     async def _until_listening(self) -> bool:
-        """True once all sockets listen, False if the process ended before."""
+        """Wait until all sockets listen; return False if the process ended before."""
         import asyncio
 
         # Now, while the process begins: later, agent.pyz may have been removed.
@@ -336,12 +338,12 @@ class Kernel:
             await in_thread(self._process.wait)
 
     def signal(self, signum: int) -> None:
-        """To the kernel's process group; without effect on a dead kernel."""
+        """Signal the kernel's process group; without effect on a dead kernel."""
         if self.alive:
             self._send(signum)
 
     def inside(self, request: Request) -> list[str]:
-        """What starts a program beside the kernel; see inside.py. Raises OSError."""
+        """Return what starts a program beside the kernel; see inside.py. Raises OSError."""
         ensure(self._node_dir)
         options = {
             **request.options,
@@ -355,7 +357,7 @@ class Kernel:
         return [*argv, *request.command]
 
     def kill(self) -> None:
-        """At the agent's end, whatever brought it: nothing of the kernel stays."""
+        """Kill all that there is of the kernel, at the agent's end."""
         if self.alive:
             self._kill_group(signal.SIGKILL)
         self._remove_sockets()
@@ -363,7 +365,7 @@ class Kernel:
             self.buffer.close()
 
     def _send(self, signum: int) -> None:
-        """What stands around the kernel gets nothing but SIGKILL: it ends with it."""
+        """Signal the kernel; what stands around it ends with it, and gets only SIGKILL."""
         wrapped = self._wrapped
         if signum == signal.SIGKILL or wrapped is None or not wrapped.signal(signum):
             self._kill_group(signum)
@@ -405,7 +407,7 @@ class Kernel:
         self._remove_sockets()
 
     async def restart(self, spec: dict[str, Any]) -> None:
-        """A new process, in this job, as `spec` says; one after the other."""
+        """Start a new process in this job, as `spec` says; one after the other."""
         import asyncio
 
         if self._restarting is None:

@@ -35,7 +35,7 @@ class Look:
         self._gpus = Gpus()
 
     def sample(self) -> dict[str, Any]:
-        """Now; `cpu_percent` is since the look before, 100.0 one CPU in full use.
+        """Look now; `cpu_percent` is since the look before, 100.0 one CPU in full use.
 
         Memory is in bytes, a process's `time` in seconds of CPU. The first process is
         the kernel's, if it has one.
@@ -69,7 +69,7 @@ class Look:
         return round(100.0 * spent / max(now - self._at, 1e-9), 1)
 
     def _of_job(self, there: dict[int, Process]) -> list[int]:
-        """What the agent started, and what says in its environment whose it is.
+        """Return what the agent started, and what says in its environment whose it is.
 
         Not this process, and not the step's that it is in.
         """
@@ -102,7 +102,7 @@ def _row(process: Process, speed: float) -> dict[str, Any]:
 
 
 def stream(record: str, kernel: str, options: dict[str, Any]) -> int:
-    """A line of JSON every `interval` seconds; with `once`, one."""
+    """Print a line of JSON every `interval` seconds; with `once`, one."""
     look = Look(record, kernel)
     look.sample()
     wait = FIRST

@@ -14,7 +14,7 @@ LISTS = (
 
 
 def visible_gpus(wanted: str, job: Mapping[str, str]) -> dict[str, str]:
-    """The kernel's variables, chosen from the job's.
+    """Return the kernel's variables, chosen from the job's.
 
     Parameters
     ----------

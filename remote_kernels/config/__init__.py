@@ -132,7 +132,7 @@ def _owners(driver: Driver, options: Mapping[str, Any]) -> list[Driver]:
 
 
 def _table(driver: Driver) -> dict[str, Option]:
-    """The options by key.
+    """Return the options by key.
 
     Another batch system's are known, too, so that it can be said whose they are.
     """
@@ -154,7 +154,7 @@ def _key(name: str) -> str:
 def _known(
     config: Mapping[str, object], driver: Driver, problems: list[str]
 ) -> Iterator[tuple[Option, object]]:
-    """The options that are given, in the table's words; null means not given."""
+    """Yield the options that are given, in the table's words; null means not given."""
     seen: set[str] = set()
     table = _table(driver)
     for key, value in config.items():

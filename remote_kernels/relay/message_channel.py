@@ -95,14 +95,17 @@ class MessageChannel:
             log.exception("message %d of a channel was not taken", message.number)
 
     def finished(self) -> None:
+        """Close, as the other end sends no more."""
         self.close()
 
     def drained(self) -> None:
+        """Tell that there is room again."""
         self.full = False
         if not self.is_closed:
             self._on_room()
 
     def closed(self, reason: str) -> None:
+        """Tell that the channel broke, unless the session is over."""
         if self.is_closed:
             return
         self.is_closed = True

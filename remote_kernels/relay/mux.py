@@ -27,15 +27,9 @@ from remote_kernels.wire.session import (
 from .channel import Channel
 
 
-class Connect(Protocol):
-    """How the agent reaches what an OPEN names: joins an end to the channel.
-
-    Raises OSError.
-    """
-
-    def __call__(
-        self, kernel: str, target: str, channel: Channel
-    ) -> Awaitable[object]: ...
+# How the agent reaches what an OPEN names (kernel, target): it joins the local end to the
+# channel, or raises OSError.
+Connect = Callable[[str, str, Channel], Awaitable[object]]
 
 
 class LinkProtocol(Protocol):

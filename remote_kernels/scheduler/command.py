@@ -70,7 +70,7 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
 async def _started(
     argv: Sequence[str], env: Mapping[str, str] | None
 ) -> asyncio.subprocess.Process:
-    """The process. asyncio would kill it alone, not its group, if cancelled here."""
+    """Start the process. asyncio would kill it alone, not its group, if cancelled here."""
     task = asyncio.ensure_future(_start(argv, env))
     try:
         return await asyncio.shield(task)

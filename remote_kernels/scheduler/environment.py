@@ -1,5 +1,4 @@
-"""What of the notebook server's environment a job may see. Called by
-`drivers.py`."""
+"""What of the notebook server's environment a job may see. Called by `drivers.py`."""
 
 from __future__ import annotations
 

@@ -76,11 +76,11 @@ class Poller:
         self._places_asked = float("-inf")
 
     def look_now(self) -> None:
-        """Something has happened: do not wait for the next question."""
+        """Ask at once, as something has happened."""
         self._wake.set()
 
     async def watch(self, job_id: JobId) -> AsyncGenerator[JobStatus, None]:
-        """The job's status now and at every change; the last one is ENDED.
+        """Yield the job's status now and at every change; the last one is ENDED.
 
         To be closed (contextlib.aclosing) where it is left early.
         """
@@ -98,7 +98,7 @@ class Poller:
             await self._unwatch(job_id, updates)
 
     async def wait_ended(self, job_id: JobId, timeout: float) -> JobStatus | None:
-        """The status with which the job ended; None if it has not, in that time."""
+        """Return the status with which the job ended; None if it has not, in that time."""
         try:
             return await within(self._ended(job_id), timeout)
         except asyncio.TimeoutError:

@@ -86,7 +86,7 @@ def build(
     node_dir: str | None = None,
     head: str = "",
 ) -> str:
-    """The batch script that runs the agent (a zipped application) for this record.
+    """Return the batch script that runs the agent (a zipped application) for a record.
 
     Its one argument, if there is one, is the agent's `--node`; that agent ends with its
     standard input, too.
@@ -122,12 +122,12 @@ def build(
 
 
 def explain_exit(code: int) -> str | None:
-    """What an exit code of the job's script means and what to do; None if not ours."""
+    """Say what an exit code of the job's script means and what to do; None if not ours."""
     return _EXITS.get(code)
 
 
 def explain_end(*, began: bool, login: bool) -> str | None:
-    """Of a job that ended by itself, unexplained, before its agent was there.
+    """Explain a job that ended by itself, before its agent was there, without a reason.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def explain_end(*, began: bool, login: bool) -> str | None:
 
 
 def explain_silence(*, began: bool, login: bool) -> str | None:
-    """Of a job that runs, but whose agent has not reported for long."""
+    """Explain a job that runs, but whose agent has not reported for long."""
     if began or not login:
         return None
     return f"The job's script has not begun. {_START_UP_FILES}One of them may wait."

@@ -71,7 +71,7 @@ class ForwardedPort:
         return _ForwardedConnection(self, self._mux)
 
     async def try_out(self, seconds: float) -> bool | None:
-        """Whether somebody listens at the target; None if the agent does not say.
+        """Return whether somebody listens at the target; None if the agent does not say.
 
         If nobody does, `trouble` is why.
         """
@@ -84,7 +84,7 @@ class ForwardedPort:
         return not self.trouble
 
     def refused(self, reason: str) -> None:
-        """Called by a connection that the other end gave up."""
+        """Learn that the other end gave a connection up."""
         self.trouble = reason
         log.info("kernel=%s %s: %s", self.kernel, self.target, reason)
 
@@ -98,6 +98,7 @@ class ForwardedPort:
 
 
 async def stop_listening(servers: Sequence[asyncio.Server]) -> None:
+    """Close servers, and leave no connection half accepted."""
     loop = asyncio.get_running_loop()
     for server in servers:
         for listening in server.sockets:

@@ -55,7 +55,7 @@ async def race(
     discard: Callable[[T], None],
     final: type[Exception] | tuple[()] = (),
 ) -> Outcome[T]:
-    """Until one succeeds or all have failed. A `final` error is raised at once.
+    """Wait until one succeeds or all have failed. A `final` error is raised at once.
 
     `discard` gets what another has made in the same moment. Cancelled, or with a final
     error, it leaves when all attempts have come to their end.

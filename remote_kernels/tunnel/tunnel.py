@@ -119,10 +119,11 @@ class Tunnel:
 
     @property
     def connected(self) -> bool:
+        """Whether the session has a pipe."""
         return self._mux.link is not None
 
     async def open(self) -> None:
-        """First contact, by the first carrier that gets there, then keep it up.
+        """Connect by the first carrier that gets there, then keep the session up.
 
         Raises TunnelError with each carrier's reason.
         """
@@ -163,7 +164,7 @@ class Tunnel:
     async def _connect(
         self, carrier: Carrier, turn: _Turn, resume: bool
     ) -> tuple[Pipe, Link]:
-        """The session over this carrier, if no other had its `turn` with the agent."""
+        """Open the session by this carrier, if no other had its `turn` with the agent."""
         ask = replace(self._ask, received=self._mux.session.received, resume=resume)
         hello = LoginHello(self._secret, ask)
         pipe, link = await carrier.connect(
@@ -237,11 +238,11 @@ class Tunnel:
         return True
 
     async def lost(self) -> None:
-        """Until the session has no pipe."""
+        """Wait until the session has no pipe."""
         await self._down.wait()
 
     async def resumed(self) -> None:
-        """Until the session has a pipe again, or is over."""
+        """Wait until the session has a pipe again, or is over."""
         await first_of(self._up.wait(), asyncio.shield(self.ended))
 
     def _end(self, reason: Over) -> None:
@@ -258,7 +259,7 @@ class Tunnel:
         self._servers.append((server, path))
 
     def forward(self, kernel: str, target: Target, path: Path) -> ForwardedPort:
-        """A port of the node for `kernel`; not open yet, and its owner closes it."""
+        """Return a port of the node for `kernel`; not open yet, and its owner closes it."""
         return ForwardedPort(self._mux, kernel, target, path)
 
     async def _stop_listening(self) -> None:
@@ -267,7 +268,7 @@ class Tunnel:
             path.unlink(missing_ok=True)
 
     def channel(self, kernel: str, target: str) -> Channel:
-        """A channel to a socket of `kernel`, opened when its local end is there."""
+        """Return a channel to a socket of `kernel`, opened when its local end is there."""
         return self._mux.channel(kernel, target)
 
     def messages(
@@ -278,12 +279,12 @@ class Tunnel:
         on_room: Callable[[], None],
         on_broken: Callable[[], None] = lambda: None,
     ) -> MessageChannel:
-        """A channel of whole messages to a kept socket of `kernel`."""
+        """Return a channel of whole messages to a kept socket of `kernel`."""
         channel = self.channel(kernel, target)
         return MessageChannel(channel, on_message, on_room, on_broken)
 
     def send(self, message: control.Message) -> None:
-        """Raises TunnelError for a message that is too large to be sent."""
+        """Send a control message. Raises TunnelError for one that is too large."""
         try:
             self._mux.control(message)
         except LocalProtocolError as exc:

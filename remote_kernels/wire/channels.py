@@ -139,14 +139,14 @@ class ChannelState:
             self.queued += len(data)
 
     def credit(self, count: int) -> None:
-        """The other end has taken so many bytes. Raises RemoteProtocolError."""
+        """Learn that the other end has taken so many bytes. Raises RemoteProtocolError."""
         self._credit += count
         if self._credit > WINDOW:
             msg = f"credit for {self._credit} bytes on a channel (at most {WINDOW})"
             raise RemoteProtocolError(msg)
 
     def came(self, count: int) -> None:
-        """So many bytes of the other end's. Raises RemoteProtocolError."""
+        """Count bytes of the other end's that came. Raises RemoteProtocolError."""
         self._window -= count
         if self._window < 0:
             msg = "data on a channel beyond its credit"
@@ -155,7 +155,7 @@ class ChannelState:
             self.step(ChannelEvent.GOT_DATA)
 
     def take(self) -> bytes | memoryview:
-        """The next payload that credit allows; empty if there is none."""
+        """Return the next payload that credit allows; empty if there is none."""
         allowed = min(self._credit, MAX_DATA)
         if not self._queue or allowed <= 0:
             return b""
@@ -180,7 +180,7 @@ class ChannelState:
         return self.state in OWES_FIN and not self._queue
 
     def consumed(self, count: int) -> int:
-        """Bytes to grant now that `count` more have left for the local socket.
+        """Return how many bytes to grant, as `count` more have left for the local socket.
 
         Raises LocalProtocolError if so many have not come.
         """

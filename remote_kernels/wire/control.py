@@ -153,7 +153,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(payload: bytes) -> Message:
-    """The message in `payload`. Raises RemoteProtocolError if it is none.
+    """Return the message in `payload`. Raises RemoteProtocolError if it is none.
 
     Fields that this version does not know are left out.
     """

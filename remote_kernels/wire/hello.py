@@ -124,11 +124,11 @@ class Hello:
         return self._buffer if self.done else b""
 
     def start(self) -> bytes:
-        """What to send before anything was received."""
+        """Return what to send before anything was received."""
         return b""
 
     def receive(self, data: bytes) -> bytes:
-        """Bytes to send back. Raises RemoteProtocolError or Refused."""
+        """Take bytes, and return those to send back. Raises RemoteProtocolError, Refused."""
         self._buffer += data
         out = b""
         while not self.done:
@@ -151,7 +151,7 @@ class Hello:
         raise NotImplementedError
 
     def _signed(self, line: bytes, *parts: bytes) -> bytes:
-        """The JSON of a line whose MAC is right over `parts` and that JSON."""
+        """Return the JSON of a line whose MAC is right over `parts` and that JSON."""
         text, _, mac = line.rpartition(b" ")
         if not hmac.compare_digest(mac, _mac(self._secret, *parts, text)):
             msg = f"the other end does not know this job's secret ({line[:200]!r})"
@@ -229,6 +229,7 @@ class AgentHello(Hello):
         self._decide = decide
 
     def start(self) -> bytes:
+        """Return the marker, and what the agent says first."""
         return MARKER + self._offer + b"\n"
 
     def _step(self, line: bytes) -> bytes:

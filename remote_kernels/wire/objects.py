@@ -48,7 +48,7 @@ _decoder = json.JSONDecoder(
 def decode(
     data: bytes, what: str, limit: int, errors: str = "surrogateescape"
 ) -> dict[str, Any]:
-    """The object in `data`. Raises RemoteProtocolError.
+    """Return the object in `data`. Raises RemoteProtocolError.
 
     Parameters
     ----------

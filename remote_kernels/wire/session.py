@@ -34,6 +34,8 @@ _CREDIT = 4  # bytes of its payload
 
 @dataclass(frozen=True)
 class Opened:
+    """The other end has opened a channel."""
+
     channel: int
     kernel: str
     target: str
@@ -41,6 +43,8 @@ class Opened:
 
 @dataclass  # not frozen: there are many, and freezing one takes longer than its use
 class Data:
+    """Bytes have come on a channel."""
+
     channel: int
     data: bytes
 
@@ -54,6 +58,8 @@ class Finished:
 
 @dataclass(frozen=True)
 class Reset:
+    """The other end has given a channel up."""
+
     channel: int
     reason: str
 
@@ -67,6 +73,8 @@ class Drained:
 
 @dataclass(frozen=True)
 class Controlled:
+    """A control message has come."""
+
     message: control.Message
 
 
@@ -154,14 +162,14 @@ class Session:
             self._wants_turn(channel)
 
     def finish(self, channel: int) -> None:
-        """No more data from this end; what is queued still goes out."""
+        """Send no more data from this end; what is queued still goes out."""
         ch = self._channels.get(channel)
         if ch is not None:
             ch.step(ChannelEvent.FINISH)
             self._wants_turn(channel)
 
     def abandon(self, channel: int, reason: str) -> None:
-        """Like `finish`, then RST: whatever the other end still sends is not wanted."""
+        """Finish, then send RST: whatever the other end still sends is not wanted."""
         ch = self._channels.get(channel)
         if ch is not None:
             ch.step(ChannelEvent.ABANDON)
@@ -182,7 +190,7 @@ class Session:
         self._first.append((Type.RST, channel, _reason(reason)))
 
     def consumed(self, channel: int, count: int) -> None:
-        """`count` bytes have left for the local socket: give credit back."""
+        """Give credit back, as `count` bytes have left for the local socket."""
         ch = self._channels.get(channel)
         grant = ch.consumed(count) if ch is not None else 0
         if grant:
@@ -193,20 +201,22 @@ class Session:
         self._first.append((Type.CONTROL, 0, control.encode(message)))
 
     def ping(self) -> None:
+        """Ask the other end for a sign of life."""
         self._unnumbered.append(encode(Type.PING, 0, 0))
 
     def goodbye(self, code: Farewell, detail: str = "") -> None:
+        """Tell that this pipe is closed on purpose, and why."""
         body = json.dumps({"code": code, "detail": detail[:1000]}).encode()
         self._unnumbered.append(encode(Type.GOODBYE, 0, 0, body))
 
     def limit(self, channel: int, high_water: int) -> None:
-        """Another `high_water` for one channel."""
+        """Set another `high_water` for one channel."""
         ch = self._channels.get(channel)
         if ch is not None:
             ch.high_water = high_water
 
     def is_full(self, channel: int) -> bool:
-        """Whether to stop reading from the local socket. `Drained` says when to go on."""
+        """Return whether to stop reading from the local socket, until `Drained`."""
         ch = self._channels.get(channel)
         if ch is None or ch.queued < ch.high_water:
             return False
@@ -232,10 +242,11 @@ class Session:
         )
 
     def can_resume(self, peer_received: int) -> bool:
+        """Return whether the session can go on from this frame of ours."""
         return self._out.can_resume(peer_received)
 
     def connected(self, peer_received: int) -> None:
-        """A new pipe: forget half a frame, send again what the other end lacks."""
+        """Begin on a new pipe: forget half a frame, send again what the other end lacks."""
         self._decoder = FrameDecoder()
         self._unnumbered.clear()
         self._in.forget_acks()
@@ -247,10 +258,11 @@ class Session:
         return self._in.ack_pending
 
     def ack(self) -> None:
+        """Acknowledge what was received."""
         self._unnumbered.append(self._in.ack())
 
     def data_to_send(self, limit: int) -> tuple[bytes, list[Event]]:
-        """About `limit` bytes for the pipe (empty: nothing to send), and `Drained`s."""
+        """Return about `limit` bytes for the pipe (empty: nothing to send), and `Drained`s."""
         parts: list[bytes] = []
         events: list[Event] = []
         size = 0
@@ -273,7 +285,7 @@ class Session:
         return self._next_data(events)
 
     def _next_data(self, events: list[Event]) -> bytes | None:
-        """The next channel's next DATA or FIN; channels without credit lose their turn."""
+        """Return the next DATA or FIN; channels without credit lose their turn."""
         while self._turn:
             id = self._turn.popleft()
             ch = self._channels.get(id)
@@ -303,7 +315,7 @@ class Session:
         return True
 
     def receive(self, data: bytes) -> Iterator[Event]:
-        """Events in `data`, to be taken one by one.
+        """Yield the events in `data`, to be taken one by one.
 
         Raises RemoteProtocolError behind those that came before it: close the pipe. The
         session goes on with the next one, behind the frame that broke the rules; the

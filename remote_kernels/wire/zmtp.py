@@ -18,7 +18,7 @@ SUBSCRIBE_ALL = b"\x01"
 
 
 def frame(body: bytes, flags: int = 0) -> bytes:
-    """One frame."""
+    """Encode one frame."""
     return _head(len(body), flags) + body
 
 
@@ -29,7 +29,7 @@ def _head(size: int, flags: int) -> bytes:
 
 
 def message(parts: Sequence[bytes]) -> bytes:
-    """One message of at least one frame."""
+    """Encode one message of at least one frame."""
     pieces: list[bytes] = []
     for part in parts[:-1]:
         pieces += (_head(len(part), MORE), part)
@@ -38,7 +38,7 @@ def message(parts: Sequence[bytes]) -> bytes:
 
 
 def begin(parts: Sequence[bytes], left: int) -> bytes:
-    """A message of whose last frame `left` bytes follow."""
+    """Begin a message of whose last frame `left` bytes follow."""
     *before, last = parts
     pieces = [piece for part in before for piece in (_head(len(part), MORE), part)]
     return b"".join([*pieces, _head(len(last) + left, 0), last])
@@ -107,7 +107,7 @@ class Peer:
         self.identity = b""
 
     def feed(self, data: bytes) -> tuple[bytes, list[Piece]]:
-        """What to answer, and what came. Raises RemoteProtocolError."""
+        """Take bytes; return what to answer, and what came. Raises RemoteProtocolError."""
         self._buffer += data
         answer = b""
         if not self._greeted:

@@ -36,7 +36,7 @@ _PHASES = {
 
 
 class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Enters):
-    """This machine.
+    """The machine itself.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Enters):
         self.grace = grace
 
     def check(self, request: JobRequest) -> None:
-        """A time limit or a GPU that nothing enforces must not look granted."""
+        """Refuse all options: what nothing enforces must not look granted."""
         asked = [*request.options]
         if asked:
             text = (
@@ -70,7 +70,7 @@ class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Enters):
             raise ConfigError(text)
 
     def cluster(self) -> Query[str | None]:
-        """Another host that shares the home directory knows nothing of these jobs."""
+        """Ask for the host: others that share the home directory know nothing of its jobs."""
         return Query(["uname", "-n"], lambda done: done.stdout.strip() or None)
 
     def submission(self, request: JobRequest, script: str) -> Submission:
@@ -109,7 +109,7 @@ class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Enters):
         return _argv("cancel-name", request.name)
 
     def into(self, job_id: JobId, node: str, argv: Sequence[str]) -> list[str]:
-        """It is here."""
+        """Return the command: the job is here."""
         return list(argv)
 
     def pending_text(self, status: JobStatus) -> str:

@@ -29,12 +29,12 @@ _JOB = re.compile(rb"/job_(\d+)/step_extern")
 
 
 def is_told(said: bytes) -> bool:
-    """Whether it is that file's text: `hierarchy:controllers:path` in each line."""
+    """Return whether it is that file's text: `hierarchy:controllers:path` in each line."""
     return b":/" in said
 
 
 def adopter(said: bytes) -> str:
-    """The job's ID; empty: none."""
+    """Return the ID of the job that adopted a session; empty: none."""
     found = _JOB.search(said)
     return found[1].decode() if found else ""
 
@@ -53,18 +53,18 @@ class AdoptingNode:
         return bool(self._ending)
 
     def ended(self, job: str) -> None:
-        """A job that had adopted a session took it along."""
+        """Learn that a job that had adopted a session took it along."""
         self._ending[job] = _now() + ENDING
         self._next_look = _now() + APART
 
     async def look(self) -> None:
-        """Until it is one's turn to log in: another may be first each time."""
+        """Wait until it is one's turn to log in: another may be first each time."""
         while self.in_doubt and _now() < self._next_look:  # noqa: ASYNC110
             await asyncio.sleep(self._next_look - _now())
         self._next_look = _now() + APART
 
     def keeps(self, job: str) -> bool:
-        """Whether a session that this job adopted may stay."""
+        """Return whether a session that this job adopted may stay."""
         if self.in_doubt and job in self._ending:
             return False
         self._ending.clear()
@@ -115,7 +115,7 @@ class SlurmAdoptions:
         self._nodes: dict[Hashable, AdoptingNode] = {}
 
     def on(self, cluster: str, node: str, job: str) -> SlurmAdoption:
-        """For an agent that is this job, on this node of this cluster."""
+        """Return what to know to reach an agent that is this job, on a node of a cluster."""
         return SlurmAdoption(
             self._nodes.setdefault((cluster, node), AdoptingNode()), job
         )

@@ -118,7 +118,7 @@ class Slurm(
     # Submission
 
     def submission(self, request: JobRequest, script: str) -> Submission:
-        """The kernel's memory dies with its job, so the job is never requeued."""
+        """Return how to submit it; never requeued, as the kernel's memory dies with its job."""
         self.check(request)
         given, more = request.options, request.options.get("sbatch_args", ())
         if "jobid" in given:
@@ -136,7 +136,7 @@ class Slurm(
         return Submission(argv, script, _submitted)
 
     def notice(self, completed: Completed) -> str:
-        """Lines of the site's: of a plugin, or of a wrapper."""
+        """Return the site's lines: of a plugin, or of a wrapper."""
         if completed.argv[0] != self.command:
             return ""
         said = f"{completed.stderr}\n{completed.stdout}"
@@ -161,14 +161,14 @@ class Slurm(
     def status(
         self, job_ids: Sequence[JobId]
     ) -> Sequence[Query[dict[JobId, JobStatus]]]:
-        """Two clusters may have a job of the same number."""
+        """Ask each cluster: two may have a job of the same number."""
         return [
             steps.status(group) if steps.is_step(group[0]) else _status(group)
             for group in groups(job_ids)
         ]
 
     def ended(self, job_id: JobId) -> Sequence[Query[JobStatus | None]]:
-        """The controller knows a job for MinJobAge (300 s); then only accounting."""
+        """Ask the controller, which knows a job for MinJobAge (300 s), then accounting."""
         own, where = job_number(job_id), cluster_option(job_id)
         fields = "State,ExitCode,End,NodeList"
         scontrol = ["scontrol", *where, "-a", "-o", "show", "job", own]
@@ -235,7 +235,7 @@ class Slurm(
     # The way into it
 
     def into(self, job_id: JobId, node: str, argv: Sequence[str]) -> list[str]:
-        """A step that asks for nothing, so that it never waits for the job's own use.
+        """Return a step that asks for nothing, so that it never waits for the job's own use.
 
         Without --gres=none the step would ask again for the job's GPUs; --mem=0 shares
         the job's memory; --mpi=none and --chdir=/ keep plugins and missing
@@ -250,7 +250,7 @@ class Slurm(
     # Its words
 
     def never(self, status: JobStatus, options: Mapping[str, Any]) -> str | None:
-        """With several partitions, the reason is that of any one of them."""
+        """Say nothing for several partitions: the reason is that of any one of them."""
         several = "," in str(options.get("partition", "")) or any(
             arg.startswith(("-p", "--part")) for arg in options.get("sbatch_args", ())
         )
@@ -272,7 +272,7 @@ def is_of_the_job(name: str) -> bool:
 
 
 def _submitted(completed: Completed) -> JobId:
-    """The last line of that form: job_submit plugins may print lines of theirs.
+    """Take the last line of that form: job_submit plugins may print lines of theirs.
 
     A site's wrapper may drop --parsable; then it is a sentence.
     """

@@ -55,7 +55,7 @@ _REFUSED: tuple[tuple[str, str], ...] = (
 
 
 def advice(stderr: str, stdout: str = "") -> str:
-    """What to do about what sbatch said; "" if we do not know it."""
+    """Say what to do about what sbatch said; "" if we do not know it."""
     for line in stderr.splitlines():
         word = line.strip().rpartition(" ")[2]
         for pattern, text in _LIMITED:

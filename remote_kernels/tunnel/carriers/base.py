@@ -12,7 +12,7 @@ P = TypeVar("P", bound=asyncio.Protocol)
 
 
 class CarrierError(TunnelError):
-    """This carrier does not reach the agent. The text says why.
+    """One carrier does not reach the agent. The text says why.
 
     `no_answer`: nobody answered at all, which is what a firewall does.
     """
@@ -43,30 +43,38 @@ class TransportOver(asyncio.Transport):
         self._below = below
 
     def write(self, data: Any) -> None:
+        """Write, unless it is closing."""
         if not self.is_closing():
             self._below.write(data)
 
     def set_write_buffer_limits(
         self, high: int | None = None, low: int | None = None
     ) -> None:
+        """Set above how many bytes its protocol is to pause."""
         self._below.set_write_buffer_limits(high, low)
 
     def get_write_buffer_size(self) -> int:
+        """Return how many bytes wait to be written."""
         return int(self._below.get_write_buffer_size())
 
     def pause_reading(self) -> None:
+        """Read no more for now."""
         self._below.pause_reading()
 
     def resume_reading(self) -> None:
+        """Read on."""
         self._below.resume_reading()
 
     def is_closing(self) -> bool:
+        """Return whether it is closing, or closed."""
         return bool(self._below.is_closing())
 
     def close(self) -> None:
+        """Close, once all is written."""
         self._below.close()
 
     def abort(self) -> None:
+        """Close at once."""
         self._below.abort()
 
 
@@ -100,33 +108,35 @@ class Adoption(Protocol):
         """Wait until a session may be begun."""
 
     def is_told(self, said: bytes) -> bool:
-        """Whether this is what `command` says; a shell may say something first."""
+        """Return whether this is what `command` says; a shell may say something first."""
 
     @property
     def in_doubt(self) -> bool:
         """Whether what a session says must be waited for, before it is used."""
 
     def keeps(self, said: bytes) -> bool:
-        """Whether the session that said so may stay."""
+        """Return whether the session that said so may stay."""
 
     def lost(self, said: bytes) -> None:
-        """The node has ended the session that said so; empty: it had said nothing."""
+        """Learn that the node has ended the session that said so; empty: it said nothing."""
 
 
 class Unadopted:
-    """A node that leaves ssh sessions alone."""
+    """A node that leaves ssh sessions alone; see `Adoption`."""
 
     command: Sequence[str] = ("cat", "-")
     in_doubt = False
 
     async def turn(self) -> None:
-        return
+        """Wait for nothing."""
 
     def is_told(self, said: bytes) -> bool:
+        """Return False: nothing is told."""
         return False
 
     def keeps(self, said: bytes) -> bool:
+        """Return True: any session may stay."""
         return True
 
     def lost(self, said: bytes) -> None:
-        return
+        """Learn nothing of it."""

@@ -47,7 +47,7 @@ class Line(NamedTuple):
     address: Address | None
 
     async def again(self, timeout: float) -> Line:
-        """Another one to the same place. Raises CarrierError."""
+        """Connect once more to the same place. Raises CarrierError."""
         if self.address is None:
             return self
         return self._replace(sock=await _connected(self.address, timeout))
@@ -83,7 +83,7 @@ class Dialer:
         self.errors: dict[str, CarrierError] = {}
 
     async def next(self) -> Line | None:
-        """The next connection that can be had; None: there are no more."""
+        """Return the next connection that can be had; None: there are no more."""
         hosts = list(self._left)
         outcome = await race(
             [Attempt(partial(self._host, host), _apart) for host in hosts],

@@ -26,7 +26,7 @@ PLACES = (
 
 
 async def keysign(host: str) -> str | None:
-    """The program that signs for a login to that host, if ssh(1) would use it."""
+    """Return the program that signs for a login to that host, if ssh(1) would use it."""
     path = next(filter(_may_sign, PLACES), None)
     if path is None or not enabled(await asyncio.to_thread(settings, host, TIMEOUT)):
         return None
@@ -34,7 +34,7 @@ async def keysign(host: str) -> str | None:
 
 
 def enabled(config: str) -> bool:
-    """By what `ssh -G` says."""
+    """Return whether ssh(1) would, by what `ssh -G` says."""
     words = {tuple(line.lower().split()) for line in config.splitlines()}
     wanted = {("hostbasedauthentication", "yes"), ("enablesshkeysign", "yes")}
     return wanted <= words

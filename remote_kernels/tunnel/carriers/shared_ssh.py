@@ -40,7 +40,7 @@ class SshPool:
         adoption: Adoption | None = None,
         sharers: str = "",
     ) -> SshCarrier | SharedSshCarrier:
-        """A carrier to an agent.
+        """Return a carrier to an agent.
 
         Parameters
         ----------
@@ -54,18 +54,20 @@ class SshPool:
         return SharedSshCarrier(own, self, (sharers, to.hosts[0])) if sharers else own
 
     def turn(self, key: Hashable) -> asyncio.Lock:
-        """Who makes the connection for those who come meanwhile."""
+        """Return the lock of whoever makes the connection for those who come meanwhile."""
         return self._turns.setdefault(key, asyncio.Lock())
 
     def get(self, key: Hashable) -> _SharedConnection | None:
+        """Return the connection that is shared; None if there is none."""
         return self._connections.get(key)
 
     def put(self, key: Hashable, pipe: SshPipe) -> _SharedConnection:
+        """Let a connection be everybody's from now on."""
         made = self._connections[key] = _SharedConnection(pipe)
         return made
 
     def drop(self, key: Hashable, connection: _SharedConnection) -> None:
-        """Nobody uses it any more."""
+        """Forget a connection that nobody uses any more."""
         if self._connections.get(key) is connection:
             del self._connections[key]
 
@@ -87,9 +89,11 @@ class SharedSshCarrier:
 
     @property
     def answers(self) -> bool:
+        """Whether the node was heard of in the attempt that is being made."""
         return self._own.answers
 
     async def connect(self, make: Callable[[], P]) -> tuple[Pipe, P]:
+        """Join a protocol to the agent, over the shared connection if it works."""
         pool, key = self._pool, (asyncio.get_running_loop(), self._key)
         async with pool.turn(key):
             connection = pool.get(key)

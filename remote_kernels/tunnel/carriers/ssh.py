@@ -66,6 +66,7 @@ class SshCarrier:
         return f"<SshCarrier {', '.join(self._to.hosts)}>"
 
     async def connect(self, make: Callable[[], P]) -> tuple[SshPipe, P]:
+        """Join a protocol to the agent. Raises CarrierError."""
         while True:
             await self._adoption.turn()
             made = await self._connect(make)
@@ -75,7 +76,7 @@ class SshCarrier:
     async def join(
         self, pipe: SshPipe, make: Callable[[], P]
     ) -> tuple[SshPipe, P] | None:
-        """One session more on this connection; None if that is dead, or takes no more."""
+        """Open one session more on a connection; None if that is dead, or takes no more."""
         return await join(pipe, self._to, make)
 
     async def _connect(self, make: Callable[[], P]) -> tuple[SshPipe, P] | None:
@@ -123,7 +124,7 @@ class SshCarrier:
         return str(exc)
 
     async def _advice(self, host: str) -> str:
-        """What to do about a refusal."""
+        """Say what to do about a refusal."""
         found = await self._configured(host)
         files = cast("list[str]", found.config.get("IdentityFile", []))
         agent = ssh_keys.agent_of(found.config.get("IdentityAgent"))
@@ -162,7 +163,7 @@ class SshCarrier:
         visit: Visit,
         make: Callable[[], P],
     ) -> tuple[SshPipe, P] | None:
-        """The session with the agent; None: a job that is ending has adopted it."""
+        """Open the session with the agent; None: a job that is ending has adopted it."""
         # sshd turns Nagle's algorithm off only once a session channel has run a
         # command (9.2p1): without this one, small messages wait 40 ms for an ACK.
         session = _listener(visit, self._adoption)
@@ -180,7 +181,7 @@ class SshCarrier:
 
 
 def _listener(visit: Visit, adoption: Adoption) -> object:
-    """An SSH session that hears who has adopted it."""
+    """Make an SSH session that hears who has adopted it."""
     import asyncssh
 
     class AdoptionSession(asyncssh.SSHClientSession[bytes]):

@@ -44,7 +44,7 @@ class Key:
 
 
 async def advice(host: str, files: Sequence[str], agent: str, instead: str = "") -> str:
-    """What to do about a refusal by this host.
+    """Say what to do about a refusal by this host.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ async def advice(host: str, files: Sequence[str], agent: str, instead: str = "")
 
 
 def told(host: str, keys: Sequence[Key], authorized: str, instead: str = "") -> str:
-    """That advice, by the keys that there are and the text of authorized_keys."""
+    """Say so by the keys that there are and the text of authorized_keys."""
     offered = [key for key in keys if not key.locked]
     locked = [key for key in keys if key.locked]
     if not keys:
@@ -161,7 +161,7 @@ def _authorized() -> str:
 
 
 def agent_of(configured: object) -> str:
-    """The ssh-agent's socket, as ~/.ssh/config or the environment has it."""
+    """Return the ssh-agent's socket, as ~/.ssh/config or the environment has it."""
     return os.path.expanduser(str(configured or os.environ.get("SSH_AUTH_SOCK", "")))  # noqa: PTH111
 
 
@@ -204,7 +204,7 @@ def _private_keys(said: Sequence[str]) -> Iterator[Path]:
 
 
 def _configured(path: Path, depth: int = 0) -> Iterator[str]:
-    """The IdentityFile lines for any host, as the nodes' names are not known here."""
+    """Yield the IdentityFile lines for any host: the nodes' names are not known here."""
     try:
         text = path.read_text(errors="replace")
     except OSError:

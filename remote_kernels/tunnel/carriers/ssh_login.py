@@ -79,7 +79,7 @@ class Login:
         self._lost = lost
 
     async def log_in(self, line: Line) -> tuple[asyncssh.SSHClientConnection, Visit]:
-        """When a class begins, dozens log in at the same moment.
+        """Log in; again if sshd hangs up, as when a class begins and dozens log in at once.
 
         sshd then drops some at random, more than ten by default, and without a word:
         sshd_config(5), MaxStartups.

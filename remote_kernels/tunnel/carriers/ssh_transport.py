@@ -43,9 +43,11 @@ class Errors:
         self._text = b""
 
     def add(self, data: bytes) -> None:
+        """Keep the end of what was written."""
         self._text = (self._text + data)[-STDERR_BYTES:]
 
     def meaning(self) -> str:
+        """Return what was written, with what to do about it if we know it."""
         text = self._text.decode(errors="replace").strip()
         if "can't open file" in text:
             other = f"Use carrier {self._instead}, or set" if self._instead else "Set"
@@ -71,6 +73,7 @@ class SshPipe:
         self.said = said
 
     async def close(self) -> str:
+        """Close the connection; return what the command wrote on standard error."""
         self.connection.close()
         try:
             await within(self.connection.wait_closed(), CLOSE_TIMEOUT)
@@ -127,7 +130,7 @@ async def open_pipe(
 async def join(
     pipe: SshPipe, to: Destination, make: Callable[[], P]
 ) -> tuple[SshPipe, P] | None:
-    """One session more on this connection; None if that is dead, or takes no more."""
+    """Open one session more on a connection; None if that is dead, or takes no more."""
     import asyncssh
 
     # Not cancelled: asyncssh (2.24) does not close what is opened after that, and
@@ -160,7 +163,7 @@ async def run(
     argv: Sequence[str],
     session: Callable[[], asyncssh.SSHClientSession[bytes]],
 ) -> asyncssh.SSHClientChannel[bytes]:
-    """A command on the node. Raises OSError, asyncssh.Error or CarrierError."""
+    """Run a command on the node. Raises OSError, asyncssh.Error or CarrierError."""
     import asyncssh
 
     try:
@@ -174,7 +177,7 @@ async def run(
 
 
 def _session(protocol: asyncio.Protocol, said: Errors) -> object:
-    """An SSH session that passes what its channel does on to `protocol`."""
+    """Make an SSH session that passes what its channel does on to `protocol`."""
     import asyncssh
 
     class PipeSession(asyncssh.SSHUNIXSession[bytes], asyncssh.SSHClientSession[bytes]):

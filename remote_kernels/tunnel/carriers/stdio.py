@@ -91,7 +91,7 @@ class _Process(asyncio.SubprocessProtocol):
         self.stderr = (self.stderr + data)[-STDERR_BYTES:]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The command has ended, and nobody writes to its standard error."""
+        """Learn that the command has ended, and nobody writes to its standard error."""
         self._over()
 
     def _over(self) -> None:
@@ -164,6 +164,7 @@ class StdioCarrier:
         return f"<StdioCarrier {self.name}: {shlex.join(self._argv)}>"
 
     async def connect(self, make: Callable[[], P]) -> tuple[_Pipe, P]:
+        """Run the command, and join a protocol to it. Raises CarrierError."""
         protocol = make()
         # Not cancelled: asyncio would kill it, and its step would stay in the job.
         starting = asyncio.ensure_future(self._start(protocol))

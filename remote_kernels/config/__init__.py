@@ -3,7 +3,7 @@
 Rules: parsed once, at the door (`parse`); an unknown key is an error with a
 suggestion; all problems are told in one `ConfigError`; nothing is read from the disk
 here, but PATH is looked at where `scheduler` is "auto". The keys are in `options.py`
-and in the tables of the drivers. Called by the kernel's story, the command line and
+and in the tables of the drivers. Called by kernel/, the command line and
 the provisioner.
 """
 

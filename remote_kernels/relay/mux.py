@@ -26,7 +26,6 @@ from remote_kernels.wire.session import (
 
 from .channel import Channel
 
-
 # How the agent reaches what an OPEN names (kernel, target): it joins the local end to the
 # channel, or raises OSError.
 Connect = Callable[[str, str, Channel], Awaitable[object]]

@@ -3,7 +3,7 @@
 Rules: a driver, a way to run commands, and one poller; questions about single jobs that
 come together become one; a batch system that does not answer says nothing about a job;
 a submission is never left half done. `Jobs` belongs to one event loop; `shared` gives
-all kernels of a process the same. Called by the kernel's story.
+all kernels of a process the same. Called by kernel/.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Rules: pure text; every value is quoted; nothing secret is in it. The umask is t
 job's, or the prologue's, so each file has a mode of its own. It stays the agent's
 parent: it passes the scheduler's signals on, ends with the agent's exit code, and
 removes the node directory however the agent ended. Whatever fails before that ends
-with an exit code of its own (`explain_exit`). Called by the kernel's story, which hands it to `jobs.py`.
+with an exit code of its own (`explain_exit`). Called by kernel/, which hands it to `jobs.py`.
 """
 
 from __future__ import annotations

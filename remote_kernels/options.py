@@ -174,11 +174,15 @@ def seconds(value: object, least: float = 0) -> float:
     return float(value)
 
 
-def spans(value: object) -> tuple[float, ...]:
-    """Read a list of numbers of seconds; the longest comes first."""
+def _items(value: object) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
         raise ConfigError
-    return tuple(sorted({seconds(item) for item in value}, reverse=True))
+    return tuple(value)
+
+
+def spans(value: object) -> tuple[float, ...]:
+    """Read a list of numbers of seconds; the longest comes first."""
+    return tuple(sorted({seconds(item) for item in _items(value)}, reverse=True))
 
 
 def choice(*choices: str) -> Callable[[object], str]:
@@ -194,19 +198,16 @@ def choice(*choices: str) -> Callable[[object], str]:
 
 def texts(value: object) -> tuple[str, ...]:
     """Read a list of texts of one line."""
-    if not isinstance(value, (list, tuple)):
-        raise ConfigError
-    for item in value:
+    found = _items(value)
+    for item in found:
         if not isinstance(item, str) or not item or _CONTROL.search(item):
             raise ConfigError
-    return tuple(value)
+    return found
 
 
 def lines(value: object) -> tuple[str, ...]:
     """Read lines of text, given as a list or as one text."""
-    parts = [value] if isinstance(value, str) else value
-    if not isinstance(parts, (list, tuple)):
-        raise ConfigError
+    parts = _items([value] if isinstance(value, str) else value)
     if not all(isinstance(part, str) and "\0" not in part for part in parts):
         raise ConfigError
     # Not splitlines(): only \n ends a line for the shell; \r\n comes from Windows.

@@ -215,23 +215,24 @@ class Agent:
         meant: list[tuple[KernelSession, str]] = []
         decide = functools.partial(self._decide, meant)
         hello = AgentHello(self._secret, self._id, decide)
-        link = Link(hello, lambda: self._attached(meant), dead_after=self._dead_after)
-        self._links.add(link)
-        link.lost.add_done_callback(lambda _: self._forget_later(link))
-        return link
 
-    def _forget_later(self, link: Link) -> None:
-        if not self._end.is_set():
-            self._links.discard(link)
+        def attach() -> Mux:
+            session, id = meant[0]
+            return session.attached(id)
+
+        def forget(_: object) -> None:
+            if not self._end.is_set():
+                self._links.discard(link)
+
+        link = Link(hello, attach, dead_after=self._dead_after)
+        self._links.add(link)
+        link.lost.add_done_callback(forget)
+        return link
 
     def _decide(self, meant: list[tuple[KernelSession, str]], ask: Ask) -> int:
         session = self._sessions.get(ask.kernel or self._own) or self._join(ask)
         meant[:] = [(session, ask.session)]
         return session.decide(ask)
-
-    def _attached(self, meant: list[tuple[KernelSession, str]]) -> Mux:
-        session, id = meant[0]
-        return session.attached(id)
 
     def _bring(self, kernel: str) -> None:
         """Start a kernel whose login end was here before us, and may come again."""

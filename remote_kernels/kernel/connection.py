@@ -169,9 +169,8 @@ class Connection:
         on_broken: Callable[[], None],
     ) -> MessageChannel:
         assert self.tunnel is not None
-        return self.tunnel.messages(
-            self.kernel_id, target, on_message, on_room, on_broken
-        )
+        channel = self.tunnel.channel(self.kernel_id, target)
+        return MessageChannel(channel, on_message, on_room, on_broken)
 
     def _passed_on(self) -> Sequence[str]:
         """What crosses the tunnel as bytes, not as messages."""

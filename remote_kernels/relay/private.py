@@ -38,17 +38,19 @@ class NotPrivateError(OSError):
 
 
 @contextlib.contextmanager
-def opened(base: str, *names: str) -> Iterator[int]:
+def opened(base: str, *names: str, missing_too: bool = False) -> Iterator[int]:
     """Yield a descriptor of `base/names...`. Raises OSError.
 
     `base` may be reached through links, as the user or root made them; what is below
-    it is no link.
+    it is no link, and made if it is missing and `missing_too`.
     """
     path, fd = base, os.open(_unlinked(base), _DIRECTORY)
     try:
         _check(path, os.fstat(fd))
         for name in names:
             path = os.path.join(path, name)
+            if missing_too:
+                _mkdir(name, fd)
             below = _open_below(fd, name, path)
             os.close(fd)
             fd = below
@@ -61,19 +63,8 @@ def opened(base: str, *names: str) -> Iterator[int]:
 def make(base: str, *names: str) -> None:
     """Make what is missing of `base/names...`; check all of it. Raises OSError."""
     make_missing(base)
-    path = base
-    with opened(base) as fd:
-        fd = os.dup(fd)
-    try:
-        for name in names:
-            path = os.path.join(path, name)
-            _mkdir(name, fd)
-            below = _open_below(fd, name, path)
-            os.close(fd)
-            fd = below
-            _check(path, os.fstat(fd))
-    finally:
-        os.close(fd)
+    with opened(base, *names, missing_too=True):
+        pass
 
 
 def make_missing(path: str) -> None:

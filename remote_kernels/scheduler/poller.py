@@ -8,6 +8,7 @@ says nothing about a job. Called by `jobs.py`.
 from __future__ import annotations
 
 import asyncio
+import operator
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -29,6 +30,9 @@ SLOWEST = 60.0  # seconds between two queries while nothing changes
 PLACES = 300.0  # seconds between two looks at the whole queue, which may be long
 PLACES_AFTER = 20.0  # seconds that a job must have waited for that
 _GROWTH = 1.5
+_TOLD = operator.attrgetter(
+    "phase", "state", "reason", "node", "place", "start_time", "end_time"
+)
 
 
 @dataclass
@@ -205,16 +209,7 @@ class Poller:
         return last is None or last.phase is not status.phase
 
     def _news(self, status: JobStatus) -> tuple[object, ...]:
-        return (
-            status.phase,
-            status.state,
-            status.reason,
-            status.node,
-            status.place,
-            status.start_time,
-            status.end_time,
-            self._driver.never(status, {}),
-        )
+        return (*_TOLD(status), self._driver.never(status, {}))
 
     def _fail(self, error: Exception) -> None:
         for watched in self._watched.values():

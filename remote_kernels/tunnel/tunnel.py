@@ -19,14 +19,12 @@ from remote_kernels.bounded import backoff, first_of
 from remote_kernels.errors import TunnelError
 from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.link import DEAD_AFTER, Link, LinkLost
-from remote_kernels.relay.message_channel import MessageChannel
 from remote_kernels.relay.mux import Mux
 from remote_kernels.relay.socket_channel import SocketChannel
 from remote_kernels.wire import control
 from remote_kernels.wire.codes import Farewell, RefusalCode
 from remote_kernels.wire.frames import LocalProtocolError, ProtocolError
 from remote_kernels.wire.hello import Ask, LoginHello, Refused
-from remote_kernels.wire.messages import Message
 from remote_kernels.wire.session import Session
 from remote_kernels.wire.target import Target
 
@@ -270,18 +268,6 @@ class Tunnel:
     def channel(self, kernel: str, target: str) -> Channel:
         """Return a channel to a socket of `kernel`, opened when its local end is there."""
         return self._mux.channel(kernel, target)
-
-    def messages(
-        self,
-        kernel: str,
-        target: str,
-        on_message: Callable[[Message], None],
-        on_room: Callable[[], None],
-        on_broken: Callable[[], None] = lambda: None,
-    ) -> MessageChannel:
-        """Return a channel of whole messages to a kept socket of `kernel`."""
-        channel = self.channel(kernel, target)
-        return MessageChannel(channel, on_message, on_room, on_broken)
 
     def send(self, message: control.Message) -> None:
         """Send a control message. Raises TunnelError for one that is too large."""

@@ -222,7 +222,8 @@ async def through(weather: list[Weather], directory: Path) -> tuple[int, int, in
             await tunnel.open()
             opened = True
     for target in MESSAGES:
-        talk.messages("login", target, partial(tunnel.messages, "k", target))
+        channel = tunnel.channel("k", target)
+        talk.messages("login", target, partial(MessageChannel, channel))
     talk.control(tunnel, speaker.tell)
     streams = []
     for target in RAW:

@@ -98,7 +98,8 @@ class Adoption(Protocol):
     """What a node does with an ssh session besides running it.
 
     Some batch systems put it into a job of the user's, and end it with that job. Given
-    to the ssh carrier by who knows the batch system; for sessions to one agent.
+    to the ssh carrier by who knows the batch system; for sessions to one agent. By
+    default the methods are those of a node that leaves sessions alone.
     """
 
     command: Sequence[str]
@@ -106,37 +107,27 @@ class Adoption(Protocol):
 
     async def turn(self) -> None:
         """Wait until a session may be begun."""
+        return
 
     def is_told(self, said: bytes) -> bool:
         """Return whether this is what `command` says; a shell may say something first."""
+        return False
 
     @property
     def in_doubt(self) -> bool:
         """Whether what a session says must be waited for, before it is used."""
-
-    def keeps(self, said: bytes) -> bool:
-        """Return whether the session that said so may stay."""
-
-    def lost(self, said: bytes) -> None:
-        """Learn that the node has ended the session that said so; empty: it said nothing."""
-
-
-class Unadopted:
-    """A node that leaves ssh sessions alone; see `Adoption`."""
-
-    command: Sequence[str] = ("cat", "-")
-    in_doubt = False
-
-    async def turn(self) -> None:
-        """Wait for nothing."""
-
-    def is_told(self, said: bytes) -> bool:
-        """Return False: nothing is told."""
         return False
 
     def keeps(self, said: bytes) -> bool:
-        """Return True: any session may stay."""
+        """Return whether the session that said so may stay."""
         return True
 
     def lost(self, said: bytes) -> None:
-        """Learn nothing of it."""
+        """Learn that the node has ended the session that said so; empty: it said nothing."""
+        return
+
+
+class Unadopted(Adoption):
+    """A node that leaves ssh sessions alone."""
+
+    command = ("cat", "-")

@@ -33,8 +33,19 @@ def cpu_seconds(sessions: Iterable[int]) -> tuple[float, bool]:
     return used, any(process.name in launchers for process in found)
 
 
-class Culler:
-    """Decides when a kernel is forgotten.
+def _is_recordless(record: str) -> bool:
+    """Return whether the record was removed, rather than its file system is away."""
+    above = os.path.dirname(os.path.dirname(record))
+    return os.path.isdir(above) and not os.path.isdir(record)
+
+
+async def forgotten(
+    silence: float,
+    record: str,
+    attached: Callable[[], bool],
+    sessions: Callable[[], list[int]],
+) -> str:
+    """Wait until a kernel is forgotten; return why, in words for its record.
 
     Parameters
     ----------
@@ -47,39 +58,19 @@ class Culler:
     sessions:
         The process sessions of the kernels (each leads one).
     """
-
-    def __init__(
-        self,
-        silence: float,
-        record: str,
-        attached: Callable[[], bool],
-        sessions: Callable[[], list[int]],
-    ) -> None:
-        self._silence = silence
-        self._record = record
-        self._attached = attached
-        self._sessions = sessions
-
-    def _is_recordless(self) -> bool:
-        """Return whether the record was removed, rather than its file system is away."""
-        above = os.path.dirname(os.path.dirname(self._record))
-        return os.path.isdir(above) and not os.path.isdir(self._record)
-
-    async def forgotten(self) -> str:
-        """Wait until the kernel is forgotten; return why, in words for the record."""
-        look = min(LONGEST_LOOK, self._silence / 10)
-        active = before = time.monotonic()
-        used, _ = cpu_seconds(self._sessions())
-        while True:
-            await asyncio.sleep(look)
-            if self._is_recordless():
-                return "its record was removed"
-            now, (total, launcher) = time.monotonic(), cpu_seconds(self._sessions())
-            # Less than before: a process ended with its time, which counts as work.
-            busy = not 0 <= total - used < IDLE * (now - before)
-            suspended = now - before > self._silence / 2  # nor did we look
-            used, before = total, now
-            if busy or launcher or suspended or self._attached():
-                active = now
-            elif now - active >= self._silence:
-                return f"nobody was attached and it was idle for {self._silence:g} s"
+    look = min(LONGEST_LOOK, silence / 10)
+    active = before = time.monotonic()
+    used, _ = cpu_seconds(sessions())
+    while True:
+        await asyncio.sleep(look)
+        if _is_recordless(record):
+            return "its record was removed"
+        now, (total, launcher) = time.monotonic(), cpu_seconds(sessions())
+        # Less than before: a process ended with its time, which counts as work.
+        busy = not 0 <= total - used < IDLE * (now - before)
+        suspended = now - before > silence / 2  # nor did we look
+        used, before = total, now
+        if busy or launcher or suspended or attached():
+            active = now
+        elif now - active >= silence:
+            return f"nobody was attached and it was idle for {silence:g} s"

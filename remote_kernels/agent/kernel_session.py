@@ -24,7 +24,7 @@ from remote_kernels.wire.hello import Ask, Refused
 from remote_kernels.wire.session import Session
 from remote_kernels.wire.target import target_of
 
-from .culling import Culler
+from .culling import forgotten
 from .forwarding import connect
 from .record import write
 from .supervisor import GRACE, Kernel
@@ -120,9 +120,8 @@ class KernelSession:
         self._visits.close(code, detail)
 
     async def _guard(self) -> None:
-        sessions = self._sessions
-        culler = Culler(self._silence, self._record, self._is_attended, sessions)
-        self._lapse(await culler.forgotten())
+        about = self._record, self._is_attended, self._sessions
+        self._lapse(await forgotten(self._silence, *about))
 
     def _is_attended(self) -> bool:
         """Whether a login end is there, also one beside whoever has the kernel."""

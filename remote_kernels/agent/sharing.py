@@ -185,9 +185,7 @@ class Sharing:
             argv = [*self._on(node), *argv]
             check(self._record, "node.sh")
             process = await asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
+                *argv, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
             )
             self._processes[node] = process
             assert process.stderr is not None

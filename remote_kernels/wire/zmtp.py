@@ -28,20 +28,13 @@ def _head(size: int, flags: int) -> bytes:
     return bytes((flags | LONG,)) + size.to_bytes(8, "big")
 
 
-def message(parts: Sequence[bytes]) -> bytes:
-    """Encode one message of at least one frame."""
+def message(parts: Sequence[bytes], left: int = 0) -> bytes:
+    """Encode one message of at least one frame, of whose last one `left` bytes follow."""
     pieces: list[bytes] = []
     for part in parts[:-1]:
         pieces += (_head(len(part), MORE), part)
-    pieces += (_head(len(parts[-1]), 0), parts[-1])
+    pieces += (_head(len(parts[-1]) + left, 0), parts[-1])
     return b"".join(pieces)
-
-
-def begin(parts: Sequence[bytes], left: int) -> bytes:
-    """Begin a message of whose last frame `left` bytes follow."""
-    *before, last = parts
-    pieces = [piece for part in before for piece in (_head(len(part), MORE), part)]
-    return b"".join([*pieces, _head(len(last) + left, 0), last])
 
 
 class Piece(NamedTuple):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from remote_kernels.agent.culling import Culler, cpu_seconds
+from remote_kernels.agent.culling import cpu_seconds, forgotten
 
 SECONDS = 10.0
 SILENCE = 0.4
@@ -55,8 +55,8 @@ class Job:
 
     @asynccontextmanager
     async def guarded(self) -> AsyncIterator[asyncio.Task[str]]:
-        culler = Culler(SILENCE, str(self.record), lambda: self.attached, self.sessions)
-        task = asyncio.create_task(culler.forgotten())
+        about = str(self.record), lambda: self.attached, self.sessions
+        task = asyncio.create_task(forgotten(SILENCE, *about))
         yield task
         task.cancel()
         await asyncio.wait([task])

@@ -71,10 +71,7 @@ class Dialer:
     """
 
     def __init__(
-        self,
-        hosts: Sequence[str],
-        way: Callable[[str], Awaitable[Way]],
-        timeout: float,
+        self, hosts: Sequence[str], way: Callable[[str], Awaitable[Way]], timeout: float
     ) -> None:
         self._left = list(hosts)
         self._way = way
@@ -86,8 +83,7 @@ class Dialer:
         """Return the next connection that can be had; None: there are no more."""
         hosts = list(self._left)
         outcome = await race(
-            [Attempt(partial(self._host, host), _apart) for host in hosts],
-            _hang_up,
+            [Attempt(partial(self._host, host), _apart) for host in hosts], _hang_up
         )
         for number, error in sorted(outcome.errors.items()):
             if isinstance(error, CarrierError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -50,6 +51,7 @@ class Visit:
         self.begun = False  # its socket is asyncssh's
 
 
+@dataclass(frozen=True)
 class Login:
     """How one logs in to the node of a destination.
 
@@ -66,17 +68,10 @@ class Login:
         Called when the node has ended a connection.
     """
 
-    def __init__(
-        self,
-        to: Destination,
-        port: int,
-        signers: dict[str, str],
-        lost: Callable[[Visit], None],
-    ) -> None:
-        self._to = to
-        self._port = port
-        self._signers = signers
-        self._lost = lost
+    to: Destination
+    port: int
+    signers: dict[str, str]
+    lost: Callable[[Visit], None]
 
     async def log_in(self, line: Line) -> tuple[asyncssh.SSHClientConnection, Visit]:
         """Log in; again if sshd hangs up, as when a class begins and dozens log in at once.
@@ -97,18 +92,18 @@ class Login:
         self, line: Line
     ) -> tuple[asyncssh.SSHClientConnection, Visit]:
         """With a key of the user's; if none will do, by what the host itself signs."""
-        known = self._signers.get(line.host)
+        known = self.signers.get(line.host)
         try:
             return await self._log_in_once(line, known)
         except LoginDeniedError:
-            self._signers.pop(line.host, None)
+            self.signers.pop(line.host, None)
             if known or line.sock is None:
                 raise
             signer = await host_based.keysign(line.host)
             if signer is None:
                 raise
         made = await self._log_in_once(await line.again(CONNECT_TIMEOUT), signer)
-        self._signers[line.host] = signer
+        self.signers[line.host] = signer
         return made
 
     async def _log_in_once(
@@ -118,12 +113,12 @@ class Login:
 
         # Its INFO tells each step of each connection: too much for a server's log.
         asyncssh.set_log_level("WARNING")
-        visit = Visit(self._lost)
+        visit = Visit(self.lost)
         try:
             connection, _ = await asyncssh.create_connection(
                 lambda: cast(asyncssh.SSHClient, _client(visit)),
                 line.host,
-                self._port,
+                self.port,
                 sock=line.sock,
                 **self._options(line.host, signer),
             )
@@ -149,7 +144,7 @@ class Login:
         return connection, visit
 
     def _options(self, host: str, signer: str | None) -> dict[str, Any]:
-        name = self._to.hosts[0]
+        name = self.to.hosts[0]
         alias = {} if host == name else {"host_key_alias": name}
         return {
             **alias,
@@ -170,7 +165,7 @@ class Login:
         import asyncssh
 
         keys = []
-        for line in self._to.host_keys:
+        for line in self.to.host_keys:
             try:
                 keys.append(asyncssh.import_public_key(line))
             except asyncssh.KeyImportError:

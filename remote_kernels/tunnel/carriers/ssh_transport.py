@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from remote_kernels import harmless
@@ -59,18 +60,13 @@ class Errors:
         return text
 
 
+@dataclass(frozen=True)
 class SshPipe:
     """A connection that carries a session."""
 
-    def __init__(
-        self,
-        connection: asyncssh.SSHClientConnection,
-        channel: SSHChannel[bytes],
-        said: Errors,
-    ) -> None:
-        self.connection = connection
-        self.channel = channel
-        self.said = said
+    connection: asyncssh.SSHClientConnection
+    channel: SSHChannel[bytes]
+    said: Errors
 
     async def close(self) -> str:
         """Close the connection; return what the command wrote on standard error."""

@@ -39,9 +39,9 @@ def backoff(first: float, last: float) -> Iterator[float]:
 
     Parameters
     ----------
-    first:
+    first : float
         Seconds, doubled each time.
-    last:
+    last : float
         Seconds, at most. All are spread.
     """
     while True:

@@ -38,9 +38,9 @@ def argv(agent: Mapping[str, Any], *rest: str) -> list[str]:
 
     Parameters
     ----------
-    agent:
+    agent : mapping
         What the agent wrote of its node (agent.json).
-    rest:
+    rest : str
         Which of its commands, with its arguments.
     """
     return [str(agent["python"]), "-I", "-S", "-c", _RUN, str(agent["pyz"]), *rest]

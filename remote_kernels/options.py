@@ -22,17 +22,17 @@ class Kind:
 
     Parameters
     ----------
-    kinds:
+    kinds : tuple
         JSON's words for it: string, integer, number, boolean, list; and numbers for
         what is in a list.
-    expected:
+    expected : str
         The same in words, for errors.
-    read:
+    read : callable
         Turns a JSON value into ours, or raises ConfigError (with a reason, where
         `expected` does not say it all).
-    choices:
+    choices : tuple
         All that it can be, if these are few.
-    bounds:
+    bounds : tuple
         Of a number, or of each in a list, by the words of JSON Schema.
     """
 
@@ -62,23 +62,23 @@ class Option:
 
     Parameters
     ----------
-    name:
+    name : str
         Its name; "-" and "_" in it are the same.
-    kind:
+    kind : Kind
         What its value may be.
-    metavar:
+    metavar : str
         What stands for the value in help texts.
-    example:
+    example : object
         A value.
-    help:
+    help : str
         What it does, in a sentence.
-    short:
+    short : str
         Its letter on the command line, with the hyphen; "" for none.
-    portable:
+    portable : str
         Its name for all batch systems, if it has one: see PORTABLE.
-    instead_of:
+    instead_of : str
         The option of which the batch system takes this one or the other.
-    is_plain:
+    is_plain : bool
         Whether it only says where, for how long and with how much a job runs, not what.
     """
 

@@ -25,11 +25,11 @@ class Sockets:
 
     Parameters
     ----------
-    directory:
+    directory : str
         A private directory on the node.
-    name:
+    name : str
         Makes the paths of this process unlike those of the one before.
-    connection:
+    connection : dict
         From the login end: key, signature_scheme, transport (`ipc` or `tcp`), and
         for CURVE curve_publickey and curve_secretkey.
     """

@@ -49,13 +49,13 @@ async def forgotten(
 
     Parameters
     ----------
-    silence:
+    silence : float
         Seconds.
-    record:
+    record : str
         The record's directory.
-    attached:
+    attached : callable
         Whether a login end is there now.
-    sessions:
+    sessions : callable
         The process sessions of the kernels (each leads one).
     """
     look = min(LONGEST_LOOK, silence / 10)

@@ -43,16 +43,16 @@ class Agent:
 
     Parameters
     ----------
-    spec:
+    spec : dict
         The record's spec.json: agent, secret, and what `KernelSession` and, in a shared job,
         `Sharing` take.
-    kernels:
+    kernels : dict
         The kernels, spawned.
-    record:
+    record : str
         The record's directory.
-    node:
+    node : str
         In a shared job, which other node of it this is; "" on the first.
-    place:
+    place : NodeDir or None
         The node directory, if it is ours to keep.
     """
 

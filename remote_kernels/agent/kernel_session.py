@@ -51,16 +51,16 @@ class KernelSession:
 
     Parameters
     ----------
-    id:
+    id : str
         The kernel's ID.
-    kernel:
+    kernel : Kernel
         It, spawned.
-    spec:
+    spec : dict
         The record's spec.json: optionally linger, attach, silence, dead_after, and
         usage, how often to measure it (seconds; never if not given).
-    record:
+    record : str
         The record's directory.
-    give_up:
+    give_up : callable
         Called when the kernel is to end.
     """
 

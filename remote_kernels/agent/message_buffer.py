@@ -207,9 +207,9 @@ class MessageBuffer:
 
     Parameters
     ----------
-    directory:
+    directory : str
         A private directory on the node, for the spools.
-    disk:
+    disk : int
         Bytes of each spool on the disk.
     """
 

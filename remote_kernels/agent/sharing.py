@@ -37,13 +37,13 @@ class Sharing:
 
     Parameters
     ----------
-    spec:
+    spec : dict
         The allocation's spec.json: `keep`, for how many seconds the job stays without
         a kernel, `shell`, which runs node.sh, and `other_nodes`, the commands that
         do so on another node of the job, if there is a way.
-    record:
+    record : str
         The allocation's directory.
-    node:
+    node : str
         Which of the job's nodes this is, as kernelspecs call it; "" on the first one.
     """
 
@@ -118,9 +118,9 @@ class Sharing:
 
         Parameters
         ----------
-        join:
+        join : callable
             Called with the ID of a member that belongs here.
-        busy:
+        busy : callable
             Whether there is a kernel here.
         """
         loop = asyncio.get_running_loop()

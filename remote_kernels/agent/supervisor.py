@@ -61,15 +61,15 @@ class Kernel:
 
     Parameters
     ----------
-    id:
+    id : str
         The kernel's ID.
-    spec:
+    spec : dict
         argv (with `{connection_file}`), env, env_lines (see environment.py), cwd,
         connection (see ports.Sockets), gpus (see visible.py; None: as the job has
         them).
-    node_dir:
+    node_dir : str
         A private directory on the node.
-    record:
+    record : str
         The kernel's record, for kernel.log.
     """
 

@@ -27,7 +27,7 @@ class Sampler:
 
     Parameters
     ----------
-    sessions:
+    sessions : callable
         The process sessions to be measured, as of now.
     """
 

@@ -25,9 +25,9 @@ class Wrapped:
 
     Parameters
     ----------
-    kernel:
+    kernel : int
         Its pid.
-    outer:
+    outer : int
         The process that we started.
 
     Raises OSError where /proc does not show the kernel.

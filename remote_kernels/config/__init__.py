@@ -74,7 +74,7 @@ def parse(config: Mapping[str, object]) -> Settings:
 
     Parameters
     ----------
-    config:
+    config : mapping
         What kernel.json has there, as JSON values.
 
     Raises

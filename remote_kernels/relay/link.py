@@ -42,11 +42,11 @@ class Link(asyncio.Protocol):
 
     Parameters
     ----------
-    hello:
+    hello : Hello
         Our part of the hello.
-    attach:
+    attach : callable
         Called once the hello is done; returns the mux that this link serves.
-    hello_timeout, dead_after:
+    hello_timeout, dead_after : float
         Seconds.
 
     `ready` is done when frames may flow (or with the reason why not); `lost` is done,

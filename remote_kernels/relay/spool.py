@@ -71,9 +71,9 @@ class Spool:
 
     Parameters
     ----------
-    directory:
+    directory : str
         A private directory on the node's disk.
-    disk, memory:
+    disk, memory : int
         Bounds in bytes.
     """
 

@@ -250,6 +250,6 @@ class Adopts(abc.ABC):
 
         Parameters
         ----------
-        cluster, node, job_id:
+        cluster, node, job_id
             Which job, on which node of which cluster, is to be reached.
         """

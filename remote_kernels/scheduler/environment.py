@@ -30,12 +30,12 @@ def filtered(
 
     Parameters
     ----------
-    environ:
+    environ : mapping
         The notebook server's environment.
-    keep:
+    keep : sequence of str
         The kernelspec's `env_keep`: names, and patterns that do not reach what is
         guarded.
-    allowed, guarded:
+    allowed, guarded : iterable of str
         Patterns of the batch systems, beside ALLOWED and GUARDED.
     """
     allowed, guarded = (*ALLOWED, *allowed), (*GUARDED, *guarded)

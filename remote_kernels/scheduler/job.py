@@ -27,9 +27,9 @@ class JobId:
 
     Parameters
     ----------
-    number:
+    number : str
         What people read, and what the batch system's own commands take: "4711".
-    where:
+    where : str
         What the driver needs besides to find the job, such as the name of a cluster.
     """
 
@@ -46,17 +46,17 @@ class JobRequest:
 
     Parameters
     ----------
-    name:
+    name : str
         The job's name in the batch system's lists.
-    output:
+    output : str
         The absolute path of its log.
-    options:
+    options : mapping
         The driver's options, by the names that the driver has for them.
-    user:
+    user : str
         The number of the user.
-    login:
+    login : bool
         Whether the script wants a login shell.
-    variables:
+    variables : mapping
         What the script has to set, as nobody else does; for the driver's own use.
     """
 
@@ -89,9 +89,9 @@ class Query(Generic[T_co]):
 
     Parameters
     ----------
-    argv:
+    argv : sequence of str
         The command.
-    parse:
+    parse : callable
         Makes a value of what it said. Raises ControllerError where the batch system
         did not answer, which says nothing about any job, and CommandError for a
         refusal.
@@ -107,11 +107,11 @@ class Submission:
 
     Parameters
     ----------
-    argv:
+    argv : sequence of str
         The command.
-    stdin:
+    stdin : str
         What it reads on standard input: often the script.
-    parse:
+    parse : callable
         Finds the new job's ID in what the command said, though it may have said more.
         ValueError if there is none.
     """
@@ -138,27 +138,27 @@ class JobStatus:
 
     Parameters
     ----------
-    job_id, phase:
+    job_id, phase
         Which job, and where it is in its life.
-    state, reason:
+    state, reason : str
         The batch system's own words.
-    node:
+    node : str or None
         Where the script runs.
-    exit_code, signal:
+    exit_code, signal : int or None
         How the script ended.
-    start_time, end_time:
+    start_time, end_time : float or None
         When the job started, or is expected to; when it ended, or will at its time
         limit. Seconds since the epoch, None where that is not told.
-    standing:
+    standing : float
         For how long we have seen this state and reason without a change, in seconds;
         0 where nobody watches.
-    place:
+    place : int or None
         Its place among the jobs that wait for the same queue, from 1.
-    name:
+    name : str
         The job's name, where it is told.
-    by_itself:
+    by_itself : bool
         Whether its script ended, as against something that ended the job.
-    vague:
+    vague : bool
         Whether another way of asking may tell more.
     """
 

@@ -41,14 +41,14 @@ class Jobs:
 
     Parameters
     ----------
-    driver:
+    driver : Driver
         The batch system.
-    run:
+    run : Run
         `command.run`, or the like on another host.
-    environ:
+    environ : mapping or None
         What the commands get; what `drivers.environment` leaves of the server's by
         default. A job gets its own.
-    poll_interval:
+    poll_interval : float
         Seconds; those who watch may raise it, not lower it.
     """
 

@@ -50,13 +50,13 @@ class Poller:
 
     Parameters
     ----------
-    driver:
+    driver : Driver
         Their batch system.
-    query:
+    query : callable
         Asks for all of these jobs; may raise CommandError.
-    ask:
+    ask : callable
         Runs another question of the driver's.
-    poll_interval:
+    poll_interval : float
         Least time between two questions, in seconds.
     """
 

@@ -131,9 +131,9 @@ def explain_end(*, began: bool, login: bool) -> str | None:
 
     Parameters
     ----------
-    began:
+    began : bool
         Whether the file `BEGAN` is there.
-    login:
+    login : bool
         Whether it has a prologue.
     """
     if began:

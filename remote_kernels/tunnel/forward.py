@@ -29,11 +29,11 @@ class ForwardedPort:
 
     Parameters
     ----------
-    mux:
+    mux : Mux
         The session's.
-    kernel, target:
+    kernel, target
         What connections are carried to.
-    path:
+    path : Path
         Of a Unix socket, in a private directory.
 
     `trouble` is why the last connection was not made, "" if it was.

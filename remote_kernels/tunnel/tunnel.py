@@ -47,9 +47,9 @@ class Over:
 
     Parameters
     ----------
-    text:
+    text : str
         For people.
-    code:
+    code : Farewell or RefusalCode or None
         The agent's word, by which it can be decided what follows; None: it was this end.
     """
 
@@ -62,19 +62,19 @@ class Tunnel:
 
     Parameters
     ----------
-    carriers:
+    carriers : sequence of Carrier
         Ways to reach the agent, the preferred first.
-    secret:
+    secret : bytes
         The job's secret.
-    on_control:
+    on_control : callable
         Called with each control message.
-    take:
+    take : bool
         Whether to end the session of another server that has the kernel.
-    dead_after:
+    dead_after : float
         Seconds of silence after which a pipe is given up.
-    kernel, record:
+    kernel, record : str
         Which of the agent's kernels, and its record's directory; see `Ask`.
-    beside:
+    beside : bool
         Whether to leave the kernel's own session to whoever has it; see `Ask`.
 
     `ended` is done, with why, once the agent wants no more of this session.

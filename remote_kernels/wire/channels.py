@@ -93,11 +93,11 @@ class ChannelState:
 
     Parameters
     ----------
-    id:
+    id : int
         Its number.
-    kernel, target:
+    kernel, target : str
         What its OPEN names.
-    high_water:
+    high_water : int
         Bytes queued above which to read no further.
     """
 

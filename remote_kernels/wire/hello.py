@@ -29,11 +29,11 @@ class Refused(ProtocolError):
 
     Parameters
     ----------
-    code:
+    code : RefusalCode
         Why.
-    detail:
+    detail : str
         The same for people.
-    heard:
+    heard : float
         Seconds since the agent heard the login end that has the kernel, if one has it.
     """
 
@@ -82,20 +82,20 @@ class Ask:
 
     Parameters
     ----------
-    session:
+    session : str
         The session's ID.
-    received:
+    received : int
         Highest frame number received so far.
-    resume:
+    resume : bool
         Whether the session goes on, rather than begins.
-    take:
+    take : bool
         Whether a new session may end one that is in use.
-    kernel:
+    kernel : str
         Which of the agent's kernels; empty: the one that its job was made for.
-    record:
+    record : str
         The directory of that kernel's record; the agent starts a kernel that it does
         not have by what is there.
-    beside:
+    beside : bool
         Whether the session is one for processes only, beside that of whoever has the
         kernel.
     """
@@ -164,9 +164,9 @@ class LoginHello(Hello):
 
     Parameters
     ----------
-    secret:
+    secret : bytes
         The job's secret.
-    ask:
+    ask : Ask
         What to ask for.
     """
 
@@ -214,11 +214,11 @@ class AgentHello(Hello):
 
     Parameters
     ----------
-    secret:
+    secret : bytes
         The job's secret.
-    agent:
+    agent : str
         The agent's ID, for logs.
-    decide:
+    decide : callable
         Called once the other end has proved itself; returns our own position or
         raises Refused.
     """

@@ -52,13 +52,13 @@ def decode(
 
     Parameters
     ----------
-    data:
+    data : bytes
         UTF-8.
-    what:
+    what : str
         What it is, for the error's text.
-    limit:
+    limit : int
         How many bytes it may have.
-    errors:
+    errors : str
         How its strings must let themselves be encoded: "surrogateescape", as file
         names and environments do, or "strict".
     """

@@ -107,11 +107,11 @@ class Session:
 
     Parameters
     ----------
-    id:
+    id : str
         The session's ID, as in the hello.
-    first_channel:
+    first_channel : int
         1 at the login end, 2 at the agent.
-    high_water:
+    high_water : int
         Bytes queued on one channel above which `is_full()` says to stop reading
         from the local socket.
     """

@@ -69,11 +69,11 @@ class Peer:
 
     Parameters
     ----------
-    socket_type:
+    socket_type : str
         Ours.
-    identity:
+    identity : bytes
         Ours: what a ROUTER knows us by.
-    piece:
+    piece : int or None
         Bytes of a last frame above which what has come of it is given out.
 
     `ready` is true once the other end has said READY; then `identity` is what it wants

@@ -40,7 +40,7 @@ class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Enters):
 
     Parameters
     ----------
-    grace:
+    grace : float
         Seconds from SIGTERM to SIGKILL when a job is cancelled.
     """
 

@@ -76,9 +76,9 @@ class SlurmAdoption:
 
     Parameters
     ----------
-    node:
+    node : AdoptingNode
         The node.
-    job:
+    job : str
         The ID of the job that the agent is.
     """
 

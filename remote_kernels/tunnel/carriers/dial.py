@@ -27,9 +27,9 @@ class Way(NamedTuple):
 
     Parameters
     ----------
-    host, port, family:
+    host, port, family
         As the user's ~/.ssh/config has it.
-    direct:
+    direct : bool
         Whether it is reached by TCP from here, not through another program or host.
     """
 
@@ -62,11 +62,11 @@ class Dialer:
 
     Parameters
     ----------
-    hosts:
+    hosts : sequence of str
         Its names and addresses, the likeliest first.
-    way:
+    way : callable
         Where such a host is to be looked for.
-    timeout:
+    timeout : float
         Seconds for one address.
     """
 

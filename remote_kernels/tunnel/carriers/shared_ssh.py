@@ -44,9 +44,9 @@ class SshPool:
 
         Parameters
         ----------
-        to, port, adoption:
+        to, port, adoption
             See `SshCarrier`.
-        sharers:
+        sharers : str
             Carriers with the same one, to the same node, share their connection: a name
             of the job. Empty: nobody does.
         """

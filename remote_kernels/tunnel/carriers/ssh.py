@@ -34,13 +34,13 @@ class SshCarrier:
 
     Parameters
     ----------
-    destination:
+    destination : Destination
         Where the agent is.
-    port:
+    port : int
         The node's sshd.
-    adoption:
+    adoption : Adoption or None
         What the node does with ssh sessions; by default, nothing.
-    signers:
+    signers : dict or None
         See `Login`.
     """
 

@@ -30,11 +30,11 @@ class Key:
 
     Parameters
     ----------
-    name:
+    name : str
         Its file, or what the ssh-agent calls it.
-    blob:
+    blob : str
         Its public part as in authorized_keys; empty: unknown.
-    locked:
+    locked : bool
         Whether it has a passphrase that nobody could be asked for.
     """
 
@@ -48,11 +48,11 @@ async def advice(host: str, files: Sequence[str], agent: str, instead: str = "")
 
     Parameters
     ----------
-    files:
+    files : sequence of str
         The IdentityFile lines of ~/.ssh/config; empty: the usual ones.
-    agent:
+    agent : str
         The ssh-agent's socket; empty: there is none.
-    instead:
+    instead : str
         The other carriers that the user may choose; "" for none.
     """
     held = await _of_agent(agent)

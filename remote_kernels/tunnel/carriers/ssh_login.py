@@ -57,14 +57,14 @@ class Login:
 
     Parameters
     ----------
-    to:
+    to : Destination
         Where the agent is.
-    port:
+    port : int
         The node's sshd.
-    signers:
+    signers : dict
         By host, the program that signs for it where no key would do: known to all
         carriers of a process, and added to.
-    lost:
+    lost : callable
         Called when the node has ended a connection.
     """
 

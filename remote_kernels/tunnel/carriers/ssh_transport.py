@@ -35,7 +35,7 @@ class Errors:
 
     Parameters
     ----------
-    instead:
+    instead : str
         The other carriers that the user may choose; "" for none.
     """
 
@@ -88,13 +88,13 @@ async def open_pipe(
 
     Parameters
     ----------
-    connection:
+    connection : asyncssh.SSHClientConnection
         One that is logged in.
-    to:
+    to : Destination
         Where the agent is.
-    make:
+    make : callable
         Makes the protocol.
-    idle:
+    idle : asyncssh.SSHClientChannel[bytes] or None
         A session that is closed where a command takes its place.
 
     Raises OSError, asyncssh.Error or CarrierError.

@@ -135,13 +135,13 @@ class StdioCarrier:
 
     Parameters
     ----------
-    name:
+    name : str
         What the user calls this carrier.
-    argv:
+    argv : sequence of str
         The command.
-    env:
+    env : mapping
         Its environment.
-    log:
+    log : Path or None
         A file for its standard error, which then costs no descriptor; else the end of
         that is a part of an error's text.
     """

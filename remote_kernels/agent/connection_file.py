@@ -80,7 +80,7 @@ class Sockets:
     def listening(self) -> bool:
         """Return whether all five sockets accept connections, and are ours."""
         if self.transport == "ipc":
-            return all(_accepts(f"{self._ip}-{n}") for n in self._ports.values())
+            return all(_peer(self._path(target)) is not None for target in SOCKETS)
         owners = _owners()
         return all(owners.get(port) == os.getuid() for port in self._ports.values())
 
@@ -99,7 +99,7 @@ class Sockets:
     def listener(self, outer: int) -> int:
         """Return the process that listens: `outer`, or one that it started; 0: not known."""
         if self.transport == "ipc":
-            return _peer(f"{self._ip}-{self._ports['shell']}")
+            return _peer(self._path("shell")) or 0
         port = self._ports["shell"]
         inode = next((found.inode for found in listeners() if found.port == port), "")
         if _holds(outer, inode):
@@ -115,27 +115,18 @@ class Sockets:
             os.close(self._held.popitem()[1])
         paths = [self.file]
         if self.transport == "ipc":
-            paths += [f"{self._ip}-{port}" for port in self._ports.values()]
+            paths += [self._path(target) for target in SOCKETS]
         for path in paths:  # of a disk that is read-only by now, too
             with contextlib.suppress(OSError):
                 os.unlink(path)
 
 
-def _accepts(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        try:
-            sock.connect(path)
-        except OSError:
-            return False
-    return True
-
-
-def _peer(path: str) -> int:
-    """Who listens there, across PID namespaces; 0: not known."""
+def _peer(path: str) -> int | None:
+    """Return who listens there, across PID namespaces; 0: not known; None: nobody."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
         sock.connect(path)
         return peer(sock)[0]
-    return 0
+    return None
 
 
 def _holds(pid: int, inode: str) -> bool:

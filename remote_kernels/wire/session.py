@@ -163,28 +163,27 @@ class Session:
 
     def finish(self, channel: int) -> None:
         """Send no more data from this end; what is queued still goes out."""
-        ch = self._channels.get(channel)
-        if ch is not None:
-            ch.step(ChannelEvent.FINISH)
-            self._wants_turn(channel)
+        self._leave(channel, ChannelEvent.FINISH)
 
     def abandon(self, channel: int, reason: str) -> None:
         """Finish, then send RST: whatever the other end still sends is not wanted."""
-        ch = self._channels.get(channel)
-        if ch is not None:
-            ch.step(ChannelEvent.ABANDON)
-            ch.unwanted = reason
-            self._wants_turn(channel)
-            if self._is_dropped(ch):
-                self._say_reset(channel, reason)
+        self._leave(channel, ChannelEvent.ABANDON, reason)
 
     def reset(self, channel: int, reason: str) -> None:
         """Give the channel up: what is queued for it is dropped."""
+        self._leave(channel, ChannelEvent.RESET, reason)
+
+    def _leave(self, channel: int, event: ChannelEvent, unwanted: str = "") -> None:
+        """Say no more on a channel that is not gone; with RST, where that is the end."""
         ch = self._channels.get(channel)
-        if ch is not None:
-            ch.step(ChannelEvent.RESET)
-            self._is_dropped(ch)
-            self._say_reset(channel, reason)
+        if ch is None:
+            return
+        ch.step(event)
+        ch.unwanted = unwanted or ch.unwanted
+        if self._is_dropped(ch):
+            self._say_reset(channel, unwanted)
+        else:
+            self._wants_turn(channel)
 
     def _say_reset(self, channel: int, reason: str) -> None:
         self._first.append((Type.RST, channel, _reason(reason)))

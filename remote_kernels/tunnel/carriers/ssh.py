@@ -170,7 +170,7 @@ class SshCarrier:
         idle = await run(
             connection,
             self._adoption.command,
-            lambda: cast("asyncssh.SSHClientSession[bytes]", session),
+            lambda: session,
         )
         if self._adoption.in_doubt:
             await visit.told.wait()
@@ -180,7 +180,7 @@ class SshCarrier:
         return await open_pipe(connection, self._to, make, idle)
 
 
-def _listener(visit: Visit, adoption: Adoption) -> object:
+def _listener(visit: Visit, adoption: Adoption) -> Any:
     """Make an SSH session that hears who has adopted it."""
     import asyncssh
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from remote_kernels import harmless
 from remote_kernels.bounded import backoff
@@ -116,7 +116,7 @@ class Login:
         visit = Visit(self.lost)
         try:
             connection, _ = await asyncssh.create_connection(
-                lambda: cast(asyncssh.SSHClient, _client(visit)),
+                lambda: _client(visit),
                 line.host,
                 self.port,
                 sock=line.sock,
@@ -199,7 +199,7 @@ def _with(said: Sequence[str], text: str) -> str:
     return f"{text} (the node said: {' '.join(said)})" if said else text
 
 
-def _client(visit: Visit) -> object:
+def _client(visit: Visit) -> Any:
     import asyncssh
 
     class Client(asyncssh.SSHClient):

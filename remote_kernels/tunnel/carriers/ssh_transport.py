@@ -10,7 +10,7 @@ import asyncio
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from remote_kernels import harmless
 from remote_kernels.bounded import within
@@ -106,7 +106,7 @@ async def open_pipe(
     channel: SSHChannel[bytes]
     try:
         channel, _ = await connection.create_unix_connection(
-            lambda: cast("asyncssh.SSHUNIXSession[bytes]", _session(protocol, said)),
+            lambda: _session(protocol, said),
             to.socket,
             encoding=None,
             window=WINDOW,
@@ -118,7 +118,7 @@ async def open_pipe(
         channel = await run(
             connection,
             to.connect,
-            lambda: cast("asyncssh.SSHClientSession[bytes]", _session(protocol, said)),
+            lambda: _session(protocol, said),
         )
     return SshPipe(connection, channel, said), protocol
 
@@ -172,7 +172,7 @@ async def run(
     return channel
 
 
-def _session(protocol: asyncio.Protocol, said: Errors) -> object:
+def _session(protocol: asyncio.Protocol, said: Errors) -> Any:
     """Make an SSH session that passes what its channel does on to `protocol`."""
     import asyncssh
 

@@ -1,8 +1,8 @@
 """One channel of a session, and the local end that is joined to it.
 
-A `Channel` is what the local end calls, an `ChannelHandler` is what the channel calls. Adapters
-make an `ChannelHandler` of a socket (`socket_channel.py`) and of a stream of whole messages
-(`message_channel.py`).
+A `Channel` is what the local end calls, a `ChannelHandler` is what the channel calls.
+Adapters make a handler of a socket (`socket_channel.py`) and of a stream of whole
+messages (`message_channel.py`).
 """
 
 from __future__ import annotations

@@ -172,7 +172,4 @@ class _Bounded:
 
     def text(self) -> str:
         gap = f"\n[{self.dropped} bytes left out]\n" if self.dropped else ""
-        head, tail = bytes(self.head), bytes(self.tail)
-        if not gap:
-            return (head + tail).decode(errors="replace")
-        return head.decode(errors="replace") + gap + tail.decode(errors="replace")
+        return (self.head + gap.encode() + self.tail).decode(errors="replace")

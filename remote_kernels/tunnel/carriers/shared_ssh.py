@@ -100,10 +100,10 @@ class SharedSshCarrier:
             if connection is not None:
                 joined = await self._own.join(connection.pipe, make)
                 if joined is not None:
-                    return _Part(pool, key, connection, joined[0]), joined[1]
+                    return _Lease(pool, key, connection, joined[0]), joined[1]
                 log.debug("= the connection for %s is dead", self._own)
             pipe, protocol = await self._own.connect(make)
-            return _Part(pool, key, pool.put(key, pipe), pipe), protocol
+            return _Lease(pool, key, pool.put(key, pipe), pipe), protocol
 
 
 class _SharedConnection:
@@ -111,11 +111,11 @@ class _SharedConnection:
 
     def __init__(self, pipe: SshPipe) -> None:
         self.pipe = pipe
-        self.users: set[_Part] = set()
+        self.users: set[_Lease] = set()
 
 
-class _Part:
-    """One kernel's part of a connection."""
+class _Lease:
+    """One kernel's use of a connection."""
 
     def __init__(
         self, pool: SshPool, key: Hashable, connection: _SharedConnection, pipe: SshPipe

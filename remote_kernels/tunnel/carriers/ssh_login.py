@@ -140,7 +140,7 @@ class Login:
         finally:
             if not visit.begun and line.sock is not None:
                 line.sock.close()
-        _say_nothing_in_vain(connection)
+        _skip_ignore_packets(connection)
         return connection, visit
 
     def _options(self, host: str, signer: str | None) -> dict[str, Any]:
@@ -176,7 +176,7 @@ class Login:
         return [str(path) for path in paths if path.exists()]
 
 
-def _say_nothing_in_vain(connection: asyncssh.SSHClientConnection) -> None:
+def _skip_ignore_packets(connection: asyncssh.SSHClientConnection) -> None:
     """Leave out the SSH_MSG_IGNORE that asyncssh (2.24) sends before each packet.
 
     It protects ciphers in CBC mode (RFC 4251, section 9.3.1). With others it is one more

@@ -34,7 +34,7 @@ def cpu_seconds(sessions: Iterable[int]) -> tuple[float, bool]:
 
 
 def _is_recordless(record: str) -> bool:
-    """Return whether the record was removed, rather than its file system is away."""
+    """Return whether the record was removed, rather than that its file system is away."""
     above = os.path.dirname(os.path.dirname(record))
     return os.path.isdir(above) and not os.path.isdir(record)
 

@@ -65,7 +65,7 @@ class Kernel:
         The kernel's ID.
     spec : dict
         argv (with `{connection_file}`), env, env_lines (see environment.py), cwd,
-        connection (see ports.Sockets), gpus (see visible.py; None: as the job has
+        connection (see connection_file.Sockets), gpus (see visible.py; None: as the job has
         them).
     node_dir : str
         A private directory on the node.

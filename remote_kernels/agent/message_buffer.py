@@ -97,7 +97,7 @@ class _Client(asyncio.Protocol):
             self._transport.abort()
 
 
-class _Line:
+class _SocketBuffer:
     """One of the kernel's sockets: its spool, its client, and who listens now."""
 
     def __init__(self, target: str, spool: Spool) -> None:
@@ -214,39 +214,43 @@ class MessageBuffer:
     """
 
     def __init__(self, directory: str, disk: int) -> None:
-        self._lines = {
-            target: _Line(target, Spool(directory, disk=disk)) for target in KEPT
+        self._buffers = {
+            target: _SocketBuffer(target, Spool(directory, disk=disk))
+            for target in KEPT
         }
 
     @property
     def said(self) -> int:
         """How many messages the kernel has published."""
-        return self._lines["iopub"].spool.last
+        return self._buffers["iopub"].spool.last
 
     def __contains__(self, target: str) -> bool:
-        return target in self._lines
+        return target in self._buffers
 
     async def connect(self, address: Callable[[str], Address]) -> None:
         """Connect to a new process of the kernel. Raises OSError."""
         self.disconnect()
         identity = os.urandom(8)  # a kernel asks for input by who sent the request
         await asyncio.gather(
-            *(self._connect(line, address, identity) for line in self._lines.values())
+            *(
+                self._connect(buffer, address, identity)
+                for buffer in self._buffers.values()
+            )
         )
-        for line in self._lines.values():
-            line.go_on()
+        for buffer in self._buffers.values():
+            buffer.go_on()
 
     async def _connect(
-        self, line: _Line, address: Callable[[str], Address], identity: bytes
+        self, buffer: _SocketBuffer, address: Callable[[str], Address], identity: bytes
     ) -> None:
-        subscribes = line.target == "iopub"
+        subscribes = buffer.target == "iopub"
         peer = zmtp.Peer("DEALER", identity)
         if subscribes:
             peer = zmtp.Peer("SUB", piece=PIECE)
-        take = line.take if subscribes else functools.partial(self._take, line)
-        client = line.client = _Client(peer, take, line.full)
+        take = buffer.take if subscribes else functools.partial(self._take, buffer)
+        client = buffer.client = _Client(peer, take, buffer.full)
         loop = asyncio.get_running_loop()
-        where = address(line.target)
+        where = address(buffer.target)
         if isinstance(where, str):
             await loop.create_unix_connection(lambda: client, where)
         else:
@@ -254,18 +258,18 @@ class MessageBuffer:
         try:
             await asyncio.wait_for(asyncio.shield(client.ready), HANDSHAKE_TIMEOUT)
         except asyncio.TimeoutError:
-            msg = f"the kernel's {line.target} socket does not answer"
+            msg = f"the kernel's {buffer.target} socket does not answer"
             raise OSError(msg) from None
         if subscribes:
             client.send([zmtp.SUBSCRIBE_ALL])
 
-    def _take(self, line: _Line, piece: zmtp.Piece) -> None:
-        self._lines["iopub"].catch_up()
-        line.take(piece)
+    def _take(self, buffer: _SocketBuffer, piece: zmtp.Piece) -> None:
+        self._buffers["iopub"].catch_up()
+        buffer.take(piece)
 
     async def drained(self) -> None:
         """Wait until all that a process said before its end has been read."""
-        clients = [line.client for line in self._lines.values()]
+        clients = [buffer.client for buffer in self._buffers.values()]
         gone = [client.gone for client in clients if client is not None]
         if gone:  # a child of the kernel may hold the sockets open
             await asyncio.wait(gone, timeout=LAST_WORDS)
@@ -273,22 +277,22 @@ class MessageBuffer:
 
     def disconnect(self) -> None:
         """Leave the process, which is gone, or about to be. What it said stays."""
-        for line in self._lines.values():
-            line.leave()
+        for buffer in self._buffers.values():
+            buffer.leave()
 
     def attach(self, target: str, channel: Channel) -> None:
         """Let `channel` have what is kept, then what comes."""
-        self._lines[target].attach(channel)
+        self._buffers[target].attach(channel)
 
     def delivered(self, target: str, through: int, forget: int) -> None:
         """Learn that the login end has passed on `through`, and forget up to `forget`."""
-        line = self._lines.get(target)
-        if line is not None:
-            line.delivered = max(line.delivered, through)
-            line.spool.forget(forget)
+        buffer = self._buffers.get(target)
+        if buffer is not None:
+            buffer.delivered = max(buffer.delivered, through)
+            buffer.spool.forget(forget)
 
     def close(self) -> None:
         """Disconnect, and drop what is kept."""
         self.disconnect()
-        for line in self._lines.values():
-            line.spool.close()
+        for buffer in self._buffers.values():
+            buffer.spool.close()

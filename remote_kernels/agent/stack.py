@@ -16,6 +16,7 @@ from typing import Any
 from . import processes
 from .processes import Process
 from .record import kernel_pid
+from .small_files import number_in
 
 PATIENCE = 30.0  # seconds for one process; one in an NFS server's hands never stops
 _DENIED = "Permission Denied"  # py-spy 0.4
@@ -90,11 +91,7 @@ def _is_python(pid: int) -> bool:
 
 def ptrace_scope() -> int | None:
     """Return the node's kernel.yama.ptrace_scope; None without Yama."""
-    try:
-        with open("/proc/sys/kernel/yama/ptrace_scope", encoding="ascii") as file:
-            return int(file.read())
-    except (OSError, ValueError):
-        return None
+    return number_in("/proc/sys/kernel/yama/ptrace_scope")
 
 
 def _dump(spy: str, pid: int, options: dict[str, Any]) -> dict[str, Any]:

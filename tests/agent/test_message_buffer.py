@@ -419,7 +419,7 @@ async def test_the_begin_of_an_answer_crosses_with_the_rest(
         for parts in (BUSY, ECHO):
             await kernel.sockets["iopub"].send_multipart(parts)
         # Of two sockets, nobody knows which is read first.
-        await until(lambda: buffer._lines["iopub"].spool.read(2) is not None)
+        await until(lambda: buffer._buffers["iopub"].spool.read(2) is not None)
         assert [] == iopub.rest()
         await kernel.sockets[target].send_multipart(follows)
 

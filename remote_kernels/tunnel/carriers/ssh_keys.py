@@ -57,7 +57,7 @@ async def advice(host: str, files: Sequence[str], agent: str, instead: str = "")
     """
     held = await _of_agent(agent)
     keys = await asyncio.to_thread(_of_files, files, {key.blob for key in held})
-    authorized = await asyncio.to_thread(_authorized)
+    authorized = await asyncio.to_thread(_text, Path(AUTHORIZED))
     return told(host, [*held, *keys], authorized, instead)
 
 
@@ -122,9 +122,13 @@ def _of_file(path: Path) -> Key:
 
 
 def _blob(path: Path) -> str:
+    return [*_text(path).split(), "", ""][1]
+
+
+def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace").split()[1]
-    except (OSError, IndexError):
+        return path.expanduser().read_text(encoding="utf-8", errors="replace")
+    except OSError:
         return ""
 
 
@@ -150,14 +154,6 @@ async def _of_agent(path: str) -> list[Key]:
         blob = base64.b64encode(key.public_data).decode()
         found.append(Key(f"the ssh-agent's {key.get_comment()}", blob))
     return found
-
-
-def _authorized() -> str:
-    try:
-        path = Path(AUTHORIZED).expanduser()
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def agent_of(configured: object) -> str:
@@ -205,21 +201,15 @@ def _private_keys(said: Sequence[str]) -> Iterator[Path]:
 
 def _configured(path: Path, depth: int = 0) -> Iterator[str]:
     """Yield the IdentityFile lines for any host: the nodes' names are not known here."""
-    try:
-        text = path.read_text(errors="replace")
-    except OSError:
-        return
-    for name, value in re.findall(
-        r"(?im)^\s*(IdentityFile|Include)[\s=]+(.+?)\s*$", text
-    ):
+    pattern = r"(?im)^\s*(IdentityFile|Include)[\s=]+(.+?)\s*$"
+    for name, value in re.findall(pattern, _text(path)):
         value = value.strip('"').replace("%d", str(Path.home()))
         if name.lower() == "identityfile":
             yield value
         elif depth < 5:
             base = Path.home() / ".ssh"
             for word in value.split():
-                pattern = Path(word).expanduser()
-                relative = os.path.relpath(base / pattern, "/")
+                relative = os.path.relpath(base / Path(word).expanduser(), "/")
                 for file in sorted(Path("/").glob(relative)):
                     yield from _configured(file, depth + 1)
 

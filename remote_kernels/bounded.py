@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 async def within(awaitable: Awaitable[T], seconds: float | None) -> T:
-    """asyncio.wait_for as it is since Python 3.12.
+    """Wait as asyncio.wait_for does since Python 3.12.
 
     The older one forgets a cancellation that comes together with the result: a task
     that was to end then goes on. Raises asyncio.TimeoutError.
@@ -30,18 +30,18 @@ async def within(awaitable: Awaitable[T], seconds: float | None) -> T:
 
 
 def spread(seconds: float) -> float:
-    """At random from half of it on: hundreds may have failed at the same moment."""
+    """Return between half of it and all: hundreds may have failed at the same moment."""
     return seconds * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 def backoff(first: float, last: float) -> Iterator[float]:
-    """Seconds to wait before each next attempt, without end.
+    """Yield seconds to wait before each next attempt, without end.
 
     Parameters
     ----------
-    first:
+    first : float
         Seconds, doubled each time.
-    last:
+    last : float
         Seconds, at most. All are spread.
     """
     while True:

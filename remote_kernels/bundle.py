@@ -34,13 +34,13 @@ _RUN = (
 
 
 def argv(agent: Mapping[str, Any], *rest: str) -> list[str]:
-    """To run agent.pyz on its node, if it is still ours there.
+    """Return a command that runs agent.pyz on its node, if it is still ours there.
 
     Parameters
     ----------
-    agent:
+    agent : mapping
         What the agent wrote of its node (agent.json).
-    rest:
+    rest : str
         Which of its commands, with its arguments.
     """
     return [str(agent["python"]), "-I", "-S", "-c", _RUN, str(agent["pyz"]), *rest]
@@ -48,7 +48,7 @@ def argv(agent: Mapping[str, Any], *rest: str) -> list[str]:
 
 @functools.cache
 def agent_pyz() -> bytes:
-    """The zip file's bytes; the same bytes for the same code."""
+    """Return the zip file's bytes; the same bytes for the same code."""
     root = Path(__file__).parent
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as pyz:

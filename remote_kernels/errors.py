@@ -42,11 +42,11 @@ class ChoiceError(ConfigError):
 
     Parameters
     ----------
-    text:
+    text : str
         What is to be chosen, for people.
-    option:
+    option : str
         The driver's option that is not decided.
-    choices:
+    choices : sequence of str
         What it can be.
     """
 
@@ -61,16 +61,16 @@ class CommandError(RemoteKernelError):
 
     Parameters
     ----------
-    summary:
+    summary : str
         What was tried, one sentence.
-    argv:
+    argv : sequence of str
         The command as it was run.
-    returncode:
+    returncode : int or None
         Its exit code; negative for a signal, None when it was not started or did
         not end in time.
-    stdout, stderr:
+    stdout, stderr : str
         Both streams, verbatim.
-    advice:
+    advice : str
         What to do next.
     """
 
@@ -146,7 +146,7 @@ class InUseError(RemoteKernelError):
 
 
 class ResourceError(RemoteKernelError):
-    """This process, or its user, may not open or start as much as is needed."""
+    """Neither this process nor its user may open or start as much as is needed."""
 
     transient = True
 

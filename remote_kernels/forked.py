@@ -13,12 +13,12 @@ _KEPT: list[object] = []
 
 
 def keep(owner: object) -> None:
-    """Called in the child: its destructor would act for the parent."""
+    """Keep an object, in the child: its destructor would act for the parent."""
     _KEPT.append(owner)
 
 
 def let_go(descriptors: Iterable[int], owner: object) -> None:
-    """Called in the child: these are its parent's alone.
+    """Let go of descriptors, in the child: they are its parent's alone.
 
     The numbers stay taken, as their owner may still close them.
     """

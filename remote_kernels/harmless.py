@@ -36,23 +36,23 @@ def _shown(found: re.Match[str]) -> str:
 
 
 def line(text: object) -> str:
-    """A name, or what else is to be a part of one line: what is no text is spelt out."""
+    """Show a name, or what else is to be a part of one line; what is no text is spelt out."""
     return _HARMFUL.sub(_shown, str(text))
 
 
 def fields(row: Iterable[object]) -> tuple[str, ...]:
-    """Of a row: none can begin another field or row."""
+    """Show the fields of a row: none can begin another field or row."""
     return tuple(map(line, row))
 
 
 def text(text: object) -> str:
-    """The same for several lines. What programs wrote may be coloured: not here."""
+    """Show several lines. What programs wrote may be coloured: not here."""
     plain = _COLOURS.sub("", str(text)).replace("\r\n", "\n")
     return "\n".join("\t".join(map(line, row.split("\t"))) for row in plain.split("\n"))
 
 
 def output(data: bytes) -> bytes:
-    """What a program wrote, for a terminal: it keeps its colours, and nothing else.
+    """Show what a program wrote on a terminal: it keeps its colours, and nothing else.
 
     A bare carriage return, with which a progress bar begins its line anew, is a newline.
     """
@@ -77,7 +77,7 @@ _ONE_RECORD = _OneRecord()
 
 
 def logger(name: str) -> logging.Logger:
-    """As logging's own; what is logged there cannot forge records."""
+    """Return a logger, as logging does; what is logged there cannot forge records."""
     made = logging.getLogger(name)
     made.addFilter(_ONE_RECORD)
     return made

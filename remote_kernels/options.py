@@ -22,17 +22,17 @@ class Kind:
 
     Parameters
     ----------
-    kinds:
+    kinds : tuple
         JSON's words for it: string, integer, number, boolean, list; and numbers for
         what is in a list.
-    expected:
+    expected : str
         The same in words, for errors.
-    read:
+    read : callable
         Turns a JSON value into ours, or raises ConfigError (with a reason, where
         `expected` does not say it all).
-    choices:
+    choices : tuple
         All that it can be, if these are few.
-    bounds:
+    bounds : tuple
         Of a number, or of each in a list, by the words of JSON Schema.
     """
 
@@ -62,23 +62,23 @@ class Option:
 
     Parameters
     ----------
-    name:
+    name : str
         Its name; "-" and "_" in it are the same.
-    kind:
+    kind : Kind
         What its value may be.
-    metavar:
+    metavar : str
         What stands for the value in help texts.
-    example:
+    example : object
         A value.
-    help:
+    help : str
         What it does, in a sentence.
-    short:
+    short : str
         Its letter on the command line, with the hyphen; "" for none.
-    portable:
+    portable : str
         Its name for all batch systems, if it has one: see PORTABLE.
-    instead_of:
+    instead_of : str
         The option of which the batch system takes this one or the other.
-    is_plain:
+    is_plain : bool
         Whether it only says where, for how long and with how much a job runs, not what.
     """
 
@@ -114,12 +114,15 @@ _ENV_NAME = re.compile(r"[\w*?\[\]!-]+")
 
 
 def text(value: object) -> str:
+    """Read text of one line, without blanks around it."""
     if not isinstance(value, str) or not value.strip() or _CONTROL.search(value):
         raise ConfigError
     return value.strip()
 
 
 def matching(pattern: str) -> Callable[[object], str]:
+    """Return a reader of text that this pattern matches as a whole."""
+
     def read(value: object) -> str:
         found = text(value)
         if not re.fullmatch(pattern, found, re.IGNORECASE):
@@ -130,6 +133,7 @@ def matching(pattern: str) -> Callable[[object], str]:
 
 
 def whole(value: object, least: int = 1) -> int:
+    """Read a whole number, also as text."""
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -138,7 +142,7 @@ def whole(value: object, least: int = 1) -> int:
 
 
 def whole_or(pattern: str, least: int) -> Callable[[object], Value]:
-    """A whole number, or text in the scheduler's own notation."""
+    """Return a reader of whole numbers, or of text in the batch system's notation."""
     as_text = matching(pattern)
 
     def read(value: object) -> Value:
@@ -150,7 +154,7 @@ def whole_or(pattern: str, least: int) -> Callable[[object], Value]:
 
 
 def number_or(pattern: str) -> Callable[[object], str]:
-    """Text that looks like this, or a whole number as such."""
+    """Return a reader of text that looks like this, or of whole numbers as text."""
     as_text = matching(pattern)
 
     def read(value: object) -> str:
@@ -160,6 +164,7 @@ def number_or(pattern: str) -> Callable[[object], str]:
 
 
 def seconds(value: object, least: float = 0) -> float:
+    """Read a number of seconds above 0, also as text."""
     if isinstance(value, str):
         value = float(value) if re.fullmatch(r"\d+(\.\d+)?", value.strip()) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -169,13 +174,20 @@ def seconds(value: object, least: float = 0) -> float:
     return float(value)
 
 
-def spans(value: object) -> tuple[float, ...]:
+def _items(value: object) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
         raise ConfigError
-    return tuple(sorted({seconds(item) for item in value}, reverse=True))
+    return tuple(value)
+
+
+def spans(value: object) -> tuple[float, ...]:
+    """Read a list of numbers of seconds; the longest comes first."""
+    return tuple(sorted({seconds(item) for item in _items(value)}, reverse=True))
 
 
 def choice(*choices: str) -> Callable[[object], str]:
+    """Return a reader of one of these words."""
+
     def read(value: object) -> str:
         if not isinstance(value, str) or value not in choices:
             raise ConfigError
@@ -185,18 +197,17 @@ def choice(*choices: str) -> Callable[[object], str]:
 
 
 def texts(value: object) -> tuple[str, ...]:
-    if not isinstance(value, (list, tuple)):
-        raise ConfigError
-    for item in value:
+    """Read a list of texts of one line."""
+    found = _items(value)
+    for item in found:
         if not isinstance(item, str) or not item or _CONTROL.search(item):
             raise ConfigError
-    return tuple(value)
+    return found
 
 
 def lines(value: object) -> tuple[str, ...]:
-    parts = [value] if isinstance(value, str) else value
-    if not isinstance(parts, (list, tuple)):
-        raise ConfigError
+    """Read lines of text, given as a list or as one text."""
+    parts = _items([value] if isinstance(value, str) else value)
     if not all(isinstance(part, str) and "\0" not in part for part in parts):
         raise ConfigError
     # Not splitlines(): only \n ends a line for the shell; \r\n comes from Windows.
@@ -205,6 +216,7 @@ def lines(value: object) -> tuple[str, ...]:
 
 
 def names(value: object) -> tuple[str, ...]:
+    """Read names of variables, or patterns of them."""
     found = texts([value] if isinstance(value, str) else value)
     if not all(_ENV_NAME.fullmatch(name) for name in found):
         raise ConfigError
@@ -212,6 +224,7 @@ def names(value: object) -> tuple[str, ...]:
 
 
 def address(value: object) -> str:
+    """Read text in which {node} may stand for a node."""
     found = text(value)
     if re.search(r"[{}]", found.replace("{node}", "")):
         raise ConfigError

@@ -24,7 +24,7 @@ _REQUIRED = object()
 
 
 def shaped(name: str, body: Any) -> dict[str, Any]:
-    """The body of the file of that name, if it can be one. Raises ValueError."""
+    """Return the body of the file of that name, if it can be one. Raises ValueError."""
     reader = _AGENT if name.startswith("nodes/") else _FILES.get(name, _map(_any))
     found: dict[str, Any] = reader(body, "")
     return found

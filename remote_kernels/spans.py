@@ -12,7 +12,7 @@ _CLOCK = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")  # as Slurm prints it
 
 
 def parse(text: str) -> float:
-    """Seconds in "5m", "1h30m", "300", "5:00", "0:05:00" or "1-12:00:00"."""
+    """Return the seconds in "5m", "1h30m", "300", "5:00", "0:05:00" or "1-12:00:00"."""
     text = text.strip().lower()
     if text.isdigit():
         return float(text)
@@ -25,7 +25,7 @@ def parse(text: str) -> float:
 
 
 def say(seconds: float) -> str:
-    """Two units are exact enough: "2 days 3 h", "1 h 5 min", "40 s".
+    """Say seconds in two units, which is exact enough: "2 days 3 h", "40 s".
 
     None is less than "0 s": another host's clock may be ahead.
     """
@@ -40,7 +40,7 @@ def say(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes, in binary units."""
+    """Say a number of bytes in binary units."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.0f} {unit}" if count >= 100 else f"{count:.3g} {unit}"

@@ -18,7 +18,7 @@ _GLUE = "\0"  # for the spaces of a command
 
 
 def wrapped(text: str, width: int) -> str:
-    """The text in lines of at most so many characters, as far as that is possible."""
+    """Break text into lines of at most so many characters, as far as that is possible."""
     lines: list[str] = []
     given = text.split("\n")
     for number, line in enumerate(given):
@@ -43,7 +43,7 @@ def _broken(line: str, width: int) -> list[str]:
 
 
 def cut(text: str, width: int) -> str:
-    """One line of at most so many characters; what is left out is left out by words."""
+    """Cut a line to at most so many characters, between words."""
     if len(text) <= width:
         return text
     head, _, _ = text[: width - 1].rpartition(" ")

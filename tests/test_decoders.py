@@ -197,7 +197,7 @@ def whole_messages(mutator: Mutator) -> Iterator[Feed]:
         wrong = mutator.bent(data)
 
         def feed(wrong: bytes = wrong) -> None:
-            decoder = messages.Decoder()
+            decoder = messages.MessageDecoder()
             for piece in mutator.pieces(wrong):
                 decoder.feed(piece)
 

@@ -49,12 +49,6 @@ def _run(record: str, node_dir: str, node: str) -> int:
     return serve(spec, kernels, record, place, node, early)
 
 
-def _connect(path: str) -> int:
-    from remote_kernels.agent.connect import connect
-
-    return connect(path)
-
-
 def _inside(words: list[str]) -> int:
     from remote_kernels.agent.inside import run
 
@@ -68,6 +62,7 @@ def _inside(words: list[str]) -> int:
 
 
 def main(argv: list[str]) -> int:
+    """Run what the arguments ask for; return the exit code."""
     if len(argv) in (5, 7) and argv[0] == "run":
         options = dict(zip(argv[1::2], argv[2::2]))
         try:
@@ -79,7 +74,9 @@ def main(argv: list[str]) -> int:
             traceback.print_exc()
             return FAILED
     if len(argv) == 2 and argv[0] == "connect":
-        return _connect(argv[1])
+        from remote_kernels.agent.connect import connect
+
+        return connect(argv[1])
     if len(argv) >= 5 and argv[0] == "inside":
         return _inside(argv[1:])
     if len(argv) == 2 and argv[0] == "tidy":

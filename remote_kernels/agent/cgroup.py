@@ -2,7 +2,7 @@
 
 Sources, by the names of the kernel's admin guide: `cgroup-v1/memory` and `cgroup-v2`;
 of /proc/self/cgroup and the places in /sys: cgroups(7). A controller is in one
-hierarchy, of version 1 or 2. Each `root` is for tests. Used by node.py and usage.py.
+hierarchy, of version 1 or 2. Each `root` is for tests. Used by node_facts.py and usage.py.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import contextlib
 import math
 import os
 
+from .small_files import number_in, table_in, text_in
+
 # A v1 group without a limit shows the greatest multiple of the page size that fits
 # into 63 bits: 2**63 - 4096 on x86-64, 2**63 - 65536 where pages have 64 KiB.
 NO_LIMIT = 2**62
 
 
 def groups(controller: str, root: str = "/") -> tuple[int, list[str]]:
-    """The version of its hierarchy, and our group's directory and those above it.
+    """Return a controller's version, our group's directory and those above it.
 
     The innermost is first; those that we cannot see (a container's) may not exist.
     """
@@ -41,7 +43,7 @@ def groups(controller: str, root: str = "/") -> tuple[int, list[str]]:
 
 
 def memory(root: str = "/") -> tuple[int, int] | None:
-    """Bytes in use and their limit, of the group whose limit is the tightest.
+    """Return bytes in use and their limit, of the group whose limit is the tightest.
 
     None: there is no limit. Of groups with the same limit the outermost counts, as
     Slurm's group of the job around those of its steps: all of them fill it.
@@ -62,8 +64,8 @@ def memory(root: str = "/") -> tuple[int, int] | None:
 
 def _memory_v1(directory: str) -> tuple[int, int] | None:
     """`hierarchical_memory_limit` heeds the groups above, also unseen ones."""
-    stat = table(os.path.join(directory, "memory.stat"))
-    used = _number(os.path.join(directory, "memory.usage_in_bytes"))
+    stat = table_in(os.path.join(directory, "memory.stat"))
+    used = number_in(os.path.join(directory, "memory.usage_in_bytes"))
     limit = stat.get("hierarchical_memory_limit")
     if used is None or limit is None or limit >= NO_LIMIT:
         return None
@@ -72,16 +74,16 @@ def _memory_v1(directory: str) -> tuple[int, int] | None:
 
 def _memory_v2(directory: str) -> tuple[int, int] | None:
     """`memory.max` is `max` without a limit; the root group has no such file."""
-    used = _number(os.path.join(directory, "memory.current"))
-    limit = _number(os.path.join(directory, "memory.max"))
+    used = number_in(os.path.join(directory, "memory.current"))
+    limit = number_in(os.path.join(directory, "memory.max"))
     if used is None or limit is None:
         return None
-    stat = table(os.path.join(directory, "memory.stat"))
+    stat = table_in(os.path.join(directory, "memory.stat"))
     return max(0, used - stat.get("inactive_file", 0)), limit
 
 
 def cpus(root: str = "/") -> int | None:
-    """How many CPUs the tightest quota is worth, rounded up; None without one.
+    """Return how many CPUs the tightest quota is worth, rounded up; None without one.
 
     Sources: `scheduler/sched-bwc` (v1: a quota of -1 is none); `cpu.max` in `cgroup-v2`.
     """
@@ -90,29 +92,9 @@ def cpus(root: str = "/") -> int | None:
     for directory in directories:
         if version == 1:
             names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-            words = [_text(os.path.join(directory, name)) for name in names]
+            words = [text_in(os.path.join(directory, name)) for name in names]
         else:
-            words = _text(os.path.join(directory, "cpu.max")).split()
+            words = text_in(os.path.join(directory, "cpu.max")).split()
         if len(words) == 2 and words[0].isdigit() and words[1].isdigit():
             quotas.append(math.ceil(int(words[0]) / int(words[1])))
     return max(1, min(quotas)) if quotas else None
-
-
-def _text(path: str) -> str:
-    """Without its end of line; empty where it cannot be read."""
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
-
-
-def _number(path: str) -> int | None:
-    text = _text(path)
-    return int(text) if text.isdigit() else None
-
-
-def table(path: str) -> dict[str, int]:
-    """Of a file with a name and a number in each line."""
-    rows = (line.split() for line in _text(path).splitlines())
-    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}

@@ -15,6 +15,7 @@ CHUNK = 256 * 1024
 
 
 def connect(path: str) -> int:
+    """Join standard input and output to the agent's socket; return the exit code."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.connect(path)

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from remote_kernels.relay.link import DEAD_AFTER, Link
 from remote_kernels.relay.mux import Mux
-from remote_kernels.wire.codes import Farewell, Refusal
+from remote_kernels.wire.codes import Farewell, RefusalCode
 from remote_kernels.wire.hello import AgentHello, Ask, Refused
+from remote_kernels.wire.kernel_sockets import SUN_PATH
 
-from .node import facts
+from .kernel_session import KernelSession
 from .node_dir import NodeDir, sweep
-from .ports import SUN_PATH
+from .node_facts import facts
 from .record import read, write
-from .seat import Seat
 from .supervisor import Kernel
 
 if TYPE_CHECKING:
@@ -43,16 +43,16 @@ class Agent:
 
     Parameters
     ----------
-    spec:
-        The record's spec.json: agent, secret, and what `Seat` and, in a shared job,
+    spec : dict
+        The record's spec.json: agent, secret, and what `KernelSession` and, in a shared job,
         `Sharing` take.
-    kernels:
+    kernels : dict
         The kernels, spawned.
-    record:
+    record : str
         The record's directory.
-    node:
+    node : str
         In a shared job, which other node of it this is; "" on the first.
-    place:
+    place : NodeDir or None
         The node directory, if it is ours to keep.
     """
 
@@ -73,8 +73,8 @@ class Agent:
         self._dead_after = float(spec.get("dead_after", DEAD_AFTER))
         self._path = ""
         self._server: asyncio.AbstractServer | None = None
-        self._seats = {
-            id: Seat(id, kernel, spec, record, self._give_up)
+        self._sessions = {
+            id: KernelSession(id, kernel, spec, record, self._give_up)
             for id, kernel in kernels.items()
         }
         self._links: set[Link] = set()
@@ -97,8 +97,8 @@ class Agent:
         await self._listen()
         for signum in (signal.SIGUSR1, signal.SIGUSR2):
             loop.add_signal_handler(signum, self._pass_on, signum)
-        for seat in self._seats.values():
-            seat.begin()
+        for session in self._sessions.values():
+            session.begin()
         if self._sharing is not None and self._sharing.is_replaced():
             self._end.set()  # who looks for an agent looks for that job's
         else:
@@ -124,18 +124,16 @@ class Agent:
         os.chmod(self._path, 0o600)
 
     async def _keep(self, place: NodeDir) -> None:
-        """The batch script lives, and our place on the node is there."""
+        """See to it that our place on the node is there, while the batch script lives."""
         loop, failed = asyncio.get_running_loop(), ""
         while os.getppid() == self._parent:
-            begin, said = (
-                loop.time(),
-                {seat: seat.said for seat in self._seats.values()},
-            )
+            begin = loop.time()
+            said = {session: session.said for session in self._sessions.values()}
             await asyncio.sleep(LOOK)
             stalled = loop.time() - begin - LOOK
             if stalled > STALL:
-                for seat, number in said.items():
-                    seat.stalled(stalled, number)
+                for session, number in said.items():
+                    session.stalled(stalled, number)
             try:
                 if not self._is_whole(place):
                     await self._listen()
@@ -152,52 +150,53 @@ class Agent:
         """Whether the socket is there; all else is by now. Raises OSError."""
         if not place.look():  # which has said why; it may be somebody else's
             return True
-        for seat in self._seats.values():
-            seat.kernel.mend()
+        for session in self._sessions.values():
+            session.kernel.mend()
         return os.path.exists(self._path)
 
     async def _share(self) -> None:
         """With other kernels, if the job is such a one; until all have gone."""
         if self._sharing is not None:
             self._sharing.until_input_ends(self._end.set)
-            await self._sharing.run(self._bring, lambda: bool(self._seats))
+            await self._sharing.run(self._bring, lambda: bool(self._sessions))
             self._end.set()
 
     def _pass_on(self, signum: int) -> None:
-        """The batch system's warning before the time limit."""
-        for seat in self._seats.values():
-            seat.kernel.signal(signum)
+        """Pass the batch system's warning before the time limit on."""
+        for session in self._sessions.values():
+            session.kernel.signal(signum)
         if self._sharing is not None:
             self._sharing.signal(signum)
 
     def kill(self) -> None:
-        """Whatever brought the end: nothing of the kernels stays."""
-        for seat in self._seats.values():
-            seat.kernel.kill()
+        """Kill all that there is of the kernels, whatever brought the end."""
+        for session in self._sessions.values():
+            session.kernel.kill()
 
     # The end
 
-    def _give_up(self, seat: Seat) -> None:
-        """This kernel ends; with the last one, the job."""
+    def _give_up(self, session: KernelSession) -> None:
+        """End a kernel; with the last one, the job."""
         if self._sharing is None:
             self._end.set()
-        elif self._seats.get(seat.id) is seat:
-            task = asyncio.ensure_future(self._leave(seat))
+        elif self._sessions.get(session.id) is session:
+            task = asyncio.ensure_future(self._leave(session))
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
 
-    async def _leave(self, seat: Seat) -> None:
+    async def _leave(self, session: KernelSession) -> None:
         assert self._sharing is not None
-        await seat.end(Farewell.GIVEN_UP, "the kernel was given up")
-        seat.kernel.kill()
-        self._seats.pop(seat.id, None)
-        self._sharing.leave(seat.id)
+        await session.end(Farewell.GIVEN_UP, "the kernel was given up")
+        session.kernel.kill()
+        self._sessions.pop(session.id, None)
+        self._sharing.leave(session.id)
 
     async def _stop(self) -> None:
         if self._leaving:
             await asyncio.wait(self._leaving)
         endings = [
-            seat.end(Farewell.ENDING, "the agent ends") for seat in self._seats.values()
+            session.end(Farewell.ENDING, "the agent ends")
+            for session in self._sessions.values()
         ]
         if self._sharing is not None:
             endings.append(self._sharing.end())
@@ -213,32 +212,32 @@ class Agent:
     # Carriers
 
     def _link(self) -> Link:
-        meant: list[tuple[Seat, str]] = []
-        hello = AgentHello(
-            self._secret, self._id, functools.partial(self._decide, meant)
-        )
-        link = Link(hello, lambda: self._attached(meant), dead_after=self._dead_after)
+        meant: list[tuple[KernelSession, str]] = []
+        decide = functools.partial(self._decide, meant)
+        hello = AgentHello(self._secret, self._id, decide)
+
+        def attach() -> Mux:
+            session, id = meant[0]
+            return session.attached(id)
+
+        def forget(_: object) -> None:
+            if not self._end.is_set():
+                self._links.discard(link)
+
+        link = Link(hello, attach, dead_after=self._dead_after)
         self._links.add(link)
-        link.lost.add_done_callback(lambda _: self._forget_later(link))
+        link.lost.add_done_callback(forget)
         return link
 
-    def _forget_later(self, link: Link) -> None:
-        if not self._end.is_set():
-            self._links.discard(link)
-
-    def _decide(self, meant: list[tuple[Seat, str]], ask: Ask) -> int:
-        seat = self._seats.get(ask.kernel or self._own) or self._join(ask)
-        meant[:] = [(seat, ask.session)]
-        return seat.decide(ask)
-
-    def _attached(self, meant: list[tuple[Seat, str]]) -> Mux:
-        seat, session = meant[0]
-        return seat.attached(session)
+    def _decide(self, meant: list[tuple[KernelSession, str]], ask: Ask) -> int:
+        session = self._sessions.get(ask.kernel or self._own) or self._join(ask)
+        meant[:] = [(session, ask.session)]
+        return session.decide(ask)
 
     def _bring(self, kernel: str) -> None:
-        """A kernel whose login end was here before us, and may come again."""
+        """Start a kernel whose login end was here before us, and may come again."""
         assert self._sharing is not None
-        if kernel not in self._seats:
+        if kernel not in self._sessions:
             ask = Ask("", kernel=kernel, record=self._sharing.record_of(kernel))
             try:
                 self._join(ask)
@@ -246,33 +245,32 @@ class Agent:
                 sys.stderr.write(f"agent: {exc}\n")
                 self._sharing.leave(kernel)
 
-    def _join(self, ask: Ask) -> Seat:
-        """A kernel more, as its record says. Raises Refused."""
+    def _join(self, ask: Ask) -> KernelSession:
+        """Start one more kernel, as its record says. Raises Refused."""
         if self._sharing is None or ask.resume or ask.beside or not ask.record:
             msg = f"this agent has no kernel {ask.kernel}"
-            raise Refused(Refusal.NO_KERNEL, msg)
+            raise Refused(RefusalCode.NO_KERNEL, msg)
         try:
             spec = read(ask.record, "spec.json")
             if os.path.exists(os.path.join(ask.record, "ended.json")):
                 msg = f"kernel {ask.kernel} has ended"
-                raise Refused(Refusal.NO_KERNEL, msg)
+                raise Refused(RefusalCode.NO_KERNEL, msg)
             if not self._sharing.is_here(spec):
                 msg = f"kernel {ask.kernel} is on node {self._sharing.start_node(spec)}"
-                raise Refused(Refusal.ELSEWHERE, msg)
+                raise Refused(RefusalCode.ELSEWHERE, msg)
             node_dir = os.path.dirname(self._path)
-            kernel = Kernel(
-                ask.kernel, spec["kernels"][ask.kernel], node_dir, ask.record
-            )
+            what = spec["kernels"][ask.kernel]
+            kernel = Kernel(ask.kernel, what, node_dir, ask.record)
             kernel.spawn()
             _announce(ask.record, "agent.json", self._path)
         except (OSError, ValueError, KeyError) as exc:
             msg = f"kernel {ask.kernel} can't be started: {exc!r}"
-            raise Refused(Refusal.NO_KERNEL, msg) from exc
-        seat = Seat(ask.kernel, kernel, spec, ask.record, self._give_up)
-        self._seats[ask.kernel] = seat
+            raise Refused(RefusalCode.NO_KERNEL, msg) from exc
+        session = KernelSession(ask.kernel, kernel, spec, ask.record, self._give_up)
+        self._sessions[ask.kernel] = session
         self._sharing.enter(ask.kernel)
-        seat.begin()
-        return seat
+        session.begin()
+        return session
 
 
 def _sharing(spec: dict[str, Any], record: str, node: str) -> Sharing | None:
@@ -289,23 +287,6 @@ def _announce(record: str, name: str, path: str) -> None:
     write(record, name, facts(path, pyz))
 
 
-async def _run(
-    spec: dict[str, Any],
-    kernels: dict[str, Kernel],
-    record: str,
-    node: str,
-    place: NodeDir,
-    announce: Callable[[], None],
-    early: list[int],
-) -> None:
-    # Made on the loop: Python 3.9 ties an Event to the loop that is there.
-    agent = Agent(spec, kernels, record, node, place)
-    try:
-        await agent.run(os.path.join(place.path, SOCKET), announce, early)
-    finally:
-        agent.kill()
-
-
 def serve(
     spec: dict[str, Any],
     kernels: dict[str, Kernel],
@@ -317,12 +298,20 @@ def serve(
     """Run the agent to its end; leaves nothing on the node. Returns the exit code."""
     path = os.path.join(place.path, SOCKET)
     name = os.path.join("nodes", f"{node}.json") if node else "agent.json"
+
+    async def run() -> None:
+        # Made on the loop: Python 3.9 ties an Event to the loop that is there.
+        agent = Agent(spec, kernels, record, node, place)
+        try:
+            await agent.run(path, lambda: _announce(record, name, path), early)
+        finally:
+            agent.kill()
+
     try:
         if len(os.fsencode(path)) > SUN_PATH:
             msg = f"the socket's path is longer than {SUN_PATH} bytes: {path}"
             raise OSError(msg)
-        announce = functools.partial(_announce, record, name, path)
-        asyncio.run(_run(spec, kernels, record, node, place, announce, early))
+        asyncio.run(run())
     except OSError as exc:
         with contextlib.suppress(OSError):
             write(record, name, {"error": str(exc)})

@@ -22,7 +22,7 @@ class NoGpuError(OSError):
 
 
 def environment(spec: Mapping[str, Any], job: Mapping[str, str]) -> dict[str, str]:
-    """For the kernel of this spec (see supervisor.py), in a job with these variables."""
+    """Return a kernel's variables, by its spec (see supervisor.py) and its job's."""
     env = {**job, **spec.get("env", {})}
     for name in UNSET:
         env.pop(name, None)
@@ -34,7 +34,7 @@ def environment(spec: Mapping[str, Any], job: Mapping[str, str]) -> dict[str, st
 
 
 def filled(lines: Mapping[str, str], env: Mapping[str, str]) -> dict[str, str]:
-    """As jupyter_client (8.10) does for a local kernel: what is not known, stays."""
+    """Fill in variables as jupyter_client (8.10) does; what is not known, stays."""
     if not any("$" in line for line in lines.values()):
         return dict(lines)
     from string import Template  # few ask for it
@@ -43,14 +43,14 @@ def filled(lines: Mapping[str, str], env: Mapping[str, str]) -> dict[str, str]:
 
 
 def directory(wanted: str) -> str:
-    """This one, if the node has it and lets us in; else the home directory."""
+    """Return this one, if the node has it and lets us in; else the home directory."""
     home = os.path.expanduser("~")
     found = (d for d in (wanted, home) if os.path.isdir(d) and os.access(d, os.X_OK))
     return next(found, "/")
 
 
 def is_without(pid: int, wanted: str) -> bool:
-    """Whether a process is elsewhere, because its container has no such directory."""
+    """Return whether a process is elsewhere, as its container has no such directory."""
     root = f"/proc/{pid}/root"
     try:
         there = os.path.samefile(f"/proc/{pid}/cwd", wanted)

@@ -2,7 +2,7 @@
 
 SPEC.md section 7. A process belongs to its channel: it ends when that does, and with
 the kernel's job. It leads a session of its own, begins by way of inside.py, which takes
-over the kernel's environment, and never makes the agent's loop wait. Called by seat.py.
+over the kernel's environment, and never makes the agent's loop wait. Called by kernel_session.py.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import IO
 
 from remote_kernels.relay.channel import Channel
 from remote_kernels.wire import exec as wire
-from remote_kernels.wire.exec import Kind, Request
+from remote_kernels.wire.exec import FrameKind, Request
 from remote_kernels.wire.frames import ProtocolError
 
 from .leash import Leash
-from .node_dir import kill, session
+from .processes import kill, session
 from .streams import Input, Output
 from .threads import in_thread
 
@@ -93,7 +93,7 @@ class Execution:
     def __init__(self, channel: Channel, argv: Argv) -> None:
         self._channel = channel
         self._argv = argv
-        self._decoder = wire.Decoder()
+        self._decoder = wire.ExecDecoder()
         self._requested: asyncio.Future[Request | None] = (
             asyncio.get_running_loop().create_future()
         )
@@ -101,7 +101,7 @@ class Execution:
         self._master = -1  # of its terminal
         self._outputs: list[Output] = []
         self._input: Input | None = None
-        self._early: list[tuple[Kind, bytes]] = []  # before its streams were there
+        self._early: list[tuple[FrameKind, bytes]] = []  # before its streams were there
         self._credit = wire.WINDOW  # bytes of standard input that may still come
         self._granted = 0  # bytes of it that were taken, and not yet told
         self._full = False  # the channel takes no output for now
@@ -123,46 +123,49 @@ class Execution:
             self.hang_up()
 
     def finished(self) -> None:
+        """End the process: the login end sends no more."""
         self.hang_up()
 
     def drained(self) -> None:
+        """Read on: the channel takes output again."""
         self._full = False
         self._room.set()
         for output in self._outputs:
             output.go_on()
 
     def closed(self, reason: str) -> None:
+        """End the process: its channel is gone."""
         self.hang_up()
 
-    def _take(self, kind: Kind, payload: bytes) -> None:
-        """Raises ProtocolError."""
+    def _take(self, kind: FrameKind, payload: bytes) -> None:
+        """Take one frame. Raises ProtocolError."""
         if not self._requested.done():
-            if kind is not Kind.REQUEST:
+            if kind is not FrameKind.REQUEST:
                 msg = f"a frame {kind.name} before a request"
                 raise ProtocolError(msg)
             self._requested.set_result(wire.decode_request(payload))
-        elif kind is Kind.STDIN:
+        elif kind is FrameKind.STDIN:
             self._credit -= len(payload)
             if self._credit < 0:
                 msg = "standard input beyond its credit"
                 raise ProtocolError(msg)
             self._feed(kind, payload)
-        elif kind in (Kind.STDIN_END, Kind.RESIZE, Kind.SIGNAL):
+        elif kind in (FrameKind.STDIN_END, FrameKind.RESIZE, FrameKind.SIGNAL):
             self._feed(kind, payload)
         else:
             msg = f"a frame {kind.name} from the login end"
             raise ProtocolError(msg)
 
-    def _feed(self, kind: Kind, payload: bytes) -> None:
-        """Raises ProtocolError."""
+    def _feed(self, kind: FrameKind, payload: bytes) -> None:
+        """Hand a frame to the process. Raises ProtocolError."""
         if self._process is None or self._input is None:
             self._early.append((kind, payload))
-        elif kind is Kind.STDIN:
+        elif kind is FrameKind.STDIN:
             self._input.write(payload)
-        elif kind is Kind.STDIN_END:
+        elif kind is FrameKind.STDIN_END:
             if self._master < 0:
                 self._input.close()
-        elif kind is Kind.RESIZE:
+        elif kind is FrameKind.RESIZE:
             size = wire.decode_resize(payload)
             if self._master >= 0:
                 resize(self._master, *size)
@@ -179,7 +182,7 @@ class Execution:
         return self._process is not None
 
     async def run(self) -> None:
-        """From the request to the end of all that was started."""
+        """Serve the channel, from its request to the end of all that was started."""
         request = await self._requested
         if request is None:
             return
@@ -189,7 +192,7 @@ class Execution:
         except (OSError, ValueError) as exc:  # ValueError: of a NUL
             leash.let_go()
             self._close()
-            self._channel.send(wire.encode(Kind.FAILED, str(exc).encode()))
+            self._channel.send(wire.encode(FrameKind.FAILED, str(exc).encode()))
             self._channel.close()
             return
         try:
@@ -214,7 +217,7 @@ class Execution:
         self._channel.close()
 
     def _start(self, request: Request, leash: Leash) -> subprocess.Popen[bytes]:
-        """Raises OSError, ValueError."""
+        """Start the process. Raises OSError, ValueError."""
         slave = -1
         if request.terminal is not None:
             self._master, slave = pty.openpty()
@@ -235,12 +238,12 @@ class Execution:
         self._process = process
         leash.tie(process.pid)
         if self._master >= 0:
-            read = {Kind.STDOUT: os.dup(self._master)}
+            read = {FrameKind.STDOUT: os.dup(self._master)}
             written = os.dup(self._master)
         else:
             read = {
-                Kind.STDOUT: _taken(process.stdout),
-                Kind.STDERR: _taken(process.stderr),
+                FrameKind.STDOUT: _taken(process.stdout),
+                FrameKind.STDERR: _taken(process.stderr),
             }
             written = _taken(process.stdin)
         self._input = Input(written, self._grant)
@@ -249,7 +252,7 @@ class Execution:
         ]
         return process
 
-    def _say(self, kind: Kind, data: bytes) -> None:
+    def _say(self, kind: FrameKind, data: bytes) -> None:
         """Send output; while the channel is full no more is read."""
         if self._channel.send(wire.encode(kind, data)):
             self._full = True

@@ -22,7 +22,7 @@ class Gpus:
         self._answer = True
 
     def now(self) -> list[dict[str, Any]]:
-        """Those of this job; none where nvidia-smi does not tell."""
+        """Return the job's GPUs; none where nvidia-smi does not tell."""
         if self._answer:
             try:
                 return gpus()
@@ -32,14 +32,14 @@ class Gpus:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """Those of this job. Raises OSError or ValueError when nvidia-smi does not tell."""
+    """Return the job's GPUs. Raises OSError, ValueError if nvidia-smi does not tell."""
     if _visible(os.environ) == []:
         return []
     return parse(_ask(), _visible(os.environ))
 
 
 def _visible(env: Mapping[str, str]) -> list[str] | None:
-    """What CUDA_VISIBLE_DEVICES names; None: all that there are.
+    """Return what CUDA_VISIBLE_DEVICES names; None: all that there are.
 
     It matters where the job can see GPUs of others. Where it cannot, Slurm counts from
     0 among its own, as nvidia-smi does (Slurm's gres guide, GPU management). A MIG
@@ -52,7 +52,7 @@ def _visible(env: Mapping[str, str]) -> list[str] | None:
 
 
 def parse(text: str, visible: list[str] | None = None) -> list[dict[str, Any]]:
-    """Rows of QUERY, of `visible` devices only. Raises ValueError.
+    """Read the rows of QUERY, of `visible` devices only. Raises ValueError.
 
     A device is named by its index or by the beginning of its UUID. What a device does
     not tell is `[N/A]` (of old drivers: `[Not Supported]`): None here.
@@ -78,7 +78,7 @@ def parse(text: str, visible: list[str] | None = None) -> list[dict[str, Any]]:
 
 
 def _ask() -> str:
-    """Raises OSError: it is not there, fails, or does not answer.
+    """Run nvidia-smi. Raises OSError: it is not there, fails, or does not answer.
 
     With a sick driver it cannot even be killed; nobody waits for it then.
     """

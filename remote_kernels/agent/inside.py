@@ -19,12 +19,13 @@ from typing import Any
 
 from . import processes
 from .environment import directory
+from .record import agent_pid, kernel_pid
 
 NOT_FOUND, NOT_STARTED = 127, 126  # as a shell says them
 
 
 def run(words: list[str]) -> int:
-    """The exit code. Raises OSError where the agent is not to be found."""
+    """Run what is asked for; return the exit code. Raises OSError without an agent."""
     what, record, kernel, text, *command = words
     options = json.loads(text)
     if what == "exec":
@@ -40,16 +41,15 @@ def run(words: list[str]) -> int:
 
 
 def environment(record: str, kernel: str) -> dict[str, str]:
-    """The kernel's; the agent's where the kernel has no process now, or hides it."""
-    found = processes.kernel(record, kernel, processes.every())
-    pids = [found, processes.agent(record)]
+    """Return the kernel's variables; the agent's where the kernel does not tell."""
+    pids = [kernel_pid(record, kernel, processes.every()), agent_pid(record)]
     return next((env for env in map(processes.environ, pids) if env), {**os.environ})
 
 
 def _become(
     record: str, kernel: str, options: dict[str, Any], command: list[str]
 ) -> int:
-    """Does not come back, unless the command cannot be started.
+    """Become the command; come back only if it cannot be started.
 
     options:
         `env`, which goes over the kernel's; `cwd`, the directory to begin in;
@@ -62,7 +62,7 @@ def _become(
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     env = {**environment(record, kernel), **options["env"]}
     os.chdir(directory(options["cwd"]))
-    umask = processes.umask(processes.kernel(record, kernel, processes.every()))
+    umask = processes.umask(kernel_pid(record, kernel, processes.every()))
     if umask is not None:
         os.umask(umask)
     for signum in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them

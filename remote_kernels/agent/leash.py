@@ -29,7 +29,7 @@ class Leash:
         return (self._theirs,) if self._theirs >= 0 else ()
 
     def tie(self, group: int) -> None:
-        """To this process group, which has the other end by now."""
+        """Tie a process group, which has the other end by now."""
         if self._theirs >= 0:
             with contextlib.suppress(OSError):
                 fcntl.fcntl(self._theirs, fcntl.F_SETSIG, signal.SIGKILL)
@@ -39,7 +39,7 @@ class Leash:
             self._theirs = -1
 
     def let_go(self) -> None:
-        """The process has ended, or never began; what is left of its group is killed."""
+        """Let go, as the process has ended or never began; the rest of its group is killed."""
         for fd in (self._theirs, self._ours):
             if fd >= 0:
                 os.close(fd)

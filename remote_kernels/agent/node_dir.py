@@ -9,7 +9,7 @@ same is made anew: a carrier needs the socket, and agent.pyz to reach it.
         agent            the socket (see endpoint.py)
         owner.json       whose it is, once it is locked
         session-ID       pid and start time of a kernel's process (see supervisor.py)
-        ...              a kernel's connection file and sockets (see ports.py)
+        ...              a kernel's connection file and sockets (see connection_file.py)
 
 Who finds a directory of this user that nobody has locked removes it, and what is left
 of its kernels: a batch script whose agent was killed, or a later job (`sweep`).
@@ -22,12 +22,13 @@ import contextlib
 import fcntl
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
 
 from remote_kernels.relay import private
+
+from .processes import kill, session, started
 
 FRESH = 600.0  # seconds; a cleaner's patience is counted in days, or hours
 PYZ = "agent.pyz"
@@ -74,7 +75,7 @@ class NodeDir:
             _write(self._file(OWNER), json.dumps(_here()).encode())
 
     def look(self) -> bool:
-        """From time to time: all is there, and no cleaner takes it for old.
+        """Look from time to time: all is there, and no cleaner takes it for old.
 
         False: it is not ours. Then nothing of a kernel may be put there.
         """
@@ -91,7 +92,7 @@ class NodeDir:
         return True
 
     def _is_locked(self) -> bool:
-        """It, and not one that was removed."""
+        """Return whether we have locked it, and not one that was removed."""
         if self._fd < 0:
             return False
         return os.path.samestat(os.fstat(self._fd), os.lstat(self.path))
@@ -120,7 +121,7 @@ class NodeDir:
 
 
 def ensure(path: str) -> None:
-    """It is there, and ours alone. Raises OSError.
+    """See to it that a directory is there, and ours alone. Raises OSError.
 
     Once it was removed, in a /tmp for all, another user may have made one of its name.
     """
@@ -131,14 +132,14 @@ def ensure(path: str) -> None:
 
 
 def _write(path: str, data: bytes) -> None:
-    """Raises OSError, also where the directory is not ours alone."""
+    """Write a file. Raises OSError, also where the directory is not ours alone."""
     above, name = os.path.split(path)
     with private.opened(above) as directory:
         private.write(directory, name, data)
 
 
 def _here() -> dict[str, str]:
-    """This node, since it was started, and the processes that we can see of it."""
+    """Describe this node, since it was started, and which processes we see of it."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot = file.read().strip()
     space = os.readlink("/proc/self/ns/pid")
@@ -149,26 +150,26 @@ def _here() -> dict[str, str]:
 
 
 def note_session(directory: str, kernel: str, pid: int) -> None:
-    """A kernel's process runs, and leads a session; 0: it has ended."""
+    """Note that a kernel's process runs, and leads a session; 0: it has ended."""
     path = os.path.join(directory, f"{_SESSION}{kernel}")
     with contextlib.suppress(OSError):
         if pid and not os.path.exists(path):
-            _write(path, f"{pid} {_stat(pid)[1]}".encode())
+            _write(path, f"{pid} {started(pid)}".encode())
         elif not pid:
             os.unlink(path)
 
 
 def noted_session(directory: str, kernel: str) -> tuple[int, int]:
-    """A kernel's process, and when it was started; 0 for both if none is noted."""
+    """Return a kernel's process, and when it was started; 0 for both if none is noted."""
     with contextlib.suppress(OSError, ValueError):
         with open(os.path.join(directory, f"{_SESSION}{kernel}"), "rb") as file:
-            pid, started = map(int, file.read().split())
-        return pid, started
+            pid, begun = map(int, file.read().split())
+        return pid, begun
     return 0, 0
 
 
 def tidy(directory: str) -> None:
-    """The agent here was killed just now: kill its kernels, remove the directory."""
+    """Kill the kernels of an agent that was killed just now; remove its directory."""
     _remove(directory, just_now=True)
 
 
@@ -219,41 +220,12 @@ def _remove(directory: str, *, just_now: bool) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _kill_session(leader: int, started: int, *, just_now: bool) -> None:
+def _kill_session(leader: int, begun: int, *, just_now: bool) -> None:
     """All processes of the session that a kernel's process leads, or led.
 
     Numbers are used again: the leader is known by the time it started. Without a
     leader the session is the kernel's only if that had just been alive.
     """
     there = session(leader)
-    if there.get(leader, started if just_now else None) == started:
+    if there.get(leader, begun if just_now else None) == begun:
         kill(there)
-
-
-def session(leader: int) -> dict[int, int]:
-    """The processes of this session, and when each was started; none if it is ours."""
-    found: dict[int, int] = {}
-    if leader == os.getsid(0):
-        return found
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):  # it has ended
-                number, started = _stat(int(name))
-                if number == leader:
-                    found[int(name)] = started
-    return found
-
-
-def kill(processes: dict[int, int]) -> None:
-    """Those of them that are the same as when they were looked for."""
-    for pid, started in processes.items():
-        with contextlib.suppress(OSError):
-            if _stat(pid)[1] == started:
-                os.kill(pid, signal.SIGKILL)
-
-
-def _stat(pid: int) -> tuple[int, int]:
-    """Session and start time, of proc(5). Raises OSError."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        fields = file.read().rpartition(b")")[2].split()
-    return int(fields[3]), int(fields[19])

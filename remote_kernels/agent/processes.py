@@ -1,27 +1,23 @@
-"""The processes of this node, as /proc shows them, and which of them are a kernel's.
+"""The processes of this node, as /proc shows them.
 
-Source of the fields: proc(5). Called by inside.py, stack.py and top.py, which run beside
-the agent.
+Source of the fields: proc(5). Used by all who look at processes; most of it runs before
+the kernel's start, so it imports little.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import signal
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
-
-from .node_dir import noted_session
+from typing import NamedTuple
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-@dataclass(frozen=True)
-class Process:
-    """One of them; `cpu` in seconds since its start, `memory` resident, in bytes."""
+class Process(NamedTuple):
+    """A process; times are in seconds of CPU, `memory` is resident, in bytes."""
 
     pid: int
     parent: int
@@ -33,10 +29,11 @@ class Process:
     memory: int
     started: int  # with `pid` it names a process for good
     group: int = 0
+    waited: float = 0.0  # its children's that have ended
 
 
 def every() -> dict[int, Process]:
-    """All that are there now, by their pid."""
+    """Return all processes that are there now, by their pid."""
     found = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -46,7 +43,7 @@ def every() -> dict[int, Process]:
 
 
 def _read(pid: int) -> Process:
-    """Raises OSError."""
+    """Read /proc/PID/stat. Raises OSError."""
     with open(f"/proc/{pid}/stat", "rb") as file:
         head, _, tail = file.read().rpartition(b")")
     fields = tail.split()
@@ -61,29 +58,30 @@ def _read(pid: int) -> Process:
         memory=int(fields[21]) * _PAGE,
         started=int(fields[19]),
         group=int(fields[2]),
+        waited=(int(fields[13]) + int(fields[14])) / _TICK,
     )
 
 
 def started(pid: int) -> int:
-    """When it was started, in ticks since boot; 0 where it has ended, or hides."""
+    """Return when a process was started, in ticks since boot; 0 where it has ended."""
     with contextlib.suppress(OSError):
         return _read(pid).started
     return 0
 
 
 def argv(pid: int) -> list[str]:
-    """What it was started as; empty where it has ended, or hides it."""
+    """Return what a process was started as; empty where it has ended, or hides it."""
     return _strings(f"/proc/{pid}/cmdline")
 
 
 def environ(pid: int) -> dict[str, str]:
-    """What it was started with; empty where it has ended, or hides it."""
+    """Return a process's first variables; empty where it has ended, or hides them."""
     rows = (row.partition("=") for row in _strings(f"/proc/{pid}/environ"))
     return {name: value for name, _, value in rows if name}
 
 
 def umask(pid: int) -> int | None:
-    """What it has now; None where it has ended, hides it, or Linux is before 4.7."""
+    """Return a process's umask; None where it has ended, hides it, or before Linux 4.7."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/status", "rb") as file:
         for line in file:
             if line.startswith(b"Umask:"):
@@ -100,28 +98,8 @@ def _strings(path: str) -> list[str]:
     return [os.fsdecode(word) for word in data.split(b"\0")[:-1]]
 
 
-def agent(record: str) -> int:
-    """The agent's pid. Raises OSError where it is not to be found."""
-    return int(_agent(record)["pid"])
-
-
-def _agent(record: str) -> dict[str, Any]:
-    with open(os.path.join(record, "agent.json"), encoding="utf-8") as file:
-        return dict(json.load(file))
-
-
-def kernel(record: str, kernel_id: str, there: dict[int, Process]) -> int:
-    """The pid of a kernel's process, which leads a session; 0: it has none now.
-
-    As the agent has noted it in its directory. Raises OSError where there is no agent.
-    """
-    directory = os.path.dirname(_agent(record)["socket"])
-    pid, started = noted_session(directory, kernel_id)
-    return pid if pid in there and there[pid].started == started else 0
-
-
 def below(roots: Iterable[int], there: dict[int, Process]) -> list[int]:
-    """These, their children and what else is in their sessions; parents first."""
+    """Return these, their children and what is in their sessions; parents first."""
     order: list[int] = []
     new = [pid for pid in roots if pid in there]
     while new:
@@ -133,3 +111,18 @@ def below(roots: Iterable[int], there: dict[int, Process]) -> list[int]:
             if p.pid not in known and (p.parent in known or p.session in sessions)
         ]
     return order
+
+
+def session(leader: int) -> dict[int, int]:
+    """Return a session's processes, and when each was started; none if it is ours."""
+    if leader == os.getsid(0):
+        return {}
+    return {p.pid: p.started for p in every().values() if p.session == leader}
+
+
+def kill(processes: dict[int, int]) -> None:
+    """Kill those of them that are the same as when they were looked for."""
+    for pid, begun in processes.items():
+        with contextlib.suppress(OSError):
+            if started(pid) == begun:
+                os.kill(pid, signal.SIGKILL)

@@ -10,9 +10,12 @@ from typing import Any
 
 from remote_kernels.relay import private
 
+from .node_dir import noted_session
+from .processes import Process
+
 
 def read(record: str, name: str) -> dict[str, Any]:
-    """Raises OSError, ValueError."""
+    """Return the object in a file of a record. Raises OSError, ValueError."""
     with _opened(record, name) as (directory, file):
         text = private.read(directory, file)
     try:
@@ -26,16 +29,31 @@ def read(record: str, name: str) -> dict[str, Any]:
 
 
 def write(record: str, name: str, body: dict[str, Any]) -> None:
-    """Written beside and renamed, so never half there. Raises OSError."""
+    """Write beside and rename, so that it is never half there. Raises OSError."""
     with _opened(record, name) as (directory, file):
         private.write(directory, file, json.dumps(body).encode())
 
 
 def check(record: str, *names: str) -> None:
-    """Raises OSError where others could have changed what is there."""
+    """Raise OSError where others could have changed what is there."""
     with _opened(record, "") as (directory, _):
         for name in names:
             private.read(directory, name)
+
+
+def agent_pid(record: str) -> int:
+    """Return the agent's process. Raises OSError where it is not to be found."""
+    return int(read(record, "agent.json")["pid"])
+
+
+def kernel_pid(record: str, kernel: str, there: dict[int, Process]) -> int:
+    """Return a kernel's process, which leads a session; 0: it has none now.
+
+    As the agent has noted it in its directory. Raises OSError where there is no agent.
+    """
+    directory = os.path.dirname(read(record, "agent.json")["socket"])
+    pid, begun = noted_session(directory, kernel)
+    return pid if pid in there and there[pid].started == begun else 0
 
 
 @contextlib.contextmanager

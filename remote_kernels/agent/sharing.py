@@ -24,7 +24,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import job
+from . import job_facts
 from .record import check, read, write
 
 LOOK = 5.0  # seconds between two looks while no kernel is here
@@ -37,13 +37,13 @@ class Sharing:
 
     Parameters
     ----------
-    spec:
+    spec : dict
         The allocation's spec.json: `keep`, for how many seconds the job stays without
         a kernel, `shell`, which runs node.sh, and `other_nodes`, the commands that
         do so on another node of the job, if there is a way.
-    record:
+    record : str
         The allocation's directory.
-    node:
+    node : str
         Which of the job's nodes this is, as kernelspecs call it; "" on the first one.
     """
 
@@ -59,14 +59,14 @@ class Sharing:
     # Who
 
     def is_here(self, spec: dict[str, Any]) -> bool:
-        """Whether a kernel with this spec.json belongs on this node."""
+        """Return whether a kernel with this spec.json belongs on this node."""
         wanted = _node(spec)
         if self._node:
             return wanted == self._node
-        return wanted in ("0", job.node(), socket.gethostname())
+        return wanted in ("0", job_facts.node(), socket.gethostname())
 
     def record_of(self, kernel: str) -> str:
-        """The directory of a member's record."""
+        """Return the directory of a member's record."""
         base = os.path.dirname(os.path.dirname(self._record))
         return os.path.join(base, "kernels", kernel)
 
@@ -86,21 +86,21 @@ class Sharing:
                 yield kernel, None
 
     def enter(self, kernel: str) -> None:
-        """It is here, also if it had been given up before somebody came for it."""
+        """Note that a kernel is here, also if it had been given up before."""
         with contextlib.suppress(OSError):
             path = os.path.join(self._record, "members", kernel)
             flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
             os.close(os.open(path, flags, 0o600))
 
     def leave(self, kernel: str) -> None:
-        """It has ended."""
+        """Note that a kernel has ended."""
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(self._record, "members", kernel))
 
     # Until when
 
     def until_input_ends(self, end: Callable[[], None]) -> None:
-        """On another node than the first, whose agent holds our standard input."""
+        """End with standard input, on another node than the first, whose agent holds it."""
         if self._node:
             loop = asyncio.get_running_loop()
 
@@ -112,15 +112,15 @@ class Sharing:
             loop.add_reader(0, hear)
 
     async def run(self, join: Callable[[str], None], busy: Callable[[], bool]) -> None:
-        """Until nobody has been here for `keep` seconds; on other nodes for ever.
+        """Wait until nobody has been here for `keep` seconds; on other nodes for ever.
 
         At once, if nobody is here when it begins: they have given up.
 
         Parameters
         ----------
-        join:
+        join : callable
             Called with the ID of a member that belongs here.
-        busy:
+        busy : callable
             Whether there is a kernel here.
         """
         loop = asyncio.get_running_loop()
@@ -147,12 +147,12 @@ class Sharing:
         return found
 
     def is_replaced(self) -> bool:
-        """Another job has this allocation: whoever asked for ours died before he said so."""
+        """Return whether another job has this allocation, as whoever asked for ours died."""
         try:
             known = read(self._record, "record.json")["job_id"]
         except (OSError, ValueError, KeyError):
             return False
-        return bool(job.number()) and known != job.number()
+        return bool(job_facts.number()) and known != job_facts.number()
 
     def _close(self) -> bool:
         """Nobody can come any more; False: somebody has."""
@@ -171,7 +171,7 @@ class Sharing:
     # The other nodes
 
     def start_node(self, spec: dict[str, Any]) -> str:
-        """See to it that there is an agent where this kernel belongs; returns where."""
+        """Start an agent where this kernel belongs, if none is there; return where."""
         node = _node(spec)
         if node not in self._agents:
             self._agents[node] = asyncio.ensure_future(self._hold(node))
@@ -185,9 +185,7 @@ class Sharing:
             argv = [*self._on(node), *argv]
             check(self._record, "node.sh")
             process = await asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
+                *argv, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
             )
             self._processes[node] = process
             assert process.stderr is not None
@@ -205,8 +203,8 @@ class Sharing:
         self._lost(node, why)
 
     def _on(self, node: str) -> list[str]:
-        """What runs a command on that node. Raises OSError if the job has no such."""
-        nodes, count = job.nodes()
+        """Return what runs a command on that node. Raises OSError if the job has no such."""
+        nodes, count = job_facts.nodes()
         if not self._other_nodes:
             msg = f"There is no node {node}: this job is on {nodes} alone."
             raise OSError(msg)
@@ -217,7 +215,7 @@ class Sharing:
             )
             raise OSError(msg)
         words = self._other_nodes["by_number" if node.isdigit() else "by_name"]
-        return [word.format(job=job.number(), node=node) for word in words]
+        return [word.format(job=job_facts.number(), node=node) for word in words]
 
     def _lost(self, node: str, why: str) -> None:
         """Its kernels are, too."""
@@ -236,13 +234,13 @@ class Sharing:
                     write(record, "agent.json", {"error": why})
 
     def signal(self, signum: int) -> None:
-        """To the agents on other nodes; what started them passes it on."""
+        """Signal the agents on other nodes; what started them passes it on."""
         for process in self._processes.values():
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signum)
 
     async def end(self) -> None:
-        """Nothing of the job stays on other nodes."""
+        """End the agents on other nodes."""
         processes = list(self._processes.values())
         for task in self._agents.values():
             task.cancel()
@@ -262,7 +260,7 @@ def _node(spec: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def _locked(record: str) -> Iterator[None]:
-    """Raises OSError where another process holds it."""
+    """Hold the lock. Raises OSError where another process does."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
     with open(os.open(os.path.join(record, "lock"), flags, 0o600), "w") as file:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

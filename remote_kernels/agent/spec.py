@@ -33,7 +33,7 @@ _OPTIONAL = {"env": _texts, "env_lines": _texts, "cwd": _text, "gpus": _text}
 
 
 def wrong_with(spec: dict[str, Any]) -> str:
-    """What in a kernel's spec is missing or of another kind; "" if nothing is."""
+    """Return what in a kernel's spec is missing or of another kind; "" if nothing is."""
     wrong = [name for name, fits in _REQUIRED.items() if not fits(spec.get(name))]
     wrong += [k for k, fits in _OPTIONAL.items() if k in spec and not fits(spec[k])]
     return f"its spec has no right {wrong[0]}" if wrong else ""

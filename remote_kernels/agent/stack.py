@@ -15,13 +15,15 @@ from typing import Any
 
 from . import processes
 from .processes import Process
+from .record import kernel_pid
+from .small_files import number_in
 
 PATIENCE = 30.0  # seconds for one process; one in an NFS server's hands never stops
 _DENIED = "Permission Denied"  # py-spy 0.4
 
 
 def stack(record: str, kernel: str, options: dict[str, Any]) -> dict[str, Any]:
-    """What is told of a kernel. Raises OSError where its agent is not to be found.
+    """Look at a kernel by py-spy. Raises OSError where its agent is not to be found.
 
     options:
         `all` (all of its Python processes), `locals`, `native`, `json`; `spies`: where
@@ -32,7 +34,7 @@ def stack(record: str, kernel: str, options: dict[str, Any]) -> dict[str, Any]:
     with pid, parent, command, and `text` or `threads`, or an `error`.
     """
     there = processes.every()
-    pid = processes.kernel(record, kernel, there)
+    pid = kernel_pid(record, kernel, there)
     pythons = [p for p in processes.below([pid], there) if _is_python(p)]
     tried = places(pid, pythons, options["spies"])
     spy = next((path for path in tried if _is_program(path)), "")
@@ -57,7 +59,7 @@ def _facts(process: Process) -> dict[str, Any]:
 
 
 def places(pid: int, pythons: Sequence[int], others: Sequence[str]) -> list[str]:
-    """Where py-spy may be: beside the kernel's Python, on its PATH, at `others`."""
+    """Return where py-spy may be: beside the kernel's Python, on its PATH, at `others`."""
     env = processes.environ(pid)
     beside = [
         os.path.dirname(words[0]) for p in pythons if (words := processes.argv(p))
@@ -88,16 +90,12 @@ def _is_python(pid: int) -> bool:
 
 
 def ptrace_scope() -> int | None:
-    """The node's kernel.yama.ptrace_scope; None without Yama."""
-    try:
-        with open("/proc/sys/kernel/yama/ptrace_scope", encoding="ascii") as file:
-            return int(file.read())
-    except (OSError, ValueError):
-        return None
+    """Return the node's kernel.yama.ptrace_scope; None without Yama."""
+    return number_in("/proc/sys/kernel/yama/ptrace_scope")
 
 
 def _dump(spy: str, pid: int, options: dict[str, Any]) -> dict[str, Any]:
-    """A process that cannot be stopped is read as it runs, which may mix its frames."""
+    """Read a process; one that cannot be stopped as it runs, which may mix its frames."""
     argv = [spy, "dump", "--pid", str(pid)]
     for name in ("locals", "json"):
         argv += [f"--{name}"] if options[name] else []

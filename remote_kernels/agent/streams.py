@@ -48,14 +48,17 @@ class Output:
         return True
 
     def pause(self) -> None:
+        """Read no more for now."""
         if self.is_open:
             self._loop.remove_reader(self._fd)
 
     def go_on(self) -> None:
+        """Read on."""
         if self.is_open:
             self._loop.add_reader(self._fd, self.read)
 
     def close(self) -> None:
+        """Read no more, and close the descriptor."""
         if self.is_open:
             self._loop.remove_reader(self._fd)
             self.is_open = False

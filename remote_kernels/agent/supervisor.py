@@ -14,30 +14,29 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from remote_kernels.wire.codes import Cause, State
+from remote_kernels.wire.codes import Cause, ProcessState
 from remote_kernels.wire.kernel_sockets import SOCKETS
 
+from .connection_file import Sockets
 from .environment import NoGpuError, directory, environment, is_without
+from .kernel_log import KernelLog
 from .leash import Leash
-from .node import oom_kills
-from .node_dir import PYZ, ensure, kill, note_session, session
-from .ports import Sockets
+from .node_dir import PYZ, ensure, note_session
+from .node_facts import oom_kills
+from .processes import kill, session
 from .spec import wrong_with
 
 if TYPE_CHECKING:
     from remote_kernels.wire.control import KernelState
     from remote_kernels.wire.exec import Request
 
-    from .keeper import Keeper
+    from .message_buffer import MessageBuffer
     from .wrapped import Wrapped
 
-LOG_BYTES = 8 * 1024 * 1024  # of kernel.log, then it becomes kernel.log.1
-TAIL_BYTES = 8 * 1024  # of output told to the login end
 PORT_TRIES = 5
 LISTEN_POLL = 0.01  # seconds
 GRACE = 2.0  # seconds from SIGTERM to SIGKILL
@@ -45,68 +44,6 @@ BLIND = 0.75  # seconds between two looks whether a container hides the sockets
 DISK = 512 * 1024 * 1024  # bytes of each spool, unless the spec says otherwise
 # What execve(2) says of a program that is not there, or is none.
 _NO_PROGRAM = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOEXEC)
-
-
-class _File:
-    """kernel.log and kernel.log.1: bounded on the disk, and one descriptor at most."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._fd = -1
-        self._size = 0
-
-    def write(self, data: bytes) -> None:
-        """Raises OSError; the next one tries anew."""
-        if self._size > LOG_BYTES:
-            self._rotate()
-        if self._fd < 0:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-            self._fd = os.open(self._path, flags, 0o600)
-            self._size = os.fstat(self._fd).st_size
-        self._size += os.write(self._fd, data)
-
-    def _rotate(self) -> None:
-        """Closed before: what has no name any more would stay on the disk."""
-        self.close()
-        self._size = 0
-        try:
-            os.replace(self._path, f"{self._path}.1")
-        except OSError:
-            os.truncate(self._path, 0)  # the bound holds all the same
-
-    def close(self) -> None:
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            os.close(fd)
-
-
-class Log:
-    """What the kernel process writes: into kernel.log, its end kept for errors.
-
-    A thread of its own, because the record's file system may stall. It reads until
-    the last writer has gone, whatever becomes of the file: a full pipe would stop the
-    kernel.
-    """
-
-    def __init__(self, pipe: IO[bytes], path: str) -> None:
-        self._pipe = pipe
-        self._path = path
-        self._tail = b""
-        self._thread = threading.Thread(target=self._copy, daemon=True)
-        self._thread.start()
-
-    def _copy(self) -> None:
-        with self._pipe as pipe, contextlib.closing(_File(self._path)) as file:
-            while data := os.read(pipe.fileno(), 64 * 1024):
-                self._tail = (self._tail + data)[-TAIL_BYTES:]
-                # A full disk, no descriptor, a record that is gone: no kernel's end.
-                with contextlib.suppress(OSError):
-                    file.write(data)
-
-    def tail(self) -> str:
-        """The end of what was written, once the process has ended."""
-        self._thread.join(1.0)  # a child of the kernel may hold the pipe open
-        return self._tail.decode(errors="replace")
 
 
 def _cause(exc: Exception) -> Cause:
@@ -124,15 +61,15 @@ class Kernel:
 
     Parameters
     ----------
-    id:
+    id : str
         The kernel's ID.
-    spec:
+    spec : dict
         argv (with `{connection_file}`), env, env_lines (see environment.py), cwd,
-        connection (see ports.Sockets), gpus (see visible.py; None: as the job has
+        connection (see connection_file.Sockets), gpus (see visible.py; None: as the job has
         them).
-    node_dir:
+    node_dir : str
         A private directory on the node.
-    record:
+    record : str
         The kernel's record, for kernel.log.
     """
 
@@ -146,9 +83,9 @@ class Kernel:
         self._node_dir = node_dir
         self._record = record
         self._log_path = os.path.join(record, "kernel.log")
-        self._log: Log | None = None
+        self._log: KernelLog | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._state = State.STARTING
+        self._state = ProcessState.STARTING
         self._cause = Cause.NONE
         self._detail = ""
         self._lacks = ""
@@ -159,7 +96,7 @@ class Kernel:
         self._leash: Leash | None = None
         self._restarting: Any = None  # a lock, once it is needed
         self._tell: Callable[[KernelState], None] = lambda state: None
-        self.keeper: Keeper | None = None
+        self.buffer: MessageBuffer | None = None
 
     def spawn(self) -> None:
         """Start the process. What goes wrong is a state, not an exception."""
@@ -191,12 +128,12 @@ class Kernel:
             self._leash.tie(self._process.pid)
             note_session(self._node_dir, self.id, self._process.pid)
         except (OSError, ValueError) as exc:  # ValueError: of a NUL, or a name with =
-            self._state, self._cause, self._lacks = State.FAILED, _cause(exc), ""
+            self._state, self._cause, self._lacks = ProcessState.FAILED, _cause(exc), ""
             self._detail = f"cannot start {' '.join(spec['argv'])}: {exc}"
             self._remove_sockets()
 
     def _remove_sockets(self) -> None:
-        """The process has ended, or never began."""
+        """Remove the sockets of a process that has ended, or never began."""
         if self._leash is not None:
             self._leash.let_go()
             self._leash = None
@@ -209,10 +146,11 @@ class Kernel:
     # On the event loop
 
     def state(self) -> KernelState:
+        """Return how the process is, as the login end is told."""
         from remote_kernels.wire.control import KernelState
 
         code = self._process.returncode if self._process is not None else None
-        ended = self._state is State.EXITED and code is not None
+        ended = self._state is ProcessState.EXITED and code is not None
         return KernelState(
             kernel=self.id,
             incarnation=self.incarnation,
@@ -239,6 +177,7 @@ class Kernel:
 
     @property
     def alive(self) -> bool:
+        """Whether the process has not ended, as far as is known."""
         return not self._state.is_over
 
     def watch(self, tell: Callable[[KernelState], None]) -> None:
@@ -248,28 +187,30 @@ class Kernel:
         self._tell = tell
         self._make_keeper()
         tell(self.state())
-        if self._state is not State.FAILED:
+        if self._state is not ProcessState.FAILED:
             self._watcher = asyncio.ensure_future(self._watch())
 
     def _make_keeper(self) -> None:
         """For all processes of this kernel, unless its sockets speak CURVE."""
-        from .keeper import Keeper
+        from .message_buffer import MessageBuffer
 
-        if self.keeper is None and "curve_publickey" not in self._spec["connection"]:
-            self.keeper = Keeper(self._node_dir, int(self._spec.get("spool", DISK)))
+        if self.buffer is None and "curve_publickey" not in self._spec["connection"]:
+            self.buffer = MessageBuffer(
+                self._node_dir, int(self._spec.get("spool", DISK))
+            )
 
     async def _watch(self) -> None:
-        """Starting, running, exited; a TCP port taken by another: once more."""
+        """Follow a process to its end; if another program took a port, start it again."""
         for attempt in range(1, PORT_TRIES + 1):
             started = await self._until_listening()
             if started and await self._kept():
                 self._look_behind()
                 self._hold_sockets()
-                self._state = State.RUNNING
+                self._state = ProcessState.RUNNING
                 self._tell(self.state())
                 await self._exit()
-                if self.keeper is not None:
-                    await self.keeper.drained()
+                if self.buffer is not None:
+                    await self.buffer.drained()
             elif attempt < PORT_TRIES and self._port_lost():
                 sys.stderr.write(f"agent: a port was taken, attempt {attempt + 1}\n")
                 await self._end_process()
@@ -280,8 +221,8 @@ class Kernel:
             break
         self._kill_group(signal.SIGKILL)  # what the kernel started and left behind
         self._remove_sockets()
-        if self._state is not State.FAILED:
-            self._state = State.EXITED
+        if self._state is not ProcessState.FAILED:
+            self._state = ProcessState.EXITED
             if self._was_killed() and oom_kills() > self._ooms:
                 self._cause = Cause.OUT_OF_MEMORY
         self._tell(self.state())
@@ -308,13 +249,13 @@ class Kernel:
             self._lacks = wanted
 
     def _note_inner(self) -> None:
-        """A session that the wrapper has begun is not to stay either."""
+        """Note the session that a wrapper has begun, which is not to stay either."""
         inner = self._wrapped.own_session if self._wrapped is not None else 0
         if inner not in (0, self.pid):
             note_session(self._node_dir, f"{self.id}-inner", inner)
 
     def _sees_no_sockets(self) -> bool:
-        """It is in a container to which our directory is not shown; then it has failed."""
+        """Return whether a container hides our directory from the kernel: it has failed."""
         from .wrapped import blind, kill_below
 
         assert self._process is not None
@@ -324,20 +265,20 @@ class Kernel:
         if not self._blind & before:  # a container may be about to be made
             return False
         command = " ".join(self._spec["argv"])
-        self._state, self._cause = State.FAILED, Cause.HIDDEN
+        self._state, self._cause = ProcessState.FAILED, Cause.HIDDEN
         self._lacks = self._node_dir
         self._detail = f"it does not see {self._node_dir}. It was started by {command}"
         kill_below(outer)
         return True
 
     async def _kept(self) -> bool:
-        """Whether the keeper has reached the new process (or none is wanted)."""
-        if self.keeper is None or self.sockets is None:
+        """Whether the buffer has reached the new process (or none is wanted)."""
+        if self.buffer is None or self.sockets is None:
             return True
         try:
-            await self.keeper.connect(self.sockets.address)
+            await self.buffer.connect(self.sockets.address)
         except OSError as exc:
-            self._state, self._detail = State.FAILED, str(exc)
+            self._state, self._detail = ProcessState.FAILED, str(exc)
             self._kill_group(signal.SIGKILL)
             await self._exit()
             return False
@@ -347,11 +288,11 @@ class Kernel:
         """Those to which the login end may connect again."""
         if self.sockets is not None:
             for target in SOCKETS:
-                if self.keeper is None or target not in self.keeper:
+                if self.buffer is None or target not in self.buffer:
                     self.sockets.hold(target)
 
     def mend(self) -> None:
-        """A cleaner took what is in the node directory. Raises OSError."""
+        """Put back what a cleaner took from the node directory. Raises OSError."""
         if self.sockets is not None:
             self.sockets.mend()
         if self.pid:
@@ -362,7 +303,7 @@ class Kernel:
         return self.sockets is not None and self.sockets.taken()
 
     async def _until_listening(self) -> bool:
-        """True once all sockets listen, False if the process ended before."""
+        """Wait until all sockets listen; return False if the process ended before."""
         import asyncio
 
         # Now, while the process begins: later, agent.pyz may have been removed.
@@ -372,7 +313,7 @@ class Kernel:
         if process is None or sockets is None:
             return False
         if process.stdout is not None:
-            self._log = Log(process.stdout, self._log_path)
+            self._log = KernelLog(process.stdout, self._log_path)
             process.stdout = None
         delay, looked = LISTEN_POLL, time.monotonic()
         while process.poll() is None:
@@ -397,12 +338,12 @@ class Kernel:
             await in_thread(self._process.wait)
 
     def signal(self, signum: int) -> None:
-        """To the kernel's process group; without effect on a dead kernel."""
+        """Signal the kernel's process group; without effect on a dead kernel."""
         if self.alive:
             self._send(signum)
 
     def inside(self, request: Request) -> list[str]:
-        """What starts a program beside the kernel; see inside.py. Raises OSError."""
+        """Return what starts a program beside the kernel; see inside.py. Raises OSError."""
         ensure(self._node_dir)
         options = {
             **request.options,
@@ -416,15 +357,15 @@ class Kernel:
         return [*argv, *request.command]
 
     def kill(self) -> None:
-        """At the agent's end, whatever brought it: nothing of the kernel stays."""
+        """Kill all that there is of the kernel, at the agent's end."""
         if self.alive:
             self._kill_group(signal.SIGKILL)
         self._remove_sockets()
-        if self.keeper is not None:
-            self.keeper.close()
+        if self.buffer is not None:
+            self.buffer.close()
 
     def _send(self, signum: int) -> None:
-        """What stands around the kernel gets nothing but SIGKILL: it ends with it."""
+        """Signal the kernel; what stands around it ends with it, and gets only SIGKILL."""
         wrapped = self._wrapped
         if signum == signal.SIGKILL or wrapped is None or not wrapped.signal(signum):
             self._kill_group(signum)
@@ -466,7 +407,7 @@ class Kernel:
         self._remove_sockets()
 
     async def restart(self, spec: dict[str, Any]) -> None:
-        """A new process, in this job, as `spec` says; one after the other."""
+        """Start a new process in this job, as `spec` says; one after the other."""
         import asyncio
 
         if self._restarting is None:
@@ -474,11 +415,11 @@ class Kernel:
         async with self._restarting:
             await self._end()
             self.incarnation += 1
-            self._state, self._cause = State.STARTING, Cause.NONE
+            self._state, self._cause = ProcessState.STARTING, Cause.NONE
             self._detail, self._lacks = wrong_with(spec), ""
             self._process, self._log, self._wrapped = None, None, None
             if self._detail:
-                self._state = State.FAILED
+                self._state = ProcessState.FAILED
                 self._tell(self.state())
                 return
             self._spec = spec

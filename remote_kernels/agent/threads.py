@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def in_thread(work: Callable[[], T]) -> Awaitable[T]:
-    """What `work` returns; neither the event loop waits for it, nor the agent's end."""
+    """Return what `work` returns; neither the event loop waits, nor the agent's end."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 

@@ -13,9 +13,10 @@ import sys
 import time
 from typing import Any
 
-from . import job, processes
+from . import job_facts, processes
 from .gpus import Gpus
 from .processes import Process
+from .record import agent_pid, kernel_pid
 from .usage import memory, usable_cpus
 
 FIRST = 1.0  # seconds from the first look, which knows no speeds, to the second
@@ -27,20 +28,20 @@ class Look:
     def __init__(self, record: str, kernel: str) -> None:
         self._record = record
         self._kernel = kernel
-        self._mark = job.mark()
+        self._mark = job_facts.mark()
         self._ours: dict[tuple[int, int], bool] = {}
         self._before: dict[tuple[int, int], float] = {}
         self._at = time.monotonic()
         self._gpus = Gpus()
 
     def sample(self) -> dict[str, Any]:
-        """Now; `cpu_percent` is since the look before, 100.0 one CPU in full use.
+        """Look now; `cpu_percent` is since the look before, 100.0 one CPU in full use.
 
         Memory is in bytes, a process's `time` in seconds of CPU. The first process is
         the kernel's, if it has one.
         """
         there = processes.every()
-        kernel = processes.kernel(self._record, self._kernel, there)
+        kernel = kernel_pid(self._record, self._kernel, there)
         found = [there[pid] for pid in self._of_job(there)]
         now = time.monotonic()
         speeds = [self._speed(process, now) for process in found]
@@ -51,7 +52,7 @@ class Look:
         rows.sort(key=lambda row: (row["pid"] != kernel, -row["cpu_percent"]))
         return {
             "time": time.time(),
-            "node": job.node(),
+            "node": job_facts.node(),
             "kernel_pid": kernel or None,
             "cpu_percent": round(sum(speeds), 1),
             "cpus": usable_cpus(),
@@ -68,12 +69,12 @@ class Look:
         return round(100.0 * spent / max(now - self._at, 1e-9), 1)
 
     def _of_job(self, there: dict[int, Process]) -> list[int]:
-        """What the agent started, and what says in its environment whose it is.
+        """Return what the agent started, and what says in its environment whose it is.
 
         Not this process, and not the step's that it is in.
         """
         mine = [os.getpid()]
-        found = processes.below([processes.agent(self._record)], there)
+        found = processes.below([agent_pid(self._record)], there)
         found += [pid for pid in there if pid not in found and self._says(there[pid])]
         return [pid for pid in found if pid not in mine]
 
@@ -101,7 +102,7 @@ def _row(process: Process, speed: float) -> dict[str, Any]:
 
 
 def stream(record: str, kernel: str, options: dict[str, Any]) -> int:
-    """A line of JSON every `interval` seconds; with `once`, one."""
+    """Print a line of JSON every `interval` seconds; with `once`, one."""
     look = Look(record, kernel)
     look.sample()
     wait = FIRST

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import cgroup
+from .culling import cpu_seconds
 from .gpus import Gpus
-from .guard import cpu_seconds
 
 Sample = dict[str, Any]
 
@@ -27,7 +27,7 @@ class Sampler:
 
     Parameters
     ----------
-    sessions:
+    sessions : callable
         The process sessions to be measured, as of now.
     """
 
@@ -37,7 +37,7 @@ class Sampler:
         self._gpus = Gpus()
 
     def sample(self) -> Sample:
-        """How it is now. Blocks; to be called by one thread at a time.
+        """Measure. Blocks; to be called by one thread at a time.
 
         cpu_percent:
             Since the sample before; 100.0 is one CPU in full use. None in the first,
@@ -70,19 +70,19 @@ class Sampler:
 
 
 def usable_cpus() -> int:
-    """What we may run on, or the control group's quota where it is smaller."""
+    """Return how many CPUs we may use: the control group's quota where it is smaller."""
     allowed = len(os.sched_getaffinity(0))
     quota = cgroup.cpus()
     return allowed if quota is None else min(allowed, quota)
 
 
 def memory(sessions: Iterable[int]) -> tuple[int, int | None]:
-    """Bytes used, and the limit; of these sessions, where the job has none."""
+    """Return bytes used, and the limit; of these sessions, where the job has none."""
     return cgroup.memory() or (resident(sessions), None)
 
 
 def resident(sessions: Iterable[int]) -> int:
-    """Bytes of memory of all processes in these sessions.
+    """Return the bytes of memory of all processes in these sessions.
 
     A page of several processes counts in equal parts (PSS): children of a fork share
     nearly all of theirs, so a sum of resident sizes says a multiple of what is used.

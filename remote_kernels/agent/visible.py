@@ -14,13 +14,13 @@ LISTS = (
 
 
 def visible_gpus(wanted: str, job: Mapping[str, str]) -> dict[str, str]:
-    """The kernel's variables, chosen from the job's.
+    """Return the kernel's variables, chosen from the job's.
 
     Parameters
     ----------
-    wanted:
+    wanted : str
         Places in the job's lists, from 0: "0", or "0,2"; "none" hides them all.
-    job:
+    job : mapping
         The job's environment.
 
     Raises NoGpuError for a GPU that the job does not have.

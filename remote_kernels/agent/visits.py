@@ -1,7 +1,7 @@
 """Sessions beside that of whoever has a kernel: for processes in its job only.
 
 They end no other session and are ended by none, so the command line may come whether a
-notebook server has the kernel or not. SPEC.md section 1. Called by seat.py.
+notebook server has the kernel or not. SPEC.md section 1. Called by kernel_session.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.mux import Mux
-from remote_kernels.wire.codes import Farewell, Refusal
+from remote_kernels.wire.codes import Farewell, RefusalCode
 from remote_kernels.wire.exec import TARGET
 from remote_kernels.wire.hello import Ask, Refused
 from remote_kernels.wire.session import Session
@@ -60,14 +60,14 @@ class Visits:
         mux = self._muxes.get(ask.session)
         if mux is None and ask.resume:
             msg = "this agent does not know that session"
-            raise Refused(Refusal.UNKNOWN_SESSION, msg)
+            raise Refused(RefusalCode.UNKNOWN_SESSION, msg)
         if mux is None and len(self._muxes) >= MOST:
             msg = f"{MOST} sessions are beside that of the kernel already"
-            raise Refused(Refusal.IN_USE, msg)
+            raise Refused(RefusalCode.IN_USE, msg)
         if mux is None:
             mux = self._begin(ask.session)
         if not mux.session.can_resume(ask.received):
-            raise Refused(Refusal.POSITION, f"cannot go on from {ask.received}")
+            raise Refused(RefusalCode.POSITION, f"cannot go on from {ask.received}")
         return mux.session.received
 
     def _begin(self, session: str) -> Mux:

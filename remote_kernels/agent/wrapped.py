@@ -25,9 +25,9 @@ class Wrapped:
 
     Parameters
     ----------
-    kernel:
+    kernel : int
         Its pid.
-    outer:
+    outer : int
         The process that we started.
 
     Raises OSError where /proc does not show the kernel.
@@ -57,7 +57,7 @@ class Wrapped:
         return self._kernel.session if self._has_session else 0
 
     def signal(self, signum: int) -> bool:
-        """To the kernel and its group, as a local one gets it; False: it is not there."""
+        """Signal the kernel and its group, as a local one gets it; False: it is not there."""
         there = every()
         if not self._is_in(there):
             return False
@@ -70,7 +70,7 @@ class Wrapped:
         return True
 
     def kill(self) -> None:
-        """All that there is: the wrapper, too, and what is in a group of its own."""
+        """Kill all that there is: the wrapper, too, and what is in a group of its own."""
         there = every()
         chosen = [p.pid for p in self._members(there)]
         if self._is_in(there):
@@ -98,7 +98,7 @@ class Wrapped:
         return [p for p in found if p.pid in own]
 
     def _group(self, there: dict[int, Process]) -> list[int]:
-        """The others in it, less what stands around the kernel since before it listened."""
+        """Return its group's others, less what stood around the kernel before it listened."""
         own = _below(self._kernel.pid, there)
         around = _below(self._outer, there) - own
         above = _above(self._kernel.pid, there)
@@ -111,12 +111,12 @@ class Wrapped:
 
 
 def kill_below(outer: int) -> None:
-    """A wrapper with all that it has started, before a kernel is known."""
+    """Kill a wrapper with all that it has started, before a kernel is known."""
     _kill([*_below(outer, every())], signal.SIGKILL)
 
 
 def blind(outer: int, file: str) -> set[Life]:
-    """Those of what we started that were told of this file and cannot see it.
+    """Return those of what we started that were told of this file and cannot see it.
 
     Of a chain in which each has started the next only the innermost counts: a
     container's program stands outside of it. Who hides himself from us is not counted.
@@ -133,7 +133,7 @@ def blind(outer: int, file: str) -> set[Life]:
 
 
 def _sees(pid: int, file: str) -> bool:
-    """ipykernel (7.4) makes a new one in its place: it must be the same."""
+    """Return whether it sees that very file: ipykernel (7.4) makes one in its place."""
     try:
         ours = os.stat(file)
         os.stat(f"/proc/{pid}/root/")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from remote_kernels.errors import AgentError
 from remote_kernels.wire import exec as wire
-from remote_kernels.wire.exec import Kind, Request
+from remote_kernels.wire.exec import FrameKind, Request
 from remote_kernels.wire.frames import ProtocolError
 
 PASSED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -56,20 +56,20 @@ class RemoteProcess:
             msg = f"The process could not be asked for: {exc}"
             raise AgentError(msg) from exc
 
-    def output(self) -> Iterator[tuple[Kind, bytes]]:
+    def output(self) -> Iterator[tuple[FrameKind, bytes]]:
         """Yield STDOUT, STDERR, and EXIT as the last. Raises AgentError."""
-        decoder = wire.Decoder()
+        decoder = wire.ExecDecoder()
         try:
             while data := self._socket.recv(_CHUNK):
                 for kind, payload in decoder.feed(data):
-                    if kind is Kind.CREDIT:
+                    if kind is FrameKind.CREDIT:
                         self._grant(wire.decode_credit(payload))
-                    elif kind is Kind.FAILED:
+                    elif kind is FrameKind.FAILED:
                         msg = f"The process was not started: {payload.decode()}"
                         raise AgentError(msg)
-                    elif kind in (Kind.STDOUT, Kind.STDERR, Kind.EXIT):
+                    elif kind in (FrameKind.STDOUT, FrameKind.STDERR, FrameKind.EXIT):
                         yield kind, payload
-                        if kind is Kind.EXIT:
+                        if kind is FrameKind.EXIT:
                             return
         except (OSError, ProtocolError) as exc:
             msg = f"The connection to the process is broken: {exc}"
@@ -100,11 +100,11 @@ class RemoteProcess:
                 except OSError:  # EIO: the terminal has hung up
                     data = b""
                 if not data:
-                    self.send(wire.encode(Kind.STDIN_END))
+                    self.send(wire.encode(FrameKind.STDIN_END))
                     return
                 with self._more:
                     self._credit -= len(data)
-                self.send(wire.encode(Kind.STDIN, data))
+                self.send(wire.encode(FrameKind.STDIN, data))
 
     def send(self, frame: bytes) -> None:
         """Send a frame, whole. Raises OSError."""
@@ -152,7 +152,7 @@ def run(way: Path, request: Request) -> int:
         joined = _terminal if request.terminal else _signals
         with joined(process):
             if sys.stdin is None:  # closed, and its number may be our socket's
-                process.send(wire.encode(Kind.STDIN_END))
+                process.send(wire.encode(FrameKind.STDIN_END))
             else:
                 process.feed(sys.stdin.fileno())
             return _copied(process)
@@ -162,12 +162,12 @@ def run(way: Path, request: Request) -> int:
 
 def _copied(process: RemoteProcess) -> int:
     for kind, payload in process.output():
-        if kind is Kind.STDOUT:
+        if kind is FrameKind.STDOUT:
             try:
                 _write(1, payload)
             except BrokenPipeError:
                 return 128 + signal.SIGPIPE
-        elif kind is Kind.STDERR:
+        elif kind is FrameKind.STDERR:
             with contextlib.suppress(OSError):  # nobody reads it
                 _write(2, payload)
         else:

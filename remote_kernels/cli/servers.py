@@ -17,8 +17,6 @@ import os
 import re
 import socket
 import ssl
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -28,6 +26,7 @@ from urllib.parse import quote
 from jupyter_core.paths import jupyter_runtime_dir
 
 from remote_kernels import harmless
+from remote_kernels.agent.listening import listeners, peer
 from remote_kernels.bounded import within
 from remote_kernels.errors import ServerError
 from remote_kernels.kernel.view import View
@@ -38,9 +37,7 @@ ANSWER = 2.0  # seconds
 ENDING = 60.0  # seconds that a server may take to end a kernel
 
 _NO_ANSWER = (OSError, ValueError, asyncio.TimeoutError)
-_LISTENING = "0A"
-_UCRED = struct.Struct("3i")  # pid, uid, gid
-_SELF = {bytes(4): "127.0.0.1", bytes(16): "::1"}  # where all addresses are listened at
+_SELF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- at all addresses
 
 
 @dataclass(frozen=True)
@@ -216,7 +213,7 @@ async def _connected(server: Server) -> socket.socket:
     try:
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, address)
-        if family == socket.AF_UNIX and _owner(sock) != os.getuid():
+        if family == socket.AF_UNIX and peer(sock)[1] != os.getuid():
             msg = f"{server.sock} is not yours"
             raise PermissionError(msg)
     except BaseException:
@@ -225,42 +222,13 @@ async def _connected(server: Server) -> socket.socket:
     return sock
 
 
-def _owner(sock: socket.socket) -> int:
-    """The user at the other end of a Unix socket."""
-    packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    _, uid, _ = _UCRED.unpack(packed)
-    return int(uid)
-
-
-# --- who listens --------------------------------------------------------------------
-
-
 def listens_at(
-    port: int, directory: Path = Path("/proc/net")
+    port: int, directory: str = "/proc/net"
 ) -> tuple[socket.AddressFamily, tuple[str, int]]:
     """Where a process of ours listens on this port. Raises ConnectionRefusedError."""
-    for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
-        for address, number, uid in _listening(directory / name):
-            if (number, uid) == (port, os.getuid()):
-                return family, (_address(address, family), port)
+    for found in listeners(directory):
+        if (found.port, found.uid) == (port, os.getuid()):
+            family = socket.AF_INET6 if ":" in found.ip else socket.AF_INET
+            return family, (_SELF.get(found.ip, found.ip), port)
     msg = f"no process of yours listens on port {port}"
     raise ConnectionRefusedError(msg)
-
-
-def _listening(table: Path) -> Iterator[tuple[str, int, int]]:
-    """Address, port and user of each socket. Source: proc_net_tcp.rst of Linux."""
-    try:
-        lines = table.read_text(encoding="ascii").splitlines()[1:]
-    except OSError:  # no IPv6 here
-        return
-    for fields in map(str.split, lines):
-        if fields[3] == _LISTENING:
-            address, _, port = fields[1].partition(":")
-            yield address, int(port, 16), int(fields[7])
-
-
-def _address(text: str, family: socket.AddressFamily) -> str:
-    """It is printed as words of four bytes in this machine's order."""
-    words = [int(text[i : i + 8], 16) for i in range(0, len(text), 8)]
-    packed = b"".join(struct.pack("=I", word) for word in words)
-    return _SELF.get(packed) or socket.inet_ntop(family, packed)

@@ -20,7 +20,7 @@ from remote_kernels.cli.inside import Job
 from remote_kernels.cli.remote_process import RemoteProcess
 from remote_kernels.cli.say import say
 from remote_kernels.errors import AgentError, ConfigError
-from remote_kernels.wire.exec import Kind, Request, decode_exit
+from remote_kernels.wire.exec import FrameKind, Request, decode_exit
 
 
 @click.command()
@@ -72,21 +72,21 @@ def _spies() -> list[str]:
 
 def _ask(job: Job, options: dict[str, Any]) -> dict[str, Any]:
     """What the program on the node says. Raises AgentError."""
-    said = {Kind.STDOUT: b"", Kind.STDERR: b""}
+    said = {FrameKind.STDOUT: b"", FrameKind.STDERR: b""}
     code = 0
     with job.way() as way:
         process = RemoteProcess(way, Request("stack", options=options))
         try:
             for kind, payload in process.output():
-                if kind is Kind.EXIT:
+                if kind is FrameKind.EXIT:
                     code = decode_exit(payload)
                 else:
                     said[kind] += payload
         finally:
             process.close()
     if code != 0:
-        raise inside.failed(job, code, said[Kind.STDERR].decode(errors="replace"))
-    body: dict[str, Any] = json.loads(said[Kind.STDOUT])
+        raise inside.failed(job, code, said[FrameKind.STDERR].decode(errors="replace"))
+    body: dict[str, Any] = json.loads(said[FrameKind.STDOUT])
     return body
 
 

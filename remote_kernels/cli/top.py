@@ -30,7 +30,7 @@ from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.inside import Job
 from remote_kernels.cli.remote_process import RemoteProcess
 from remote_kernels.errors import AgentError
-from remote_kernels.wire.exec import Kind, Request, decode_exit
+from remote_kernels.wire.exec import FrameKind, Request, decode_exit
 
 Sample = dict[str, Any]
 
@@ -132,10 +132,10 @@ def _lines(job: Job, process: RemoteProcess) -> Iterator[bytes | Exception | Non
     rest, errors = b"", b""
     try:
         for kind, payload in process.output():
-            if kind is Kind.STDOUT:
+            if kind is FrameKind.STDOUT:
                 *whole, rest = (rest + payload).split(b"\n")
                 yield from (line for line in whole if line.startswith(b"{"))
-            elif kind is Kind.STDERR:
+            elif kind is FrameKind.STDERR:
                 errors += payload
             elif code := decode_exit(payload):
                 yield inside.failed(job, code, errors.decode(errors="replace"))

@@ -20,7 +20,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from remote_kernels.bounded import first_of
 from remote_kernels.config import Settings
 from remote_kernels.kernel import Launch, RemoteKernel
-from remote_kernels.scheduler.driver import Inside
+from remote_kernels.scheduler.driver import Enters
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 SAMPLES = 50  # round trips
@@ -51,7 +51,7 @@ class Trial:
         settings = dataclasses.replace(settings, carrier=carrier)
         driver = settings.driver
         open_ = (
-            isinstance(driver, Inside) and not driver.is_private and carrier != "ssh"
+            isinstance(driver, Enters) and not driver.is_private and carrier != "ssh"
         )
         self._caution = "; not encrypted on the network" if open_ else ""
         self._kernel = RemoteKernel(str(uuid.uuid4()), settings, "doctor")

@@ -32,7 +32,7 @@ ENDS = 15.0  # seconds for the nodes to end what they run; node.GRACE is part of
 LOOK = 0.1  # seconds
 
 # A process group of its own, so that an interrupt of the cell does not reach the
-# workers; the kernel's session, so that its agent sees that there is work (guard.py).
+# workers; the kernel's session, so that its agent sees that there is work (agent/culling.py).
 _LAUNCH = "import os, sys; os.setpgid(0, 0); os.execvp(sys.argv[1], sys.argv[1:])"
 
 

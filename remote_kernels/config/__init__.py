@@ -3,7 +3,7 @@
 Rules: parsed once, at the door (`parse`); an unknown key is an error with a
 suggestion; all problems are told in one `ConfigError`; nothing is read from the disk
 here, but PATH is looked at where `scheduler` is "auto". The keys are in `options.py`
-and in the tables of the drivers. Called by the kernel's story, the command line and
+and in the tables of the drivers. Called by kernel/, the command line and
 the provisioner.
 """
 
@@ -74,7 +74,7 @@ def parse(config: Mapping[str, object]) -> Settings:
 
     Parameters
     ----------
-    config:
+    config : mapping
         What kernel.json has there, as JSON values.
 
     Raises
@@ -132,7 +132,7 @@ def _owners(driver: Driver, options: Mapping[str, Any]) -> list[Driver]:
 
 
 def _table(driver: Driver) -> dict[str, Option]:
-    """The options by key.
+    """Return the options by key.
 
     Another batch system's are known, too, so that it can be said whose they are.
     """
@@ -154,7 +154,7 @@ def _key(name: str) -> str:
 def _known(
     config: Mapping[str, object], driver: Driver, problems: list[str]
 ) -> Iterator[tuple[Option, object]]:
-    """The options that are given, in the table's words; null means not given."""
+    """Yield the options that are given, in the table's words; null means not given."""
     seen: set[str] = set()
     table = _table(driver)
     for key, value in config.items():

@@ -2,7 +2,7 @@
 
 ROUTER for shell, control, stdin and hb, XPUB for iopub, so that however many clients
 there are, each channel crosses the tunnel once. Messages go to whoever answers: the
-stand-in while the job waits, then `Clients`, and so the agent's keeper. A `Heartbeat`
+stand-in while the job waits, then `Clients`, and so the agent's message buffer. A `Heartbeat`
 takes heartbeats on as they are, and a `Passage` all of a kernel with CURVE, whose
 streams only the login end can read. Made by kernel/, and bound anew at each launch:
 jupyter_client (8.10) unlinks the files at every restart.

@@ -152,7 +152,7 @@ class Listener:
         What else is published meanwhile waits for its end.
         """
         assert self._publishes
-        data = zmtp.begin(parts, left)
+        data = zmtp.message(parts, left)
         clients = [
             client
             for client in self._clients

@@ -26,7 +26,7 @@ from remote_kernels.tunnel.carriers.base import Carrier
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
 from remote_kernels.wire import exec as exec_
-from remote_kernels.wire.codes import Cause, State
+from remote_kernels.wire.codes import Cause, ProcessState
 from remote_kernels.wire.kernel_sockets import SOCKETS
 from remote_kernels.wire.messages import Message
 
@@ -169,9 +169,8 @@ class Connection:
         on_broken: Callable[[], None],
     ) -> MessageChannel:
         assert self.tunnel is not None
-        return self.tunnel.messages(
-            self.kernel_id, target, on_message, on_room, on_broken
-        )
+        channel = self.tunnel.channel(self.kernel_id, target)
+        return MessageChannel(channel, on_message, on_room, on_broken)
 
     def _passed_on(self) -> Sequence[str]:
         """What crosses the tunnel as bytes, not as messages."""
@@ -340,7 +339,7 @@ class Connection:
         """Have the agent start a new process; for the parameters see `ProcessSpec`."""
         self.curve = curve
         incarnation = self.next_incarnation
-        self.send(control.Start(self.kernel_id, spec))
+        self.send(control.StartKernel(self.kernel_id, spec))
         self.expect(incarnation)
 
     def expect(self, incarnation: int) -> None:
@@ -359,7 +358,7 @@ class Connection:
             self._changed.clear()
             state = self.state
             if state is not None and state.incarnation == self._incarnation:
-                if state.state is State.RUNNING:
+                if state.state is ProcessState.RUNNING:
                     self._tell_elsewhere(state)
                     return
                 if state.state.is_over:
@@ -379,7 +378,7 @@ class Connection:
                 raise AgentError(msg.rstrip()) from None
 
     def _not_started(self, state: control.KernelState) -> str:
-        if state.state is State.FAILED:
+        if state.state is ProcessState.FAILED:
             text = f"The kernel could not be started on {self._node}: {state.detail}"
             if state.cause is Cause.HIDDEN:
                 return f"{text}\n{lacking.hidden(state.lacks, self._spec_name)}"

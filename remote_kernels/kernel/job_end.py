@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from remote_kernels.registry import UNKNOWN, JobEnd
 from remote_kernels.scheduler.job import JobStatus
 from remote_kernels.tunnel.tunnel import Tunnel
-from remote_kernels.wire.codes import Farewell, Refusal
+from remote_kernels.wire.codes import Farewell, RefusalCode
 
 from .job import Job
 from .lifecycle import Event
 
-TAKEN = (Farewell.REPLACED, Refusal.UNKNOWN_SESSION)  # there is a newer session
+TAKEN = (Farewell.REPLACED, RefusalCode.UNKNOWN_SESSION)  # there is a newer session
 TIMEOUT = 20.0  # seconds for the scheduler to say how a job ended
 
 

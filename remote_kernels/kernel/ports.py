@@ -16,7 +16,7 @@ from typing import Any
 
 from remote_kernels import harmless
 from remote_kernels.errors import PortError
-from remote_kernels.tunnel.forward import Forward
+from remote_kernels.tunnel.forward import ForwardedPort
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.target import Target, Tcp, Unix
 
@@ -33,7 +33,7 @@ class Port:
     None: the agent did not say, as while the connection to it is lost.
     """
 
-    def __init__(self, id: str, node: str, forward: Forward) -> None:
+    def __init__(self, id: str, node: str, forward: ForwardedPort) -> None:
         self.id = id
         self.node = node
         self.listening: bool | None = None

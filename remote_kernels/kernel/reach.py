@@ -18,7 +18,7 @@ from remote_kernels.bounded import spread
 from remote_kernels.config import Settings
 from remote_kernels.errors import InUseError, TunnelError
 from remote_kernels.registry import Memory
-from remote_kernels.scheduler.driver import Adopts, Driver, Inside
+from remote_kernels.scheduler.driver import Adopts, Driver, Enters
 from remote_kernels.scheduler.drivers import environment
 from remote_kernels.scheduler.job import JobId
 from remote_kernels.tunnel.carriers.base import Carrier
@@ -26,7 +26,7 @@ from remote_kernels.tunnel.carriers.destination import Destination
 from remote_kernels.tunnel.carriers.shared_ssh import SshPool
 from remote_kernels.tunnel.carriers.stdio import StdioCarrier
 from remote_kernels.tunnel.tunnel import Tunnel
-from remote_kernels.wire.codes import Refusal
+from remote_kernels.wire.codes import RefusalCode
 from remote_kernels.wire.hello import Refused
 
 from .connection import Connection
@@ -112,7 +112,7 @@ class Reach:
                 more = no_answer(exc.silent, here, node, self._job.id, self._job.driver)
             raise TunnelError(f"{exc}\n{more}".rstrip(), exc.silent) from exc
         except Refused as exc:
-            if exc.code is Refusal.IN_USE:
+            if exc.code is RefusalCode.IN_USE:
                 raise
             msg = f"The agent on {agent['node']} does not give the kernel: {exc.detail}"
             raise TunnelError(msg) from exc
@@ -222,7 +222,7 @@ def _carrier(
             adoption = driver.adoption(cluster, node, job_id)
         sharers = f"{cluster} {job_id}" if shared else ""
         return _SSH.carrier(to, adoption=adoption, sharers=sharers)
-    assert isinstance(driver, Inside)
+    assert isinstance(driver, Enters)
     env = environment(driver, os.environ, settings.env_keep)
     few = log if driver.says_little else None
     return StdioCarrier(name, driver.into(job_id, node, argv), env, few)

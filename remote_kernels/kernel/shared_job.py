@@ -44,7 +44,7 @@ from remote_kernels.scheduler import script
 from remote_kernels.scheduler.driver import OtherNodes
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Tunnel
-from remote_kernels.wire.codes import Refusal
+from remote_kernels.wire.codes import RefusalCode
 from remote_kernels.wire.hello import Refused
 
 from .job import Job, as_facts, id_in
@@ -314,7 +314,7 @@ class SharedJob(Job):
         try:
             await tunnel.open()
         except Refused as exc:
-            if exc.code is not Refusal.ELSEWHERE:
+            if exc.code is not RefusalCode.ELSEWHERE:
                 raise TunnelError(str(exc)) from exc
             return True
         await tunnel.close()

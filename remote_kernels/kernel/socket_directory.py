@@ -14,8 +14,8 @@ from pathlib import Path
 
 from remote_kernels.errors import ConfigError, RecordError
 from remote_kernels.relay import private
+from remote_kernels.wire.kernel_sockets import SUN_PATH
 
-SUN_PATH = 107  # bytes, sun_path of unix(7) without its closing NUL
 TMP = Path("/tmp")  # noqa: S108 - mkdtemp makes a 0700 directory in it
 LONGEST_NAME = len("/up-control")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from remote_kernels.scheduler.driver import Driver, Inside
+from remote_kernels.scheduler.driver import Driver, Enters
 from remote_kernels.scheduler.job import JobId
 
 
@@ -31,7 +31,7 @@ def no_answer(
     tries = ""
     if "ssh" in silent:
         tries += f"  ssh {shlex.quote(node)} true\n"
-    if {*silent} - {"ssh"} and isinstance(driver, Inside):
+    if {*silent} - {"ssh"} and isinstance(driver, Enters):
         text += f"{driver.way_back}\n" if driver.way_back else ""
         tries += f"  {shlex.join(driver.into(job_id, node, ['hostname']))}\n"
     else:

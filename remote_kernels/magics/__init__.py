@@ -10,17 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from remote_kernels.magics.own_job import Magic, systems
-from remote_kernels.magics.remote_kernel import RemoteKernel
+from remote_kernels.magics.remote_kernel import RemoteKernelMagic
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_loaded: dict[int, tuple[RemoteKernel, dict[tuple[str, str], Magic]]] = {}
+_loaded: dict[int, tuple[RemoteKernelMagic, dict[tuple[str, str], Magic]]] = {}
 
 
 def load(shell: InteractiveShell) -> None:
     """Register all magics in this shell."""
-    kernel = RemoteKernel()
+    kernel = RemoteKernelMagic()
     functions: dict[tuple[str, str], Magic] = {("line", "remote_kernel"): kernel.magic}
     for system in systems():
         functions |= system.magics()

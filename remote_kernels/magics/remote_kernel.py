@@ -27,7 +27,7 @@ FRESH = (
 SHORTEST = 0.25  # seconds over which the use of CPUs is measured
 
 
-class RemoteKernel:
+class RemoteKernelMagic:
     """One kernel's measurements and warnings."""
 
     def __init__(self) -> None:

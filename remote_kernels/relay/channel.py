@@ -1,8 +1,8 @@
 """One channel of a session, and the local end that is joined to it.
 
-A `Channel` is what the local end calls, an `End` is what the channel calls. Adapters
-make an `End` of a socket (`socket_channel.py`) and of a stream of whole messages
-(`message_channel.py`).
+A `Channel` is what the local end calls, a `ChannelHandler` is what the channel calls.
+Adapters make a handler of a socket (`socket_channel.py`) and of a stream of whole
+messages (`message_channel.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from remote_kernels.wire.session import Session
 log = logging.getLogger(__name__)
 
 
-class End(Protocol):
+class ChannelHandler(Protocol):
     """The local end of a channel: the calls that a `Channel` makes."""
 
     def receive(self, data: bytes) -> None:
@@ -71,7 +71,7 @@ class Channel:
         self._mux = mux
         self._kernel = kernel
         self._target = target
-        self._end: End | None = None
+        self._end: ChannelHandler | None = None
         self._early: list[bytes] = []
         self._paused = False
         self._unconsumed = 0
@@ -82,7 +82,7 @@ class Channel:
 
     # Called by the local end
 
-    def join(self, end: End) -> None:
+    def join(self, end: ChannelHandler) -> None:
         """Let `end` have what has arrived and what will; open the channel if need be."""
         self._end = end
         if self._mux.closed:
@@ -113,7 +113,7 @@ class Channel:
         Returns
         -------
         bool
-            Whether the queue is full: send no more until `End.drained` is called.
+            Whether the queue is full: send no more until `ChannelHandler.drained` is called.
         """
         session = self._mux.session
         session.send(self.number, data)
@@ -171,7 +171,7 @@ class Channel:
     # Called by the mux
 
     def receive(self, data: bytes) -> None:
-        """Pass on what the other end sent. Raises what `End.receive` raises."""
+        """Pass on what the other end sent. Raises what `ChannelHandler.receive` raises."""
         if self._end is None:
             self._early.append(data)
             return

@@ -42,11 +42,11 @@ class Link(asyncio.Protocol):
 
     Parameters
     ----------
-    hello:
+    hello : Hello
         Our part of the hello.
-    attach:
+    attach : callable
         Called once the hello is done; returns the mux that this link serves.
-    hello_timeout, dead_after:
+    hello_timeout, dead_after : float
         Seconds.
 
     `ready` is done when frames may flow (or with the reason why not); `lost` is done,
@@ -81,6 +81,7 @@ class Link(asyncio.Protocol):
     # The transport calls these
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the first part of the hello."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=BATCH)
@@ -90,6 +91,7 @@ class Link(asyncio.Protocol):
         self._watch = self._loop.call_later(self._hello_timeout, self._hello_late)
 
     def data_received(self, data: bytes) -> None:
+        """Take the hello, then frames; what breaks the rules closes the pipe."""
         if self.lost.done():
             return  # of a command's two pipes, close() closes only the input
         self._heard = self._loop.time()
@@ -104,17 +106,21 @@ class Link(asyncio.Protocol):
             self.close(str(exc), cause=exc)
 
     def eof_received(self) -> bool:
+        """Close, as the other end has."""
         self.close("the other end closed the pipe")
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Learn that the pipe is gone."""
         self.closed = True
         self.close(f"the pipe broke: {exc}" if exc else "the pipe was closed")
 
     def pause_writing(self) -> None:
+        """Send no more for now."""
         self._paused = True
 
     def resume_writing(self) -> None:
+        """Send on."""
         self._paused = False
         self.flush()
 
@@ -167,6 +173,7 @@ class Link(asyncio.Protocol):
             self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
+        """Send what the session has now."""
         self._flushing = False
         mux, transport = self._mux, self._transport
         while mux is not None and transport is not None and not self._paused:

@@ -1,6 +1,6 @@
 """A channel that carries whole messages to and from our own code.
 
-The agent's keeper and the login end's front both hold one end of such channels.
+The agent's message buffer and the login end's front both hold one end of such channels.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 
 from remote_kernels.wire.frames import ProtocolError
-from remote_kernels.wire.messages import Decoder, Message
+from remote_kernels.wire.messages import Message, MessageDecoder
 
 from .channel import Channel
 
@@ -45,7 +45,7 @@ class MessageChannel:
         self._on_message = on_message
         self._on_room = on_room
         self._on_broken = on_broken
-        self._decoder = Decoder()
+        self._decoder = MessageDecoder()
         self.full = False  # send no more for now
         self.is_closed = False
         channel.join(self)
@@ -95,14 +95,17 @@ class MessageChannel:
             log.exception("message %d of a channel was not taken", message.number)
 
     def finished(self) -> None:
+        """Close, as the other end sends no more."""
         self.close()
 
     def drained(self) -> None:
+        """Tell that there is room again."""
         self.full = False
         if not self.is_closed:
             self._on_room()
 
     def closed(self, reason: str) -> None:
+        """Tell that the channel broke, unless the session is over."""
         if self.is_closed:
             return
         self.is_closed = True

@@ -26,19 +26,12 @@ from remote_kernels.wire.session import (
 
 from .channel import Channel
 
-
-class Connect(Protocol):
-    """How the agent reaches what an OPEN names: joins an end to the channel.
-
-    Raises OSError.
-    """
-
-    def __call__(
-        self, kernel: str, target: str, channel: Channel
-    ) -> Awaitable[object]: ...
+# How the agent reaches what an OPEN names (kernel, target): it joins the local end to the
+# channel, or raises OSError.
+Connect = Callable[[str, str, Channel], Awaitable[object]]
 
 
-class Pipe(Protocol):
+class LinkProtocol(Protocol):
     """The link that carries the session at the moment."""
 
     @property
@@ -71,7 +64,7 @@ class Mux:
 
     Attributes
     ----------
-    link : Pipe or None
+    link : LinkProtocol or None
         What carries the session now.
     closed : bool
         Whether the session is over.
@@ -87,7 +80,7 @@ class Mux:
         on_goodbye: Callable[[], None] = lambda: None,
     ) -> None:
         self.session = session
-        self.link: Pipe | None = None
+        self.link: LinkProtocol | None = None
         self.closed = False
         self.channels: dict[int, Channel] = {}
         self._on_control = on_control

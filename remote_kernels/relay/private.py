@@ -38,17 +38,19 @@ class NotPrivateError(OSError):
 
 
 @contextlib.contextmanager
-def opened(base: str, *names: str) -> Iterator[int]:
-    """A descriptor of `base/names...`. Raises OSError.
+def opened(base: str, *names: str, missing_too: bool = False) -> Iterator[int]:
+    """Yield a descriptor of `base/names...`. Raises OSError.
 
     `base` may be reached through links, as the user or root made them; what is below
-    it is no link.
+    it is no link, and made if it is missing and `missing_too`.
     """
     path, fd = base, os.open(_unlinked(base), _DIRECTORY)
     try:
         _check(path, os.fstat(fd))
         for name in names:
             path = os.path.join(path, name)
+            if missing_too:
+                _mkdir(name, fd)
             below = _open_below(fd, name, path)
             os.close(fd)
             fd = below
@@ -61,23 +63,12 @@ def opened(base: str, *names: str) -> Iterator[int]:
 def make(base: str, *names: str) -> None:
     """Make what is missing of `base/names...`; check all of it. Raises OSError."""
     make_missing(base)
-    path = base
-    with opened(base) as fd:
-        fd = os.dup(fd)
-    try:
-        for name in names:
-            path = os.path.join(path, name)
-            _mkdir(name, fd)
-            below = _open_below(fd, name, path)
-            os.close(fd)
-            fd = below
-            _check(path, os.fstat(fd))
-    finally:
-        os.close(fd)
+    with opened(base, *names, missing_too=True):
+        pass
 
 
 def make_missing(path: str) -> None:
-    """This directory and those above it, if they are not there. Raises OSError."""
+    """Make this directory and those above it, where they are missing. Raises OSError."""
     missing = []
     while not os.path.lexists(path):
         missing.append(path)
@@ -87,7 +78,7 @@ def make_missing(path: str) -> None:
 
 
 def check(path: str) -> None:
-    """Raises OSError where this directory is not ours alone, or a link."""
+    """Raise OSError where this directory is not ours alone, or a link."""
     _check(path, os.lstat(path))
 
 
@@ -100,7 +91,7 @@ def _check_file(name: str, status: os.stat_result) -> None:
 
 
 def is_ours(path: str) -> bool:
-    """Whether `check` finds nothing wrong with it."""
+    """Return whether `check` finds nothing wrong with it."""
     with contextlib.suppress(OSError):
         check(path)
         return True
@@ -108,7 +99,7 @@ def is_ours(path: str) -> bool:
 
 
 def read(directory: int, name: str) -> bytes:
-    """A file of ours. Raises OSError."""
+    """Read a file of ours. Raises OSError."""
     # A named pipe in its place would keep us waiting.
     fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | _FILE, dir_fd=directory)
     with os.fdopen(fd, "rb") as file:
@@ -120,7 +111,7 @@ def read(directory: int, name: str) -> bytes:
 
 
 def write(directory: int, name: str, data: bytes) -> None:
-    """Written beside and renamed, so never half there. Raises OSError."""
+    """Write beside and rename, so that it is never half there. Raises OSError."""
     beside = f"{name}.{os.urandom(4).hex()}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE
     fd = os.open(beside, flags, 0o600, dir_fd=directory)
@@ -136,7 +127,7 @@ def write(directory: int, name: str, data: bytes) -> None:
 
 
 def append(directory: int, name: str, data: bytes) -> None:
-    """To a file of ours that is there. Its end may be half there. Raises OSError."""
+    """Append to a file of ours that is there; a crash may leave half. Raises OSError."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | _FILE
     with os.fdopen(os.open(name, flags, dir_fd=directory), "ab") as file:
         _check_file(name, os.fstat(file.fileno()))
@@ -144,7 +135,7 @@ def append(directory: int, name: str, data: bytes) -> None:
 
 
 def write_beside(path: str, data: bytes) -> None:
-    """A 0600 file where the user wants it, in whosever directory. Raises OSError."""
+    """Write a 0600 file where the user wants it, in anybody's directory. Raises OSError."""
     above, name = os.path.split(os.path.abspath(path))
     directory = os.open(above, _DIRECTORY)
     try:
@@ -157,7 +148,7 @@ def write_beside(path: str, data: bytes) -> None:
 
 
 def check_above(path: str) -> None:
-    """Raises NotPrivateError where others could put a directory in this one's place.
+    """Raise NotPrivateError where others could put a directory in this one's place.
 
     Not above the home directory, nor of that itself: who can write there has the
     account.
@@ -173,7 +164,7 @@ def check_above(path: str) -> None:
 
 
 def check_shared(path: str) -> None:
-    """Raises NotPrivateError where others could exchange what we make in it."""
+    """Raise NotPrivateError where others could exchange what we make in it."""
     _check_shared(path, os.stat(path))
     check_above(path)
 
@@ -234,7 +225,7 @@ def _mkdir(path: str, directory: int | None = None) -> None:
 
 
 def make_new(path: str, directory: int | None = None) -> None:
-    """A directory that is not there; raises FileExistsError if it is."""
+    """Make a directory that is not there; raises FileExistsError if it is."""
     os.mkdir(path, 0o700, dir_fd=directory)
     fd = os.open(path, _DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
     try:
@@ -274,7 +265,7 @@ def _others_write(status: os.stat_result) -> bool:
 
 
 def _is_own_group(gid: int) -> bool:
-    """The user's, and nobody else's: many systems make one for each user."""
+    """Return whether a group is the user's alone: many systems make one for each user."""
     import grp
     import pwd
 

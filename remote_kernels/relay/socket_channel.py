@@ -27,6 +27,7 @@ class SocketChannel(asyncio.Protocol):
     # Called by the socket's transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Join the channel, which opens it."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self.channel.join(self)
@@ -34,27 +35,33 @@ class SocketChannel(asyncio.Protocol):
             self.channel.limit(self._high_water)
 
     def data_received(self, data: bytes) -> None:
+        """Send what the socket says; read no more of it while the queue is full."""
         if self.channel.send(data):
             self._transport.pause_reading()
 
     def pause_writing(self) -> None:
+        """Let the other end wait for the socket."""
         self.channel.pause()
 
     def resume_writing(self) -> None:
+        """Let the other end go on."""
         self.channel.resume()
 
     def eof_received(self) -> bool:
+        """Finish the channel; keep the socket while the other end may send."""
         self._ended = True
         self.channel.finish()
         # Half-close: what comes from the other end is still wanted, if anything does.
         return not self.channel.has_finished
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Close the channel."""
         self.channel.close("" if exc is None else str(exc))
 
     # Called by the channel
 
     def receive(self, data: bytes) -> None:
+        """Write to the socket what the other end sent."""
         self._transport.write(data)
 
     def finished(self) -> None:
@@ -65,6 +72,7 @@ class SocketChannel(asyncio.Protocol):
             self._transport.write_eof()
 
     def drained(self) -> None:
+        """Read on from the socket."""
         if not self._transport.is_closing():
             self._transport.resume_reading()
 

@@ -71,9 +71,9 @@ class Spool:
 
     Parameters
     ----------
-    directory:
+    directory : str
         A private directory on the node's disk.
-    disk, memory:
+    disk, memory : int
         Bounds in bytes.
     """
 
@@ -176,7 +176,7 @@ class Spool:
             sys.stderr.write(f"agent: cannot spool to {self._directory}: {exc}\n")
 
     def read(self, number: int, piece: int = 0) -> tuple[int, bytes] | None:
-        """The first message from `number` on, encoded; None if there is none yet.
+        """Return the first message from `number` on, encoded; None if there is none yet.
 
         Of that very message from its piece of this number on, counted from 0.
         """
@@ -194,22 +194,23 @@ class Spool:
         return found, data
 
     def read_one(self, number: int) -> list[bytes] | None:
-        """The parts of this very message; None if it was dropped."""
+        """Return the parts of this very message; None if it was dropped."""
         found = self.read(number)
         if found is None or found[0] != number:
             return None
-        (message,) = messages.Decoder().feed(found[1])
+        (message,) = messages.MessageDecoder().feed(found[1])
         return message.parts
 
     def move(self, directory: str) -> None:
-        """From the next file on: the directory is gone."""
+        """Use another directory from the next file on: the old one is gone."""
         self._directory = directory
 
     def forget_all(self) -> None:
+        """Forget all messages."""
         self.forget(self._last)
 
     def forget(self, number: int) -> None:
-        """Nobody will ask for `number` and what was before it."""
+        """Forget `number` and what was before it: nobody will ask for them."""
         while self._places and self.first <= number:
             self._remove(self._places.popitem(last=False)[1])
         self._forgotten = max(self._forgotten, min(number, self._last))
@@ -238,6 +239,7 @@ class Spool:
             segment.close()
 
     def close(self) -> None:
+        """Forget all messages, and give the disk back."""
         self.forget_all()
         if self._segment is not None:
             self._segment.close()

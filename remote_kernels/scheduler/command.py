@@ -70,7 +70,7 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
 async def _started(
     argv: Sequence[str], env: Mapping[str, str] | None
 ) -> asyncio.subprocess.Process:
-    """The process. asyncio would kill it alone, not its group, if cancelled here."""
+    """Start the process. asyncio would kill it alone, not its group, if cancelled here."""
     task = asyncio.ensure_future(_start(argv, env))
     try:
         return await asyncio.shield(task)
@@ -172,7 +172,4 @@ class _Bounded:
 
     def text(self) -> str:
         gap = f"\n[{self.dropped} bytes left out]\n" if self.dropped else ""
-        head, tail = bytes(self.head), bytes(self.tail)
-        if not gap:
-            return (head + tail).decode(errors="replace")
-        return head.decode(errors="replace") + gap + tail.decode(errors="replace")
+        return (self.head + gap.encode() + self.tail).decode(errors="replace")

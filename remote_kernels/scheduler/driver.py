@@ -99,7 +99,7 @@ class Driver(abc.ABC):
         """Return the lines of shell with which its batch script begins.
 
         They export RK_JOB_ID, RK_NODE, RK_CLUSTER, RK_NODES, RK_NODE_COUNT,
-        RK_JOB_MARK and RK_LAUNCHERS as far as they are known (agent/job.py says what
+        RK_JOB_MARK and RK_LAUNCHERS as far as they are known (agent/job_facts.py says what
         they mean), and set rk_restarted to anything but 0 or "" where the batch
         system has started the job anew.
         """
@@ -192,7 +192,7 @@ class Extends(abc.ABC):
         """Move the job's time limit. DeniedError where the site allows no such thing."""
 
 
-class Inside(abc.ABC):
+class Enters(abc.ABC):
     """A command can be run in a job from outside: a carrier."""
 
     is_private: ClassVar[bool] = False
@@ -250,6 +250,6 @@ class Adopts(abc.ABC):
 
         Parameters
         ----------
-        cluster, node, job_id:
+        cluster, node, job_id
             Which job, on which node of which cluster, is to be reached.
         """

@@ -15,8 +15,8 @@ from importlib.metadata import entry_points
 
 from remote_kernels import scheduler
 
-from . import environment as variables
 from .driver import Driver
+from .environment import ALLOWED, GUARDED, matches
 
 GROUP = "remote_kernels.schedulers"
 
@@ -46,6 +46,24 @@ def detected(environ: Mapping[str, str] | None = None) -> Driver:
 def environment(
     driver: Driver, environ: Mapping[str, str], keep: Sequence[str] = ()
 ) -> dict[str, str]:
-    """Return what of the server's environment its commands, and so jobs, may see."""
-    guarded = [pattern for each in DRIVERS.values() for pattern in each.guarded]
-    return variables.filtered(environ, keep, driver.allowed, guarded)
+    """Return what of the server's environment its commands, and so jobs, may see.
+
+    Parameters
+    ----------
+    driver : Driver
+        The batch system.
+    environ : mapping
+        The notebook server's environment.
+    keep : sequence of str
+        The kernelspec's `env_keep`: names, and patterns that do not reach what is
+        guarded.
+    """
+    allowed = (*ALLOWED, *driver.allowed)
+    guarded = [*GUARDED, *(one for each in DRIVERS.values() for one in each.guarded)]
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in keep
+        or matches(name, allowed)
+        or (matches(name, keep) and not matches(name, guarded))
+    }

@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from remote_kernels.errors import CommandError
+
 OUR_NAME = re.compile(r"jupyter-[0-9a-f]{8}")
 """The names of our jobs: "jupyter-" and the beginning of the kernel's ID."""
 
 T_co = TypeVar("T_co", covariant=True)
+E = TypeVar("E", bound=CommandError)
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,9 @@ class JobId:
 
     Parameters
     ----------
-    number:
+    number : str
         What people read, and what the batch system's own commands take: "4711".
-    where:
+    where : str
         What the driver needs besides to find the job, such as the name of a cluster.
     """
 
@@ -43,17 +46,17 @@ class JobRequest:
 
     Parameters
     ----------
-    name:
+    name : str
         The job's name in the batch system's lists.
-    output:
+    output : str
         The absolute path of its log.
-    options:
+    options : mapping
         The driver's options, by the names that the driver has for them.
-    user:
+    user : str
         The number of the user.
-    login:
+    login : bool
         Whether the script wants a login shell.
-    variables:
+    variables : mapping
         What the script has to set, as nobody else does; for the driver's own use.
     """
 
@@ -74,6 +77,11 @@ class Completed:
     stdout: str
     stderr: str
 
+    def error(self, kind: type[E], summary: str, advice: str = "") -> E:
+        """Return an error that tells all that the command said."""
+        said = self.stdout, self.stderr
+        return kind(summary, self.argv, self.returncode, *said, advice)
+
 
 @dataclass(frozen=True)
 class Query(Generic[T_co]):
@@ -81,9 +89,9 @@ class Query(Generic[T_co]):
 
     Parameters
     ----------
-    argv:
+    argv : sequence of str
         The command.
-    parse:
+    parse : callable
         Makes a value of what it said. Raises ControllerError where the batch system
         did not answer, which says nothing about any job, and CommandError for a
         refusal.
@@ -99,11 +107,11 @@ class Submission:
 
     Parameters
     ----------
-    argv:
+    argv : sequence of str
         The command.
-    stdin:
+    stdin : str
         What it reads on standard input: often the script.
-    parse:
+    parse : callable
         Finds the new job's ID in what the command said, though it may have said more.
         ValueError if there is none.
     """
@@ -130,27 +138,27 @@ class JobStatus:
 
     Parameters
     ----------
-    job_id, phase:
+    job_id, phase
         Which job, and where it is in its life.
-    state, reason:
+    state, reason : str
         The batch system's own words.
-    node:
+    node : str or None
         Where the script runs.
-    exit_code, signal:
+    exit_code, signal : int or None
         How the script ended.
-    start_time, end_time:
+    start_time, end_time : float or None
         When the job started, or is expected to; when it ended, or will at its time
         limit. Seconds since the epoch, None where that is not told.
-    standing:
+    standing : float
         For how long we have seen this state and reason without a change, in seconds;
         0 where nobody watches.
-    place:
+    place : int or None
         Its place among the jobs that wait for the same queue, from 1.
-    name:
+    name : str
         The job's name, where it is told.
-    by_itself:
+    by_itself : bool
         Whether its script ended, as against something that ended the job.
-    vague:
+    vague : bool
         Whether another way of asking may tell more.
     """
 

@@ -3,7 +3,7 @@
 Rules: a driver, a way to run commands, and one poller; questions about single jobs that
 come together become one; a batch system that does not answer says nothing about a job;
 a submission is never left half done. `Jobs` belongs to one event loop; `shared` gives
-all kernels of a process the same. Called by the kernel's story.
+all kernels of a process the same. Called by kernel/.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Jobs:
 
     Parameters
     ----------
-    driver:
+    driver : Driver
         The batch system.
-    run:
+    run : Run
         `command.run`, or the like on another host.
-    environ:
+    environ : mapping or None
         What the commands get; what `drivers.environment` leaves of the server's by
         default. A job gets its own.
-    poll_interval:
+    poll_interval : float
         Seconds; those who watch may raise it, not lower it.
     """
 
@@ -80,7 +80,7 @@ class Jobs:
     # --- submit ---------------------------------------------------------------------
 
     async def prepare(self, request: JobRequest) -> JobRequest:
-        """As the batch system's answers make it. ConfigError if it can't be submitted."""
+        """Return the request as the batch system's answers make it; else ConfigError."""
         if not isinstance(self.driver, Preflight):
             return request
         answers = [await self.ask(each) for each in self.driver.questions(request)]
@@ -93,7 +93,7 @@ class Jobs:
         environ: Mapping[str, str] | None = None,
         on_notice: Callable[[str], None] = lambda text: None,
     ) -> JobId:
-        """The id of the new job, which gets `environ`; SubmitError if there is none.
+        """Submit a job, which gets `environ`; return its ID. SubmitError if there is none.
 
         `on_notice` is called with what the site says besides of a job that was taken.
         Cancelled half way, it cancels the job, then lets the cancellation pass.
@@ -104,11 +104,11 @@ class Jobs:
     # --- one question ---------------------------------------------------------------
 
     async def ask(self, query: Query[T], timeout: float = 60.0) -> T:
-        """What a command says. CommandError if it does not."""
+        """Return what a command says. CommandError if it does not."""
         return query.parse(await self._run(query.argv, timeout=timeout))
 
     async def status(self, job_id: JobId) -> JobStatus:
-        """The job's state now. ControllerError if the batch system does not answer.
+        """Return the job's state now. ControllerError if the batch system does not answer.
 
         One query answers all who ask within GATHER seconds.
         """
@@ -134,7 +134,7 @@ class Jobs:
                 waiting.set_result(found[job_id])
 
     async def statuses(self, job_ids: Sequence[JobId]) -> dict[JobId, JobStatus]:
-        """All of these jobs now; those that the batch system lost are ENDED, UNKNOWN.
+        """Return these jobs now; those that the batch system lost are ENDED, UNKNOWN.
 
         ControllerError if it does not answer.
         """
@@ -167,13 +167,13 @@ class Jobs:
         return found
 
     async def own(self) -> list[JobStatus]:
-        """This user's live jobs with names of ours. ControllerError if none answers."""
+        """Return this user's live jobs with names of ours. ControllerError: no answer."""
         listed = [await self.ask(query) for query in self.driver.own(_user())]
         every = [status for each in listed for status in each]
         return [status for status in every if OUR_NAME.fullmatch(status.name)]
 
     async def cluster(self) -> str | None:
-        """The name of the cluster that we submit to; None while nobody tells."""
+        """Return the name of the cluster that we submit to; None while nobody tells."""
         if self._cluster is None and isinstance(self.driver, Clusters):
             try:
                 self._cluster = await self.ask(self.driver.cluster())
@@ -226,14 +226,14 @@ class Jobs:
     # --- watching -------------------------------------------------------------------
 
     def watch(self, job_id: JobId) -> AsyncGenerator[JobStatus, None]:
-        """The job's status now and at every change; the last one is ENDED.
+        """Yield the job's status now and at every change; the last one is ENDED.
 
         To be closed (contextlib.aclosing) where it is left early.
         """
         return self._poller.watch(job_id)
 
     async def wait_ended(self, job_id: JobId, timeout: float) -> JobStatus | None:
-        """The status with which the job ended; None if it has not, in that time."""
+        """Return the status with which the job ended; None if it has not, in that time."""
         return await self._poller.wait_ended(job_id, timeout)
 
 
@@ -242,7 +242,7 @@ _SHARED = weakref.WeakKeyDictionary()
 
 
 def shared(driver: Driver, poll_interval: float = 2.0) -> Jobs:
-    """This loop's one `Jobs` of that driver; it polls as seldom as anybody asks for."""
+    """Return this loop's one `Jobs` of a driver; it polls as seldom as anybody asks for."""
     every = _SHARED.setdefault(asyncio.get_running_loop(), {})
     jobs = every.setdefault(driver.name, Jobs(driver))
     jobs.ask_no_more_than_every(poll_interval)

@@ -8,6 +8,7 @@ says nothing about a job. Called by `jobs.py`.
 from __future__ import annotations
 
 import asyncio
+import operator
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -29,6 +30,9 @@ SLOWEST = 60.0  # seconds between two queries while nothing changes
 PLACES = 300.0  # seconds between two looks at the whole queue, which may be long
 PLACES_AFTER = 20.0  # seconds that a job must have waited for that
 _GROWTH = 1.5
+_TOLD = operator.attrgetter(
+    "phase", "state", "reason", "node", "place", "start_time", "end_time"
+)
 
 
 @dataclass
@@ -46,13 +50,13 @@ class Poller:
 
     Parameters
     ----------
-    driver:
+    driver : Driver
         Their batch system.
-    query:
+    query : callable
         Asks for all of these jobs; may raise CommandError.
-    ask:
+    ask : callable
         Runs another question of the driver's.
-    poll_interval:
+    poll_interval : float
         Least time between two questions, in seconds.
     """
 
@@ -76,11 +80,11 @@ class Poller:
         self._places_asked = float("-inf")
 
     def look_now(self) -> None:
-        """Something has happened: do not wait for the next question."""
+        """Ask at once, as something has happened."""
         self._wake.set()
 
     async def watch(self, job_id: JobId) -> AsyncGenerator[JobStatus, None]:
-        """The job's status now and at every change; the last one is ENDED.
+        """Yield the job's status now and at every change; the last one is ENDED.
 
         To be closed (contextlib.aclosing) where it is left early.
         """
@@ -98,7 +102,7 @@ class Poller:
             await self._unwatch(job_id, updates)
 
     async def wait_ended(self, job_id: JobId, timeout: float) -> JobStatus | None:
-        """The status with which the job ended; None if it has not, in that time."""
+        """Return the status with which the job ended; None if it has not, in that time."""
         try:
             return await within(self._ended(job_id), timeout)
         except asyncio.TimeoutError:
@@ -205,16 +209,7 @@ class Poller:
         return last is None or last.phase is not status.phase
 
     def _news(self, status: JobStatus) -> tuple[object, ...]:
-        return (
-            status.phase,
-            status.state,
-            status.reason,
-            status.node,
-            status.place,
-            status.start_time,
-            status.end_time,
-            self._driver.never(status, {}),
-        )
+        return (*_TOLD(status), self._driver.never(status, {}))
 
     def _fail(self, error: Exception) -> None:
         for watched in self._watched.values():

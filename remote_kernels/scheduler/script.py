@@ -4,7 +4,7 @@ Rules: pure text; every value is quoted; nothing secret is in it. The umask is t
 job's, or the prologue's, so each file has a mode of its own. It stays the agent's
 parent: it passes the scheduler's signals on, ends with the agent's exit code, and
 removes the node directory however the agent ended. Whatever fails before that ends
-with an exit code of its own (`explain_exit`). Called by the kernel's story, which hands it to `jobs.py`.
+with an exit code of its own (`explain_exit`). Called by kernel/, which hands it to `jobs.py`.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def build(
     node_dir: str | None = None,
     head: str = "",
 ) -> str:
-    """The batch script that runs the agent (a zipped application) for this record.
+    """Return the batch script that runs the agent (a zipped application) for a record.
 
     Its one argument, if there is one, is the agent's `--node`; that agent ends with its
     standard input, too.
@@ -122,18 +122,18 @@ def build(
 
 
 def explain_exit(code: int) -> str | None:
-    """What an exit code of the job's script means and what to do; None if not ours."""
+    """Say what an exit code of the job's script means and what to do; None if not ours."""
     return _EXITS.get(code)
 
 
 def explain_end(*, began: bool, login: bool) -> str | None:
-    """Of a job that ended by itself, unexplained, before its agent was there.
+    """Explain a job that ended by itself, before its agent was there, without a reason.
 
     Parameters
     ----------
-    began:
+    began : bool
         Whether the file `BEGAN` is there.
-    login:
+    login : bool
         Whether it has a prologue.
     """
     if began:
@@ -142,7 +142,7 @@ def explain_end(*, began: bool, login: bool) -> str | None:
 
 
 def explain_silence(*, began: bool, login: bool) -> str | None:
-    """Of a job that runs, but whose agent has not reported for long."""
+    """Explain a job that runs, but whose agent has not reported for long."""
     if began or not login:
         return None
     return f"The job's script has not begun. {_START_UP_FILES}One of them may wait."

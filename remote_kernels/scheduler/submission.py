@@ -46,7 +46,7 @@ class Submitting:
     on_notice: Callable[[str], None] = lambda text: None
 
     async def job_id(self) -> JobId:
-        """The id of the new job; SubmitError if there is none.
+        """Submit; return the ID of the new job. SubmitError if there is none.
 
         Cancelled half way, it learns the id, cancels the job, then lets the
         cancellation pass.
@@ -79,7 +79,7 @@ class Submitting:
     async def _taken(
         self, done: Completed, parse: Callable[[Completed], JobId]
     ) -> JobId:
-        """The id of a job that is there, as the exit code says."""
+        """Return the ID of a job that is there, as the exit code says."""
         try:
             job_id: JobId | None = parse(done)
         except ValueError:
@@ -93,7 +93,7 @@ class Submitting:
         return job_id
 
     async def _found(self) -> JobId | None:
-        """The id of the job of our name, if there is one: the newest."""
+        """Return the ID of the newest job of our name, if there is one."""
         for pause in _LOOKS:
             await asyncio.sleep(pause)
             try:
@@ -112,13 +112,10 @@ class Submitting:
 
     def _nameless(self, done: Completed) -> SubmitError:
         command = done.argv[0]
-        return SubmitError(
+        return done.error(
+            SubmitError,
             f"{command} ended without an error, but told no job's number, and no job "
             f"called {self.request.name} is in the queue.",
-            done.argv,
-            done.returncode,
-            done.stdout,
-            done.stderr,
             self.driver.submit_advice(done)
             or f"Is the {command} that comes first on PATH a wrapper of this site? "
             f"`type -a {command}` lists all; put the directory of the scheduler's own "
@@ -127,14 +124,8 @@ class Submitting:
         )
 
     def _refused(self, done: Completed) -> SubmitError:
-        return SubmitError(
-            f"The scheduler ({self.driver.name}) did not take the job.",
-            done.argv,
-            done.returncode,
-            done.stdout,
-            done.stderr,
-            self.driver.submit_advice(done),
-        )
+        summary = f"The scheduler ({self.driver.name}) did not take the job."
+        return done.error(SubmitError, summary, self.driver.submit_advice(done))
 
     async def _undo(self, task: asyncio.Future[JobId]) -> None:
         """End the job that a cancelled submission may have made."""
@@ -147,7 +138,7 @@ class Submitting:
             await self._end_unknown()
 
     async def _end_unknown(self) -> None:
-        """The scheduler may have taken the job although we never learned its id."""
+        """End the job that may have been taken although we never learned its ID."""
         await _quietly(self.cancel_name(self.request))
 
 

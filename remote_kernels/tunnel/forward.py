@@ -24,16 +24,16 @@ QUEUE_BYTES = 1024 * 1024  # from one connection, before it is read no further
 LOOPBACK = "127.0.0.1"
 
 
-class Forward:
+class ForwardedPort:
     """Local ends of one target.
 
     Parameters
     ----------
-    mux:
+    mux : Mux
         The session's.
-    kernel, target:
+    kernel, target
         What connections are carried to.
-    path:
+    path : Path
         Of a Unix socket, in a private directory.
 
     `trouble` is why the last connection was not made, "" if it was.
@@ -46,11 +46,11 @@ class Forward:
         self.path = path
         self.port: int | None = None  # on loopback, if one is wanted
         self.trouble = ""
-        self.connections: set[_Connection] = set()
+        self.connections: set[_ForwardedConnection] = set()
         self._servers: list[asyncio.Server] = []
 
     def __repr__(self) -> str:
-        return f"<Forward of {self.target}: {len(self.connections)} connections>"
+        return f"<ForwardedPort of {self.target}: {len(self.connections)} connections>"
 
     async def open(self, local_port: int | None) -> None:
         """Listen, also at a loopback port (0: any that is free). Raises OSError."""
@@ -67,11 +67,11 @@ class Forward:
         self._servers.append(server)
         self.path.chmod(0o600)
 
-    def _connection(self) -> _Connection:
-        return _Connection(self, self._mux)
+    def _connection(self) -> _ForwardedConnection:
+        return _ForwardedConnection(self, self._mux)
 
     async def try_out(self, seconds: float) -> bool | None:
-        """Whether somebody listens at the target; None if the agent does not say.
+        """Return whether somebody listens at the target; None if the agent does not say.
 
         If nobody does, `trouble` is why.
         """
@@ -84,7 +84,7 @@ class Forward:
         return not self.trouble
 
     def refused(self, reason: str) -> None:
-        """Called by a connection that the other end gave up."""
+        """Learn that the other end gave a connection up."""
         self.trouble = reason
         log.info("kernel=%s %s: %s", self.kernel, self.target, reason)
 
@@ -98,6 +98,7 @@ class Forward:
 
 
 async def stop_listening(servers: Sequence[asyncio.Server]) -> None:
+    """Close servers, and leave no connection half accepted."""
     loop = asyncio.get_running_loop()
     for server in servers:
         for listening in server.sockets:
@@ -109,10 +110,10 @@ async def stop_listening(servers: Sequence[asyncio.Server]) -> None:
         server.close()
 
 
-class _Connection(SocketChannel):
+class _ForwardedConnection(SocketChannel):
     """A local connection to a forwarded port."""
 
-    def __init__(self, forward: Forward, mux: Mux) -> None:
+    def __init__(self, forward: ForwardedPort, mux: Mux) -> None:
         target = encode(forward.target)
         super().__init__(mux.channel(forward.kernel, target), QUEUE_BYTES)
         self._forward = forward

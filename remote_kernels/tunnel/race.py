@@ -20,9 +20,9 @@ class Attempt(Generic[T]):
 
     Parameters
     ----------
-    run:
+    run : callable
         Tries it. An exception says that it is no way.
-    head_start:
+    head_start : callable
         How long the next attempt waits for this one; not at all once it has failed.
     """
 
@@ -36,11 +36,11 @@ class Outcome(Generic[T]):
 
     Parameters
     ----------
-    winner:
+    winner : tuple or None
         The first that succeeded, and what it returned; None: none did.
-    errors:
+    errors : dict
         Why others failed before.
-    losers:
+    losers : dict
         Those that had begun and were cancelled; they may still be putting away what
         they had made.
     """
@@ -55,7 +55,7 @@ async def race(
     discard: Callable[[T], None],
     final: type[Exception] | tuple[()] = (),
 ) -> Outcome[T]:
-    """Until one succeeds or all have failed. A `final` error is raised at once.
+    """Wait until one succeeds or all have failed. A `final` error is raised at once.
 
     `discard` gets what another has made in the same moment. Cancelled, or with a final
     error, it leaves when all attempts have come to their end.

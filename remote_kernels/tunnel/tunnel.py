@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +19,24 @@ from remote_kernels.bounded import backoff, first_of
 from remote_kernels.errors import TunnelError
 from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.link import DEAD_AFTER, Link, LinkLost
-from remote_kernels.relay.message_channel import MessageChannel
 from remote_kernels.relay.mux import Mux
 from remote_kernels.relay.socket_channel import SocketChannel
 from remote_kernels.wire import control
-from remote_kernels.wire.codes import Farewell, Refusal
+from remote_kernels.wire.codes import Farewell, RefusalCode
 from remote_kernels.wire.frames import LocalProtocolError, ProtocolError
 from remote_kernels.wire.hello import Ask, LoginHello, Refused
-from remote_kernels.wire.messages import Message
 from remote_kernels.wire.session import Session
 from remote_kernels.wire.target import Target
 
 from .carriers.base import Carrier, CarrierError, Pipe
-from .forward import Forward, stop_listening
+from .forward import ForwardedPort, stop_listening
 from .race import Attempt, race
 
 log = harmless.logger(__name__)
 
 FIRST_RETRY = 0.2  # seconds after a pipe broke; doubled at each failure
 LAST_RETRY = 30.0  # seconds
-HEAD_START = (
-    1.5  # seconds before the next carrier is tried beside one; a SYN may be lost
-)
+HEAD_START = 1.5  # seconds before the next carrier is tried, too; a SYN may be lost
 PATIENCE = 5.0  # seconds, where the node answers: sshd may be slow to let us in
 QUEUE_BYTES = 8 * 1024 * 1024  # from one local socket, before it is read no further
 
@@ -50,14 +47,14 @@ class Over:
 
     Parameters
     ----------
-    text:
+    text : str
         For people.
-    code:
+    code : Farewell or RefusalCode or None
         The agent's word, by which it can be decided what follows; None: it was this end.
     """
 
     text: str
-    code: Farewell | Refusal | None = None
+    code: Farewell | RefusalCode | None = None
 
 
 class Tunnel:
@@ -65,19 +62,19 @@ class Tunnel:
 
     Parameters
     ----------
-    carriers:
+    carriers : sequence of Carrier
         Ways to reach the agent, the preferred first.
-    secret:
+    secret : bytes
         The job's secret.
-    on_control:
+    on_control : callable
         Called with each control message.
-    take:
+    take : bool
         Whether to end the session of another server that has the kernel.
-    dead_after:
+    dead_after : float
         Seconds of silence after which a pipe is given up.
-    kernel, record:
+    kernel, record : str
         Which of the agent's kernels, and its record's directory; see `Ask`.
-    beside:
+    beside : bool
         Whether to leave the kernel's own session to whoever has it; see `Ask`.
 
     `ended` is done, with why, once the agent wants no more of this session.
@@ -95,14 +92,13 @@ class Tunnel:
         record: str = "",
         beside: bool = False,
     ) -> None:
-        self._take = take
-        self._kernel = kernel
-        self._record = record
-        self._beside = beside
         self._dead_after = dead_after
         self._carriers = list(carriers)
         self._secret = secret
         session = Session(secrets.token_hex(16), 1, QUEUE_BYTES)
+        self._ask = Ask(
+            session.id, take=take, kernel=kernel, record=record, beside=beside
+        )
         self._mux = Mux(session, on_control)
         self._servers: list[tuple[asyncio.Server, Path]] = []
         self._link: Link | None = None
@@ -121,10 +117,11 @@ class Tunnel:
 
     @property
     def connected(self) -> bool:
+        """Whether the session has a pipe."""
         return self._mux.link is not None
 
     async def open(self) -> None:
-        """First contact, by the first carrier that gets there, then keep it up.
+        """Connect by the first carrier that gets there, then keep the session up.
 
         Raises TunnelError with each carrier's reason.
         """
@@ -138,10 +135,9 @@ class Tunnel:
         outcome = await race(
             [
                 Attempt(
-                    lambda carrier=carrier: self._connect(carrier, turn, resume),  # type: ignore[misc]
-                    lambda carrier=carrier: _head_start(carrier),  # type: ignore[misc]
+                    partial(self._connect, it, turn, resume), partial(_head_start, it)
                 )
-                for carrier in carriers
+                for it in carriers
             ],
             lambda made: made[1].close("another was faster"),
             Refused,
@@ -166,17 +162,8 @@ class Tunnel:
     async def _connect(
         self, carrier: Carrier, turn: _Turn, resume: bool
     ) -> tuple[Pipe, Link]:
-        """The session over this carrier, if no other had its `turn` with the agent."""
-        session = self._mux.session
-        ask = Ask(
-            session.id,
-            session.received,
-            resume,
-            self._take,
-            self._kernel,
-            self._record,
-            self._beside,
-        )
+        """Open the session by this carrier, if no other had its `turn` with the agent."""
+        ask = replace(self._ask, received=self._mux.session.received, resume=resume)
         hello = LoginHello(self._secret, ask)
         pipe, link = await carrier.connect(
             lambda: _Suitor(hello, lambda: self._mux, dead_after=self._dead_after)
@@ -249,11 +236,11 @@ class Tunnel:
         return True
 
     async def lost(self) -> None:
-        """Until the session has no pipe."""
+        """Wait until the session has no pipe."""
         await self._down.wait()
 
     async def resumed(self) -> None:
-        """Until the session has a pipe again, or is over."""
+        """Wait until the session has a pipe again, or is over."""
         await first_of(self._up.wait(), asyncio.shield(self.ended))
 
     def _end(self, reason: Over) -> None:
@@ -269,9 +256,9 @@ class Tunnel:
         )
         self._servers.append((server, path))
 
-    def forward(self, kernel: str, target: Target, path: Path) -> Forward:
-        """A port of the node for `kernel`; not open yet, and its owner closes it."""
-        return Forward(self._mux, kernel, target, path)
+    def forward(self, kernel: str, target: Target, path: Path) -> ForwardedPort:
+        """Return a port of the node for `kernel`; not open yet, and its owner closes it."""
+        return ForwardedPort(self._mux, kernel, target, path)
 
     async def _stop_listening(self) -> None:
         await stop_listening([server for server, _ in self._servers])
@@ -279,23 +266,11 @@ class Tunnel:
             path.unlink(missing_ok=True)
 
     def channel(self, kernel: str, target: str) -> Channel:
-        """A channel to a socket of `kernel`, opened when its local end is there."""
+        """Return a channel to a socket of `kernel`, opened when its local end is there."""
         return self._mux.channel(kernel, target)
 
-    def messages(
-        self,
-        kernel: str,
-        target: str,
-        on_message: Callable[[Message], None],
-        on_room: Callable[[], None],
-        on_broken: Callable[[], None] = lambda: None,
-    ) -> MessageChannel:
-        """A channel of whole messages to a kept socket of `kernel`."""
-        channel = self.channel(kernel, target)
-        return MessageChannel(channel, on_message, on_room, on_broken)
-
     def send(self, message: control.Message) -> None:
-        """Raises TunnelError for a message that is too large to be sent."""
+        """Send a control message. Raises TunnelError for one that is too large."""
         try:
             self._mux.control(message)
         except LocalProtocolError as exc:

@@ -15,7 +15,7 @@ from .frames import MAX_DATA, LocalProtocolError, RemoteProtocolError
 WINDOW = 4 * 1024 * 1024  # bytes that may be under way to one local socket
 
 
-class State(Enum):
+class ChannelPhase(Enum):
     """What has been said on a channel."""
 
     OPEN = auto()  # both ends may send
@@ -27,7 +27,7 @@ class State(Enum):
     GONE = auto()
 
 
-class Step(Enum):
+class ChannelEvent(Enum):
     """What happens to a channel: first what this end does, then what the other did."""
 
     SEND = auto()
@@ -41,9 +41,9 @@ class Step(Enum):
 
 
 THEIRS = {
-    Step.GOT_DATA: "data on a channel after its end",
-    Step.GOT_FIN: "a second end of a channel",
-    Step.GOT_RST: "a reset of a channel that is gone",
+    ChannelEvent.GOT_DATA: "data on a channel after its end",
+    ChannelEvent.GOT_FIN: "a second end of a channel",
+    ChannelEvent.GOT_RST: "a reset of a channel that is gone",
 }
 
 # "=": stays; "-": is not done, or not allowed. RST of either end leads from each state
@@ -59,38 +59,45 @@ CLOSING          -     =          =        GONE      -         -
 """
 
 
-def _table(text: str) -> dict[State, dict[Step, State]]:
+def _table(text: str) -> dict[ChannelPhase, dict[ChannelEvent, ChannelPhase]]:
     head, *rows = [line.split() for line in text.split("\n") if line]
-    table: dict[State, dict[Step, State]] = {State.GONE: {}}
+    table: dict[ChannelPhase, dict[ChannelEvent, ChannelPhase]] = {
+        ChannelPhase.GONE: {}
+    }
     for name, *cells in rows:
-        state = table[State[name]] = {Step.RESET: State.GONE, Step.GOT_RST: State.GONE}
+        state = table[ChannelPhase[name]] = {
+            ChannelEvent.RESET: ChannelPhase.GONE,
+            ChannelEvent.GOT_RST: ChannelPhase.GONE,
+        }
         for step, to in zip(head, cells):
             if to != "-":
-                state[Step[step]] = State[name if to == "=" else to]
+                state[ChannelEvent[step]] = ChannelPhase[name if to == "=" else to]
     return table
 
 
 TABLE = _table(_TABLE)
 
 
-def _that_allow(step: Step) -> tuple[State, ...]:
-    return tuple(state for state in State if step in TABLE[state])
+def _that_allow(step: ChannelEvent) -> tuple[ChannelPhase, ...]:
+    return tuple(state for state in ChannelPhase if step in TABLE[state])
 
 
 # Looked at with each piece of data: a tuple, because an Enum is slow to hash.
-SPEAKS, HEARS, OWES_FIN = map(_that_allow, (Step.SEND, Step.GOT_DATA, Step.SENT_FIN))
+SPEAKS, HEARS, OWES_FIN = map(
+    _that_allow, (ChannelEvent.SEND, ChannelEvent.GOT_DATA, ChannelEvent.SENT_FIN)
+)
 
 
-class Channel:
+class ChannelState:
     """One channel at one end.
 
     Parameters
     ----------
-    id:
+    id : int
         Its number.
-    kernel, target:
+    kernel, target : str
         What its OPEN names.
-    high_water:
+    high_water : int
         Bytes queued above which to read no further.
     """
 
@@ -99,7 +106,7 @@ class Channel:
         self.kernel = kernel
         self.target = target
         self.high_water = high_water
-        self.state = State.OPEN
+        self.state = ChannelPhase.OPEN
         self.unwanted = ""  # why nothing more is wanted from the other end
         self.queued = 0  # bytes waiting to be framed
         self._queue: deque[bytes | memoryview] = deque()
@@ -109,9 +116,9 @@ class Channel:
 
     def __repr__(self) -> str:
         kernel, state = self.kernel[:8], self.state.name
-        return f"<Channel {self.id} {self.target} of {kernel} {state}>"
+        return f"<ChannelState {self.id} {self.target} of {kernel} {state}>"
 
-    def step(self, step: Step) -> None:
+    def step(self, step: ChannelEvent) -> None:
         """Go where TABLE leads.
 
         Raises RemoteProtocolError for what the other end may not do, and
@@ -132,23 +139,23 @@ class Channel:
             self.queued += len(data)
 
     def credit(self, count: int) -> None:
-        """The other end has taken so many bytes. Raises RemoteProtocolError."""
+        """Learn that the other end has taken so many bytes. Raises RemoteProtocolError."""
         self._credit += count
         if self._credit > WINDOW:
             msg = f"credit for {self._credit} bytes on a channel (at most {WINDOW})"
             raise RemoteProtocolError(msg)
 
     def came(self, count: int) -> None:
-        """So many bytes of the other end's. Raises RemoteProtocolError."""
+        """Count bytes of the other end's that came. Raises RemoteProtocolError."""
         self._window -= count
         if self._window < 0:
             msg = "data on a channel beyond its credit"
             raise RemoteProtocolError(msg)
         if self.state not in HEARS:
-            self.step(Step.GOT_DATA)
+            self.step(ChannelEvent.GOT_DATA)
 
     def take(self) -> bytes | memoryview:
-        """The next payload that credit allows; empty if there is none."""
+        """Return the next payload that credit allows; empty if there is none."""
         allowed = min(self._credit, MAX_DATA)
         if not self._queue or allowed <= 0:
             return b""
@@ -173,7 +180,7 @@ class Channel:
         return self.state in OWES_FIN and not self._queue
 
     def consumed(self, count: int) -> int:
-        """Bytes to grant now that `count` more have left for the local socket.
+        """Return how many bytes to grant, as `count` more have left for the local socket.
 
         Raises LocalProtocolError if so many have not come.
         """

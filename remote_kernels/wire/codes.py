@@ -20,7 +20,7 @@ class Code(str, Enum):
         return cls("unknown")
 
 
-class Refusal(Code):
+class RefusalCode(Code):
     """Why the agent refuses a session."""
 
     UNKNOWN_SESSION = "unknown-session"  # it has another one, or none
@@ -41,7 +41,7 @@ class Farewell(Code):
     UNKNOWN = "unknown"
 
 
-class State(Code):
+class ProcessState(Code):
     """What a kernel's process does."""
 
     STARTING = "starting"
@@ -53,7 +53,7 @@ class State(Code):
     @property
     def is_over(self) -> bool:
         """Whether there is no process any more, as far as this version knows."""
-        return self in (State.EXITED, State.FAILED)
+        return self in (ProcessState.EXITED, ProcessState.FAILED)
 
 
 class Cause(Code):

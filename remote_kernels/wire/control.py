@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from . import objects
-from .codes import Cause, Code, State
+from .codes import Cause, Code, ProcessState
 from .frames import MAX_PAYLOAD, LocalProtocolError, RemoteProtocolError
 
 
 @dataclass(frozen=True)
-class Start:
+class StartKernel:
     """End what runs of this kernel and start it again, as `spec` says."""
 
     kernel: str
@@ -59,7 +59,7 @@ class KernelState:
 
     kernel: str
     incarnation: int
-    state: State
+    state: ProcessState
     pid: int = 0
     exit_code: int | None = None
     signum: int | None = None
@@ -109,11 +109,11 @@ class Unknown:
 
 
 Message = Union[
-    Start, Signal, Delivered, Stop, KernelState, Usage, Stalled, Stopping, Unknown
+    StartKernel, Signal, Delivered, Stop, KernelState, Usage, Stalled, Stopping, Unknown
 ]
 
 _TYPES: dict[str, Any] = {
-    "start": Start,
+    "start": StartKernel,
     "signal": Signal,
     "delivered": Delivered,
     "stop": Stop,
@@ -124,7 +124,7 @@ _TYPES: dict[str, Any] = {
 }
 _NAMES = {cls: name for name, cls in _TYPES.items()}
 
-_CODES: dict[str, type[Code]] = {"State": State, "Cause": Cause}
+_CODES: dict[str, type[Code]] = {"ProcessState": ProcessState, "Cause": Cause}
 
 # What JSON may have for a field, by its annotation.
 _ACCEPTED: dict[str, tuple[type, ...]] = {
@@ -153,7 +153,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(payload: bytes) -> Message:
-    """The message in `payload`. Raises RemoteProtocolError if it is none.
+    """Return the message in `payload`. Raises RemoteProtocolError if it is none.
 
     Fields that this version does not know are left out.
     """

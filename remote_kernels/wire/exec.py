@@ -28,7 +28,7 @@ _EXIT = struct.Struct(">i")
 _MOST = 65535  # rows or columns
 
 
-class Kind(IntEnum):
+class FrameKind(IntEnum):
     """The kinds of frames in an `exec` channel."""
 
     REQUEST = 1
@@ -74,32 +74,32 @@ class Request:
         if len(data) > LARGEST:
             msg = f"a command of {len(data)} bytes (at most {LARGEST})"
             raise ProtocolError(msg)
-        return encode(Kind.REQUEST, data)
+        return encode(FrameKind.REQUEST, data)
 
 
-def encode(kind: Kind, payload: bytes = b"") -> bytes:
+def encode(kind: FrameKind, payload: bytes = b"") -> bytes:
     """Return one frame."""
     return _HEAD.pack(kind, len(payload)) + payload
 
 
 def encode_resize(rows: int, columns: int) -> bytes:
     """Return a RESIZE frame."""
-    return encode(Kind.RESIZE, _SIZE.pack(min(rows, _MOST), min(columns, _MOST)))
+    return encode(FrameKind.RESIZE, _SIZE.pack(min(rows, _MOST), min(columns, _MOST)))
 
 
 def encode_signal(signum: int) -> bytes:
     """Return a SIGNAL frame."""
-    return encode(Kind.SIGNAL, bytes([signum]))
+    return encode(FrameKind.SIGNAL, bytes([signum]))
 
 
 def encode_credit(count: int) -> bytes:
     """Return a CREDIT frame for so many bytes of standard input."""
-    return encode(Kind.CREDIT, _CREDIT.pack(count))
+    return encode(FrameKind.CREDIT, _CREDIT.pack(count))
 
 
 def encode_exit(returncode: int) -> bytes:
     """Return an EXIT frame; `returncode` is as in `subprocess`, below 0 for a signal."""
-    return encode(Kind.EXIT, _EXIT.pack(returncode))
+    return encode(FrameKind.EXIT, _EXIT.pack(returncode))
 
 
 def decode_request(payload: bytes) -> Request:
@@ -132,7 +132,7 @@ def decode_request(payload: bytes) -> Request:
 
 def decode_resize(payload: bytes) -> tuple[int, int]:
     """Return rows and columns. Raises ProtocolError."""
-    rows, columns = _unpacked(_SIZE, Kind.RESIZE, payload)
+    rows, columns = _unpacked(_SIZE, FrameKind.RESIZE, payload)
     return rows, columns
 
 
@@ -146,28 +146,28 @@ def decode_signal(payload: bytes) -> int:
 
 def decode_credit(payload: bytes) -> int:
     """Return how many bytes more may be sent. Raises ProtocolError."""
-    return _unpacked(_CREDIT, Kind.CREDIT, payload)[0]
+    return _unpacked(_CREDIT, FrameKind.CREDIT, payload)[0]
 
 
 def decode_exit(payload: bytes) -> int:
     """Return a return code as in `subprocess`. Raises ProtocolError."""
-    return _unpacked(_EXIT, Kind.EXIT, payload)[0]
+    return _unpacked(_EXIT, FrameKind.EXIT, payload)[0]
 
 
-def _unpacked(form: struct.Struct, kind: Kind, payload: bytes) -> tuple[int, ...]:
+def _unpacked(form: struct.Struct, kind: FrameKind, payload: bytes) -> tuple[int, ...]:
     if len(payload) != form.size:
         msg = f"a frame {kind.name} of {len(payload)} bytes"
         raise ProtocolError(msg)
     return form.unpack(payload)
 
 
-class Decoder:
+class ExecDecoder:
     """Makes frames of a channel's bytes."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[tuple[Kind, bytes]]:
+    def feed(self, data: bytes) -> Iterator[tuple[FrameKind, bytes]]:
         """Yield each whole frame: its kind, its payload. Raises ProtocolError."""
         buffer = self._buffer
         buffer += data
@@ -181,7 +181,7 @@ class Decoder:
                 return
             payload = bytes(buffer[_HEAD.size : end])
             del buffer[:end]
-            yield Kind(number), payload
+            yield FrameKind(number), payload
 
 
-_KINDS = frozenset(Kind)
+_KINDS = frozenset(FrameKind)

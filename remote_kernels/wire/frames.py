@@ -23,10 +23,12 @@ class RemoteProtocolError(ProtocolError):
 
 
 class LocalProtocolError(ProtocolError):
-    """This end was to do what the protocol does not allow: nothing was sent."""
+    """Our own end was to do what the protocol does not allow: nothing was sent."""
 
 
 class Type(IntEnum):
+    """The types of frames."""
+
     DATA = 1
     OPEN = 2
     FIN = 3
@@ -40,10 +42,13 @@ class Type(IntEnum):
 
     @property
     def numbered(self) -> bool:
+        """Whether such frames have a number, and are sent again on a new pipe."""
         return self < Type.ACK
 
 
 class Frame(NamedTuple):
+    """One frame, as it came."""
+
     type: Type
     channel: int
     seq: int
@@ -53,18 +58,19 @@ class Frame(NamedTuple):
 def encode(
     type: Type, channel: int, seq: int, payload: bytes | memoryview = b""
 ) -> bytes:
+    """Return one frame as bytes."""
     head = HEADER.pack(type, 0, 0, channel, len(payload), seq)
     return b"".join((head, payload))
 
 
-class Decoder:
+class FrameDecoder:
     """Bytes in, whole frames out."""
 
     def __init__(self) -> None:
         self._rest = b""  # less than a frame
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Frames that are complete with `data`. Raises RemoteProtocolError."""
+        """Return the frames that `data` completes. Raises RemoteProtocolError."""
         if self._rest:
             data = self._rest + data
         frames: list[Frame] = []

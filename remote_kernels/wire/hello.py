@@ -16,7 +16,7 @@ import secrets
 from typing import Any, Callable
 
 from . import objects
-from .codes import Refusal
+from .codes import RefusalCode
 from .frames import ProtocolError, RemoteProtocolError
 
 MARKER = b"\0remote-kernels/1 "
@@ -29,16 +29,16 @@ class Refused(ProtocolError):
 
     Parameters
     ----------
-    code:
+    code : RefusalCode
         Why.
-    detail:
+    detail : str
         The same for people.
-    heard:
+    heard : float
         Seconds since the agent heard the login end that has the kernel, if one has it.
     """
 
     def __init__(
-        self, code: Refusal, detail: str = "", heard: float = math.inf
+        self, code: RefusalCode, detail: str = "", heard: float = math.inf
     ) -> None:
         super().__init__(f"{code}: {detail}" if detail else str(code))
         self.code = code
@@ -52,7 +52,7 @@ def _refusal(answer: dict[str, Any]) -> Refused:
         msg = f"a refusal that is none: {answer!r}"
         raise RemoteProtocolError(msg)
     since = float(heard) if isinstance(heard, (int, float)) else math.inf
-    return Refused(Refusal(code), str(answer.get("detail", "")), since)
+    return Refused(RefusalCode(code), str(answer.get("detail", "")), since)
 
 
 def _mac(secret: bytes, *parts: bytes) -> bytes:
@@ -82,20 +82,20 @@ class Ask:
 
     Parameters
     ----------
-    session:
+    session : str
         The session's ID.
-    received:
+    received : int
         Highest frame number received so far.
-    resume:
+    resume : bool
         Whether the session goes on, rather than begins.
-    take:
+    take : bool
         Whether a new session may end one that is in use.
-    kernel:
+    kernel : str
         Which of the agent's kernels; empty: the one that its job was made for.
-    record:
+    record : str
         The directory of that kernel's record; the agent starts a kernel that it does
         not have by what is there.
-    beside:
+    beside : bool
         Whether the session is one for processes only, beside that of whoever has the
         kernel.
     """
@@ -124,11 +124,11 @@ class Hello:
         return self._buffer if self.done else b""
 
     def start(self) -> bytes:
-        """What to send before anything was received."""
+        """Return what to send before anything was received."""
         return b""
 
     def receive(self, data: bytes) -> bytes:
-        """Bytes to send back. Raises RemoteProtocolError or Refused."""
+        """Take bytes, and return those to send back. Raises RemoteProtocolError, Refused."""
         self._buffer += data
         out = b""
         while not self.done:
@@ -151,7 +151,7 @@ class Hello:
         raise NotImplementedError
 
     def _signed(self, line: bytes, *parts: bytes) -> bytes:
-        """The JSON of a line whose MAC is right over `parts` and that JSON."""
+        """Return the JSON of a line whose MAC is right over `parts` and that JSON."""
         text, _, mac = line.rpartition(b" ")
         if not hmac.compare_digest(mac, _mac(self._secret, *parts, text)):
             msg = f"the other end does not know this job's secret ({line[:200]!r})"
@@ -164,9 +164,9 @@ class LoginHello(Hello):
 
     Parameters
     ----------
-    secret:
+    secret : bytes
         The job's secret.
-    ask:
+    ask : Ask
         What to ask for.
     """
 
@@ -214,11 +214,11 @@ class AgentHello(Hello):
 
     Parameters
     ----------
-    secret:
+    secret : bytes
         The job's secret.
-    agent:
+    agent : str
         The agent's ID, for logs.
-    decide:
+    decide : callable
         Called once the other end has proved itself; returns our own position or
         raises Refused.
     """
@@ -229,6 +229,7 @@ class AgentHello(Hello):
         self._decide = decide
 
     def start(self) -> bytes:
+        """Return the marker, and what the agent says first."""
         return MARKER + self._offer + b"\n"
 
     def _step(self, line: bytes) -> bytes:

@@ -12,6 +12,7 @@ SOCKETS = ("shell", "iopub", "stdin", "control", "hb")
 KEPT = ("shell", "control", "stdin", "iopub")  # whose messages the agent keeps
 # With transport ipc, a socket's "port" ends its path: jupyter_client's convention.
 NUMBERS = {name: number for number, name in enumerate(SOCKETS, 1)}
+SUN_PATH = 107  # bytes of a Unix socket's path: unix(7), without its closing NUL
 
 
 def path(ip: str, name: str) -> str:

@@ -1,6 +1,6 @@
 """Whole messages of several frames on a channel. SPEC.md section 5.
 
-`encode` at the end that sends, a `Decoder` for each channel at the end that receives.
+`encode` at the end that sends, a `MessageDecoder` for each channel at the end that receives.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def encode(
     offset: int = 0,
     left: int = 0,
 ) -> bytes:
-    """One message or piece. Raises LocalProtocolError above 4 GiB."""
+    """Encode one message or piece. Raises LocalProtocolError above 4 GiB."""
     size = _HEAD.size - 4 + sum(_FRAME.size + len(part) for part in parts)
     if size + offset + left > MAX_MESSAGE:
         msg = f"a message of {size + offset + left} bytes is more than {MAX_MESSAGE}"
@@ -52,18 +52,18 @@ def encode(
 
 
 def with_lost(data: bytes, lost: int) -> bytes:
-    """The encoded message, `lost` set."""
+    """Return the encoded message, `lost` set."""
     size, number, _, offset, left = _HEAD.unpack_from(data)
     return _HEAD.pack(size, number, lost, offset, left) + data[_HEAD.size :]
 
 
 def goes_on(data: bytes) -> bool:
-    """Whether pieces follow the encoded one."""
+    """Return whether pieces follow the encoded one."""
     left: int = _HEAD.unpack_from(data)[4]
     return left > 0
 
 
-class Decoder:
+class MessageDecoder:
     """Bytes of one direction of one channel in, messages out."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Decoder:
         self._need = _HEAD.size
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that `data` completes. Raises RemoteProtocolError."""
+        """Return the messages that `data` completes. Raises RemoteProtocolError."""
         self._buffer += data
         messages = []
         begin = 0

@@ -48,17 +48,17 @@ _decoder = json.JSONDecoder(
 def decode(
     data: bytes, what: str, limit: int, errors: str = "surrogateescape"
 ) -> dict[str, Any]:
-    """The object in `data`. Raises RemoteProtocolError.
+    """Return the object in `data`. Raises RemoteProtocolError.
 
     Parameters
     ----------
-    data:
+    data : bytes
         UTF-8.
-    what:
+    what : str
         What it is, for the error's text.
-    limit:
+    limit : int
         How many bytes it may have.
-    errors:
+    errors : str
         How its strings must let themselves be encoded: "surrogateescape", as file
         names and environments do, or "strict".
     """

@@ -23,6 +23,7 @@ class Outbound:
 
     @property
     def full(self) -> bool:
+        """Whether too much is kept to number another frame."""
         return self._kept_bytes >= MAX_UNACKED
 
     @property
@@ -32,11 +33,13 @@ class Outbound:
 
     @property
     def kept_bytes(self) -> int:
+        """How many bytes are kept for replay."""
         return self._kept_bytes
 
     def number(
         self, type: Type, channel: int, payload: bytes | memoryview = b""
     ) -> bytes:
+        """Encode a frame with the next number, and keep it."""
         data = encode(type, channel, self._next, payload)
         self._kept.append((self._next, data))
         self._kept_bytes += len(data)
@@ -44,7 +47,7 @@ class Outbound:
         return data
 
     def acked(self, seq: int) -> None:
-        """The other end has everything up to `seq`. Raises RemoteProtocolError."""
+        """Learn that the other end has all up to `seq`. Raises RemoteProtocolError."""
         if seq > self.last:
             msg = f"frame {seq} acknowledged, {self.last} was the last one sent"
             raise RemoteProtocolError(msg)
@@ -52,11 +55,12 @@ class Outbound:
             self._kept_bytes -= len(self._kept.popleft()[1])
 
     def can_resume(self, peer_received: int) -> bool:
+        """Return whether all is kept that the other end has not received."""
         first_kept = self._kept[0][0] if self._kept else self._next
         return first_kept - 1 <= peer_received <= self.last
 
     def resume(self, peer_received: int) -> None:
-        """A new pipe: everything after `peer_received` goes out again.
+        """Send all after `peer_received` again, on a new pipe.
 
         Raises RemoteProtocolError where that is not to be had.
         """
@@ -69,6 +73,7 @@ class Outbound:
         self._again = deque(data for _, data in self._kept)
 
     def again(self) -> bytes | None:
+        """Return the next frame to be sent again; None: there are no more."""
         return self._again.popleft() if self._again else None
 
 
@@ -81,7 +86,7 @@ class Inbound:
         self._acked = 0
 
     def is_new(self, frame: Frame) -> bool:
-        """Whether this frame takes effect. Raises RemoteProtocolError on a gap."""
+        """Return whether this frame takes effect. Raises RemoteProtocolError on a gap."""
         if frame.seq <= self.received:
             return False
         if frame.seq != self.received + 1:
@@ -93,14 +98,16 @@ class Inbound:
 
     @property
     def ack_pending(self) -> bool:
+        """Whether something was received that is not acknowledged."""
         return self._acked < self.received
 
     def ack(self) -> bytes:
+        """Return an ACK of all that was received."""
         self._acked = self.received
         self.unacked_bytes = 0
         return encode(Type.ACK, 0, self.received)
 
     def forget_acks(self) -> None:
-        """A new pipe: hello has told our position."""
+        """Owe no acknowledgement on a new pipe: hello has told our position."""
         self._acked = self.received
         self.unacked_bytes = 0

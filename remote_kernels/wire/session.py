@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Union
 
 from . import control, objects
-from .channels import Channel, State, Step
+from .channels import ChannelEvent, ChannelPhase, ChannelState
 from .codes import Farewell
 from .frames import (
     MAX_DATA,
     MAX_PAYLOAD,
-    Decoder,
     Frame,
+    FrameDecoder,
     LocalProtocolError,
     RemoteProtocolError,
     Type,
@@ -34,6 +34,8 @@ _CREDIT = 4  # bytes of its payload
 
 @dataclass(frozen=True)
 class Opened:
+    """The other end has opened a channel."""
+
     channel: int
     kernel: str
     target: str
@@ -41,6 +43,8 @@ class Opened:
 
 @dataclass  # not frozen: there are many, and freezing one takes longer than its use
 class Data:
+    """Bytes have come on a channel."""
+
     channel: int
     data: bytes
 
@@ -54,6 +58,8 @@ class Finished:
 
 @dataclass(frozen=True)
 class Reset:
+    """The other end has given a channel up."""
+
     channel: int
     reason: str
 
@@ -67,6 +73,8 @@ class Drained:
 
 @dataclass(frozen=True)
 class Controlled:
+    """A control message has come."""
+
     message: control.Message
 
 
@@ -99,11 +107,11 @@ class Session:
 
     Parameters
     ----------
-    id:
+    id : str
         The session's ID, as in the hello.
-    first_channel:
+    first_channel : int
         1 at the login end, 2 at the agent.
-    high_water:
+    high_water : int
         Bytes queued on one channel above which `is_full()` says to stop reading
         from the local socket.
     """
@@ -114,14 +122,14 @@ class Session:
         self._first_channel = first_channel
         self._next_channel = first_channel
         self._last_of_peer = 0  # the highest channel that the other end has opened
-        self._channels: dict[int, Channel] = {}
+        self._channels: dict[int, ChannelState] = {}
         self._turn: deque[int] = deque()  # channels with something to send
         self._waiting: set[int] = set()  # channels whose reader was told to stop
         self._out = Outbound()
         self._in = Inbound()
         self._first: deque[tuple[Type, int, bytes]] = deque()  # before any DATA
         self._unnumbered: deque[bytes] = deque()
-        self._decoder = Decoder()
+        self._decoder = FrameDecoder()
 
     def __repr__(self) -> str:
         return (
@@ -140,7 +148,7 @@ class Session:
         if len(body) > MAX_PAYLOAD:
             msg = f"an OPEN of {len(body)} bytes (at most {MAX_PAYLOAD})"
             raise LocalProtocolError(msg)
-        channel = Channel(self._next_channel, kernel, target, self._high_water)
+        channel = ChannelState(self._next_channel, kernel, target, self._high_water)
         self._next_channel += 2
         self._channels[channel.id] = channel
         self._first.append((Type.OPEN, channel.id, body))
@@ -154,35 +162,34 @@ class Session:
             self._wants_turn(channel)
 
     def finish(self, channel: int) -> None:
-        """No more data from this end; what is queued still goes out."""
-        ch = self._channels.get(channel)
-        if ch is not None:
-            ch.step(Step.FINISH)
-            self._wants_turn(channel)
+        """Send no more data from this end; what is queued still goes out."""
+        self._leave(channel, ChannelEvent.FINISH)
 
     def abandon(self, channel: int, reason: str) -> None:
-        """Like `finish`, then RST: whatever the other end still sends is not wanted."""
-        ch = self._channels.get(channel)
-        if ch is not None:
-            ch.step(Step.ABANDON)
-            ch.unwanted = reason
-            self._wants_turn(channel)
-            if self._is_dropped(ch):
-                self._say_reset(channel, reason)
+        """Finish, then send RST: whatever the other end still sends is not wanted."""
+        self._leave(channel, ChannelEvent.ABANDON, reason)
 
     def reset(self, channel: int, reason: str) -> None:
         """Give the channel up: what is queued for it is dropped."""
+        self._leave(channel, ChannelEvent.RESET, reason)
+
+    def _leave(self, channel: int, event: ChannelEvent, unwanted: str = "") -> None:
+        """Say no more on a channel that is not gone; with RST, where that is the end."""
         ch = self._channels.get(channel)
-        if ch is not None:
-            ch.step(Step.RESET)
-            self._is_dropped(ch)
-            self._say_reset(channel, reason)
+        if ch is None:
+            return
+        ch.step(event)
+        ch.unwanted = unwanted or ch.unwanted
+        if self._is_dropped(ch):
+            self._say_reset(channel, unwanted)
+        else:
+            self._wants_turn(channel)
 
     def _say_reset(self, channel: int, reason: str) -> None:
         self._first.append((Type.RST, channel, _reason(reason)))
 
     def consumed(self, channel: int, count: int) -> None:
-        """`count` bytes have left for the local socket: give credit back."""
+        """Give credit back, as `count` bytes have left for the local socket."""
         ch = self._channels.get(channel)
         grant = ch.consumed(count) if ch is not None else 0
         if grant:
@@ -193,20 +200,22 @@ class Session:
         self._first.append((Type.CONTROL, 0, control.encode(message)))
 
     def ping(self) -> None:
+        """Ask the other end for a sign of life."""
         self._unnumbered.append(encode(Type.PING, 0, 0))
 
     def goodbye(self, code: Farewell, detail: str = "") -> None:
+        """Tell that this pipe is closed on purpose, and why."""
         body = json.dumps({"code": code, "detail": detail[:1000]}).encode()
         self._unnumbered.append(encode(Type.GOODBYE, 0, 0, body))
 
     def limit(self, channel: int, high_water: int) -> None:
-        """Another `high_water` for one channel."""
+        """Set another `high_water` for one channel."""
         ch = self._channels.get(channel)
         if ch is not None:
             ch.high_water = high_water
 
     def is_full(self, channel: int) -> bool:
-        """Whether to stop reading from the local socket. `Drained` says when to go on."""
+        """Return whether to stop reading from the local socket, until `Drained`."""
         ch = self._channels.get(channel)
         if ch is None or ch.queued < ch.high_water:
             return False
@@ -232,11 +241,12 @@ class Session:
         )
 
     def can_resume(self, peer_received: int) -> bool:
+        """Return whether the session can go on from this frame of ours."""
         return self._out.can_resume(peer_received)
 
     def connected(self, peer_received: int) -> None:
-        """A new pipe: forget half a frame, send again what the other end lacks."""
-        self._decoder = Decoder()
+        """Begin on a new pipe: forget half a frame, send again what the other end lacks."""
+        self._decoder = FrameDecoder()
         self._unnumbered.clear()
         self._in.forget_acks()
         self._out.resume(peer_received)
@@ -247,10 +257,11 @@ class Session:
         return self._in.ack_pending
 
     def ack(self) -> None:
+        """Acknowledge what was received."""
         self._unnumbered.append(self._in.ack())
 
     def data_to_send(self, limit: int) -> tuple[bytes, list[Event]]:
-        """About `limit` bytes for the pipe (empty: nothing to send), and `Drained`s."""
+        """Return about `limit` bytes for the pipe (empty: nothing to send), and `Drained`s."""
         parts: list[bytes] = []
         events: list[Event] = []
         size = 0
@@ -273,7 +284,7 @@ class Session:
         return self._next_data(events)
 
     def _next_data(self, events: list[Event]) -> bytes | None:
-        """The next channel's next DATA or FIN; channels without credit lose their turn."""
+        """Return the next DATA or FIN; channels without credit lose their turn."""
         while self._turn:
             id = self._turn.popleft()
             ch = self._channels.get(id)
@@ -287,23 +298,23 @@ class Session:
                     events.append(Drained(id))
                 return self._out.number(Type.DATA, id, payload)
             if ch.owes_fin:
-                leaving = ch.state is State.LEAVING
-                ch.step(Step.SENT_FIN)
+                leaving = ch.state is ChannelPhase.LEAVING
+                ch.step(ChannelEvent.SENT_FIN)
                 if self._is_dropped(ch) and leaving:
                     self._say_reset(id, ch.unwanted)
                 return self._out.number(Type.FIN, id)
         return None
 
-    def _is_dropped(self, ch: Channel) -> bool:
+    def _is_dropped(self, ch: ChannelState) -> bool:
         """Whether the channel is gone; then it is forgotten."""
-        if ch.state is not State.GONE:
+        if ch.state is not ChannelPhase.GONE:
             return False
         del self._channels[ch.id]
         self._waiting.discard(ch.id)
         return True
 
     def receive(self, data: bytes) -> Iterator[Event]:
-        """Events in `data`, to be taken one by one.
+        """Yield the events in `data`, to be taken one by one.
 
         Raises RemoteProtocolError behind those that came before it: close the pipe. The
         session goes on with the next one, behind the frame that broke the rules; the
@@ -377,12 +388,12 @@ class Session:
         if not isinstance(kernel, str) or not isinstance(target, str):
             msg = f"an OPEN that is none: {frame.payload[:200]!r}"
             raise RemoteProtocolError(msg)
-        self._channels[frame.channel] = Channel(
+        self._channels[frame.channel] = ChannelState(
             frame.channel, kernel, target, self._high_water
         )
         return Opened(frame.channel, kernel, target)
 
-    def _channel_frame(self, ch: Channel, frame: Frame) -> Event | None:
+    def _channel_frame(self, ch: ChannelState, frame: Frame) -> Event | None:
         size = len(frame.payload)
         if frame.type is Type.DATA and 0 < size <= MAX_DATA:
             ch.came(size)
@@ -392,11 +403,11 @@ class Session:
             self._wants_turn(ch.id)
             return None
         if frame.type is Type.FIN and not size:
-            ch.step(Step.GOT_FIN)
+            ch.step(ChannelEvent.GOT_FIN)
             self._is_dropped(ch)
             return Finished(ch.id)
         if frame.type is Type.RST:
-            ch.step(Step.GOT_RST)
+            ch.step(ChannelEvent.GOT_RST)
             self._is_dropped(ch)
             return Reset(ch.id, frame.payload.decode(errors="replace"))
         msg = f"a {frame.type.name} of {size} bytes on a channel"

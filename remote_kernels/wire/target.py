@@ -38,14 +38,14 @@ Target = Union[Tcp, Unix]
 
 
 def encode(target: Target) -> str:
-    """As an OPEN names it."""
+    """Return a target as an OPEN names it."""
     if isinstance(target, Unix):
         return f"unix:{target.path}"
     return f"tcp:{target.host}:{target.port}" if target.host else f"tcp:{target.port}"
 
 
 def decode(text: str) -> Target | None:
-    """None if it is the name of a kernel's own socket, or no target at all."""
+    """Return the target; None for the name of a kernel's own socket, or none at all."""
     kind, _, rest = text.partition(":")
     if kind == "unix" and rest.startswith("/"):
         return Unix(rest)
@@ -57,6 +57,6 @@ def decode(text: str) -> Target | None:
 
 
 def target_of(text: str) -> tuple[Target | None, bool]:
-    """What an OPEN asks for, and whether it is a trial."""
+    """Return what an OPEN asks for, and whether it is a trial."""
     trial = text.startswith(TRIAL)
     return decode(text[len(TRIAL) :] if trial else text), trial

@@ -18,7 +18,7 @@ SUBSCRIBE_ALL = b"\x01"
 
 
 def frame(body: bytes, flags: int = 0) -> bytes:
-    """One frame."""
+    """Encode one frame."""
     return _head(len(body), flags) + body
 
 
@@ -28,20 +28,13 @@ def _head(size: int, flags: int) -> bytes:
     return bytes((flags | LONG,)) + size.to_bytes(8, "big")
 
 
-def message(parts: Sequence[bytes]) -> bytes:
-    """One message of at least one frame."""
+def message(parts: Sequence[bytes], left: int = 0) -> bytes:
+    """Encode one message of at least one frame, of whose last one `left` bytes follow."""
     pieces: list[bytes] = []
     for part in parts[:-1]:
         pieces += (_head(len(part), MORE), part)
-    pieces += (_head(len(parts[-1]), 0), parts[-1])
+    pieces += (_head(len(parts[-1]) + left, 0), parts[-1])
     return b"".join(pieces)
-
-
-def begin(parts: Sequence[bytes], left: int) -> bytes:
-    """A message of whose last frame `left` bytes follow."""
-    *before, last = parts
-    pieces = [piece for part in before for piece in (_head(len(part), MORE), part)]
-    return b"".join([*pieces, _head(len(last) + left, 0), last])
 
 
 class Piece(NamedTuple):
@@ -76,11 +69,11 @@ class Peer:
 
     Parameters
     ----------
-    socket_type:
+    socket_type : str
         Ours.
-    identity:
+    identity : bytes
         Ours: what a ROUTER knows us by.
-    piece:
+    piece : int or None
         Bytes of a last frame above which what has come of it is given out.
 
     `ready` is true once the other end has said READY; then `identity` is what it wants
@@ -107,7 +100,7 @@ class Peer:
         self.identity = b""
 
     def feed(self, data: bytes) -> tuple[bytes, list[Piece]]:
-        """What to answer, and what came. Raises RemoteProtocolError."""
+        """Take bytes; return what to answer, and what came. Raises RemoteProtocolError."""
         self._buffer += data
         answer = b""
         if not self._greeted:

@@ -10,7 +10,7 @@ import pytest
 
 from remote_kernels.agent import supervisor
 from remote_kernels.agent.supervisor import Kernel
-from remote_kernels.wire.codes import Cause, State
+from remote_kernels.wire.codes import Cause, ProcessState
 
 CONNECTION = {"transport": "ipc", "key": "", "signature_scheme": "hmac-sha256"}
 
@@ -38,7 +38,7 @@ def test_what_was_in_the_way(
     """Told apart by what happened, not by the text of it."""
     state = _spawned(tmp_path, **spec).state()
 
-    assert (State.FAILED, cause) == (state.state, state.cause)
+    assert (ProcessState.FAILED, cause) == (state.state, state.cause)
 
 
 def test_a_node_without_loopback(

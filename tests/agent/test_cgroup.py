@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from remote_kernels.agent import cgroup
+from remote_kernels.agent import cgroup, small_files
 
 GIB = 1024**3
 NONE = 2**63 - resource.getpagesize()  # v1's limit where there is none
@@ -196,5 +196,5 @@ def test_a_table_of_names_and_numbers(tmp_path: Path) -> None:
     """What is not such a line is left out."""
     (tmp_path / "stat").write_text("oom_kill 3\nhuge max\none two 3\n\n")
 
-    assert {"oom_kill": 3} == cgroup.table(str(tmp_path / "stat"))
-    assert {} == cgroup.table(str(tmp_path / "none"))
+    assert {"oom_kill": 3} == small_files.table_in(str(tmp_path / "stat"))
+    assert {} == small_files.table_in(str(tmp_path / "none"))

@@ -23,7 +23,7 @@ from remote_kernels.relay.channel import Channel
 from remote_kernels.wire import exec as wire
 from remote_kernels.wire.channels import WINDOW
 from remote_kernels.wire.codes import Farewell
-from remote_kernels.wire.exec import Kind, Request
+from remote_kernels.wire.exec import FrameKind, Request
 
 pytestmark = pytest.mark.asyncio
 
@@ -38,10 +38,10 @@ class Person:
 
     def __init__(self, session: Joined, request: Request | bytes) -> None:
         self.channel = session.login.channel("k", "exec")
-        self.said = {kind: bytearray() for kind in Kind}
+        self.said = {kind: bytearray() for kind in FrameKind}
         self.is_over = asyncio.Event()
         self.reason = ""
-        self._decoder = wire.Decoder()
+        self._decoder = wire.ExecDecoder()
         self._news = asyncio.Event()
         self.channel.join(self)
         self.send(request if isinstance(request, bytes) else request.encode())
@@ -49,7 +49,7 @@ class Person:
     def send(self, frame: bytes) -> None:
         self.channel.send(frame)
 
-    async def until(self, text: bytes, kind: Kind = Kind.STDOUT) -> None:
+    async def until(self, text: bytes, kind: FrameKind = FrameKind.STDOUT) -> None:
         async def come() -> None:
             while text not in self.said[kind]:
                 self._news.clear()
@@ -63,8 +63,8 @@ class Person:
     async def end(self) -> int:
         """Its return code."""
         await asyncio.wait_for(self.is_over.wait(), TIMEOUT)
-        assert self.said[Kind.EXIT], (self.reason, self.said[Kind.FAILED])
-        return wire.decode_exit(bytes(self.said[Kind.EXIT]))
+        assert self.said[FrameKind.EXIT], (self.reason, self.said[FrameKind.FAILED])
+        return wire.decode_exit(bytes(self.said[FrameKind.EXIT]))
 
     # Called by the channel
 
@@ -134,7 +134,7 @@ async def test_streams_apart_and_exit_code() -> None:
         person = Person(session, sh("cat; echo beside >&2; exit 3"))
         taken, sent = 0, 0
         while sent < len(data):
-            granted = bytes(person.said[Kind.CREDIT])
+            granted = bytes(person.said[FrameKind.CREDIT])
             taken = sum(
                 wire.decode_credit(granted[n : n + 4])
                 for n in range(0, len(granted), 4)
@@ -142,12 +142,12 @@ async def test_streams_apart_and_exit_code() -> None:
             piece = data[sent : wire.WINDOW + taken][:50_000]
             sent += len(piece)
             if piece:
-                person.send(wire.encode(Kind.STDIN, piece))
+                person.send(wire.encode(FrameKind.STDIN, piece))
             await asyncio.sleep(0.001)
-        person.send(wire.encode(Kind.STDIN_END))
+        person.send(wire.encode(FrameKind.STDIN_END))
         assert 3 == await person.end()
-    assert data == person.said[Kind.STDOUT]
-    assert b"beside\n" == person.said[Kind.STDERR]
+    assert data == person.said[FrameKind.STDOUT]
+    assert b"beside\n" == person.said[FrameKind.STDERR]
 
 
 async def test_killed_by_a_signal() -> None:
@@ -162,10 +162,10 @@ async def test_signals_overtake_what_is_not_read() -> None:
     async with job() as (session, _):
         person = Person(session, sh(script))
         await person.until(b"ready")
-        person.send(wire.encode(Kind.STDIN, bytes(wire.WINDOW)))
+        person.send(wire.encode(FrameKind.STDIN, bytes(wire.WINDOW)))
         person.send(wire.encode_signal(signal.SIGINT))
         assert 4 == await person.end()
-    assert b"ready\ngot it\n" == person.said[Kind.STDOUT]
+    assert b"ready\ngot it\n" == person.said[FrameKind.STDOUT]
 
 
 async def test_a_slow_reader_stops_the_process() -> None:
@@ -174,10 +174,10 @@ async def test_a_slow_reader_stops_the_process() -> None:
     async with job() as (session, executions):
         person = Person(session, sh(f"head -c {size} /dev/zero"))
         person.channel.pause()
-        await until(lambda: len(person.said[Kind.STDOUT]) > WINDOW // 2)
+        await until(lambda: len(person.said[FrameKind.STDOUT]) > WINDOW // 2)
         (execution,) = executions._running
         await until(lambda: execution._full)
-        before = len(person.said[Kind.STDOUT])
+        before = len(person.said[FrameKind.STDOUT])
         (channel,) = session.agent.session._channels.values()
         assert WINDOW >= before
         assert module.QUEUE_BYTES + 2 * CHUNK > channel.queued
@@ -185,7 +185,7 @@ async def test_a_slow_reader_stops_the_process() -> None:
         assert execution._process.poll() is None
         person.channel.resume()
         assert 0 == await person.end()
-    assert size == len(person.said[Kind.STDOUT])
+    assert size == len(person.said[FrameKind.STDOUT])
 
 
 async def test_a_process_in_a_terminal(record: Path) -> None:
@@ -199,18 +199,18 @@ async def test_a_process_in_a_terminal(record: Path) -> None:
     async with job(record) as (session, _):
         person = Person(session, request)
         await person.until(b"ready")
-        person.send(wire.encode(Kind.STDIN, b"word\n"))
+        person.send(wire.encode(FrameKind.STDIN, b"word\n"))
         await person.until(b"got word")
         person.send(wire.encode_resize(50, 120))
-        person.send(wire.encode(Kind.STDIN, b"x\n"))
+        person.send(wire.encode(FrameKind.STDIN, b"x\n"))
         await person.until(b"50 120")
-        person.send(wire.encode(Kind.STDIN, b"\x03"))
+        person.send(wire.encode(FrameKind.STDIN, b"\x03"))
         await person.until(b"caught")
-        person.send(wire.encode(Kind.STDIN, b"\x04"))
+        person.send(wire.encode(FrameKind.STDIN, b"\x04"))
         assert 6 == await person.end()
-    assert person.said[Kind.STDOUT].startswith(b"40 100\r\n")
-    assert person.said[Kind.STDOUT].endswith(b"dumb\r\n")
-    assert b"" == person.said[Kind.STDERR]
+    assert person.said[FrameKind.STDOUT].startswith(b"40 100\r\n")
+    assert person.said[FrameKind.STDOUT].endswith(b"dumb\r\n")
+    assert b"" == person.said[FrameKind.STDERR]
 
 
 async def test_a_command_that_is_not_there(record: Path) -> None:
@@ -218,7 +218,7 @@ async def test_a_command_that_is_not_there(record: Path) -> None:
     async with job(record) as (session, _):
         person = Person(session, Request("exec", ["no-such-command"]))
         assert 127 == await person.end()
-    assert b"no-such-command cannot be started" in person.said[Kind.STDERR]
+    assert b"no-such-command cannot be started" in person.said[FrameKind.STDERR]
 
 
 @pytest.mark.parametrize("terminal", [None, (24, 80)])
@@ -234,7 +234,9 @@ async def test_a_channel_that_is_closed_ends_its_process(
         pids = []
         for person in (polite, stubborn):
             await person.until(b"end")
-            pids += [int(w) for w in person.said[Kind.STDOUT].split() if w.isdigit()]
+            pids += [
+                int(w) for w in person.said[FrameKind.STDOUT].split() if w.isdigit()
+            ]
             person.channel.close()
         await until(lambda: not executions._running)
         assert [] == [pid for pid in pids if is_there(pid)]
@@ -246,7 +248,7 @@ async def test_the_end_of_the_session_ends_it() -> None:
         await person.until(b"\n")
         session.agent.close(Farewell.REPLACED)
         await until(lambda: not executions._running)
-        assert not is_there(int(person.said[Kind.STDOUT]))
+        assert not is_there(int(person.said[FrameKind.STDOUT]))
 
 
 async def test_the_end_of_the_job_kills() -> None:
@@ -255,7 +257,7 @@ async def test_the_end_of_the_job_kills() -> None:
         person = Person(session, sh("trap '' HUP; echo $$; sleep 300"))
         await person.until(b"\n")
         await executions.end(0.1)
-        await until(lambda: not is_there(int(person.said[Kind.STDOUT])))
+        await until(lambda: not is_there(int(person.said[FrameKind.STDOUT])))
 
 
 async def test_what_it_leaves_running_ends_with_it() -> None:
@@ -263,18 +265,18 @@ async def test_what_it_leaves_running_ends_with_it() -> None:
     async with job() as (session, _):
         person = Person(session, sh("sleep 300 & echo $!"))
         assert 0 == await person.end()
-        await until(lambda: not is_there(int(person.said[Kind.STDOUT])))
+        await until(lambda: not is_there(int(person.said[FrameKind.STDOUT])))
 
 
 @pytest.mark.parametrize(
     "frames",
     [
-        wire.encode(Kind.STDIN, b"x"),
-        wire.encode(Kind.REQUEST, b"{}"),
+        wire.encode(FrameKind.STDIN, b"x"),
+        wire.encode(FrameKind.REQUEST, b"{}"),
         b"\xff" * 10,
-        sh("sleep 300").encode() + wire.encode(Kind.STDIN, bytes(wire.WINDOW + 1)),
-        sh("sleep 300").encode() + wire.encode(Kind.RESIZE, b"x"),
-        sh("sleep 300").encode() + wire.encode(Kind.EXIT, b"x"),
+        sh("sleep 300").encode() + wire.encode(FrameKind.STDIN, bytes(wire.WINDOW + 1)),
+        sh("sleep 300").encode() + wire.encode(FrameKind.RESIZE, b"x"),
+        sh("sleep 300").encode() + wire.encode(FrameKind.EXIT, b"x"),
         sh("sleep 300").encode() * 2,
     ],
 )
@@ -286,9 +288,9 @@ async def test_rubbish_ends_this_process_only(frames: bytes) -> None:
         await asyncio.wait_for(person.is_over.wait(), TIMEOUT)
         assert person.reason
         await until(lambda: len(executions._running) == 1)
-        other.send(wire.encode(Kind.STDIN, b"goes on\n"))
+        other.send(wire.encode(FrameKind.STDIN, b"goes on\n"))
         assert 0 == await other.end()
-    assert b"goes on\n" == other.said[Kind.STDOUT]
+    assert b"goes on\n" == other.said[FrameKind.STDOUT]
 
 
 async def test_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,6 +300,6 @@ async def test_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
         first = Person(session, sh("read line"))
         second = Person(session, sh("true"))
         await asyncio.wait_for(second.is_over.wait(), TIMEOUT)
-        assert b"1 processes that people started" in second.said[Kind.FAILED]
-        first.send(wire.encode(Kind.STDIN_END))
+        assert b"1 processes that people started" in second.said[FrameKind.FAILED]
+        first.send(wire.encode(FrameKind.STDIN_END))
         await first.end()

@@ -29,11 +29,11 @@ from agent.test_bundle import KERNEL, python
 from remote_kernels.bundle import agent_pyz
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
-from remote_kernels.wire.codes import Refusal, State
+from remote_kernels.wire.codes import ProcessState, RefusalCode
 from remote_kernels.wire.frames import (
     HEADER,
     MAX_PAYLOAD,
-    Decoder,
+    FrameDecoder,
     ProtocolError,
     Type,
     encode,
@@ -126,13 +126,13 @@ class Hostile:
                 assert data, "the agent says nothing"
                 self._sock.sendall(hello.receive(data))
         except Refused as exc:
-            if exc.code not in (Refusal.UNKNOWN_SESSION, Refusal.POSITION):
+            if exc.code not in (RefusalCode.UNKNOWN_SESSION, RefusalCode.POSITION):
                 raise
             self._session = ""
             self._close()
             self._connect()
             return
-        self._decoder = Decoder()
+        self._decoder = FrameDecoder()
         self._sent = hello.peer_received
         self._hear(hello.rest)
 
@@ -293,7 +293,7 @@ async def attack(tmp_path: Path, seed: int, frames: int) -> None:
 
         def heard(message: control.Message) -> None:
             if isinstance(message, control.KernelState):
-                running.set() if message.state is State.RUNNING else None
+                running.set() if message.state is ProcessState.RUNNING else None
                 ended.extend([message] * message.state.is_over)
 
         record = str(place.record(VICTIM))

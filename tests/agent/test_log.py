@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.test_bundle import KERNEL, Agent, python, states
-from remote_kernels.agent.supervisor import LOG_BYTES
+from remote_kernels.agent.kernel_log import LOG_BYTES
 
 MIB = 1024 * 1024
 # Writes as much as it is told, says so, and tells when that has been taken.

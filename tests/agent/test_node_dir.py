@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from agent.test_bundle import KERNEL, TIMEOUT, Agent, python, states
-from remote_kernels.agent import node_dir, supervisor
+from remote_kernels.agent import node_dir, processes, supervisor
 from remote_kernels.agent.endpoint import LOOK
 from remote_kernels.bundle import agent_pyz
 from remote_kernels.scheduler import script
@@ -158,7 +158,7 @@ def test_nothing_is_put_where_somebody_else_could_be(agent: Agent) -> None:
 
 def test_a_socket_without_a_name_is_reached(tmp_path: Path) -> None:
     """A kernel's heartbeat, for a client that comes when a cleaner has been there."""
-    from remote_kernels.agent.ports import Sockets
+    from remote_kernels.agent.connection_file import Sockets
 
     sockets = Sockets(str(tmp_path), "k", {"transport": "ipc"})
     path = sockets.address("hb")
@@ -327,7 +327,7 @@ def test_a_damaged_note_is_no_end_of_the_sweep(tmp_path: Path) -> None:
 
 def test_our_own_session_is_nobody_s() -> None:
     """Whatever a note says: what is found is killed."""
-    assert {} == node_dir.session(os.getsid(0))
+    assert {} == processes.session(os.getsid(0))
 
 
 def test_a_number_that_is_used_again_is_spared(tmp_path: Path) -> None:

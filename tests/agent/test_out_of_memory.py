@@ -10,7 +10,7 @@ import pytest
 
 from remote_kernels.agent import supervisor
 from remote_kernels.agent.supervisor import Kernel
-from remote_kernels.wire.codes import Cause, State
+from remote_kernels.wire.codes import Cause, ProcessState
 from remote_kernels.wire.control import KernelState
 
 SECONDS = 10.0
@@ -40,7 +40,7 @@ def test_the_job_had_too_little(
         kernel.watch(lambda state: ended.put_nowait(state))
         while True:
             state = await asyncio.wait_for(ended.get(), SECONDS)
-            if state.state is State.EXITED:
+            if state.state is ProcessState.EXITED:
                 kernel.kill()
                 return state
 

@@ -15,6 +15,7 @@ import pytest
 
 from remote_kernels.agent import inside, processes, stack
 from remote_kernels.agent.node_dir import note_session
+from remote_kernels.agent.record import kernel_pid
 
 # Starts another, which sleeps; both have said so when the line is there.
 PAIR = """
@@ -63,7 +64,7 @@ def kernel(tmp_path: Path) -> Iterator[Kernel]:
 def test_what_a_kernel_started(record: str, kernel: Kernel) -> None:
     """It is the agent's child; below it are its own, whatever session they are in."""
     there = processes.every()
-    assert kernel.pid == processes.kernel(record, "k1", there)
+    assert kernel.pid == kernel_pid(record, "k1", there)
     pid, child = processes.below([kernel.pid], there)
     assert (kernel.pid, kernel.pid) == (pid, there[child].parent)
     assert there[child].session == child
@@ -78,13 +79,13 @@ def test_which_of_two(record: str, tmp_path: Path) -> None:
             made[name] = started.enter_context(closing(Kernel()))
             note_session(str(tmp_path), name, made[name].pid)
         there = processes.every()
-        found = {name: processes.kernel(record, name, there) for name in made}
+        found = {name: kernel_pid(record, name, there) for name in made}
     assert {name: kernel.pid for name, kernel in made.items()} == found
 
 
 def test_a_kernel_without_a_process(record: str) -> None:
     """While it is started anew: the environment is the agent's."""
-    assert 0 == processes.kernel(record, "k1", processes.every())
+    assert 0 == kernel_pid(record, "k1", processes.every())
     assert processes.environ(os.getpid()) == inside.environment(record, "k1")
 
 

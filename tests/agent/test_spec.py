@@ -12,7 +12,7 @@ from remote_kernels.agent.spec import wrong_with
 from remote_kernels.agent.supervisor import Kernel
 from remote_kernels.config import parse
 from remote_kernels.kernel.launch import Launch
-from remote_kernels.wire.codes import State
+from remote_kernels.wire.codes import ProcessState
 from remote_kernels.wire.control import KernelState
 
 CONNECTION = {"transport": "ipc", "key": "", "signature_scheme": "hmac-sha256"}
@@ -49,12 +49,16 @@ async def test_a_restart_by_a_spec_that_is_none(tmp_path: Path) -> None:
     kernel.watch(told.put_nowait)
 
     await kernel.restart({"argv": ["true"]})
-    while (state := await asyncio.wait_for(told.get(), 10)).state is not State.FAILED:
+    while (
+        state := await asyncio.wait_for(told.get(), 10)
+    ).state is not ProcessState.FAILED:
         pass
     assert (2, "its spec has no right connection") == (state.incarnation, state.detail)
 
     await kernel.restart(RIGHT)
-    while (state := await asyncio.wait_for(told.get(), 10)).state is not State.EXITED:
+    while (
+        state := await asyncio.wait_for(told.get(), 10)
+    ).state is not ProcessState.EXITED:
         pass
     assert (3, 0) == (state.incarnation, state.exit_code)
 

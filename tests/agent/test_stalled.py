@@ -1,4 +1,4 @@
-"""agent.seat: whether output may be lost of an agent that stood still."""
+"""agent.kernel_session: whether output may be lost of an agent that stood still."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from remote_kernels.agent import seat as seats
+from remote_kernels.agent import kernel_session as module
 from remote_kernels.wire import control
 
 
-def seat(keeper: Any, told: list[control.Message]) -> seats.Seat:
-    kernel: Any = SimpleNamespace(keeper=keeper)
-    made = seats.Seat("k", kernel, {}, "", lambda _: None)
+def session(buffer: Any, told: list[control.Message]) -> module.KernelSession:
+    kernel: Any = SimpleNamespace(buffer=buffer)
+    made = module.KernelSession("k", kernel, {}, "", lambda _: None)
     mux: Any = SimpleNamespace(control=told.append)
     made._mux = mux
     return made
@@ -26,18 +26,18 @@ async def test_a_kernel_that_goes_on_talking(
     monkeypatch: pytest.MonkeyPatch, kept: int, is_lost: bool
 ) -> None:
     """What it says afterwards, for however long, is not what it said meanwhile."""
-    monkeypatch.setattr(seats, "LULL", 0.1)
-    keeper = SimpleNamespace(said=0)
+    monkeypatch.setattr(module, "LULL", 0.1)
+    buffer = SimpleNamespace(said=0)
     told: list[control.Message] = []
 
     async def talk() -> None:
-        keeper.said += kept
+        buffer.said += kept
         while True:
-            keeper.said += 1
+            buffer.said += 1
             await asyncio.sleep(0.005)
 
     talking = asyncio.ensure_future(talk())
-    await asyncio.wait_for(seat(keeper, told)._stalled(3.0, 0), 1.5)
+    await asyncio.wait_for(session(buffer, told)._stalled(3.0, 0), 1.5)
     talking.cancel()
 
     assert is_lost == bool(told)

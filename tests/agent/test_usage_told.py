@@ -25,7 +25,7 @@ from remote_kernels.agent.usage import Sample, Sampler
 from remote_kernels.relay.link import DEAD_AFTER
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
-from remote_kernels.wire.codes import State
+from remote_kernels.wire.codes import ProcessState
 
 SECRET = b"s" * 32
 SECONDS = 10.0
@@ -37,7 +37,7 @@ LATE = 1.0  # second between a sample and its arrival
 class Process:
     """Stands where the agent has a Kernel: unless told otherwise, this session."""
 
-    keeper = sockets = None
+    buffer = sockets = None
 
     def __init__(self) -> None:
         self.pid, self.alive = os.getsid(0), True
@@ -47,7 +47,7 @@ class Process:
         pass
 
     def state(self) -> control.KernelState:
-        return control.KernelState("k", 1, State.RUNNING)
+        return control.KernelState("k", 1, ProcessState.RUNNING)
 
     async def end(self) -> None:
         pass

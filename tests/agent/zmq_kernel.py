@@ -10,7 +10,7 @@ from pathlib import Path
 import zmq
 import zmq.asyncio
 
-from remote_kernels.agent.ports import Address
+from remote_kernels.agent.connection_file import Address
 
 SECONDS = 10.0
 KINDS = {

@@ -179,9 +179,9 @@ def test_a_process_of_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # --- over which socket --------------------------------------------------------------
 
-TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid
-   0: 0100007F:22B8 00000000:0000 0A 00000000:00000000 00:00000000 00000000  {other}
-   1: {address}:22B8 00000000:0000 {state} 00000000:00000000 00:0000 000000  {uid}
+TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid timeout inode
+   0: 0100007F:22B8 00000000:0000 0A 00000000:00000000 00:00000000 00000000  {other} 0 21
+   1: {address}:22B8 00000000:0000 {state} 00000000:00000000 00:0000 000000  {uid} 0 22
 """
 ALL, ALL6 = "0" * 8, "0" * 32
 SELF6 = "00000000000000000000000001000000"
@@ -204,7 +204,7 @@ def test_where_a_port_of_ours_is(
     uid, other = os.getuid(), os.getuid() + 1
     table = TABLE.format(address=address, state="0A", uid=uid, other=other)
     (tmp_path / name).write_text(table)
-    _, found = servers.listens_at(0x22B8, tmp_path)
+    _, found = servers.listens_at(0x22B8, str(tmp_path))
     assert (expected, 0x22B8) == found
 
 
@@ -215,7 +215,7 @@ def test_a_port_that_is_not_ours(tmp_path: Path, state: str, more: int) -> None:
     table = TABLE.format(address=ALL, state=state, uid=uid + more, other=uid + 1)
     (tmp_path / "tcp").write_text(table)
     with pytest.raises(ConnectionRefusedError, match="listens on port 8888"):
-        servers.listens_at(0x22B8, tmp_path)
+        servers.listens_at(0x22B8, str(tmp_path))
 
 
 def test_a_token_is_not_sent_to_another_user(

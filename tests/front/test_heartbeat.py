@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from remote_kernels.front.heartbeat import Heartbeat
-from remote_kernels.relay.channel import Channel, End
+from remote_kernels.relay.channel import Channel, ChannelHandler
 from remote_kernels.wire import zmtp
 
 BEAT = [b"client", b"", b"ping"]
@@ -15,12 +15,12 @@ class Heart(Channel):
     """A channel to a kernel's heartbeat, and that heartbeat: it says all again."""
 
     def __init__(self) -> None:
-        self.end: End | None = None
+        self.end: ChannelHandler | None = None
         self.is_open = True
         self._peer = zmtp.Peer("ROUTER")
         self._said = b""
 
-    def join(self, end: End) -> None:
+    def join(self, end: ChannelHandler) -> None:
         self.end = end
 
     def send(self, data: bytes) -> bool:

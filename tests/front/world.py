@@ -75,12 +75,12 @@ class Line(MessageChannel):
         self.full = False
 
     def send(self, encoded: bytes) -> None:
-        (message,) = messages.Decoder().feed(encoded)
+        (message,) = messages.MessageDecoder().feed(encoded)
         self._take(message.parts)
 
 
 class Agent:
-    """Keeps what the kernel says, as agent/keeper.py does, and hands it on."""
+    """Keeps what the kernel says, as agent/message_buffer.py does, and hands it on."""
 
     def __init__(self, directory: Path, disk: int = DISK, memory: int = DISK) -> None:
         self.spools = {t: Spool(str(directory), disk, memory) for t in KEPT}
@@ -126,7 +126,7 @@ class Agent:
                 found = self.spools[target].read(number, piece)
                 if found is None:
                     break
-                (message,) = messages.Decoder().feed(found[1])
+                (message,) = messages.MessageDecoder().feed(found[1])
                 self._next[target] = found[0] + 1, 0
                 if message.left:
                     self._next[target] = found[0], piece + 1

@@ -20,7 +20,7 @@ from remote_kernels.kernel.status import KernelStatus
 from remote_kernels.registry import Record
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Tunnel
-from remote_kernels.wire.codes import Refusal
+from remote_kernels.wire.codes import RefusalCode
 from remote_kernels.wire.hello import Refused
 
 CANCELLED = JobStatus(job("7"), Phase.ENDED, "CANCELLED")
@@ -109,7 +109,7 @@ async def test_a_job_that_ended_meanwhile(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_another_server_was_faster(tmp_path: Path) -> None:
     """The kernel is its; ours is over, but nobody may seal or remove the record."""
-    found = await again(tmp_path, [Refused(Refusal.IN_USE, "just now")])
+    found = await again(tmp_path, [Refused(RefusalCode.IN_USE, "just now")])
 
     assert isinstance(found, End)
     assert "Another server has kernel k" in found.text
@@ -119,7 +119,7 @@ async def test_another_server_was_faster(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_another_server_that_answers_is_believed_at_once(tmp_path: Path) -> None:
     """Heard since we asked first, it lives; heard before, it may just have died."""
-    heard = [Refused(Refusal.IN_USE, "", s) for s in (4.0, 0.3, 0.1)]
+    heard = [Refused(RefusalCode.IN_USE, "", s) for s in (4.0, 0.3, 0.1)]
 
     found = await again(tmp_path, heard, dead_after=60)
 
@@ -130,7 +130,7 @@ async def test_another_server_that_answers_is_believed_at_once(tmp_path: Path) -
 @pytest.mark.asyncio
 async def test_another_server_that_died_is_not_believed(tmp_path: Path) -> None:
     """It is silent since we asked first, and soon has the kernel no more."""
-    silent = [Refused(Refusal.IN_USE, "", s) for s in (0.1, 0.5, 0.9)]
+    silent = [Refused(RefusalCode.IN_USE, "", s) for s in (0.1, 0.5, 0.9)]
 
     found = await again(tmp_path, [*silent, Reached()], dead_after=60)
 
@@ -140,7 +140,7 @@ async def test_another_server_that_died_is_not_believed(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_the_agent_does_not_give_it(tmp_path: Path) -> None:
     """No other server has it then: how it ended is to be told."""
-    no = Refused(Refusal.NO_KERNEL, "kernel k has ended")
+    no = Refused(RefusalCode.NO_KERNEL, "kernel k has ended")
     found = await again(tmp_path, [no], None, CANCELLED)
 
     assert isinstance(found, End)

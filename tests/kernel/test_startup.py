@@ -27,8 +27,7 @@ from remote_kernels.kernel.status import News
 from remote_kernels.registry import Record
 from remote_kernels.tunnel.tunnel import Over, Tunnel
 from remote_kernels.wire import control
-from remote_kernels.wire.codes import Farewell
-from remote_kernels.wire.codes import State as ProcessState
+from remote_kernels.wire.codes import Farewell, ProcessState
 
 from .world import AGENT, KERNEL, LAUNCH, TIMEOUT, FakeJob, FakeTunnel
 
@@ -172,7 +171,7 @@ async def test_a_restart_in_the_job(site: Make) -> None:
     await asyncio.wait_for(restarting, 10)
 
     assert ["submit"] == here.jobs[-1].did
-    assert isinstance(here.tunnels[-1].sent[-1], control.Start)
+    assert isinstance(here.tunnels[-1].sent[-1], control.StartKernel)
     assert State.RUNNING is here.kernel.state
     await here.kernel.release()
 

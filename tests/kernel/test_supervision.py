@@ -15,8 +15,7 @@ from remote_kernels.kernel.status import News
 from remote_kernels.registry import GIVEN_UP, SHUT_DOWN, TAKEN, JobEnd
 from remote_kernels.tunnel.tunnel import Over
 from remote_kernels.wire import control
-from remote_kernels.wire.codes import Cause, Farewell
-from remote_kernels.wire.codes import State as ProcessState
+from remote_kernels.wire.codes import Cause, Farewell, ProcessState
 
 from .world import LAUNCH, TIMEOUT, World, hurry
 
@@ -286,7 +285,7 @@ async def test_a_process_that_does_not_start(
     connection = await world.run()
     world.status.move(Event.RESTART)
     connection.start(LAUNCH.process(world.status.settings).as_json(), None)
-    assert isinstance(world.tunnel.sent[-1], control.Start)
+    assert isinstance(world.tunnel.sent[-1], control.StartKernel)
 
     world.hears(ProcessState.FAILED, incarnation=1, detail="no such file")
 

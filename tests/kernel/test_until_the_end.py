@@ -16,7 +16,7 @@ from remote_kernels.kernel.lifecycle import Event
 from remote_kernels.registry import Record
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Over, Tunnel
-from remote_kernels.wire.codes import Farewell, Refusal
+from remote_kernels.wire.codes import Farewell, RefusalCode
 
 CANCELLED = JobStatus(job("7"), Phase.ENDED, "CANCELLED")
 
@@ -73,16 +73,16 @@ async def told(losses: int, job: Job) -> list[Event]:
     ("code", "taken", "asked"),
     [
         (Farewell.REPLACED, True, False),
-        (Refusal.UNKNOWN_SESSION, True, False),
+        (RefusalCode.UNKNOWN_SESSION, True, False),
         (Farewell.GIVEN_UP, False, False),
         (Farewell.ENDING, False, True),
-        (Refusal.NO_KERNEL, False, True),
+        (RefusalCode.NO_KERNEL, False, True),
         (None, False, True),
     ],
 )
 async def test_the_code_decides(
     tmp_path: Path,
-    code: Farewell | Refusal | None,
+    code: Farewell | RefusalCode | None,
     taken: bool,
     asked: bool,
 ) -> None:

@@ -30,7 +30,7 @@ from remote_kernels.registry import Record
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Over, Tunnel
 from remote_kernels.wire import control
-from remote_kernels.wire.codes import Farewell, State
+from remote_kernels.wire.codes import Farewell, ProcessState
 
 KERNEL = "k" * 8
 TIMEOUT = JobStatus(job("7"), Phase.ENDED, "TIMEOUT", exit_code=0, signal=15)
@@ -213,7 +213,7 @@ class World:
         await self.supervision.serve()
         return connection
 
-    def hears(self, state: State, **facts: Any) -> None:
+    def hears(self, state: ProcessState, **facts: Any) -> None:
         """The agent tells of the process."""
         connection = self.status.connection
         assert connection is not None

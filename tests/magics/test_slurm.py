@@ -18,7 +18,7 @@ from scheduler.captured import captured as answered
 from magics.capture import NAMES
 from magics.commands import Commands, captured, run
 from remote_kernels.magics.failure import Failure
-from remote_kernels.magics.slurm.commands import JobId, Text
+from remote_kernels.magics.slurm.commands import JobNumber, Text
 from remote_kernels.scheduler.job import Completed
 
 SAID = "Submitted batch job 123\n"
@@ -70,7 +70,7 @@ def test_a_python_value_in_the_line(
 ) -> None:
     """`{name}` is filled in, and words may be quoted."""
     commands.answer("scontrol", told("JobId=7\n"))
-    shell.user_ns["job"] = JobId("7")
+    shell.user_ns["job"] = JobNumber("7")
 
     run(shell, "%scontrol show job {job} 'a b'")
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from remote_kernels.relay import spool
 from remote_kernels.relay.spool import Spool
 from remote_kernels.wire import messages
-from remote_kernels.wire.messages import Decoder, Message, encode
+from remote_kernels.wire.messages import Message, MessageDecoder, encode
 
 HEAD = len(encode([b""]))  # bytes that a message of one frame takes besides it
 
@@ -32,7 +32,7 @@ def read(spool: Spool, number: int) -> Message | None:
     found = spool.read(number)
     if found is None:
         return None
-    (message,) = Decoder().feed(found[1])
+    (message,) = MessageDecoder().feed(found[1])
     assert found[0] == message.number
     return message
 

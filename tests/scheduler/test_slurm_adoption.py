@@ -11,7 +11,7 @@ from front.world import timeless
 from remote_kernels.scheduler.slurm.adoption import (
     APART,
     ENDING,
-    Node,
+    AdoptingNode,
     SlurmAdoptions,
     adopter,
     is_told,
@@ -44,7 +44,7 @@ def test_what_a_shell_says_first() -> None:
 @timeless
 async def test_no_doubt() -> None:
     """As long as no job has taken a session along, nobody waits."""
-    node, begun = Node(), now()
+    node, begun = AdoptingNode(), now()
     for _ in range(3):
         await node.look()
 
@@ -55,7 +55,7 @@ async def test_no_doubt() -> None:
 @timeless
 async def test_a_job_that_is_ending() -> None:
     """Nobody stays with it."""
-    node = Node()
+    node = AdoptingNode()
     node.ended("47")
 
     assert node.in_doubt
@@ -65,7 +65,7 @@ async def test_a_job_that_is_ending() -> None:
 @timeless
 async def test_another_job_adopts() -> None:
     """The one that was ending is gone, and nobody waits any more."""
-    node = Node()
+    node = AdoptingNode()
     node.ended("47")
 
     assert node.keeps("48")
@@ -75,7 +75,7 @@ async def test_another_job_adopts() -> None:
 @timeless
 async def test_the_job_goes_on() -> None:
     """It was not the job that ended the session, or it has other cares."""
-    node = Node()
+    node = AdoptingNode()
     node.ended("47")
     await asyncio.sleep(ENDING)
 
@@ -86,7 +86,7 @@ async def test_the_job_goes_on() -> None:
 @timeless
 async def test_one_look_at_a_time() -> None:
     """However many sessions were lost: between looks the job can end."""
-    node, begun, looks = Node(), now(), []
+    node, begun, looks = AdoptingNode(), now(), []
     node.ended("47")
 
     async def look() -> None:

@@ -25,7 +25,7 @@ from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.message_channel import MessageChannel
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import channels, control, messages, replay
-from remote_kernels.wire.codes import Farewell, State
+from remote_kernels.wire.codes import Farewell, ProcessState
 from remote_kernels.wire.messages import Message
 from tunnel.chaos import ChaosCarrier, Clock, Storm, Weather, weathers
 
@@ -133,7 +133,9 @@ class Talk:
 
         def report(data: bytes) -> None:
             text = data[:3000].hex()
-            state = control.KernelState("k", self.count, State.RUNNING, output=text)
+            state = control.KernelState(
+                "k", self.count, ProcessState.RUNNING, output=text
+            )
             self.said["agent", "control"] += control.encode(state)
             tell(state)
 
@@ -150,14 +152,14 @@ def _encode(message: Message) -> bytes:
 
 
 class Speaker:
-    """Stands where the agent has a Kernel, its keeper and its sockets."""
+    """Stands where the agent has a Kernel, its buffer and its sockets."""
 
     pid, alive = 0, True
     sessions: Sequence[int] = ()
 
     def __init__(self, talk: Talk, directory: Path) -> None:
         self.talk = talk
-        self.keeper = self.sockets = self
+        self.buffer = self.sockets = self
         self._directory = directory
 
     def watch(self, tell: Callable[[control.KernelState], None]) -> None:
@@ -165,7 +167,7 @@ class Speaker:
 
     def state(self) -> control.KernelState:
         """A session begins."""
-        state = control.KernelState("k", 0, State.RUNNING)
+        state = control.KernelState("k", 0, ProcessState.RUNNING)
         self.talk.said["agent", "control"][:] = control.encode(state)
         return state
 
@@ -220,7 +222,8 @@ async def through(weather: list[Weather], directory: Path) -> tuple[int, int, in
             await tunnel.open()
             opened = True
     for target in MESSAGES:
-        talk.messages("login", target, partial(tunnel.messages, "k", target))
+        channel = tunnel.channel("k", target)
+        talk.messages("login", target, partial(MessageChannel, channel))
     talk.control(tunnel, speaker.tell)
     streams = []
     for target in RAW:

@@ -1,4 +1,4 @@
-"""tunnel.forward and agent.reach: ports of a node, over a session of either kind.
+"""tunnel.forward and agent.forwarding: ports of a node, over a session of either kind.
 
 Most need no agent's process: both ends are in this loop, joined by a real pipe.
 """
@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 from relay.joined import Joined, joined, until
 
-from remote_kernels.agent import reach
+from remote_kernels.agent import forwarding
 from remote_kernels.relay.channel import Channel
 from remote_kernels.tunnel import forward as forward_module
-from remote_kernels.tunnel.forward import Forward
+from remote_kernels.tunnel.forward import ForwardedPort
 from remote_kernels.wire import control
-from remote_kernels.wire.channels import WINDOW, State
+from remote_kernels.wire.channels import WINDOW, ChannelPhase
 from remote_kernels.wire.target import Target, Tcp, Unix, target_of
 from tunnel.test_tunnel import TIMEOUT, tunnel
 
@@ -41,14 +41,14 @@ async def connect(kernel: str, target: str, channel: Channel) -> None:
     """As the agent does, for any kernel."""
     port, trial = target_of(target)
     assert port is not None
-    await reach.connect(port, channel, trial=trial)
+    await forwarding.connect(port, channel, trial=trial)
 
 
 @asynccontextmanager
 async def forwarded(
     session: Joined, target: Target, tmp_path: Path, port: int | None = None
-) -> AsyncIterator[Forward]:
-    made = Forward(session.login, "k", target, tmp_path / "p1")
+) -> AsyncIterator[ForwardedPort]:
+    made = ForwardedPort(session.login, "k", target, tmp_path / "p1")
     await made.open(port)
     try:
         yield made
@@ -188,7 +188,7 @@ async def test_a_server_that_is_not_listened_to(
         if half_closed:
             writer.write_eof()
             (channel,) = session.login.session._channels.values()
-            await until(lambda: channel.state is State.FINISHED)
+            await until(lambda: channel.state is ChannelPhase.FINISHED)
         writer.transport.abort()
 
         await asyncio.wait_for(broken.wait(), TIMEOUT)
@@ -332,7 +332,7 @@ async def test_a_loopback_port(tmp_path: Path) -> None:
         assert b"abc" == await read_all(reader)
         writer.close()
         assert 0o600 == port.path.stat().st_mode & 0o777
-        taken = Forward(session.login, "k", target, tmp_path / "p2")
+        taken = ForwardedPort(session.login, "k", target, tmp_path / "p2")
         with pytest.raises(OSError, match="address already in use"):
             await taken.open(port.port)
         assert not taken.path.exists()

@@ -125,7 +125,7 @@ async def test_a_message_that_is_too_large(tmp_path: Path) -> None:
     """It is not sent, which its sender hears; the session does not suffer."""
     async with tunnel(tmp_path) as (made, carrier, local):
         with pytest.raises(TunnelError, match="'start' message has 300"):
-            made.send(control.Start("k1", {"argv": ["x" * 300_000]}))
+            made.send(control.StartKernel("k1", {"argv": ["x" * 300_000]}))
         reader, writer = await asyncio.open_unix_connection(local)
         writer.write(b"x")
         assert b"x" == await asyncio.wait_for(reader.readexactly(1), TIMEOUT)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remote_kernels.wire import control
-from remote_kernels.wire.codes import Cause, Farewell, Refusal, State
+from remote_kernels.wire.codes import Cause, Farewell, ProcessState, RefusalCode
 from remote_kernels.wire.frames import RemoteProtocolError
 
 number = st.integers(0, 2**63)
@@ -39,14 +39,14 @@ spec: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
     st.text(), st.text() | st.lists(st.text()) | st.none()
 )
 message = st.one_of(
-    st.builds(control.Start, kernel=st.text(), spec=spec),
+    st.builds(control.StartKernel, kernel=st.text(), spec=spec),
     st.builds(control.Signal, signum=number),
     st.builds(control.Delivered, through=number, forget=number),
     st.builds(control.Stop),
     st.builds(
         control.KernelState,
         incarnation=number,
-        state=st.sampled_from(State),
+        state=st.sampled_from(ProcessState),
         cause=st.sampled_from(Cause),
         pid=number,
         exit_code=st.none() | number,
@@ -83,15 +83,19 @@ def test_a_code_of_a_later_version() -> None:
     payload = b'{"type": "kernel", "kernel": "k", "incarnation": 1, "state": "dozes"}'
     state = control.decode(payload.replace(b"}", b', "cause": "the moon"}'))
 
-    assert control.KernelState("k", 1, State.UNKNOWN, cause=Cause.UNKNOWN) == state
-    assert not State.UNKNOWN.is_over
-    assert (Refusal("a"), Farewell("b")) == (Refusal.UNKNOWN, Farewell.UNKNOWN)
+    assert (
+        control.KernelState("k", 1, ProcessState.UNKNOWN, cause=Cause.UNKNOWN) == state
+    )
+    assert not ProcessState.UNKNOWN.is_over
+    assert (RefusalCode("a"), Farewell("b")) == (RefusalCode.UNKNOWN, Farewell.UNKNOWN)
 
 
 def test_every_code_is_in_the_specification() -> None:
     """As it is on the wire."""
     text = (Path(control.__file__).parent / "SPEC.md").read_text()
-    codes = [code for kind in (State, Cause, Refusal, Farewell) for code in kind]
+    codes = [
+        code for kind in (ProcessState, Cause, RefusalCode, Farewell) for code in kind
+    ]
 
     assert [] == [code for code in codes if code and f"`{code}`" not in text]
 

@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remote_kernels.wire import exec as wire
-from remote_kernels.wire.exec import Decoder, Kind, Request
+from remote_kernels.wire.exec import ExecDecoder, FrameKind, Request
 from remote_kernels.wire.frames import ProtocolError
 
-FRAMES = st.lists(st.tuples(st.sampled_from(Kind), st.binary(max_size=50)))
+FRAMES = st.lists(st.tuples(st.sampled_from(FrameKind), st.binary(max_size=50)))
 
 
 @given(FRAMES, st.integers(1, 20))
-def test_frames_cut_anywhere(frames: list[tuple[Kind, bytes]], size: int) -> None:
+def test_frames_cut_anywhere(frames: list[tuple[FrameKind, bytes]], size: int) -> None:
     data = b"".join(wire.encode(kind, payload) for kind, payload in frames)
-    decoder = Decoder()
+    decoder = ExecDecoder()
     pieces = [data[n : n + size] for n in range(0, len(data), size)]
     assert frames == [frame for piece in pieces for frame in decoder.feed(piece)]
 
@@ -35,8 +35,8 @@ def test_frames_cut_anywhere(frames: list[tuple[Kind, bytes]], size: int) -> Non
 )
 def test_a_request(request_: Request) -> None:
     """Also with words that are not UTF-8."""
-    ((kind, payload),) = Decoder().feed(request_.encode())
-    assert (Kind.REQUEST, request_) == (kind, wire.decode_request(payload))
+    ((kind, payload),) = ExecDecoder().feed(request_.encode())
+    assert (FrameKind.REQUEST, request_) == (kind, wire.decode_request(payload))
 
 
 USUAL: dict[str, Any] = {
@@ -81,7 +81,7 @@ def test_rubbish(data: bytes) -> None:
     decoders: list[Callable[[bytes], object]] = [
         *(wire.decode_request, wire.decode_resize, wire.decode_signal),
         *(wire.decode_credit, wire.decode_exit),
-        lambda data: list(Decoder().feed(data)),
+        lambda data: list(ExecDecoder().feed(data)),
     ]
     for decode in decoders:
         with contextlib.suppress(ProtocolError):

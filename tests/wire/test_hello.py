@@ -7,7 +7,7 @@ import hmac
 
 import pytest
 
-from remote_kernels.wire.codes import Refusal
+from remote_kernels.wire.codes import RefusalCode
 from remote_kernels.wire.frames import RemoteProtocolError
 from remote_kernels.wire.hello import MARKER, AgentHello, Ask, LoginHello, Refused
 
@@ -99,14 +99,14 @@ def test_a_refusal_says_why() -> None:
     """The login end can tell an unknown session from a broken pipe."""
 
     def refuse(ask: Ask) -> int:
-        raise Refused(Refusal.UNKNOWN_SESSION, "another one", 1.5)
+        raise Refused(RefusalCode.UNKNOWN_SESSION, "another one", 1.5)
 
     login = LoginHello(SECRET, Ask("s", resume=True))
 
     with pytest.raises(Refused, match="another one") as caught:
         talk(login, AgentHello(SECRET, "a", refuse))
 
-    assert caught.value.code is Refusal.UNKNOWN_SESSION
+    assert caught.value.code is RefusalCode.UNKNOWN_SESSION
     assert caught.value.heard == 1.5
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remote_kernels.wire.frames import LocalProtocolError, RemoteProtocolError
-from remote_kernels.wire.messages import Decoder, Message, encode, with_lost
+from remote_kernels.wire.messages import Message, MessageDecoder, encode, with_lost
 
 HEAD = struct.Struct(">IQIII")
 
@@ -38,7 +38,7 @@ def test_what_comes_out_equals_what_went_in(
     messages: list[Message], cuts: list[int]
 ) -> None:
     """However the bytes are cut."""
-    decoder = Decoder()
+    decoder = MessageDecoder()
 
     pieces = in_pieces(encoded(messages), cuts)
 
@@ -47,7 +47,7 @@ def test_what_comes_out_equals_what_went_in(
 
 def test_a_message_comes_with_its_last_byte() -> None:
     """Not before, and with nothing of the next one."""
-    decoder = Decoder()
+    decoder = MessageDecoder()
     *head, last = encode([b"one", b"two"], 7)
 
     early = [decoder.feed(bytes([byte])) for byte in head]
@@ -60,14 +60,14 @@ def test_a_message_may_have_no_frames() -> None:
     """And an empty frame is a frame."""
     data = encode([], 1) + encode([b""], 2)
 
-    assert [Message(1, []), Message(2, [b""])] == Decoder().feed(data)
+    assert [Message(1, []), Message(2, [b""])] == MessageDecoder().feed(data)
 
 
 def test_lost_is_set_on_an_encoded_message() -> None:
     """Nothing else of it changes."""
     data = with_lost(encode([b"one", b"two"], 7, 0, 3, 4), 5)
 
-    assert [Message(7, [b"one", b"two"], 5, 3, 4)] == Decoder().feed(data)
+    assert [Message(7, [b"one", b"two"], 5, 3, 4)] == MessageDecoder().feed(data)
 
 
 class Huge(bytes):
@@ -98,4 +98,4 @@ def test_a_message_above_the_limit_is_refused(parts: list[bytes]) -> None:
 def test_frames_that_do_not_fill_their_message(size: int, body: bytes) -> None:
     """Neither too few bytes nor too many: the pipe must be closed."""
     with pytest.raises(RemoteProtocolError, match="do not fit"):
-        Decoder().feed(HEAD.pack(size, 1, 0, 0, 0) + body)
+        MessageDecoder().feed(HEAD.pack(size, 1, 0, 0, 0) + body)

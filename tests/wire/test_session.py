@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from remote_kernels.wire import control
 from remote_kernels.wire.channels import WINDOW
-from remote_kernels.wire.codes import Farewell, State
+from remote_kernels.wire.codes import Farewell, ProcessState
 from remote_kernels.wire.frames import (
     MAX_DATA,
     MAX_PAYLOAD,
-    Decoder,
+    FrameDecoder,
     LocalProtocolError,
     RemoteProtocolError,
     Type,
@@ -168,7 +168,7 @@ def test_frames_for_a_gone_channel_are_ignored() -> None:
 def test_control_messages_pass_unchanged() -> None:
     """What encode() makes, the other end's event holds."""
     pair = Pair()
-    message = control.KernelState("k", 3, State.EXITED, exit_code=1, output="é")
+    message = control.KernelState("k", 3, ProcessState.EXITED, exit_code=1, output="é")
 
     pair.agent.control(message)
     pair.settle()
@@ -289,7 +289,9 @@ def test_a_frame_that_breaks_the_rules(
     assert [1, 3] == opened
     assert [channel] * (channel in (1, 3)) == gone
     assert (Data(3, b"behind") in events) == (channel != 3)
-    replies = {f.type: f.channel for f in Decoder().feed(agent.data_to_send(9999)[0])}
+    replies = {
+        f.type: f.channel for f in FrameDecoder().feed(agent.data_to_send(9999)[0])
+    }
     assert replies == ({Type.RST: channel} if channel else {})
 
 
@@ -325,7 +327,7 @@ def test_what_is_too_large_for_a_frame() -> None:
     session = Session("s", 1, 1)
 
     with pytest.raises(LocalProtocolError, match="'start' message has"):
-        session.control(control.Start("k", {"env": "x" * MAX_PAYLOAD}))
+        session.control(control.StartKernel("k", {"env": "x" * MAX_PAYLOAD}))
     with pytest.raises(LocalProtocolError, match="an OPEN of"):
         session.open("k", "unix:/" + "x" * MAX_PAYLOAD)
 

@@ -20,7 +20,6 @@ from remote_kernels.wire.zmtp import (
     SUBSCRIBE_ALL,
     Peer,
     Piece,
-    begin,
     frame,
     message,
 )
@@ -308,7 +307,7 @@ def test_a_message_that_goes_on() -> None:
     peer = Peer("SUB")
     peer.feed(peer.greeting + READY)
 
-    early = peer.feed(begin([b"one", b"tw"], 300))
+    early = peer.feed(message([b"one", b"tw"], 300))
     late = peer.feed(b"o" * 300)
 
     assert (b"", []) == early

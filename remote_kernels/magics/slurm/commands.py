@@ -52,7 +52,7 @@ class Text(str):
         printer.text(str(self).rstrip("\n"))
 
 
-class JobId(str):
+class JobNumber(str):
     """The number of a job, as in `%scancel {job}`."""
 
     cluster: str | None = None  # only if sbatch named one
@@ -176,7 +176,7 @@ class SlurmMagics:
         """Show what a running step says: `%sattach 123.0`. An interrupt leaves it."""
         _live(["sattach", *_words(line)])
 
-    def sbatch(self, line: str, cell: str | None = None) -> JobId | None:
+    def sbatch(self, line: str, cell: str | None = None) -> JobNumber | None:
         """Submit a job, and return its number.
 
         %sbatch --time=10 job.sh    submits a file
@@ -292,12 +292,12 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _job_id(stdout: str) -> JobId | None:
+def _job_id(stdout: str) -> JobNumber | None:
     """The last one: plugins of a site may print lines of theirs. None: --test-only."""
     found = _SUBMITTED.findall(stdout) or _PARSABLE.findall(stdout)
     if not found:
         return None
-    job = JobId(found[-1][0])
+    job = JobNumber(found[-1][0])
     job.cluster = found[-1][1] or None
     return job
 

@@ -77,8 +77,7 @@ class SlurmJob(OwnJob):
         found = query.parse(completed)
         if job_id not in found:
             summary = f"Slurm does not list job {self.id}."
-            streams = completed.stdout, completed.stderr
-            raise ControllerError(summary, query.argv, completed.returncode, *streams)
+            raise completed.error(ControllerError, summary)
         return found[job_id].end_time
 
 

@@ -1,4 +1,4 @@
-"""This machine itself, where there is no batch system."""
+"""The machine itself, where there is no batch system."""
 
 from .driver import Local
 

@@ -35,12 +35,12 @@ _PHASES = {
 }
 
 
-class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Inside):
-    """This machine.
+class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Enters):
+    """The machine itself.
 
     Parameters
     ----------
-    grace:
+    grace : float
         Seconds from SIGTERM to SIGKILL when a job is cancelled.
     """
 
@@ -57,7 +57,7 @@ class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Inside):
         self.grace = grace
 
     def check(self, request: JobRequest) -> None:
-        """A time limit or a GPU that nothing enforces must not look granted."""
+        """Refuse all options: what nothing enforces must not look granted."""
         asked = [*request.options]
         if asked:
             text = (
@@ -70,7 +70,7 @@ class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Inside):
             raise ConfigError(text)
 
     def cluster(self) -> Query[str | None]:
-        """Another host that shares the home directory knows nothing of these jobs."""
+        """Ask for the host: others that share the home directory know nothing of its jobs."""
         return Query(["uname", "-n"], lambda done: done.stdout.strip() or None)
 
     def submission(self, request: JobRequest, script: str) -> Submission:
@@ -101,7 +101,7 @@ class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Inside):
         def parse(completed: Completed) -> None:
             if completed.returncode != 0:
                 summary = "The local job could not be cancelled."
-                raise _failed(CommandError, summary, completed)
+                raise completed.error(CommandError, summary)
 
         return Query(_argv("cancel", _full(job_id)), parse)
 
@@ -109,7 +109,7 @@ class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Inside):
         return _argv("cancel-name", request.name)
 
     def into(self, job_id: JobId, node: str, argv: Sequence[str]) -> list[str]:
-        """It is here."""
+        """Return the command: the job is here."""
         return list(argv)
 
     def pending_text(self, status: JobStatus) -> str:
@@ -152,7 +152,7 @@ def _submitted(completed: Completed) -> JobId:
 def _states(completed: Completed) -> dict[JobId, JobStatus]:
     if completed.returncode != 0:
         summary = "The state of the local jobs could not be read."
-        raise _failed(ControllerError, summary, completed)
+        raise completed.error(ControllerError, summary)
     rows = (line.rsplit("|", 5) for line in completed.stdout.splitlines())
     return {_job_id(row[0]): _status(*row) for row in rows if len(row) == 6}
 
@@ -160,25 +160,13 @@ def _states(completed: Completed) -> dict[JobId, JobStatus]:
 def _own(completed: Completed) -> list[JobStatus]:
     if completed.returncode != 0:
         summary = "The local jobs could not be listed."
-        raise _failed(ControllerError, summary, completed)
+        raise completed.error(ControllerError, summary)
     rows = (line.partition("|")[::2] for line in completed.stdout.splitlines())
     return [replace(_status(*row.rsplit("|", 5)), name=name) for name, row in rows]
 
 
-def _failed(
-    kind: type[CommandError], summary: str, completed: Completed
-) -> CommandError:
-    streams = completed.stdout, completed.stderr
-    return kind(summary, completed.argv, completed.returncode, *streams)
-
-
 def _status(
-    job_id: str,
-    state: str,
-    code: str,
-    signal: str,
-    end: str,
-    node: str,
+    job_id: str, state: str, code: str, signal: str, end: str, node: str
 ) -> JobStatus:
     return JobStatus(
         job_id=_job_id(job_id),

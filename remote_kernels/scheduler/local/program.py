@@ -28,6 +28,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def main() -> int:
+    """Run the command that the arguments name; return the exit code."""
     parser = argparse.ArgumentParser(description="Jobs on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     submit = commands.add_parser("submit", help="run the script on standard input")
@@ -202,7 +203,7 @@ def _kill(pids: list[int], number: int) -> None:
 
 
 def _status(jobs: list[str]) -> int:
-    """A line for each job: ID|STATE|CODE|SIGNAL|END|NODE."""
+    """Print a line for each job: ID|STATE|CODE|SIGNAL|END|NODE."""
     for job in jobs:
         print(_line(job))
     return 0
@@ -221,7 +222,7 @@ def _line(job: str) -> str:
 
 
 def _own() -> int:
-    """A line for each live job of this user: NAME|, then as `_status` prints it."""
+    """Print a line for each live job of this user: NAME|, then as `_status` does."""
     for pid, options in _holders():
         with contextlib.suppress(OSError):  # it has just ended
             if Path(f"/proc/{pid}").stat().st_uid == os.getuid():
@@ -248,7 +249,7 @@ def _cancel_name(name: str) -> int:
 
 
 def _holders() -> Iterator[tuple[int, dict[str, str]]]:
-    """The processes that hold jobs, or are about to, and the options of the job."""
+    """Yield the processes that hold jobs, or are about to, and the options of the job."""
     for pid in _pids():
         words = _command_line(pid)
         if "submit" in words and __file__ in words:
@@ -256,7 +257,7 @@ def _holders() -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _holder(holder: str) -> int | None:
-    """The holder's process number, if it still is the process that it was."""
+    """Return the holder's process number, if it still is the process that it was."""
     pid, _, start = holder.partition("-")
     if not pid.isdigit() or _start_time(int(pid)) != start:
         return None

@@ -29,17 +29,17 @@ _JOB = re.compile(rb"/job_(\d+)/step_extern")
 
 
 def is_told(said: bytes) -> bool:
-    """Whether it is that file's text: `hierarchy:controllers:path` in each line."""
+    """Return whether it is that file's text: `hierarchy:controllers:path` in each line."""
     return b":/" in said
 
 
 def adopter(said: bytes) -> str:
-    """The job's ID; empty: none."""
+    """Return the ID of the job that adopted a session; empty: none."""
     found = _JOB.search(said)
     return found[1].decode() if found else ""
 
 
-class Node:
+class AdoptingNode:
     """One node, for all sessions of this process."""
 
     def __init__(self) -> None:
@@ -53,18 +53,18 @@ class Node:
         return bool(self._ending)
 
     def ended(self, job: str) -> None:
-        """A job that had adopted a session took it along."""
+        """Learn that a job that had adopted a session took it along."""
         self._ending[job] = _now() + ENDING
         self._next_look = _now() + APART
 
     async def look(self) -> None:
-        """Until it is one's turn to log in: another may be first each time."""
+        """Wait until it is one's turn to log in: another may be first each time."""
         while self.in_doubt and _now() < self._next_look:  # noqa: ASYNC110
             await asyncio.sleep(self._next_look - _now())
         self._next_look = _now() + APART
 
     def keeps(self, job: str) -> bool:
-        """Whether a session that this job adopted may stay."""
+        """Return whether a session that this job adopted may stay."""
         if self.in_doubt and job in self._ending:
             return False
         self._ending.clear()
@@ -76,15 +76,15 @@ class SlurmAdoption:
 
     Parameters
     ----------
-    node:
+    node : AdoptingNode
         The node.
-    job:
+    job : str
         The ID of the job that the agent is.
     """
 
     command: Sequence[str] = ("cat", SAYS, "-")
 
-    def __init__(self, node: Node, job: str) -> None:
+    def __init__(self, node: AdoptingNode, job: str) -> None:
         self._node = node
         self._job = job
 
@@ -112,11 +112,13 @@ class SlurmAdoptions:
     """What is known of all nodes. One for all carriers of a process."""
 
     def __init__(self) -> None:
-        self._nodes: dict[Hashable, Node] = {}
+        self._nodes: dict[Hashable, AdoptingNode] = {}
 
     def on(self, cluster: str, node: str, job: str) -> SlurmAdoption:
-        """For an agent that is this job, on this node of this cluster."""
-        return SlurmAdoption(self._nodes.setdefault((cluster, node), Node()), job)
+        """Return what to know to reach an agent that is this job, on a node of a cluster."""
+        return SlurmAdoption(
+            self._nodes.setdefault((cluster, node), AdoptingNode()), job
+        )
 
 
 def _now() -> float:

@@ -68,12 +68,10 @@ def is_gone(stderr: str) -> bool:
 
 
 def no_answer(completed: Completed) -> ControllerError:
-    return ControllerError(
+    """Return the error that says that Slurm did not answer."""
+    return completed.error(
+        ControllerError,
         f"Slurm did not answer {completed.argv[0]}.",
-        completed.argv,
-        completed.returncode,
-        completed.stdout,
-        completed.stderr,
         "This says nothing about the job. Slurm's controller may be restarting; "
         "`sinfo` shows whether it answers.",
     )
@@ -128,7 +126,7 @@ def places(completed: Completed, job_ids: Sequence[JobId]) -> dict[JobId, int]:
 
 
 def first_node(nodes: str) -> str:
-    """Of a list as Slurm writes it: "c[01-04],d7"."""
+    """Return the first node of a list as Slurm writes it: "c[01-04],d7"."""
     first = re.match(r"(?:[^,\[]|\[[^]]*\])*", nodes)
     return re.sub(r"\[(\w+)[^]]*\]", r"\1", first[0]) if first else ""
 
@@ -207,7 +205,7 @@ def _epoch(text: str) -> float | None:
 
 
 def shown(text: str, job_id: JobId) -> JobStatus | None:
-    """The first line of `scontrol -o show job`: of a het job the component 0."""
+    """Read the first line of `scontrol -o show job`: of a het job the component 0."""
     found = re.findall(r"(?:^|\s)(\w+)=(\S*)", text.partition("\n")[0])
     # The first of each name: a comment may hold what looks like fields.
     fields = dict(reversed(found))
@@ -226,7 +224,7 @@ def shown(text: str, job_id: JobId) -> JobStatus | None:
 
 
 def accounted(text: str, job_id: JobId) -> JobStatus | None:
-    """What sacct prints with -X -n -P: one line with bars."""
+    """Read what sacct prints with -X -n -P: one line with bars."""
     lines = [line for line in text.splitlines() if line.count("|") == 3]
     if not lines:
         return None

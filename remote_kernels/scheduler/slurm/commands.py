@@ -31,15 +31,8 @@ def groups(job_ids: Sequence[JobId]) -> list[list[JobId]]:
 
 def step(job_id: JobId, node: str = "") -> list[str]:
     """Return how to begin a step beside all others of the job, whatever those use."""
-    job = f"--jobid={job_number(job_id)}"
-    argv = [
-        "srun",
-        *cluster_option(job_id),
-        job,
-        "--overlap",
-        "--nodes=1",
-        "--ntasks=1",
-    ]
+    argv = ["srun", *cluster_option(job_id), f"--jobid={job_number(job_id)}"]
+    argv += ["--overlap", "--nodes=1", "--ntasks=1"]
     argv += [f"--nodelist={node}"] if node else []
     return [*argv, "--mem=0", "--cpu-bind=none", "--mpi=none"]
 

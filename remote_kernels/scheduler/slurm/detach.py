@@ -40,10 +40,11 @@ class Log:
         self._from = os.fstat(self.fd).st_size
 
     def text(self) -> bytes:
+        """Return what was written behind where it began."""
         return os.pread(self.fd, 1 << 16, self._from)
 
     def wait_for(self, pattern: re.Pattern[bytes], pid: int) -> str:
-        """What the pattern's group found; "" if the process `pid`, our child, ended."""
+        """Return what the pattern's group found; "" if the process `pid`, our child, ended."""
         delay = FIRST_LOOK
         while True:
             ended = os.waitpid(pid, os.WNOHANG)[0]
@@ -57,6 +58,7 @@ class Log:
 
 
 def main() -> int:
+    """Start what the arguments say; return the exit code."""
     parser = argparse.ArgumentParser(description="Hold a Slurm step.")
     parser.add_argument("--output", required=True)
     parser.add_argument("--allocate", action="store_true")
@@ -120,7 +122,7 @@ def _be_holder(words: list[str], script: int, log: Log, *, allocate: bool) -> No
 
 
 def _allocated(salloc: list[str], srun: list[str], log: Log) -> list[str]:
-    """What to be once there is a job; empty: there will be none."""
+    """Return what to be once there is a job; empty: there will be none."""
     process = subprocess.Popen(salloc)
     # Not its end: it also waits until all nodes are ready, which srun does, too.
     job = log.wait_for(GRANTED, process.pid)

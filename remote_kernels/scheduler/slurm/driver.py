@@ -33,18 +33,9 @@ from .commands import cluster_option, detached, groups, job_number, step
 SITE = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CLUSTER_NAME")
 # What a job, or a step of one, puts into its environment besides.
 _OF_THE_JOB = (
-    "SLURM_*",
-    "SLURMD_*",
-    "SBATCH_*",
-    "SALLOC_*",
-    "SRUN_*",
-    "PMI*",
-    "CUDA_VISIBLE_DEVICES",
-    "GPU_DEVICE_ORDINAL",
-    "ROCR_VISIBLE_DEVICES",
-    "ZE_AFFINITY_MASK",
-    "XDG_RUNTIME_DIR",
-    "RK_*",
+    *("SLURM_*", "SLURMD_*", "SBATCH_*", "SALLOC_*", "SRUN_*", "PMI*", "RK_*"),
+    *("CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES"),
+    *("ZE_AFFINITY_MASK", "XDG_RUNTIME_DIR"),
 )
 # What sbatch prints with --parsable, and without (22.05, src/sbatch/sbatch.c).
 _PARSABLE = re.compile(r"^(\d+)(?:;(\S+))?[^\S\n]*$", re.MULTILINE)
@@ -62,7 +53,7 @@ class Slurm(
     driver.Clusters,
     driver.Ends,
     driver.Extends,
-    driver.Inside,
+    driver.Enters,
     driver.OtherNodes,
     driver.Places,
     driver.Preflight,
@@ -78,14 +69,8 @@ class Slurm(
     further = "sbatch_args"
     allowed = SITE
     guarded = (
-        "SLURM_*",
-        "SBATCH_*",
-        "SALLOC_*",
-        "SRUN_*",
-        "SQUEUE_*",
-        "SCANCEL_*",
-        "PMI_*",
-        "PMIX_*",
+        *("SLURM_*", "SBATCH_*", "SALLOC_*", "SRUN_*", "SQUEUE_*", "SCANCEL_*"),
+        *("PMI_*", "PMIX_*"),
     )
     number = r"\d+(\.\d+)?"
     way_back = (
@@ -102,10 +87,7 @@ class Slurm(
         if "mem" in config and "mem-per-cpu" in config:
             yield "options 'mem' and 'mem-per-cpu' exclude each other; give one of them"
         if "jobid" in config and config.get("start") == "salloc":
-            yield (
-                "options 'jobid' and 'start' exclude each other: the job is there "
-                "already"
-            )
+            yield "options 'jobid' and 'start' exclude each other: the job is there already"
         if "jobid" in config and "allocation" in config:
             yield "options 'jobid' and 'allocation' exclude each other; give one of them"
 
@@ -136,7 +118,7 @@ class Slurm(
     # Submission
 
     def submission(self, request: JobRequest, script: str) -> Submission:
-        """The kernel's memory dies with its job, so the job is never requeued."""
+        """Return how to submit it; never requeued, as the kernel's memory dies with its job."""
         self.check(request)
         given, more = request.options, request.options.get("sbatch_args", ())
         if "jobid" in given:
@@ -154,7 +136,7 @@ class Slurm(
         return Submission(argv, script, _submitted)
 
     def notice(self, completed: Completed) -> str:
-        """Lines of the site's: of a plugin, or of a wrapper."""
+        """Return the site's lines: of a plugin, or of a wrapper."""
         if completed.argv[0] != self.command:
             return ""
         said = f"{completed.stderr}\n{completed.stdout}"
@@ -179,17 +161,14 @@ class Slurm(
     def status(
         self, job_ids: Sequence[JobId]
     ) -> Sequence[Query[dict[JobId, JobStatus]]]:
-        """Two clusters may have a job of the same number."""
-        found: list[Query[dict[JobId, JobStatus]]] = []
-        for group in groups(job_ids):
-            if steps.is_step(group[0]):
-                found.append(steps.status(group))
-            else:
-                found.append(_status(group))
-        return found
+        """Ask each cluster: two may have a job of the same number."""
+        return [
+            steps.status(group) if steps.is_step(group[0]) else _status(group)
+            for group in groups(job_ids)
+        ]
 
     def ended(self, job_id: JobId) -> Sequence[Query[JobStatus | None]]:
-        """The controller knows a job for MinJobAge (300 s); then only accounting."""
+        """Ask the controller, which knows a job for MinJobAge (300 s), then accounting."""
         own, where = job_number(job_id), cluster_option(job_id)
         fields = "State,ExitCode,End,NodeList"
         scontrol = ["scontrol", *where, "-a", "-o", "show", "job", own]
@@ -227,13 +206,9 @@ class Slurm(
             if self.is_no_answer(completed):
                 raise answers.no_answer(completed)
             kind = DeniedError if _DENIED.search(completed.stderr) else CommandError
-            summary = f"The time limit of job {job_id} was not moved."
-            raise kind(
-                summary,
-                completed.argv,
-                completed.returncode,
-                completed.stdout,
-                completed.stderr,
+            raise completed.error(
+                kind,
+                f"The time limit of job {job_id} was not moved.",
                 "Most sites let only their staff move it: ask them, or save your work "
                 "and start the kernel anew with more 'time'.",
             )
@@ -248,9 +223,7 @@ class Slurm(
                 return
             if self.is_no_answer(completed):
                 raise answers.no_answer(completed)
-            summary = "The job could not be cancelled."
-            streams = completed.stdout, completed.stderr
-            raise CommandError(summary, completed.argv, completed.returncode, *streams)
+            raise completed.error(CommandError, "The job could not be cancelled.")
 
         return Query(["scancel", *cluster_option(job_id), job_id.number], parse)
 
@@ -262,7 +235,7 @@ class Slurm(
     # The way into it
 
     def into(self, job_id: JobId, node: str, argv: Sequence[str]) -> list[str]:
-        """A step that asks for nothing, so that it never waits for the job's own use.
+        """Return a step that asks for nothing, so that it never waits for the job's own use.
 
         Without --gres=none the step would ask again for the job's GPUs; --mem=0 shares
         the job's memory; --mpi=none and --chdir=/ keep plugins and missing
@@ -277,7 +250,7 @@ class Slurm(
     # Its words
 
     def never(self, status: JobStatus, options: Mapping[str, Any]) -> str | None:
-        """With several partitions, the reason is that of any one of them."""
+        """Say nothing for several partitions: the reason is that of any one of them."""
         several = "," in str(options.get("partition", "")) or any(
             arg.startswith(("-p", "--part")) for arg in options.get("sbatch_args", ())
         )
@@ -299,7 +272,7 @@ def is_of_the_job(name: str) -> bool:
 
 
 def _submitted(completed: Completed) -> JobId:
-    """The last line of that form: job_submit plugins may print lines of theirs.
+    """Take the last line of that form: job_submit plugins may print lines of theirs.
 
     A site's wrapper may drop --parsable; then it is a sentence.
     """

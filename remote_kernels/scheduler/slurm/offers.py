@@ -25,6 +25,6 @@ def offers(option: str, user: str) -> Query[list[str]] | None:
 
 
 def _names(completed: Completed) -> list[str]:
-    """The names, each once: one in a line, or several with commas."""
+    """Return the names, each once: one in a line, or several with commas."""
     names = re.split(r"[\n,]", completed.stdout)
     return sorted({name.strip() for name in names} - {""})

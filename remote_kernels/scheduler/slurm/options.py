@@ -46,7 +46,7 @@ def _exclusive(value: object) -> Value:
 
 
 def _job(value: object) -> str:
-    """A number, JOB;CLUSTER, or auto."""
+    """Read a number, JOB;CLUSTER, or auto."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     found = text(value)

@@ -1,6 +1,6 @@
 """What Slurm puts at the beginning of a batch script. Pure text; called by `driver.py`.
 
-The agent learns what it must know of its job from variables of ours (agent/job.py).
+The agent learns what it must know of its job from variables of ours (agent/job_facts.py).
 """
 
 from __future__ import annotations

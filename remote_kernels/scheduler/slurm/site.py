@@ -125,7 +125,7 @@ def _size(
 def _gres(
     options: Mapping[str, Any], rows: Sequence[_Row], where: str
 ) -> Iterator[str]:
-    """Generic resources that no node has, or not so many.
+    """Name generic resources that no node has, or not so many.
 
     Those of `gpus` are the whole job's, which Slurm may spread over nodes.
     """
@@ -204,7 +204,7 @@ def _rows(text: str) -> Iterator[_Row]:
 
 
 def _least(value: object) -> int:
-    """The least that is asked for: 1-2, 1-5:2, 4,8 or 2k; 0 where that is not known."""
+    """Return the least of 1-2, 1-5:2, 4,8 or 2k; 0 where that is not known."""
     found = [
         re.fullmatch(r"(\d{1,9})([km]?)(?:-\d+[km]?)?(?::\d+)?", part.strip().lower())
         for part in str(value).split(",")

@@ -253,7 +253,7 @@ def _wanted(
 
 
 def _check_node(job: Mapping[str, str], node: str, completed: Completed) -> None:
-    """The second question lists the user's jobs on that node."""
+    """Check the second answer, which lists the user's jobs on that node."""
     known = answers.answer(completed, unless="Invalid node name").split()
     if job["job_id"] not in known:
         msg = (

@@ -18,16 +18,7 @@ from remote_kernels.scheduler.job import Completed, JobId, JobStatus, Phase
 
 from . import refusals
 from .commands import cluster_option, job_number
-from .reasons import (
-    AGAIN,
-    ENDS,
-    FAILURES,
-    NEVER,
-    PERHAPS_NEVER,
-    STATES,
-    WAITS,
-    Row,
-)
+from .reasons import AGAIN, ENDS, FAILURES, NEVER, PERHAPS_NEVER, STATES, WAITS, Row
 
 _NO_JOB = JobId("")
 PATIENCE = 20.0  # seconds until one of PERHAPS_NEVER is believed
@@ -43,7 +34,7 @@ _MEMORY = (
 
 
 def never(status: JobStatus) -> str | None:
-    """Why a job that waits can never start, and what to change; None if it may."""
+    """Say why a job that waits can never start, and what to change; None if it may."""
     if status.phase is not Phase.PENDING:
         return None
     found = _match(NEVER, status.reason)
@@ -57,7 +48,7 @@ def never(status: JobStatus) -> str | None:
 
 
 def pending(status: JobStatus) -> str:
-    """What a job waits for, as a clause; Slurm's own word is in brackets."""
+    """Say what a job waits for, as a clause; Slurm's own word is in brackets."""
     found = _waiting(status)
     if found is not None:
         return f"{found[0]} ({status.reason})" if status.reason else found[0]
@@ -68,12 +59,12 @@ def pending(status: JobStatus) -> str:
 
 
 def advice(status: JobStatus) -> str:
-    """What can be done about that; "" if there is only to wait."""
+    """Say what can be done about that; "" if there is only to wait."""
     return _filled((_waiting(status) or ("", ""))[1], status.job_id)
 
 
 def ended(status: JobStatus) -> str:
-    """How a job ended, and what can be done."""
+    """Say how a job ended, and what can be done."""
     word = status.state.partition(" ")[0].rstrip("+")
     if word == "FAILED":
         return _failed(status)
@@ -83,14 +74,14 @@ def ended(status: JobStatus) -> str:
 
 
 def submit(completed: Completed) -> str:
-    """What to do about what sbatch said; "" if we do not know it."""
+    """Say what to do about what sbatch said; "" if we do not know it."""
     partition = _partition(completed.argv)
     text = refusals.advice(completed.stderr, completed.stdout)
     return _filled(text.replace("{of}", f" -p {partition}" if partition else ""))
 
 
 def _partition(argv: Sequence[str]) -> str:
-    """The one that was asked for, if it can be told."""
+    """Return the partition that was asked for, if it can be told."""
     name = "--partition="
     found = [word.removeprefix(name) for word in argv if word.startswith(name)]
     return shlex.quote(found[-1]) if found else ""
@@ -161,7 +152,7 @@ def _user(number: str) -> str:
 
 
 def _match(table: tuple[Row, ...], reason: str) -> tuple[str, str] | None:
-    """scontrol prints the spaces of a reason as underscores."""
+    """Look a reason up; scontrol prints its spaces as underscores."""
     for pattern, text, remedy in table:
         if re.fullmatch(pattern, reason.replace("_", " ")):
             return text, remedy

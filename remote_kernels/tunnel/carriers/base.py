@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from remote_kernels.errors import TunnelError
 
@@ -12,7 +12,7 @@ P = TypeVar("P", bound=asyncio.Protocol)
 
 
 class CarrierError(TunnelError):
-    """This carrier does not reach the agent. The text says why.
+    """One carrier does not reach the agent. The text says why.
 
     `no_answer`: nobody answered at all, which is what a firewall does.
     """
@@ -27,6 +27,55 @@ class Pipe(Protocol):
 
     async def close(self) -> str:
         """Close it, wait (bounded) for what it was made of, and return what that said."""
+
+
+class TransportOver(asyncio.Transport):
+    """A transport that hands all that it is told on.
+
+    Parameters
+    ----------
+    below : Any
+        Another transport, or what has its methods, such as a channel of asyncssh's.
+    """
+
+    def __init__(self, below: Any) -> None:
+        super().__init__()
+        self._below = below
+
+    def write(self, data: Any) -> None:
+        """Write, unless it is closing."""
+        if not self.is_closing():
+            self._below.write(data)
+
+    def set_write_buffer_limits(
+        self, high: int | None = None, low: int | None = None
+    ) -> None:
+        """Set above how many bytes its protocol is to pause."""
+        self._below.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes wait to be written."""
+        return int(self._below.get_write_buffer_size())
+
+    def pause_reading(self) -> None:
+        """Read no more for now."""
+        self._below.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        self._below.resume_reading()
+
+    def is_closing(self) -> bool:
+        """Return whether it is closing, or closed."""
+        return bool(self._below.is_closing())
+
+    def close(self) -> None:
+        """Close, once all is written."""
+        self._below.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._below.abort()
 
 
 class Carrier(Protocol):
@@ -49,7 +98,8 @@ class Adoption(Protocol):
     """What a node does with an ssh session besides running it.
 
     Some batch systems put it into a job of the user's, and end it with that job. Given
-    to the ssh carrier by who knows the batch system; for sessions to one agent.
+    to the ssh carrier by who knows the batch system; for sessions to one agent. By
+    default the methods are those of a node that leaves sessions alone.
     """
 
     command: Sequence[str]
@@ -57,35 +107,27 @@ class Adoption(Protocol):
 
     async def turn(self) -> None:
         """Wait until a session may be begun."""
+        return
 
     def is_told(self, said: bytes) -> bool:
-        """Whether this is what `command` says; a shell may say something first."""
+        """Return whether this is what `command` says; a shell may say something first."""
+        return False
 
     @property
     def in_doubt(self) -> bool:
         """Whether what a session says must be waited for, before it is used."""
-
-    def keeps(self, said: bytes) -> bool:
-        """Whether the session that said so may stay."""
-
-    def lost(self, said: bytes) -> None:
-        """The node has ended the session that said so; empty: it had said nothing."""
-
-
-class Unadopted:
-    """A node that leaves ssh sessions alone."""
-
-    command: Sequence[str] = ("cat", "-")
-    in_doubt = False
-
-    async def turn(self) -> None:
-        return
-
-    def is_told(self, said: bytes) -> bool:
         return False
 
     def keeps(self, said: bytes) -> bool:
+        """Return whether the session that said so may stay."""
         return True
 
     def lost(self, said: bytes) -> None:
+        """Learn that the node has ended the session that said so; empty: it said nothing."""
         return
+
+
+class Unadopted(Adoption):
+    """A node that leaves ssh sessions alone."""
+
+    command = ("cat", "-")

@@ -11,19 +11,19 @@ class Destination:
 
     Parameters
     ----------
-    hosts:
+    hosts : tuple
         Names and addresses of the node, the likeliest first.
-    host_keys:
+    host_keys : tuple
         The node's public host keys, as its agent reported them through the job; empty
         to go by the user's and the system's known_hosts.
-    socket:
+    socket : str
         The agent's Unix socket.
-    connect:
+    connect : tuple
         The command that joins its standard streams to that socket, for nodes whose
         sshd does not forward.
-    template:
+    template : str
         The option 'address' that made the host's name, if it was given.
-    instead:
+    instead : str
         The other carriers that the user may choose, for advice; "" for none.
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from remote_kernels.bounded import within
@@ -26,9 +27,9 @@ class Way(NamedTuple):
 
     Parameters
     ----------
-    host, port, family:
+    host, port, family
         As the user's ~/.ssh/config has it.
-    direct:
+    direct : bool
         Whether it is reached by TCP from here, not through another program or host.
     """
 
@@ -46,7 +47,7 @@ class Line(NamedTuple):
     address: Address | None
 
     async def again(self, timeout: float) -> Line:
-        """Another one to the same place. Raises CarrierError."""
+        """Connect once more to the same place. Raises CarrierError."""
         if self.address is None:
             return self
         return self._replace(sock=await _connected(self.address, timeout))
@@ -61,19 +62,16 @@ class Dialer:
 
     Parameters
     ----------
-    hosts:
+    hosts : sequence of str
         Its names and addresses, the likeliest first.
-    way:
+    way : callable
         Where such a host is to be looked for.
-    timeout:
+    timeout : float
         Seconds for one address.
     """
 
     def __init__(
-        self,
-        hosts: Sequence[str],
-        way: Callable[[str], Awaitable[Way]],
-        timeout: float,
+        self, hosts: Sequence[str], way: Callable[[str], Awaitable[Way]], timeout: float
     ) -> None:
         self._left = list(hosts)
         self._way = way
@@ -82,11 +80,10 @@ class Dialer:
         self.errors: dict[str, CarrierError] = {}
 
     async def next(self) -> Line | None:
-        """The next connection that can be had; None: there are no more."""
+        """Return the next connection that can be had; None: there are no more."""
         hosts = list(self._left)
         outcome = await race(
-            [Attempt(lambda host=host: self._host(host), _apart) for host in hosts],  # type: ignore[misc]
-            _hang_up,
+            [Attempt(partial(self._host, host), _apart) for host in hosts], _hang_up
         )
         for number, error in sorted(outcome.errors.items()):
             if isinstance(error, CarrierError):
@@ -118,7 +115,7 @@ class Dialer:
         addresses = [(*entry[:3], entry[4]) for entry in found]
         fresh = [address for address in addresses if address not in self._tried]
         outcome = await race(
-            [Attempt(lambda at=at: self._address(host, at), _apart) for at in fresh],  # type: ignore[misc]
+            [Attempt(partial(self._address, host, at), _apart) for at in fresh],
             _hang_up,
         )
         if outcome.winner is not None:

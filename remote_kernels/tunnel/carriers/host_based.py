@@ -10,7 +10,7 @@ import asyncio
 import stat
 from pathlib import Path
 
-from remote_kernels.bounded import within
+from .ssh_keys import settings
 
 TIMEOUT = 5.0  # seconds
 
@@ -26,15 +26,15 @@ PLACES = (
 
 
 async def keysign(host: str) -> str | None:
-    """The program that signs for a login to that host, if ssh(1) would use it."""
+    """Return the program that signs for a login to that host, if ssh(1) would use it."""
     path = next(filter(_may_sign, PLACES), None)
-    if path is None or not enabled(await _config(host)):
+    if path is None or not enabled(await asyncio.to_thread(settings, host, TIMEOUT)):
         return None
     return path
 
 
 def enabled(config: str) -> bool:
-    """By what `ssh -G` says."""
+    """Return whether ssh(1) would, by what `ssh -G` says."""
     words = {tuple(line.lower().split()) for line in config.splitlines()}
     wanted = {("hostbasedauthentication", "yes"), ("enablesshkeysign", "yes")}
     return wanted <= words
@@ -47,28 +47,3 @@ def _may_sign(path: str) -> bool:
     except OSError:
         return False
     return bool(mode & (stat.S_ISUID | stat.S_ISGID))
-
-
-async def _config(host: str) -> str:
-    """All that ssh(1) would go by: the user's and the system's files, as it reads them."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            "ssh",
-            "-G",
-            "--",
-            host,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-    except OSError:
-        return ""
-    try:
-        said, _ = await within(process.communicate(), TIMEOUT)
-    except BaseException as exc:
-        process.kill()
-        await process.wait()
-        if isinstance(exc, asyncio.TimeoutError):
-            return ""
-        raise
-    return said.decode(errors="replace")

@@ -29,7 +29,7 @@ class SshPool:
 
     def __init__(self) -> None:
         self.signers: dict[str, str] = {}  # see ssh_login.Login
-        self._connections: dict[Hashable, _Connection] = {}
+        self._connections: dict[Hashable, _SharedConnection] = {}
         self._turns: weakref.WeakValueDictionary[Hashable, asyncio.Lock]
         self._turns = weakref.WeakValueDictionary()
 
@@ -40,13 +40,13 @@ class SshPool:
         adoption: Adoption | None = None,
         sharers: str = "",
     ) -> SshCarrier | SharedSshCarrier:
-        """A carrier to an agent.
+        """Return a carrier to an agent.
 
         Parameters
         ----------
-        to, port, adoption:
+        to, port, adoption
             See `SshCarrier`.
-        sharers:
+        sharers : str
             Carriers with the same one, to the same node, share their connection: a name
             of the job. Empty: nobody does.
         """
@@ -54,18 +54,20 @@ class SshPool:
         return SharedSshCarrier(own, self, (sharers, to.hosts[0])) if sharers else own
 
     def turn(self, key: Hashable) -> asyncio.Lock:
-        """Who makes the connection for those who come meanwhile."""
+        """Return the lock of whoever makes the connection for those who come meanwhile."""
         return self._turns.setdefault(key, asyncio.Lock())
 
-    def get(self, key: Hashable) -> _Connection | None:
+    def get(self, key: Hashable) -> _SharedConnection | None:
+        """Return the connection that is shared; None if there is none."""
         return self._connections.get(key)
 
-    def put(self, key: Hashable, pipe: SshPipe) -> _Connection:
-        made = self._connections[key] = _Connection(pipe)
+    def put(self, key: Hashable, pipe: SshPipe) -> _SharedConnection:
+        """Let a connection be everybody's from now on."""
+        made = self._connections[key] = _SharedConnection(pipe)
         return made
 
-    def drop(self, key: Hashable, connection: _Connection) -> None:
-        """Nobody uses it any more."""
+    def drop(self, key: Hashable, connection: _SharedConnection) -> None:
+        """Forget a connection that nobody uses any more."""
         if self._connections.get(key) is connection:
             del self._connections[key]
 
@@ -87,34 +89,36 @@ class SharedSshCarrier:
 
     @property
     def answers(self) -> bool:
+        """Whether the node was heard of in the attempt that is being made."""
         return self._own.answers
 
     async def connect(self, make: Callable[[], P]) -> tuple[Pipe, P]:
+        """Join a protocol to the agent, over the shared connection if it works."""
         pool, key = self._pool, (asyncio.get_running_loop(), self._key)
         async with pool.turn(key):
             connection = pool.get(key)
             if connection is not None:
                 joined = await self._own.join(connection.pipe, make)
                 if joined is not None:
-                    return _Part(pool, key, connection, joined[0]), joined[1]
+                    return _Lease(pool, key, connection, joined[0]), joined[1]
                 log.debug("= the connection for %s is dead", self._own)
             pipe, protocol = await self._own.connect(make)
-            return _Part(pool, key, pool.put(key, pipe), pipe), protocol
+            return _Lease(pool, key, pool.put(key, pipe), pipe), protocol
 
 
-class _Connection:
+class _SharedConnection:
     """One that is shared, and who uses it."""
 
     def __init__(self, pipe: SshPipe) -> None:
         self.pipe = pipe
-        self.users: set[_Part] = set()
+        self.users: set[_Lease] = set()
 
 
-class _Part:
-    """One kernel's part of a connection."""
+class _Lease:
+    """One kernel's use of a connection."""
 
     def __init__(
-        self, pool: SshPool, key: Hashable, connection: _Connection, pipe: SshPipe
+        self, pool: SshPool, key: Hashable, connection: _SharedConnection, pipe: SshPipe
     ) -> None:
         self._pool = pool
         self._key = key

@@ -20,7 +20,7 @@ from . import ssh_keys
 from .base import Adoption, CarrierError, P, Unadopted
 from .destination import Destination
 from .dial import Dialer, Way
-from .ssh_login import CONNECT_TIMEOUT, DeniedError, HungUpError, Login, Visit
+from .ssh_login import CONNECT_TIMEOUT, HungUpError, Login, LoginDeniedError, Visit
 from .ssh_transport import SshPipe, join, open_pipe, run
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ class SshCarrier:
 
     Parameters
     ----------
-    destination:
+    destination : Destination
         Where the agent is.
-    port:
+    port : int
         The node's sshd.
-    adoption:
+    adoption : Adoption or None
         What the node does with ssh sessions; by default, nothing.
-    signers:
+    signers : dict or None
         See `Login`.
     """
 
@@ -57,13 +57,16 @@ class SshCarrier:
         self._port = port
         self._adoption = adoption or Unadopted()
         signers = {} if signers is None else signers
-        self._login = Login(destination, port, signers, self._lost)
+        self._login = Login(
+            destination, port, signers, lambda visit: self._adoption.lost(visit.said)
+        )
         self.answers = False
 
     def __repr__(self) -> str:
         return f"<SshCarrier {', '.join(self._to.hosts)}>"
 
     async def connect(self, make: Callable[[], P]) -> tuple[SshPipe, P]:
+        """Join a protocol to the agent. Raises CarrierError."""
         while True:
             await self._adoption.turn()
             made = await self._connect(make)
@@ -73,7 +76,7 @@ class SshCarrier:
     async def join(
         self, pipe: SshPipe, make: Callable[[], P]
     ) -> tuple[SshPipe, P] | None:
-        """One session more on this connection; None if that is dead, or takes no more."""
+        """Open one session more on a connection; None if that is dead, or takes no more."""
         return await join(pipe, self._to, make)
 
     async def _connect(self, make: Callable[[], P]) -> tuple[SshPipe, P] | None:
@@ -93,7 +96,7 @@ class SshCarrier:
                 reasons[host] = str(exc)
                 if isinstance(exc, HungUpError):
                     break  # under its other names it is the same sshd
-                denied = denied or (host if isinstance(exc, DeniedError) else "")
+                denied = denied or (host if isinstance(exc, LoginDeniedError) else "")
                 continue
             try:
                 reached = await within(
@@ -121,24 +124,23 @@ class SshCarrier:
         return str(exc)
 
     async def _advice(self, host: str) -> str:
-        """What to do about a refusal."""
-        import asyncssh
-
-        found = await asyncssh.SSHClientConnectionOptions.construct(
-            host=host, port=self._port, client_keys=None, known_hosts=None
-        )
+        """Say what to do about a refusal."""
+        found = await self._configured(host)
         files = cast("list[str]", found.config.get("IdentityFile", []))
         agent = ssh_keys.agent_of(found.config.get("IdentityAgent"))
         return await ssh_keys.advice(host, files, agent, self._to.instead)
 
-    async def _way(self, host: str) -> Way:
-        """As ~/.ssh/config has it."""
+    async def _configured(self, host: str) -> Any:
         import asyncssh
 
+        return await asyncssh.SSHClientConnectionOptions.construct(
+            host=host, port=self._port, client_keys=None, known_hosts=None
+        )
+
+    async def _way(self, host: str) -> Way:
+        """As ~/.ssh/config has it."""
         try:
-            found = await asyncssh.SSHClientConnectionOptions.construct(
-                host=host, port=self._port, client_keys=None, known_hosts=None
-            )
+            found = await self._configured(host)
         except (OSError, ValueError) as exc:
             msg = f"asyncssh cannot read ~/.ssh/config as it is: {exc}"
             raise CarrierError(msg) from exc
@@ -155,24 +157,20 @@ class SshCarrier:
         silent = not reasons and all(exc.no_answer for exc in undialled.values())
         return CarrierError("\n".join(lines), no_answer=silent)
 
-    def _lost(self, visit: Visit) -> None:
-        """The node has ended the connection."""
-        self._adoption.lost(visit.said)
-
     async def _reach_agent(
         self,
         connection: asyncssh.SSHClientConnection,
         visit: Visit,
         make: Callable[[], P],
     ) -> tuple[SshPipe, P] | None:
-        """The session with the agent; None: a job that is ending has adopted it."""
+        """Open the session with the agent; None: a job that is ending has adopted it."""
         # sshd turns Nagle's algorithm off only once a session channel has run a
         # command (9.2p1): without this one, small messages wait 40 ms for an ACK.
         session = _listener(visit, self._adoption)
         idle = await run(
             connection,
             self._adoption.command,
-            lambda: cast("asyncssh.SSHClientSession[bytes]", session),
+            lambda: session,
         )
         if self._adoption.in_doubt:
             await visit.told.wait()
@@ -182,11 +180,11 @@ class SshCarrier:
         return await open_pipe(connection, self._to, make, idle)
 
 
-def _listener(visit: Visit, adoption: Adoption) -> object:
-    """An SSH session that hears who has adopted it."""
+def _listener(visit: Visit, adoption: Adoption) -> Any:
+    """Make an SSH session that hears who has adopted it."""
     import asyncssh
 
-    class Session(asyncssh.SSHClientSession[bytes]):
+    class AdoptionSession(asyncssh.SSHClientSession[bytes]):
         def data_received(self, data: bytes, datatype: Any) -> None:
             # The user's shell may say something first.
             if not visit.told.is_set() and adoption.is_told(data):
@@ -196,4 +194,4 @@ def _listener(visit: Visit, adoption: Adoption) -> object:
         def connection_lost(self, exc: Exception | None) -> None:
             visit.told.set()
 
-    return Session()
+    return AdoptionSession()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import os
 import re
 import shlex
@@ -29,11 +30,11 @@ class Key:
 
     Parameters
     ----------
-    name:
+    name : str
         Its file, or what the ssh-agent calls it.
-    blob:
+    blob : str
         Its public part as in authorized_keys; empty: unknown.
-    locked:
+    locked : bool
         Whether it has a passphrase that nobody could be asked for.
     """
 
@@ -43,25 +44,25 @@ class Key:
 
 
 async def advice(host: str, files: Sequence[str], agent: str, instead: str = "") -> str:
-    """What to do about a refusal by this host.
+    """Say what to do about a refusal by this host.
 
     Parameters
     ----------
-    files:
+    files : sequence of str
         The IdentityFile lines of ~/.ssh/config; empty: the usual ones.
-    agent:
+    agent : str
         The ssh-agent's socket; empty: there is none.
-    instead:
+    instead : str
         The other carriers that the user may choose; "" for none.
     """
     held = await _of_agent(agent)
     keys = await asyncio.to_thread(_of_files, files, {key.blob for key in held})
-    authorized = await asyncio.to_thread(_authorized)
+    authorized = await asyncio.to_thread(_text, Path(AUTHORIZED))
     return told(host, [*held, *keys], authorized, instead)
 
 
 def told(host: str, keys: Sequence[Key], authorized: str, instead: str = "") -> str:
-    """That advice, by the keys that there are and the text of authorized_keys."""
+    """Say so by the keys that there are and the text of authorized_keys."""
     offered = [key for key in keys if not key.locked]
     locked = [key for key in keys if key.locked]
     if not keys:
@@ -121,9 +122,13 @@ def _of_file(path: Path) -> Key:
 
 
 def _blob(path: Path) -> str:
+    return [*_text(path).split(), "", ""][1]
+
+
+def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace").split()[1]
-    except (OSError, IndexError):
+        return path.expanduser().read_text(encoding="utf-8", errors="replace")
+    except OSError:
         return ""
 
 
@@ -151,16 +156,8 @@ async def _of_agent(path: str) -> list[Key]:
     return found
 
 
-def _authorized() -> str:
-    try:
-        path = Path(AUTHORIZED).expanduser()
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
 def agent_of(configured: object) -> str:
-    """The ssh-agent's socket, as ~/.ssh/config or the environment has it."""
+    """Return the ssh-agent's socket, as ~/.ssh/config or the environment has it."""
     return os.path.expanduser(str(configured or os.environ.get("SSH_AUTH_SOCK", "")))  # noqa: PTH111
 
 
@@ -169,12 +166,12 @@ def agent_of(configured: object) -> str:
 
 def ways() -> tuple[list[str], list[str]]:
     """Return what can be used without a prompt, and the keys that cannot."""
-    settings = _settings()
-    keys = [_of_file(path) for path in _private_keys(settings)]
+    said = settings("localhost", _TIMEOUT).splitlines()
+    keys = [_of_file(path) for path in _private_keys(said)]
     found = [_named(key) for key in keys if not key.locked]
-    if "SSH_AUTH_SOCK" in os.environ or _value(settings, "identityagent"):
+    if "SSH_AUTH_SOCK" in os.environ or _value(said, "identityagent"):
         found.append("an ssh-agent")
-    if _value(settings, "hostbasedauthentication") == "yes":
+    if _value(said, "hostbasedauthentication") == "yes":
         found.append("host-based authentication")
     return found, [_named(key) for key in keys if key.locked]
 
@@ -183,10 +180,10 @@ def _named(key: Key) -> str:
     return key.name.removeprefix("~/.ssh/")
 
 
-def _private_keys(settings: Sequence[str]) -> Iterator[Path]:
+def _private_keys(said: Sequence[str]) -> Iterator[Path]:
     """All that lie in ~/.ssh, and those that the configuration names elsewhere."""
     directory = Path.home() / ".ssh"
-    named = [Path(text).expanduser() for text in _values(settings, "identityfile")]
+    named = [Path(text).expanduser() for text in _values(said, "identityfile")]
     named += [Path(text).expanduser() for text in _configured(directory / "config")]
     try:
         there = sorted(directory.iterdir())
@@ -203,47 +200,42 @@ def _private_keys(settings: Sequence[str]) -> Iterator[Path]:
 
 
 def _configured(path: Path, depth: int = 0) -> Iterator[str]:
-    """The IdentityFile lines for any host, as the nodes' names are not known here."""
-    try:
-        text = path.read_text(errors="replace")
-    except OSError:
-        return
-    for name, value in re.findall(
-        r"(?im)^\s*(IdentityFile|Include)[\s=]+(.+?)\s*$", text
-    ):
+    """Yield the IdentityFile lines for any host: the nodes' names are not known here."""
+    pattern = r"(?im)^\s*(IdentityFile|Include)[\s=]+(.+?)\s*$"
+    for name, value in re.findall(pattern, _text(path)):
         value = value.strip('"').replace("%d", str(Path.home()))
         if name.lower() == "identityfile":
             yield value
         elif depth < 5:
             base = Path.home() / ".ssh"
             for word in value.split():
-                pattern = Path(word).expanduser()
-                relative = os.path.relpath(base / pattern, "/")
+                relative = os.path.relpath(base / Path(word).expanduser(), "/")
                 for file in sorted(Path("/").glob(relative)):
                     yield from _configured(file, depth + 1)
 
 
-def _settings() -> list[str]:
-    """As ssh itself reads its configuration; empty where there is no ssh."""
-    try:
+def settings(host: str, timeout: float) -> str:
+    """Return all that ssh(1) goes by for a host, as it reads the configuration itself.
+
+    "" where there is no ssh, or no answer within so many seconds. Blocks.
+    """
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(
-            ["ssh", "-G", "localhost"],
+            ["ssh", "-G", "--", host],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
+            timeout=timeout,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return done.stdout.splitlines()
+        return done.stdout.decode(errors="replace")
+    return ""
 
 
-def _values(settings: Sequence[str], name: str) -> list[str]:
-    pairs = (line.partition(" ") for line in settings)
+def _values(said: Sequence[str], name: str) -> list[str]:
+    pairs = (line.partition(" ") for line in said)
     return [value for key, _, value in pairs if key.lower() == name]
 
 
-def _value(settings: Sequence[str], name: str) -> str:
-    value = [*_values(settings, name), ""][0]
+def _value(said: Sequence[str], name: str) -> str:
+    value = [*_values(said, name), ""][0]
     return "" if value in ("none", "SSH_AUTH_SOCK") else value

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import getpass
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from remote_kernels import harmless
 from remote_kernels.bounded import backoff
@@ -31,7 +32,7 @@ FIRST_RETRY, LAST_RETRY = 0.2, 3.2  # seconds
 KNOWN_HOSTS = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
 
 
-class DeniedError(CarrierError):
+class LoginDeniedError(CarrierError):
     """sshd answered, and let nobody in."""
 
 
@@ -50,36 +51,30 @@ class Visit:
         self.begun = False  # its socket is asyncssh's
 
 
+@dataclass(frozen=True)
 class Login:
     """How one logs in to the node of a destination.
 
     Parameters
     ----------
-    to:
+    to : Destination
         Where the agent is.
-    port:
+    port : int
         The node's sshd.
-    signers:
+    signers : dict
         By host, the program that signs for it where no key would do: known to all
         carriers of a process, and added to.
-    lost:
+    lost : callable
         Called when the node has ended a connection.
     """
 
-    def __init__(
-        self,
-        to: Destination,
-        port: int,
-        signers: dict[str, str],
-        lost: Callable[[Visit], None],
-    ) -> None:
-        self._to = to
-        self._port = port
-        self._signers = signers
-        self._lost = lost
+    to: Destination
+    port: int
+    signers: dict[str, str]
+    lost: Callable[[Visit], None]
 
     async def log_in(self, line: Line) -> tuple[asyncssh.SSHClientConnection, Visit]:
-        """When a class begins, dozens log in at the same moment.
+        """Log in; again if sshd hangs up, as when a class begins and dozens log in at once.
 
         sshd then drops some at random, more than ten by default, and without a word:
         sshd_config(5), MaxStartups.
@@ -97,18 +92,18 @@ class Login:
         self, line: Line
     ) -> tuple[asyncssh.SSHClientConnection, Visit]:
         """With a key of the user's; if none will do, by what the host itself signs."""
-        known = self._signers.get(line.host)
+        known = self.signers.get(line.host)
         try:
             return await self._log_in_once(line, known)
-        except DeniedError:
-            self._signers.pop(line.host, None)
+        except LoginDeniedError:
+            self.signers.pop(line.host, None)
             if known or line.sock is None:
                 raise
             signer = await host_based.keysign(line.host)
             if signer is None:
                 raise
         made = await self._log_in_once(await line.again(CONNECT_TIMEOUT), signer)
-        self._signers[line.host] = signer
+        self.signers[line.host] = signer
         return made
 
     async def _log_in_once(
@@ -118,12 +113,12 @@ class Login:
 
         # Its INFO tells each step of each connection: too much for a server's log.
         asyncssh.set_log_level("WARNING")
-        visit = Visit(self._lost)
+        visit = Visit(self.lost)
         try:
             connection, _ = await asyncssh.create_connection(
-                lambda: cast(asyncssh.SSHClient, _client(visit)),
+                lambda: _client(visit),
                 line.host,
-                self._port,
+                self.port,
                 sock=line.sock,
                 **self._options(line.host, signer),
             )
@@ -136,7 +131,7 @@ class Login:
             raise CarrierError(msg) from exc
         except asyncssh.PermissionDenied as exc:
             text = f"{exc}. sshd let nobody in without a prompt."
-            raise DeniedError(_with(visit.banner, text)) from exc
+            raise LoginDeniedError(_with(visit.banner, text)) from exc
         except (ConnectionResetError, asyncssh.ConnectionLost) as exc:
             raise HungUpError(_with(visit.banner, str(exc))) from exc
         except (OSError, ValueError, asyncssh.Error, asyncio.TimeoutError) as exc:
@@ -145,11 +140,11 @@ class Login:
         finally:
             if not visit.begun and line.sock is not None:
                 line.sock.close()
-        _say_nothing_in_vain(connection)
+        _skip_ignore_packets(connection)
         return connection, visit
 
     def _options(self, host: str, signer: str | None) -> dict[str, Any]:
-        name = self._to.hosts[0]
+        name = self.to.hosts[0]
         alias = {} if host == name else {"host_key_alias": name}
         return {
             **alias,
@@ -170,7 +165,7 @@ class Login:
         import asyncssh
 
         keys = []
-        for line in self._to.host_keys:
+        for line in self.to.host_keys:
             try:
                 keys.append(asyncssh.import_public_key(line))
             except asyncssh.KeyImportError:
@@ -181,7 +176,7 @@ class Login:
         return [str(path) for path in paths if path.exists()]
 
 
-def _say_nothing_in_vain(connection: asyncssh.SSHClientConnection) -> None:
+def _skip_ignore_packets(connection: asyncssh.SSHClientConnection) -> None:
     """Leave out the SSH_MSG_IGNORE that asyncssh (2.24) sends before each packet.
 
     It protects ciphers in CBC mode (RFC 4251, section 9.3.1). With others it is one more
@@ -204,7 +199,7 @@ def _with(said: Sequence[str], text: str) -> str:
     return f"{text} (the node said: {' '.join(said)})" if said else text
 
 
-def _client(visit: Visit) -> object:
+def _client(visit: Visit) -> Any:
     import asyncssh
 
     class Client(asyncssh.SSHClient):

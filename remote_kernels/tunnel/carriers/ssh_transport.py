@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from remote_kernels import harmless
 from remote_kernels.bounded import within
 
-from .base import CarrierError, P
+from .base import CarrierError, P, TransportOver
 from .destination import Destination
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Errors:
 
     Parameters
     ----------
-    instead:
+    instead : str
         The other carriers that the user may choose; "" for none.
     """
 
@@ -43,9 +44,11 @@ class Errors:
         self._text = b""
 
     def add(self, data: bytes) -> None:
+        """Keep the end of what was written."""
         self._text = (self._text + data)[-STDERR_BYTES:]
 
     def meaning(self) -> str:
+        """Return what was written, with what to do about it if we know it."""
         text = self._text.decode(errors="replace").strip()
         if "can't open file" in text:
             other = f"Use carrier {self._instead}, or set" if self._instead else "Set"
@@ -57,20 +60,16 @@ class Errors:
         return text
 
 
+@dataclass(frozen=True)
 class SshPipe:
     """A connection that carries a session."""
 
-    def __init__(
-        self,
-        connection: asyncssh.SSHClientConnection,
-        channel: SSHChannel[bytes],
-        said: Errors,
-    ) -> None:
-        self.connection = connection
-        self.channel = channel
-        self.said = said
+    connection: asyncssh.SSHClientConnection
+    channel: SSHChannel[bytes]
+    said: Errors
 
     async def close(self) -> str:
+        """Close the connection; return what the command wrote on standard error."""
         self.connection.close()
         try:
             await within(self.connection.wait_closed(), CLOSE_TIMEOUT)
@@ -89,13 +88,13 @@ async def open_pipe(
 
     Parameters
     ----------
-    connection:
+    connection : asyncssh.SSHClientConnection
         One that is logged in.
-    to:
+    to : Destination
         Where the agent is.
-    make:
+    make : callable
         Makes the protocol.
-    idle:
+    idle : asyncssh.SSHClientChannel[bytes] or None
         A session that is closed where a command takes its place.
 
     Raises OSError, asyncssh.Error or CarrierError.
@@ -107,7 +106,7 @@ async def open_pipe(
     channel: SSHChannel[bytes]
     try:
         channel, _ = await connection.create_unix_connection(
-            lambda: cast("asyncssh.SSHUNIXSession[bytes]", _session(protocol, said)),
+            lambda: _session(protocol, said),
             to.socket,
             encoding=None,
             window=WINDOW,
@@ -119,7 +118,7 @@ async def open_pipe(
         channel = await run(
             connection,
             to.connect,
-            lambda: cast("asyncssh.SSHClientSession[bytes]", _session(protocol, said)),
+            lambda: _session(protocol, said),
         )
     return SshPipe(connection, channel, said), protocol
 
@@ -127,7 +126,7 @@ async def open_pipe(
 async def join(
     pipe: SshPipe, to: Destination, make: Callable[[], P]
 ) -> tuple[SshPipe, P] | None:
-    """One session more on this connection; None if that is dead, or takes no more."""
+    """Open one session more on a connection; None if that is dead, or takes no more."""
     import asyncssh
 
     # Not cancelled: asyncssh (2.24) does not close what is opened after that, and
@@ -160,7 +159,7 @@ async def run(
     argv: Sequence[str],
     session: Callable[[], asyncssh.SSHClientSession[bytes]],
 ) -> asyncssh.SSHClientChannel[bytes]:
-    """A command on the node. Raises OSError, asyncssh.Error or CarrierError."""
+    """Run a command on the node. Raises OSError, asyncssh.Error or CarrierError."""
     import asyncssh
 
     try:
@@ -173,48 +172,13 @@ async def run(
     return channel
 
 
-class _Transport(asyncio.Transport):
-    """An SSH channel as a transport."""
-
-    def __init__(self, channel: asyncssh.SSHClientChannel[bytes]) -> None:
-        super().__init__()
-        self._channel = channel
-
-    def write(self, data: Any) -> None:
-        if not self._channel.is_closing():
-            self._channel.write(data)
-
-    def set_write_buffer_limits(
-        self, high: int | None = None, low: int | None = None
-    ) -> None:
-        self._channel.set_write_buffer_limits(high, low)
-
-    def get_write_buffer_size(self) -> int:
-        return int(self._channel.get_write_buffer_size())
-
-    def pause_reading(self) -> None:
-        self._channel.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._channel.resume_reading()
-
-    def is_closing(self) -> bool:
-        return bool(self._channel.is_closing())
-
-    def close(self) -> None:
-        self._channel.close()
-
-    def abort(self) -> None:
-        self._channel.abort()
-
-
-def _session(protocol: asyncio.Protocol, said: Errors) -> object:
-    """An SSH session that passes what its channel does on to `protocol`."""
+def _session(protocol: asyncio.Protocol, said: Errors) -> Any:
+    """Make an SSH session that passes what its channel does on to `protocol`."""
     import asyncssh
 
-    class Session(asyncssh.SSHUNIXSession[bytes], asyncssh.SSHClientSession[bytes]):
+    class PipeSession(asyncssh.SSHUNIXSession[bytes], asyncssh.SSHClientSession[bytes]):
         def connection_made(self, chan: Any) -> None:
-            protocol.connection_made(_Transport(chan))
+            protocol.connection_made(TransportOver(chan))
 
         def data_received(self, data: bytes, datatype: Any) -> None:
             if datatype is None:
@@ -234,4 +198,4 @@ def _session(protocol: asyncio.Protocol, said: Errors) -> object:
         def connection_lost(self, exc: Exception | None) -> None:
             protocol.connection_lost(exc)
 
-    return Session()
+    return PipeSession()

@@ -15,53 +15,32 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from .base import CarrierError, P
+from .base import CarrierError, P, TransportOver
 
 GRACE = 3.0  # seconds from closing standard input to SIGTERM, and on to SIGKILL
 STDERR_BYTES = 4096
 
 
-class _Transport(asyncio.Transport):
+class _Transport(TransportOver):
     """The command's standard input and output: one socket, and so one descriptor.
 
     Closing it ends the input alone; what the command still says is heard.
     """
 
-    def __init__(self, stream: asyncio.Transport) -> None:
-        super().__init__()
-        self._stream = stream
-        self._closing = False
-
-    def write(self, data: Any) -> None:
-        if not self._closing:
-            self._stream.write(data)
-
-    def set_write_buffer_limits(
-        self, high: int | None = None, low: int | None = None
-    ) -> None:
-        self._stream.set_write_buffer_limits(high, low)
-
-    def get_write_buffer_size(self) -> int:
-        return self._stream.get_write_buffer_size()
-
-    def pause_reading(self) -> None:
-        self._stream.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._stream.resume_reading()
+    _closing = False
 
     def is_closing(self) -> bool:
-        return self._closing or self._stream.is_closing()
+        return self._closing or super().is_closing()
 
     def close(self) -> None:
         self._closing = True
-        self._stream.write_eof()
+        self._below.write_eof()
 
     def abort(self) -> None:
         self._closing = True
-        self._stream.abort()
+        super().abort()
 
 
 class _Stream(asyncio.Protocol):
@@ -74,7 +53,7 @@ class _Stream(asyncio.Protocol):
         self.transport: _Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = _Transport(cast(asyncio.Transport, transport))
+        self.transport = _Transport(transport)
         self._protocol.connection_made(self.transport)
 
     def data_received(self, data: bytes) -> None:
@@ -112,7 +91,7 @@ class _Process(asyncio.SubprocessProtocol):
         self.stderr = (self.stderr + data)[-STDERR_BYTES:]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The command has ended, and nobody writes to its standard error."""
+        """Learn that the command has ended, and nobody writes to its standard error."""
         self._over()
 
     def _over(self) -> None:
@@ -156,13 +135,13 @@ class StdioCarrier:
 
     Parameters
     ----------
-    name:
+    name : str
         What the user calls this carrier.
-    argv:
+    argv : sequence of str
         The command.
-    env:
+    env : mapping
         Its environment.
-    log:
+    log : Path or None
         A file for its standard error, which then costs no descriptor; else the end of
         that is a part of an error's text.
     """
@@ -185,6 +164,7 @@ class StdioCarrier:
         return f"<StdioCarrier {self.name}: {shlex.join(self._argv)}>"
 
     async def connect(self, make: Callable[[], P]) -> tuple[_Pipe, P]:
+        """Run the command, and join a protocol to it. Raises CarrierError."""
         protocol = make()
         # Not cancelled: asyncio would kill it, and its step would stay in the job.
         starting = asyncio.ensure_future(self._start(protocol))

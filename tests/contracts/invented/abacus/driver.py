@@ -32,7 +32,7 @@ export RK_JOB_ID=$ABACUS_JOB RK_NODE=$ABACUS_ROD RK_CLUSTER=abacus RK_NODES=$ABA
 export RK_NODE_COUNT=1 RK_JOB_MARK=ABACUS_JOB=$ABACUS_JOB"""
 
 
-class Abacus(driver.Driver, driver.Ends, driver.Inside):
+class Abacus(driver.Driver, driver.Ends, driver.Enters):
     """It counts, and has no queue to speak of."""
 
     name = "abacus"

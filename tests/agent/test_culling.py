@@ -1,4 +1,4 @@
-"""agent.guard: who is forgotten, and who is only quiet."""
+"""agent.culling: who is forgotten, and who is only quiet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from remote_kernels.agent.guard import Guard, cpu_seconds
+from remote_kernels.agent.culling import cpu_seconds, forgotten
 
 SECONDS = 10.0
 SILENCE = 0.4
@@ -24,7 +24,7 @@ WORK = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"  # some 0.2 s
 
 
 class Job:
-    """What the guard watches: sessions of processes, a record, a login end."""
+    """What the culler watches: sessions of processes, a record, a login end."""
 
     def __init__(self, directory: Path) -> None:
         self.record = directory / "kernels" / "k1"
@@ -49,14 +49,14 @@ class Job:
         return self.pids()
 
     async def looks(self, count: int = LOOKS) -> None:
-        """Until the guard has looked so often."""
+        """Until the culler has looked so often."""
         for _ in range(count):
             await asyncio.wait_for(self._looks.get(), SECONDS)
 
     @asynccontextmanager
     async def guarded(self) -> AsyncIterator[asyncio.Task[str]]:
-        guard = Guard(SILENCE, str(self.record), lambda: self.attached, self.sessions)
-        task = asyncio.create_task(guard.forgotten())
+        about = str(self.record), lambda: self.attached, self.sessions
+        task = asyncio.create_task(forgotten(SILENCE, *about))
         yield task
         task.cancel()
         await asyncio.wait([task])

@@ -12,31 +12,33 @@ import socket
 import sys
 from typing import Any
 
-from . import job
-from .cgroup import groups, table
+from . import job_facts
+from .cgroup import groups
+from .small_files import table_in, text_in
 
 
 def oom_kills() -> int:
-    """How many processes of our cgroup were killed for lack of memory so far.
+    """Return how many processes of our cgroup were killed for lack of memory so far.
 
     Source: the kernel's admin guide, memory.oom_control (cgroup v1) and memory.events
     (v2); both have a line `oom_kill N`.
     """
     version, directories = groups("memory")
     name = "memory.oom_control" if version == 1 else "memory.events"
-    return table(os.path.join(directories[0], name)).get("oom_kill", 0)
+    return table_in(os.path.join(directories[0], name)).get("oom_kill", 0)
 
 
 def facts(socket_path: str, pyz: str) -> dict[str, Any]:
+    """Return what agent.json tells of this agent and its node."""
     hostname = socket.gethostname()
     return {
         "socket": socket_path,
         "pyz": pyz,
         "python": sys.executable,
         "pid": os.getpid(),
-        "node": job.node(),
+        "node": job_facts.node(),
         "hostname": hostname,
-        "cluster": job.cluster(),
+        "cluster": job_facts.cluster(),
         "addresses": _addresses(hostname),
         "host_keys": _host_keys(),
     }
@@ -54,11 +56,6 @@ def _addresses(hostname: str) -> list[str]:
 
 
 def _host_keys() -> list[str]:
-    keys = []
-    for path in sorted(glob.glob("/etc/ssh/ssh_host_*_key.pub")):
-        try:
-            with open(path, encoding="ascii", errors="replace") as file:
-                keys.append(file.read().strip())
-        except OSError:
-            continue  # a site may hide them; the user's known_hosts must do then
-    return keys
+    """Return those that can be read; else the user's known_hosts must do."""
+    paths = sorted(glob.glob("/etc/ssh/ssh_host_*_key.pub"))
+    return [key for path in paths if (key := text_in(path))]

@@ -1,4 +1,4 @@
-"""agent.keeper: what a kernel says is kept until it has been passed on."""
+"""agent.message_buffer: what a kernel says is kept until it has been passed on."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import zmq
 from relay.joined import Joined, Talker, joined, until
 
 from agent.zmq_kernel import KINDS, Kernels, zmq_kernels
-from remote_kernels.agent import keeper as module
-from remote_kernels.agent.keeper import PIECE, Keeper
+from remote_kernels.agent import message_buffer as module
+from remote_kernels.agent.message_buffer import PIECE, MessageBuffer
 from remote_kernels.front.listener import Listener
 from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.spool import MEMORY
@@ -32,19 +32,19 @@ async def kernels() -> AsyncIterator[Kernels]:
 
 
 @pytest_asyncio.fixture
-async def keeper(tmp_path: Path) -> AsyncIterator[Keeper]:
-    made = Keeper(str(tmp_path), disk=0)
+async def buffer(tmp_path: Path) -> AsyncIterator[MessageBuffer]:
+    made = MessageBuffer(str(tmp_path), disk=0)
     yield made
     made.close()
     await asyncio.sleep(0)  # asyncio closes the sockets in its next turn
 
 
 @asynccontextmanager
-async def session(keeper: Keeper) -> AsyncIterator[Joined]:
-    """A login end attached to the keeper."""
+async def session(buffer: MessageBuffer) -> AsyncIterator[Joined]:
+    """A login end attached to the buffer."""
 
     async def attach(kernel: str, target: str, channel: Channel) -> None:
-        keeper.attach(target, channel)
+        buffer.attach(target, channel)
 
     async with joined(attach) as made:
         yield made
@@ -81,13 +81,13 @@ def numbered(first: int, *bodies: bytes) -> list[tuple[int, bytes]]:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("transport", ["ipc", "tcp"])
 async def test_requests_and_replies(
-    kernels: Kernels, keeper: Keeper, tmp_path: Path, transport: str
+    kernels: Kernels, buffer: MessageBuffer, tmp_path: Path, transport: str
 ) -> None:
     """They pass as they are, and only what the kernel says is numbered."""
     kernel = kernels.start(tmp_path if transport == "ipc" else None)
-    await keeper.connect(kernel.address)
+    await buffer.connect(kernel.address)
 
-    async with session(keeper) as login:
+    async with session(buffer) as login:
         shell = login.open("shell")
         shell.send(b"request", b"")
         asked = await kernel.receive("shell")
@@ -99,12 +99,14 @@ async def test_requests_and_replies(
 
 
 @pytest.mark.asyncio
-async def test_one_identity_for_all_sockets(kernels: Kernels, keeper: Keeper) -> None:
+async def test_one_identity_for_all_sockets(
+    kernels: Kernels, buffer: MessageBuffer
+) -> None:
     """A kernel asks for input by who sent the request."""
     kernel = kernels.start()
-    await keeper.connect(kernel.address)
+    await buffer.connect(kernel.address)
 
-    async with session(keeper) as login:
+    async with session(buffer) as login:
         identities = []
         for target in ("shell", "control", "stdin"):
             login.open(target).send(b"request")
@@ -115,24 +117,26 @@ async def test_one_identity_for_all_sockets(kernels: Kernels, keeper: Keeper) ->
 
 
 @pytest.mark.asyncio
-async def test_it_subscribes_to_everything(kernels: Kernels, keeper: Keeper) -> None:
+async def test_it_subscribes_to_everything(
+    kernels: Kernels, buffer: MessageBuffer
+) -> None:
     """Whoever else listens or not."""
     kernel = kernels.start()
 
-    await keeper.connect(kernel.address)
+    await buffer.connect(kernel.address)
 
     assert [b"\x01"] == await kernel.receive("iopub")
 
 
 @pytest.mark.asyncio
-async def test_what_was_said_to_nobody(kernels: Kernels, keeper: Keeper) -> None:
+async def test_what_was_said_to_nobody(kernels: Kernels, buffer: MessageBuffer) -> None:
     """The first login end that comes gets it, then what comes."""
     kernel = kernels.start()
-    await keeper.connect(kernel.address)
+    await buffer.connect(kernel.address)
     await kernel.receive("iopub")
     await kernel.publish(b"one", b"two")
 
-    async with session(keeper) as login:
+    async with session(buffer) as login:
         iopub = login.open("iopub")
         assert {"delivered": 0, "first": 1} == await about(iopub)
         assert numbered(1, b"one", b"two") == await heard(iopub, 2)
@@ -144,23 +148,23 @@ async def test_what_was_said_to_nobody(kernels: Kernels, keeper: Keeper) -> None
 
 @pytest.mark.asyncio
 async def test_the_next_session_gets_what_is_not_forgotten(
-    kernels: Kernels, keeper: Keeper
+    kernels: Kernels, buffer: MessageBuffer
 ) -> None:
     """From its beginning, and how far the one before was."""
     kernel = kernels.start()
-    await keeper.connect(kernel.address)
+    await buffer.connect(kernel.address)
     await kernel.receive("iopub")
-    async with session(keeper) as login:
+    async with session(buffer) as login:
         iopub = login.open("iopub")
         await about(iopub)
         await kernel.publish(b"one", b"two", b"three")
         await heard(iopub, 3)
 
-    keeper.delivered("iopub", 2, 1)
-    keeper.delivered("iopub", 1, 0)  # late
-    keeper.delivered("hb", 9, 9)  # of a later version
+    buffer.delivered("iopub", 2, 1)
+    buffer.delivered("iopub", 1, 0)  # late
+    buffer.delivered("hb", 9, 9)  # of a later version
 
-    async with session(keeper) as login:
+    async with session(buffer) as login:
         iopub = login.open("iopub")
         assert {"delivered": 2, "first": 2} == await about(iopub)
         assert numbered(2, b"two", b"three") == await heard(iopub, 2)
@@ -168,36 +172,36 @@ async def test_the_next_session_gets_what_is_not_forgotten(
 
 @pytest.mark.asyncio
 async def test_sessions_that_come_and_go_while_it_speaks(
-    kernels: Kernels, keeper: Keeper
+    kernels: Kernels, buffer: MessageBuffer
 ) -> None:
     """Each one hears all that is kept, in order, nothing lost nor twice."""
     kernel = kernels.start()
-    await keeper.connect(kernel.address)
+    await buffer.connect(kernel.address)
     await kernel.receive("iopub")
     bodies = [b"%d" % n * 1000 for n in range(1, 401)]
     speaking = asyncio.create_task(kernel.publish(*bodies))
 
     for begin in range(0, 400, 100):
-        async with session(keeper) as login:
+        async with session(buffer) as login:
             iopub = login.open("iopub")
             await about(iopub)
             through = begin + 100
 
             expected = numbered(begin + 1, *bodies[begin:through])
             assert expected == await heard(iopub, 100)
-            keeper.delivered("iopub", through, through)
+            buffer.delivered("iopub", through, through)
     await speaking
 
 
 @pytest.mark.asyncio
 async def test_a_new_channel_takes_the_place_of_the_old(
-    kernels: Kernels, keeper: Keeper
+    kernels: Kernels, buffer: MessageBuffer
 ) -> None:
     """The old one is closed and hears no more."""
     kernel = kernels.start()
-    await keeper.connect(kernel.address)
+    await buffer.connect(kernel.address)
     await kernel.receive("iopub")
-    async with session(keeper) as first, session(keeper) as second:
+    async with session(buffer) as first, session(buffer) as second:
         old = first.open("iopub")
         await about(old)
 
@@ -211,18 +215,20 @@ async def test_a_new_channel_takes_the_place_of_the_old(
 
 
 @pytest.mark.asyncio
-async def test_what_did_not_fit_is_counted(kernels: Kernels, keeper: Keeper) -> None:
+async def test_what_did_not_fit_is_counted(
+    kernels: Kernels, buffer: MessageBuffer
+) -> None:
     """On the first message after it, though nobody listened at that time."""
     kernel = kernels.start()
-    await keeper.connect(kernel.address)
+    await buffer.connect(kernel.address)
     await kernel.receive("iopub")
     fit = MEMORY // CHUNK - 1
 
     await kernel.publish(*[bytes(CHUNK)] * fit, b"", bytes(CHUNK), bytes(CHUNK))
     kernel.end()
-    await keeper.drained()
+    await buffer.drained()
 
-    async with session(keeper) as login:
+    async with session(buffer) as login:
         iopub = login.open("iopub")
         assert {"delivered": 0, "first": 3} == await about(iopub)
         messages = [await whole(iopub) for _ in range(fit + 1)]
@@ -232,7 +238,7 @@ async def test_what_did_not_fit_is_counted(kernels: Kernels, keeper: Keeper) -> 
 
 @pytest_asyncio.fixture
 async def speaker(
-    kernels: Kernels, keeper: Keeper, tmp_path: Path
+    kernels: Kernels, buffer: MessageBuffer, tmp_path: Path
 ) -> AsyncIterator[Listener]:
     """The iopub of a kernel that can stop in the middle of a message."""
     kernel = kernels.start()
@@ -245,7 +251,7 @@ async def speaker(
 
     made = Listener(path, True, take)
     made.bind()
-    await keeper.connect(lambda t: str(path) if t == "iopub" else kernel.address(t))
+    await buffer.connect(lambda t: str(path) if t == "iopub" else kernel.address(t))
     await asyncio.wait_for(came.get(), 10)
     yield made
     made.close()
@@ -253,10 +259,10 @@ async def speaker(
 
 @pytest.mark.asyncio
 async def test_a_large_message_crosses_while_it_comes(
-    keeper: Keeper, speaker: Listener
+    buffer: MessageBuffer, speaker: Listener
 ) -> None:
     """Who attaches in the middle of it gets it from its beginning."""
-    async with session(keeper) as first, session(keeper) as second:
+    async with session(buffer) as first, session(buffer) as second:
         early = first.open("iopub")
         await about(early)
         sink = speaker.begin([b"topic", b"a"], 3 * PIECE)
@@ -274,17 +280,17 @@ async def test_a_large_message_crosses_while_it_comes(
 
 @pytest.mark.asyncio
 async def test_a_kernel_that_dies_in_the_middle_of_a_message(
-    keeper: Keeper, speaker: Listener
+    buffer: MessageBuffer, speaker: Listener
 ) -> None:
     """That is told, and the next message is another one."""
-    async with session(keeper) as login:
+    async with session(buffer) as login:
         iopub = login.open("iopub")
         await about(iopub)
         speaker.begin([b"topic", b"a"], 2 * PIECE).write(b"b" * PIECE)
         begun = await iopub.receive()
 
         speaker.close()
-        await keeper.drained()
+        await buffer.drained()
 
         assert begun.left
         last = await iopub.receive()
@@ -293,23 +299,23 @@ async def test_a_kernel_that_dies_in_the_middle_of_a_message(
 
 @pytest.mark.asyncio
 async def test_the_last_words_of_a_process(
-    kernels: Kernels, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+    kernels: Kernels, buffer: MessageBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are read to their end; the next process goes on counting."""
     monkeypatch.setattr(module, "LAST_WORDS", 1000.0)
     first = kernels.start()
-    await keeper.connect(first.address)
+    await buffer.connect(first.address)
     await first.receive("iopub")
     await first.publish(*[bytes(10_000)] * 200, b"last")
     first.end()
 
-    await asyncio.wait_for(keeper.drained(), 10)
+    await asyncio.wait_for(buffer.drained(), 10)
     second = kernels.start()
-    await keeper.connect(second.address)
+    await buffer.connect(second.address)
     await second.receive("iopub")
     await second.publish(b"first")
 
-    async with session(keeper) as login:
+    async with session(buffer) as login:
         iopub = login.open("iopub")
         await about(iopub)
         *_, last, new = await heard(iopub, 202)
@@ -318,25 +324,25 @@ async def test_the_last_words_of_a_process(
 
 @pytest.mark.asyncio
 async def test_sockets_that_a_child_holds_open(
-    kernels: Kernels, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+    kernels: Kernels, buffer: MessageBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end of a process is not waited for without end."""
     monkeypatch.setattr(module, "LAST_WORDS", 0.05)
-    await keeper.connect(kernels.start().address)
+    await buffer.connect(kernels.start().address)
 
-    await asyncio.wait_for(keeper.drained(), 10)
+    await asyncio.wait_for(buffer.drained(), 10)
 
 
 @pytest.mark.asyncio
-async def test_no_socket_there(keeper: Keeper, tmp_path: Path) -> None:
+async def test_no_socket_there(buffer: MessageBuffer, tmp_path: Path) -> None:
     """The kernel is gone already."""
     with pytest.raises(OSError, match="No such file"):
-        await keeper.connect(lambda target: str(tmp_path / target))
+        await buffer.connect(lambda target: str(tmp_path / target))
 
 
 @pytest.mark.asyncio
 async def test_a_socket_that_does_not_answer(
-    keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    buffer: MessageBuffer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is named."""
     monkeypatch.setattr(module, "HANDSHAKE_TIMEOUT", 0.05)
@@ -345,11 +351,11 @@ async def test_a_socket_that_does_not_answer(
         silent.listen()
 
         with pytest.raises(OSError, match="the kernel's shell socket does not answer"):
-            await keeper.connect(lambda target: str(tmp_path / "silent"))
+            await buffer.connect(lambda target: str(tmp_path / "silent"))
 
 
 @pytest.mark.asyncio
-async def test_a_socket_that_hangs_up(kernels: Kernels, keeper: Keeper) -> None:
+async def test_a_socket_that_hangs_up(kernels: Kernels, buffer: MessageBuffer) -> None:
     """It wants a mechanism that we do not speak."""
     kernel = kernels.start()
     sock = kernel.sockets["control"]
@@ -357,16 +363,16 @@ async def test_a_socket_that_hangs_up(kernels: Kernels, keeper: Keeper) -> None:
     port = sock.bind_to_random_port("tcp://127.0.0.1")
 
     with pytest.raises(OSError, match="the kernel closed the connection"):
-        await keeper.connect(
+        await buffer.connect(
             lambda target: (
                 ("127.0.0.1", port) if target == "control" else kernel.address(target)
             )
         )
 
 
-def test_heartbeats_are_not_kept(keeper: Keeper) -> None:
+def test_heartbeats_are_not_kept(buffer: MessageBuffer) -> None:
     """They are about now."""
-    assert {*KINDS} == {t for t in (*KINDS, "hb") if t in keeper}
+    assert {*KINDS} == {t for t in (*KINDS, "hb") if t in buffer}
 
 
 def published(kind: str, content: bytes = b"{}") -> list[bytes]:
@@ -393,7 +399,7 @@ IDLE = published("status", b'{"execution_state": "idle"}')
 )
 async def test_the_begin_of_an_answer_crosses_with_the_rest(
     kernels: Kernels,
-    keeper: Keeper,
+    buffer: MessageBuffer,
     monkeypatch: pytest.MonkeyPatch,
     target: str,
     follows: list[bytes],
@@ -401,10 +407,10 @@ async def test_the_begin_of_an_answer_crosses_with_the_rest(
     """Whatever that is, and on whichever socket; in its order."""
     monkeypatch.setattr(module, "PRELUDE", 1e6)
     kernel = kernels.start()
-    await keeper.connect(kernel.address)
+    await buffer.connect(kernel.address)
     await kernel.receive("iopub")
 
-    async with session(keeper) as login:
+    async with session(buffer) as login:
         iopub = login.open("iopub")
         await about(iopub)
         if target != "iopub":
@@ -413,7 +419,7 @@ async def test_the_begin_of_an_answer_crosses_with_the_rest(
         for parts in (BUSY, ECHO):
             await kernel.sockets["iopub"].send_multipart(parts)
         # Of two sockets, nobody knows which is read first.
-        await until(lambda: keeper._lines["iopub"].spool.read(2) is not None)
+        await until(lambda: buffer._buffers["iopub"].spool.read(2) is not None)
         assert [] == iopub.rest()
         await kernel.sockets[target].send_multipart(follows)
 
@@ -424,14 +430,14 @@ async def test_the_begin_of_an_answer_crosses_with_the_rest(
 
 @pytest.mark.asyncio
 async def test_the_begin_of_a_long_answer(
-    kernels: Kernels, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+    kernels: Kernels, buffer: MessageBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not wait for long."""
     kernel = kernels.start()
-    await keeper.connect(kernel.address)
+    await buffer.connect(kernel.address)
     await kernel.receive("iopub")
 
-    async with session(keeper) as login:
+    async with session(buffer) as login:
         iopub = login.open("iopub")
         await about(iopub)
         await kernel.sockets["iopub"].send_multipart(BUSY)

@@ -10,19 +10,17 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import struct
-from collections.abc import Iterator
 
 from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.socket_channel import SocketChannel
 from remote_kernels.wire.target import Target, Tcp, Unix
 
+from .listening import listeners, peer
+
 CONNECT = 10.0  # seconds
 QUEUE_BYTES = 1024 * 1024  # from one connection, before it is read no further
 LOOPBACK = ("127.0.0.1", "::1")
 _ALL = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened at
-_LISTENING = "0A"
-_UCRED = struct.Struct("3i")  # pid, uid, gid
 
 
 async def connect(target: Target, channel: Channel, *, trial: bool = False) -> None:
@@ -51,9 +49,7 @@ async def connect(target: Target, channel: Channel, *, trial: bool = False) -> N
 
 async def _unix(target: Unix) -> socket.socket:
     sock = await _connected(socket.AF_UNIX, target.path)
-    packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    _, uid, _ = _UCRED.unpack(packed)
-    if not _is_trusted(uid):
+    if not _is_trusted(peer(sock)[1]):
         sock.close()
         msg = f"{target} of {socket.gethostname()} is another user's"
         raise PermissionError(msg)
@@ -81,7 +77,7 @@ async def _ips(target: Tcp) -> list[str]:
 
 
 async def _resolved(host: str) -> list[str]:
-    """Raises OSError."""
+    """Return the addresses of a host. Raises OSError."""
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
@@ -131,7 +127,7 @@ async def _where(port: int) -> list[str]:
         named = await _resolved(here)
     except OSError:
         named = []
-    owners = dict(_listening(port))
+    owners = _listening(port)
     ips = [ip for ip in (*LOOPBACK, *named, *owners) if ip not in _ALL]
     found = {ip: owner for ip in ips if (owner := _owner(owners, ip)) is not None}
     ours = [ip for ip, owner in found.items() if _is_trusted(owner)]
@@ -144,7 +140,7 @@ async def _where(port: int) -> list[str]:
 
 
 def _require_ours(ip: str, port: int) -> None:
-    owner = _owner(dict(_listening(port)), ip)
+    owner = _owner(_listening(port), ip)
     if owner is not None:
         _require_trusted(owner, port)
 
@@ -167,24 +163,6 @@ def _owner(owners: dict[str, int], ip: str) -> int | None:
     return owners.get(v6) if ":" in ip else owners.get(v4, owners.get(v6))
 
 
-def _listening(port: int) -> Iterator[tuple[str, int]]:
-    """Address and user ID of each that listens on this port. Source: proc(5)."""
-    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            with open(name, encoding="ascii") as file:
-                rows = file.readlines()[1:]
-        except OSError:  # no IPv6 here
-            continue
-        for fields in map(str.split, rows):
-            address, _, number = fields[1].partition(":")
-            if fields[3] == _LISTENING and int(number, 16) == port:
-                yield _ip(address), int(fields[7])
-
-
-def _ip(text: str) -> str:
-    """It is printed as words of four bytes in this machine's order."""
-    words = [int(text[i : i + 8], 16) for i in range(0, len(text), 8)]
-    packed = b"".join(struct.pack("=I", word) for word in words)
-    family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
-    ip = socket.inet_ntop(family, packed)
-    return ip[len("::ffff:") :] if ip.startswith("::ffff:") and "." in ip else ip
+def _listening(port: int) -> dict[str, int]:
+    """Address and user ID of each that listens on this port."""
+    return {found.ip: found.uid for found in listeners() if found.port == port}

@@ -11,12 +11,11 @@ import contextlib
 import json
 import os
 import socket
-import struct
 from typing import Any, Union
 
 from remote_kernels.wire.kernel_sockets import NUMBERS, SOCKETS, port_fields
 
-SUN_PATH = 107  # bytes, sun_path of unix(7) without its closing NUL
+from .listening import listeners, peer
 
 Address = Union[str, tuple[str, int]]  # a Unix socket's path, or (ip, port)
 
@@ -26,11 +25,11 @@ class Sockets:
 
     Parameters
     ----------
-    directory:
+    directory : str
         A private directory on the node.
-    name:
+    name : str
         Makes the paths of this process unlike those of the one before.
-    connection:
+    connection : dict
         From the login end: key, signature_scheme, transport (`ipc` or `tcp`), and
         for CURVE curve_publickey and curve_secretkey.
     """
@@ -54,12 +53,12 @@ class Sockets:
             json.dump(self._body, file)
 
     def mend(self) -> None:
-        """The connection file is there, though somebody removed it. Raises OSError."""
+        """Write the connection file again if somebody removed it. Raises OSError."""
         if not os.path.exists(self.file):
             self._write()
 
     def hold(self, target: str) -> None:
-        """It can be reached when its path is gone: Linux knows the socket itself.
+        """Keep a socket in reach when its path is gone: Linux knows the socket itself.
 
         A descriptor each: for what is connected to more than once.
         """
@@ -71,7 +70,7 @@ class Sockets:
         return f"{self._ip}-{self._ports[target]}"
 
     def address(self, target: str) -> Address:
-        """Where `target` is. Raises KeyError for a name that is none of SOCKETS."""
+        """Return where `target` is. Raises KeyError for a name that is none of SOCKETS."""
         if self.transport != "ipc":
             return (self._ip, self._ports[target])
         if target in self._held and not os.path.exists(self._path(target)):
@@ -79,28 +78,30 @@ class Sockets:
         return self._path(target)
 
     def listening(self) -> bool:
-        """Whether all five accept connections, and are ours."""
+        """Return whether all five sockets accept connections, and are ours."""
         if self.transport == "ipc":
-            return all(_accepts(f"{self._ip}-{n}") for n in self._ports.values())
-        owners = _tcp_listeners()
+            return all(_peer(self._path(target)) is not None for target in SOCKETS)
+        owners = _owners()
         return all(owners.get(port) == os.getuid() for port in self._ports.values())
 
     def taken(self) -> bool:
-        """Whether somebody listens on one of these ports though the kernel is dead."""
-        return self.transport != "ipc" and not self._ports_free()
-
-    def foreign(self) -> bool:
-        """Whether another user listens on one of these ports."""
-        owners = _tcp_listeners() if self.transport != "ipc" else {}
-        return any(
-            owners.get(p, os.getuid()) != os.getuid() for p in self._ports.values()
+        """Return whether somebody listens on one of a dead kernel's ports."""
+        return self.transport != "ipc" and not _owners().keys().isdisjoint(
+            self._ports.values()
         )
 
+    def foreign(self) -> bool:
+        """Return whether another user listens on one of these ports."""
+        owners = _owners() if self.transport != "ipc" else {}
+        us = os.getuid()
+        return any(owners.get(port, us) != us for port in self._ports.values())
+
     def listener(self, outer: int) -> int:
-        """The process that listens: `outer`, or one that it started; 0: not known."""
+        """Return the process that listens: `outer`, or one that it started; 0: not known."""
         if self.transport == "ipc":
-            return _peer(f"{self._ip}-{self._ports['shell']}")
-        inode = _tcp_inode(self._ports["shell"])
+            return _peer(self._path("shell")) or 0
+        port = self._ports["shell"]
+        inode = next((found.inode for found in listeners() if found.port == port), "")
         if _holds(outer, inode):
             return outer
         from .processes import below, every  # few have a wrapper
@@ -108,50 +109,24 @@ class Sockets:
         found = (pid for pid in below([outer], every()) if _holds(pid, inode))
         return next(found, 0)
 
-    def _ports_free(self) -> bool:
-        owners = _tcp_listeners()
-        return not any(port in owners for port in self._ports.values())
-
     def remove(self) -> None:
+        """Remove the connection file and the sockets."""
         while self._held:
             os.close(self._held.popitem()[1])
         paths = [self.file]
         if self.transport == "ipc":
-            paths += [f"{self._ip}-{port}" for port in self._ports.values()]
+            paths += [self._path(target) for target in SOCKETS]
         for path in paths:  # of a disk that is read-only by now, too
             with contextlib.suppress(OSError):
                 os.unlink(path)
 
 
-def _accepts(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        try:
-            sock.connect(path)
-        except OSError:
-            return False
-    return True
-
-
-def _peer(path: str) -> int:
-    """Who listens there, across PID namespaces (SO_PEERCRED, unix(7)); 0: not known."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        try:
-            sock.connect(path)
-            packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        except OSError:
-            return 0
-    return int(struct.unpack("3i", packed)[0])
-
-
-def _tcp_inode(port: int) -> str:
-    """Of the socket that listens on this port; "" if there is none (proc(5))."""
-    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError), open(name, encoding="ascii") as file:
-            for fields in map(str.split, file.readlines()[1:]):
-                number = int(fields[1].rpartition(":")[2], 16)
-                if fields[3] == "0A" and number == port:
-                    return fields[9]
-    return ""
+def _peer(path: str) -> int | None:
+    """Return who listens there, across PID namespaces; 0: not known; None: nobody."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(path)
+        return peer(sock)[0]
+    return None
 
 
 def _holds(pid: int, inode: str) -> bool:
@@ -174,17 +149,6 @@ def _free_ports() -> dict[str, int]:
             sock.close()
 
 
-def _tcp_listeners() -> dict[int, int]:
-    """Port to user ID of all listening TCP sockets, from /proc/net/tcp{,6} (proc(5))."""
-    listeners: dict[int, int] = {}
-    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            with open(name, encoding="ascii") as file:
-                rows = file.readlines()[1:]
-        except FileNotFoundError:
-            continue
-        for row in rows:
-            fields = row.split()
-            if fields[3] == "0A":  # TCP_LISTEN
-                listeners[int(fields[1].rpartition(":")[2], 16)] = int(fields[7])
-    return listeners
+def _owners() -> dict[int, int]:
+    """Port to user ID of all TCP sockets that listen."""
+    return {found.port: found.uid for found in listeners()}

@@ -1,4 +1,4 @@
-"""agent.seat: whose session it is."""
+"""agent.kernel_session: whose session it is."""
 
 from __future__ import annotations
 
@@ -8,53 +8,53 @@ from typing import Any
 import pytest
 
 from remote_kernels.agent import visits
-from remote_kernels.agent.seat import Seat
+from remote_kernels.agent.kernel_session import KernelSession
 from remote_kernels.wire import control
-from remote_kernels.wire.codes import Refusal, State
+from remote_kernels.wire.codes import ProcessState, RefusalCode
 from remote_kernels.wire.hello import Ask, Refused
 
 
 @pytest.mark.asyncio
 async def test_who_missed_the_answer_asks_by_another_carrier() -> None:
     """He is not told that somebody else has the kernel; another one is."""
-    state = control.KernelState("k", 1, State.RUNNING)
+    state = control.KernelState("k", 1, ProcessState.RUNNING)
     kernel: Any = SimpleNamespace(state=lambda: state)
-    seat = Seat("k", kernel, {}, "", lambda _: None)
-    seat.decide(Ask("mine", take=False))
+    session = KernelSession("k", kernel, {}, "", lambda _: None)
+    session.decide(Ask("mine", take=False))
     link: Any = SimpleNamespace(silence=0.1, flush_soon=lambda: None)
-    assert seat._mux is not None
-    seat._mux.link = link
+    assert session._mux is not None
+    session._mux.link = link
 
-    assert 0 == seat.decide(Ask("mine", take=False))
+    assert 0 == session.decide(Ask("mine", take=False))
     with pytest.raises(Refused) as refused:
-        seat.decide(Ask("another's", take=False))
-    assert (Refusal.IN_USE, 0.1) == (refused.value.code, refused.value.heard)
+        session.decide(Ask("another's", take=False))
+    assert (RefusalCode.IN_USE, 0.1) == (refused.value.code, refused.value.heard)
 
 
 @pytest.mark.asyncio
 async def test_a_session_beside_it() -> None:
     """It takes nothing from who has the kernel, nor does who comes take anything of it."""
-    state = control.KernelState("k", 1, State.RUNNING)
+    state = control.KernelState("k", 1, ProcessState.RUNNING)
     kernel: Any = SimpleNamespace(state=lambda: state)
-    seat = Seat("k", kernel, {}, "", lambda _: None)
-    seat.decide(Ask("mine", take=False))
-    beside = seat.decide(Ask("beside", take=False, beside=True))
-    mine, visit = seat.attached("mine"), seat.attached("beside")
+    session = KernelSession("k", kernel, {}, "", lambda _: None)
+    session.decide(Ask("mine", take=False))
+    beside = session.decide(Ask("beside", take=False, beside=True))
+    mine, visit = session.attached("mine"), session.attached("beside")
 
-    seat.decide(Ask("another's"))
+    session.decide(Ask("another's"))
 
     assert (0, True, False) == (beside, mine.closed, visit.closed)
-    assert 0 == seat.decide(Ask("beside", resume=True, beside=True))
+    assert 0 == session.decide(Ask("beside", resume=True, beside=True))
     visit.on_goodbye()
     assert visit.closed
     with pytest.raises(Refused) as unknown:
-        seat.decide(Ask("beside", resume=True, beside=True))
-    assert Refusal.UNKNOWN_SESSION is unknown.value.code
+        session.decide(Ask("beside", resume=True, beside=True))
+    assert RefusalCode.UNKNOWN_SESSION is unknown.value.code
     for number in range(visits.MOST):
-        seat.decide(Ask(str(number), beside=True))
+        session.decide(Ask(str(number), beside=True))
     with pytest.raises(Refused) as full:
-        seat.decide(Ask("one more", beside=True))
-    assert Refusal.IN_USE is full.value.code
+        session.decide(Ask("one more", beside=True))
+    assert RefusalCode.IN_USE is full.value.code
 
 
 @pytest.mark.asyncio

@@ -18,14 +18,14 @@ from remote_kernels.relay.link import DEAD_AFTER
 from remote_kernels.relay.mux import Mux
 from remote_kernels.relay.socket_channel import SocketChannel
 from remote_kernels.wire import control
-from remote_kernels.wire.codes import Farewell, Refusal
+from remote_kernels.wire.codes import Farewell, RefusalCode
 from remote_kernels.wire.exec import TARGET as EXEC
 from remote_kernels.wire.hello import Ask, Refused
 from remote_kernels.wire.session import Session
 from remote_kernels.wire.target import target_of
 
-from .guard import Guard
-from .reach import connect
+from .culling import forgotten
+from .forwarding import connect
 from .record import write
 from .supervisor import GRACE, Kernel
 from .visits import Visits
@@ -46,21 +46,21 @@ KEPT = QUEUE // 10  # fewer messages in a lull are what the kernel says now
 IN_USE = 0.75  # of dead_after: a living login end is never silent for so long
 
 
-class Seat:
+class KernelSession:
     """One kernel.
 
     Parameters
     ----------
-    id:
+    id : str
         The kernel's ID.
-    kernel:
+    kernel : Kernel
         It, spawned.
-    spec:
+    spec : dict
         The record's spec.json: optionally linger, attach, silence, dead_after, and
         usage, how often to measure it (seconds; never if not given).
-    record:
+    record : str
         The record's directory.
-    give_up:
+    give_up : callable
         Called when the kernel is to end.
     """
 
@@ -70,7 +70,7 @@ class Seat:
         kernel: Kernel,
         spec: dict[str, Any],
         record: str,
-        give_up: Callable[[Seat], None],
+        give_up: Callable[[KernelSession], None],
     ) -> None:
         self.id = id
         self.kernel = kernel
@@ -89,7 +89,7 @@ class Seat:
         self._alone: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """On the event loop."""
+        """Begin on the event loop: watch the process, wait for somebody to come."""
         loop = asyncio.get_running_loop()
         self._alone = loop.call_later(self._attach, self._nobody_came)
         self.kernel.watch(self._kernel_changed)
@@ -103,7 +103,7 @@ class Seat:
         task.add_done_callback(self._tasks.discard)
 
     async def end(self, code: Farewell, detail: str) -> None:
-        """The process, then the session."""
+        """End the process, then the session."""
         for timer in (self._alone, self._lingering):
             if timer is not None:
                 timer.cancel()
@@ -120,13 +120,8 @@ class Seat:
         self._visits.close(code, detail)
 
     async def _guard(self) -> None:
-        guard = Guard(
-            self._silence,
-            self._record,
-            self._is_attended,
-            self._sessions,
-        )
-        self._lapse(await guard.forgotten())
+        about = self._record, self._is_attended, self._sessions
+        self._lapse(await forgotten(self._silence, *about))
 
     def _is_attended(self) -> bool:
         """Whether a login end is there, also one beside whoever has the kernel."""
@@ -167,7 +162,7 @@ class Seat:
                     self._mux.control(control.Usage(self.id, **sample))
 
     def _heard_since(self, then: float) -> bool:
-        """A login end is there, and not behind a pipe that fell silent meanwhile."""
+        """Return whether a login end is there, and was heard since `then`."""
         link = self._mux.link if self._mux is not None else None
         now = asyncio.get_running_loop().time()
         return link is not None and now - link.silence > then
@@ -175,10 +170,10 @@ class Seat:
     @property
     def said(self) -> int:
         """How many messages the kernel has published, as far as we know them."""
-        return self.kernel.keeper.said if self.kernel.keeper is not None else 0
+        return self.kernel.buffer.said if self.kernel.buffer is not None else 0
 
     def stalled(self, seconds: float, said: int) -> None:
-        """The agent did not run; `said` before that."""
+        """Learn that the agent did not run; `said` counts messages before that."""
         self._do(self._stalled(seconds, said))
 
     async def _stalled(self, seconds: float, said: int) -> None:
@@ -201,7 +196,7 @@ class Seat:
     # The session
 
     def decide(self, ask: Ask) -> int:
-        """Our position in it, or Refused. A session that is new begins here."""
+        """Return our position in a session, which begins here if it is new. Raises Refused."""
         if ask.beside:
             return self._visits.decide(ask)
         link = self._mux.link if self._mux is not None else None
@@ -217,15 +212,15 @@ class Seat:
             self._mux.session.ping()  # who asks again soon hears whether it lives
             link.flush_soon()
             msg = f"it was heard {silence:.1f} s ago"
-            raise Refused(Refusal.IN_USE, msg, silence)
+            raise Refused(RefusalCode.IN_USE, msg, silence)
         if not ask.resume and not self._has(ask.session):
             self._mux = self._new(ask.session)
         elif self._mux is None or not self._has(ask.session):
             msg = "this agent serves another session"
-            raise Refused(Refusal.UNKNOWN_SESSION, msg)
+            raise Refused(RefusalCode.UNKNOWN_SESSION, msg)
         elif not self._mux.session.can_resume(ask.received):
             msg = f"cannot go on from {ask.received}"
-            raise Refused(Refusal.POSITION, msg)
+            raise Refused(RefusalCode.POSITION, msg)
         return self._mux.session.received
 
     def _has(self, session: str) -> bool:
@@ -243,7 +238,7 @@ class Seat:
         return mux
 
     def attached(self, session: str) -> Mux:
-        """Somebody came."""
+        """Return the mux of a session to whose login end we are connected now."""
         visit = self._visits.get(session)
         if visit is not None:
             return visit
@@ -264,8 +259,8 @@ class Seat:
         if kernel == self.id and target == EXEC:
             self._execute(channel)
             return
-        if kernel == self.id and mine.keeper is not None and target in mine.keeper:
-            mine.keeper.attach(target, channel)
+        if kernel == self.id and mine.buffer is not None and target in mine.buffer:
+            mine.buffer.attach(target, channel)
             return
         if kernel != self.id or mine.sockets is None:
             msg = f"kernel {kernel} is not running"
@@ -310,8 +305,8 @@ class Seat:
                 self._say(f"ignored {message!r:.300}")
                 return
             self.kernel.signal(message.signum)
-        elif isinstance(message, control.Start):
+        elif isinstance(message, control.StartKernel):
             self._do(self.kernel.restart(message.spec))
-        elif isinstance(message, control.Delivered) and self.kernel.keeper is not None:
+        elif isinstance(message, control.Delivered) and self.kernel.buffer is not None:
             through, forget = message.through, message.forget
-            self.kernel.keeper.delivered(message.target, through, forget)
+            self.kernel.buffer.delivered(message.target, through, forget)

@@ -1,4 +1,4 @@
-"""agent.keeper: a kernel that takes nothing fills a channel, not the node's memory."""
+"""agent.message_buffer: a kernel that takes nothing fills a channel, not the node's memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from relay.joined import Joined, joined, until
 
 from agent.zmq_kernel import zmq_kernels
-from remote_kernels.agent.keeper import Keeper
+from remote_kernels.agent.message_buffer import MessageBuffer
 from remote_kernels.relay.channel import Channel
 from remote_kernels.wire.zmtp import COMMAND, Peer, frame
 
@@ -30,17 +30,17 @@ async def is_held_up(login: Joined) -> bool:
 @pytest.mark.asyncio
 async def test_a_busy_kernel_holds_up_each_session(tmp_path: Path) -> None:
     """The second one as well as the first."""
-    keeper = Keeper(str(tmp_path), disk=0)
+    buffer = MessageBuffer(str(tmp_path), disk=0)
 
     async def attach(kernel: str, target: str, channel: Channel) -> None:
-        keeper.attach(target, channel)
+        buffer.attach(target, channel)
 
     async with zmq_kernels() as kernels:
         kernel = kernels.start()
         with socket.create_server(("127.0.0.1", 0)) as busy:
             shell: tuple[str, int] = busy.getsockname()
             connecting = asyncio.create_task(
-                keeper.connect(lambda t: shell if t == "shell" else kernel.address(t))
+                buffer.connect(lambda t: shell if t == "shell" else kernel.address(t))
             )
             loop = asyncio.get_running_loop()
             busy.setblocking(False)
@@ -52,5 +52,5 @@ async def test_a_busy_kernel_holds_up_each_session(tmp_path: Path) -> None:
                 for _ in range(2):
                     async with joined(attach) as login:
                         assert await is_held_up(login)
-                keeper.close()
+                buffer.close()
                 await asyncio.sleep(0)  # asyncio closes the sockets in its next turn

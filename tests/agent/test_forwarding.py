@@ -1,4 +1,4 @@
-"""agent.reach: where a forwarded port leads, and where it does not."""
+"""agent.forwarding: where a forwarded port leads, and where it does not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tunnel.test_forward import (
 )
 from tunnel.test_tunnel import TIMEOUT
 
-from remote_kernels.agent import reach
+from remote_kernels.agent import forwarding
 from remote_kernels.wire.target import Target, Tcp, Unix, target_of
 
 pytestmark = pytest.mark.asyncio
@@ -98,7 +98,7 @@ async def test_another_user_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """On a node that is shared, a port may be anybody's; it is not connected to."""
-    monkeypatch.setattr(reach, "_is_trusted", lambda uid: uid == os.getuid() + 1)
+    monkeypatch.setattr(forwarding, "_is_trusted", lambda uid: uid == os.getuid() + 1)
     async with (
         serving(nothing) as tcp,
         serving_at(nothing, tmp_path / "s") as unix,
@@ -119,7 +119,7 @@ async def test_another_user_s(
             assert tried == port.trouble
 
 
-ALL = reach._ALL[0]
+ALL = forwarding._ALL[0]
 TABLE = {LOOPBACK: 1, "10.0.0.1": 2, "::": 3}
 
 
@@ -139,7 +139,7 @@ async def test_whom_a_connection_reaches(
     owners: dict[str, int], ip: str, expected: int | None
 ) -> None:
     """Several users may listen on one port, at different addresses."""
-    assert expected == reach._owner(owners, ip)
+    assert expected == forwarding._owner(owners, ip)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from remote_kernels.wire import messages, zmtp
 from remote_kernels.wire.frames import ProtocolError
 from remote_kernels.wire.kernel_sockets import KEPT
 
-from .ports import Address
+from .connection_file import Address
 
 LAST_WORDS = 1.0  # seconds for what a dead kernel left in its sockets
 HANDSHAKE_TIMEOUT = 30.0  # seconds for a busy kernel's I/O thread to answer
@@ -97,7 +97,7 @@ class _Client(asyncio.Protocol):
             self._transport.abort()
 
 
-class _Line:
+class _SocketBuffer:
     """One of the kernel's sockets: its spool, its client, and who listens now."""
 
     def __init__(self, target: str, spool: Spool) -> None:
@@ -114,7 +114,7 @@ class _Line:
         self._left = 0  # bytes to come of what the kernel is saying
 
     def attach(self, channel: Channel) -> None:
-        """The channel's first message says where the kept ones begin."""
+        """Send what is kept by this channel; its first message says where that begins."""
         if self._channel is not None:
             self._channel.close()
         self._channel = MessageChannel(channel, self._send, self._pump)
@@ -136,7 +136,7 @@ class _Line:
             self.full(True)
 
     def go_on(self) -> None:
-        """A new process of the kernel listens, and its output is subscribed to."""
+        """Go on with a new process, which listens, and whose output is subscribed to."""
         self._open = True
         waiting, self._waiting = self._waiting, []
         self.full(False)
@@ -144,7 +144,7 @@ class _Line:
             self._send(messages.Message(0, parts))
 
     def leave(self) -> None:
-        """The process is gone, or about to be."""
+        """Leave the process, which is gone, or about to be."""
         self._open = False
         if self.client is not None:
             self.client.close()
@@ -202,51 +202,55 @@ def _is_prelude(parts: Sequence[bytes]) -> bool:
     )
 
 
-class Keeper:
+class MessageBuffer:
     """The four kept sockets of one kernel, through all its processes.
 
     Parameters
     ----------
-    directory:
+    directory : str
         A private directory on the node, for the spools.
-    disk:
+    disk : int
         Bytes of each spool on the disk.
     """
 
     def __init__(self, directory: str, disk: int) -> None:
-        self._lines = {
-            target: _Line(target, Spool(directory, disk=disk)) for target in KEPT
+        self._buffers = {
+            target: _SocketBuffer(target, Spool(directory, disk=disk))
+            for target in KEPT
         }
 
     @property
     def said(self) -> int:
         """How many messages the kernel has published."""
-        return self._lines["iopub"].spool.last
+        return self._buffers["iopub"].spool.last
 
     def __contains__(self, target: str) -> bool:
-        return target in self._lines
+        return target in self._buffers
 
     async def connect(self, address: Callable[[str], Address]) -> None:
-        """Speak to a new process of the kernel. Raises OSError."""
+        """Connect to a new process of the kernel. Raises OSError."""
         self.disconnect()
         identity = os.urandom(8)  # a kernel asks for input by who sent the request
         await asyncio.gather(
-            *(self._connect(line, address, identity) for line in self._lines.values())
+            *(
+                self._connect(buffer, address, identity)
+                for buffer in self._buffers.values()
+            )
         )
-        for line in self._lines.values():
-            line.go_on()
+        for buffer in self._buffers.values():
+            buffer.go_on()
 
     async def _connect(
-        self, line: _Line, address: Callable[[str], Address], identity: bytes
+        self, buffer: _SocketBuffer, address: Callable[[str], Address], identity: bytes
     ) -> None:
-        subscribes = line.target == "iopub"
+        subscribes = buffer.target == "iopub"
         peer = zmtp.Peer("DEALER", identity)
         if subscribes:
             peer = zmtp.Peer("SUB", piece=PIECE)
-        take = line.take if subscribes else functools.partial(self._take, line)
-        client = line.client = _Client(peer, take, line.full)
+        take = buffer.take if subscribes else functools.partial(self._take, buffer)
+        client = buffer.client = _Client(peer, take, buffer.full)
         loop = asyncio.get_running_loop()
-        where = address(line.target)
+        where = address(buffer.target)
         if isinstance(where, str):
             await loop.create_unix_connection(lambda: client, where)
         else:
@@ -254,40 +258,41 @@ class Keeper:
         try:
             await asyncio.wait_for(asyncio.shield(client.ready), HANDSHAKE_TIMEOUT)
         except asyncio.TimeoutError:
-            msg = f"the kernel's {line.target} socket does not answer"
+            msg = f"the kernel's {buffer.target} socket does not answer"
             raise OSError(msg) from None
         if subscribes:
             client.send([zmtp.SUBSCRIBE_ALL])
 
-    def _take(self, line: _Line, piece: zmtp.Piece) -> None:
-        self._lines["iopub"].catch_up()
-        line.take(piece)
+    def _take(self, buffer: _SocketBuffer, piece: zmtp.Piece) -> None:
+        self._buffers["iopub"].catch_up()
+        buffer.take(piece)
 
     async def drained(self) -> None:
-        """Until all that a process said before its end has been read."""
-        clients = [line.client for line in self._lines.values()]
+        """Wait until all that a process said before its end has been read."""
+        clients = [buffer.client for buffer in self._buffers.values()]
         gone = [client.gone for client in clients if client is not None]
         if gone:  # a child of the kernel may hold the sockets open
             await asyncio.wait(gone, timeout=LAST_WORDS)
         self.disconnect()
 
     def disconnect(self) -> None:
-        """The process is gone, or about to be. What it said stays."""
-        for line in self._lines.values():
-            line.leave()
+        """Leave the process, which is gone, or about to be. What it said stays."""
+        for buffer in self._buffers.values():
+            buffer.leave()
 
     def attach(self, target: str, channel: Channel) -> None:
-        """`channel` gets what is kept, then what comes."""
-        self._lines[target].attach(channel)
+        """Let `channel` have what is kept, then what comes."""
+        self._buffers[target].attach(channel)
 
     def delivered(self, target: str, through: int, forget: int) -> None:
-        """The login end has passed on `through`, and needs nothing up to `forget`."""
-        line = self._lines.get(target)
-        if line is not None:
-            line.delivered = max(line.delivered, through)
-            line.spool.forget(forget)
+        """Learn that the login end has passed on `through`, and forget up to `forget`."""
+        buffer = self._buffers.get(target)
+        if buffer is not None:
+            buffer.delivered = max(buffer.delivered, through)
+            buffer.spool.forget(forget)
 
     def close(self) -> None:
+        """Disconnect, and drop what is kept."""
         self.disconnect()
-        for line in self._lines.values():
-            line.spool.close()
+        for buffer in self._buffers.values():
+            buffer.spool.close()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from remote_kernels import harmless, registry
+from remote_kernels import harmless, records
 from remote_kernels.bounded import within
 from remote_kernels.errors import AgentError, RecordError
 from remote_kernels.front.clients import Clients
@@ -75,7 +75,7 @@ class Connection:
         key: bytes,
         curve: tuple[bytes, bytes] | None,
         directory: Path,
-        record: registry.Record,
+        record: records.Record,
         node: str,
         dead_after: float,
         on_info: Callable[[dict[str, Any]], None] = lambda info: None,
@@ -397,7 +397,7 @@ class Connection:
                 + lacking.not_loaded(self._spec_name)
             )
         code = f"signal {state.signum}" if state.signum else f"code {state.exit_code}"
-        output = registry.without_notice(state.output) or "(nothing)"
+        output = records.without_notice(state.output) or "(nothing)"
         advice = lacking.advice(state.exit_code, output, self._spec_name)
         return (
             f"The kernel ended on {self._node} before it was ready, with exit {code}. "

@@ -14,10 +14,10 @@ from typing import Any
 from remote_kernels import bundle, harmless
 from remote_kernels.config import Settings, no_carrier
 from remote_kernels.errors import ConfigError, RemoteKernelError
-from remote_kernels.registry import Record
+from remote_kernels.records import Directory, Record
 from remote_kernels.scheduler import script
 from remote_kernels.scheduler.drivers import environment
-from remote_kernels.scheduler.job import JobId, JobRequest, JobStatus, Phase
+from remote_kernels.scheduler.job import JobId, JobRequest, JobStatus
 from remote_kernels.scheduler.jobs import shared
 
 from .launch import Launch
@@ -83,7 +83,7 @@ class Job:
         return [self._record.path]
 
     @property
-    def place(self) -> Record:
+    def place(self) -> Directory:
         """The record that is the job's."""
         return self._record
 
@@ -139,15 +139,10 @@ class Job:
 
     async def agent(self, on_status: Callable[[JobStatus], None]) -> dict[str, Any]:
         """Until the agent has written where it is. Raises JobError, AgentError."""
-        agent = await self._reported(self.place, on_status)
-        if self.status is None or self.status.phase is Phase.PENDING:  # not any more
-            assert self.id is not None
-            node = str(agent["node"])
-            self.status = JobStatus(self.id, Phase.RUNNING, "RUNNING", node=node)
-        return agent
+        return await self._reported(self.place, on_status)
 
     async def _reported(
-        self, record: Record, on_status: Callable[[JobStatus], None]
+        self, record: Directory, on_status: Callable[[JobStatus], None]
     ) -> dict[str, Any]:
         assert self.id is not None
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from remote_kernels.registry import UNKNOWN, JobEnd
+from remote_kernels.records import UNKNOWN, JobEnd
 from remote_kernels.scheduler.job import JobStatus
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.codes import Farewell, Refusal

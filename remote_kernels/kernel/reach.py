@@ -10,6 +10,7 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from remote_kernels import bundle, harmless
 from remote_kernels.bounded import spread
 from remote_kernels.config import Settings
 from remote_kernels.errors import InUseError, TunnelError
-from remote_kernels.registry import Memory
+from remote_kernels.records import CarrierCache
 from remote_kernels.scheduler.driver import Adopts, Driver, Inside
 from remote_kernels.scheduler.drivers import environment
 from remote_kernels.scheduler.job import JobId
@@ -101,11 +102,11 @@ class Reach:
     async def _open(self, *, take: bool) -> Tunnel:
         status, agent = self._status, self._agent
         base = status.record.base
-        choice = carriers_to(agent, self._job, status.settings, base)
+        choice = await carriers_to(agent, self._job, status.settings, base)
         try:
             tunnel = await self._connection.open(choice, status.secret, take=take)
         except TunnelError as exc:
-            more = status.record.logs()
+            more = await status.record.worker.run(status.record.logs)
             if exc.silent:
                 assert self._job.id is not None
                 here, node = socket.gethostname(), str(agent["node"])
@@ -120,7 +121,8 @@ class Reach:
             log.warning("kernel=%s carrier %s: %s", status.kernel_id, name, reason)
         carrier = self._connection.carrier
         if carrier is not None and status.settings.carrier == "auto":
-            Memory(base).remember(kind_of_node(agent), carrier)
+            cache, kind = CarrierCache(base), kind_of_node(agent)
+            status.record.worker.post(lambda: cache.remember(kind, carrier))
         return tunnel
 
     async def again(self) -> Tunnel | End:
@@ -139,12 +141,13 @@ class Reach:
                 delay = min(delay * 2, LAST_RETRY)
 
 
-def carriers_to(
+async def carriers_to(
     agent: Mapping[str, Any], job: Job, settings: Settings, base: Path
 ) -> list[Carrier]:
     """To this agent of the job; `base` is the state directory."""
     assert job.id is not None
-    remembered = Memory(base).carrier(kind_of_node(agent))
+    known = partial(CarrierCache(base).carrier, kind_of_node(agent))
+    remembered = await job.place.worker.run(known)
     shared = job.allocation is not None
     log = job.place.job_log
     return carriers(agent, job.id, job.driver, settings, remembered, log, shared=shared)

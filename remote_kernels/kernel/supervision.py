@@ -10,8 +10,8 @@ import signal
 from typing import Any
 
 from remote_kernels import harmless
-from remote_kernels.errors import AgentError, JobError
-from remote_kernels.registry import TAKEN, JobEnd
+from remote_kernels.errors import AgentError, JobError, TunnelError
+from remote_kernels.records import TAKEN, JobEnd
 from remote_kernels.tunnel.tunnel import Tunnel
 
 from .actions import CLOCK, WATCH, Actions
@@ -22,8 +22,10 @@ from .known_info import KnownInfo
 from .launch import ProcessSpec
 from .lifecycle import Event
 from .local_end import LocalEnd
+from .news import News
+from .previous_owner import PreviousOwner
 from .reach import Reach
-from .status import KernelStatus, News
+from .status import KernelStatus
 from .time_limit import mind_time_limit
 
 log = harmless.logger(__name__)
@@ -73,6 +75,32 @@ class Supervision:
         status.connected(connection, node)
         return connection
 
+    async def attach(
+        self,
+        local: LocalEnd,
+        job: Job,
+        before: PreviousOwner,
+        *,
+        take: bool,
+        patient: bool,
+    ) -> dict[str, Any]:
+        """Come back to an agent that has reported; see `RemoteKernel.attach`."""
+        assert before.agent is not None
+        connection = await self.connect(local, before.agent, before.process)
+        reach = Reach(self._status, job, before.agent, connection)
+        try:
+            self.reached(job, await reach.open(take=take))
+        except TunnelError as exc:
+            if not patient:
+                raise
+            log.warning("kernel=%s not reached yet: %s", self._status.kernel_id, exc)
+            self._actions.run(WATCH, self._come_back(job, reach))
+        else:  # whoever had it is gone
+            before.clear_away()
+        info = local.open(connection.key)
+        await self.serve()
+        return info
+
     def reached(self, job: Job, tunnel: Tunnel) -> None:
         """The connection is open: the end of the job is minded from now on."""
         self._actions.run(WATCH, self._watch(job, tunnel))
@@ -84,11 +112,8 @@ class Supervision:
         self._status.mark("attached")
         self._status.save_news()
 
-    def come_back(self, job: Job, reach: Reach) -> None:
-        """The agent does not answer yet: try again. Its kernel counts as alive."""
-        self._actions.run(WATCH, self._come_back(job, reach))
-
     async def _come_back(self, job: Job, reach: Reach) -> None:
+        """The agent does not answer yet: try again. Its kernel counts as alive."""
         found = await reach.again()
         if isinstance(found, End):
             await self._ended(found)

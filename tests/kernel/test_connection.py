@@ -10,7 +10,7 @@ import pytest
 
 from remote_kernels.front.heartbeat import Heartbeat
 from remote_kernels.kernel.connection import Connection
-from remote_kernels.registry import Record
+from remote_kernels.records import Record
 
 
 @pytest.mark.asyncio

@@ -63,6 +63,7 @@ class Wait:
         async with informing(
             self.reception.standin,
             self.job,
+            lambda: self.job.status,
             since - ago,
             Introduction(self.known, spec),
             self._directory,

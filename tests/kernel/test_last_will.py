@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ SECONDS = 10.0
 
 # Makes a will, says so, and waits to be killed, or revokes it when asked to.
 MAKER = """
-import sys
+import asyncio, sys
 from pathlib import Path
 from remote_kernels.kernel.last_will import LastWill
 mark, *paths = sys.argv[1:]
@@ -27,7 +28,7 @@ for path in paths:
     will.remove(Path(path))
 print("made", flush=True)
 sys.stdin.readline()
-will.revoke()
+asyncio.run(will.revoke())
 """
 
 
@@ -101,6 +102,6 @@ def test_no_shell_to_be_had(
 
     will.start()
     will.remove(Path("/nowhere"))
-    will.revoke()
+    asyncio.run(will.revoke())
 
     assert "a job may be left over" in caplog.text

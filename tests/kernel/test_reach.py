@@ -17,7 +17,7 @@ from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.job_end import End
 from remote_kernels.kernel.reach import Reach
 from remote_kernels.kernel.status import KernelStatus
-from remote_kernels.registry import Record
+from remote_kernels.records import Record
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.codes import Refusal

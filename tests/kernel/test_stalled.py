@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from remote_kernels.errors import RecordError
-from remote_kernels.kernel import status
+from remote_kernels.kernel import record_writer
 from remote_kernels.kernel.lifecycle import Event, State
-from remote_kernels.kernel.status import News
-from remote_kernels.registry import JobEnd
+from remote_kernels.kernel.news import News
+from remote_kernels.records import JobEnd
 from remote_kernels.worker import Worker
 
 from .world import World, hurry
@@ -54,7 +54,7 @@ async def test_another_kernel_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From its start to its end; and the one whose record stalls is reached, too."""
-    monkeypatch.setattr(status, "STALLED", 0.01)
+    monkeypatch.setattr(record_writer, "STALLED", 0.01)
     hurry(monkeypatch)
     stalled, other = World(tmp_path), World(tmp_path, "other")
     await stalled.run()

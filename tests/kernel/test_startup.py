@@ -22,9 +22,9 @@ from remote_kernels.kernel import actions, remote_kernel, startup
 from remote_kernels.kernel.connection import Connection
 from remote_kernels.kernel.lifecycle import State
 from remote_kernels.kernel.local_end import LocalEnd
+from remote_kernels.kernel.news import News
 from remote_kernels.kernel.remote_kernel import RemoteKernel
-from remote_kernels.kernel.status import News
-from remote_kernels.registry import Record
+from remote_kernels.records import Record
 from remote_kernels.tunnel.tunnel import Over, Tunnel
 from remote_kernels.wire import control
 from remote_kernels.wire.codes import Farewell
@@ -49,7 +49,7 @@ class Site:
             patch.setattr(module, "job_for", self._job_for)
         patch.setattr(Connection, "open", self._opened())
         patch.setattr(LocalEnd, "hand_over", _handed_over)
-        patch.setattr(LocalEnd, "draw_up_will", lambda self, job, *, keep=False: None)
+        patch.setattr(LocalEnd, "draw_up_will", _no_will)
         patch.setattr(Front, "hand_over", lambda self, *args: None)
         patch.setattr(actions, "LAST_WORDS", 0.0)
         patch.setattr(actions, "FAREWELL", 0.0)
@@ -114,6 +114,10 @@ class Site:
         self.reports()
         await self.listens()
         await self.until(lambda: self.kernel.state is State.RUNNING)
+
+
+async def _no_will(self: LocalEnd, job: FakeJob, *, keep: bool = False) -> None:
+    """Nobody cancels its job at our death."""
 
 
 async def _handed_over(self: LocalEnd, connection: Connection) -> None:

@@ -15,9 +15,8 @@ from scheduler.asking import job
 
 from remote_kernels.config import parse
 from remote_kernels.errors import JobError
-from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.waiting import Waiting
-from remote_kernels.registry import Record
+from remote_kernels.records import Record
 from remote_kernels.relay import private
 from remote_kernels.scheduler import script
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
@@ -145,23 +144,3 @@ async def test_a_record_that_cannot_be_read_just_now(
 
     assert "c1" == agent["node"]
     assert [None, "it was idle"] == words
-
-
-@pytest.mark.asyncio
-async def test_a_job_whose_agent_has_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It runs, though the scheduler was not asked since it waited."""
-    of = Job.__new__(Job)
-    of.id, of.status = (
-        job("7"),
-        JobStatus(job("7"), Phase.PENDING, "PENDING", "Resources"),
-    )
-
-    async def reported(*_: object) -> dict[str, Any]:
-        return {"node": "n1"}
-
-    monkeypatch.setattr(of, "_reported", reported)
-    monkeypatch.setattr(Job, "place", None)
-
-    await of.agent(lambda status: None)
-
-    assert JobStatus(job("7"), Phase.RUNNING, "RUNNING", node="n1") == of.status

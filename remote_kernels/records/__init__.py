@@ -32,7 +32,7 @@ from .job_end import (
 )
 from .logs import without_notice
 from .record import MEMORY, Record
-from .state_dir import every_record, forget, left, names, state_dir
+from .state_directory import every_record, forget, left, names, state_dir
 from .trouble import cannot, is_passing, tell_once
 
 __all__ = [

@@ -184,7 +184,8 @@ class Actions:
 
     async def _leave(self) -> None:
         if self._status.job is not None:
-            await self._status.record.worker.run(self._status.job.leave)
+            self._status.record.worker.post(self._status.job.leave)
+            await self._status.written()
 
     async def _cancel(self) -> None:
         """Raises JobError when the job may still be there."""
@@ -212,7 +213,8 @@ class Actions:
 
     async def _remove(self) -> None:
         record = self._status.record
-        await record.worker.run(record.remove)
+        record.worker.post(record.remove)
+        await self._status.written()
 
     def farewell(self) -> None:
         """jupyter_server (2.21) calls no cleanup for a kernel that died."""

@@ -18,7 +18,7 @@ from remote_kernels import bundle, harmless
 from remote_kernels.bounded import spread
 from remote_kernels.config import Settings
 from remote_kernels.errors import InUseError, TunnelError
-from remote_kernels.records import CarrierCache
+from remote_kernels.records import CarrierCache, JobEnd
 from remote_kernels.scheduler.driver import Adopts, Driver, Inside
 from remote_kernels.scheduler.drivers import environment
 from remote_kernels.scheduler.job import JobId
@@ -32,7 +32,6 @@ from remote_kernels.wire.hello import Refused
 
 from .connection import Connection
 from .job import Job
-from .job_end import End
 from .status import KernelStatus
 from .unreached import no_answer
 
@@ -125,17 +124,17 @@ class Reach:
             status.record.worker.post(lambda: cache.remember(kind, carrier))
         return tunnel
 
-    async def again(self) -> Tunnel | End:
+    async def again(self) -> Tunnel | JobEnd:
         """Until the agent answers or its job has ended; nothing is taken."""
         delay = 1.0
         while True:
             status = await self._job.ended(spread(delay))
             if status is not None:
-                return End(await self._job.explain_end("", status), status)
+                return await self._job.end("", status)
             try:
                 return await self.open(take=False)
             except InUseError as exc:
-                return End(str(exc), taken=True)
+                return self._job.taken(str(exc))
             except TunnelError as exc:
                 log.info("kernel=%s %s", self._status.kernel_id, exc)
                 delay = min(delay * 2, LAST_RETRY)

@@ -27,7 +27,7 @@ from .choosing import chosen
 from .descriptors import check_room
 from .informing import Introduction, OnProgress, informing
 from .job import Job
-from .job_end import End, end_of
+from .job_end import end_of
 from .known_info import KnownInfo
 from .launch import Launch, ProcessSpec
 from .lifecycle import Event
@@ -256,7 +256,7 @@ class Startup:
             ended = await job.ended(ENDS)
         except CommandError:
             return None
-        end = self._supervision.job_end(End(await job.explain_end("", ended), ended))
+        end = await job.end("", ended)
         self._status.move(Event.JOB_ENDED, end)
         return end
 

@@ -17,7 +17,7 @@ from remote_kernels.tunnel.tunnel import Tunnel
 from .actions import CLOCK, WATCH, Actions
 from .connection import INFO, Connection
 from .job import Job
-from .job_end import End, end_of, until_the_end
+from .job_end import until_the_end
 from .known_info import KnownInfo
 from .launch import ProcessSpec
 from .lifecycle import Event
@@ -115,7 +115,7 @@ class Supervision:
     async def _come_back(self, job: Job, reach: Reach) -> None:
         """The agent does not answer yet: try again. Its kernel counts as alive."""
         found = await reach.again()
-        if isinstance(found, End):
+        if isinstance(found, JobEnd):
             await self._ended(found)
             return
         self._status.happened(Event.RESUMED)
@@ -156,21 +156,12 @@ class Supervision:
         """Notice the end of the job, or that another server has the kernel."""
         await self._ended(await until_the_end(tunnel, job, self._status.happened))
 
-    async def _ended(self, end: End) -> None:
+    async def _ended(self, end: JobEnd) -> None:
         """Of a kernel that does not answer yet, who waits for it tells of the end."""
-        event = Event.TAKEN if end.taken else Event.JOB_ENDED
-        found = self.job_end(end)
-        await self._actions.carry_out(event, found)
+        event = Event.TAKEN if end.word == TAKEN else Event.JOB_ENDED
+        await self._actions.carry_out(event, end)
         if self._status.connection is not None:
-            self._status.connection.set_exited(found.exit_code or 1, None)
-
-    def job_end(self, end: End) -> JobEnd:
-        """Return how the kernel's job ended, with a text that names it."""
-        told = end_of(end.status, end.text)
-        word = TAKEN if end.taken else told.word
-        state = f" ({told.word})" if told.is_schedulers else ""
-        text = f"Job {self._status.job_id}{state}: {end.text}"
-        return JobEnd(word, told.exit_code, told.signal, text)
+            self._status.connection.set_exited(end.exit_code or 1, None)
 
     async def end_of_job(self, patience: float) -> JobEnd | None:
         """Return how it ended, if it does so in so many seconds or has begun to."""

@@ -16,7 +16,7 @@ from remote_kernels.errors import AgentError, CommandError, ConfigError
 from remote_kernels.kernel import job as module
 from remote_kernels.kernel.job import Job, as_facts, id_in, name_of
 from remote_kernels.kernel.launch import Launch
-from remote_kernels.records import Record
+from remote_kernels.records import UNKNOWN, Record
 from remote_kernels.scheduler import script
 from remote_kernels.scheduler.job import JobId, JobRequest, JobStatus, Phase
 from remote_kernels.scheduler.jobs import Jobs
@@ -198,7 +198,13 @@ async def test_why_it_ended(
     if own is not None:
         of.place.write("ended.json", {"reason": own})
 
-    assert said in await of.explain_end("it said so", status)
+    of.resume(job("7-7"), None)
+    end = await of.end("it said so", status)
+
+    word = "" if status is None else " (FAILED)"
+    assert end.text.startswith(f"Job 7-7{word}: ")
+    assert said in end.text
+    assert ("FAILED" if status else UNKNOWN) == end.word
 
 
 @pytest.mark.asyncio

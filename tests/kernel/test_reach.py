@@ -14,10 +14,9 @@ from remote_kernels.config import parse
 from remote_kernels.errors import TunnelError
 from remote_kernels.kernel.connection import Connection
 from remote_kernels.kernel.job import Job
-from remote_kernels.kernel.job_end import End
 from remote_kernels.kernel.reach import Reach, carriers, kind_of_node
 from remote_kernels.kernel.status import KernelStatus
-from remote_kernels.records import CarrierCache, Record
+from remote_kernels.records import TAKEN, CarrierCache, JobEnd, Record
 from remote_kernels.scheduler.driver import Driver
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.scheduler.local.driver import Local
@@ -78,7 +77,7 @@ async def again(
     answers: Sequence[object],
     *statuses: JobStatus | None,
     dead_after: float = 0.01,
-) -> Tunnel | End:
+) -> Tunnel | JobEnd:
     settings = parse({"state_dir": str(directory), "dead_after": dead_after})
     status = KernelStatus(
         "k", settings, "", "", outlives=True, on_news=lambda action, view, text: None
@@ -106,9 +105,9 @@ async def test_a_job_that_ended_meanwhile(tmp_path: Path) -> None:
     """Nobody is looked for any more."""
     found = await again(tmp_path, [TunnelError("no")], None, CANCELLED)
 
-    assert isinstance(found, End)
-    assert CANCELLED == found.status
-    assert not found.taken
+    assert isinstance(found, JobEnd)
+    assert CANCELLED.state == found.word
+    assert TAKEN != found.word
 
 
 @pytest.mark.asyncio
@@ -116,9 +115,9 @@ async def test_another_server_was_faster(tmp_path: Path) -> None:
     """The kernel is its; ours is over, but nobody may seal or remove the record."""
     found = await again(tmp_path, [Refused(Refusal.IN_USE, "just now")])
 
-    assert isinstance(found, End)
+    assert isinstance(found, JobEnd)
     assert "Another server has kernel k" in found.text
-    assert found.taken
+    assert TAKEN == found.word
 
 
 @pytest.mark.asyncio
@@ -128,8 +127,8 @@ async def test_another_server_that_answers_is_believed_at_once(tmp_path: Path) -
 
     found = await again(tmp_path, heard, dead_after=60)
 
-    assert isinstance(found, End)
-    assert found.taken
+    assert isinstance(found, JobEnd)
+    assert TAKEN == found.word
 
 
 @pytest.mark.asyncio
@@ -148,8 +147,8 @@ async def test_the_agent_does_not_give_it(tmp_path: Path) -> None:
     no = Refused(Refusal.NO_KERNEL, "kernel k has ended")
     found = await again(tmp_path, [no], None, CANCELLED)
 
-    assert isinstance(found, End)
-    assert not found.taken
+    assert isinstance(found, JobEnd)
+    assert TAKEN != found.word
 
 
 async def opened(directory: Path, *answers: object, **config: Any) -> KernelStatus:

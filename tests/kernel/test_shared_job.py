@@ -255,8 +255,8 @@ async def test_the_agent_on_the_kernel_s_node_ends(
 
     assert status is not None
     assert (Phase.ENDED, KERNEL_ENDED) == (status.phase, status.state)
-    why = await of.explain_end("", status)
-    assert "The kernel ended: nobody asked for it. The job goes on." == why
+    why = "Job 7-7: The kernel ended: nobody asked for it. The job goes on."
+    assert why == (await of.end("", status)).text
 
 
 @pytest.mark.asyncio

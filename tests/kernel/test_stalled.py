@@ -108,7 +108,26 @@ async def test_a_shared_job_s_directory(
         assert not any(work.done() for work in waits)
         for work in waits:
             work.cancel()
-    await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), SECONDS)
+    await asyncio.wait(waits, timeout=SECONDS)
+    assert all(work.done() for work in waits)
+
+
+@pytest.mark.asyncio
+async def test_a_kernel_that_is_shut_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its job, and what it has here; its record goes as soon as that can be."""
+    monkeypatch.setattr(record_writer, "STALLED", 0.01)
+    world = World(tmp_path)
+    await world.run()
+    record = world.status.record
+
+    with frozen(record.path):
+        await asyncio.wait_for(world.actions.carry_out(Event.RELEASE), SECONDS)
+        assert "close" == world.local.did[-1]
+    await asyncio.wait_for(record.worker.run(lambda: None), SECONDS)
+
+    assert not record.path.exists()
 
 
 def unreached() -> Connection:
@@ -144,10 +163,8 @@ async def test_errors_that_quote_logs(tmp_path: Path) -> None:
         await asyncio.wait_for(other.run(), SECONDS)
         await asyncio.wait_for(other.actions.carry_out(Event.DETACH), SECONDS)
         assert not any(error.done() for error in errors)
-    found = await asyncio.wait_for(
-        asyncio.gather(*errors, return_exceptions=True), SECONDS
-    )
-    assert all(isinstance(error, RemoteKernelError) for error in found)
+    await asyncio.wait(errors, timeout=SECONDS)
+    assert all(isinstance(error.exception(), RemoteKernelError) for error in errors)
     await stalled.actions.carry_out(Event.DETACH)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from remote_kernels.errors import (
     ConfigError,
     JobError,
     RecordError,
+    ResourceError,
     TunnelError,
 )
 from remote_kernels.front.front import Front
@@ -55,13 +57,14 @@ class Site:
         patch.setattr(actions, "FAREWELL", 0.0)
         self.kernel = self.another()
 
-    def another(self, **config: Any) -> RemoteKernel:
+    def another(self, **options: Any) -> RemoteKernel:
         """The kernel as another process sees it, or this one with other options."""
-        config = {"scheduler": "local", "state_dir": str(self._directory), **config}
+        config = {"scheduler": "local", "state_dir": str(self._directory)}
         return RemoteKernel(
             KERNEL,
             parse(config),
             outlives=True,
+            **options,
             on_news=lambda news, view, text: self.news.append(news),
         )
 
@@ -385,3 +388,111 @@ async def test_signals(site: Make) -> None:
     assert not here.kernel.told_to_end
     await here.kernel.release()
     assert 0 == await here.kernel.wait()
+
+
+@pytest.mark.asyncio
+async def test_descriptors_run_out_as_it_starts(site: Make) -> None:
+    """Nothing is left, and it is said what can be done."""
+    here = site()
+    here.submits = [OSError(errno.EMFILE, "Too many open files")]
+
+    with pytest.raises(ResourceError, match=r"Too many open files\. The start was und"):
+        await here.kernel.start(LAUNCH)
+
+    assert not here.kernel.is_recorded
+
+
+@pytest.mark.asyncio
+async def test_another_error_of_the_system(site: Make) -> None:
+    """It says what it says."""
+    here = site()
+    here.submits = [OSError(errno.ENOENT, "No such file")]
+
+    with pytest.raises(OSError, match="No such file"):
+        await here.kernel.start(LAUNCH)
+
+
+@pytest.mark.asyncio
+async def test_a_start_that_fails_and_leaves_its_job(site: Make) -> None:
+    """Who asked for it must hear of that, too: nobody else would."""
+    here = site()
+    starting = asyncio.ensure_future(here.kernel.start(LAUNCH))
+    await here.until(lambda: bool(here.jobs) and here.jobs[-1].id is not None)
+    here.jobs[-1].fails = JobError("no answer")
+    here.jobs[-1].reported.set_exception(JobError("It was held."))
+
+    with pytest.raises(JobError, match=r"^It was held\.\nJob 7 could not be cancelled"):
+        await asyncio.wait_for(starting, 10)
+
+
+@pytest.mark.asyncio
+async def test_a_restart_that_finds_no_room(site: Make) -> None:
+    """Of a kernel that did not come: the person hears of it."""
+    here = site()
+    await here.kernel.start(LAUNCH, wait=False)
+    here.jobs[-1].fails = JobError("no answer")
+    here.jobs[-1].reported.set_exception(JobError("It was held."))
+    await here.until(lambda: News.ENDED in here.news)
+
+    here.submits = [RecordError("the disk is full")]
+    with pytest.raises(JobError, match="the disk is full"):
+        await here.kernel.restart(LAUNCH)
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_what_a_notebook_is_told_first(
+    site: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That its variables are gone, once, and what the site said of the job."""
+    here = site()
+    told: list[str] = []
+    monkeypatch.setattr(Connection, "notice", lambda self, text: told.append(text))
+    here.kernel = here.another(instead_of="It ran out of time.")
+
+    await here.kernel.start(LAUNCH, wait=False)
+    here.jobs[-1].notice = "You have 3 hours left."
+    here.reports()
+    await here.listens()
+    await here.until(lambda: len(told) == 2)
+
+    assert told[0].endswith("run again the cells that make them.\nIt ran out of time.")
+    assert "The site says: You have 3 hours left." == told[1]
+    assert here.kernel._status.before is None
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_what_is_known_of_a_kernel(site: Make, tmp_path: Path) -> None:
+    """Before it is there, and then."""
+    here = site()
+    early = here.kernel
+    early.remove_at_death(tmp_path / "file")  # of nothing that is there
+    assert (None, None, None) == (early.job_id, early.directory, early.cwd)
+    assert not early.told_to_end
+
+    await here.start()
+
+    assert "7" == str(here.kernel.job_id)
+    assert here.kernel.directory is not None
+    assert here.kernel.directory.is_dir()
+    assert "running" == here.kernel.view().state
+    here.kernel.remove_at_death(tmp_path / "file")
+    await here.kernel.release()
+    assert not here.kernel.directory.exists()
+
+
+@pytest.mark.asyncio
+async def test_sockets_that_had_to_move(site: Make) -> None:
+    """Whoever started the kernel is told where they are, once."""
+    here, moved = site(), list[Path]()
+    here.kernel = here.another(on_moved=moved.append)
+    await here.start()
+    local = here.kernel._status.local
+    assert local is not None
+
+    for _ in range(2):
+        local._on_moved(Path("/tmp/elsewhere"))
+
+    assert [Path("/tmp/elsewhere")] == moved
+    await here.kernel.release()

@@ -133,8 +133,11 @@ async def test_no_batch_system_here(
 
 
 @pytest.mark.asyncio
-async def test_a_carrier_that_leads_elsewhere(tmp_path: Path) -> None:
+async def test_a_carrier_that_leads_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The batch system is found only here: so is that its carrier is none of those."""
+    monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ConfigError, match="carrier 'srun' does not reach jobs of"):
         Job(parse({"carrier": "srun"}), Record(tmp_path, KERNEL))
 

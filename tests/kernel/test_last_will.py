@@ -194,6 +194,8 @@ def test_a_forked_child(tmp_path: Path) -> None:
     asyncio.run(will.revoke())
     os.killpg(shell.pid, signal.SIGKILL)
     os.waitpid(shell.pid, 0)
+    assert shell.stdin is not None
+    shell.stdin.close()
 
 
 def test_every_will_is_let_go_in_a_child(tmp_path: Path) -> None:
@@ -208,3 +210,5 @@ def test_every_will_is_let_go_in_a_child(tmp_path: Path) -> None:
     assert 0 == shell.returncode
     os.killpg(shell.pid, signal.SIGKILL)
     os.waitpid(shell.pid, 0)
+    assert shell.stdin is not None
+    shell.stdin.close()

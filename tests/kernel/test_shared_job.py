@@ -441,7 +441,7 @@ def test_an_allocation_that_cannot_be_read(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It stays, and nobody counts as being in it."""
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", "remote_kernels")
     place = Allocation(tmp_path, "team")
     place.make()
 

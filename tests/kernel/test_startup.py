@@ -13,6 +13,7 @@ import pytest
 from remote_kernels.config import Settings, parse
 from remote_kernels.errors import (
     ChoiceError,
+    CommandError,
     ConfigError,
     JobError,
     RecordError,
@@ -495,4 +496,98 @@ async def test_sockets_that_had_to_move(site: Make) -> None:
         local._on_moved(Path("/tmp/elsewhere"))
 
     assert [Path("/tmp/elsewhere")] == moved
+    await here.kernel.release()
+
+
+CHOICE = ChoiceError("There are two.", "jobid", ["1", "2"])
+
+
+@pytest.mark.asyncio
+async def test_nobody_is_there_to_choose(site: Make) -> None:
+    """Who waits for the kernel is a program, which hears what there is."""
+    here = site()
+    here.submits = [CHOICE]
+
+    with pytest.raises(ChoiceError, match="There are two"):
+        await here.kernel.start(LAUNCH)
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_a_person_has_chosen(
+    site: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel comes as any other does."""
+    here = site()
+    here.submits = [CHOICE]
+
+    async def chosen(*_: object) -> str:
+        return "1"
+
+    monkeypatch.setattr(startup, "chosen", chosen)
+    await here.kernel.start(LAUNCH, wait=False)
+    await here.until(lambda: len(here.jobs) == 2 and here.jobs[-1].id is not None)
+    here.reports()
+    await here.listens()
+
+    await here.until(lambda: here.kernel.state is State.RUNNING)
+    assert "1" == here.kernel.settings.options["jobid"]
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("answers", [True, False])
+async def test_an_agent_that_is_not_reached_though_its_job_runs(
+    site: Make, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    """Or nobody knows whether it does: that no carrier leads there is what is known."""
+    here = site()
+    here.refuses = [TunnelError("no answer")]
+
+    async def ask(self: FakeJob) -> None:
+        raise CommandError("The controller is away.", ["status"], 1)
+
+    if not answers:
+        monkeypatch.setattr(FakeJob, "ask", ask)
+    await here.kernel.start(LAUNCH, wait=False)
+    here.reports()
+
+    await here.until(lambda: News.ENDED in here.news)
+
+    assert here.kernel.end is not None
+    assert "not-started" == here.kernel.end.word
+    assert "no answer" in here.kernel.end_text
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_ends_before_its_kernel_is_reached_again(site: Make) -> None:
+    """By a patient server, which then says how."""
+    here = site()
+    await here.start()
+    await here.kernel.detach()
+    here.refuses = [TunnelError("no answer")]
+    here.kernel = here.another()
+    await here.kernel.attach()
+
+    here.jobs[-1].over.set_result(TIMEOUT)
+
+    await here.until(lambda: here.kernel.end is not None)
+    assert here.kernel.end_text.startswith("Job 7 (TIMEOUT): ")
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_a_job_with_a_secret_of_its_own(
+    site: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is shared: it is on record, and by it the agent is spoken to."""
+    here = site()
+    monkeypatch.setattr(FakeJob, "secret", b"s" * 32)
+
+    await here.kernel.start(LAUNCH, wait=False)
+
+    spec = here.kernel._record.read("spec.json")
+    assert spec is not None
+    assert (b"s" * 32).hex() == spec["secret"]
+    assert b"s" * 32 == here.kernel._status.secret
     await here.kernel.release()

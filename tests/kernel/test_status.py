@@ -68,7 +68,7 @@ async def test_a_record_that_was_removed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """By `stop`, or a person: no reason to warn anybody."""
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", "remote_kernels")
     world = World(tmp_path)
     await world.submit()
     shutil.rmtree(world.status.record.path)

@@ -3,7 +3,7 @@
 A file may be half a file, another program's, or one of a version to come: what has not
 its shape is a ValueError that says where, and never a surprise later on. Keys that are
 not known are kept, those that are missing get what older versions meant by that.
-Called by registry.py.
+Called by records/, for each file by its name.
 """
 
 from __future__ import annotations

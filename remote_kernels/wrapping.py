@@ -12,7 +12,7 @@ import re
 import textwrap
 
 QUOTED = re.compile(r"`[^`\n]+`")
-LOG = "--- "  # what the line begins with that names a log (registry.Record.logs)
+LOG = "--- "  # what the line begins with that names a log (records/logs.py)
 WIDTH = 100  # characters, in a page
 _GLUE = "\0"  # for the spaces of a command
 

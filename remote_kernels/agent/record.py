@@ -1,4 +1,4 @@
-"""The JSON files of a record, at the agent's end. See registry.py."""
+"""The JSON files of a record, at the agent's end. See records/__init__.py."""
 
 from __future__ import annotations
 

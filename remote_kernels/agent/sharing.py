@@ -1,6 +1,6 @@
 """What a job that kernels share asks of its agent: who is in it, and until when.
 
-    RECORD/               the allocation's (see kernel/shared_job.py)
+    RECORD/               the allocation's (see kernel/allocation.py)
         lock              held by who counts the members, or adds one
         members/ID        a kernel that is, or will be, in the job
         node.sh           runs an agent on another node of the job

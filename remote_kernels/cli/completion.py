@@ -28,7 +28,7 @@ from click.shell_completion import (
     ZshComplete,
 )
 
-from remote_kernels import harmless, registry
+from remote_kernels import harmless, records
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.kernelspec import Kernelspec
 from remote_kernels.errors import KernelspecError, RecordError
@@ -132,7 +132,7 @@ def _offered(option: str) -> list[str]:
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({**kept, key: [time.time(), names]})
-        registry.write_for_user(file, text)
+        records.write_for_user(file, text)
     return names
 
 
@@ -160,12 +160,12 @@ def _said(query: Query[list[str]]) -> list[str] | None:
     return query.parse(Completed(tuple(query.argv), 0, said, ""))
 
 
-def _records() -> list[registry.Record]:
-    every = itertools.chain(*map(registry.records, kernelspec.state_dirs()))
+def _records() -> list[records.Record]:
+    every = itertools.chain(*map(records.every_record, kernelspec.state_dirs()))
     return [record for record in every if _can_be_typed(record.kernel_id)]
 
 
-def _words(records: list[registry.Record], incomplete: str) -> list[CompletionItem]:
+def _words(records: list[records.Record], incomplete: str) -> list[CompletionItem]:
     """Their IDs, then what tells their notebooks apart."""
     items = [_item(r) for r in records if r.kernel_id.startswith(incomplete)]
     paths = [path for record in records for path in _notebooks(record)]
@@ -194,7 +194,7 @@ def _can_be_typed(name: str) -> bool:
     return harmless.line(name) == name
 
 
-def _item(record: registry.Record) -> CompletionItem:
+def _item(record: records.Record) -> CompletionItem:
     """With what its notebooks are called."""
     about = ", ".join(_notebooks(record))
     if not about:
@@ -202,12 +202,12 @@ def _item(record: registry.Record) -> CompletionItem:
     return CompletionItem(record.kernel_id, help=harmless.line(about))
 
 
-def _notebooks(record: registry.Record) -> list[str]:
+def _notebooks(record: records.Record) -> list[str]:
     sessions = _read(record, "sessions.json")
     return [str(session.get("path", "")) for session in sessions.values()]
 
 
-def _read(record: registry.Record, name: str) -> dict[str, Any]:
+def _read(record: records.Record, name: str) -> dict[str, Any]:
     """A damaged one is passed over in silence: somebody types."""
     with contextlib.suppress(RecordError):
         return record.read(name) or {}

@@ -22,7 +22,7 @@ import zmq
 from rich.console import Console
 from rich.markup import escape
 
-from remote_kernels import harmless, registry
+from remote_kernels import harmless, records
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.completion import our_kernel_names
 from remote_kernels.cli.options import GroupedCommand, config_options
@@ -157,7 +157,7 @@ async def _version(program: str) -> str:
 
 
 async def _state_directory(settings: Settings) -> str:
-    record = registry.Record(registry.state_dir(settings.state_dir), "doctor")
+    record = records.Record(records.state_dir(settings.state_dir), "doctor")
     record.remove()
     record.create()
     record.write("record.json", {})

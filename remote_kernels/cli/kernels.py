@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from remote_kernels import config, harmless, registry
+from remote_kernels import config, harmless, records
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.completion import our_kernel_names
 from remote_kernels.cli.kernelspec import Kernelspec
@@ -72,7 +72,7 @@ def remove(names: Sequence[str], yes: bool) -> None:
     for kernel in kernels:
         question = harmless.line(f"Remove {kernel.name} ({kernel.directory})?")
         if yes or click.confirm(question):
-            base = registry.state_dir(_state_dir(kernel))
+            base = records.state_dir(_state_dir(kernel))
             kernelspec.remove(kernel)
             say(f"Removed {kernel.name} from {kernel.directory}")
             _tell_left(base)
@@ -85,9 +85,9 @@ def _state_dir(kernel: Kernelspec) -> str | None:
 
 def _tell_left(base: Path) -> None:
     """What stays of its kernels, and how it goes."""
-    count = len(registry.records(base))
+    count = len(records.every_record(base))
     kernels = [f"{count} record{'s' * (count != 1)} of kernels"] if count else []
-    left = ", ".join([*kernels, *registry.left(base)])
+    left = ", ".join([*kernels, *records.left(base)])
     if not left:
         return
     how = "`remote-kernels clean --all` ends and removes that, too"

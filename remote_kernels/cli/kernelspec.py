@@ -20,7 +20,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_core.paths import jupyter_data_dir, jupyter_path
 
 import remote_kernels
-from remote_kernels import harmless, registry
+from remote_kernels import harmless, records
 from remote_kernels.errors import KernelspecError
 
 PROVISIONER = "remote-kernels"
@@ -120,7 +120,7 @@ def state_dirs() -> list[Path]:
     """Where the records of this user's kernels may be."""
     configured = [k.config.get("state_dir") for k in installed().values() if k.is_ours]
     dirs = [str(d) if d else None for d in (None, *configured)]
-    return list(dict.fromkeys(map(registry.state_dir, dirs)))
+    return list(dict.fromkeys(map(records.state_dir, dirs)))
 
 
 def find(name: str, among: dict[str, Kernelspec], what: str) -> Kernelspec:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from remote_kernels import harmless, registry
+from remote_kernels import harmless, records
 from remote_kernels.cli import endless, kernelspec
 from remote_kernels.cli.choose import ON_RECORD, choose
 from remote_kernels.cli.completion import recorded_kernels
@@ -161,7 +161,7 @@ def _end(found: Recorded) -> str:
         facts = None
     if facts is None:
         return "it was shut down."
-    end = registry.JobEnd.read(facts)
+    end = records.JobEnd.read(facts)
     return end.text if end is not None else "it ended"
 
 

@@ -21,7 +21,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from remote_kernels import harmless, registry
+from remote_kernels import harmless, records
 from remote_kernels.cli import endless, kernelspec, servers, words
 from remote_kernels.cli.say import say
 from remote_kernels.errors import RecordError
@@ -104,10 +104,10 @@ def _show(views: list[View], everything: bool) -> None:
             click.echo("\t".join(_row(view)))
 
 
-def _damaged() -> list[registry.Record]:
+def _damaged() -> list[records.Record]:
     """Records of kernels of which nobody can tell how they are."""
     found = []
-    for record in itertools.chain(*map(registry.records, kernelspec.state_dirs())):
+    for record in itertools.chain(*map(records.every_record, kernelspec.state_dirs())):
         try:
             record.read("record.json")
         except (RecordError, AssertionError):
@@ -115,7 +115,7 @@ def _damaged() -> list[registry.Record]:
     return found
 
 
-def _unreadable(records: list[registry.Record]) -> str:
+def _unreadable(records: list[records.Record]) -> str:
     are = "record is" if len(records) == 1 else "records are"
     lines = "".join(f"\n  {record.path}" for record in records)
     return (
@@ -199,7 +199,7 @@ async def _watch(
     kernels: list[Recorded] = []
     while True:
         records = tuple(
-            _on_disk(record) for d in dirs for record in registry.records(d)
+            _on_disk(record) for d in dirs for record in records.every_record(d)
         )
         if pace.is_due(time.monotonic(), records):
             kernels = await inventory.recorded(dirs)
@@ -218,7 +218,7 @@ def _key(view: View) -> tuple[str | None, ...]:
     )
 
 
-def _on_disk(record: registry.Record) -> tuple[str, ...]:
+def _on_disk(record: records.Record) -> tuple[str, ...]:
     """What shows there when a kernel comes, starts, ends or goes."""
     files = ("spec.json", "agent.json", "ended.json")
     there = [name for name in files if record.has(name)]

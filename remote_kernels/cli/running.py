@@ -20,7 +20,7 @@ from typing import Any
 import click
 from jupyter_core.paths import jupyter_runtime_dir
 
-from remote_kernels import registry
+from remote_kernels import records
 from remote_kernels.bounded import first_of
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.choose import choose, number, settings, where
@@ -112,7 +112,7 @@ def _connection_file(
         file = directory / f"kernel-{found.kernel_id}-attached.json"
     body = {**connection.info, "kernel_name": found.facts.get("spec_name", "")}
     try:
-        registry.write_for_user(file, json.dumps(body, indent=1))
+        records.write_for_user(file, json.dumps(body, indent=1))
     except OSError as exc:
         msg = f"Cannot write the connection file {file}: {exc}"
         raise RecordError(msg) from exc
@@ -181,7 +181,7 @@ class Item:
     what: str
     action: str  # "", "remove record", "cancel job", "end kernel"
     scheduler: str = ""
-    record: registry.Record | None = None
+    record: records.Record | None = None
 
 
 @click.command()
@@ -215,9 +215,9 @@ def clean(everything: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
 def _after(everything: bool) -> None:
     """Name what is left, or remove it, too, where all is to go."""
     for base in kernelspec.state_dirs():
-        if everything and not registry.records(base):
-            registry.forget(base)
-        left = registry.left(base)
+        if everything and not records.every_record(base):
+            records.forget(base)
+        left = records.left(base)
         if left:
             names = ", ".join(left)
             also = (

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_server.utils import ensure_async
 
-from remote_kernels import registry
+from remote_kernels import records
 from remote_kernels.errors import CommandError, ConfigError, DeniedError, RecordError
 from remote_kernels.kernel.inventory import Recorded, end, recorded
 from remote_kernels.kernel.view import View
-from remote_kernels.registry import JobEnd, Record
+from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.jobs import shared
 
@@ -164,7 +164,7 @@ async def _known(kernels: Iterable[RemoteKernel]) -> list[Known]:
 
 
 def _record_of(kernel: RemoteKernel) -> Record:
-    base = registry.state_dir(kernel.settings.state_dir)
+    base = records.state_dir(kernel.settings.state_dir)
     return Record(base, kernel.kernel_id)
 
 
@@ -179,7 +179,7 @@ async def _ask(dirs: Iterable[Path], ours: Collection[str]) -> tuple[_Answer, fl
 
 def _records(dirs: Iterable[Path], ours: Collection[str]) -> Iterator[Record]:
     for base in dirs:
-        for record in registry.records(base):
+        for record in records.every_record(base):
             if record.kernel_id not in ours:
                 yield record
 
@@ -211,7 +211,7 @@ def _sealed(record: Record) -> Known | None:
     facts = _facts(record)
     if not facts:
         return None
-    end = JobEnd.read(facts) or JobEnd(registry.UNKNOWN, text="it ended")
+    end = JobEnd.read(facts) or JobEnd(records.UNKNOWN, text="it ended")
     return Known(Recorded(record, facts, None, end).view(), record)
 
 
@@ -220,7 +220,7 @@ def _facts(record: Record) -> dict[str, Any]:
     try:
         facts = record.read("record.json") or {}
     except RecordError as exc:
-        registry.tell_once(exc)
+        records.tell_once(exc)
         return {}
     known = facts.get("job_id") and facts.get("scheduler") in DRIVERS
     return facts if known else {}

@@ -19,7 +19,7 @@ from jupyter_server.utils import ensure_async
 from tornado import web
 from traitlets import Enum, Float
 
-from remote_kernels import registry
+from remote_kernels import records
 from remote_kernels.errors import InUseError, RecordError, RemoteKernelError
 from remote_kernels.kernel.inventory import Recorded, recorded
 from remote_kernels.scheduler.drivers import DRIVERS
@@ -128,7 +128,7 @@ class RemoteKernelsApp(ExtensionApp):
 
     def _state_dirs(self) -> Iterator[Path]:
         """Where this user's kernelspecs let records be kept."""
-        yield registry.state_dir(None)
+        yield records.state_dir(None)
         for name, spec in self._server.kernel_spec_manager.get_all_specs().items():
             try:
                 configured = _own_state_dir(spec["spec"])
@@ -239,7 +239,7 @@ def _own_state_dir(spec: dict[str, Any]) -> Path | None:
     provisioner = spec.get("metadata", {}).get("kernel_provisioner", {})
     if provisioner.get("provisioner_name") != "remote-kernels":
         return None
-    return registry.state_dir(provisioner.get("config", {}).get("state_dir"))
+    return records.state_dir(provisioner.get("config", {}).get("state_dir"))
 
 
 async def _ask_at_most_every(seconds: float) -> None:

@@ -13,14 +13,15 @@ from typing import Any
 
 from remote_kernels import harmless
 from remote_kernels.errors import JobError
-from remote_kernels.registry import JobEnd
+from remote_kernels.records import JobEnd
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
 
 from .descriptors import is_exhaustion
 from .job import Job
 from .lifecycle import Action, Event
-from .status import KernelStatus, News
+from .news import News
+from .status import KernelStatus
 
 log = harmless.logger(__name__)
 
@@ -181,9 +182,10 @@ class Actions:
             await connection.close()
             self._status.disconnected()
 
-    def _leave(self) -> None:
+    async def _leave(self) -> None:
         if self._status.job is not None:
-            self._status.job.leave()
+            self._status.record.worker.post(self._status.job.leave)
+            await self._status.written()
 
     async def _cancel(self) -> None:
         """Raises JobError when the job may still be there."""
@@ -191,7 +193,7 @@ class Actions:
         if job is None:
             return
         if job is self._dealt_with:
-            job.leave()
+            await self._leave()
             return
         failed = await job.cancel()
         if failed is None:
@@ -211,7 +213,8 @@ class Actions:
 
     async def _remove(self) -> None:
         record = self._status.record
-        await record.worker.run(record.remove)
+        record.worker.post(record.remove)
+        await self._status.written()
 
     def farewell(self) -> None:
         """jupyter_server (2.21) calls no cleanup for a kernel that died."""
@@ -232,7 +235,7 @@ class Actions:
         await self.stop_all()
         await self.disconnect()
         if self._status.local is not None:
-            self._status.local.close()
+            await self._status.local.close()
             self._status.closed()
         self._status.exited(0)
         await self._status.written()

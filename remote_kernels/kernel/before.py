@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from remote_kernels import harmless, registry
+from remote_kernels import harmless, records
 from remote_kernels.errors import RecordError
 
 log = harmless.logger(__name__)
@@ -22,7 +22,7 @@ class Before:
     """How that kernel ended, in plain words; its record, where that is another's."""
 
     end: str
-    record: registry.Record | None = None
+    record: records.Record | None = None
 
     @property
     def text(self) -> str:
@@ -53,9 +53,9 @@ def before(base: Path, notebook: str) -> Before | None:
         The notebook's file.
     """
     last: tuple[float, Before] | None = None
-    for record in registry.records(base) if notebook else ():
+    for record in records.every_record(base) if notebook else ():
         facts = _facts(record)
-        times, end = facts.get("times") or {}, registry.JobEnd.read(facts)
+        times, end = facts.get("times") or {}, records.JobEnd.read(facts)
         lived = facts.get("notebook") == notebook and "ready" in times
         if lived and end and "followed" not in facts:
             ended = float(times.get("ended", 0.0))
@@ -64,7 +64,7 @@ def before(base: Path, notebook: str) -> Before | None:
     return last[1] if last is not None else None
 
 
-def _facts(record: registry.Record) -> dict[str, Any]:
+def _facts(record: records.Record) -> dict[str, Any]:
     """Of one that has ended; others, and what cannot be read, do not matter here."""
     if record.is_live:
         return {}

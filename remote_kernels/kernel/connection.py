@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from remote_kernels import harmless, registry
+from remote_kernels import harmless
 from remote_kernels.bounded import within
 from remote_kernels.errors import AgentError, RecordError
 from remote_kernels.front.clients import Clients
 from remote_kernels.front.front import Front
 from remote_kernels.front.standin import StandIn
+from remote_kernels.records import Record
 from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.message_channel import MessageChannel
 from remote_kernels.tunnel.carriers.base import Carrier
@@ -30,7 +31,7 @@ from remote_kernels.wire.codes import Cause, ProcessState
 from remote_kernels.wire.kernel_sockets import SOCKETS
 from remote_kernels.wire.messages import Message
 
-from . import lacking
+from . import lacking, process_end
 from .ports import Ports
 
 log = harmless.logger(__name__)
@@ -75,7 +76,7 @@ class Connection:
         key: bytes,
         curve: tuple[bytes, bytes] | None,
         directory: Path,
-        record: registry.Record,
+        record: Record,
         node: str,
         dead_after: float,
         on_info: Callable[[dict[str, Any]], None] = lambda info: None,
@@ -261,7 +262,9 @@ class Connection:
             ours = message.incarnation == self._incarnation or not self._incarnation
             if ours and message.state.is_over:
                 if self.exit_code is None and not self._expected:
-                    self._tell_death(message)
+                    how = process_end.death(message, self._node)
+                    if how:
+                        self._warn(how)
                 self.set_exited(message.exit_code, message.signum)
                 if message.cause is not Cause.ENDED:
                     self._on_exited()
@@ -271,37 +274,10 @@ class Connection:
             del sample["kernel"]
             self.usage = {**sample, "time": time.time()}
         elif isinstance(message, control.Stalled):
-            text = (
-                f"The kernel's agent on {self._node} stood still for "
-                f"{message.seconds:.0f} s. The kernel said more meanwhile than its own "
-                "socket surely keeps: some output may be missing here."
-            )
-            log.warning("kernel=%s %s", self.kernel_id, text)
-            self.notice(text)
+            self._warn(process_end.stood_still(self._node, message.seconds))
 
-    def _tell_elsewhere(self, state: control.KernelState) -> None:
-        """Below the first cell; a server that comes later does not say it again."""
-        if state.lacks:
-            text = lacking.elsewhere(state.lacks, self._node)
-            log.warning("kernel=%s %s", self.kernel_id, text)
-            self.notice(text)
-
-    def _tell_death(self, state: control.KernelState) -> None:
-        """In the cell that died of it, and in the log."""
-        if state.cause is Cause.ENDED:  # with its job, which has its own end
-            return
-        if state.cause is Cause.OUT_OF_MEMORY:
-            how = (
-                "was killed because the job used more memory than it asked for. Ask "
-                "for more 'memory' in the kernelspec"
-            )
-        elif state.signum:
-            how = f"was ended by signal {state.signum} ({_signal_name(state.signum)})"
-        elif state.exit_code:
-            how = f"ended with exit code {state.exit_code}"
-        else:
-            return
-        text = f"The kernel's process on {self._node} {how}. Its job goes on."
+    def _warn(self, text: str) -> None:
+        """In the log, and in the notebook."""
         log.warning("kernel=%s %s", self.kernel_id, text)
         self.notice(text)
 
@@ -359,53 +335,18 @@ class Connection:
             state = self.state
             if state is not None and state.incarnation == self._incarnation:
                 if state.state is ProcessState.RUNNING:
-                    self._tell_elsewhere(state)
+                    if state.lacks:  # a server that comes later does not say it again
+                        self._warn(lacking.elsewhere(state.lacks, self._node))
                     return
                 if state.state.is_over:
-                    raise AgentError(self._not_started(state))
+                    text = process_end.not_started(state, self._node, self._spec_name)
+                    raise AgentError(text)
             if self.exit_code is not None:  # by another's word: its job ended
                 return
             try:
                 left = deadline - asyncio.get_running_loop().time()
                 await within(self._changed.wait(), left)
             except asyncio.TimeoutError:
-                msg = (
-                    f"The kernel did not listen on all its sockets within {timeout:g} s "
-                    f"on {self._node}. Where imports take long, as from a slow file "
-                    "system, set 'start_timeout' higher; else start its command by hand "
-                    f"on that node, to see what it waits for.\n{self._record.logs()}"
-                )
-                raise AgentError(msg.rstrip()) from None
-
-    def _not_started(self, state: control.KernelState) -> str:
-        if state.state is ProcessState.FAILED:
-            text = f"The kernel could not be started on {self._node}: {state.detail}"
-            if state.cause is Cause.HIDDEN:
-                return f"{text}\n{lacking.hidden(state.lacks, self._spec_name)}"
-            if state.cause is Cause.NO_LOOPBACK:
-                return (
-                    f"{text}\nThe node has no 127.0.0.1: tell the site's staff that its "
-                    "interface lo is down ('ip addr show lo' there). Without it, take "
-                    "'transport' (--transport) out: Unix sockets need no such address."
-                )
-            if state.cause is not Cause.NO_PROGRAM:
-                return text
-            return (
-                f"{text}\nIs that program there, on the compute node? `python` in the "
-                "kernelspec's argv must be one that the node can see.\n"
-                + lacking.not_loaded(self._spec_name)
-            )
-        code = f"signal {state.signum}" if state.signum else f"code {state.exit_code}"
-        output = registry.without_notice(state.output) or "(nothing)"
-        advice = lacking.advice(state.exit_code, output, self._spec_name)
-        return (
-            f"The kernel ended on {self._node} before it was ready, with exit {code}. "
-            f"It wrote:\n{output}{advice}"
-        )
-
-
-def _signal_name(signum: int) -> str:
-    try:
-        return signal.Signals(signum).name
-    except ValueError:
-        return "unknown"
+                logs = await self._record.worker.run(self._record.logs)
+                msg = process_end.not_listening(self._node, timeout, logs)
+                raise AgentError(msg) from None

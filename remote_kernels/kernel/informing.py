@@ -15,6 +15,7 @@ from pathlib import Path
 from remote_kernels import harmless
 from remote_kernels.agent.environment import filled
 from remote_kernels.front.standin import StandIn
+from remote_kernels.scheduler.job import JobStatus
 from remote_kernels.wrapping import WIDTH, wrapped
 
 from .job import Job
@@ -40,6 +41,7 @@ HINT = (
 async def informing(
     standin: StandIn,
     job: Job,
+    stands: Callable[[], JobStatus | None],
     since: float,
     introduction: Introduction,
     directory: Path,
@@ -53,6 +55,8 @@ async def informing(
         Who speaks to clients meanwhile.
     job:
         The job that is waited for.
+    stands:
+        How it stands: the scheduler's last word, None before the first.
     since:
         When it was submitted: seconds since the epoch.
     introduction:
@@ -63,7 +67,7 @@ async def informing(
         Called with the lines of progress.progress, less and less often.
     """
     tasks = [
-        asyncio.create_task(_show(standin, job, since, on_progress)),
+        asyncio.create_task(_show(standin, job, stands, since, on_progress)),
         asyncio.create_task(introduction.introduce(standin, directory)),
     ]
     for task in tasks:
@@ -83,7 +87,11 @@ def _note_failure(task: asyncio.Task[None]) -> None:
 
 
 async def _show(
-    standin: StandIn, job: Job, since: float, on_progress: OnProgress
+    standin: StandIn,
+    job: Job,
+    stands: Callable[[], JobStatus | None],
+    since: float,
+    on_progress: OnProgress,
 ) -> None:
     said = time.time()
     await asyncio.sleep(FIRST_LOOK - (said - since))
@@ -91,7 +99,7 @@ async def _show(
         now = time.time()
         waited = now - since
         assert job.id is not None
-        lines = progress(job.id, job.driver, job.status, waited, now)
+        lines = progress(job.id, job.driver, stands(), waited, now)
         standin.show(wrapped("\n".join([*lines, HINT]), WIDTH))
         on_progress(lines)
         if now - said > SAY_STATE:

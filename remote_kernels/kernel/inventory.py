@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from remote_kernels import harmless, registry
+from remote_kernels import harmless, records
 from remote_kernels.errors import CommandError, RecordError
-from remote_kernels.registry import JobEnd
+from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 from remote_kernels.scheduler.jobs import Jobs, shared
 
+from .allocation import allocation_of, allocations
 from .job import id_in, name_of
 from .job_end import end_of
-from .shared_job import allocation_of, allocations
 from .view import View, view
 
 log = harmless.logger(__name__)
@@ -36,7 +36,7 @@ class Recorded:
     `status` is None while the scheduler does not answer: that says nothing.
     """
 
-    record: registry.Record
+    record: records.Record
     facts: dict[str, Any]
     status: JobStatus | None
     end: JobEnd | None = None
@@ -118,7 +118,7 @@ async def cancel(scheduler: str, job_id: JobId) -> None:
     await shared(DRIVERS[scheduler]).cancel(job_id)
 
 
-async def end(record: registry.Record, scheduler: str, job_id: JobId) -> bool:
+async def end(record: records.Record, scheduler: str, job_id: JobId) -> bool:
     """End a kernel that no server has. Raises CommandError, RecordError.
 
     With its job, unless other kernels may be in that: then False, and the agent, which
@@ -141,18 +141,18 @@ def _jobs(scheduler: str) -> Jobs | None:
     return shared(driver) if driver.is_here(os.environ) else None
 
 
-def _records(bases: Iterable[Path]) -> Iterator[registry.Record]:
+def _records(bases: Iterable[Path]) -> Iterator[records.Record]:
     for base in dict.fromkeys(bases):
-        yield from registry.records(base)
+        yield from records.every_record(base)
 
 
-def unsubmitted(bases: Iterable[Path], seconds: float) -> list[registry.Record]:
+def unsubmitted(bases: Iterable[Path], seconds: float) -> list[records.Record]:
     """Records that got no job in all that time: whoever made them was killed."""
     oldest = time.time() - seconds
     return [record for record in _records(bases) if _without_job(record, oldest)]
 
 
-def _without_job(record: registry.Record, oldest: float) -> bool:
+def _without_job(record: records.Record, oldest: float) -> bool:
     """Not one that cannot be read: removing it may end a kernel."""
     try:
         facts = record.read("record.json")
@@ -169,7 +169,7 @@ class Damaged:
     `job` is the one that is there for it, `asked` whether that is known.
     """
 
-    record: registry.Record
+    record: records.Record
     why: str
     scheduler: str = ""
     job: JobStatus | None = None
@@ -196,10 +196,10 @@ async def damaged(bases: Iterable[Path]) -> list[Damaged]:
     return items
 
 
-async def _is_elsewhere(record: registry.Record) -> bool:
+async def _is_elsewhere(record: records.Record) -> bool:
     """Whether its job, as far as can be made out, is of a scheduler not asked here."""
     try:
-        facts = registry.read_private(record.path / "record.json")
+        facts = records.read_private(record.path / "record.json")
     except (OSError, ValueError):
         return False
     scheduler, cluster = facts.get("scheduler"), facts.get("cluster")
@@ -211,7 +211,7 @@ async def _is_elsewhere(record: registry.Record) -> bool:
     return cluster is not None and await jobs.cluster() not in (None, cluster)
 
 
-def _damage(record: registry.Record) -> str:
+def _damage(record: records.Record) -> str:
     """What is wrong with what must be there of it; "" if nothing is."""
     try:
         facts = record.read("record.json") or {"job_id": None}
@@ -235,8 +235,8 @@ async def recorded(bases: Iterable[Path]) -> list[Recorded]:
 
 def _by_scheduler(
     bases: Iterable[Path],
-) -> dict[str, list[tuple[registry.Record, dict[str, Any]]]]:
-    by_scheduler: dict[str, list[tuple[registry.Record, dict[str, Any]]]] = {}
+) -> dict[str, list[tuple[records.Record, dict[str, Any]]]]:
+    by_scheduler: dict[str, list[tuple[records.Record, dict[str, Any]]]] = {}
     for record in _records(bases):
         facts = record.read_if_good("record.json") or {}
         if facts.get("job_id") and facts.get("scheduler") in DRIVERS:
@@ -245,7 +245,7 @@ def _by_scheduler(
 
 
 async def _of_scheduler(
-    name: str, entries: list[tuple[registry.Record, dict[str, Any]]]
+    name: str, entries: list[tuple[records.Record, dict[str, Any]]]
 ) -> list[Recorded]:
     driver, queue = DRIVERS[name], _jobs(name)
     if queue is None:
@@ -269,7 +269,7 @@ async def _of_scheduler(
         status = statuses.get(id_in(facts))
         end = JobEnd.read(facts)  # our own word, where there is one
         if end is None and not record.is_live:
-            end = JobEnd(registry.UNKNOWN, text="it ended")
+            end = JobEnd(records.UNKNOWN, text="it ended")
         elif end is None and status is not None and status.phase is Phase.ENDED:
             end = end_of(status, driver.ended_text(status))
         found.append(Recorded(record, facts, status, end))

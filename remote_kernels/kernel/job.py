@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from typing import Any
 from remote_kernels import bundle, harmless
 from remote_kernels.config import Settings, no_carrier
 from remote_kernels.errors import ConfigError, RemoteKernelError
-from remote_kernels.registry import Record
+from remote_kernels.records import TAKEN, Directory, JobEnd, Record
 from remote_kernels.scheduler import script
 from remote_kernels.scheduler.drivers import environment
-from remote_kernels.scheduler.job import JobId, JobRequest, JobStatus, Phase
+from remote_kernels.scheduler.job import JobId, JobRequest, JobStatus
 from remote_kernels.scheduler.jobs import shared
 
+from .job_end import end_of
 from .launch import Launch
 from .waiting import Waiting
 
@@ -83,7 +85,7 @@ class Job:
         return [self._record.path]
 
     @property
-    def place(self) -> Record:
+    def place(self) -> Directory:
         """The record that is the job's."""
         return self._record
 
@@ -139,15 +141,10 @@ class Job:
 
     async def agent(self, on_status: Callable[[JobStatus], None]) -> dict[str, Any]:
         """Until the agent has written where it is. Raises JobError, AgentError."""
-        agent = await self._reported(self.place, on_status)
-        if self.status is None or self.status.phase is Phase.PENDING:  # not any more
-            assert self.id is not None
-            node = str(agent["node"])
-            self.status = JobStatus(self.id, Phase.RUNNING, "RUNNING", node=node)
-        return agent
+        return await self._reported(self.place, on_status)
 
     async def _reported(
-        self, record: Record, on_status: Callable[[JobStatus], None]
+        self, record: Directory, on_status: Callable[[JobStatus], None]
     ) -> dict[str, Any]:
         assert self.id is not None
 
@@ -187,9 +184,16 @@ class Job:
         ours = script.explain_exit(status.exit_code or 0)
         return ours or self.driver.ended_text(status)
 
-    async def explain_end(self, reason: str, status: JobStatus | None) -> str:
-        """Return `why_ended`, which reads files of the record."""
-        return await self._record.worker.run(partial(self.why_ended, reason, status))
+    async def end(self, reason: str, status: JobStatus | None) -> JobEnd:
+        """Return how it ended, with a text that names it; see `why_ended`."""
+        why = await self._record.worker.run(partial(self.why_ended, reason, status))
+        end = end_of(status, why)
+        word = f" ({end.word})" if end.is_schedulers else ""
+        return replace(end, text=f"Job {self.id}{word}: {why}")
+
+    def taken(self, why: str) -> JobEnd:
+        """Return the end that it is for this process when another has the kernel."""
+        return JobEnd(TAKEN, text=f"Job {self.id}: {why}")
 
     def resume(self, job_id: JobId, cluster: str | None) -> None:
         """It is one that another process submitted."""

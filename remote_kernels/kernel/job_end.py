@@ -8,37 +8,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from remote_kernels.registry import UNKNOWN, JobEnd
+from remote_kernels.records import UNKNOWN, JobEnd
 from remote_kernels.scheduler.job import JobStatus
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.codes import Farewell, RefusalCode
 
-from .job import Job
 from .lifecycle import Event
 
-TAKEN = (Farewell.REPLACED, RefusalCode.UNKNOWN_SESSION)  # there is a newer session
+if TYPE_CHECKING:
+    from .job import Job
+
+NEWER = (Farewell.REPLACED, RefusalCode.UNKNOWN_SESSION)  # there is a newer session
 TIMEOUT = 20.0  # seconds for the scheduler to say how a job ended
 
 
-@dataclass(frozen=True)
-class End:
-    """What happened, in plain words; `taken`: the kernel lives on with another server."""
-
-    text: str
-    status: JobStatus | None = None
-    taken: bool = False
-
-
 def end_of(status: JobStatus | None, text: str) -> JobEnd:
-    """Return the end that the scheduler's last word tells of."""
+    """Return the end that the scheduler's last word tells of, if it has said any."""
     if status is None:
         return JobEnd(UNKNOWN, text=text)
     return JobEnd(status.state, status.exit_code, status.signal, text)
 
 
-async def until_the_end(tunnel: Tunnel, job: Job, tell: Callable[[Event], None]) -> End:
+async def until_the_end(
+    tunnel: Tunnel, job: Job, tell: Callable[[Event], None]
+) -> JobEnd:
     """Until the job has ended or another server has taken the kernel over.
 
     Parameters
@@ -56,16 +51,16 @@ async def until_the_end(tunnel: Tunnel, job: Job, tell: Callable[[Event], None])
             tell(Event.LOST)
         status = await _ended_or_resumed(tunnel, job)
         if status is not None:
-            return End(await job.explain_end("", status), status)
+            return await job.end("", status)
         if not tunnel.ended.done():
             tell(Event.RESUMED)
     over = tunnel.ended.result()
-    if over.code in TAKEN:
-        return End("another server has taken this kernel over", taken=True)
+    if over.code in NEWER:
+        return job.taken("another server has taken this kernel over")
     if over.code is Farewell.GIVEN_UP:  # in a shared job, which goes on
-        return End(await job.explain_end(over.text, None))
+        return await job.end(over.text, None)
     status = await job.ended(TIMEOUT)
-    return End(await job.explain_end(over.text, status), status)
+    return await job.end(over.text, status)
 
 
 async def _ended_or_resumed(tunnel: Tunnel, job: Job) -> JobStatus | None:

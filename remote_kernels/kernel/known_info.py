@@ -15,7 +15,7 @@ from typing import Any
 
 from remote_kernels import harmless
 from remote_kernels.config import Settings
-from remote_kernels.registry import read_private, write_private
+from remote_kernels.records import read_private, write_private
 from remote_kernels.relay import private
 
 log = harmless.logger(__name__)

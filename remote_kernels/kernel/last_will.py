@@ -4,7 +4,8 @@ A SIGTERM ends a plain Python script before any of our code runs, and so does a 
 in `jupyter console` while its kernel starts (jupyter_client 8.10 resets SIGINT for
 that time): the job would stay in the queue. So a small shell waits at the other end of
 a pipe. When the pipe closes without a word, it cancels the job and removes our files.
-A forked child lets go of its copy of the pipe, or our death would not close it. Made by local_end.py.
+A forked child lets go of its copy of the pipe, or our death would not close it. Made by
+local_end.py.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ KEEP = "keep"
 NOW = "now"
 END_TIMEOUT = 5.0  # seconds for the shell to end
 NOW_TIMEOUT = 30.0  # seconds for the job to be cancelled
-LOOK = 0.05  # seconds between two looks whether it is
+FIRST_LOOK, LOOK = 0.002, 0.05  # seconds between two looks whether it has, growing
 
 # Twice, since a submission that was under way hands its job in after our death (one that
 # comes later still ends as soon as it starts: its record is gone); and again while the
@@ -114,20 +115,16 @@ class LastWill:
         if shell is None or not self._cancel:
             return False
         self._say(NOW)
-        for _ in range(round(NOW_TIMEOUT / LOOK)):
-            if shell.poll() is not None:
-                return shell.returncode == 0
-            await asyncio.sleep(LOOK)
-        return False
+        return await _ended(shell, NOW_TIMEOUT) == 0
 
-    def revoke(self) -> None:
-        """All is cleaned up; nothing will be done."""
+    async def revoke(self) -> None:
+        """All is cleaned up; nothing will be done, and the shell is gone."""
         self._say(REVOKED)
         shell, self._shell = self._shell, None
-        if shell is None:
-            return
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            shell.communicate(timeout=END_TIMEOUT)
+        if shell is not None and shell.stdin is not None:
+            with contextlib.suppress(OSError):  # somebody killed it
+                shell.stdin.close()
+            await _ended(shell, END_TIMEOUT)
 
     def _say(self, line: str) -> None:
         if self._shell is not None and self._shell.stdin is not None:
@@ -141,6 +138,16 @@ class LastWill:
         if shell is not None and shell.stdin is not None and not shell.stdin.closed:
             forked.let_go([shell.stdin.fileno()], shell)
             shell.returncode = 0  # no child of this process, which need not wait for it
+
+
+async def _ended(shell: subprocess.Popen[str], timeout: float) -> int | None:
+    """Its exit code; None if it has not ended in so many seconds."""
+    pause = FIRST_LOOK
+    end = asyncio.get_running_loop().time() + timeout
+    while shell.poll() is None and asyncio.get_running_loop().time() < end:
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LOOK)
+    return shell.returncode
 
 
 _WILLS: weakref.WeakSet[LastWill] = weakref.WeakSet()

@@ -88,6 +88,8 @@ OVER = frozenset({State.ENDING, State.ENDED, State.LEAVING, State.TAKEN})
 GONE = frozenset({State.RELEASED, State.DETACHED})
 # Its record is another server's, or nobody's: nothing is written there.
 NOT_OURS = GONE | {State.LEAVING, State.TAKEN}
+# Its job runs, whatever the scheduler said last.
+BEGUN = ARRIVED | {State.STARTING}
 # A job is there, for all we know, and it is we who watch it.
 WATCHED = frozenset({State.PENDING, State.STARTING, *ARRIVED})
 # A restart brings a new process: in the job, in its place in the queue, or in a new one.

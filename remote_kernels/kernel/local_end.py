@@ -63,12 +63,12 @@ class LocalEnd:
 
     # The last will
 
-    def draw_up_will(self, job: Job, *, keep: bool = False) -> None:
+    async def draw_up_will(self, job: Job, *, keep: bool = False) -> None:
         """When this process is killed: cancel the job, remove its files and ours.
 
         `keep`: only ours.
         """
-        self._revoke_will()
+        await self._revoke_will()
         self._will = LastWill(job.cancel_argv, job.env)
         self._will.start(keep=keep)
         for path in () if keep else job.traces:
@@ -90,10 +90,10 @@ class LocalEnd:
             self._will.keep()
             self.remove_at_death(self.directory)
 
-    def _revoke_will(self) -> None:
+    async def _revoke_will(self) -> None:
         if self._will is not None:
-            self._will.revoke()
-            self._will = None
+            will, self._will = self._will, None
+            await will.revoke()
 
     # The sockets
 
@@ -210,7 +210,7 @@ class LocalEnd:
         if self._front is not None:
             self._front.disconnect()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the sockets, and remove their directory."""
         if self._look is not None:
             self._look.cancel()
@@ -218,4 +218,4 @@ class LocalEnd:
             self._front.close()
             self._front = None
         socket_directory.remove(self.directory)
-        self._revoke_will()
+        await self._revoke_will()

@@ -13,7 +13,7 @@ from typing import Any
 
 from remote_kernels.agent import processes
 from remote_kernels.errors import InUseError, RecordError
-from remote_kernels.registry import Record
+from remote_kernels.records import Record
 
 from . import socket_directory
 from .launch import ProcessSpec

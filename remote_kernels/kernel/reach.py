@@ -10,6 +10,7 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from remote_kernels import bundle, harmless
 from remote_kernels.bounded import spread
 from remote_kernels.config import Settings
 from remote_kernels.errors import InUseError, TunnelError
-from remote_kernels.registry import Memory
+from remote_kernels.records import CarrierCache, JobEnd
 from remote_kernels.scheduler.driver import Adopts, Driver, Enters
 from remote_kernels.scheduler.drivers import environment
 from remote_kernels.scheduler.job import JobId
@@ -31,7 +32,6 @@ from remote_kernels.wire.hello import Refused
 
 from .connection import Connection
 from .job import Job
-from .job_end import End
 from .status import KernelStatus
 from .unreached import no_answer
 
@@ -101,11 +101,11 @@ class Reach:
     async def _open(self, *, take: bool) -> Tunnel:
         status, agent = self._status, self._agent
         base = status.record.base
-        choice = carriers_to(agent, self._job, status.settings, base)
+        choice = await carriers_to(agent, self._job, status.settings, base)
         try:
             tunnel = await self._connection.open(choice, status.secret, take=take)
         except TunnelError as exc:
-            more = status.record.logs()
+            more = await status.record.worker.run(status.record.logs)
             if exc.silent:
                 assert self._job.id is not None
                 here, node = socket.gethostname(), str(agent["node"])
@@ -120,31 +120,33 @@ class Reach:
             log.warning("kernel=%s carrier %s: %s", status.kernel_id, name, reason)
         carrier = self._connection.carrier
         if carrier is not None and status.settings.carrier == "auto":
-            Memory(base).remember(kind_of_node(agent), carrier)
+            cache, kind = CarrierCache(base), kind_of_node(agent)
+            status.record.worker.post(lambda: cache.remember(kind, carrier))
         return tunnel
 
-    async def again(self) -> Tunnel | End:
+    async def again(self) -> Tunnel | JobEnd:
         """Until the agent answers or its job has ended; nothing is taken."""
         delay = 1.0
         while True:
             status = await self._job.ended(spread(delay))
             if status is not None:
-                return End(await self._job.explain_end("", status), status)
+                return await self._job.end("", status)
             try:
                 return await self.open(take=False)
             except InUseError as exc:
-                return End(str(exc), taken=True)
+                return self._job.taken(str(exc))
             except TunnelError as exc:
                 log.info("kernel=%s %s", self._status.kernel_id, exc)
                 delay = min(delay * 2, LAST_RETRY)
 
 
-def carriers_to(
+async def carriers_to(
     agent: Mapping[str, Any], job: Job, settings: Settings, base: Path
 ) -> list[Carrier]:
     """To this agent of the job; `base` is the state directory."""
     assert job.id is not None
-    remembered = Memory(base).carrier(kind_of_node(agent))
+    known = partial(CarrierCache(base).carrier, kind_of_node(agent))
+    remembered = await job.place.worker.run(known)
     shared = job.allocation is not None
     log = job.place.job_log
     return carriers(agent, job.id, job.driver, settings, remembered, log, shared=shared)

@@ -17,28 +17,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from remote_kernels import harmless, registry
+from remote_kernels import harmless
 from remote_kernels.config import Settings
-from remote_kernels.errors import JobError, ResourceError, TunnelError
+from remote_kernels.errors import JobError, ResourceError
 from remote_kernels.front.standin import StandIn
-from remote_kernels.registry import GIVEN_UP, SHUT_DOWN, JobEnd
+from remote_kernels.records import GIVEN_UP, SHUT_DOWN, JobEnd, every_record
 from remote_kernels.scheduler.command import ROOM
 from remote_kernels.scheduler.job import JobId
 
 from .actions import CLOCK, WATCH, Actions
+from .allocation import allocations
 from .before import Before
 from .connection import Connection
 from .descriptors import is_exhaustion
 from .informing import OnProgress
-from .job import Job, id_in
+from .job import id_in
 from .launch import Launch
 from .lifecycle import Action, Event, State
 from .local_end import LocalEnd
-from .previous_owner import PreviousOwner, previous_owner
-from .reach import Reach
-from .shared_job import allocations, job_for
+from .news import OnNews
+from .previous_owner import previous_owner
+from .shared_job import job_for
 from .startup import Startup
-from .status import KernelStatus, OnNews
+from .status import KernelStatus
 from .supervision import Supervision
 from .view import View
 
@@ -271,41 +272,16 @@ class RemoteKernel:
             if waits:
                 standin = self._stand_in(process.key, process.language)
             local = self._open(standin)
-            local.draw_up_will(job, keep=True)
+            await local.draw_up_will(job, keep=True)
             if waits:
                 return await self._startup.adopt(local, job, before)
-            return await self._attach(local, job, before, take=take, patient=patient)
+            attached = self._supervision.attach(
+                local, job, before, take=take, patient=patient
+            )
+            return await attached
         except BaseException:
             await asyncio.shield(self.detach())
             raise
-
-    async def _attach(
-        self,
-        local: LocalEnd,
-        job: Job,
-        before: PreviousOwner,
-        *,
-        take: bool,
-        patient: bool,
-    ) -> dict[str, Any]:
-        """To one whose agent has reported."""
-        assert before.agent is not None
-        connection = await self._supervision.connect(
-            local, before.agent, before.process
-        )
-        reach = Reach(self._status, job, before.agent, connection)
-        try:
-            self._supervision.reached(job, await reach.open(take=take))
-        except TunnelError as exc:
-            if not patient:
-                raise
-            log.warning("kernel=%s not reached yet: %s", self.kernel_id, exc)
-            self._supervision.come_back(job, reach)
-        else:  # whoever had it is gone
-            before.clear_away()
-        info = local.open(connection.key)
-        await self._supervision.serve()
-        return info
 
     # While it is there
 
@@ -400,5 +376,7 @@ class RemoteKernel:
 
 
 def _purge(base: Path) -> None:
-    for old in (*registry.records(base), *allocations(base)):
-        old.purge_if_old()
+    for record in every_record(base):
+        record.purge_if_old()
+    for place in allocations(base):
+        place.purge_if_old()

@@ -1,37 +1,18 @@
 """A job that several kernels share, because they name the same allocation.
 
-    STATE_DIR/allocations/NAME/   0700
-        lock            held by whoever looks whether there is a job, or makes one
-        record.json     which job                       written by who submitted it
-        spec.json       the job's secret, and so on     written by who submitted it
-        agent.json      where the agent is              written by the agent
-        members/ID      a kernel that is, or will be, in it
-        node.sh         runs an agent on another node; written by who submitted it
-        nodes/NODE.json where that agent is             written by it
-        job.log         what the scheduler and the agents wrote
-
-The agent starts the members that it finds; a kernel that comes later is brought along
-by the hello of its session (wire/SPEC.md section 1). Once nobody has been in it for a
-while, the agent removes the directory and ends the job. Made by remote_kernel.py.
+Made by remote_kernel.py and startup.py. See allocation.py for its directory.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
-import fcntl
-import hashlib
-import os
 import secrets
-import shutil
-import time
-import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from remote_kernels import harmless, registry
+from remote_kernels import harmless
 from remote_kernels.bounded import spread
 from remote_kernels.config import Settings
 from remote_kernels.errors import (
@@ -40,153 +21,21 @@ from remote_kernels.errors import (
     RemoteKernelError,
     TunnelError,
 )
-from remote_kernels.scheduler import script
+from remote_kernels.records import KERNEL_ENDED, Record, write_private
 from remote_kernels.scheduler.driver import OtherNodes
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.codes import RefusalCode
 from remote_kernels.wire.hello import Refused
 
+from .allocation import Allocation
 from .job import Job, as_facts, id_in
 from .launch import Launch
 from .reach import carriers_to
 
 log = harmless.logger(__name__)
 
-# By loop: an asyncio.Lock that was once waited for belongs to it.
-_LOCKS: weakref.WeakValueDictionary[Hashable, asyncio.Lock]
-_LOCKS = weakref.WeakValueDictionary()
-LOCK_TIMEOUT = 150.0  # seconds; a submission may take 120
 LOOK = 2.0  # seconds between two looks whether the agent has left a last word
-# A lock that another has, or what has just been removed.
-HELD = (errno.EACCES, errno.EAGAIN, errno.ENOENT)
-
-
-class Allocation(registry.Record):
-    """The directory of one allocation."""
-
-    def __init__(self, base: Path, name: str) -> None:
-        super().__init__(base, name)
-        self.path = base / "allocations" / name
-        self.job_log = self.path / "job.log"
-        self.members = self.path / "members"
-        self._nodes = self.path / "nodes"
-
-    @property
-    def job_name(self) -> str:
-        """Like a kernel's: it is found by it, too."""
-        return f"jupyter-{hashlib.sha256(self.kernel_id.encode()).hexdigest()[:8]}"
-
-    def member(self, kernel_id: str) -> Path:
-        """A file that is there as long as this kernel counts."""
-        return self.members / kernel_id
-
-    def has_member(self, kernel_id: str) -> bool:
-        """Whether this kernel counts, for all that can be seen."""
-        with contextlib.suppress(OSError):
-            return self.member(kernel_id).is_file()
-        return False
-
-    def leave(self, kernel_id: str) -> bool:
-        """Whether nobody is left in a job that no agent ends."""
-        with contextlib.suppress(OSError, RecordError):
-            self.member(kernel_id).unlink(missing_ok=True)
-            return not any(self.members.iterdir()) and self.read("agent.json") is None
-        return False
-
-    async def give_up(
-        self, kernel_id: str, cancel: Callable[[], Awaitable[None]]
-    ) -> bool:
-        """A kernel leaves; the last one cancels a job that no agent ends.
-
-        Whether it did so. Raises RecordError, and what `cancel` raises.
-        """
-        if not self.leave(kernel_id):
-            return False
-        async with self.entered(kernel_id):  # who comes now is not to find the job
-            if not self.leave(kernel_id):
-                return False
-            await cancel()
-            self.remove()
-        return True
-
-    def begin(self, kernel_id: str) -> None:
-        """Without what belonged to a job that ended, but for this kernel."""
-        for name in ("record.json", "agent.json", script.BEGAN):
-            (self.path / name).unlink(missing_ok=True)
-        for member in self.members.iterdir():
-            if member.name != kernel_id:
-                member.unlink(missing_ok=True)
-        shutil.rmtree(self._nodes, ignore_errors=True)
-        self.make("nodes")
-
-    def agent(self, node: str | None) -> dict[str, Any] | None:
-        """Where it is that has the kernels of this node, if it is there already."""
-        found = self.read(f"nodes/{node}.json") if node else self.read("agent.json")
-        return found if found is not None and "error" not in found else None
-
-    def purge_if_old(self) -> None:
-        """Remove what nobody has been in for a day, nor for as long as it is kept."""
-        try:
-            left = time.time() - self.members.stat().st_mtime
-            keep = float((self.read("spec.json") or {}).get("keep", 0))
-            known = any(
-                registry.Record(self.base, member.name).is_live
-                for member in self.members.iterdir()
-            )
-            if left > registry.MEMORY + keep and not known:
-                self.remove()
-        except (OSError, RecordError) as exc:
-            log.info("%s", exc)
-
-    @contextlib.asynccontextmanager
-    async def entered(self, kernel_id: str) -> AsyncIterator[None]:
-        """By one kernel of this user at a time, on whichever host. Raises RecordError."""
-        # A lock of POSIX, which also NFS knows, is a process's, not a file's.
-        key = (asyncio.get_running_loop(), self.path)
-        ours = _LOCKS.setdefault(key, asyncio.Lock())
-        async with ours:
-            with await self._locked():
-                self.member(kernel_id).touch(0o600)
-                yield
-
-    async def _locked(self) -> TextIO:
-        end = asyncio.get_running_loop().time() + LOCK_TIMEOUT
-        while True:
-            try:
-                self.make("members")
-                return self._lock()
-            except OSError as exc:
-                passes = exc.errno in HELD
-                if not passes or asyncio.get_running_loop().time() > end:
-                    what = f"share an allocation in {self.path}"
-                    raise registry.cannot(what, self.base, exc) from exc
-            await asyncio.sleep(0.1)
-
-    def _lock(self) -> TextIO:
-        """Raises OSError where another process has it, or has just removed it."""
-        path = self.path / "lock"
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        file = open(os.open(path, flags, 0o600), "w")  # noqa: PTH123, SIM115
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                raise FileNotFoundError(errno.ENOENT, "It was removed", str(path))
-        except BaseException:
-            file.close()
-            raise
-        return file
-
-
-def allocations(base: Path) -> list[Allocation]:
-    """Every one in a state directory."""
-    return [Allocation(base, name) for name in registry.names(base, "allocations")]
-
-
-def allocation_of(record: registry.Record) -> Allocation | None:
-    """The one that this kernel is in. Raises RecordError."""
-    name = (record.read("record.json") or {}).get("allocation")
-    return Allocation(record.base, name) if name else None
 
 
 class SharedJob(Job):
@@ -200,15 +49,13 @@ class SharedJob(Job):
         The allocation's directory.
     """
 
-    def __init__(
-        self, settings: Settings, record: registry.Record, place: Allocation
-    ) -> None:
+    def __init__(self, settings: Settings, record: Record, place: Allocation) -> None:
         super().__init__(settings, record)
         self._place = place
 
     @property
     def allocation(self) -> str:
-        return self._place.kernel_id
+        return self._place.name
 
     @property
     def place(self) -> Allocation:
@@ -229,24 +76,30 @@ class SharedJob(Job):
 
     async def submit(self, launch: Launch) -> None:
         """Or find it. Raises SubmitError, ControllerError, RecordError."""
-        async with self._place.entered(self._record.kernel_id):
-            self._record.job_log.unlink(missing_ok=True)
-            self._record.job_log.symlink_to(self._place.job_log)
+        place, run = self._place, self._place.worker.run
+        async with place.entered(self._record.kernel_id):
+            await run(self._link_log)
             if await self._found():
                 return
-            self._place.begin(self._record.kernel_id)
-            self._place.write("spec.json", self._spec())
-            registry.write_private(
-                self._place.path / "node.sh", self._script(launch, self._node_head())
-            )
+            await run(partial(self._prepare, self._script(launch, self._node_head())))
             await super().submit(launch)
-            self._place.write(
-                "record.json", {**as_facts(self.id), "cluster": self.cluster}
-            )
+            facts = {**as_facts(self.id), "cluster": self.cluster}
+            await run(partial(place.write, "record.json", facts))
+
+    def _link_log(self) -> None:
+        self._record.job_log.unlink(missing_ok=True)
+        self._record.job_log.symlink_to(self._place.job_log)
+
+    def _prepare(self, node_script: str) -> None:
+        """What the job's agents find. Raises RecordError."""
+        self._place.begin(self._record.kernel_id)
+        self._place.write("spec.json", self._spec())
+        write_private(self._place.path / "node.sh", node_script)
 
     async def _found(self) -> bool:
         """Whether there is a job that can take one kernel more."""
-        known = self._place.read("record.json")
+        place = self._place
+        known = await place.worker.run(partial(place.read, "record.json"))
         if known is None or known["job_id"] is None:
             return False
         here = await self.jobs.cluster()
@@ -294,7 +147,8 @@ class SharedJob(Job):
     async def agent(self, on_status: Callable[[JobStatus], None]) -> dict[str, Any]:
         """Also one on another node of the job. Raises TunnelError, too."""
         node = self._settings.node
-        agent = self._place.agent(node)
+        place = self._place
+        agent = await place.worker.run(partial(place.agent, node))
         if agent is None:
             agent = await super().agent(on_status)
             if node is not None and await self._sends_us_elsewhere(agent):
@@ -303,10 +157,11 @@ class SharedJob(Job):
 
     async def _sends_us_elsewhere(self, agent: dict[str, Any]) -> bool:
         """The job's first agent starts one on the kernel's node when it is asked to."""
-        assert self.secret is not None
+        secret = await self._place.worker.run(lambda: self.secret)
+        assert secret is not None
         tunnel = Tunnel(
-            carriers_to(agent, self, self._settings, self._record.base),
-            self.secret,
+            await carriers_to(agent, self, self._settings, self._record.base),
+            secret,
             lambda message: None,
             kernel=self._record.kernel_id,
             record=str(self._record.path),
@@ -337,7 +192,7 @@ class SharedJob(Job):
         worker = self._record.worker
         while await worker.run(self._record.last_word) is None:  # noqa: ASYNC110 - a file
             await asyncio.sleep(spread(LOOK))
-        return JobStatus(self.id, Phase.ENDED, registry.KERNEL_ENDED)
+        return JobStatus(self.id, Phase.ENDED, KERNEL_ENDED)
 
     def why_ended(self, reason: str, status: JobStatus | None) -> str:
         own = self._record.last_word()
@@ -362,7 +217,7 @@ class SharedJob(Job):
         return failed[0] if failed else None
 
 
-def job_for(settings: Settings, record: registry.Record, allocation: str | None) -> Job:
+def job_for(settings: Settings, record: Record, allocation: str | None) -> Job:
     """Raises ConfigError. `allocation`: the one that the kernel is, or will be, in."""
     if allocation is None:
         return Job(settings, record)

@@ -18,7 +18,7 @@ from remote_kernels.errors import (
     RemoteKernelError,
     TunnelError,
 )
-from remote_kernels.registry import NOT_STARTED, JobEnd
+from remote_kernels.records import NOT_STARTED, JobEnd
 from remote_kernels.scheduler.job import JobStatus, Phase
 
 from .actions import CLOCK, STARTUP, WATCH, Actions
@@ -27,15 +27,16 @@ from .choosing import chosen
 from .descriptors import check_room
 from .informing import Introduction, OnProgress, informing
 from .job import Job
-from .job_end import End, end_of
+from .job_end import end_of
 from .known_info import KnownInfo
 from .launch import Launch, ProcessSpec
 from .lifecycle import Event
 from .local_end import LocalEnd
+from .news import News
 from .previous_owner import PreviousOwner
 from .reach import Reach
 from .shared_job import job_for
-from .status import KernelStatus, News
+from .status import KernelStatus
 from .supervision import Supervision
 
 log = harmless.logger(__name__)
@@ -77,7 +78,7 @@ class Startup:
         status.begin(job, launch.env.get("JPY_SESSION_NAME", ""))
         worker = status.record.worker
         await worker.run(status.record.create)
-        local.draw_up_will(job)
+        await local.draw_up_will(job)
         if status.before is None:
             look = partial(before, status.record.base, status.notebook)
             status.follows(await worker.run(look))
@@ -163,7 +164,7 @@ class Startup:
         self._status.happened(Event.ADOPTED)
         info = await self.follow(local, job, before.process, wait=False, take=False)
         record = self._status.record
-        local.standin.restore(await record.worker.run(record.read_held))
+        local.standin.restore(await record.worker.run(record.held.read))
         before.clear_away()
         self._status.save_news()
         return info
@@ -220,14 +221,14 @@ class Startup:
         async with informing(
             local.standin,
             job,
+            lambda: status.job_status,
             status.times["submitted"],
             self._introduction(process, probe=probe),
             local.directory,
             self._on_progress,
         ):
             agent = await job.agent(self._waits)
-            status.happened(Event.JOB_RUNS)
-            status.mark("agent")
+            status.reported(str(agent["node"]))
             connection = await supervision.connect(local, agent, process)
             reach = Reach(status, job, agent, connection)
             try:
@@ -255,7 +256,7 @@ class Startup:
             ended = await job.ended(ENDS)
         except CommandError:
             return None
-        end = self._supervision.job_end(End(await job.explain_end("", ended), ended))
+        end = await job.end("", ended)
         self._status.move(Event.JOB_ENDED, end)
         return end
 

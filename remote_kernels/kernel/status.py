@@ -8,76 +8,45 @@ comes later goes (the next server, the command line). Made by remote_kernel.py.
 from __future__ import annotations
 
 import asyncio
-import copy
-import enum
 import getpass
 import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from remote_kernels import harmless, registry, shapes
+from remote_kernels import harmless, shapes
 from remote_kernels.agent import processes
 from remote_kernels.config import Settings
-from remote_kernels.errors import RecordError
 from remote_kernels.front.interfaces import Request
-from remote_kernels.registry import JobEnd
-from remote_kernels.scheduler.job import JobId
+from remote_kernels.records import JobEnd, Record, state_dir
+from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 
 from .before import Before
 from .connection import Connection
 from .job import Job, as_facts
 from .launch import ProcessSpec
-from .lifecycle import ARRIVED, NOT_OURS, OVER, RESTARTABLE, Action, Event, State, step
+from .lifecycle import (
+    ARRIVED,
+    BEGUN,
+    NOT_OURS,
+    OVER,
+    RESTARTABLE,
+    Action,
+    Event,
+    State,
+    step,
+)
+from .news import MARKS, NEWS, News, OnNews
+from .record_writer import RecordWriter
 from .view import View, view
 
 if TYPE_CHECKING:
     from .local_end import LocalEnd
 
 log = harmless.logger(__name__)
-
-
-class News(str, enum.Enum):
-    """What listeners are told of; see jupyter/events/kernel_v1.yaml."""
-
-    SUBMITTED = "submitted"
-    PENDING = "pending"
-    RUNNING = "running"
-    ATTACHED = "attached"
-    LOST = "lost"
-    RESUMED = "resumed"
-    WARNING = "warning"
-    ENDED = "ended"
-
-    __str__ = str.__str__
-    __hash__ = str.__hash__
-
-
-_NEWS = {
-    Event.SUBMITTED: News.SUBMITTED,
-    Event.JOB_RUNS: News.RUNNING,
-    Event.READY: News.ATTACHED,
-    Event.LOST: News.LOST,
-    Event.RESUMED: News.RESUMED,
-}
-# When they happened is kept; of a kernel that ended: `ended`.
-_MARKS = {
-    Event.JOB_RUNS: "running",
-    Event.READY: "ready",
-    Event.FAILED: "ended",
-    Event.JOB_ENDED: "ended",
-    Event.TAKEN: "ended",
-    Event.GIVE_UP: "ended",
-}
-
-STALLED = 5.0  # seconds after which a record that is being written is not waited for
-
-OnNews = Callable[[News, View, str], None]
 
 
 class KernelStatus:
@@ -98,7 +67,8 @@ class KernelStatus:
         self.name = name
         self.spec_name = spec_name
         self.outlives = outlives
-        self.record = registry.Record(registry.state_dir(settings.state_dir), kernel_id)
+        self.record = Record(state_dir(settings.state_dir), kernel_id)
+        self._writer = RecordWriter(self.record)
         self.secret = secrets.token_bytes(32)  # the job's
         self.state = State.NEW
         self.end: JobEnd | None = None
@@ -121,6 +91,15 @@ class KernelStatus:
     def job_id(self) -> JobId | None:
         """The scheduler's ID of its job; None before there is one."""
         return self.job.id if self.job is not None else None
+
+    @property
+    def job_status(self) -> JobStatus | None:
+        """The scheduler's last word, unless more is known since: that its job runs."""
+        said = self.job.status if self.job is not None else None
+        waits = said is None or said.phase is Phase.PENDING
+        if waits and self.job_id is not None and self.state in BEGUN:
+            return JobStatus(self.job_id, Phase.RUNNING, "RUNNING", node=self.node)
+        return said
 
     @property
     def carrier(self) -> str | None:
@@ -149,8 +128,8 @@ class KernelStatus:
         known = self.state is not before or bool(actions)
         if end is not None and self.end is None and (known or not self.is_over):
             self.end = end
-        if event in _MARKS and known:
-            self.times[_MARKS[event]] = time.time()
+        if event in MARKS and known:
+            self.times[MARKS[event]] = time.time()
         if self.state is not before:
             log.debug("kernel=%s %s: %s", self.kernel_id, event.value, self.state.value)
         return actions
@@ -159,7 +138,7 @@ class KernelStatus:
         """Note an event of which at most listeners are to be told."""
         for action in self.move(event):
             assert action is Action.NEWS, (event, action)
-            self.tell(_NEWS[event])
+            self.tell(NEWS[event])
 
     @property
     def end_text(self) -> str:
@@ -201,6 +180,12 @@ class KernelStatus:
     def closed(self) -> None:
         """Nothing is left of it on this host."""
         self.local = None
+
+    def reported(self, node: str) -> None:
+        """Its agent has said that it is there."""
+        self.node = node
+        self.happened(Event.JOB_RUNS)
+        self.mark("agent")
 
     def connected(self, connection: Connection, node: str) -> None:
         """The agent on that node is to be spoken to by this connection."""
@@ -279,7 +264,7 @@ class KernelStatus:
             self._facts(self.job),
             self.sessions,
             self.job.driver,
-            self.job.status,
+            self.job_status,
             end=self.end,
             own=self.state,
             usage=connection.usage if connection is not None else None,
@@ -316,27 +301,12 @@ class KernelStatus:
     async def save(self) -> None:
         """So that the kernel is found again. Raises RecordError."""
         if self.job is not None and self.state not in NOT_OURS:
-            write = partial(self.record.write, "record.json", self._facts(self.job))
-            await self.record.worker.run(write)
+            await self._writer.write("record.json", self._facts(self.job))
 
     def save_news(self) -> None:
         """What changed since."""
         if self.job is not None and self.state not in NOT_OURS:
-            self._write_later("record.json", self._facts(self.job))
-
-    def _write_later(self, name: str, body: dict[str, Any]) -> None:
-        """A full disk ends no kernel, and a file server that stalls stops none."""
-        body = copy.deepcopy(body)  # as it is now
-        self.record.worker.post(lambda: self._write(name, body))
-
-    def _write(self, name: str, body: dict[str, Any]) -> None:
-        try:
-            self.record.write(name, body)
-        except RecordError as exc:
-            if self.record.path.exists():
-                log.warning("kernel=%s %s", self.kernel_id, exc)
-            else:  # `stop` has done so, or a person
-                log.info("kernel=%s its record was removed", self.kernel_id)
+            self._writer.write_later("record.json", self._facts(self.job))
 
     def take_secret(self, secret: bytes | None) -> bool:
         """Note the job's secret, if it has one of its own; return whether it has."""
@@ -346,12 +316,11 @@ class KernelStatus:
 
     async def write_spec(self, process: ProcessSpec) -> None:
         """What the agent starts, and what whoever attaches later must know."""
-        write = partial(self.record.write, "spec.json", self._spec(process))
-        await self.record.worker.run(write)
+        await self._writer.write("spec.json", self._spec(process))
 
     def note_spec(self, process: ProcessSpec) -> None:
         """Of a new process, whose agent has been told."""
-        self._write_later("spec.json", self._spec(process))
+        self._writer.write_later("spec.json", self._spec(process))
 
     def _spec(self, process: ProcessSpec) -> dict[str, Any]:
         self.cwd = process.cwd
@@ -381,40 +350,24 @@ class KernelStatus:
     def save_sessions(self) -> None:
         """In the record of a new job, too."""
         if self.sessions and self.state not in NOT_OURS:
-            self._write_later("sessions.json", self.sessions)
+            self._writer.write_later("sessions.json", self.sessions)
 
     def note_held(self, held: list[Request], known: int) -> None:
         """For a server that comes after this one; it can do without."""
         if self.outlives:
-            requests = list(held)
-            self.record.worker.post(lambda: self._write_held(requests, known))
-
-    def _write_held(self, held: list[Request], known: int) -> None:
-        try:
-            if self.record.is_live:
-                self.record.write_held(held, known)
-        except RecordError as exc:
-            log.warning("kernel=%s %s", self.kernel_id, exc)
+            self._writer.hold_later(held, known)
 
     async def seal(self) -> None:
         """The job has ended: the record says how, and keeps no secret."""
         assert self.end is not None
         self.save_news()  # when it ended, too
-        self.record.worker.post(partial(self._seal, self.end))
+        leave = self.job.leave if self.job is not None else lambda: None
+        self._writer.seal_later(self.end, leave)
         await self.written()
 
     async def written(self) -> None:
         """Return once all is in the record, or not for a file server that stalls."""
-        done = self.record.worker.run(lambda: None)
-        await asyncio.wait((asyncio.ensure_future(done),), timeout=STALLED)
-
-    def _seal(self, end: JobEnd) -> None:
-        try:
-            if self.job is not None:
-                self.job.leave()
-            self.record.seal(end)
-        except RecordError as exc:
-            log.warning("kernel=%s %s", self.kernel_id, exc)
+        await self._writer.written()
 
 
 def _user() -> str:

@@ -10,20 +10,22 @@ import signal
 from typing import Any
 
 from remote_kernels import harmless
-from remote_kernels.errors import AgentError, JobError
-from remote_kernels.registry import TAKEN, JobEnd
+from remote_kernels.errors import AgentError, JobError, TunnelError
+from remote_kernels.records import TAKEN, JobEnd
 from remote_kernels.tunnel.tunnel import Tunnel
 
 from .actions import CLOCK, WATCH, Actions
 from .connection import INFO, Connection
 from .job import Job
-from .job_end import End, end_of, until_the_end
+from .job_end import until_the_end
 from .known_info import KnownInfo
 from .launch import ProcessSpec
 from .lifecycle import Event
 from .local_end import LocalEnd
+from .news import News
+from .previous_owner import PreviousOwner
 from .reach import Reach
-from .status import KernelStatus, News
+from .status import KernelStatus
 from .time_limit import mind_time_limit
 
 log = harmless.logger(__name__)
@@ -73,6 +75,32 @@ class Supervision:
         status.connected(connection, node)
         return connection
 
+    async def attach(
+        self,
+        local: LocalEnd,
+        job: Job,
+        before: PreviousOwner,
+        *,
+        take: bool,
+        patient: bool,
+    ) -> dict[str, Any]:
+        """Come back to an agent that has reported; see `RemoteKernel.attach`."""
+        assert before.agent is not None
+        connection = await self.connect(local, before.agent, before.process)
+        reach = Reach(self._status, job, before.agent, connection)
+        try:
+            self.reached(job, await reach.open(take=take))
+        except TunnelError as exc:
+            if not patient:
+                raise
+            log.warning("kernel=%s not reached yet: %s", self._status.kernel_id, exc)
+            self._actions.run(WATCH, self._come_back(job, reach))
+        else:  # whoever had it is gone
+            before.clear_away()
+        info = local.open(connection.key)
+        await self.serve()
+        return info
+
     def reached(self, job: Job, tunnel: Tunnel) -> None:
         """The connection is open: the end of the job is minded from now on."""
         self._actions.run(WATCH, self._watch(job, tunnel))
@@ -84,13 +112,10 @@ class Supervision:
         self._status.mark("attached")
         self._status.save_news()
 
-    def come_back(self, job: Job, reach: Reach) -> None:
-        """The agent does not answer yet: try again. Its kernel counts as alive."""
-        self._actions.run(WATCH, self._come_back(job, reach))
-
     async def _come_back(self, job: Job, reach: Reach) -> None:
+        """The agent does not answer yet: try again. Its kernel counts as alive."""
         found = await reach.again()
-        if isinstance(found, End):
+        if isinstance(found, JobEnd):
             await self._ended(found)
             return
         self._status.happened(Event.RESUMED)
@@ -131,21 +156,12 @@ class Supervision:
         """Notice the end of the job, or that another server has the kernel."""
         await self._ended(await until_the_end(tunnel, job, self._status.happened))
 
-    async def _ended(self, end: End) -> None:
+    async def _ended(self, end: JobEnd) -> None:
         """Of a kernel that does not answer yet, who waits for it tells of the end."""
-        event = Event.TAKEN if end.taken else Event.JOB_ENDED
-        found = self.job_end(end)
-        await self._actions.carry_out(event, found)
+        event = Event.TAKEN if end.word == TAKEN else Event.JOB_ENDED
+        await self._actions.carry_out(event, end)
         if self._status.connection is not None:
-            self._status.connection.set_exited(found.exit_code or 1, None)
-
-    def job_end(self, end: End) -> JobEnd:
-        """Return how the kernel's job ended, with a text that names it."""
-        told = end_of(end.status, end.text)
-        word = TAKEN if end.taken else told.word
-        state = f" ({told.word})" if told.is_schedulers else ""
-        text = f"Job {self._status.job_id}{state}: {end.text}"
-        return JobEnd(word, told.exit_code, told.signal, text)
+            self._status.connection.set_exited(end.exit_code or 1, None)
 
     async def end_of_job(self, patience: float) -> JobEnd | None:
         """Return how it ended, if it does so in so many seconds or has begun to."""

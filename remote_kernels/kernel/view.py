@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from remote_kernels.registry import JobEnd
+from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.driver import Driver
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from remote_kernels.config import Settings
 from remote_kernels.errors import AgentError, JobError, RecordError
-from remote_kernels.registry import Record, is_passing, tell_once
+from remote_kernels.records import Directory, is_passing, tell_once
 from remote_kernels.scheduler import script
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 from remote_kernels.scheduler.jobs import Jobs
@@ -43,7 +44,7 @@ class Waiting:
         self,
         job_id: JobId,
         jobs: Jobs,
-        record: Record,
+        record: Directory,
         settings: Settings,
         on_status: Callable[[JobStatus], None],
     ) -> None:
@@ -81,7 +82,7 @@ class Waiting:
             if agent is not None:
                 return agent
             if self._deadline is not None and _now() > self._deadline:
-                raise JobError(self._too_late())
+                raise JobError(await self._record.worker.run(self._too_late))
             await asyncio.sleep(delay)
             delay = min(delay * 1.05, LAST_LOOK)
 
@@ -123,7 +124,8 @@ class Waiting:
                 msg = f"Job {self._job_id} was cancelled. {never}"
                 raise JobError(msg)
             if status.phase is Phase.ENDED:
-                raise JobError(self._ended_early(status))
+                early = partial(self._ended_early, status)
+                raise JobError(await self._record.worker.run(early))
 
     @property
     def _login(self) -> bool:

@@ -22,16 +22,16 @@ from typing import Any, Protocol, TypeVar
 from remote_kernels.config import Settings
 from remote_kernels.errors import JobError, TunnelError
 from remote_kernels.kernel import socket_directory
-from remote_kernels.registry import Memory
+from remote_kernels.records import CarrierCache
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.exec import TARGET
 from remote_kernels.wire.hello import Refused
 
+from .allocation import allocation_of
 from .connection import WAY_IN
 from .inventory import Recorded
 from .reach import carriers, kind_of_node
-from .shared_job import allocation_of
 
 ENDING = 10.0  # seconds for carriers that are given up
 T = TypeVar("T")
@@ -84,7 +84,7 @@ async def _opened(found: Recorded, settings: Settings, path: Path) -> Tunnel:
     if agent is None or spec is None or "socket" not in agent:
         msg = f"The agent of kernel {found.kernel_id} has not said yet where it is."
         raise JobError(msg)
-    remembered = Memory(record.base).carrier(kind_of_node(agent))
+    remembered = CarrierCache(record.base).carrier(kind_of_node(agent))
     ways = carriers(
         agent,
         found.job_id,

@@ -21,7 +21,7 @@ from relay.joined import joined
 
 from remote_kernels.agent.exec import Executions
 from remote_kernels.kernel.connection import WAY_IN
-from remote_kernels.registry import Record
+from remote_kernels.records import Record
 from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.socket_channel import SocketChannel
 from remote_kernels.wire.exec import Request

@@ -25,12 +25,12 @@ from typing import Any
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 
-from remote_kernels import registry
+from remote_kernels import records
 from remote_kernels.config import parse
 from remote_kernels.kernel import Launch, RemoteKernel
 from remote_kernels.kernel.inventory import cancel
 from remote_kernels.kernel.job import as_facts, id_in
-from remote_kernels.registry import Record
+from remote_kernels.records import Record
 from remote_kernels.scheduler.job import JobId, JobRequest
 from remote_kernels.scheduler.jobs import Jobs
 from remote_kernels.scheduler.local.driver import Local
@@ -55,7 +55,7 @@ def left_alone(directory: Path) -> Record:
     """A kernel whose server ended."""
     argv = [sys.executable, __file__, str(directory)]
     done = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True)
-    return Record(registry.state_dir(None), done.stdout.strip())
+    return Record(records.state_dir(None), done.stdout.strip())
 
 
 async def _leave_alone(directory: str) -> None:
@@ -89,7 +89,7 @@ def job_of(record: Record) -> JobId:
 
 
 def record_of(kernel: str, job_id: JobId | str, **facts: Any) -> Record:
-    made = Record(registry.state_dir(None), kernel)
+    made = Record(records.state_dir(None), kernel)
     made.create()
     made.write("spec.json", {})
     used = {"pid": 17, "host": "login1", "node": "n1", "name": "Python"}
@@ -126,7 +126,7 @@ def run_code(file: Path | str, code: str) -> str:
 
 def runs(kernel: str) -> Record:
     """Once its agent is there."""
-    record = Record(registry.state_dir(None), kernel)
+    record = Record(records.state_dir(None), kernel)
     deadline = time.monotonic() + TIMEOUT
     while not (record.path / "agent.json").exists():
         assert time.monotonic() < deadline, record.logs()

@@ -32,8 +32,8 @@ from cli.live import (
 from cli.test_main import complete
 from click.testing import Result
 
-from remote_kernels import registry
-from remote_kernels.registry import JobEnd, Record
+from remote_kernels import records
+from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.slurm.driver import Slurm
 
 Run = Callable[..., Result]
@@ -190,7 +190,7 @@ def test_completion() -> None:
     """From records alone: what has ended is not offered once that is on record."""
     for kernel in ("aa1", "aa2", "b"):
         record_of(kernel, "17")
-    Record(registry.state_dir(None), "b").seal(JobEnd("CANCELLED", text="It ended."))
+    Record(records.state_dir(None), "b").seal(JobEnd("CANCELLED", text="It ended."))
     assert ["aa1", "aa2"] == complete("attach", "a")
     assert ["aa1", "aa2"] == complete("attach", "")
 

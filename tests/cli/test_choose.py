@@ -10,7 +10,7 @@ from cli.live import record_of
 from remote_kernels.cli.choose import ATTACHABLE, LIVE, ON_RECORD, choose
 from remote_kernels.errors import RecordError
 from remote_kernels.kernel.inventory import Recorded
-from remote_kernels.registry import JobEnd
+from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 
 pytestmark = pytest.mark.usefixtures("place")

@@ -32,7 +32,7 @@ from cli.test_main import complete
 from click.testing import Result
 
 from remote_kernels.cli import servers
-from remote_kernels.registry import JobEnd, Record
+from remote_kernels.records import JobEnd, Record
 
 Run = Callable[..., Result]
 

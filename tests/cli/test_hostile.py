@@ -17,7 +17,7 @@ from remote_kernels.cli import top
 from remote_kernels.cli.main import cli
 from remote_kernels.cli.say import say
 from remote_kernels.errors import RemoteKernelError
-from remote_kernels.registry import JobEnd, Record
+from remote_kernels.records import JobEnd, Record
 
 Run = Callable[..., Result]
 

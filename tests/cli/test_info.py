@@ -29,7 +29,7 @@ from cli.test_words import VIEW
 from click.testing import Result
 
 import remote_kernels
-from remote_kernels.registry import JobEnd
+from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.job import JobId
 
 Run = Callable[..., Result]

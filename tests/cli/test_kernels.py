@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 from rich.console import Console
 
-from remote_kernels import registry
+from remote_kernels import records
 from remote_kernels.cli import kernels, kernelspec
 
 Run = Callable[..., Result]
@@ -133,8 +133,8 @@ def test_remove_names_what_is_left(run: Run, tmp_path: Path) -> None:
     """Of a state directory that nothing else names, too."""
     own = tmp_path / "own"
     run("install", "python-compute", "--state-dir", str(own))
-    for base in (own, registry.state_dir(None)):
-        registry.Record(base, "k1").create()
+    for base in (own, records.state_dir(None)):
+        records.Record(base, "k1").create()
     result = run("remove", "-y", "python-compute")
     assert f"Left in {own}: 1 record of kernels" in result.stderr
     assert f"rm -r {own}" in result.stderr

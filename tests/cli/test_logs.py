@@ -28,7 +28,7 @@ from cli.test_main import complete
 from click.testing import Result
 
 from remote_kernels.cli import logs
-from remote_kernels.registry import JobEnd, Record
+from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.job import JobId
 
 Run = Callable[..., Result]

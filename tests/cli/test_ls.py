@@ -36,7 +36,7 @@ from click.testing import Result
 
 from remote_kernels.cli import ls
 from remote_kernels.cli.ls import FASTEST, SLOWEST, Pace
-from remote_kernels.registry import JobEnd, Record
+from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.job import JobId
 
 Run = Callable[..., Result]

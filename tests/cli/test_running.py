@@ -16,12 +16,12 @@ from cli.live import GONE, end, is_over, job, record_of
 from click.testing import Result
 from rich.console import Console
 
-from remote_kernels import registry
+from remote_kernels import records
 from remote_kernels.cli import rows, running
 from remote_kernels.errors import ControllerError
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.inventory import Stray
-from remote_kernels.registry import JobEnd, Record
+from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 from remote_kernels.scheduler.slurm.driver import Slurm
 
@@ -94,9 +94,9 @@ def test_all_ends_kernels_that_run(run: Run, jobs: Callable[..., JobId]) -> None
 
 def remembered() -> Path:
     """Where it is that something is remembered beside records."""
-    base = registry.state_dir(None)
+    base = records.state_dir(None)
     (base / "kernel_info").mkdir(parents=True)
-    registry.Memory(base).remember("c n#", "ssh")
+    records.CarrierCache(base).remember("c n#", "ssh")
     (base / "kernel_info" / "a.json").write_text("{}")
     return base
 
@@ -183,7 +183,7 @@ def test_json(run: Run) -> None:
 
 def test_a_record_that_never_got_a_job(run: Run) -> None:
     """Ten minutes are enough for a submission."""
-    made = [Record(registry.state_dir(None), kernel) for kernel in ("old", "new")]
+    made = [Record(records.state_dir(None), kernel) for kernel in ("old", "new")]
     for record in made:
         record.create()
     then = time.time() - running.UNSUBMITTED - 1

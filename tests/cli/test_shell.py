@@ -18,7 +18,7 @@ from cli.in_job import Played, in_job
 from cli.live import GONE, TIMEOUT, command, end, job, record_of, shown
 from cli.test_main import complete
 
-from remote_kernels.registry import Record
+from remote_kernels.records import Record
 
 pytestmark = pytest.mark.usefixtures("place")
 

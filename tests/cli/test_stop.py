@@ -32,7 +32,7 @@ from click.testing import Result
 
 from remote_kernels.errors import ControllerError
 from remote_kernels.kernel import inventory
-from remote_kernels.registry import JobEnd
+from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.job import JobId
 
 Run = Callable[..., Result]

@@ -22,7 +22,7 @@ from remote_kernels.jupyter import api_kernels
 from remote_kernels.jupyter.api_errors import status_of
 from remote_kernels.jupyter.api_kernels import MOST_BYTES, Kernels, _Answer, log_end
 from remote_kernels.jupyter.extension import _ask_at_most_every
-from remote_kernels.registry import JobEnd, Record
+from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.jobs import shared
 

@@ -16,8 +16,8 @@ import pytest
 from scheduler.captured import captured
 from served.server import Answer, Home, Server, home, served
 
-from remote_kernels import registry
-from remote_kernels.registry import JobEnd, Record
+from remote_kernels import records
+from remote_kernels.records import JobEnd, Record
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -97,7 +97,7 @@ def server(here: Home, slurm: Slurm) -> Iterator[Server]:
 
 def record_of(kernel: str, job_id: str, *, end: str = "", **facts: Any) -> Record:
     """A kernel that another server has, or had."""
-    made = Record(registry.state_dir(None), kernel)
+    made = Record(records.state_dir(None), kernel)
     made.create()
     made.write("spec.json", {})
     used = {"pid": 17, "host": "login1", "name": "Python", "spec_name": "python"}

@@ -22,7 +22,7 @@ from remote_kernels.jupyter import news
 from remote_kernels.jupyter.api import DOCUMENT
 from remote_kernels.jupyter.emitter import SCHEMA, SCHEMA_ID, Emitter, event
 from remote_kernels.kernel.view import STATES, UNKNOWN, View
-from remote_kernels.registry import JobEnd
+from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.job import JobId
 
 ACTIONS = [

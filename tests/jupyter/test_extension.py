@@ -18,14 +18,14 @@ from jupyter_server._tz import utcnow
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from jupyter_server.services.sessions.sessionmanager import SessionManager
 
-from remote_kernels import registry
+from remote_kernels import records
 from remote_kernels.jupyter.extension import (
     RemoteKernelsApp,
     _jupyter_server_extension_points,
 )
 from remote_kernels.jupyter.outliving import let_outlive, outlives_server
 from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
-from remote_kernels.registry import Record
+from remote_kernels.records import Record
 
 GONE = {"job_id": "1-1", "job_where": "/nowhere/job.log"}
 
@@ -101,7 +101,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 def record_of(kernel: str, **facts: Any) -> Record:
     """A kernel that was left running."""
-    made = Record(registry.state_dir(None), kernel)
+    made = Record(records.state_dir(None), kernel)
     made.create()
     for name in ("spec", "agent"):
         made.write(f"{name}.json", {})
@@ -321,7 +321,7 @@ async def test_a_server_that_takes_its_kernels_with_it(server: Server) -> None:
 def test_jupyter_finds_the_extension() -> None:
     """And it is switched on by installing."""
     (point,) = _jupyter_server_extension_points()
-    config = Path(registry.__file__).parent / "jupyter" / "server_config.json"
+    config = Path(records.__file__).parents[1] / "jupyter" / "server_config.json"
     enabled = json.loads(config.read_text())["ServerApp"]["jpserver_extensions"]
 
     assert point["app"] is RemoteKernelsApp

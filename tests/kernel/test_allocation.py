@@ -1,4 +1,4 @@
-"""kernel.shared_job.Allocation: its directory, and who is in it."""
+"""kernel.allocation: its directory, and who is in it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import cast
 import pytest
 
 from remote_kernels.config import parse
-from remote_kernels.kernel.shared_job import Allocation, SharedJob
-from remote_kernels.registry import Record
+from remote_kernels.kernel.allocation import Allocation
+from remote_kernels.kernel.shared_job import SharedJob
+from remote_kernels.records import Record
 from remote_kernels.scheduler.job import JobId
 from remote_kernels.scheduler.jobs import Jobs
 

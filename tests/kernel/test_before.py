@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from remote_kernels.kernel.before import before
-from remote_kernels.registry import JobEnd, Record
+from remote_kernels.records import JobEnd, Record
 
 NOTEBOOK = "/home/alice/a.ipynb"
 LIVED = {"ready": 1.0, "ended": 2.0}

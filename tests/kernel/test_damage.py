@@ -23,18 +23,18 @@ from typing import Any
 
 import pytest
 
-from remote_kernels import registry
+from remote_kernels import records
 from remote_kernels.cli import completion, kernelspec, ls, running
 from remote_kernels.errors import RecordError
 from remote_kernels.front.standin import StandIn
 from remote_kernels.jupyter import api_kernels
 from remote_kernels.kernel import inventory
+from remote_kernels.kernel.allocation import Allocation, allocation_of, allocations
 from remote_kernels.kernel.attached import _sockets_here
 from remote_kernels.kernel.job import name_of
 from remote_kernels.kernel.known_info import KnownInfo
 from remote_kernels.kernel.previous_owner import previous_owner
-from remote_kernels.kernel.shared_job import Allocation, allocation_of, allocations
-from remote_kernels.registry import JobEnd, Memory, Record
+from remote_kernels.records import CarrierCache, Directory, JobEnd, Record, trouble
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.job import Completed, JobRequest
 from remote_kernels.scheduler.jobs import Jobs, shared
@@ -162,10 +162,11 @@ class Hurt:
         self._random = random.Random(seed)
         self.told = ""
 
-    def do(self, record: Record) -> None:
+    def do(self, record: Record | Allocation) -> None:
         pick = self._random.choice
-        shared = isinstance(record, Allocation)
-        bodies: dict[str, Any] = SHARED if shared else files(record.kernel_id)
+        bodies: dict[str, Any] = SHARED
+        if isinstance(record, Record):
+            bodies = files(record.kernel_id)
         name = pick([*bodies, "record.json", "record.json", "spec.json", "spec.json"])
         path = record.path / name
         way = self._random.randrange(10)
@@ -215,7 +216,7 @@ def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     before = os.geteuid()
     with tempfile.TemporaryDirectory(prefix="damage-") as name:
         monkeypatch.setattr(kernelspec, "state_dirs", lambda: [Path(name)])
-        monkeypatch.setattr(registry, "_TOLD", set())
+        monkeypatch.setattr(trouble, "_TOLD", set())
         if before == 0:
             os.chown(name, 65534, 65534)
             os.seteuid(65534)
@@ -248,7 +249,7 @@ def whole(base: Path, kernel: str) -> Record:
     return record
 
 
-def fill(record: Record, bodies: dict[str, Any]) -> None:
+def fill(record: Directory, bodies: dict[str, Any]) -> None:
     for name, body in bodies.items():
         record.write(name, body)
 
@@ -265,7 +266,7 @@ async def look(base: Path, record: Record) -> None:
     for view in await ls._views(list(found.values()), everything=True):
         json.dumps(view.as_json()).encode()
         "\t".join(ls._row(view)).encode()
-    [ls._on_disk(one) for one in registry.records(base)]
+    [ls._on_disk(one) for one in records.every_record(base)]
 
     answer, _ = await api_kernels._ask([base], ())
     known = list(api_kernels._others([base], (), answer))
@@ -277,8 +278,10 @@ async def look(base: Path, record: Record) -> None:
     inventory.unsubmitted([base], 0)
     await inventory.strays([base])
     completion._words(completion._records(), "")
-    for old in (*registry.records(base), *allocations(base)):
+    for old in records.every_record(base):
         old.purge_if_old()
+    for place in allocations(base):
+        place.purge_if_old()
 
     items = {item.kernel: item for item in await running._take_stock(False)}
     json.dumps([running._public(item) for item in items.values()]).encode()
@@ -287,7 +290,7 @@ async def look(base: Path, record: Record) -> None:
     # What an extension, a story and an end do with one that it has chosen.
     for chosen in found.values():
         chosen.record.sessions()
-        chosen.record.read_held()
+        chosen.record.held.read()
         chosen.record.last_word()
         with contextlib.suppress(RecordError):
             previous_owner(chosen.record, patient=True)
@@ -295,7 +298,7 @@ async def look(base: Path, record: Record) -> None:
             _sockets_here(chosen)
         with contextlib.suppress(RecordError):
             allocation_of(chosen.record)
-        StandIn(b"k").restore(chosen.record.read_held())
+        StandIn(b"k").restore(chosen.record.held.read())
 
 
 def elsewhere(record: Record) -> bool:
@@ -319,7 +322,7 @@ async def test_damaged_records(
     seed = int(os.environ.get("RK_SEED", "12"))
     named = 0
     for number in range(count):
-        registry._TOLD.clear()
+        trouble._TOLD.clear()
         place = Allocation(base, "team")
         place.make("members")
         fill(place, SHARED)
@@ -336,7 +339,7 @@ async def test_damaged_records(
             if HURT not in shown and not away:  # then it is named, and can be cleaned
                 named += 1
                 assert ["remove record"] == [item.action for item in mine]
-                told = "".join(registry._TOLD) + "".join(i.what for i in mine)
+                told = "".join(trouble._TOLD) + "".join(i.what for i in mine)
                 assert str(record.path) in told or "never submitted" in told
             restored(record.path)
             for item in mine:
@@ -387,9 +390,9 @@ def test_damaged_memories(base: Path, text: str) -> None:
     known.remember({"a": 1})
     known._path.write_bytes(text.encode("latin-1"))
 
-    assert Memory(base).carrier("c") is None
-    Memory(base).remember("c", "ssh")
-    assert "ssh" == Memory(base).carrier("c")
+    assert CarrierCache(base).carrier("c") is None
+    CarrierCache(base).remember("c", "ssh")
+    assert "ssh" == CarrierCache(base).carrier("c")
     assert known.recall() is None or isinstance(known.recall(), dict)
 
 

@@ -22,7 +22,7 @@ from remote_kernels.kernel.inventory import (
     unsubmitted,
 )
 from remote_kernels.kernel.job import as_facts
-from remote_kernels.registry import JobEnd, Record
+from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.job import JobId, JobRequest, Phase
 from remote_kernels.scheduler.jobs import Jobs as AllJobs
 from remote_kernels.scheduler.local.driver import Local

@@ -13,7 +13,7 @@ from remote_kernels.kernel import inventory
 from remote_kernels.kernel.launch import Launch
 from remote_kernels.kernel.remote_kernel import RemoteKernel
 from remote_kernels.kernel.view import View
-from remote_kernels.registry import JobEnd
+from remote_kernels.records import JobEnd
 
 LAUNCH = Launch(
     (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -11,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from remote_kernels.kernel import last_will
 from remote_kernels.kernel.last_will import LastWill
 
 SECONDS = 10.0
 
 # Makes a will, says so, and waits to be killed, or revokes it when asked to.
 MAKER = """
-import sys
+import asyncio, sys
 from pathlib import Path
 from remote_kernels.kernel.last_will import LastWill
 mark, *paths = sys.argv[1:]
@@ -27,7 +30,7 @@ for path in paths:
     will.remove(Path(path))
 print("made", flush=True)
 sys.stdin.readline()
-will.revoke()
+asyncio.run(will.revoke())
 """
 
 
@@ -101,6 +104,111 @@ def test_no_shell_to_be_had(
 
     will.start()
     will.remove(Path("/nowhere"))
-    will.revoke()
+    asyncio.run(will.revoke())
 
     assert "a job may be left over" in caplog.text
+
+
+def marking(mark: Path, word: str = "done") -> LastWill:
+    command = ["sh", "-c", f"echo {word} >> '{mark}'"]
+    return LastWill(command, {"PATH": "/usr/bin:/bin"})
+
+
+def shell_of(will: LastWill) -> subprocess.Popen[str]:
+    assert will._shell is not None
+    return will._shell
+
+
+@pytest.mark.asyncio
+async def test_a_will_that_is_carried_out(tmp_path: Path) -> None:
+    """Now, and once; whether it was done is known."""
+    mark = tmp_path / "mark"
+    will = marking(mark)
+    will.start(keep=True)
+
+    assert await will.carry_out()
+    assert 1 == rounds(mark)
+    await will.revoke()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("command", [[], ["false"]])
+async def test_a_will_that_cannot_be_carried_out(command: list[str]) -> None:
+    """There is nothing to be done, or it fails."""
+    will = LastWill(command, {"PATH": "/usr/bin:/bin"})
+    assert not await will.carry_out()
+    will.start()
+
+    assert not await will.carry_out()
+    await will.revoke()
+
+
+@pytest.mark.asyncio
+async def test_a_will_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not waited for any longer, and the loop turns meanwhile."""
+    monkeypatch.setattr(last_will, "NOW_TIMEOUT", 0.02)
+    monkeypatch.setattr(last_will, "END_TIMEOUT", 0.02)
+    will = LastWill(["sleep", "60"], {"PATH": "/usr/bin:/bin"})
+    will.start()
+    shell = shell_of(will)
+
+    assert not await will.carry_out()
+    await will.revoke()
+    assert shell.poll() is None
+
+    os.killpg(shell.pid, signal.SIGKILL)
+    shell.wait()
+
+
+@pytest.mark.asyncio
+async def test_a_stopped_shell_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it is given up, all else goes on."""
+    monkeypatch.setattr(last_will, "END_TIMEOUT", 0.2)
+    will = LastWill(["true"], {})
+    will.start()
+    shell = shell_of(will)
+    shell.send_signal(signal.SIGSTOP)
+    turns = 0
+
+    revoking = asyncio.ensure_future(will.revoke())
+    while not revoking.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+
+    assert turns > 10
+    shell.kill()
+    shell.wait()
+
+
+def test_a_forked_child(tmp_path: Path) -> None:
+    """It has no will: when its parent dies, its copy of the pipe is not in the way."""
+    mark = tmp_path / "mark"
+    will = marking(mark)
+    will.start()
+    shell = shell_of(will)
+
+    will.forked()  # as in a child, which then has the only end of the pipe
+
+    assert until(lambda: rounds(mark) == 1)
+    assert will._shell is None
+    asyncio.run(will.revoke())
+    os.killpg(shell.pid, signal.SIGKILL)
+    os.waitpid(shell.pid, 0)
+    assert shell.stdin is not None
+    shell.stdin.close()
+
+
+def test_every_will_is_let_go_in_a_child(tmp_path: Path) -> None:
+    """By the hook that a fork calls there."""
+    will = LastWill(["true"], {})
+    will.start()
+    shell = shell_of(will)
+
+    last_will._forked()
+
+    assert will._shell is None
+    assert 0 == shell.returncode
+    os.killpg(shell.pid, signal.SIGKILL)
+    os.waitpid(shell.pid, 0)
+    assert shell.stdin is not None
+    shell.stdin.close()

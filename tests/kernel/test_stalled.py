@@ -8,17 +8,26 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
+from scheduler.asking import job
 
-from remote_kernels.errors import RecordError
-from remote_kernels.kernel import status
+from remote_kernels.errors import RecordError, RemoteKernelError, TunnelError
+from remote_kernels.kernel import record_writer
+from remote_kernels.kernel.connection import Connection
 from remote_kernels.kernel.lifecycle import Event, State
-from remote_kernels.kernel.status import News
-from remote_kernels.registry import JobEnd
+from remote_kernels.kernel.news import News
+from remote_kernels.kernel.reach import Reach
+from remote_kernels.kernel.waiting import Waiting
+from remote_kernels.records import JobEnd
+from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.worker import Worker
 
-from .world import World, hurry
+from .test_job import PLACE
+from .test_shared_job import made as shared
+from .test_waiting import Said
+from .world import LAUNCH, World, hurry
 
 SESSIONS = {"s": {"path": "a.ipynb", "name": "", "type": "notebook"}}
 DETACHED = 2  # MNT_DETACH of umount2(2)
@@ -54,7 +63,7 @@ async def test_another_kernel_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From its start to its end; and the one whose record stalls is reached, too."""
-    monkeypatch.setattr(status, "STALLED", 0.01)
+    monkeypatch.setattr(record_writer, "STALLED", 0.01)
     hurry(monkeypatch)
     stalled, other = World(tmp_path), World(tmp_path, "other")
     await stalled.run()
@@ -73,6 +82,90 @@ async def test_another_kernel_goes_on(
     assert [News.LOST, News.RESUMED, News.ENDED] == stalled.news[-3:]
     assert [News.ATTACHED, News.ENDED] == other.news[-2:]
     await asyncio.wait_for(stalled.gone.wait(), SECONDS)
+
+
+@pytest.mark.asyncio
+async def test_a_shared_job_s_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who comes into the job waits, who leaves it, too; all others go on."""
+    hurry(monkeypatch)
+    coming, leaving, other = shared(tmp_path), shared(tmp_path, "l"), World(tmp_path)
+    coming.place.make("members")
+    leaving.place.member("l").touch()
+
+    with frozen(coming.place.path):
+        waits = [
+            asyncio.ensure_future(work)
+            for work in (
+                coming.submit(LAUNCH),
+                coming.agent(lambda status: None),
+                leaving.cancel(),
+            )
+        ]
+        await asyncio.wait_for(other.run(), SECONDS)
+        await asyncio.wait_for(other.actions.carry_out(Event.DETACH), SECONDS)
+        assert not any(work.done() for work in waits)
+        for work in waits:
+            work.cancel()
+    await asyncio.wait(waits, timeout=SECONDS)
+    assert all(work.done() for work in waits)
+
+
+@pytest.mark.asyncio
+async def test_a_kernel_that_is_shut_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its job, and what it has here; its record goes as soon as that can be."""
+    monkeypatch.setattr(record_writer, "STALLED", 0.01)
+    world = World(tmp_path)
+    await world.run()
+    record = world.status.record
+
+    with frozen(record.path):
+        await asyncio.wait_for(world.actions.carry_out(Event.RELEASE), SECONDS)
+        assert "close" == world.local.did[-1]
+    await asyncio.wait_for(record.worker.run(lambda: None), SECONDS)
+
+    assert not record.path.exists()
+
+
+def unreached() -> Connection:
+    """One that cannot be opened."""
+
+    class Unreached:
+        async def open(self, *args: object, take: bool) -> None:
+            msg = "no answer"
+            raise TunnelError(msg)
+
+    return cast("Connection", Unreached())
+
+
+@pytest.mark.asyncio
+async def test_errors_that_quote_logs(tmp_path: Path) -> None:
+    """Who is told of them waits for the logs, and all others do not."""
+    stalled, other = World(tmp_path), World(tmp_path, "other")
+    connection = await stalled.connect()
+    connection.expect(1)
+    status, settings = stalled.status, stalled.status.settings
+    early = Said(JobStatus(job("7"), Phase.ENDED, "FAILED"))
+    waiting = Waiting(job("7"), early, status.record, settings, lambda status: None)
+
+    with frozen(status.record.path):
+        errors = [
+            asyncio.ensure_future(work)
+            for work in (
+                connection.await_running(0.0),
+                Reach(status, stalled.job, PLACE, unreached()).open(take=True),
+                waiting.agent(),
+            )
+        ]
+        await asyncio.wait_for(other.run(), SECONDS)
+        await asyncio.wait_for(other.actions.carry_out(Event.DETACH), SECONDS)
+        assert not any(error.done() for error in errors)
+    await asyncio.wait(errors, timeout=SECONDS)
+    assert all(isinstance(error.exception(), RemoteKernelError) for error in errors)
+    await stalled.actions.carry_out(Event.DETACH)
 
 
 @pytest.mark.asyncio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -12,9 +13,11 @@ import pytest
 from remote_kernels.config import Settings, parse
 from remote_kernels.errors import (
     ChoiceError,
+    CommandError,
     ConfigError,
     JobError,
     RecordError,
+    ResourceError,
     TunnelError,
 )
 from remote_kernels.front.front import Front
@@ -22,9 +25,9 @@ from remote_kernels.kernel import actions, remote_kernel, startup
 from remote_kernels.kernel.connection import Connection
 from remote_kernels.kernel.lifecycle import State
 from remote_kernels.kernel.local_end import LocalEnd
+from remote_kernels.kernel.news import News
 from remote_kernels.kernel.remote_kernel import RemoteKernel
-from remote_kernels.kernel.status import News
-from remote_kernels.registry import Record
+from remote_kernels.records import Record
 from remote_kernels.tunnel.tunnel import Over, Tunnel
 from remote_kernels.wire import control
 from remote_kernels.wire.codes import Farewell, ProcessState
@@ -48,19 +51,20 @@ class Site:
             patch.setattr(module, "job_for", self._job_for)
         patch.setattr(Connection, "open", self._opened())
         patch.setattr(LocalEnd, "hand_over", _handed_over)
-        patch.setattr(LocalEnd, "draw_up_will", lambda self, job, *, keep=False: None)
+        patch.setattr(LocalEnd, "draw_up_will", _no_will)
         patch.setattr(Front, "hand_over", lambda self, *args: None)
         patch.setattr(actions, "LAST_WORDS", 0.0)
         patch.setattr(actions, "FAREWELL", 0.0)
         self.kernel = self.another()
 
-    def another(self, **config: Any) -> RemoteKernel:
+    def another(self, **options: Any) -> RemoteKernel:
         """The kernel as another process sees it, or this one with other options."""
-        config = {"scheduler": "local", "state_dir": str(self._directory), **config}
+        config = {"scheduler": "local", "state_dir": str(self._directory)}
         return RemoteKernel(
             KERNEL,
             parse(config),
             outlives=True,
+            **options,
             on_news=lambda news, view, text: self.news.append(news),
         )
 
@@ -113,6 +117,10 @@ class Site:
         self.reports()
         await self.listens()
         await self.until(lambda: self.kernel.state is State.RUNNING)
+
+
+async def _no_will(self: LocalEnd, job: FakeJob, *, keep: bool = False) -> None:
+    """Nobody cancels its job at our death."""
 
 
 async def _handed_over(self: LocalEnd, connection: Connection) -> None:
@@ -380,3 +388,205 @@ async def test_signals(site: Make) -> None:
     assert not here.kernel.told_to_end
     await here.kernel.release()
     assert 0 == await here.kernel.wait()
+
+
+@pytest.mark.asyncio
+async def test_descriptors_run_out_as_it_starts(site: Make) -> None:
+    """Nothing is left, and it is said what can be done."""
+    here = site()
+    here.submits = [OSError(errno.EMFILE, "Too many open files")]
+
+    with pytest.raises(ResourceError, match=r"Too many open files\. The start was und"):
+        await here.kernel.start(LAUNCH)
+
+    assert not here.kernel.is_recorded
+
+
+@pytest.mark.asyncio
+async def test_another_error_of_the_system(site: Make) -> None:
+    """It says what it says."""
+    here = site()
+    here.submits = [OSError(errno.ENOENT, "No such file")]
+
+    with pytest.raises(OSError, match="No such file"):
+        await here.kernel.start(LAUNCH)
+
+
+@pytest.mark.asyncio
+async def test_a_start_that_fails_and_leaves_its_job(site: Make) -> None:
+    """Who asked for it must hear of that, too: nobody else would."""
+    here = site()
+    starting = asyncio.ensure_future(here.kernel.start(LAUNCH))
+    await here.until(lambda: bool(here.jobs) and here.jobs[-1].id is not None)
+    here.jobs[-1].fails = JobError("no answer")
+    here.jobs[-1].reported.set_exception(JobError("It was held."))
+
+    with pytest.raises(JobError, match=r"^It was held\.\nJob 7 could not be cancelled"):
+        await asyncio.wait_for(starting, 10)
+
+
+@pytest.mark.asyncio
+async def test_a_restart_that_finds_no_room(site: Make) -> None:
+    """Of a kernel that did not come: the person hears of it."""
+    here = site()
+    await here.kernel.start(LAUNCH, wait=False)
+    here.jobs[-1].fails = JobError("no answer")
+    here.jobs[-1].reported.set_exception(JobError("It was held."))
+    await here.until(lambda: News.ENDED in here.news)
+
+    here.submits = [RecordError("the disk is full")]
+    with pytest.raises(JobError, match="the disk is full"):
+        await here.kernel.restart(LAUNCH)
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_what_a_notebook_is_told_first(
+    site: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That its variables are gone, once, and what the site said of the job."""
+    here = site()
+    told: list[str] = []
+    monkeypatch.setattr(Connection, "notice", lambda self, text: told.append(text))
+    here.kernel = here.another(instead_of="It ran out of time.")
+
+    await here.kernel.start(LAUNCH, wait=False)
+    here.jobs[-1].notice = "You have 3 hours left."
+    here.reports()
+    await here.listens()
+    await here.until(lambda: len(told) == 2)
+
+    assert told[0].endswith("run again the cells that make them.\nIt ran out of time.")
+    assert "The site says: You have 3 hours left." == told[1]
+    assert here.kernel._status.before is None
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_what_is_known_of_a_kernel(site: Make, tmp_path: Path) -> None:
+    """Before it is there, and then."""
+    here = site()
+    early = here.kernel
+    early.remove_at_death(tmp_path / "file")  # of nothing that is there
+    assert (None, None, None) == (early.job_id, early.directory, early.cwd)
+    assert not early.told_to_end
+
+    await here.start()
+
+    assert "7" == str(here.kernel.job_id)
+    assert here.kernel.directory is not None
+    assert here.kernel.directory.is_dir()
+    assert "running" == here.kernel.view().state
+    here.kernel.remove_at_death(tmp_path / "file")
+    await here.kernel.release()
+    assert not here.kernel.directory.exists()
+
+
+@pytest.mark.asyncio
+async def test_sockets_that_had_to_move(site: Make) -> None:
+    """Whoever started the kernel is told where they are, once."""
+    here, moved = site(), list[Path]()
+    here.kernel = here.another(on_moved=moved.append)
+    await here.start()
+    local = here.kernel._status.local
+    assert local is not None
+
+    for _ in range(2):
+        local._on_moved(Path("/tmp/elsewhere"))
+
+    assert [Path("/tmp/elsewhere")] == moved
+    await here.kernel.release()
+
+
+CHOICE = ChoiceError("There are two.", "jobid", ["1", "2"])
+
+
+@pytest.mark.asyncio
+async def test_nobody_is_there_to_choose(site: Make) -> None:
+    """Who waits for the kernel is a program, which hears what there is."""
+    here = site()
+    here.submits = [CHOICE]
+
+    with pytest.raises(ChoiceError, match="There are two"):
+        await here.kernel.start(LAUNCH)
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_a_person_has_chosen(
+    site: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel comes as any other does."""
+    here = site()
+    here.submits = [CHOICE]
+
+    async def chosen(*_: object) -> str:
+        return "1"
+
+    monkeypatch.setattr(startup, "chosen", chosen)
+    await here.kernel.start(LAUNCH, wait=False)
+    await here.until(lambda: len(here.jobs) == 2 and here.jobs[-1].id is not None)
+    here.reports()
+    await here.listens()
+
+    await here.until(lambda: here.kernel.state is State.RUNNING)
+    assert "1" == here.kernel.settings.options["jobid"]
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("answers", [True, False])
+async def test_an_agent_that_is_not_reached_though_its_job_runs(
+    site: Make, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    """Or nobody knows whether it does: that no carrier leads there is what is known."""
+    here = site()
+    here.refuses = [TunnelError("no answer")]
+
+    async def ask(self: FakeJob) -> None:
+        raise CommandError("The controller is away.", ["status"], 1)
+
+    if not answers:
+        monkeypatch.setattr(FakeJob, "ask", ask)
+    await here.kernel.start(LAUNCH, wait=False)
+    here.reports()
+
+    await here.until(lambda: News.ENDED in here.news)
+
+    assert here.kernel.end is not None
+    assert "not-started" == here.kernel.end.word
+    assert "no answer" in here.kernel.end_text
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_ends_before_its_kernel_is_reached_again(site: Make) -> None:
+    """By a patient server, which then says how."""
+    here = site()
+    await here.start()
+    await here.kernel.detach()
+    here.refuses = [TunnelError("no answer")]
+    here.kernel = here.another()
+    await here.kernel.attach()
+
+    here.jobs[-1].over.set_result(TIMEOUT)
+
+    await here.until(lambda: here.kernel.end is not None)
+    assert here.kernel.end_text.startswith("Job 7 (TIMEOUT): ")
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_a_job_with_a_secret_of_its_own(
+    site: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is shared: it is on record, and by it the agent is spoken to."""
+    here = site()
+    monkeypatch.setattr(FakeJob, "secret", b"s" * 32)
+
+    await here.kernel.start(LAUNCH, wait=False)
+
+    spec = here.kernel._record.read("spec.json")
+    assert spec is not None
+    assert (b"s" * 32).hex() == spec["secret"]
+    assert b"s" * 32 == here.kernel._status.secret
+    await here.kernel.release()

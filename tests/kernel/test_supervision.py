@@ -11,8 +11,8 @@ import pytest
 from remote_kernels.errors import AgentError, JobError
 from remote_kernels.kernel import actions, supervision
 from remote_kernels.kernel.lifecycle import Event, State
-from remote_kernels.kernel.status import News
-from remote_kernels.registry import GIVEN_UP, SHUT_DOWN, TAKEN, JobEnd
+from remote_kernels.kernel.news import News
+from remote_kernels.records import GIVEN_UP, SHUT_DOWN, TAKEN, JobEnd
 from remote_kernels.tunnel.tunnel import Over
 from remote_kernels.wire import control
 from remote_kernels.wire.codes import Cause, Farewell, ProcessState

@@ -13,7 +13,7 @@ from remote_kernels.config import parse
 from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.job_end import until_the_end
 from remote_kernels.kernel.lifecycle import Event
-from remote_kernels.registry import Record
+from remote_kernels.records import TAKEN, Record
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Over, Tunnel
 from remote_kernels.wire.codes import Farewell, RefusalCode
@@ -92,8 +92,8 @@ async def test_the_code_decides(
 
     end = await until_the_end(cast("Tunnel", tunnel), job, lambda word: None)
 
-    assert taken == end.taken
-    assert (CANCELLED if asked else None) == end.status
+    assert taken == (end.word == TAKEN)
+    assert asked == (end.word == CANCELLED.state)
 
 
 @pytest.mark.asyncio

@@ -14,7 +14,7 @@ from scheduler.asking import job
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.lifecycle import State
 from remote_kernels.kernel.view import STATES, UNKNOWN, View, view
-from remote_kernels.registry import JobEnd, Record
+from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.scheduler.slurm.driver import Slurm
 

@@ -14,10 +14,9 @@ import pytest
 from scheduler.asking import job
 
 from remote_kernels.config import parse
-from remote_kernels.errors import JobError
-from remote_kernels.kernel.job import Job
+from remote_kernels.errors import JobError, RecordError
 from remote_kernels.kernel.waiting import Waiting
-from remote_kernels.registry import Record
+from remote_kernels.records import Record
 from remote_kernels.relay import private
 from remote_kernels.scheduler import script
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
@@ -147,21 +146,59 @@ async def test_a_record_that_cannot_be_read_just_now(
     assert [None, "it was idle"] == words
 
 
+class Says(Jobs):
+    """Says this of each job, and then nothing."""
+
+    def __init__(self, status: JobStatus) -> None:
+        super().__init__(Slurm())
+        self._status = status
+
+    async def watch(self, job_id: JobId) -> AsyncIterator[JobStatus]:  # type: ignore[override]
+        yield self._status
+        await asyncio.Event().wait()
+
+
 @pytest.mark.asyncio
-async def test_a_job_whose_agent_has_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It runs, though the scheduler was not asked since it waited."""
-    of = Job.__new__(Job)
-    of.id, of.status = (
-        job("7"),
-        JobStatus(job("7"), Phase.PENDING, "PENDING", "Resources"),
-    )
+@pytest.mark.parametrize(
+    ("phase", "config", "said"),
+    [
+        (
+            Phase.PENDING,
+            {"queue_timeout": 0.05},
+            "did not start within queue_timeout (",
+        ),
+        (Phase.RUNNING, {"start_timeout": 0.05}, "running for start_timeout (0.05 s)"),
+        (
+            Phase.RUNNING,
+            {"start_timeout": 0.05, "queue_timeout": 1000, "prologue": ["true"]},
+            "The job's script has not begun.",
+        ),
+    ],
+)
+async def test_an_agent_that_does_not_report(
+    tmp_path: Path, phase: Phase, config: dict[str, Any], said: str
+) -> None:
+    """Not for ever, in the queue or after it; and what the log says is quoted."""
+    record = Record(tmp_path, "k")
+    record.create()
+    record.job_log.write_text("oops")
+    queue = Says(JobStatus(job("7"), phase, phase.name))
+    waiting = Waiting(job("7"), queue, record, parse(config), lambda status: None)
 
-    async def reported(*_: object) -> dict[str, Any]:
-        return {"node": "n1"}
+    with pytest.raises(JobError) as caught:
+        await asyncio.wait_for(waiting.agent(), 10)
 
-    monkeypatch.setattr(of, "_reported", reported)
-    monkeypatch.setattr(Job, "place", None)
+    assert said in str(caught.value)
+    assert (phase is Phase.RUNNING) == str(caught.value).endswith("job.log\noops")
 
-    await of.agent(lambda status: None)
 
-    assert JobStatus(job("7"), Phase.RUNNING, "RUNNING", node="n1") == of.status
+@pytest.mark.asyncio
+async def test_a_record_that_cannot_be_read_at_all(tmp_path: Path) -> None:
+    """Waiting would not help."""
+    record = Record(tmp_path, "k")
+    record.create()
+    record.write("agent.json", {"node": 7})
+    waiting = Waiting(job("7"), Silent(), record, parse({}), lambda status: None)
+
+    with pytest.raises(RecordError, match=r"Cannot read .*agent.json"):
+        await asyncio.wait_for(waiting.agent(), 10)

@@ -23,10 +23,11 @@ from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.launch import Launch
 from remote_kernels.kernel.lifecycle import Event
 from remote_kernels.kernel.local_end import LocalEnd
-from remote_kernels.kernel.status import KernelStatus, News
+from remote_kernels.kernel.news import News
+from remote_kernels.kernel.status import KernelStatus
 from remote_kernels.kernel.supervision import Supervision
 from remote_kernels.kernel.view import View
-from remote_kernels.registry import Record
+from remote_kernels.records import Record
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Over, Tunnel
 from remote_kernels.wire import control
@@ -154,7 +155,7 @@ class FakeLocalEnd:
     def disconnect(self) -> None:
         self.did.append("disconnect")
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self.did.append("close")
 
 

@@ -15,9 +15,9 @@ import pytest
 from remote_kernels.agent import record as at_the_agent
 from remote_kernels.errors import RecordError
 from remote_kernels.kernel import socket_directory
+from remote_kernels.kernel.allocation import Allocation, allocations
 from remote_kernels.kernel.known_info import KnownInfo
-from remote_kernels.kernel.shared_job import Allocation, allocations
-from remote_kernels.registry import Memory, Record, records, write_for_user
+from remote_kernels.records import CarrierCache, Record, every_record, write_for_user
 from remote_kernels.relay import private
 
 SECRET = {"secret": "c0ffee"}
@@ -76,7 +76,7 @@ def test_what_is_made_is_private_whatever_the_umask(tmp_path: Path, mask: int) -
         record = Record(base, "k1")
         record.create()
         record.write("spec.json", SECRET)
-        Memory(base).remember("cluster", "ssh")
+        CarrierCache(base).remember("cluster", "ssh")
         KnownInfo(base, ["python"]).remember({"language": "python"})
         Allocation(base, "team").make("members")
         socket_directory.make(tmp_path / "run" / "deep")
@@ -231,11 +231,12 @@ def test_a_pipe_in_place_of_a_file(record: Record) -> None:
 def test_records_where_others_can_write(record: Record) -> None:
     """They are not looked at: what is there may be anybody's."""
     Allocation(record.base, "team").make("members")
-    assert 1 == len(records(record.base)) == len(allocations(record.base))
+    assert 1 == len(every_record(record.base)) == len(allocations(record.base))
 
     record.base.chmod(0o777)
 
-    assert [] == records(record.base) == allocations(record.base)
+    assert [] == every_record(record.base)
+    assert [] == allocations(record.base)
 
 
 def test_an_agent_whose_node_directory_others_can_write_to(

@@ -1,4 +1,4 @@
-"""registry: records in a directory, and what stays of one whose job has ended."""
+"""records: records in a directory, and what stays of one whose job has ended."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from remote_kernels import registry
+from remote_kernels import records
 from remote_kernels.errors import RecordError
-from remote_kernels.registry import HELD_BYTES, MEMORY, JobEnd, Record, records
+from remote_kernels.records import MEMORY, JobEnd, Record, every_record
+from remote_kernels.records.held import HELD_BYTES
 
 FILES = ("record", "spec", "agent", "ended", "sessions", "kernel_info")
 BODIES = {
@@ -47,12 +48,12 @@ def test_records_of_a_directory(tmp_path: Path) -> None:
     for name in ("b", "a", "c"):
         Record(tmp_path, name).create()
 
-    assert ["a", "b", "c"] == [record.kernel_id for record in records(tmp_path)]
+    assert ["a", "b", "c"] == [record.kernel_id for record in every_record(tmp_path)]
 
 
 def test_records_where_none_was_ever_made(tmp_path: Path) -> None:
     """There are none, and no error."""
-    assert [] == records(tmp_path / "nowhere")
+    assert [] == every_record(tmp_path / "nowhere")
 
 
 def test_what_is_written_is_read(record: Record) -> None:
@@ -80,81 +81,81 @@ def test_a_file_that_cannot_be_read(record: Record) -> None:
 
 def test_what_clients_asked_is_read_as_it_was(record: Record) -> None:
     """All bytes, in order; the last word counts."""
-    record.write_held([("shell", [b"before"])])
-    record.write_held(HELD)
+    record.held.write([("shell", [b"before"])])
+    record.held.write(HELD)
 
-    assert HELD == record.read_held()
+    assert HELD == record.held.read()
     assert 0o600 == (record.path / "held.json").stat().st_mode & 0o777
 
 
 def test_nothing_was_asked(record: Record) -> None:
     """Also where it was never written."""
-    assert [] == record.read_held()
+    assert [] == record.held.read()
 
-    record.write_held(HELD)
-    record.write_held([])
+    record.held.write(HELD)
+    record.held.write([])
 
-    assert [] == record.read_held()
+    assert [] == record.held.read()
 
 
 def test_more_was_asked_than_is_kept(record: Record) -> None:
     """What was kept before stays; a shared file system is no place for more."""
     most = [("shell", [b"x" * (HELD_BYTES - 1), b"x"])]
-    record.write_held(most)
+    record.held.write(most)
 
-    record.write_held([*most, ("shell", [b"x"])])
+    record.held.write([*most, ("shell", [b"x"])])
 
-    assert most == record.read_held()
+    assert most == record.held.read()
 
 
 def test_what_is_asked_later_is_added(record: Record) -> None:
     """The file is not written anew for each; its bound is that of all."""
-    record.write_held(HELD[:1])
+    record.held.write(HELD[:1])
     file = (record.path / "held.json").stat().st_ino
-    record.write_held(HELD[:2], 1)
-    record.write_held(HELD, 2)
+    record.held.write(HELD[:2], 1)
+    record.held.write(HELD, 2)
     most = [*HELD, ("shell", [b"x" * HELD_BYTES])]
-    record.write_held(most, 3)
-    record.write_held([*most, ("shell", [b"x"])], 4)
+    record.held.write(most, 3)
+    record.held.write([*most, ("shell", [b"x"])], 4)
 
-    assert HELD == record.read_held()
+    assert HELD == record.held.read()
     assert file == (record.path / "held.json").stat().st_ino
 
-    record.write_held(HELD[2:], 0)
-    assert HELD[2:] == record.read_held()
+    record.held.write(HELD[2:], 0)
+    assert HELD[2:] == record.held.read()
 
 
 @pytest.mark.parametrize("lost", [1, 5, 20])
 def test_what_was_added_is_half_there(record: Record, lost: int) -> None:
     """It is left out; who comes after that writes all anew."""
-    record.write_held(HELD[:2])
-    record.write_held(HELD, 2)
+    record.held.write(HELD[:2])
+    record.held.write(HELD, 2)
     path = record.path / "held.json"
     os.truncate(path, path.stat().st_size - lost)
 
-    assert HELD[:2] == record.read_held()
-    Record(record.base, "k1").write_held(HELD, 2)
-    assert HELD == record.read_held()
+    assert HELD[:2] == record.held.read()
+    Record(record.base, "k1").held.write(HELD, 2)
+    assert HELD == record.held.read()
 
 
 def test_what_was_asked_when_the_record_is_made_anew(record: Record) -> None:
     """It is all written again."""
-    record.write_held(HELD[:2])
+    record.held.write(HELD[:2])
     (record.path / "held.json").unlink()
 
-    record.write_held(HELD, 2)
+    record.held.write(HELD, 2)
 
-    assert HELD == record.read_held()
+    assert HELD == record.held.read()
 
 
 def test_a_sealed_record_holds_no_requests(record: Record) -> None:
     """What people typed goes with the job."""
-    record.write_held(HELD)
+    record.held.write(HELD)
 
     record.seal(JobEnd("CANCELLED", text="It was cancelled."))
 
     assert "held.json" not in names(record)
-    assert [] == record.read_held()
+    assert [] == record.held.read()
 
 
 def test_a_record_is_private(record: Record) -> None:
@@ -225,7 +226,7 @@ def test_a_record_that_another_removed(record: Record) -> None:
     record.purge_if_old()
     record.remove()
 
-    assert [] == records(record.base)
+    assert [] == every_record(record.base)
 
 
 def test_a_kernel_is_started_again_under_its_id(record: Record) -> None:
@@ -250,8 +251,8 @@ def test_the_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/alice")
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
 
-    assert Path("/home/alice/kernels") == registry.state_dir("~/kernels")
-    assert Path("/state/remote_kernels") == registry.state_dir(None)
+    assert Path("/home/alice/kernels") == records.state_dir("~/kernels")
+    assert Path("/state/remote_kernels") == records.state_dir(None)
 
 
 def test_what_every_ipykernel_prints_is_not_quoted(record: Record) -> None:

@@ -1,0 +1,48 @@
+"""What listeners are told of a kernel, and what of its times is kept.
+
+Used by status.py, and by who tells.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+
+from .lifecycle import Event
+from .view import View
+
+
+class News(str, enum.Enum):
+    """What listeners are told of; see jupyter/events/kernel_v1.yaml."""
+
+    SUBMITTED = "submitted"
+    PENDING = "pending"
+    RUNNING = "running"
+    ATTACHED = "attached"
+    LOST = "lost"
+    RESUMED = "resumed"
+    WARNING = "warning"
+    ENDED = "ended"
+
+    __str__ = str.__str__
+    __hash__ = str.__hash__
+
+
+NEWS = {
+    Event.SUBMITTED: News.SUBMITTED,
+    Event.JOB_RUNS: News.RUNNING,
+    Event.READY: News.ATTACHED,
+    Event.LOST: News.LOST,
+    Event.RESUMED: News.RESUMED,
+}
+# Events of which it is kept when they happened, and by what name.
+MARKS = {
+    Event.JOB_RUNS: "running",
+    Event.READY: "ready",
+    Event.FAILED: "ended",
+    Event.JOB_ENDED: "ended",
+    Event.TAKEN: "ended",
+    Event.GIVE_UP: "ended",
+}
+
+OnNews = Callable[[News, View, str], None]

@@ -1,0 +1,117 @@
+"""A private directory with JSON files: a kernel's record, or a shared job's."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from remote_kernels import shapes
+from remote_kernels.errors import RecordError
+from remote_kernels.relay import private
+from remote_kernels.worker import Worker
+
+from . import logs
+from .files import parsed
+from .trouble import cannot
+
+
+class Directory:
+    """One of them.
+
+    Parameters
+    ----------
+    base:
+        The state directory.
+    kind:
+        The directory there that holds all of its kind.
+    name:
+        Its own.
+    """
+
+    def __init__(self, base: Path, kind: str, name: str) -> None:
+        self.base = base
+        self.below = kind, name  # as seen from the state directory
+        self.path = base / kind / name
+        self.job_log = self.path / "job.log"
+        self.worker = Worker()  # for who must not wait for a stalled file server
+
+    def make(self, *below: str) -> None:
+        """A directory of it, with what is above. Raises OSError where it is not safe."""
+        private.make(str(self.base), *self.below, *below)
+        if not is_default(self.base):
+            private.check_above(str(self.base))
+
+    def write(self, name: str, body: dict[str, Any]) -> None:
+        """Write one of the JSON files. Raises RecordError."""
+        try:
+            with self.opened(name) as (directory, file):
+                private.write(directory, file, json.dumps(body, indent=1).encode())
+        except OSError as exc:
+            what = f"write {self.path / name}"
+            raise cannot(what, self.base, exc) from exc
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """One of the JSON files, or None when it is not there yet.
+
+        With defaults for what is not in it. Raises RecordError, also where it has not
+        the shape of such a file (see shapes.py).
+        """
+        data = self.data(name)
+        try:
+            return None if data is None else shapes.shaped(name, parsed(data))
+        except ValueError as exc:
+            msg = f"Cannot read {self.path / name}: {exc}"
+            raise RecordError(msg) from exc
+
+    def data(self, name: str) -> bytes | None:
+        """Return what is in a file, or None when there is none. Raises RecordError."""
+        try:
+            with self.opened(name) as (directory, file):
+                # Listing makes an NFS client look again (its attribute cache holds
+                # 3-60 s).
+                os.listdir(directory)  # noqa: PTH208
+                return private.read(directory, file)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as exc:
+            msg = f"Cannot read {self.path / name}: {exc}"
+            raise RecordError(msg) from exc
+
+    @contextlib.contextmanager
+    def opened(self, name: str) -> Iterator[tuple[int, str]]:
+        """Yield the directory that a file is in, open, and its name there."""
+        *below, file = name.split("/")
+        with private.opened(str(self.base), *self.below, *below) as directory:
+            yield directory, file
+
+    def has(self, name: str) -> bool:
+        """Whether that file is there."""
+        try:
+            return name in os.listdir(self.path)  # noqa: PTH208 - see `read`
+        except OSError:
+            return False
+
+    def logs(self) -> str:
+        """Return the ends of its logs, for an error's text."""
+        return logs.tails((self.job_log,))
+
+    def remove(self) -> None:
+        """Also what is there in its place."""
+        with contextlib.suppress(OSError):
+            if not stat.S_ISDIR(self.path.lstat().st_mode):
+                self.path.unlink()
+        for _ in range(5):  # the job, which is ending, may write to it meanwhile
+            shutil.rmtree(self.path, ignore_errors=True)
+            if not os.path.lexists(self.path):
+                return
+
+
+def is_default(base: Path) -> bool:
+    """In the home directory, above which nobody has a say."""
+    return base == Path.home() / ".local/state/remote_kernels"

@@ -1,0 +1,101 @@
+"""What clients asked while the job waited: held.json."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from remote_kernels import shapes
+from remote_kernels.errors import RecordError
+from remote_kernels.relay import private
+
+from .directory import Directory
+from .files import parsed
+from .trouble import cannot, tell_once
+
+NAME = "held.json"
+HELD_BYTES = 4 * 1024 * 1024  # of requests; more than that is not kept
+
+
+class HeldRequests:
+    """The requests of clients that wait for one kernel.
+
+    Parameters
+    ----------
+    directory:
+        The kernel's record.
+    """
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._size: int | None = None  # bytes in the file, as far as it is ours
+
+    def write(
+        self, held: Sequence[tuple[str, Sequence[bytes]]], known: int = 0
+    ) -> None:
+        """Requests of clients that wait for the kernel. Raises RecordError.
+
+        The first `known` were written by the call before: the others are added, so
+        that many cells take no longer each than few.
+        """
+        if self._size is None:
+            known = 0
+        added = held[known:]
+        before = self._size if known and self._size is not None else 0
+        size = before + sum(len(part) for _, parts in added for part in parts)
+        if size <= HELD_BYTES:
+            self._size = None  # until that is done
+            lines = [
+                [target, *(base64.b64encode(part).decode() for part in parts)]
+                for target, parts in added
+            ]
+            if not known:
+                self._directory.write(NAME, {"held": lines})
+            elif not self._add({"held": lines}):
+                self.write(held)
+                return
+        self._size = size
+
+    def _add(self, body: dict[str, Any]) -> bool:
+        """A line to a file that is there; whether it is. Raises RecordError."""
+        try:
+            with self._directory.opened(NAME) as (directory, file):
+                private.append(directory, file, b"\n" + json.dumps(body).encode())
+        except FileNotFoundError:  # the record was made anew
+            return False
+        except OSError as exc:
+            what = f"write {self._directory.path / NAME}"
+            raise cannot(what, self._directory.base, exc) from exc
+        return True
+
+    def read(self) -> list[tuple[str, list[bytes]]]:
+        """What `write` wrote; damaged, it is forgotten."""
+        try:
+            bodies = self._read_lines()
+        except RecordError as exc:
+            tell_once(exc)
+            return []
+        return [
+            (target, [base64.b64decode(part) for part in parts])
+            for body in bodies
+            for target, *parts in body["held"]
+        ]
+
+    def _read_lines(self) -> list[dict[str, Any]]:
+        """Objects below each other; without the last of several if it is half there."""
+        data = self._directory.data(NAME)
+        if data is None:
+            return []
+        lines, found = re.split(rb"\n(?=\{)", data), []
+        for number, line in enumerate(lines, 1):
+            try:
+                found.append(shapes.shaped(NAME, parsed(line)))
+            except ValueError as exc:
+                if 1 < number == len(lines):
+                    break
+                msg = f"Cannot read {self._directory.path / NAME}: {exc}"
+                raise RecordError(msg) from exc
+        return found

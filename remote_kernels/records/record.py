@@ -1,0 +1,125 @@
+"""The record of one kernel. See `__init__.py` for its files."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from remote_kernels.errors import RecordError
+from remote_kernels.relay import private
+
+from . import logs
+from .directory import Directory
+from .held import HeldRequests
+from .job_end import JobEnd
+from .trouble import cannot, is_passing, tell_once
+
+MEMORY = 24 * 3600.0  # seconds
+
+
+class Record(Directory):
+    """The record of one kernel.
+
+    Parameters
+    ----------
+    base:
+        The state directory.
+    kernel_id:
+        The kernel's ID.
+    """
+
+    def __init__(self, base: Path, kernel_id: str) -> None:
+        super().__init__(base, "kernels", kernel_id)
+        self.kernel_id = kernel_id
+        self.kernel_log = self.path / "kernel.log"
+        self.held = HeldRequests(self)
+
+    def create(self) -> None:
+        """Make the directory. Raises RecordError."""
+        if not self.is_live:
+            self.remove()  # of a job that ended
+        above, name = self.below
+        try:
+            private.make(str(self.base), above)
+            with private.opened(str(self.base), above) as directory:
+                private.make_new(name, directory)
+            self.make()
+        except OSError as exc:
+            what = f"keep this kernel's record in {self.path}"
+            raise cannot(what, self.base, exc) from exc
+
+    def sessions(self) -> dict[str, Any]:
+        """The notebooks that use the kernel; damaged, they are forgotten."""
+        return self.read_if_good("sessions.json") or {}
+
+    def read_if_good(self, name: str) -> dict[str, Any] | None:
+        """One that the kernel can do without: it is left out, and said, if damaged."""
+        try:
+            return self.read(name)
+        except RecordError as exc:
+            tell_once(exc)
+            return None
+
+    def last_word(self) -> str | None:
+        """Why the agent ended on its own, if it did."""
+        try:
+            own = self.read("ended.json")
+        except RecordError as exc:
+            if is_passing(exc):
+                return None
+            return f"its last word cannot be read ({exc})"
+        return None if own is None else str(own["reason"])
+
+    def logs(self) -> str:
+        """Return the ends of both logs, for an error's text."""
+        return logs.tails((self.job_log, self.kernel_log))
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its job may still be there; also if that cannot be seen."""
+        try:
+            os.stat(self.path / "spec.json", follow_symlinks=False)  # noqa: PTH116
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True
+
+    def seal(self, end: JobEnd) -> None:
+        """The job has ended: keep for a day how, for whom, and the logs; no secret.
+
+        Raises RecordError; where the disk is full, when the secret is gone.
+        """
+        try:
+            facts = self.read("record.json") or {}
+        except RecordError as exc:
+            tell_once(exc)
+            facts = {}
+        try:
+            self.write("record.json", {**facts, "end": asdict(end)})
+        finally:
+            self._forget_all_but("record.json", "ended.json", "sessions.json")
+
+    def _forget_all_but(self, *kept: str) -> None:
+        try:
+            with private.opened(str(self.base), *self.below) as directory:
+                for name in os.listdir(directory):  # noqa: PTH208
+                    if name.endswith(".json") and name not in kept:
+                        os.unlink(name, dir_fd=directory)
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            what = f"clear {self.path}"
+            raise cannot(what, self.base, exc) from exc
+
+    def purge_if_old(self) -> None:
+        """Remove what has been sealed for a day."""
+        try:
+            old = self.path.lstat().st_mtime < time.time() - MEMORY
+        except OSError:
+            return
+        if old and not self.is_live:
+            self.remove()

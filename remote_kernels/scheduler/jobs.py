@@ -13,7 +13,7 @@ import os
 import pwd
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from remote_kernels import harmless
 from remote_kernels.errors import CommandError, ConfigError, ControllerError
@@ -65,6 +65,7 @@ class Jobs:
         self._environ = environ
         self._poller = Poller(driver, self.statuses, self.ask, poll_interval)
         self._cluster: str | None = None
+        self._naming: asyncio.Future[str | None] | None = None
         self._gathered: dict[JobId, asyncio.Future[JobStatus]] = {}
         self._asker: asyncio.Future[None] | None = None
 
@@ -175,8 +176,10 @@ class Jobs:
     async def cluster(self) -> str | None:
         """The name of the cluster that we submit to; None while nobody tells."""
         if self._cluster is None and isinstance(self.driver, Clusters):
+            if self._naming is None or self._naming.done():
+                self._naming = asyncio.ensure_future(self.ask(self.driver.cluster()))
             try:
-                self._cluster = await self.ask(self.driver.cluster())
+                self._cluster = await asyncio.shield(self._naming)
             except CommandError as error:
                 log.info("the cluster's name is not known: %s", error)
         return self._cluster
@@ -223,7 +226,13 @@ class Jobs:
             environ = environment(self.driver, os.environ)
         return await self._runner(argv, input=input, env=environ, timeout=timeout)
 
-    # --- watching -------------------------------------------------------------------
+    # --- watching, and lists ----------------------------------------------------------
+
+    async def listed(
+        self, job_ids: Sequence[JobId], **options: Any
+    ) -> Mapping[JobId, JobStatus] | None:
+        """Return the last word on jobs that somebody wants listed: see the poller."""
+        return await self._poller.listed(job_ids, **options)
 
     def watch(self, job_id: JobId) -> AsyncGenerator[JobStatus, None]:
         """The job's status now and at every change; the last one is ENDED.

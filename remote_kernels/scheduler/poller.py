@@ -74,7 +74,7 @@ class Poller:
         self._asked = self._due = float("-inf")
         self._pause = poll_interval
         self._listed: Sequence[JobId] = ()
-        self._listed_at = float("-inf")
+        self._listed_at = self._list_asked = float("-inf")
         self._records: object = None
         self._listing: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
@@ -130,12 +130,16 @@ class Poller:
         return self._found
 
     def _is_time(self, records: object) -> bool:
-        """Whether a list is to be asked for; at once where there was none for long."""
-        soonest = self._asked + self.poll_interval
+        """Whether a list is to be asked for.
+
+        Where there was none for long, the last question may not have been about it.
+        """
+        recent = _now() - self._listed_at <= SLOWEST
+        soonest = (self._asked if recent else self._list_asked) + self.poll_interval
         if records is not None and records == self._records:
             # A look that comes a little early is this one.
             soonest = max(soonest, self._due - 0.2 * self.poll_interval)
-        return _now() - self._listed_at > SLOWEST or _now() >= soonest
+        return _now() >= soonest
 
     def _end_listing(self, _: asyncio.Future[None]) -> None:
         self._listing = None
@@ -214,6 +218,8 @@ class Poller:
         self._asked, self._failure = _now(), None
         if self._asked - self._listed_at > SLOWEST:
             self._listed = ()
+        if self._listed:
+            self._list_asked = self._asked
         try:
             found = await self._query([*dict.fromkeys((*self._watched, *self._listed))])
             await self._look_at_places(found)

@@ -65,7 +65,6 @@ class Jobs:
         self._environ = environ
         self._poller = Poller(driver, self.statuses, self.ask, poll_interval)
         self._cluster: str | None = None
-        self._naming: asyncio.Future[str | None] | None = None
         self._gathered: dict[JobId, asyncio.Future[JobStatus]] = {}
         self._asker: asyncio.Future[None] | None = None
 
@@ -176,10 +175,8 @@ class Jobs:
     async def cluster(self) -> str | None:
         """The name of the cluster that we submit to; None while nobody tells."""
         if self._cluster is None and isinstance(self.driver, Clusters):
-            if self._naming is None or self._naming.done():
-                self._naming = asyncio.ensure_future(self.ask(self.driver.cluster()))
             try:
-                self._cluster = await asyncio.shield(self._naming)
+                self._cluster = await self.ask(self.driver.cluster())
             except CommandError as error:
                 log.info("the cluster's name is not known: %s", error)
         return self._cluster

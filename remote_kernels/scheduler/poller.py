@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from remote_kernels import harmless
-from remote_kernels.bounded import within
+from remote_kernels.bounded import waited, within
 from remote_kernels.errors import CommandError
 
 from .driver import Driver, Places
@@ -124,7 +124,7 @@ class Poller:
             self._listing = asyncio.ensure_future(self._round())
             self._listing.add_done_callback(self._end_listing)
         if self._listing is not None:
-            await asyncio.wait((self._listing,), timeout=patience)
+            await waited(self._listing, patience)
         if self._failure is not None:
             raise self._failure
         return self._found

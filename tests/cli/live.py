@@ -36,7 +36,7 @@ from remote_kernels.scheduler.jobs import Jobs
 from remote_kernels.scheduler.local.driver import Local
 
 TIMEOUT = 30.0
-GONE = "1-1;/nowhere/job.log"
+GONE = JobId("1-1", "/nowhere/job.log")
 CONFIG: dict[str, object] = {"scheduler": "local", "dead_after": 2, "silence": 60}
 ARGV = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}")
 

@@ -1,4 +1,4 @@
-"""cli.choose: which kernel a command is about."""
+"""kernel.finding: which kernel a command is about."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from cli.live import record_of
 
-from remote_kernels.cli.choose import ATTACHABLE, LIVE, ON_RECORD, choose
 from remote_kernels.errors import RecordError
+from remote_kernels.kernel.finding import ATTACHABLE, LIVE, ON_RECORD, choose
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.registry import JobEnd
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
@@ -21,12 +21,12 @@ def four() -> list[Recorded]:
     """Two that run, one that ended, one that waits."""
     found = []
     for kernel, job_id in (
-        ("aa1", "17;c1"),
-        ("aa2", "18;/log"),
-        ("b", "19"),
-        ("c", "20"),
+        ("aa1", JobId("17", "c1")),
+        ("aa2", JobId("18", "/log")),
+        ("b", JobId("19")),
+        ("c", JobId("20")),
     ):
-        record = record_of(kernel, job_id, name=f"Python {job_id[:2]}")
+        record = record_of(kernel, job_id, name=f"Python {job_id}")
         if kernel != "c":
             record.write("agent.json", {})
         facts = record.read("record.json") or {}

@@ -71,7 +71,8 @@ def remove(names: Sequence[str], yes: bool) -> None:
     for kernel in kernels:
         question = harmless.line(f"Remove {kernel.name} ({kernel.directory})?")
         if yes or click.confirm(question):
-            base = service.state_dir(kernel.config.get("state_dir"))
+            configured = kernel.config.get("state_dir")
+            base = service.state_dir(str(configured) if configured else None)
             kernelspec.remove(kernel)
             say(f"Removed {kernel.name} from {kernel.directory}")
             _tell_left(base)

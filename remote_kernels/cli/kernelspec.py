@@ -122,7 +122,8 @@ def _installed(manager: KernelSpecManager, name: str, path: Path) -> Kernelspec:
 def state_dirs() -> list[Path]:
     """Where the records of this user's kernels may be."""
     configured = [k.config.get("state_dir") for k in installed().values() if k.is_ours]
-    return list(dict.fromkeys(map(service.state_dir, (None, *configured))))
+    dirs = [str(d) if d else None for d in (None, *configured)]
+    return list(dict.fromkeys(map(service.state_dir, dirs)))
 
 
 def settings(kernel: Recorded) -> Settings:

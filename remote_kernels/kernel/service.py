@@ -97,9 +97,9 @@ async def others(
     )
 
 
-def state_dir(configured: object) -> Path:
+def state_dir(configured: str | None) -> Path:
     """Return where records are, by a kernelspec's `state_dir` (None: the default)."""
-    return registry.state_dir(str(configured) if configured else None)
+    return registry.state_dir(configured)
 
 
 async def ask_at_most_every(seconds: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -64,3 +64,17 @@ async def first_of(*awaitables: Awaitable[T]) -> T:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+
+
+async def waited(task: asyncio.Future[Any], patience: float | None) -> None:
+    """Wait so many seconds for what goes on all the same; None: for as long as it takes.
+
+    Whoever waits without a limit is alone: cancelled, they end it first.
+    """
+    try:
+        await asyncio.wait((task,), timeout=patience)
+    except asyncio.CancelledError:
+        if patience is None:
+            task.cancel()
+            await asyncio.wait((task,))
+        raise

@@ -97,6 +97,11 @@ class CommandError(RemoteKernelError):
             lines.append(advice)
         super().__init__("\n".join(lines))
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether there was no answer at all, so that trying again may help."""
+        return self.transient or (self.returncode is None and bool(self.argv))
+
 
 class SubmitError(CommandError):
     """The scheduler did not take the job."""
@@ -139,6 +144,20 @@ class TunnelError(RemoteKernelError):
     def __init__(self, text: str, silent: Sequence[str] = ()) -> None:
         super().__init__(text)
         self.silent = tuple(silent)
+
+
+class NotFoundError(RemoteKernelError):
+    """There is no kernel, or nothing of a kernel, of that name."""
+
+
+class StateError(RemoteKernelError):
+    """The kernel, or its job, is not one of which that can be asked now."""
+
+
+class UnknownError(RemoteKernelError):
+    """The batch system has not said yet what must be known first."""
+
+    transient = True
 
 
 class InUseError(RemoteKernelError):

@@ -6,21 +6,11 @@ Called by `main`, and by the parameters that take a kernelspec or a kernel.
 
 from __future__ import annotations
 
-import contextlib
-import getpass
-import itertools
-import json
-import os
-import signal
-import socket
-import subprocess
-import time
+import asyncio
 from collections import Counter
 from pathlib import PurePosixPath
-from typing import Any
 
 import click
-import platformdirs
 from click.shell_completion import (
     BashComplete,
     CompletionItem,
@@ -28,16 +18,12 @@ from click.shell_completion import (
     ZshComplete,
 )
 
-from remote_kernels import harmless, records
+from remote_kernels import harmless
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.kernelspec import Kernelspec
-from remote_kernels.errors import KernelspecError, RecordError
-from remote_kernels.scheduler.driver import Site
-from remote_kernels.scheduler.drivers import detected
-from remote_kernels.scheduler.job import Completed, Query
-
-FRESH = 600.0  # seconds that the scheduler's answer is good for
-PATIENCE = 2.0  # seconds for it to answer
+from remote_kernels.errors import KernelspecError
+from remote_kernels.kernel import service, site
+from remote_kernels.kernel.service import Noted
 
 _SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 
@@ -106,69 +92,20 @@ def offers(
     before, comma, last = incomplete.rpartition(",")
     return [
         CompletionItem(before + comma + name)
-        for name in _offered(str(param.name).removeprefix("config_"))
+        for name in asyncio.run(site.offers(str(param.name).removeprefix("config_")))
         if name.startswith(last)
     ]
 
 
-def _offered(option: str) -> list[str]:
-    """Asked for once in a while, and never long: somebody waits at a prompt."""
-    file = platformdirs.user_cache_path("remote_kernels") / "offers.json"
-    key = f"{option} on {socket.gethostname()}"  # clusters may share a home
-    kept: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        kept = dict(json.loads(file.read_text(encoding="utf-8")))
-    with contextlib.suppress(KeyError, ValueError, TypeError):
-        made, names = kept[key]
-        if time.time() - float(made) < FRESH:
-            return [str(name) for name in names]
-    driver = detected()
-    if not isinstance(driver, Site):
-        return []
-    query = driver.offers(option, getpass.getuser())
-    names = _said(query) if query is not None else None
-    if names is None:
-        return []
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({**kept, key: [time.time(), names]})
-        records.write_for_user(file, text)
-    return names
+def _records() -> list[Noted]:
+    noted = service.noted(kernelspec.state_dirs())
+    return [each for each in noted if _can_be_typed(each.kernel_id)]
 
 
-def _said(query: Query[list[str]]) -> list[str] | None:
-    """None: it did not answer, or is not there."""
-    try:
-        asked = subprocess.Popen(
-            query.argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        )
-    except OSError:
-        return None
-    with asked:
-        try:
-            said, _ = asked.communicate(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
-            os.killpg(asked.pid, signal.SIGKILL)  # with what a wrapper has started
-            return None
-    if asked.returncode != 0:
-        return None
-    return query.parse(Completed(tuple(query.argv), 0, said, ""))
-
-
-def _records() -> list[records.Record]:
-    every = itertools.chain(*map(records.every_record, kernelspec.state_dirs()))
-    return [record for record in every if _can_be_typed(record.kernel_id)]
-
-
-def _words(records: list[records.Record], incomplete: str) -> list[CompletionItem]:
+def _words(records: list[Noted], incomplete: str) -> list[CompletionItem]:
     """Their IDs, then what tells their notebooks apart."""
     items = [_item(r) for r in records if r.kernel_id.startswith(incomplete)]
-    paths = [path for record in records for path in _notebooks(record)]
+    paths = [path for record in records for path in record.notebooks]
     names = Counter(PurePosixPath(path).name for path in paths)
     for path, count in Counter(paths).items():
         name = PurePosixPath(path).name
@@ -194,24 +131,10 @@ def _can_be_typed(name: str) -> bool:
     return harmless.line(name) == name
 
 
-def _item(record: records.Record) -> CompletionItem:
+def _item(record: Noted) -> CompletionItem:
     """With what its notebooks are called."""
-    about = ", ".join(_notebooks(record))
-    if not about:
-        about = str(_read(record, "record.json").get("name", ""))
+    about = ", ".join(record.notebooks) or record.name
     return CompletionItem(record.kernel_id, help=harmless.line(about))
-
-
-def _notebooks(record: records.Record) -> list[str]:
-    sessions = _read(record, "sessions.json")
-    return [str(session.get("path", "")) for session in sessions.values()]
-
-
-def _read(record: records.Record, name: str) -> dict[str, Any]:
-    """A damaged one is passed over in silence: somebody types."""
-    with contextlib.suppress(RecordError):
-        return record.read(name) or {}
-    return {}
 
 
 def _items(kernels: dict[str, Kernelspec], incomplete: str) -> list[CompletionItem]:

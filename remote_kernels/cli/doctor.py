@@ -10,31 +10,23 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import os
 import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from importlib import metadata
 
 import click
-import zmq
 from rich.console import Console
 from rich.markup import escape
 
-from remote_kernels import harmless, records
+from remote_kernels import harmless
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.completion import our_kernel_names
 from remote_kernels.cli.options import GroupedCommand, config_options
 from remote_kernels.cli.trial import FAILED, OK, WARNING, Problem, Trial
 from remote_kernels.config import Settings, parse
-from remote_kernels.errors import CommandError, ConfigError, RemoteKernelError
-from remote_kernels.kernel import socket_directory
-from remote_kernels.scheduler import command
-from remote_kernels.scheduler.drivers import DRIVERS
-from remote_kernels.scheduler.job import JobRequest
-from remote_kernels.scheduler.jobs import shared
-from remote_kernels.tunnel.carriers import ssh_keys
+from remote_kernels.errors import RemoteKernelError
+from remote_kernels.kernel import site
 from remote_kernels.wrapping import wrapped
 
 log = harmless.logger(__name__)
@@ -87,45 +79,32 @@ class Doctor:
 
 
 async def _versions() -> str:
-    packages = (
-        "remote-kernels",
-        "jupyter-client",
-        "jupyter-server",
-        "pyzmq",
-        "asyncssh",
-    )
-    found = [f"{name} {metadata.version(name)}" for name in packages]
-    curve = "" if zmq.has("curve") else " (without CURVE)"
-    python = ".".join(map(str, sys.version_info[:3]))
-    return f"Python {python}, {', '.join(found)}, libzmq {zmq.zmq_version()}{curve}"
+    return ", ".join(site.versions())
 
 
 async def _scheduler(settings: Settings) -> str:
-    driver = settings.driver
-    path = shutil.which(driver.command)
-    if path is None:
-        msg = f"there is no {driver.command} on PATH (scheduler: {driver.name})"
+    here = await site.here(settings, reach=True)
+    if here.path is None:
+        msg = f"there is no {here.command} on PATH (scheduler: {here.name})"
         raise Problem(msg, _NO_SCHEDULER)
-    if driver.is_fallback:
+    if here.is_fallback:
         if settings.scheduler == "auto":
             raise _only_local()
-        return f"{driver.name}: jobs are processes of this machine"
-    await shared(driver).own()  # what each user may ask, on each site
-    version = await _version(path)
-    return f"{driver.name}: {path}{version and f', {version}'}; the controller answers"
+        return f"{here.name}: jobs are processes of this machine"
+    version = here.version and f", {here.version}"
+    return f"{here.name}: {here.path}{version}; the controller answers"
 
 
 def _only_local() -> Problem:
     """`auto` has found no batch system: fine on a laptop, not on a login node."""
-    known = [each.command for each in DRIVERS.values() if not each.is_fallback]
     text = (
-        f"there is no {' or '.join(known)} on PATH, so 'auto' stands for this machine itself: "
+        f"there is no {' or '.join(site.commands())} on PATH, so 'auto' stands for this machine itself: "
         "jobs would be processes of it (scheduler 'local')"
     )
     unmet = [
         spec.name
         for spec in kernelspec.installed().values()
-        if spec.is_ours and not _can_be_submitted(spec.config)
+        if spec.is_ours and not site.can_be_submitted(spec.config)
     ]
     if not unmet:
         return Problem(text, _NO_SCHEDULER, WARNING)
@@ -137,47 +116,23 @@ def _only_local() -> Problem:
     return Problem(text, advice)
 
 
-def _can_be_submitted(config: Mapping[str, object]) -> bool:
-    try:
-        settings = parse(config)
-        settings.driver.check(JobRequest("", "", settings.options))
-    except ConfigError:
-        return False
-    return settings.driver.is_here(os.environ)
-
-
-async def _version(program: str) -> str:
-    """As it says; a wrapper may print more before, or know no --version."""
-    try:
-        done = await command.run([program, "--version"], timeout=10)
-    except CommandError:
-        return ""
-    said = done.stdout.split("\n") if done.returncode == 0 else []
-    return next((line.strip() for line in reversed(said) if line.strip()), "")
-
-
 async def _state_directory(settings: Settings) -> str:
-    record = records.Record(records.state_dir(settings.state_dir), "doctor")
-    record.remove()
-    record.create()
-    record.write("record.json", {})
-    record.remove()
-    free = shutil.disk_usage(record.base).free // 2**20
+    base = site.try_state_dir(settings)
+    free = shutil.disk_usage(base).free // 2**20
     if free < 100:
-        msg = f"{record.base} has {free} MiB left"
+        msg = f"{base} has {free} MiB left"
         raise Problem(msg, "Make room, or set state_dir.", WARNING)
-    return f"{record.base} can be written; {free} MiB free"
+    return f"{base} can be written; {free} MiB free"
 
 
 async def _socket_directory(settings: Settings) -> str:
-    base = socket_directory.choose_base(settings.runtime_dir, dict(os.environ))
-    socket_directory.remove(socket_directory.make(base))
+    base = site.try_socket_dir(settings)
     return f"{base} can hold private directories for Unix sockets"
 
 
 async def _keys(*, tried: bool) -> str:
     """What could open a node. Whether it does, the carrier tells, if it is `tried`."""
-    found, locked = await asyncio.to_thread(ssh_keys.ways)
+    found, locked = await asyncio.to_thread(site.ssh_ways)
     lock = "with a passphrase, and so of use only through an ssh-agent: "
     parts = [*found, *([lock + ", ".join(locked)] if locked else [])]
     text = ", ".join(parts) or "no key in ~/.ssh, no ssh-agent"
@@ -212,9 +167,7 @@ async def examine(
     fine &= await doctor.stage("socket directory", lambda: _socket_directory(settings))
     if not fine:
         return None
-    carriers = settings.driver.carriers
-    if settings.carrier != "auto":
-        carriers = (settings.carrier,)
+    carriers = site.carriers(settings)
     if "ssh" in carriers:
         await doctor.stage("ssh keys", lambda: _keys(tried=job))
     if not job:

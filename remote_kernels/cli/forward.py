@@ -23,14 +23,13 @@ import click
 
 from remote_kernels.bounded import first_of
 from remote_kernels.cli import kernelspec, servers
-from remote_kernels.cli.choose import LIVE, choose, waits
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.say import say
 from remote_kernels.cli.servers import Server
 from remote_kernels.errors import JobError, PortError, RecordError, ServerError
-from remote_kernels.kernel import inventory
+from remote_kernels.kernel.finding import LIVE, find, waits
 from remote_kernels.kernel.inventory import Recorded
-from remote_kernels.wire.target import LARGEST_PORT
+from remote_kernels.kernel.ports import LARGEST_PORT
 
 LOOK = 5.0  # seconds between two looks whether the ports are still forwarded
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -168,7 +167,7 @@ async def _forward(
 ) -> int:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    found = choose(await inventory.recorded(kernelspec.state_dirs()), kernel, LIVE)
+    found = await find(kernelspec.state_dirs(), kernel, LIVE)
     forwarded = _Forwarded(_server(found), found.kernel_id)
     for signum in _SIGNALS:
         loop.add_signal_handler(signum, ended.set)

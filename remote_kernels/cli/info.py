@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import sys
 from collections import Counter
 from typing import Any
@@ -18,14 +17,12 @@ from rich.text import Text
 
 from remote_kernels import __version__, harmless
 from remote_kernels.cli import kernelspec, servers, words
-from remote_kernels.cli.choose import ON_RECORD, choose
 from remote_kernels.cli.completion import recorded_kernels
 from remote_kernels.config import Settings
-from remote_kernels.kernel import inventory
+from remote_kernels.kernel import inventory, service, site
+from remote_kernels.kernel.finding import ON_RECORD, find
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.view import STATES, UNKNOWN, View
-from remote_kernels.scheduler.drivers import DRIVERS
-from remote_kernels.scheduler.jobs import shared
 from remote_kernels.wrapping import wrapped
 
 Lines = list[tuple[str, str]]
@@ -72,8 +69,7 @@ def _show(lines: Lines) -> None:
 
 
 async def _kernel(wanted: str) -> tuple[Recorded, View]:
-    kernels = await inventory.recorded(kernelspec.state_dirs())
-    found = choose(kernels, wanted, ON_RECORD)
+    found = await find(kernelspec.state_dirs(), wanted, ON_RECORD)
     (view,) = await servers.laid_over([found.view()])
     return found, view
 
@@ -81,11 +77,9 @@ async def _kernel(wanted: str) -> tuple[Recorded, View]:
 def _more(found: Recorded, view: View) -> dict[str, Any]:
     """What a view does not have."""
     record = found.record
-    driver = DRIVERS[view.scheduler]
-    waits = view.state == "waiting" and found.status is not None
     server = servers.of(view.host, view.pid)
     return {
-        "advice": driver.pending_advice(found.status) if waits and found.status else "",
+        "advice": found.advice if view.state == "waiting" else "",
         "server": server.url if server is not None else None,
         "record": str(record.path),
         "logs": [str(p) for p in (record.job_log, record.kernel_log) if p.exists()],
@@ -118,14 +112,11 @@ def _of_kernel(view: View, more: dict[str, Any]) -> Lines:
 
 
 def _job(view: View) -> str:
-    where = (
-        f" on {view.cluster}"
-        if view.cluster and not DRIVERS[view.scheduler].is_fallback
-        else ""
-    )
+    cluster = service.shown_cluster(view)
+    where = f" on {cluster}" if cluster else ""
     said = " ".join(filter(None, (view.job_state, view.reason)))
     said = f": {said}" if said else ""
-    return f"{words.job(view)} ({view.scheduler}{where}){said}"
+    return f"{view.job_id} ({view.scheduler}{where}){said}"
 
 
 def _server(view: View, url: str | None) -> str:
@@ -140,16 +131,16 @@ def _server(view: View, url: str | None) -> str:
 
 async def _installation() -> dict[str, Any]:
     dirs = kernelspec.state_dirs()
-    driver = Settings().driver
+    here = await site.here(Settings())
     kernels = await inventory.recorded(dirs)
     ours = [spec.name for spec in kernelspec.installed().values() if spec.is_ours]
     states = Counter(kernel.view().state for kernel in kernels)
     return {
         "version": __version__,
         "python": sys.executable,
-        "scheduler": driver.name,
-        "command": shutil.which(driver.command),
-        "cluster": await shared(driver).cluster(),
+        "scheduler": here.name,
+        "command": here.path,
+        "cluster": here.cluster,
         "state_dirs": [str(path) for path in dirs],
         "kernelspecs": ours,
         "kernels": {s: states[s] for s in (*STATES, UNKNOWN) if states[s]},

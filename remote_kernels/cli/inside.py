@@ -16,13 +16,12 @@ from pathlib import Path
 import click
 
 from remote_kernels.cli import kernelspec, remote_process
-from remote_kernels.cli.choose import LIVE, choose, number, settings, waits
-from remote_kernels.errors import AgentError, JobError
-from remote_kernels.kernel import inventory
+from remote_kernels.errors import AgentError
+from remote_kernels.kernel.finding import LIVE, find
 from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.kernel.remote_process import RemoteProcess
 from remote_kernels.kernel.view import View
-from remote_kernels.kernel.way_in import way_in
-from remote_kernels.wire.exec import Request
+from remote_kernels.kernel.way_in import check_open, way_in
 
 _TERMINALS = ("TERM", "COLORTERM", "COLUMNS", "LINES")  # variables that go with it
 
@@ -60,45 +59,20 @@ class Job:
     @property
     def number(self) -> str:
         """The job's ID, as the scheduler shows it."""
-        return number(self.found)
+        return str(self.found.job_id)
 
     @contextlib.contextmanager
     def way(self) -> Iterator[Path]:
         """Yield a Unix socket that leads into it. Raises RemoteKernelError."""
-        with way_in(self.found, settings(self.found)) as path:
+        with way_in(self.found, kernelspec.settings(self.found)) as path:
             yield path
 
 
 def job(kernel: str | None) -> Job:
     """The job of the kernel that is meant. Raises RecordError and JobError."""
-    found = asyncio.run(_found(kernel or None))
-    view = found.view()
-    if view.state in ("waiting", "suspended", "ending") or not view.node:
-        raise JobError(_refusal(found, view))
-    if not found.record.has("agent.json"):
-        msg = (
-            f"The agent of kernel {view.kernel_id} has not said yet where it is: "
-            f"{view.text}.\nTry again in a while."
-        )
-        raise JobError(msg)
-    return Job(found, view, view.node)
-
-
-async def _found(wanted: str | None) -> Recorded:
-    kernels = await inventory.recorded(kernelspec.state_dirs())
-    return choose(kernels, wanted, LIVE)
-
-
-def _refusal(found: Recorded, view: View) -> str:
-    job = number(found)
-    if view.state == "waiting":
-        return waits(found, view)
-    if view.state in ("suspended", "ending"):
-        return f"Nothing can be started in job {job} now: {view.text}."
-    return (
-        f"The node of kernel {view.kernel_id} (job {job}) is not known: {view.text}.\n"
-        "Try again in a while."
-    )
+    found = asyncio.run(find(kernelspec.state_dirs(), kernel or None, LIVE))
+    view = check_open(found)
+    return Job(found, view, view.node or "")
 
 
 def run(
@@ -120,9 +94,9 @@ def run(
     size = remote_process.terminal_size() if terminal else None
     names = [name for name in (*_TERMINALS, *kept) if name in os.environ]
     env = {name: os.environ[name] for name in names}
-    request = Request("exec", words, env=env, terminal=size)
     with job.way() as way:
-        return remote_process.run(way, request)
+        process = RemoteProcess(way, "exec", words, env=env, terminal=size)
+        return remote_process.run(process)
 
 
 def failed(job: Job, code: int, stderr: str) -> AgentError:

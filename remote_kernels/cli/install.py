@@ -7,6 +7,7 @@ Called by `main`.
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 import click
 
 from remote_kernels import config
-from remote_kernels.cli import kernelspec, site
+from remote_kernels.cli import kernelspec
 from remote_kernels.cli.completion import kernel_names, template_names
 from remote_kernels.cli.kernels import summary
 from remote_kernels.cli.kernelspec import Kernelspec
@@ -24,6 +25,7 @@ from remote_kernels.cli.options import GroupedCommand, config_options
 from remote_kernels.cli.render import Wishes, render
 from remote_kernels.cli.say import say
 from remote_kernels.errors import KernelspecError
+from remote_kernels.kernel import site
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ def _report(new: Kernelspec, replaced: Kernelspec | None) -> None:
 
 def _advice(new: Kernelspec) -> list[str]:
     """What may surprise the user later."""
-    notes = [_about_ipykernel(new.spec["argv"]), *site.doubts(new.config)]
+    notes = [_about_ipykernel(new.spec["argv"]), *asyncio.run(site.doubts(new.config))]
     if not kernelspec.is_searched(new.directory):
         notes.append(
             f"Jupyter, as it runs here, does not look into {new.directory.parent}; "

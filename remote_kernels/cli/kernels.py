@@ -14,15 +14,14 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from remote_kernels import config, harmless, records
-from remote_kernels.cli import kernelspec
+from remote_kernels import config, harmless
+from remote_kernels.cli import kernelspec, rows
 from remote_kernels.cli.completion import our_kernel_names
 from remote_kernels.cli.kernelspec import Kernelspec
 from remote_kernels.cli.say import say
 from remote_kernels.errors import ConfigError
+from remote_kernels.kernel import service
 
 _HEADER = ("Name", "Display name", "Scheduler options", "Where")
 
@@ -72,22 +71,16 @@ def remove(names: Sequence[str], yes: bool) -> None:
     for kernel in kernels:
         question = harmless.line(f"Remove {kernel.name} ({kernel.directory})?")
         if yes or click.confirm(question):
-            base = records.state_dir(_state_dir(kernel))
+            configured = kernel.config.get("state_dir")
+            base = service.state_dir(str(configured) if configured else None)
             kernelspec.remove(kernel)
             say(f"Removed {kernel.name} from {kernel.directory}")
             _tell_left(base)
 
 
-def _state_dir(kernel: Kernelspec) -> str | None:
-    configured = kernel.config.get("state_dir")
-    return str(configured) if configured else None
-
-
 def _tell_left(base: Path) -> None:
     """What stays of its kernels, and how it goes."""
-    count = len(records.every_record(base))
-    kernels = [f"{count} record{'s' * (count != 1)} of kernels"] if count else []
-    left = ", ".join([*kernels, *records.left(base)])
+    left = ", ".join(service.left(base, kernels=True))
     if not left:
         return
     how = "`remote-kernels clean --all` ends and removes that, too"
@@ -146,10 +139,5 @@ def _record(kernel: Kernelspec) -> dict[str, object]:
 
 
 def _print_table(kernels: list[Kernelspec]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in _HEADER:
-        table.add_column(title, overflow="fold")
-    for kernel in kernels:
-        table.add_row(*map(Text, _row(kernel)))  # Text: nothing in it is markup
     if kernels:
-        Console().print(table)
+        Console().print(rows.table(_HEADER, map(_row, kernels)))

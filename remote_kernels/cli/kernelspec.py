@@ -20,8 +20,11 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_core.paths import jupyter_data_dir, jupyter_path
 
 import remote_kernels
-from remote_kernels import harmless, records
+from remote_kernels import harmless
+from remote_kernels.config import Settings
 from remote_kernels.errors import KernelspecError
+from remote_kernels.kernel import service
+from remote_kernels.kernel.inventory import Recorded
 
 PROVISIONER = "remote-kernels"
 
@@ -120,7 +123,13 @@ def state_dirs() -> list[Path]:
     """Where the records of this user's kernels may be."""
     configured = [k.config.get("state_dir") for k in installed().values() if k.is_ours]
     dirs = [str(d) if d else None for d in (None, *configured)]
-    return list(dict.fromkeys(map(records.state_dir, dirs)))
+    return list(dict.fromkeys(map(service.state_dir, dirs)))
+
+
+def settings(kernel: Recorded) -> Settings:
+    """How to reach a kernel, as its kernelspec says, if that is still there."""
+    spec = installed().get(str(kernel.facts.get("spec_name")))
+    return kernel.settings(spec.config if spec is not None and spec.is_ours else {})
 
 
 def find(name: str, among: dict[str, Kernelspec], what: str) -> Kernelspec:

@@ -15,14 +15,13 @@ from pathlib import Path
 
 import click
 
-from remote_kernels import harmless, records
+from remote_kernels import harmless
 from remote_kernels.cli import endless, kernelspec
-from remote_kernels.cli.choose import ON_RECORD, choose
 from remote_kernels.cli.completion import recorded_kernels
 from remote_kernels.cli.say import say
 from remote_kernels.cli.tail import Tail
-from remote_kernels.errors import RecordError
 from remote_kernels.kernel import inventory
+from remote_kernels.kernel.finding import ON_RECORD, find
 from remote_kernels.kernel.inventory import Recorded
 
 LOOK = 1.0  # seconds between two looks at the logs
@@ -51,7 +50,7 @@ def logs(kernel: str | None, follow: bool, lines: int, only: str | None) -> None
     there is one only. One that ended can be looked at for a day. What cells print is
     in their notebooks; here is what programs write past Jupyter, and why a kernel died.
     """
-    found = asyncio.run(_found(kernel))
+    found = asyncio.run(find(kernelspec.state_dirs(), kernel, ON_RECORD))
     printer = _Printer(found, only, lines)
     try:
         if follow:
@@ -70,11 +69,6 @@ def _nothing(found: Recorded) -> str:
     if found.ended:
         return f"The kernel has written nothing. It has ended: {found.ended}"
     return f"The kernel has written nothing yet ({found.view().text})."
-
-
-async def _found(wanted: str | None) -> Recorded:
-    kernels = await inventory.recorded(kernelspec.state_dirs())
-    return choose(kernels, wanted, ON_RECORD)
 
 
 class _Printer:
@@ -130,7 +124,7 @@ async def _until_ended(found: Recorded, look: Callable[[], None]) -> str:
     """How it ended, in plain words."""
     asked, size = time.monotonic(), _size(found)
     pause = ASK * random.uniform(0.9, 1.1)  # noqa: S311
-    while not (end := found.ended or _end(found)):
+    while not (end := found.ended or found.written_end()):
         await asyncio.sleep(LOOK)
         look()
         # A job that is ended from outside says so in its log, and nothing elsewhere.
@@ -145,24 +139,6 @@ def _size(found: Recorded) -> int:
         return found.record.job_log.stat().st_size
     except OSError:
         return 0
-
-
-def _end(found: Recorded) -> str:
-    """As its record tells it; "" while it does not."""
-    record = found.record
-    own = record.last_word()
-    if own is not None:
-        return f"{own}."
-    if record.is_live:
-        return ""
-    try:
-        facts = record.read("record.json")
-    except RecordError:  # it is being removed
-        facts = None
-    if facts is None:
-        return "it was shut down."
-    end = records.JobEnd.read(facts)
-    return end.text if end is not None else "it ended"
 
 
 async def _asked(found: Recorded) -> Recorded:

@@ -6,14 +6,12 @@ A table on a terminal, tab-separated lines otherwise. Called by `main`.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import logging
-import random
 import sys
-import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import click
 from rich.console import Console, RenderableType
@@ -21,17 +19,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from remote_kernels import harmless, records
+from remote_kernels import harmless
 from remote_kernels.cli import endless, kernelspec, servers, words
 from remote_kernels.cli.say import say
-from remote_kernels.errors import RecordError
-from remote_kernels.kernel import inventory
+from remote_kernels.kernel import inventory, service
 from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.kernel.service import SLOWEST
 from remote_kernels.kernel.view import Seen, View
 
 FASTEST = 2.0  # seconds between two questions to the scheduler
-SLOWEST = 60.0  # the same, while nothing changes
-_GROWTH = 1.5
 
 _HEADER = ("Kernel", "Notebook", "Job", "State", "Node", "Time left", "Memory")
 _NOTHING_LIVE = (
@@ -90,9 +86,9 @@ async def _views(kernels: list[Recorded], everything: bool) -> list[View]:
 
 
 def _show(views: list[View], everything: bool) -> None:
-    damaged = _damaged()
-    if damaged:
-        say(_unreadable(damaged), err=True)
+    unreadable = service.unreadable(kernelspec.state_dirs())
+    if unreadable:
+        say(_unreadable(unreadable), err=True)
     elif not views:
         click.echo(_NOTHING if everything else _NOTHING_LIVE, err=True)
     if not views:
@@ -104,20 +100,9 @@ def _show(views: list[View], everything: bool) -> None:
             click.echo("\t".join(_row(view)))
 
 
-def _damaged() -> list[records.Record]:
-    """Records of kernels of which nobody can tell how they are."""
-    found = []
-    for record in itertools.chain(*map(records.every_record, kernelspec.state_dirs())):
-        try:
-            record.read("record.json")
-        except (RecordError, AssertionError):
-            found.append(record)
-    return found
-
-
-def _unreadable(records: list[records.Record]) -> str:
+def _unreadable(records: list[Path]) -> str:
     are = "record is" if len(records) == 1 else "records are"
-    lines = "".join(f"\n  {record.path}" for record in records)
+    lines = "".join(f"\n  {record}" for record in records)
     return (
         f"{len(records)} {are} not to be read, and of these kernels nobody can tell "
         f"whether they run:{lines}\n`remote-kernels clean` says what is wrong with them, and "
@@ -129,7 +114,7 @@ def _row(view: View) -> tuple[str, ...]:
     row = (
         view.kernel_id,
         words.notebooks(view),
-        words.job(view),
+        view.job_id,
         words.state(view),
         view.node or "",
         words.time_left(view),
@@ -158,54 +143,13 @@ def _table(views: list[View], everything: bool) -> RenderableType:
 # --- again and again ----------------------------------------------------------------
 
 
-class Pace:
-    """When the scheduler is to be asked again; times are of a clock that only grows.
-
-    As often as is asked for, then less and less often while nothing changes; at once,
-    but never within FASTEST, when the records on disk have changed.
-    """
-
-    def __init__(self, interval: float) -> None:
-        self._interval = interval
-        self._pause = interval
-        self._asked = float("-inf")
-        self._due = float("-inf")
-        self._answer: Hashable = None
-        self._records: Hashable = None
-
-    def is_due(self, now: float, records: Hashable) -> bool:
-        """Whether to ask, given what is on disk."""
-        if now < self._asked + FASTEST:
-            return False
-        return now >= self._due or records != self._records
-
-    def asked(self, now: float, records: Hashable, answer: Hashable) -> None:
-        """What was learned from it."""
-        if (records, answer) != (self._records, self._answer):
-            self._pause = self._interval
-        else:
-            self._pause = min(self._pause * _GROWTH, SLOWEST)
-        self._asked, self._records, self._answer = now, records, answer
-        jitter = random.uniform(0.9, 1.1)  # noqa: S311
-        # A round that comes a little early is this round.
-        self._due = now + self._pause * jitter - 0.2 * self._interval
-
-
 async def _watch(
     everything: bool, interval: float, show: Callable[[list[View]], object]
 ) -> None:
-    pace = Pace(interval)
+    await service.ask_at_most_every(interval)
     dirs = kernelspec.state_dirs()
-    kernels: list[Recorded] = []
     while True:
-        records = tuple(
-            _on_disk(record) for d in dirs for record in records.every_record(d)
-        )
-        if pace.is_due(time.monotonic(), records):
-            kernels = await inventory.recorded(dirs)
-            pace.asked(
-                time.monotonic(), records, tuple(_key(k.view()) for k in kernels)
-            )
+        kernels = await inventory.recorded(dirs, watching=True)
         show(await _views(kernels, everything))
         await asyncio.sleep(interval)
 
@@ -216,13 +160,6 @@ def _key(view: View) -> tuple[str | None, ...]:
         *(view.kernel_id, view.state, view.job_state, view.reason, view.node),
         *view.notebooks,
     )
-
-
-def _on_disk(record: records.Record) -> tuple[str, ...]:
-    """What shows there when a kernel comes, starts, ends or goes."""
-    files = ("spec.json", "agent.json", "ended.json")
-    there = [name for name in files if record.has(name)]
-    return (record.kernel_id, *there)
 
 
 def _watch_on_terminal(everything: bool, interval: float) -> int:

@@ -16,9 +16,8 @@ from typing import Any
 import click
 
 from remote_kernels.cli.completion import offers
-from remote_kernels.config import OPTIONS, every_option
+from remote_kernels.config import OPTIONS, every_option, owner
 from remote_kernels.options import Option
-from remote_kernels.scheduler.drivers import DRIVERS
 
 # Where the word in kernel.json would mislead, or is taken, on a command line.
 _RENAMED = {
@@ -105,10 +104,10 @@ def _parameter(option: Option) -> str:
 
 def _group(option: Option) -> str:
     """Whose it is."""
-    for driver in DRIVERS.values():
-        if option in driver.options:
-            return f"Options of the job, as for {driver.command} ({driver.title})"
-    return _OTHER_GROUP
+    driver = owner(option)
+    if driver is None:
+        return _OTHER_GROUP
+    return f"Options of the job, as for {driver.command} ({driver.title})"
 
 
 def _repeats(option: Option) -> bool:

@@ -21,13 +21,12 @@ from pathlib import Path
 from remote_kernels.cli.kernelspec import PROVISIONER, Kernelspec, Spec
 from remote_kernels.config import every_option
 from remote_kernels.errors import KernelspecError
-from remote_kernels.scheduler.drivers import detected
+from remote_kernels.kernel import site
 
 NODE = "Compute Node"
 _PARENTHESES = re.compile(r"(.+?) \(([^()]+)\)")
 
 # Not "auto": where a module is not loaded, that would be the login node itself.
-_USUAL = "slurm"
 _PYTHON = re.compile(r"python[0-9.]*")
 
 
@@ -136,8 +135,7 @@ def _config(
     source: Kernelspec, wanted: Mapping[str, object], notes: list[str]
 ) -> dict[str, object]:
     """The provisioner's configuration; an empty value takes an option away."""
-    here = detected()
-    config: dict[str, object] = {"scheduler": _USUAL if here.is_fallback else here.name}
+    config: dict[str, object] = {"scheduler": site.usual()}
     if source.is_ours:
         config = source.config
     instead_of = {option.name: option.instead_of for option in every_option()}

@@ -1,12 +1,12 @@
 """Kernels by row: a table on a terminal, tab-separated lines otherwise.
 
-Called by `stop` and `clean`.
+Called by `stop`, `clean` and `list`.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 from rich.console import Console
@@ -23,9 +23,14 @@ def show(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         for row in rows:
             click.echo("\t".join(row))
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    Console().print(table(titles, [(kernel[:8], *rest) for kernel, *rest in rows]))
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """As text: nothing in it is markup."""
+    made = Table(box=None, header_style="bold", pad_edge=False)
     for title in titles:
-        table.add_column(title, overflow="fold")
-    for kernel, *rest in rows:
-        table.add_row(*map(Text, (kernel[:8], *rest)))
-    Console().print(table)
+        made.add_column(title, overflow="fold")
+    for row in rows:
+        made.add_row(*map(Text, row))
+    return made

@@ -13,33 +13,23 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from jupyter_core.paths import jupyter_runtime_dir
 
-from remote_kernels import records
 from remote_kernels.bounded import first_of
 from remote_kernels.cli import kernelspec
-from remote_kernels.cli.choose import choose, number, settings, where
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.rows import show
 from remote_kernels.cli.say import say
-from remote_kernels.errors import (
-    ConfigError,
-    InUseError,
-    RecordError,
-    RemoteKernelError,
-)
-from remote_kernels.kernel import inventory
+from remote_kernels.errors import ConfigError, InUseError, RemoteKernelError
+from remote_kernels.kernel import service, stock
 from remote_kernels.kernel.attached import Attached, attached
-from remote_kernels.kernel.inventory import Damaged, Recorded, Stray
-from remote_kernels.scheduler.job import JobId, Phase
-
-UNSUBMITTED = 600.0  # seconds after which a start without a job is a dead one
-
+from remote_kernels.kernel.finding import find
+from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.kernel.stock import Item
 
 # --- attach -------------------------------------------------------------------------
 
@@ -82,9 +72,9 @@ def attach(kernel: str | None, path: str | None, take: bool) -> None:
 
 
 async def _attach(wanted: str | None, path: str | None, take: bool) -> int:
-    found = choose(await inventory.recorded(kernelspec.state_dirs()), wanted)
+    found = await find(kernelspec.state_dirs(), wanted)
     try:
-        async with attached(found, settings(found), take=take) as connection:
+        async with attached(found, kernelspec.settings(found), take=take) as connection:
             with _connection_file(found, connection, path) as file:
                 if path is None:
                     return await _console(found, connection, file)
@@ -92,7 +82,7 @@ async def _attach(wanted: str | None, path: str | None, take: bool) -> int:
                 await _hold(connection)
     except InUseError as exc:
         msg = (
-            f"{exc}\nIt was last used {where(found)}. Attach there, or take it "
+            f"{exc}\nIt was last used by {found.owner}. Attach there, or take it "
             "with --take."
         )
         raise InUseError(msg) from exc
@@ -111,13 +101,7 @@ def _connection_file(
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = directory / f"kernel-{found.kernel_id}-attached.json"
     body = {**connection.info, "kernel_name": found.facts.get("spec_name", "")}
-    try:
-        records.write_for_user(file, json.dumps(body, indent=1))
-    except OSError as exc:
-        msg = f"Cannot write the connection file {file}: {exc}"
-        raise RecordError(msg) from exc
-    if connection.kernel is not None:
-        connection.kernel.remove_at_death(file)
+    connection.write(file, json.dumps(body, indent=1))
     try:
         yield file
     finally:
@@ -145,7 +129,7 @@ async def _console(found: Recorded, connection: Attached, file: Path) -> int:
     """A console in the foreground: Ctrl-C is its business, not ours."""
     say(
         f"Kernel {found.kernel_id[:8]} on {found.facts.get('node')} (job "
-        f"{number(found)}). If it computes, it answers when it is done.",
+        f"{found.job_id}). If it computes, it answers when it is done.",
         err=True,
     )
     _on_signals(lambda: None, signal.SIGINT)
@@ -169,21 +153,6 @@ def _on_signals(callback: Callable[[], object], *signals: signal.Signals) -> Non
 # --- clean --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Item:
-    """A kernel, a record or a job, and what is to be done with it."""
-
-    kernel: str
-    name: str
-    job: JobId | None
-    state: str
-    node: str
-    what: str
-    action: str  # "", "remove record", "cancel job", "end kernel"
-    scheduler: str = ""
-    record: records.Record | None = None
-
-
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="End kernels that run, too.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only show what would be done.")
@@ -196,7 +165,7 @@ def clean(everything: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
     ended is removed, a waiting job of ours without a record is cancelled. Kernels and
     jobs that run are only shown, unless --all is given. Asks first.
     """
-    items = asyncio.run(_take_stock(everything))
+    items = asyncio.run(stock.take(kernelspec.state_dirs(), everything))
     work = [item for item in items if item.action]
     if as_json:
         click.echo(json.dumps([_public(item) for item in items], indent=2))
@@ -215,100 +184,15 @@ def clean(everything: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
 def _after(everything: bool) -> None:
     """Name what is left, or remove it, too, where all is to go."""
     for base in kernelspec.state_dirs():
-        if everything and not records.every_record(base):
-            records.forget(base)
-        left = records.left(base)
+        if everything:
+            service.forget(base)
+        left = service.left(base)
         if left:
             names = ", ".join(left)
             also = (
                 "" if everything else " `remote-kernels clean --all` removes that, too."
             )
             say(f"Left in {base}: {names}.{also}", err=True)
-
-
-async def _take_stock(everything: bool) -> list[Item]:
-    dirs = kernelspec.state_dirs()
-    known = await inventory.recorded(dirs)
-    items = [_kernel(found, everything) for found in known]
-    items += [
-        Item(
-            record.kernel_id,
-            "",
-            None,
-            *("", "", "was never submitted"),
-            "remove record",
-            record=record,
-        )
-        for record in inventory.unsubmitted(dirs, UNSUBMITTED)
-    ]
-    shown = {found.record.path for found in known}
-    items += [
-        _damaged(one, everything)
-        for one in await inventory.damaged(dirs)
-        if one.record.path not in shown
-    ]
-    return items + [_stray(stray, everything) for stray in await inventory.strays(dirs)]
-
-
-def _kernel(found: Recorded, everything: bool) -> Item:
-    action = ""
-    if found.ended:
-        what, action = " ".join(found.ended.split()), "remove record"
-    elif found.status is None:
-        what = "the scheduler does not answer"
-    else:
-        what = f"last used {where(found)}"
-        action = "end kernel" if everything else ""
-    return Item(
-        found.kernel_id,
-        str(found.facts.get("name", "")),
-        found.job_id,
-        found.status.state if found.status is not None else "",
-        str(found.facts.get("node") or ""),
-        what,
-        action,
-        str(found.facts["scheduler"]),
-        found.record,
-    )
-
-
-def _damaged(one: Damaged, everything: bool) -> Item:
-    """What is left of it if its job is gone; to remove it would end a kernel else."""
-    job = one.job
-    gone = job is None and one.asked
-    action = "remove record" if gone or everything else ""
-    if job is not None and everything:
-        action = "end kernel"
-    return Item(
-        one.record.kernel_id,
-        "",
-        job.job_id if job is not None else None,
-        job.state if job is not None else "",
-        (job.node or "") if job is not None else "",
-        " ".join(one.why.split()),
-        action,
-        one.scheduler,
-        one.record,
-    )
-
-
-def _stray(stray: Stray, everything: bool) -> Item:
-    """One that runs is not ours to end unasked.
-
-    An agent ends by itself when its record is removed. So this one has a record, in
-    a state directory that no kernelspec here names.
-    """
-    waits = stray.status.phase is Phase.PENDING
-    return Item(
-        stray.name.removeprefix("jupyter-"),
-        "",
-        stray.status.job_id,
-        stray.status.state,
-        stray.status.node or "",
-        "has no record here",
-        "cancel job" if waits or everything else "",
-        stray.scheduler,
-    )
 
 
 def _public(item: Item) -> dict[str, Any]:
@@ -344,11 +228,7 @@ async def _do_all(work: list[Item]) -> bool:
     good = True
     for item in work:
         try:
-            if item.action != "remove record":
-                assert item.job is not None
-                await inventory.cancel(item.scheduler, item.job)
-            if item.record is not None:
-                item.record.remove()
+            await item.do()
         except RemoteKernelError as error:
             say(f"{item.kernel}: {error}", err=True)
             good = False

@@ -17,10 +17,9 @@ import click
 from remote_kernels.cli import inside
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.inside import Job
-from remote_kernels.cli.remote_process import RemoteProcess
 from remote_kernels.cli.say import say
 from remote_kernels.errors import AgentError, ConfigError
-from remote_kernels.wire.exec import FrameKind, Request, decode_exit
+from remote_kernels.kernel.remote_process import STDERR, STDOUT, RemoteProcess
 
 
 @click.command()
@@ -72,21 +71,17 @@ def _spies() -> list[str]:
 
 def _ask(job: Job, options: dict[str, Any]) -> dict[str, Any]:
     """What the program on the node says. Raises AgentError."""
-    said = {FrameKind.STDOUT: b"", FrameKind.STDERR: b""}
-    code = 0
+    said = {STDOUT: b"", STDERR: b""}
     with job.way() as way:
-        process = RemoteProcess(way, Request("stack", options=options))
+        process = RemoteProcess(way, "stack", options=options)
         try:
-            for kind, payload in process.output():
-                if kind is FrameKind.EXIT:
-                    code = decode_exit(payload)
-                else:
-                    said[kind] += payload
+            for file, payload in process.output():
+                said[file] += payload
         finally:
             process.close()
-    if code != 0:
-        raise inside.failed(job, code, said[FrameKind.STDERR].decode(errors="replace"))
-    body: dict[str, Any] = json.loads(said[FrameKind.STDOUT])
+    if code := process.exit_code:
+        raise inside.failed(job, code, said[STDERR].decode(errors="replace"))
+    body: dict[str, Any] = json.loads(said[STDOUT])
     return body
 
 

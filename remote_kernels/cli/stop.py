@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import click
 
 from remote_kernels.cli import kernelspec, servers, words
-from remote_kernels.cli.choose import LIVE, choose, number
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.rows import show
 from remote_kernels.cli.say import say
 from remote_kernels.cli.servers import Server
 from remote_kernels.errors import RemoteKernelError
 from remote_kernels.kernel import inventory
+from remote_kernels.kernel.finding import LIVE, choose
 from remote_kernels.kernel.inventory import Recorded
 
 
@@ -81,7 +81,7 @@ def _row(item: _Work) -> tuple[str, ...]:
     if item.server is None:
         shared = item.kernel.facts.get("allocation")
         how = f"leave allocation {shared}" if shared else "cancel its job"
-    columns = words.notebooks(view), words.job(view), words.state(view)
+    columns = words.notebooks(view), view.job_id, words.state(view)
     return (view.kernel_id, *columns, how)
 
 
@@ -115,7 +115,7 @@ async def _end(item: _Work) -> bool:
     except RemoteKernelError as error:
         say(f"{kernel.kernel_id}: {error}", err=True)
         return False
-    job = f"job {number(kernel)}"
+    job = f"job {kernel.job_id}"
     what = f"{job} cancelled" if alone else f"ends within a minute; {job} is shared"
     say(f"{kernel.kernel_id}: {what}", err=True)
     return True

@@ -28,9 +28,8 @@ from remote_kernels import harmless
 from remote_kernels.cli import endless, inside, words
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.inside import Job
-from remote_kernels.cli.remote_process import RemoteProcess
 from remote_kernels.errors import AgentError
-from remote_kernels.wire.exec import FrameKind, Request, decode_exit
+from remote_kernels.kernel.remote_process import STDOUT, RemoteProcess
 
 Sample = dict[str, Any]
 
@@ -108,7 +107,7 @@ async def _each(
     job: Job, way: Path, options: Sample, show: Callable[[Sample], object]
 ) -> None:
     """Until the job ends, which is an error, or the one sample is there."""
-    process = RemoteProcess(way, Request("top", options=options))
+    process = RemoteProcess(way, "top", options=options)
     lines: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 
@@ -131,14 +130,14 @@ def _lines(job: Job, process: RemoteProcess) -> Iterator[bytes | Exception | Non
     """Each line that is said; then None, or what went wrong."""
     rest, errors = b"", b""
     try:
-        for kind, payload in process.output():
-            if kind is FrameKind.STDOUT:
+        for file, payload in process.output():
+            if file == STDOUT:
                 *whole, rest = (rest + payload).split(b"\n")
                 yield from (line for line in whole if line.startswith(b"{"))
-            elif kind is FrameKind.STDERR:
+            else:
                 errors += payload
-            elif code := decode_exit(payload):
-                yield inside.failed(job, code, errors.decode(errors="replace"))
+        if code := process.exit_code:
+            yield inside.failed(job, code, errors.decode(errors="replace"))
     except AgentError as exc:
         yield exc
     yield None

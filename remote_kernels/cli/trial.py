@@ -19,8 +19,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 
 from remote_kernels.bounded import first_of
 from remote_kernels.config import Settings
-from remote_kernels.kernel import Launch, RemoteKernel
-from remote_kernels.scheduler.driver import Enters
+from remote_kernels.kernel import Launch, RemoteKernel, site
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 SAMPLES = 50  # round trips
@@ -49,11 +48,8 @@ class Trial:
 
     def __init__(self, settings: Settings, carrier: str, argv: tuple[str, ...]) -> None:
         settings = dataclasses.replace(settings, carrier=carrier)
-        driver = settings.driver
-        open_ = (
-            isinstance(driver, Enters) and not driver.is_private and carrier != "ssh"
-        )
-        self._caution = "; not encrypted on the network" if open_ else ""
+        is_open = site.is_open(settings, carrier)
+        self._caution = "; not encrypted on the network" if is_open else ""
         self._kernel = RemoteKernel(str(uuid.uuid4()), settings, "doctor")
         self._launch = Launch(argv, key=uuid.uuid4().hex.encode())
         self._client = AsyncKernelClient()

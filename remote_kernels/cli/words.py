@@ -23,11 +23,6 @@ _STYLES = {
 }
 
 
-def job(view: View) -> str:
-    """The number that the scheduler shows."""
-    return view.job_id
-
-
 def notebooks(view: View) -> str:
     """Their paths; of a kernel without one, its name."""
     return ", ".join(view.notebooks) or view.name

@@ -22,7 +22,7 @@ from remote_kernels.scheduler.drivers import DRIVERS, detected
 
 from .options import OPTIONS
 
-__all__ = ["OPTIONS", "Settings", "every_option", "parse"]
+__all__ = ["OPTIONS", "Settings", "every_option", "owner", "parse"]
 
 AUTO = "auto"
 
@@ -114,6 +114,12 @@ def every_option(driver: Driver | None = None) -> tuple[Option, ...]:
         for option in each.options:
             found.setdefault(option.name, option)
     return tuple(found.values())
+
+
+def owner(option: Option) -> Driver | None:
+    """Return the batch system that has this option; None for one of ours."""
+    found = (driver for driver in DRIVERS.values() if option in driver.options)
+    return next(found, None)
 
 
 def _driver(scheduler: str) -> Driver:

@@ -18,11 +18,6 @@ TURN = 200  # messages forwarded before other callbacks get their turn
 RECONNECT_MS = 20  # the kernel's socket was not there yet
 
 
-def curve_keypair() -> tuple[bytes, bytes]:
-    """Return a new CURVE public and secret key (Z85)."""
-    return zmq.curve_keypair()
-
-
 def connect(
     target: str, path: Path, identity: bytes, curve: tuple[bytes, bytes] | None
 ) -> zmq.Socket[bytes]:

@@ -64,7 +64,7 @@ class Handler(APIHandler):
         return bool(await ensure_async(allowed))
 
     async def ports_of(self, kernel_id: str) -> Ports:
-        """Raises Refusal."""
+        """Raises NotFoundError, StateError."""
         known = await self.kernels.find(kernel_id)
         return api_ports.ports_of(self.kernels.manager, known)
 

@@ -12,32 +12,24 @@ from typing import Any, TypeVar
 
 from tornado import web
 
-from remote_kernels.errors import (
-    CommandError,
-    ConfigError,
-    ControllerError,
-    DeniedError,
-    InUseError,
-    KernelspecError,
-    PortError,
-    RecordError,
-    RemoteKernelError,
-    ResourceError,
-    SubmitError,
-)
+from remote_kernels import errors
+from remote_kernels.errors import CommandError, RemoteKernelError
 
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
 _STATUSES: tuple[tuple[type[RemoteKernelError], int], ...] = (
-    (ConfigError, 400),
-    (KernelspecError, 400),
-    (InUseError, 409),
-    (PortError, 409),
-    (SubmitError, 409),  # refused: the request and the site do not fit
-    (ControllerError, 503),
-    (DeniedError, 403),
-    (ResourceError, 503),
-    (RecordError, 500),
+    (errors.ConfigError, 400),
+    (errors.KernelspecError, 400),
+    (errors.NotFoundError, 404),
+    (errors.StateError, 409),
+    (errors.InUseError, 409),
+    (errors.PortError, 409),
+    (errors.SubmitError, 409),  # refused: the request and the site do not fit
+    (errors.UnknownError, 503),
+    (errors.ControllerError, 503),
+    (errors.DeniedError, 403),
+    (errors.ResourceError, 503),
+    (errors.RecordError, 500),
     (RemoteKernelError, 502),  # the job, its node or a command there failed
 )
 
@@ -68,11 +60,6 @@ def told(method: Method) -> Method:
 
 def status_of(error: RemoteKernelError) -> int:
     """The HTTP status that says what kind of failure it was."""
-    if isinstance(error, CommandError) and unanswered(error):
+    if isinstance(error, CommandError) and error.unanswered:
         return 503
     return next(status for kind, status in _STATUSES if isinstance(error, kind))
-
-
-def unanswered(error: CommandError) -> bool:
-    """Whether there was no answer at all, so that trying again may help."""
-    return error.transient or (error.returncode is None and bool(error.argv))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from remote_kernels.wire.target import LARGEST_PORT, Target, Tcp, Unix
+from remote_kernels.kernel.ports import LARGEST_PORT, Target, Tcp, Unix
 
 from .api_errors import Refusal
 

@@ -7,21 +7,18 @@ loop, requests on the server's. Called by the API's handlers and by proxied.py.
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jupyter_server.utils import url_escape, url_path_join
 
+from remote_kernels.errors import NotFoundError
+from remote_kernels.kernel import service
 from remote_kernels.kernel.ports import Port, Ports
-from remote_kernels.wire.target import Tcp
+from remote_kernels.kernel.service import Known
 
-from .api_errors import Refusal
 from .api_input import Forward
-from .api_kernels import Known
+from .api_kernels import kernel_of
 from .background import background
-from .provisioner import RemoteKernelProvisioner
-
-if TYPE_CHECKING:
-    from remote_kernels.kernel import RemoteKernel
 
 PROXY = "/remote-kernels/proxy"
 NOT_INSTALLED = (
@@ -37,34 +34,10 @@ def can_proxy() -> bool:
     return importlib.util.find_spec("jupyter_server_proxy") is not None
 
 
-def kernel_of(manager: Any, kernel_id: str) -> RemoteKernel | None:
-    """A kernel of this server in a job."""
-    if kernel_id not in manager:
-        return None
-    provisioner = manager.get_kernel(kernel_id).provisioner
-    remote = isinstance(provisioner, RemoteKernelProvisioner)
-    return provisioner.remote_kernel if remote else None
-
-
 def ports_of(manager: Any, known: Known) -> Ports:
-    """Raises Refusal when it can have none now."""
-    view = known.view
-    if known.ended:
-        raise Refusal(409, f"Its job has ended: {view.text}")
-    kernel = kernel_of(manager, view.kernel_id) if known.ours else None
-    if kernel is None:
-        who = f"process {view.pid} on {view.host}"
-        text = (
-            f"The kernel is not with this server, but last was with {who}. Ask there."
-        )
-        raise Refusal(409, text)
-    if kernel.connection is None:
-        text = (
-            f"Kernel {view.kernel_id} has no node yet: its job {view.job_id} is {view.state} "
-            f"({view.text}). Try again when it runs."
-        )
-        raise Refusal(409, text)
-    return kernel.connection.ports
+    """Raises StateError when it can have none now."""
+    kernel = kernel_of(manager, known.view.kernel_id) if known.ours else None
+    return service.ports(known, kernel)
 
 
 async def open_port(ports: Ports, asked: Forward) -> Port:
@@ -73,32 +46,28 @@ async def open_port(ports: Ports, asked: Forward) -> Port:
 
 
 async def try_port(ports: Ports, id: str) -> Port:
-    """One of them, and whether somebody listens there now. Raises Refusal."""
-    port = ports.find(id)
-    if port is None:
-        raise Refusal(404, f"No port of this kernel is forwarded as {id!r}.")
+    """One of them, and whether somebody listens there now. Raises NotFoundError."""
+    port = _port(ports, id)
     await background().run(port.try_out())
     return port
 
 
 async def close_port(ports: Ports, id: str) -> None:
-    """Raises Refusal."""
-    if ports.find(id) is None:
-        raise Refusal(404, f"No port of this kernel is forwarded as {id!r}.")
-    await background().run(ports.close(id))
+    """Raises NotFoundError."""
+    await background().run(ports.close(_port(ports, id).id))
 
 
-def name_of(port: Port) -> str:
-    """In a URL; "" for one that has none."""
-    target = port.target
-    if not isinstance(target, Tcp):
-        return ""
-    return f"{target.host}:{target.port}" if target.host else str(target.port)
+def _port(ports: Ports, id: str) -> Port:
+    port = ports.find(id)
+    if port is None:
+        msg = f"No port of this kernel is forwarded as {id!r}."
+        raise NotFoundError(msg)
+    return port
 
 
 def as_json(port: Port, base_url: str, kernel_id: str) -> dict[str, Any]:
     """With the path of its URL at this server, if it has one."""
-    name, url = name_of(port), None
+    name, url = port.name, None
     if name and can_proxy():
         url = url_path_join(base_url, PROXY, *map(url_escape, (kernel_id, name)), "/")
     return {**port.as_json(), "url": url}

@@ -13,8 +13,8 @@ from typing import Any
 
 from jupyter_server.utils import ensure_async
 
-from remote_kernels.config import OPTIONS, Settings, every_option, parse
-from remote_kernels.scheduler.job import JobRequest
+from remote_kernels.config import OPTIONS, every_option, parse
+from remote_kernels.kernel import site
 
 from .api_errors import Refusal
 from .api_input import Start
@@ -46,7 +46,7 @@ async def start(
     """The new kernel's ID. Raises Refusal, RemoteKernelError."""
     config = _config(server.kernel_spec_manager.get_all_specs(), asked.name)
     options = _spelled_as_in(config, asked.options)
-    _check({**config, **options})
+    site.check({**config, **options})
     if "state_dir" in options:
         raise Refusal(400, "option 'state_dir' can only be set in the kernelspec")
     if not _is_plain(options) and not await may_execute():
@@ -83,13 +83,6 @@ def _spelled_as_in(
         spelling.get(name.replace("-", "_"), name): value
         for name, value in options.items()
     }
-
-
-def _check(config: Mapping[str, object]) -> Settings:
-    """All that can be found wrong without asking anybody. Raises ConfigError."""
-    settings = parse(config)
-    settings.driver.check(JobRequest("", "", settings.options))
-    return settings
 
 
 def _is_plain(options: Mapping[str, object]) -> bool:

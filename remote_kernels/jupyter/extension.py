@@ -19,11 +19,9 @@ from jupyter_server.utils import ensure_async
 from tornado import web
 from traitlets import Enum, Float
 
-from remote_kernels import records
 from remote_kernels.errors import InUseError, RecordError, RemoteKernelError
+from remote_kernels.kernel import service
 from remote_kernels.kernel.inventory import Recorded, recorded
-from remote_kernels.scheduler.drivers import DRIVERS
-from remote_kernels.scheduler.jobs import shared
 
 from . import api, proxied
 from .api_kernels import Kernels
@@ -78,7 +76,7 @@ class RemoteKernelsApp(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Called by ExtensionApp.initialize."""
-        kernels = Kernels(self._kernels, self._state_dirs, self.poll_interval)
+        kernels = Kernels(self._kernels, self._state_dirs)
         self.handlers.extend(api.routes(kernels))
         self.handlers.extend(proxied.routes(self._kernels))
 
@@ -97,7 +95,7 @@ class RemoteKernelsApp(ExtensionApp):
     # Start
 
     async def _begin(self) -> None:
-        await background().run(_ask_at_most_every(self.poll_interval))
+        await background().run(service.ask_at_most_every(self.poll_interval))
         await self._bring_back_all()
 
     async def _bring_back_all(self) -> None:
@@ -118,8 +116,7 @@ class RemoteKernelsApp(ExtensionApp):
                     *(found.kernel_id, found.job_id, found.ended),
                 )
                 try:
-                    seal = functools.partial(found.record.seal, found.end)
-                    await found.record.worker.run(seal)
+                    await found.seal()
                 except RecordError as exc:
                     self.log.warning("%s", exc)
             elif not found.ended:
@@ -128,7 +125,7 @@ class RemoteKernelsApp(ExtensionApp):
 
     def _state_dirs(self) -> Iterator[Path]:
         """Where this user's kernelspecs let records be kept."""
-        yield records.state_dir(None)
+        yield service.state_dir(None)
         for name, spec in self._server.kernel_spec_manager.get_all_specs().items():
             try:
                 configured = _own_state_dir(spec["spec"])
@@ -239,13 +236,7 @@ def _own_state_dir(spec: dict[str, Any]) -> Path | None:
     provisioner = spec.get("metadata", {}).get("kernel_provisioner", {})
     if provisioner.get("provisioner_name") != "remote-kernels":
         return None
-    return records.state_dir(provisioner.get("config", {}).get("state_dir"))
-
-
-async def _ask_at_most_every(seconds: float) -> None:
-    """The schedulers, from this loop."""
-    for driver in DRIVERS.values():
-        shared(driver, seconds)
+    return service.state_dir(provisioner.get("config", {}).get("state_dir"))
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import zmq
 from jupyter_client.ioloop.restarter import AsyncIOLoopKernelRestarter
 from jupyter_client.multikernelmanager import MultiKernelManager
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
@@ -113,18 +114,11 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
 
     def _make_room_for_connection_file(self) -> None:
         """Its directory may be gone, as ours (see kernel/local_end.py)."""
-        from remote_kernels.relay import private
+        from remote_kernels.kernel.socket_directory import room_for
 
-        manager, kernel = self._manager, self.remote_kernel
-        file = Path(manager.connection_file)
-        if not file.name or file.parent.is_dir() or kernel is None:
-            return
-        try:
-            private.make_missing(str(file.parent))
-        except OSError as exc:
-            log.warning("kernel=%s %s", self.kernel_id, exc)
-        if not file.parent.is_dir() and kernel.directory is not None:
-            manager.connection_file = str(kernel.directory / file.name)
+        kernel, file = self.remote_kernel, Path(self._manager.connection_file)
+        if file.name and not file.parent.is_dir() and kernel is not None:
+            self._manager.connection_file = str(room_for(file, kernel.directory))
 
     def _undo_unless_finished(self, before: RemoteKernel | None) -> None:
         """What jupyter_client does after us may fail, and then it calls nobody.
@@ -197,13 +191,12 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._unasked = True
 
     def _launch(self, cmd: list[str], **kwargs: Any) -> Launch:
-        from remote_kernels.front.passage import curve_keypair
         from remote_kernels.kernel import Launch
 
         env: dict[str, str] = kwargs.get("env") or {}
         session = {name: env[name] for name in ("JPY_SESSION_NAME",) if name in env}
         if self._offers_curve() and self._curve is None:
-            self._curve = curve_keypair()
+            self._curve = zmq.curve_keypair()
         return Launch(
             argv=tuple(cmd),
             env={**session, **self._given},

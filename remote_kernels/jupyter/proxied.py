@@ -19,7 +19,8 @@ from tornado import web
 from remote_kernels.kernel.ports import Port
 
 from .api_errors import Refusal
-from .api_ports import NOT_INSTALLED, PROXY, kernel_of, name_of
+from .api_kernels import kernel_of
+from .api_ports import NOT_INSTALLED, PROXY
 from .withheld import Secrets, of_same_origin
 
 try:
@@ -96,7 +97,7 @@ if ProxyHandler is not None:
             connection = kernel.connection if kernel is not None else None
             ports = connection.ports.all() if connection is not None else []
             for port in ports:
-                if name_of(port) == name:
+                if port.name == name:
                     return port
             text = (
                 f"Port {name} of kernel {kernel_id} is not forwarded by this server. "

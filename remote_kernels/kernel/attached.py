@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from remote_kernels import records
 from remote_kernels.config import Settings
 from remote_kernels.errors import RecordError
 from remote_kernels.front.front import connection_info
@@ -28,6 +29,19 @@ class Attached:
 
     info: dict[str, Any]
     kernel: RemoteKernel | None = None
+
+    def write(self, file: Path, text: str) -> None:
+        """Write a connection file for this user alone. Raises RecordError.
+
+        If it is we who are attached, it goes with this process, however that ends.
+        """
+        try:
+            records.write_for_user(file, text)
+        except OSError as exc:
+            msg = f"Cannot write the connection file {file}: {exc}"
+            raise RecordError(msg) from exc
+        if self.kernel is not None:
+            self.kernel.remove_at_death(file)
 
 
 @asynccontextmanager
@@ -73,20 +87,29 @@ def _as_json(info: dict[str, Any]) -> dict[str, Any]:
     return {**info, "key": info["key"].decode()}
 
 
-def _sockets_here(found: Recorded) -> dict[str, Any] | None:
-    """The sockets of a living server on this host."""
-    facts = found.facts
-    if facts.get("host") != socket.gethostname():
+def socket_here(found: Recorded, name: str) -> Path | None:
+    """Return a socket of the process that has a kernel, if it listens on this host."""
+    directory = found.facts.get("directory")
+    if not directory or found.facts.get("host") != socket.gethostname():
         return None
-    ip = str(Path(facts["directory"]) / "k")
+    path = Path(directory) / name
     with socket.socket(socket.AF_UNIX) as sock:
         try:
-            sock.connect(f"{ip}-1")
+            sock.connect(str(path))
         except OSError:
             return None
+    return path
+
+
+def _sockets_here(found: Recorded) -> dict[str, Any] | None:
+    """The sockets of a living server on this host."""
+    shell = socket_here(found, "k-1")
+    if shell is None:
+        return None
     spec = found.record.read("spec.json")
     if spec is None or found.kernel_id not in spec["kernels"]:
         msg = f"There is no kernel to attach to in {found.record.path}."
         raise RecordError(msg)
     connection = spec["kernels"][found.kernel_id]["connection"]
+    ip = str(shell.with_name("k"))
     return connection_info(ip, str(connection["key"]).encode())

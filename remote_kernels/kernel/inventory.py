@@ -1,6 +1,8 @@
-"""The kernels that are on record, and what has become of their jobs.
+"""The kernels that are on record, what has become of their jobs, and how each is ended.
 
-Called by the server extension, which brings kernels back, and by `clean`.
+Rules: the disk says which kernels there are, the batch systems what their jobs do; each
+of them is asked at most one question in its `poll_interval`, however many ask here
+(`scheduler/poller.py`). Called by service.py, and by both doors.
 """
 
 from __future__ import annotations
@@ -9,12 +11,14 @@ import asyncio
 import functools
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from remote_kernels import harmless, records
+from remote_kernels.bounded import waited
+from remote_kernels.config import Settings, parse
 from remote_kernels.errors import CommandError, RecordError
 from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.drivers import DRIVERS
@@ -33,13 +37,24 @@ log = harmless.logger(__name__)
 class Recorded:
     """One kernel on record.
 
-    `status` is None while the scheduler does not answer: that says nothing.
+    Parameters
+    ----------
+    record, facts:
+        Its record, and what is in that's `record.json`.
+    status:
+        The batch system's word on its job; None while there is none, which says nothing.
+    end:
+        How its job ended, if it has.
+    is_sure:
+        Whether it is known that the job is one of this cluster's: two clusters may
+        share a home directory, and both have a job 17.
     """
 
     record: records.Record
     facts: dict[str, Any]
     status: JobStatus | None
     end: JobEnd | None = None
+    is_sure: bool = True
 
     @property
     def kernel_id(self) -> str:
@@ -71,6 +86,42 @@ class Recorded:
     def attachable(self) -> bool:
         """Whether there is, for all we know, an agent to speak to."""
         return not self.ended and self.record.has("agent.json")
+
+    @property
+    def owner(self) -> str:
+        """Who has it, or had it last."""
+        return f"process {self.facts.get('pid')} on {self.facts.get('host')}"
+
+    def settings(self, config: Mapping[str, object]) -> Settings:
+        """Return how to reach it, as its kernelspec's config says. Raises ConfigError."""
+        base = str(self.record.base)
+        place = {"scheduler": self.facts["scheduler"], "state_dir": base}
+        return parse({**config, **place})
+
+    @property
+    def advice(self) -> str:
+        """What can be done while its job waits; "" if there is only to wait."""
+        if self.status is None or self.status.phase is not Phase.PENDING:
+            return ""
+        return DRIVERS[self.facts["scheduler"]].pending_advice(self.status)
+
+    async def seal(self) -> None:
+        """Keep on record how it ended, and no secret of it. Raises RecordError."""
+        if self.end is not None and self.record.is_live:
+            await self.record.worker.run(functools.partial(self.record.seal, self.end))
+
+    def written_end(self) -> str:
+        """Return how it ended, as its record tells it; "" while it does not."""
+        own = self.record.last_word()
+        if own is not None:
+            return f"{own}."
+        if self.record.is_live:
+            return ""
+        try:
+            facts = self.record.read("record.json")
+        except RecordError:  # it is being removed
+            facts = None
+        return "it was shut down." if facts is None else _sealed_end(facts).text
 
 
 @dataclass(frozen=True)
@@ -118,20 +169,45 @@ async def cancel(scheduler: str, job_id: JobId) -> None:
     await shared(DRIVERS[scheduler]).cancel(job_id)
 
 
-async def end(record: records.Record, scheduler: str, job_id: JobId) -> bool:
-    """End a kernel that no server has. Raises CommandError, RecordError.
+async def end(
+    record: records.Record | None,
+    scheduler: str,
+    job_id: JobId | None,
+    *,
+    whole_job: bool = False,
+) -> bool:
+    """End a kernel that no server has, and remove its record.
 
-    With its job, unless other kernels may be in that: then False, and the agent, which
-    looks now and then, ends the kernel without it.
+    Parameters
+    ----------
+    record:
+        Its record, if there is one.
+    scheduler, job_id:
+        Its job, if that may still be there.
+    whole_job:
+        Whether kernels that share its job are to end, too.
+
+    Returns
+    -------
+    bool
+        Whether its job ends with it. If not, others may be in that, and the agent,
+        which looks now and then, ends the kernel without it.
+
+    Raises
+    ------
+    CommandError, RecordError
+        It could not be ended; its record is left.
     """
-    place = allocation_of(record)
-    end_job = functools.partial(cancel, scheduler, job_id)
-    if place is None:
-        alone = True
-        await end_job()
-    else:
-        alone = await place.give_up(record.kernel_id, end_job)
-    record.remove()
+    alone = True
+    if job_id is not None:
+        end_job = functools.partial(cancel, scheduler, job_id)
+        place = None if record is None or whole_job else allocation_of(record)
+        if place is None or record is None:
+            await end_job()
+        else:
+            alone = await place.give_up(record.kernel_id, end_job)
+    if record is not None:
+        await asyncio.to_thread(record.remove)
     return alone
 
 
@@ -224,53 +300,94 @@ def _damage(record: records.Record) -> str:
     return f"{record.path}: there is no scheduler '{facts['scheduler']}'"
 
 
-async def recorded(bases: Iterable[Path]) -> list[Recorded]:
-    """The kernels of this cluster, in these state directories."""
+class _Entry(NamedTuple):
+    """What the disk says of one kernel, and which of its files are there."""
+
+    record: records.Record
+    facts: dict[str, Any]
+    is_live: bool
+    files: Hashable
+
+
+async def recorded(
+    bases: Iterable[Path],
+    without: Collection[str] = (),
+    *,
+    patience: float | None = None,
+    watching: bool = False,
+) -> list[Recorded]:
+    """Return the kernels of this cluster, in these state directories.
+
+    Parameters
+    ----------
+    bases:
+        The state directories.
+    without:
+        IDs of kernels that are left out.
+    patience:
+        Seconds to wait for each batch system; None waits for as long as it takes.
+    watching:
+        Whether this is asked again and again: then a batch system is asked less and
+        less often while nothing changes.
+    """
     found: list[Recorded] = []
-    by_scheduler = await asyncio.to_thread(_by_scheduler, bases)
-    for name, entries in by_scheduler.items():
-        found += await _of_scheduler(name, entries)
+    for name, entries in (await asyncio.to_thread(_entries, bases, without)).items():
+        found += await _of_scheduler(name, entries, patience, watching)
     return found
 
 
-def _by_scheduler(
-    bases: Iterable[Path],
-) -> dict[str, list[tuple[records.Record, dict[str, Any]]]]:
-    by_scheduler: dict[str, list[tuple[records.Record, dict[str, Any]]]] = {}
+def _entries(
+    bases: Iterable[Path], without: Collection[str]
+) -> dict[str, list[_Entry]]:
+    """By scheduler."""
+    found: dict[str, list[_Entry]] = {}
     for record in _records(bases):
+        if record.kernel_id in without:
+            continue
         facts = record.read_if_good("record.json") or {}
         if facts.get("job_id") and facts.get("scheduler") in DRIVERS:
-            by_scheduler.setdefault(facts["scheduler"], []).append((record, facts))
-    return by_scheduler
+            files = tuple(map(record.has, ("agent.json", "ended.json")))
+            entry = _Entry(record, facts, record.is_live, files)
+            found.setdefault(facts["scheduler"], []).append(entry)
+    return found
 
 
 async def _of_scheduler(
-    name: str, entries: list[tuple[records.Record, dict[str, Any]]]
+    name: str, entries: list[_Entry], patience: float | None, watching: bool
 ) -> list[Recorded]:
-    driver, queue = DRIVERS[name], _jobs(name)
-    if queue is None:
+    driver, jobs = DRIVERS[name], _jobs(name)
+    if jobs is None:
         return []
-    here = await queue.cluster()
-    # Two clusters may share a home directory, and both have a job 17.
+    naming = asyncio.ensure_future(jobs.cluster())
+    await waited(naming, patience)
+    here = naming.result() if naming.done() else None
     mine = [
-        e
-        for e in entries
-        if None in (here, e[1].get("cluster")) or e[1]["cluster"] == here
+        each
+        for each in entries
+        if here is None or each.facts.get("cluster") in (None, here)
     ]
-    try:
-        live = [id_in(facts) for record, facts in mine if record.is_live]
-        jobs = [job_id for job_id in live if driver.knows(job_id)]
-        statuses = await queue.statuses(jobs) if jobs else {}
-    except CommandError as exc:  # also one that hangs
-        log.warning("the scheduler does not answer: %s", exc)
-        statuses = {}
+    live = {id_in(each.facts): each for each in mine if each.is_live}
+    asked = [job_id for job_id in live if driver.knows(job_id)]
+    files = tuple((job_id, each.files) for job_id, each in live.items())
+    said = await jobs.listed(
+        asked, patience=patience, records=files if watching else None
+    )
     found = []
-    for record, facts in mine:
-        status = statuses.get(id_in(facts))
+    for record, facts, is_live, _ in mine:
+        job_id = id_in(facts)
+        status = said.get(job_id) if said and is_live else None
         end = JobEnd.read(facts)  # our own word, where there is one
-        if end is None and not record.is_live:
-            end = JobEnd(records.UNKNOWN, text="it ended")
+        if end is None and not is_live:
+            end = _sealed_end(facts)
         elif end is None and status is not None and status.phase is Phase.ENDED:
             end = end_of(status, driver.ended_text(status))
-        found.append(Recorded(record, facts, status, end))
+        # What has no answer to ask for is as sure as it will be.
+        answered = naming.done() and said is not None
+        is_known = answered and (not said or job_id in said)
+        is_sure = not is_live or job_id not in asked or is_known
+        found.append(Recorded(record, facts, status, end, is_sure))
     return found
+
+
+def _sealed_end(facts: Mapping[str, Any]) -> JobEnd:
+    return JobEnd.read(facts) or JobEnd(records.UNKNOWN, text="it ended")

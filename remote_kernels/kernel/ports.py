@@ -18,7 +18,9 @@ from remote_kernels import harmless
 from remote_kernels.errors import PortError
 from remote_kernels.tunnel.forward import ForwardedPort
 from remote_kernels.tunnel.tunnel import Tunnel
-from remote_kernels.wire.target import Target, Tcp, Unix
+from remote_kernels.wire.target import LARGEST_PORT, Target, Tcp, Unix
+
+__all__ = ["LARGEST_PORT", "Port", "Ports", "Target", "Tcp", "Unix"]
 
 log = harmless.logger(__name__)
 
@@ -42,6 +44,14 @@ class Port:
     @property
     def target(self) -> Target:
         return self._forward.target
+
+    @property
+    def name(self) -> str:
+        """What it is called in a URL; "" if it has none there."""
+        if not isinstance(self.target, Tcp):
+            return ""
+        port, host = self.target.port, self.target.host
+        return f"{host}:{port}" if host else str(port)
 
     @property
     def local_socket(self) -> Path:

@@ -12,9 +12,12 @@ import stat
 import tempfile
 from pathlib import Path
 
+from remote_kernels import harmless
 from remote_kernels.errors import ConfigError, RecordError
 from remote_kernels.relay import private
 from remote_kernels.wire.kernel_sockets import SUN_PATH
+
+log = harmless.logger(__name__)
 
 TMP = Path("/tmp")  # noqa: S108 - mkdtemp makes a 0700 directory in it
 LONGEST_NAME = len("/up-control")
@@ -73,6 +76,20 @@ def make(base: Path) -> Path:
             "write."
         )
         raise RecordError(msg) from exc
+
+
+def room_for(file: Path, instead: Path | None) -> Path:
+    """Return where a file can be made whose directory is missing: there, made anew.
+
+    Where that cannot be, in `instead`.
+    """
+    try:
+        private.make_missing(str(file.parent))
+    except OSError as exc:
+        log.warning("%s", exc)
+    if instead is None or file.parent.is_dir():
+        return file
+    return instead / file.name
 
 
 def remove(path: Path) -> None:

@@ -29,9 +29,12 @@ from remote_kernels.wire.exec import TARGET
 from remote_kernels.wire.hello import Refused
 
 from .allocation import allocation_of
+from .attached import socket_here
 from .connection import WAY_IN
+from .finding import waits
 from .inventory import Recorded
 from .reach import carriers, kind_of_node
+from .view import View
 
 ENDING = 10.0  # seconds for carriers that are given up
 T = TypeVar("T")
@@ -39,6 +42,31 @@ T = TypeVar("T")
 
 class _Run(Protocol):
     def __call__(self, work: Coroutine[Any, Any, T]) -> T: ...
+
+
+def check_open(found: Recorded) -> View:
+    """Return how a kernel is, into whose job one can go now. Raises JobError."""
+    view = found.view()
+    if view.state in ("waiting", "suspended", "ending") or not view.node:
+        raise JobError(_refusal(found, view))
+    if not found.record.has("agent.json"):
+        msg = (
+            f"The agent of kernel {view.kernel_id} has not said yet where it is: "
+            f"{view.text}.\nTry again in a while."
+        )
+        raise JobError(msg)
+    return view
+
+
+def _refusal(found: Recorded, view: View) -> str:
+    if view.state == "waiting":
+        return waits(found, view)
+    if view.state in ("suspended", "ending"):
+        return f"Nothing can be started in job {found.job_id} now: {view.text}."
+    return (
+        f"The node of kernel {view.kernel_id} (job {found.job_id}) is not known: "
+        f"{view.text}.\nTry again in a while."
+    )
 
 
 @contextlib.contextmanager
@@ -59,7 +87,7 @@ def way_in(found: Recorded, settings: Settings) -> Iterator[Path]:
     TunnelError
         No carrier reaches the agent.
     """
-    path = _of_owner(found)
+    path = socket_here(found, WAY_IN)
     if path is not None:
         yield path
         return
@@ -148,17 +176,3 @@ async def _rest() -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     if tasks:
         await asyncio.wait(tasks, timeout=ENDING)
-
-
-def _of_owner(found: Recorded) -> Path | None:
-    """Return the socket of the process that has the kernel, if that is on this host."""
-    directory = found.facts.get("directory")
-    if not directory or found.facts.get("host") != socket.gethostname():
-        return None
-    path = Path(directory) / WAY_IN
-    with socket.socket(socket.AF_UNIX) as sock:
-        try:
-            sock.connect(str(path))
-        except OSError:
-            return None
-    return path

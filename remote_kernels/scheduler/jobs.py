@@ -13,7 +13,7 @@ import os
 import pwd
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from remote_kernels import harmless
 from remote_kernels.errors import CommandError, ConfigError, ControllerError
@@ -223,7 +223,13 @@ class Jobs:
             environ = environment(self.driver, os.environ)
         return await self._runner(argv, input=input, env=environ, timeout=timeout)
 
-    # --- watching -------------------------------------------------------------------
+    # --- watching, and lists ----------------------------------------------------------
+
+    async def listed(
+        self, job_ids: Sequence[JobId], **options: Any
+    ) -> Mapping[JobId, JobStatus] | None:
+        """Return the last word on jobs that somebody wants listed: see the poller."""
+        return await self._poller.listed(job_ids, **options)
 
     def watch(self, job_id: JobId) -> AsyncGenerator[JobStatus, None]:
         """Yield the job's status now and at every change; the last one is ENDED.

@@ -1,8 +1,8 @@
-"""Follow jobs until they end: one poller for all of a process.
+"""Ask for jobs, again and again: one poller for all of a process.
 
-Rules: one query serves all jobs that are watched, backs off while nothing changes,
-and never is more frequent than `poll_interval`; a batch system that does not answer
-says nothing about a job. Called by `jobs.py`.
+Rules: one query serves all jobs that are watched or listed, backs off while nothing
+changes, and never is more frequent than `poll_interval`; a batch system that does not
+answer says nothing about a job. Called by `jobs.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from remote_kernels import harmless
-from remote_kernels.bounded import within
+from remote_kernels.bounded import waited, within
 from remote_kernels.errors import CommandError
 
 from .driver import Driver, Places
@@ -46,7 +46,7 @@ class _Watched:
 
 
 class Poller:
-    """Asks for the jobs that somebody watches.
+    """Asks for the jobs that somebody watches, or wants listed.
 
     Parameters
     ----------
@@ -75,13 +75,78 @@ class Poller:
         self._poller: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._silent = False
-        self._asked = float("-inf")
+        self._asked = self._due = float("-inf")
+        self._pause = poll_interval
+        self._listed: Sequence[JobId] = ()
+        self._listed_at = self._list_asked = float("-inf")
+        self._records: object = None
+        self._listing: asyncio.Future[None] | None = None
+        self._failure: Exception | None = None
+        self._found: Mapping[JobId, JobStatus] | None = None
         self._places: dict[JobId, int] = {}
         self._places_asked = float("-inf")
 
     def look_now(self) -> None:
         """Ask at once, as something has happened."""
         self._wake.set()
+        self._due = float("-inf")
+
+    async def listed(
+        self,
+        job_ids: Sequence[JobId],
+        *,
+        patience: float | None = None,
+        records: object = None,
+    ) -> Mapping[JobId, JobStatus] | None:
+        """Return the last word on jobs that somebody wants listed.
+
+        Asks if that is older than `poll_interval`, in one question with the jobs that
+        are watched, and from then on with them.
+
+        Parameters
+        ----------
+        job_ids:
+            The jobs.
+        patience:
+            Seconds to wait for the answer; None waits for as long as it takes.
+        records:
+            For who looks again and again: what else is known of these jobs. While
+            neither that nor the answer changes, it is asked less and less often.
+
+        Returns
+        -------
+        mapping or None
+            Those of which something is known; none where the batch system does not
+            answer. None if it has not answered yet.
+        """
+        is_time = self._is_time(records)
+        self._listed, self._listed_at = job_ids, _now()
+        if job_ids and self._listing is None and is_time:
+            if records != self._records:
+                self._pause = 0.0
+            self._records, self._asked = records, _now()
+            self._listing = asyncio.ensure_future(self._round())
+            self._listing.add_done_callback(self._end_listing)
+        if self._listing is not None:
+            await waited(self._listing, patience)
+        if self._failure is not None:
+            raise self._failure
+        return self._found
+
+    def _is_time(self, records: object) -> bool:
+        """Whether a list is to be asked for.
+
+        Where there was none for long, the last question may not have been about it.
+        """
+        recent = _now() - self._listed_at <= SLOWEST
+        soonest = (self._asked if recent else self._list_asked) + self.poll_interval
+        if records is not None and records == self._records:
+            # A look that comes a little early is this one.
+            soonest = max(soonest, self._due - 0.2 * self.poll_interval)
+        return _now() >= soonest
+
+    def _end_listing(self, _: asyncio.Future[None]) -> None:
+        self._listing = None
 
     async def watch(self, job_id: JobId) -> AsyncGenerator[JobStatus, None]:
         """Yield the job's status now and at every change; the last one is ENDED.
@@ -136,40 +201,54 @@ class Poller:
 
     async def _poll(self) -> None:
         """Ask, tell, wait; for as long as somebody watches."""
-        pause = self.poll_interval
-        await asyncio.sleep(self._asked + self.poll_interval - _now())
+        self._pause = self.poll_interval
         # Before Python 3.12 wait_for loses a cancellation that comes with its result.
         mine = asyncio.current_task()
         while self._poller is mine:
+            # A list may be asked for while this waits.
+            while (rest := self._asked + self.poll_interval - _now()) > 0:  # noqa: ASYNC110
+                await asyncio.sleep(rest)
             self._wake.clear()
-            changed = await self._round()
-            pause = self.poll_interval if changed else min(pause * _GROWTH, SLOWEST)
+            await self._round()
             await asyncio.sleep(self.poll_interval)
-            rest = pause * random.uniform(0.9, 1.1) - self.poll_interval  # noqa: S311
             try:
-                await within(self._wake.wait(), max(0.0, rest))
-                pause = self.poll_interval
+                await within(self._wake.wait(), max(0.0, self._due - _now()))
+                self._pause = self.poll_interval
             except asyncio.TimeoutError:
                 pass
 
-    async def _round(self) -> bool:
-        """One query for all; whether any job's phase changed."""
-        self._asked = _now()
+    async def _round(self) -> None:
+        """Ask for all, tell it, and see when to ask again."""
+        self._asked, self._failure = _now(), None
+        if self._asked - self._listed_at > SLOWEST:
+            self._listed = ()
+        if self._listed:
+            self._list_asked = self._asked
         try:
-            found = await self._query(list(self._watched))
+            found = await self._query([*dict.fromkeys((*self._watched, *self._listed))])
             await self._look_at_places(found)
         except CommandError as error:
             if not self._silent:
                 log.warning("the scheduler does not answer; jobs go on: %s", error)
-            self._silent = True
-            return False
-        except Exception as error:  # noqa: BLE001 -- handed to all who watch
+            self._silent, self._found, changed = True, {}, False
+        except Exception as error:  # noqa: BLE001 -- handed to all who ask
+            changed = False
             self._fail(error)
-            return False
-        if self._silent:
-            log.info("the scheduler answers again")
-        self._silent = False
+        else:
+            if self._silent:
+                log.info("the scheduler answers again")
+            self._silent = False
+            changed = self._is_news(found)
+            self._found = found
+        grown = min(self._pause * _GROWTH, SLOWEST)
+        self._pause = self.poll_interval if changed else max(grown, self.poll_interval)
+        self._due = self._asked + self._pause * random.uniform(0.9, 1.1)  # noqa: S311
+
+    def _is_news(self, found: Mapping[JobId, JobStatus]) -> bool:
+        """Tell all who watch; whether a job of theirs, or of a list, has changed."""
         changes = [self._tell(status) for status in found.values()]
+        before = self._found or {}
+        changes += [_said(found, one) != _said(before, one) for one in self._listed]
         return any(changes)
 
     async def _look_at_places(self, found: Mapping[JobId, JobStatus]) -> None:
@@ -212,9 +291,16 @@ class Poller:
         return (*_TOLD(status), self._driver.never(status, {}))
 
     def _fail(self, error: Exception) -> None:
+        self._failure = error
         for watched in self._watched.values():
             for updates in watched.updates:
                 updates.put_nowait(error)
+
+
+def _said(found: Mapping[JobId, JobStatus], job_id: JobId) -> object:
+    """Return what is news when it changes; not the batch system's guesses."""
+    status = found.get(job_id)
+    return status and (status.state, status.reason, status.node)
 
 
 def _now() -> float:

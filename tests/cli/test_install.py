@@ -16,8 +16,9 @@ from cli.conftest import FakeSlurm
 from cli.test_main import complete
 from click.testing import Result
 
-from remote_kernels.cli import kernelspec, site
+from remote_kernels.cli import kernelspec
 from remote_kernels.config import every_option, parse
+from remote_kernels.kernel import site
 from remote_kernels.options import Option
 from remote_kernels.scheduler.slurm.driver import Slurm
 

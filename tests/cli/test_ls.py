@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
@@ -35,7 +34,6 @@ from cli.test_words import VIEW
 from click.testing import Result
 
 from remote_kernels.cli import ls
-from remote_kernels.cli.ls import FASTEST, SLOWEST, Pace
 from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.job import JobId
 
@@ -287,50 +285,6 @@ def test_what_does_not_go_together(run: Run) -> None:
     assert (2, True) == (result.exit_code, "exclude each other" in result.stderr)
     result = run("ls", "--watch", "1")
     assert (2, True) == (result.exit_code, "2" in result.stderr)
-
-
-# --- how often ----------------------------------------------------------------------
-
-
-def questions(pace: Pace, until: float, step: float, records: str = "r") -> list[float]:
-    """When it asks, if nothing ever changes."""
-    asked, now = [], 0.0
-    while now < until:
-        if pace.is_due(now, records):
-            asked.append(now)
-            pace.asked(now, records, "answer")
-        now += step
-    return asked
-
-
-def test_less_and_less_often() -> None:
-    """From the interval to once in a minute, not in step with others."""
-    asked = questions(Pace(5), 600, 5)
-    pauses = [after - before for before, after in itertools.pairwise(asked)]
-    assert 5 == pauses[0]
-    assert max(pauses) <= SLOWEST * 1.1 + 5
-    assert min(pauses[-3:]) >= SLOWEST * 0.8
-    assert len(asked) < 25
-
-
-def test_news_on_disk() -> None:
-    """Asked about soon, but never within two seconds."""
-    pace = Pace(5)
-    questions(pace, 600, 5)
-    assert pace.is_due(600, "other records")
-    pace.asked(600, "other records", "answer")
-    assert not pace.is_due(600 + FASTEST - 0.1, "still others")
-    assert pace.is_due(600 + FASTEST, "still others")
-
-
-def test_news_from_the_scheduler() -> None:
-    """More may follow."""
-    pace = Pace(5)
-    questions(pace, 600, 5)
-    pace.asked(600, "r", "another answer")
-    assert pace.is_due(605, "r")
-    pace.asked(605, "r", "another answer")
-    assert not pace.is_due(609, "r")
 
 
 def test_a_guess_is_no_news() -> None:

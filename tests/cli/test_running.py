@@ -19,7 +19,7 @@ from rich.console import Console
 from remote_kernels import records
 from remote_kernels.cli import rows, running
 from remote_kernels.errors import ControllerError
-from remote_kernels.kernel import inventory
+from remote_kernels.kernel import inventory, stock
 from remote_kernels.kernel.inventory import Stray
 from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
@@ -171,7 +171,7 @@ def test_json(run: Run) -> None:
     assert {
         "kernel": "k1",
         "name": "Python",
-        "job": str(GONE),
+        "job": "1-1",
         "state": "UNKNOWN",
         "node": "n1",
         "what": "The job is gone, and nothing says how it ended.",
@@ -186,7 +186,7 @@ def test_a_record_that_never_got_a_job(run: Run) -> None:
     made = [Record(records.state_dir(None), kernel) for kernel in ("old", "new")]
     for record in made:
         record.create()
-    then = time.time() - running.UNSUBMITTED - 1
+    then = time.time() - stock.UNSUBMITTED - 1
     os.utime(made[0].path, (then, then))
 
     result = run("clean", "--yes")
@@ -211,7 +211,7 @@ def test_a_job_that_waits_without_a_record() -> None:
     """It would wait for nothing."""
     for phase, action in ((Phase.PENDING, "cancel job"), (Phase.SUSPENDED, "")):
         stray = Stray("slurm", "jupyter-12345678", JobStatus(JobId("17"), phase, "ANY"))
-        assert action == running._stray(stray, everything=False).action
+        assert action == stock._stray(stray, everything=False).action
 
 
 def test_one_that_cannot_be_ended(
@@ -236,7 +236,7 @@ def test_table(
     run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a terminal: a table; what looks like markup is shown as it is."""
-    item = running.Item(
+    item = stock.Item(
         "12345678-9", "[red]hot", JobId("17", "x"), "RUNNING", "n1", "w", "act"
     )
     console = Console(width=200)

@@ -108,7 +108,7 @@ def test_moments() -> None:
 
 def test_columns() -> None:
     """The scheduler's own number; a kernel without a notebook is shown by its name."""
-    assert "17" == words.job(VIEW)
+    assert "17" == VIEW.job_id
     assert "Python" == words.notebooks(VIEW)
     assert "a.ipynb, b.ipynb" == words.notebooks(
         replace(VIEW, notebooks=("a.ipynb", "b.ipynb"))

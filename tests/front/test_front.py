@@ -24,7 +24,6 @@ from remote_kernels.front import held_requests, passage
 from remote_kernels.front.front import Front, connection_info
 from remote_kernels.front.interfaces import ClientSockets, Request
 from remote_kernels.front.jupyter_message import Speaker
-from remote_kernels.front.passage import curve_keypair
 from remote_kernels.front.standin import StandIn
 
 SECONDS = 10.0
@@ -314,7 +313,7 @@ async def test_a_stand_in_that_has_room_again(
     assert 2 == len(waits.hand_over())
 
 
-@pytest.mark.parametrize("curve", [None, curve_keypair()], ids=["plain", "curve"])
+@pytest.mark.parametrize("curve", [None, zmq.curve_keypair()], ids=["plain", "curve"])
 async def test_bytes_are_passed_to_the_kernel_itself(
     front: Front,
     connect: Connect,

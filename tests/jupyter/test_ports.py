@@ -25,9 +25,10 @@ from cli.live import pages
 from served.server import API, TOKEN, Answer, Home, Server, home, served
 from tornado.httpclient import HTTPRequest
 
+from remote_kernels.errors import StateError
 from remote_kernels.jupyter import api_ports
-from remote_kernels.jupyter.api_errors import Refusal
-from remote_kernels.jupyter.api_kernels import Known
+from remote_kernels.jupyter.api_errors import status_of
+from remote_kernels.kernel.service import Known
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -271,10 +272,10 @@ def test_a_kernel_that_has_no_ports(
     monkeypatch.setattr(api_ports, "kernel_of", lambda manager, kernel_id: waiting)
     record: Any = None
 
-    with pytest.raises(Refusal, match=why) as caught:
+    with pytest.raises(StateError, match=why) as caught:
         api_ports.ports_of(None, Known(view, record, ours=ours))
 
-    assert 409 == caught.value.status_code
+    assert 409 == status_of(caught.value)
 
 
 # --- the proxy ------------------------------------------------------------------------

@@ -25,10 +25,9 @@ import pytest
 
 from remote_kernels import records
 from remote_kernels.cli import completion, kernelspec, ls, running
-from remote_kernels.errors import RecordError
+from remote_kernels.errors import ControllerError, RecordError
 from remote_kernels.front.standin import StandIn
-from remote_kernels.jupyter import api_kernels
-from remote_kernels.kernel import inventory
+from remote_kernels.kernel import inventory, service, stock
 from remote_kernels.kernel.allocation import Allocation, allocation_of, allocations
 from remote_kernels.kernel.attached import _sockets_here
 from remote_kernels.kernel.job import name_of
@@ -235,6 +234,11 @@ async def answer(argv: Sequence[str], **options: Any) -> Completed:
     return Completed(tuple(argv), 0, text, "")
 
 
+async def no_answer(argv: Sequence[str], **options: Any) -> Completed:
+    """One that is down."""
+    raise ControllerError("It is down.", argv, 1)
+
+
 @pytest.fixture
 def scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     drivers = {"local": Local()}
@@ -266,15 +270,16 @@ async def look(base: Path, record: Record) -> None:
     for view in await ls._views(list(found.values()), everything=True):
         json.dumps(view.as_json()).encode()
         "\t".join(ls._row(view)).encode()
-    [ls._on_disk(one) for one in records.every_record(base)]
 
-    answer, _ = await api_kernels._ask([base], ())
-    known = list(api_kernels._others([base], (), answer))
+    known = await service.others([base], (), 5.0)
     assert WHOLE in {one.view.kernel_id for one in known}
-    known = list(api_kernels._others([base], (), api_kernels._Answer()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inventory, "_jobs", lambda name: Jobs(Local(), run=no_answer))
+        known = await service.others([base], (), 5.0)
     for one in known:
         json.dumps(one.view.as_json()).encode()
 
+    service.unreadable([base])
     inventory.unsubmitted([base], 0)
     await inventory.strays([base])
     completion._words(completion._records(), "")
@@ -283,7 +288,7 @@ async def look(base: Path, record: Record) -> None:
     for place in allocations(base):
         place.purge_if_old()
 
-    items = {item.kernel: item for item in await running._take_stock(False)}
+    items = {item.kernel: item for item in await stock.take([base], False)}
     json.dumps([running._public(item) for item in items.values()]).encode()
     assert "remove record" == items[WHOLE].action
 
@@ -333,8 +338,8 @@ async def test_damaged_records(
         try:
             await look(base, record)
             shown = {one.kernel_id for one in await inventory.recorded([base])}
-            stock = await running._take_stock(False)
-            mine = [item for item in stock if item.kernel == HURT]
+            items = await stock.take([base], False)
+            mine = [item for item in items if item.kernel == HURT]
             away = elsewhere(record)
             if HURT not in shown and not away:  # then it is named, and can be cleaned
                 named += 1
@@ -411,8 +416,8 @@ async def test_a_damaged_record_whose_job_is_there(
     request = JobRequest(name, str(base / "job.log"))
     job = await queue.submit("exec sleep 60\n", request)
     try:
-        (item,) = [i for i in await running._take_stock(False) if i.kernel == HURT]
-        (forced,) = [i for i in await running._take_stock(True) if i.kernel == HURT]
+        (item,) = [i for i in await stock.take([base], False) if i.kernel == HURT]
+        (forced,) = [i for i in await stock.take([base], True) if i.kernel == HURT]
     finally:
         await queue.cancel(job)
         await queue.wait_ended(job, 30.0)

@@ -1,24 +1,30 @@
-"""Which kernel a command is about, and what its kernelspec says.
+"""Which kernel a person means.
 
 By its ID, the beginning of that, its job's ID, or its notebook's name or path; it may be
-left out where there is one only. Called by the commands for kernels that run.
+left out where there is one only. Called by the command line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 from remote_kernels import harmless
-from remote_kernels.cli import kernelspec
-from remote_kernels.config import Settings, parse
 from remote_kernels.errors import RecordError
-from remote_kernels.kernel.inventory import Recorded
-from remote_kernels.kernel.view import View
+
+from .inventory import Recorded, recorded
+from .view import View
 
 ATTACHABLE = "that runs"  # it has an agent
 LIVE = "that waits or runs"
 ON_RECORD = "on record"  # also one that ended
+
+
+async def find(
+    bases: Iterable[Path], wanted: str | None, among: str = ATTACHABLE
+) -> Recorded:
+    """Return the kernel in these state directories that is meant. Raises RecordError."""
+    return choose(await recorded(bases), wanted, among)
 
 
 def choose(
@@ -40,7 +46,7 @@ def choose(
         msg = f"No kernel of yours {verb} here.{_waiting(kernels)}"
         raise RecordError(msg)
     lines = "\n".join(
-        harmless.line(f"  {k.kernel_id}  job {number(k)}  {_called(k)}")
+        harmless.line(f"  {k.kernel_id}  job {k.job_id}  {_called(k)}")
         for k in found or listed
     )
     if wanted is None:
@@ -76,13 +82,13 @@ def waits(kernel: Recorded, view: View) -> str:
             "Try again in a while."
         )
     return (
-        f"Kernel {view.kernel_id} has no node yet: its job {number(kernel)} waits "
+        f"Kernel {view.kernel_id} has no node yet: its job {kernel.job_id} waits "
         f"({view.text}).\n`remote-kernels ls --watch` shows when it starts."
     )
 
 
 def _called(kernel: Recorded) -> str:
-    return ", ".join(notebooks(kernel)) or str(kernel.facts.get("name", ""))
+    return ", ".join(kernel.view().notebooks) or str(kernel.facts.get("name", ""))
 
 
 def _waiting(kernels: list[Recorded]) -> str:
@@ -101,8 +107,8 @@ def _is(kernel: Recorded, among: str) -> bool:
 def _is_meant(kernel: Recorded, wanted: str) -> bool:
     return bool(wanted) and (
         kernel.kernel_id.startswith(wanted)
-        or number(kernel) == wanted
-        or any(_ends_with(path, wanted) for path in notebooks(kernel))
+        or str(kernel.job_id) == wanted
+        or any(_ends_with(path, wanted) for path in kernel.view().notebooks)
     )
 
 
@@ -113,31 +119,3 @@ def _ends_with(path: str, wanted: str) -> bool:
     return asked[-len(parts) :] == parts or (
         bool(asked) and asked[-1:] in names and asked[:-1] == parts[-len(asked) : -1]
     )
-
-
-def notebooks(kernel: Recorded) -> Sequence[str]:
-    """The paths of those that use it, or used it last."""
-    return kernel.view().notebooks
-
-
-def number(kernel: Recorded) -> str:
-    """Its job's ID, as the scheduler shows it."""
-    return str(kernel.job_id)
-
-
-def where(kernel: Recorded) -> str:
-    """Who has it, or had it last."""
-    return f"by process {kernel.facts.get('pid')} on {kernel.facts.get('host')}"
-
-
-def settings(kernel: Recorded) -> Settings:
-    """As its kernelspec says, if that is still there."""
-    config: dict[str, object] = {}
-    spec = kernelspec.installed().get(str(kernel.facts.get("spec_name")))
-    if spec is not None and spec.is_ours:
-        config = spec.config
-    place = {
-        "scheduler": str(kernel.facts["scheduler"]).removesuffix("-step"),
-        "state_dir": str(kernel.record.base),
-    }
-    return parse({**config, **place})

@@ -1,4 +1,4 @@
-"""cli.choose: which kernel a command is about."""
+"""kernel.finding: which kernel a command is about."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from cli.live import record_of
 
-from remote_kernels.cli.choose import ATTACHABLE, LIVE, ON_RECORD, choose
 from remote_kernels.errors import RecordError
+from remote_kernels.kernel.finding import ATTACHABLE, LIVE, ON_RECORD, choose
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase

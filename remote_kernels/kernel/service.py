@@ -1,0 +1,237 @@
+"""What the doors may ask of kernels, whoever has them: list, end, extend, look around.
+
+Rules: values out, typed errors; no HTTP, no printing. With inventory.py (which kernels
+there are), finding.py (which one a person means), attached.py and way_in.py (how to get
+to one), stock.py (what is left over) and site.py (the batch system here) this is all
+that the command line and the server know of kernels. Called by both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from remote_kernels import errors, records
+from remote_kernels.errors import CommandError, RecordError, StateError
+from remote_kernels.scheduler import poller
+from remote_kernels.scheduler.drivers import DRIVERS
+from remote_kernels.scheduler.jobs import shared
+
+from . import inventory
+from .ports import Ports
+from .remote_kernel import RemoteKernel
+from .view import Seen, View
+
+SLOWEST = poller.SLOWEST  # seconds between two questions while nothing changes
+
+
+@dataclass(frozen=True)
+class Known:
+    """A kernel that a server lists.
+
+    Parameters
+    ----------
+    view, record:
+        What it does, and its record.
+    ours:
+        Whether this server has it.
+    is_sure:
+        As in `Recorded`.
+    """
+
+    view: View
+    record: records.Record
+    ours: bool = False
+    is_sure: bool = True
+
+    @property
+    def ended(self) -> bool:
+        """Whether its job has ended."""
+        return self.view.state == Seen.ENDED
+
+    def check_sure(self) -> None:
+        """Raise UnknownError where its job may be another cluster's."""
+        if not self.is_sure:
+            msg = (
+                "The scheduler has not said yet whether the job is its own. Try again."
+            )
+            raise errors.UnknownError(msg)
+
+    def check_lives(self) -> None:
+        """Raise StateError for a kernel whose job has ended."""
+        if self.ended:
+            msg = f"Its job has ended: {self.view.text}"
+            raise StateError(msg)
+
+
+# --- which there are ----------------------------------------------------------------
+
+
+async def own(kernels: Iterable[RemoteKernel]) -> list[Known]:
+    """Return these kernels of this process; asks nobody.
+
+    One whose job is not submitted yet is left out.
+    """
+    return [
+        Known(
+            kernel.view(),
+            records.Record(state_dir(kernel.settings.state_dir), kernel.kernel_id),
+            ours=True,
+        )
+        for kernel in kernels
+        if kernel.job_id is not None
+    ]
+
+
+async def others(
+    bases: Iterable[Path], without: Collection[str], patience: float
+) -> list[Known]:
+    """Return all other kernels on record; for the parameters see `recorded`."""
+    found = await inventory.recorded(bases, without, patience=patience)
+    return await asyncio.to_thread(
+        lambda: [Known(one.view(), one.record, is_sure=one.is_sure) for one in found]
+    )
+
+
+def state_dir(configured: str | None) -> Path:
+    """Return where records are, by a kernelspec's `state_dir` (None: the default)."""
+    return records.state_dir(configured)
+
+
+async def ask_at_most_every(seconds: float) -> None:
+    """Let nobody on this event loop ask a batch system more often, for a list."""
+    for driver in DRIVERS.values():
+        shared(driver, seconds)
+
+
+# --- one of them --------------------------------------------------------------------
+
+
+async def end(known: Known) -> None:
+    """End a kernel that is not this process's. Raises CommandError, RecordError.
+
+    UnknownError where its job may be another one. If it fails, its record is left.
+    """
+    known.check_sure()
+    job = None if known.ended else known.view.job
+    await inventory.end(known.record, known.view.scheduler, job)
+
+
+async def extend(known: Known, minutes: int) -> View:
+    """Move the time limit of a kernel's job by so many minutes.
+
+    Returns
+    -------
+    View
+        The kernel, with its new end.
+
+    Raises
+    ------
+    StateError
+        The job has ended or has no time limit, or the batch system refuses.
+    UnknownError, ControllerError
+        It has not been asked yet, or does not answer.
+    DeniedError
+        This user may not.
+    """
+    known.check_lives()
+    known.check_sure()
+    view = known.view
+    assert view.job is not None
+    jobs = shared(DRIVERS[view.scheduler])
+    try:
+        await jobs.extend(view.job, minutes)
+    except (errors.ConfigError, CommandError) as error:
+        silent = isinstance(error, CommandError) and error.unanswered
+        if silent or isinstance(error, errors.DeniedError):
+            raise
+        raise StateError(str(error)) from error
+    try:
+        status = await jobs.status(view.job)
+    except CommandError:  # it is moved all the same
+        return view
+    return replace(view, ends=status.end_time)
+
+
+def ports(known: Known, kernel: RemoteKernel | None) -> Ports:
+    """Return the forwarded ports of a kernel, which is `kernel` if this process has it.
+
+    Raises StateError where it can have none now.
+    """
+    view = known.view
+    known.check_lives()
+    if kernel is None:
+        who = f"process {view.pid} on {view.host}"
+        msg = f"The kernel is not with this server, but last was with {who}. Ask there."
+        raise StateError(msg)
+    if kernel.connection is None:
+        msg = (
+            f"Kernel {view.kernel_id} has no node yet: its job {view.job} is {view.state} "
+            f"({view.text}). Try again when it runs."
+        )
+        raise StateError(msg)
+    return kernel.connection.ports
+
+
+def shown_cluster(view: View) -> str:
+    """Return the name of its job's cluster; "" where that is this machine itself."""
+    return "" if DRIVERS[view.scheduler].is_fallback else view.cluster or ""
+
+
+# --- what the disk says alone -------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A kernel as its record shows it; nobody was asked."""
+
+    kernel_id: str
+    name: str
+    notebooks: tuple[str, ...]
+    is_live: bool
+
+
+def noted(bases: Iterable[Path]) -> list[Noted]:
+    """Return all that is on record; what is damaged is passed over in silence."""
+    return [_noted(record) for base in bases for record in records.every_record(base)]
+
+
+def _noted(record: records.Record) -> Noted:
+    facts, sessions = _read(record, "record.json"), _read(record, "sessions.json")
+    notebooks = tuple(str(session.get("path", "")) for session in sessions.values())
+    name = str(facts.get("name", ""))
+    return Noted(record.kernel_id, name, notebooks, record.is_live)
+
+
+def _read(record: records.Record, name: str) -> dict[str, Any]:
+    with contextlib.suppress(RecordError):
+        return record.read(name) or {}
+    return {}
+
+
+def unreadable(bases: Iterable[Path]) -> list[Path]:
+    """Return records of kernels of which nobody can tell how they are."""
+    found = []
+    for record in (record for base in bases for record in records.every_record(base)):
+        try:
+            record.read("record.json")
+        except (RecordError, AssertionError):
+            found.append(record.path)
+    return found
+
+
+def left(base: Path, *, kernels: bool = False) -> list[str]:
+    """Return what is in a state directory beside kernels (or with them), for people."""
+    count = len(records.every_record(base)) if kernels else 0
+    found = [f"{count} record{'s' * (count != 1)} of kernels"] if count else []
+    return found + records.left(base)
+
+
+def forget(base: Path) -> None:
+    """Remove a state directory in which there are no kernels."""
+    if not records.every_record(base):
+        records.forget(base)

@@ -1,0 +1,234 @@
+"""The batch system that is here: whether it answers, and what this site has.
+
+Called by the doors: `doctor`, `install`, `info`, completion, and the REST API's start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import zmq
+
+from remote_kernels import harmless, records
+from remote_kernels.config import Settings, parse
+from remote_kernels.errors import CommandError, ConfigError, RemoteKernelError
+from remote_kernels.scheduler import command
+from remote_kernels.scheduler.driver import Enters, Site
+from remote_kernels.scheduler.drivers import DRIVERS, detected, environment
+from remote_kernels.scheduler.job import JobRequest
+from remote_kernels.scheduler.jobs import shared
+from remote_kernels.tunnel.carriers import ssh_keys
+
+from . import socket_directory
+
+log = harmless.logger(__name__)
+
+TIMEOUT = 5.0  # seconds for the batch system to say what there is
+PATIENCE = 2.0  # the same, while somebody waits at a prompt
+FRESH = 600.0  # seconds that what it offers is good for
+_PACKAGES = ("remote-kernels", "jupyter-client", "jupyter-server", "pyzmq", "asyncssh")
+
+
+# --- what a config asks for ---------------------------------------------------------
+
+
+def check(config: Mapping[str, object]) -> Settings:
+    """Return its settings, after a look at all that can be wrong without asking.
+
+    Raises ConfigError.
+    """
+    settings = parse(config)
+    settings.driver.check(JobRequest("", "", settings.options))
+    return settings
+
+
+def can_be_submitted(config: Mapping[str, object]) -> bool:
+    """Return whether such a job could be submitted on this host, for all we know."""
+    try:
+        return check(config).driver.is_here(os.environ)
+    except ConfigError:
+        return False
+
+
+async def doubts(config: Mapping[str, object]) -> list[str]:
+    """Return what this site has not of what a config asks for, a sentence each.
+
+    Nothing where nobody answers in time. Raises ConfigError.
+    """
+    settings = parse(config)
+    driver = settings.driver
+    if not isinstance(driver, Site) or not driver.is_here(os.environ):
+        return []
+    try:
+        query = driver.doubts(JobRequest("", "", settings.options))
+        if query is None:
+            return []
+        environ = environment(driver, os.environ, settings.env_keep)
+        return query.parse(await command.run(query.argv, env=environ, timeout=TIMEOUT))
+    except RemoteKernelError as error:
+        log.debug("nothing is known of the site: %s", error)
+        return []
+
+
+def usual() -> str:
+    """Return the batch system that a new kernelspec names.
+
+    It is the one that is here; where none is, as on a laptop, a real one all the same:
+    nobody who installs a kernel for compute nodes wants one of this host.
+    """
+    here = detected()
+    return next(iter(DRIVERS)) if here.is_fallback else here.name
+
+
+async def offers(option: str) -> list[str]:
+    """Return what an option of the batch system's can be here.
+
+    It is asked once in a while, and never for long.
+    """
+    file = platformdirs.user_cache_path("remote_kernels") / "offers.json"
+    key = f"{option} on {socket.gethostname()}"  # clusters may share a home
+    kept: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        kept = dict(json.loads(file.read_text(encoding="utf-8")))
+    with contextlib.suppress(KeyError, ValueError, TypeError):
+        made, names = kept[key]
+        if time.time() - float(made) < FRESH:
+            return [str(name) for name in names]
+    driver = detected()
+    query = None
+    if isinstance(driver, Site):
+        query = driver.offers(option, getpass.getuser())
+    if query is None:
+        return []
+    try:
+        done = await command.run(query.argv, timeout=PATIENCE)
+        if done.returncode != 0:
+            return []
+        names = query.parse(done)
+    except RemoteKernelError:
+        return []
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({**kept, key: [time.time(), names]})
+        records.write_for_user(file, text)
+    return names
+
+
+def carriers(settings: Settings) -> tuple[str, ...]:
+    """Return the carriers by which its jobs may be reached, the best one first."""
+    if settings.carrier != "auto":
+        return (settings.carrier,)
+    return settings.driver.carriers
+
+
+def is_open(settings: Settings, carrier: str) -> bool:
+    """Return whether others on the network can read what passes by that carrier."""
+    driver = settings.driver
+    return isinstance(driver, Enters) and not driver.is_private and carrier != "ssh"
+
+
+# --- what is here -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Here:
+    """The batch system that is meant, as it is on this host.
+
+    Parameters
+    ----------
+    name, command:
+        What we call it, and its program.
+    path:
+        Where the program is; None if it is not on PATH.
+    is_fallback:
+        Whether its jobs are processes of this machine.
+    version:
+        What the program says of itself; "" if nothing.
+    cluster:
+        The cluster's name; None while nobody tells.
+    """
+
+    name: str
+    command: str
+    path: str | None
+    is_fallback: bool
+    version: str
+    cluster: str | None
+
+
+async def here(settings: Settings, *, reach: bool = False) -> Here:
+    """Return which batch system is meant, and what is known of it.
+
+    With `reach` it must answer, and its version is asked for. Raises CommandError.
+    """
+    driver = settings.driver
+    path, version = shutil.which(driver.command), ""
+    if reach and path is not None and not driver.is_fallback:
+        await shared(driver).own()  # what each user may ask, on each site
+        version = await _version(path)
+    cluster = await shared(driver).cluster()
+    return Here(driver.name, driver.command, path, driver.is_fallback, version, cluster)
+
+
+async def _version(program: str) -> str:
+    """As it says; a wrapper may print more before, or know no --version."""
+    try:
+        done = await command.run([program, "--version"], timeout=10)
+    except CommandError:
+        return ""
+    said = done.stdout.split("\n") if done.returncode == 0 else []
+    return next((line.strip() for line in reversed(said) if line.strip()), "")
+
+
+def commands() -> list[str]:
+    """Return the programs of all batch systems but this machine itself."""
+    return [each.command for each in DRIVERS.values() if not each.is_fallback]
+
+
+def versions() -> list[str]:
+    """Return what is installed, as in "pyzmq 27.1"."""
+    curve = "" if zmq.has("curve") else " (without CURVE)"
+    python = ".".join(map(str, sys.version_info[:3]))
+    packages = [f"{name} {metadata.version(name)}" for name in _PACKAGES]
+    return [f"Python {python}", *packages, f"libzmq {zmq.zmq_version()}{curve}"]
+
+
+def try_state_dir(settings: Settings) -> Path:
+    """Write a record and remove it. Raises RecordError.
+
+    Returns
+    -------
+    Path
+        The state directory.
+    """
+    record = records.Record(records.state_dir(settings.state_dir), "doctor")
+    record.remove()
+    record.create()
+    record.write("record.json", {})
+    record.remove()
+    return record.base
+
+
+def try_socket_dir(settings: Settings) -> Path:
+    """Make a directory for sockets and remove it; return where. Raises ConfigError."""
+    base = socket_directory.choose_base(settings.runtime_dir, dict(os.environ))
+    socket_directory.remove(socket_directory.make(base))
+    return base
+
+
+def ssh_ways() -> tuple[list[str], list[str]]:
+    """Return what could open a node by ssh, and keys that need a passphrase first."""
+    return ssh_keys.ways()

@@ -29,9 +29,7 @@ class Cluster(Generic[T]):
 
     def close(self) -> None:
         """End the client and the workers; a second call does nothing."""
-        atexit.unregister(self.close)
-        self._what = "closed"
-        self._stack.close()
+        self.__exit__(None, None, None)
 
     def __enter__(self) -> T:
         return self.client
@@ -42,7 +40,9 @@ class Cluster(Generic[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        atexit.unregister(self.close)
+        self._what = "closed"
+        self._stack.__exit__(kind, error, traceback)
 
     def __repr__(self) -> str:
         return f"<{self._what}>"

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from remote_kernels.cluster import step
@@ -218,7 +219,20 @@ def _context(
         gateway = launch_gateway()
         kind._gateway, kind._jvm = gateway, gateway.jvm
         stack.callback(_end_gateway, kind)
+        stack.push(_in_words)
         return kind()
+
+
+def _in_words(
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    traceback: TracebackType | None,
+) -> None:
+    """Say Java's errors while the JVM lives: py4j asks it for their text."""
+    from py4j.protocol import Py4JJavaError
+
+    if isinstance(error, Py4JJavaError):
+        raise AllocationError(str(error)) from None
 
 
 def _end_gateway(kind: type[SparkContext]) -> None:

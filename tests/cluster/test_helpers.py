@@ -6,8 +6,10 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
+from py4j.protocol import Py4JJavaError
 
 from remote_kernels import cluster
 from remote_kernels.cluster import dask_workers, ipyparallel_engines, spark
@@ -75,6 +77,25 @@ def test_close(capsys: pytest.CaptureFixture[str]) -> None:
     running.close()
     assert ["workers", "scheduler"] == ended
     assert "<closed>" == repr(running)
+
+
+def test_an_error_of_java() -> None:
+    """It is told in Java's words, which its JVM gives only as long as it lives."""
+    jvm = ["java.lang.OutOfMemoryError: Java heap space"]
+    client = SimpleNamespace(send_command=lambda _: f"ys{jvm[0]}")
+    error = Py4JJavaError(
+        "In o42.collect", SimpleNamespace(_target_id="o43", _gateway_client=client)
+    )
+    with contextlib.ExitStack() as stack:
+        stack.callback(jvm.clear)
+        stack.push(spark._in_words)
+        running = opened(7, "Spark: 2 executors", ["c1", "c2"], stack)
+
+    with pytest.raises(AllocationError, match="o42") as caught, running:
+        raise error
+    assert [] == jvm
+    assert "o42.collect: java.lang.OutOfMemoryError" in str(caught.value)
+    assert caught.value.__suppress_context__
 
 
 def test_a_start_that_fails() -> None:

@@ -31,6 +31,7 @@ INSIDE = """set -e
 here=$1 groups=$2; shift 2
 mount --bind "$here" /var/tmp
 mount -t tmpfs none /run/lock  # machine.locked: for this cluster alone
+umount -R /sys/fs/cgroup  # Java 17 would find these, of which it sees no root, and fail
 mount -t sysfs sysfs /sys
 mount -t tmpfs none /sys/fs/cgroup
 for group in $groups; do

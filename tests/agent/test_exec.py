@@ -192,7 +192,8 @@ async def test_a_process_in_a_terminal(record: Path) -> None:
     """It is its own: keys, Ctrl-C, size and new sizes, and its end."""
     script = (
         "test -t 0 && test -t 2 && stty size; trap 'stty size' WINCH; "
-        "trap 'echo caught' INT; echo ready; while read line; do echo got $line; done; "
+        "trap 'echo caught' INT; echo ready; "
+        "while read line || [ $? -gt 128 ]; do echo got $line; done; "  # or a signal
         "echo $TERM; exit 6"
     )
     request = sh(script, terminal=(40, 100), env={"TERM": "dumb"})

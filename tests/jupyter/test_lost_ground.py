@@ -258,8 +258,13 @@ def test_a_restart_while_the_home_is_full(here: Home) -> None:
         restarted = server.ask("POST", f"/api/kernels/{kernel}/restart")
 
         assert 200 == restarted.status, restarted.body
-        view = server.api("GET", f"/kernels/{kernel}").json
-        assert (job, "starting") == (view["job_id"], view["state"])
+
+        def is_the_same() -> bool:
+            view = server.api("GET", f"/kernels/{kernel}").json
+            assert job == view["job_id"]
+            return bool("starting" == view["state"])
+
+        until("its state is known again", is_the_same)
         assert jobs_of(kernel)
         server.ask("DELETE", f"/api/kernels/{kernel}")
     assert [] == here.left()

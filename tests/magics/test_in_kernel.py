@@ -81,7 +81,7 @@ def test_a_failure_is_plain(notebook: Notebook, commands: Commands) -> None:
     assert "slurm.py" not in said
 
 
-def test_a_warning_while_a_cell_runs(notebook: Notebook) -> None:
+def test_a_warning_while_a_cell_runs(notebook: Notebook, commands: Commands) -> None:
     """It is in the output of that cell, at once, not in the one that asked for it."""
     _, client = notebook
     wait = (
@@ -96,6 +96,7 @@ def test_a_warning_while_a_cell_runs(notebook: Notebook) -> None:
     )
 
     run(client, "%load_ext remote_kernels")
+    ends(commands, time.time() + 304)  # not earlier: the kernel may be slow to start
     status, said = run(client, "%remote_kernel --warn 5m")
     assert ("ok", True) == (status, "A warning comes 5 min before" in said)
     status, said = run(client, wait)

@@ -25,7 +25,7 @@ from wire.pair import Pair
 
 from remote_kernels.front import jupyter_message
 from remote_kernels.front.delivery import Delivery
-from remote_kernels.kernel.known_info import KnownInfo
+from remote_kernels.kernel.kernel_info_cache import KernelInfoCache
 from remote_kernels.relay.spool import Spool
 from remote_kernels.wire import control, messages, target, zmtp
 from remote_kernels.wire.codes import Farewell
@@ -294,7 +294,7 @@ def standins(mutator: Mutator) -> Iterator[Feed]:
 
 def files(mutator: Mutator, directory: Path) -> Iterator[Feed]:
     """What a kernel said of itself, and is remembered."""
-    known = KnownInfo(directory, ["kernel"])
+    known = KernelInfoCache(directory, ["kernel"])
     known.remember(INFO)
     (file,) = (directory / "kernel_info").iterdir()
     while True:

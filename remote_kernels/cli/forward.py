@@ -182,7 +182,7 @@ async def _forward(
 
 def _server(found: Recorded) -> Server:
     """That has the kernel. Raises JobError, RecordError."""
-    view = found.view()
+    view = found.model()
     if view.state == "waiting":
         raise JobError(waits(found, view))
     server = servers.of(view.host, view.pid)

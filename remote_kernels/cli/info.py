@@ -22,7 +22,7 @@ from remote_kernels.config import Settings
 from remote_kernels.kernel import inventory, service, site
 from remote_kernels.kernel.finding import ON_RECORD, find
 from remote_kernels.kernel.inventory import Recorded
-from remote_kernels.kernel.view import STATES, UNKNOWN, View
+from remote_kernels.kernel.model import STATES, UNKNOWN, KernelModel
 from remote_kernels.wrapping import wrapped
 
 Lines = list[tuple[str, str]]
@@ -68,13 +68,13 @@ def _show(lines: Lines) -> None:
 # --- one kernel ---------------------------------------------------------------------
 
 
-async def _kernel(wanted: str) -> tuple[Recorded, View]:
+async def _kernel(wanted: str) -> tuple[Recorded, KernelModel]:
     found = await find(kernelspec.state_dirs(), wanted, ON_RECORD)
-    (view,) = await servers.laid_over([found.view()])
+    (view,) = await servers.laid_over([found.model()])
     return found, view
 
 
-def _more(found: Recorded, view: View) -> dict[str, Any]:
+def _more(found: Recorded, view: KernelModel) -> dict[str, Any]:
     """What a view does not have."""
     record = found.record
     server = servers.of(view.host, view.pid)
@@ -86,7 +86,7 @@ def _more(found: Recorded, view: View) -> dict[str, Any]:
     }
 
 
-def _of_kernel(view: View, more: dict[str, Any]) -> Lines:
+def _of_kernel(view: KernelModel, more: dict[str, Any]) -> Lines:
     gpus = [("GPU", text) for text in words.gpus(view.usage)]
     return [
         ("Kernel", view.kernel_id),
@@ -111,7 +111,7 @@ def _of_kernel(view: View, more: dict[str, Any]) -> Lines:
     ]
 
 
-def _job(view: View) -> str:
+def _job(view: KernelModel) -> str:
     cluster = service.shown_cluster(view)
     where = f" on {cluster}" if cluster else ""
     said = " ".join(filter(None, (view.job_state, view.reason)))
@@ -119,7 +119,7 @@ def _job(view: View) -> str:
     return f"{view.job_id} ({view.scheduler}{where}){said}"
 
 
-def _server(view: View, url: str | None) -> str:
+def _server(view: KernelModel, url: str | None) -> str:
     if not view.host:
         return ""
     process = f"process {view.pid} on {view.host}"
@@ -134,7 +134,7 @@ async def _installation() -> dict[str, Any]:
     here = await site.here(Settings())
     kernels = await inventory.recorded(dirs)
     ours = [spec.name for spec in kernelspec.installed().values() if spec.is_ours]
-    states = Counter(kernel.view().state for kernel in kernels)
+    states = Counter(kernel.model().state for kernel in kernels)
     return {
         "version": __version__,
         "python": sys.executable,

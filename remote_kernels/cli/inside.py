@@ -19,8 +19,8 @@ from remote_kernels.cli import kernelspec, remote_process
 from remote_kernels.errors import AgentError
 from remote_kernels.kernel.finding import LIVE, find
 from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.kernel.model import KernelModel
 from remote_kernels.kernel.remote_process import RemoteProcess
-from remote_kernels.kernel.view import View
 from remote_kernels.kernel.way_in import check_open, way_in
 
 _TERMINALS = ("TERM", "COLORTERM", "COLUMNS", "LINES")  # variables that go with it
@@ -49,11 +49,11 @@ def words(command: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Job:
+class OpenJob:
     """A kernel's job, into which one can go."""
 
     found: Recorded
-    view: View
+    model: KernelModel
     node: str
 
     @property
@@ -68,21 +68,21 @@ class Job:
             yield path
 
 
-def job(kernel: str | None) -> Job:
+def job(kernel: str | None) -> OpenJob:
     """The job of the kernel that is meant. Raises RecordError and JobError."""
     found = asyncio.run(find(kernelspec.state_dirs(), kernel or None, LIVE))
     view = check_open(found)
-    return Job(found, view, view.node or "")
+    return OpenJob(found, view, view.node or "")
 
 
 def run(
-    job: Job, words: Sequence[str], *, terminal: bool, kept: Sequence[str] = ()
+    job: OpenJob, words: Sequence[str], *, terminal: bool, kept: Sequence[str] = ()
 ) -> int:
     """Run a command there, with our streams. Returns its exit code, as a shell says it.
 
     Parameters
     ----------
-    job : Job
+    job : OpenJob
         Where.
     words : sequence of str
         The command.
@@ -99,7 +99,7 @@ def run(
         return remote_process.run(process)
 
 
-def failed(job: Job, code: int, stderr: str) -> AgentError:
+def failed(job: OpenJob, code: int, stderr: str) -> AgentError:
     """Return what to say of a program of ours that did not do its work on the node."""
     said = "".join(f"\n  {line}" for line in stderr.splitlines()) or " nothing"
     return AgentError(

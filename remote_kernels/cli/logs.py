@@ -68,7 +68,7 @@ def logs(kernel: str | None, follow: bool, lines: int, only: str | None) -> None
 def _nothing(found: Recorded) -> str:
     if found.ended:
         return f"The kernel has written nothing. It has ended: {found.ended}"
-    return f"The kernel has written nothing yet ({found.view().text})."
+    return f"The kernel has written nothing yet ({found.model().text})."
 
 
 class _Printer:

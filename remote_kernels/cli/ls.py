@@ -24,8 +24,8 @@ from remote_kernels.cli import endless, kernelspec, servers, words
 from remote_kernels.cli.say import say
 from remote_kernels.kernel import inventory, service
 from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.kernel.model import KernelModel, ModelState
 from remote_kernels.kernel.service import SLOWEST
-from remote_kernels.kernel.view import Seen, View
 
 FASTEST = 2.0  # seconds between two questions to the scheduler
 
@@ -73,19 +73,19 @@ def ls(everything: bool, interval: float | None, as_json: bool) -> None:
     sys.exit(code)
 
 
-async def _once(everything: bool) -> list[View]:
+async def _once(everything: bool) -> list[KernelModel]:
     return await _views(await inventory.recorded(kernelspec.state_dirs()), everything)
 
 
-async def _views(kernels: list[Recorded], everything: bool) -> list[View]:
-    views = [kernel.view() for kernel in kernels if everything or not kernel.ended]
+async def _views(kernels: list[Recorded], everything: bool) -> list[KernelModel]:
+    views = [kernel.model() for kernel in kernels if everything or not kernel.ended]
     return await servers.laid_over(views)
 
 
 # --- to be seen ---------------------------------------------------------------------
 
 
-def _show(views: list[View], everything: bool) -> None:
+def _show(views: list[KernelModel], everything: bool) -> None:
     unreadable = service.unreadable(kernelspec.state_dirs())
     if unreadable:
         say(_unreadable(unreadable), err=True)
@@ -110,7 +110,7 @@ def _unreadable(records: list[Path]) -> str:
     )
 
 
-def _row(view: View) -> tuple[str, ...]:
+def _row(view: KernelModel) -> tuple[str, ...]:
     row = (
         view.kernel_id,
         words.notebooks(view),
@@ -123,7 +123,7 @@ def _row(view: View) -> tuple[str, ...]:
     return harmless.fields(row)
 
 
-def _table(views: list[View], everything: bool) -> RenderableType:
+def _table(views: list[KernelModel], everything: bool) -> RenderableType:
     """Text: nothing in it is markup."""
     if not views:
         return Text(_NOTHING if everything else _NOTHING_LIVE)
@@ -144,7 +144,7 @@ def _table(views: list[View], everything: bool) -> RenderableType:
 
 
 async def _watch(
-    everything: bool, interval: float, show: Callable[[list[View]], object]
+    everything: bool, interval: float, show: Callable[[list[KernelModel]], object]
 ) -> None:
     await service.ask_at_most_every(interval)
     dirs = kernelspec.state_dirs()
@@ -154,7 +154,7 @@ async def _watch(
         await asyncio.sleep(interval)
 
 
-def _key(view: View) -> tuple[str | None, ...]:
+def _key(view: KernelModel) -> tuple[str | None, ...]:
     """What is news when it changes; not the scheduler's guesses."""
     return (
         *(view.kernel_id, view.state, view.job_state, view.reason, view.node),
@@ -180,9 +180,9 @@ class Changes:
     """The kernels of which there is news since the last time."""
 
     def __init__(self) -> None:
-        self._before: dict[str, View] = {}
+        self._before: dict[str, KernelModel] = {}
 
-    def show(self, views: list[View]) -> None:
+    def show(self, views: list[KernelModel]) -> None:
         """Print them; one that is gone, once more."""
         now = {view.kernel_id: view for view in views}
         for kernel, view in now.items():
@@ -191,6 +191,6 @@ class Changes:
                 click.echo("\t".join(_row(view)))
         for kernel, view in self._before.items():
             if kernel not in now:
-                row = _row(replace(view, state=Seen.ENDED, ends=None, usage=None))
+                row = _row(replace(view, state=ModelState.ENDED, ends=None, usage=None))
                 click.echo("\t".join([*row[:3], "ended", *row[4:]]))
         self._before = now

@@ -29,7 +29,7 @@ from remote_kernels import harmless
 from remote_kernels.agent.listening import listeners, peer
 from remote_kernels.bounded import within
 from remote_kernels.errors import ServerError
-from remote_kernels.kernel.view import View
+from remote_kernels.kernel.model import KernelModel
 
 log = harmless.logger(__name__)
 
@@ -95,7 +95,7 @@ def _is_mine(pid: int) -> bool:
 # --- what they tell -----------------------------------------------------------------
 
 
-async def laid_over(views: list[View]) -> list[View]:
+async def laid_over(views: list[KernelModel]) -> list[KernelModel]:
     """With what only the server of a kernel knows: its use, and its connection.
 
     Each is asked for by itself: for a list of all a server would ask the scheduler.
@@ -106,7 +106,7 @@ async def laid_over(views: list[View]) -> list[View]:
     return list(await asyncio.gather(*(_laid_over(*pair) for pair in asked)))
 
 
-async def _laid_over(view: View, server: Server | None) -> View:
+async def _laid_over(view: KernelModel, server: Server | None) -> KernelModel:
     """A job that has ended has, whatever its server has not noticed yet."""
     if server is None or view.state == "ended":
         return view

@@ -16,7 +16,7 @@ import click
 
 from remote_kernels.cli import inside
 from remote_kernels.cli.completion import running_kernels
-from remote_kernels.cli.inside import Job
+from remote_kernels.cli.inside import OpenJob
 from remote_kernels.cli.say import say
 from remote_kernels.errors import AgentError, ConfigError
 from remote_kernels.kernel.remote_process import STDERR, STDOUT, RemoteProcess
@@ -53,7 +53,7 @@ def stack(
     _check(job, told)
     if as_json:
         body = {name: told[name] for name in ("node", "pid", "processes")}
-        click.echo(json.dumps({"kernel_id": job.view.kernel_id, **body}, indent=2))
+        click.echo(json.dumps({"kernel_id": job.model.kernel_id, **body}, indent=2))
     for process in told["processes"]:
         if "error" in process:
             say(_trouble(process, told), err=True)
@@ -69,7 +69,7 @@ def _spies() -> list[str]:
     return [path for path in (beside, shutil.which("py-spy")) if path]
 
 
-def _ask(job: Job, options: dict[str, Any]) -> dict[str, Any]:
+def _ask(job: OpenJob, options: dict[str, Any]) -> dict[str, Any]:
     """What the program on the node says. Raises AgentError."""
     said = {STDOUT: b"", STDERR: b""}
     with job.way() as way:
@@ -88,9 +88,9 @@ def _ask(job: Job, options: dict[str, Any]) -> dict[str, Any]:
 # --- what is wrong, and what to do --------------------------------------------------
 
 
-def _check(job: Job, told: dict[str, Any]) -> None:
+def _check(job: OpenJob, told: dict[str, Any]) -> None:
     """Raise what keeps all stacks from being told."""
-    name = f"Kernel {job.view.kernel_id}"
+    name = f"Kernel {job.model.kernel_id}"
     if not told["pid"]:
         msg = f"{name} has no process on {told['node']} now; is it being restarted?"
         raise AgentError(msg)
@@ -98,7 +98,7 @@ def _check(job: Job, told: dict[str, Any]) -> None:
         msg = (
             f"{name} is not a Python: process {told['pid']} on {told['node']} is "
             f"{told['command']}\nA debugger of its language may help: `remote-kernels "
-            f"exec {job.view.kernel_id} -- gdb -p {told['pid']} -batch -ex bt`."
+            f"exec {job.model.kernel_id} -- gdb -p {told['pid']} -batch -ex bt`."
         )
         raise ConfigError(msg)
     if not told["spy"]:

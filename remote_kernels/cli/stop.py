@@ -71,12 +71,12 @@ async def _work(wanted: Sequence[str]) -> list[_Work]:
 
 
 def _server(kernel: Recorded) -> Server | None:
-    view = kernel.view()
+    view = kernel.model()
     return servers.of(view.host, view.pid)
 
 
 def _row(item: _Work) -> tuple[str, ...]:
-    view = item.kernel.view()
+    view = item.kernel.model()
     how = f"by its server ({item.server})"
     if item.server is None:
         shared = item.kernel.facts.get("allocation")

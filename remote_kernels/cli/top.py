@@ -27,7 +27,7 @@ from rich.text import Text
 from remote_kernels import harmless
 from remote_kernels.cli import endless, inside, words
 from remote_kernels.cli.completion import running_kernels
-from remote_kernels.cli.inside import Job
+from remote_kernels.cli.inside import OpenJob
 from remote_kernels.errors import AgentError
 from remote_kernels.kernel.remote_process import STDOUT, RemoteProcess
 
@@ -74,11 +74,11 @@ def top(kernel: str | None, interval: float, once: bool, as_json: bool) -> None:
         sys.exit(endless.run(work))
 
 
-def _as_json(job: Job, sample: Sample) -> None:
-    click.echo(json.dumps({"kernel_id": job.view.kernel_id, **sample}))
+def _as_json(job: OpenJob, sample: Sample) -> None:
+    click.echo(json.dumps({"kernel_id": job.model.kernel_id, **sample}))
 
 
-def _shown_once(job: Job, sample: Sample) -> None:
+def _shown_once(job: OpenJob, sample: Sample) -> None:
     if sys.stdout.isatty():
         Console().print(_picture(job, sample, None))
         return
@@ -88,7 +88,7 @@ def _shown_once(job: Job, sample: Sample) -> None:
         click.echo("\t".join(_row(row)))
 
 
-def _on_terminal(job: Job, way: Path, options: Sample) -> int:
+def _on_terminal(job: OpenJob, way: Path, options: Sample) -> int:
     console = Console()
     with _keys() as fd, Live(console=console, auto_refresh=False) as live:
 
@@ -104,7 +104,7 @@ def _on_terminal(job: Job, way: Path, options: Sample) -> int:
 
 
 async def _each(
-    job: Job, way: Path, options: Sample, show: Callable[[Sample], object]
+    job: OpenJob, way: Path, options: Sample, show: Callable[[Sample], object]
 ) -> None:
     """Until the job ends, which is an error, or the one sample is there."""
     process = RemoteProcess(way, "top", options=options)
@@ -126,7 +126,7 @@ async def _each(
         process.close()
 
 
-def _lines(job: Job, process: RemoteProcess) -> Iterator[bytes | Exception | None]:
+def _lines(job: OpenJob, process: RemoteProcess) -> Iterator[bytes | Exception | None]:
     """Each line that is said; then None, or what went wrong."""
     rest, errors = b"", b""
     try:
@@ -177,10 +177,10 @@ def _keys() -> Iterator[int | None]:
 # --- to be seen ---------------------------------------------------------------------
 
 
-def _head(job: Job, sample: Sample) -> list[str]:
+def _head(job: OpenJob, sample: Sample) -> list[str]:
     """What all use together."""
     lines = [
-        f"{sample['node']}, job {job.number}, kernel {job.view.kernel_id[:8]}",
+        f"{sample['node']}, job {job.number}, kernel {job.model.kernel_id[:8]}",
         f"CPU {words.processors(sample)}, memory {words.memory(sample)}",
     ]
     return [*map(harmless.line, lines + [f"GPU {t}" for t in words.gpus(sample)])]
@@ -200,7 +200,7 @@ def _row(process: dict[str, Any]) -> tuple[str, ...]:
     return harmless.fields(row)
 
 
-def _picture(job: Job, sample: Sample, height: int | None) -> RenderableType:
+def _picture(job: OpenJob, sample: Sample, height: int | None) -> RenderableType:
     """Of that many lines at most; the kernel's own process is bold."""
     head = _head(job, sample)
     table = Table(box=None, header_style="bold", pad_edge=False, expand=True)

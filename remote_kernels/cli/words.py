@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from remote_kernels import spans
-from remote_kernels.kernel.view import UNKNOWN, View
+from remote_kernels.kernel.model import UNKNOWN, KernelModel
 
 _STYLES = {
     "waiting": "yellow",
@@ -23,12 +23,12 @@ _STYLES = {
 }
 
 
-def notebooks(view: View) -> str:
+def notebooks(view: KernelModel) -> str:
     """Their paths; of a kernel without one, its name."""
     return ", ".join(view.notebooks) or view.name
 
 
-def state(view: View) -> str:
+def state(view: KernelModel) -> str:
     """On one line: what the other columns do not say."""
     if view.state in ("starting", "running", "suspended", "ending"):
         return view.state
@@ -41,19 +41,19 @@ def state(view: View) -> str:
     return f"{view.state}: {text}"
 
 
-def style(view: View) -> str:
+def style(view: KernelModel) -> str:
     """What rich shows its state in."""
     return _STYLES.get(view.state, "")
 
 
-def _expected(view: View) -> str:
+def _expected(view: KernelModel) -> str:
     if view.expected_start is None:
         return ""
     left = view.expected_start - time.time()
     return f"starts in about {spans.say(left)}, says the scheduler" if left > 0 else ""
 
 
-def time_left(view: View) -> str:
+def time_left(view: KernelModel) -> str:
     """Until its time limit; "" where there is none, or none is known."""
     return "" if view.ends is None else spans.say(view.ends - time.time())
 

@@ -100,7 +100,7 @@ class KernelsHandler(Handler):
     async def get(self) -> None:
         ended = api_input.with_ended(self.request.query_arguments)
         found = await self.kernels.all(ended=ended)
-        self.answer([known.view.as_json() for known in found])
+        self.answer([known.model.as_json() for known in found])
 
     @web.authenticated
     @authorized
@@ -112,7 +112,7 @@ class KernelsHandler(Handler):
         known = await self.kernels.find(kernel_id)
         self.set_status(HTTPStatus.CREATED)
         self.set_header("Location", self.url_of("kernels", kernel_id))
-        self.answer(known.view.as_json())
+        self.answer(known.model.as_json())
 
 
 class KernelHandler(Handler):
@@ -124,7 +124,7 @@ class KernelHandler(Handler):
     async def get(self, kernel_id: str) -> None:
         api_input.nothing(self.request.query_arguments)
         known = await self.kernels.find(kernel_id)
-        self.answer(known.view.as_json())
+        self.answer(known.model.as_json())
 
     @web.authenticated
     @authorized

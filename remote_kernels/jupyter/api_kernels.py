@@ -16,8 +16,8 @@ from jupyter_server.utils import ensure_async
 
 from remote_kernels.errors import JobError, NotFoundError, RecordError
 from remote_kernels.kernel import RemoteKernel, service
+from remote_kernels.kernel.model import KernelModel
 from remote_kernels.kernel.service import Known
-from remote_kernels.kernel.view import View
 
 from .background import background
 from .provisioner import RemoteKernelProvisioner
@@ -44,7 +44,7 @@ class Kernels:
     async def all(self, *, ended: bool = True) -> list[Known]:
         """This server's kernels, then the others; of these also what has ended."""
         ours = await self._ours()
-        ids = {known.view.kernel_id for known in ours}
+        ids = {known.model.kernel_id for known in ours}
         dirs = list(self._state_dirs())
         others = await background().run(service.others(dirs, ids, PATIENCE))
         return ours + [known for known in others if ended or not known.ended]
@@ -53,7 +53,7 @@ class Kernels:
         """Raises NotFoundError."""
         for look in (self._ours, self.all):
             for known in await look():
-                if known.view.kernel_id == kernel_id:
+                if known.model.kernel_id == kernel_id:
                     return known
         msg = f"No kernel of yours has the ID {kernel_id!r}."
         raise NotFoundError(msg)
@@ -68,8 +68,8 @@ class Kernels:
         if not known.ours:
             await background().run(service.end(known))
             return
-        provisioner = self.manager.get_kernel(known.view.kernel_id).provisioner
-        await ensure_async(self.manager.shutdown_kernel(known.view.kernel_id))
+        provisioner = self.manager.get_kernel(known.model.kernel_id).provisioner
+        await ensure_async(self.manager.shutdown_kernel(known.model.kernel_id))
         if provisioner.left:
             raise JobError(provisioner.left)
 
@@ -83,7 +83,7 @@ def kernel_of(manager: Any, kernel_id: str) -> RemoteKernel | None:
     return provisioner.remote_kernel if remote else None
 
 
-async def extend(known: Known, minutes: int) -> View:
+async def extend(known: Known, minutes: int) -> KernelModel:
     """Move the job's time limit; the kernel with its new end. Raises RemoteKernelError."""
     return await background().run(service.extend(known, minutes))
 

@@ -36,7 +36,7 @@ def can_proxy() -> bool:
 
 def ports_of(manager: Any, known: Known) -> Ports:
     """Raises StateError when it can have none now."""
-    kernel = kernel_of(manager, known.view.kernel_id) if known.ours else None
+    kernel = kernel_of(manager, known.model.kernel_id) if known.ours else None
     return service.ports(known, kernel)
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from remote_kernels.kernel.view import View
+from remote_kernels.kernel.model import KernelModel
 
 from . import news
 
@@ -40,7 +40,7 @@ class Emitter:
     def stop(self) -> None:
         news.unlisten(self._hear)
 
-    def _hear(self, action: str, view: View, text: str) -> None:
+    def _hear(self, action: str, view: KernelModel, text: str) -> None:
         """On the background loop's thread. A closed loop takes nothing, silently."""
         self._loop.add_callback(self._emit, event(action, view, text))
 
@@ -48,7 +48,7 @@ class Emitter:
         self._logger.emit(schema_id=SCHEMA_ID, data=data)
 
 
-def event(action: str, view: View, text: str) -> dict[str, Any]:
+def event(action: str, view: KernelModel, text: str) -> dict[str, Any]:
     """An event's data; a scheduler's own word is no text for people."""
     plain = view.text if text in ("", view.reason) else text
     return {

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from remote_kernels.kernel.view import View
+    from remote_kernels.kernel.model import KernelModel
 
 # submitted, pending, running, attached, lost, resumed, warning, ended
-Listener = Callable[[str, "View", str], None]
+Listener = Callable[[str, "KernelModel", str], None]
 
 from remote_kernels import harmless
 
@@ -33,7 +33,7 @@ def unlisten(listener: Listener) -> None:
         _LISTENERS.remove(listener)
 
 
-def tell(action: str, view: View, text: str = "") -> None:
+def tell(action: str, view: KernelModel, text: str = "") -> None:
     for listener in tuple(_LISTENERS):  # others come and go, in another thread
         try:
             listener(action, view, text)

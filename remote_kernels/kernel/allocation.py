@@ -45,7 +45,7 @@ LOCK_TIMEOUT = 150.0  # seconds; a submission may take 120
 HELD = (errno.EACCES, errno.EAGAIN, errno.ENOENT)
 
 
-class Allocation(records.Directory):
+class SharedAllocation(records.Directory):
     """The directory of one allocation.
 
     Parameters
@@ -180,12 +180,12 @@ class Allocation(records.Directory):
             lock.close()
 
 
-def allocations(base: Path) -> list[Allocation]:
+def allocations(base: Path) -> list[SharedAllocation]:
     """Every one in a state directory."""
-    return [Allocation(base, name) for name in records.names(base, "allocations")]
+    return [SharedAllocation(base, name) for name in records.names(base, "allocations")]
 
 
-def allocation_of(record: records.Record) -> Allocation | None:
+def allocation_of(record: records.Record) -> SharedAllocation | None:
     """The one that this kernel is in. Raises RecordError."""
     name = (record.read("record.json") or {}).get("allocation")
-    return Allocation(record.base, name) if name else None
+    return SharedAllocation(record.base, name) if name else None

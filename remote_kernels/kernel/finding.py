@@ -13,7 +13,7 @@ from remote_kernels import harmless
 from remote_kernels.errors import RecordError
 
 from .inventory import Recorded, recorded
-from .view import View
+from .model import KernelModel
 
 ATTACHABLE = "that runs"  # it has an agent
 LIVE = "that waits or runs"
@@ -66,7 +66,7 @@ def _meant(kernels: list[Recorded], wanted: str | None) -> list[Recorded]:
 
 def _why_not(kernel: Recorded) -> str:
     if not kernel.ended:
-        return waits(kernel, kernel.view())
+        return waits(kernel, kernel.model())
     end = " ".join(kernel.ended.split())
     return (
         f"Kernel {kernel.kernel_id} has ended: {end}\n"
@@ -74,21 +74,21 @@ def _why_not(kernel: Recorded) -> str:
     )
 
 
-def waits(kernel: Recorded, view: View) -> str:
+def waits(kernel: Recorded, model: KernelModel) -> str:
     """What to say of a kernel whose job has not begun, or has no agent yet."""
-    if view.state != "waiting":
+    if model.state != "waiting":
         return (
-            f"Kernel {view.kernel_id} cannot be reached yet: {view.text}.\n"
+            f"Kernel {model.kernel_id} cannot be reached yet: {model.text}.\n"
             "Try again in a while."
         )
     return (
-        f"Kernel {view.kernel_id} has no node yet: its job {kernel.job_id} waits "
-        f"({view.text}).\n`remote-kernels ls --watch` shows when it starts."
+        f"Kernel {model.kernel_id} has no node yet: its job {kernel.job_id} waits "
+        f"({model.text}).\n`remote-kernels ls --watch` shows when it starts."
     )
 
 
 def _called(kernel: Recorded) -> str:
-    return ", ".join(kernel.view().notebooks) or str(kernel.facts.get("name", ""))
+    return ", ".join(kernel.model().notebooks) or str(kernel.facts.get("name", ""))
 
 
 def _waiting(kernels: list[Recorded]) -> str:
@@ -108,7 +108,7 @@ def _is_meant(kernel: Recorded, wanted: str) -> bool:
     return bool(wanted) and (
         kernel.kernel_id.startswith(wanted)
         or str(kernel.job_id) == wanted
-        or any(_ends_with(path, wanted) for path in kernel.view().notebooks)
+        or any(_ends_with(path, wanted) for path in kernel.model().notebooks)
     )
 
 

@@ -28,7 +28,7 @@ from remote_kernels.scheduler.jobs import Jobs, shared
 from .allocation import allocation_of, allocations
 from .job import id_in, name_of
 from .job_end import end_of
-from .view import View, view
+from .model import KernelModel, kernel_model
 
 log = harmless.logger(__name__)
 
@@ -69,11 +69,11 @@ class Recorded:
         """How its job ended, in plain words; "" while it has not."""
         return self.end.text if self.end is not None else ""
 
-    def view(self) -> View:
+    def model(self) -> KernelModel:
         """It as data."""
         sessions = self.record.sessions()
         driver = DRIVERS[self.facts["scheduler"]]
-        return view(
+        return kernel_model(
             self.kernel_id,
             self.facts,
             sessions,

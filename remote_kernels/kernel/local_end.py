@@ -1,4 +1,4 @@
-"""What one kernel has on the server's host: a directory, sockets, and a last will.
+"""What one kernel has on the server's host: a directory, sockets, and a watchdog.
 
 There from the job's submission until the kernel is given up; its paths stay the same
 through restarts, because clients keep to them. Made by remote_kernel.py.
@@ -22,7 +22,7 @@ from remote_kernels.relay import private
 from . import socket_directory
 from .connection import Connection
 from .job import Job
-from .last_will import LastWill
+from .watchdog import Watchdog
 
 log = harmless.logger(__name__)
 
@@ -57,43 +57,43 @@ class LocalEnd:
         self._look: asyncio.TimerHandle | None = None
         self._moving: asyncio.Task[None] | None = None
         self._trouble = ""
-        self._will: LastWill | None = None
+        self._watchdog: Watchdog | None = None
         self._front: Front | None = None
         self._connection: Connection | None = None  # the one that clients talk to
 
-    # The last will
+    # The watchdog
 
-    async def draw_up_will(self, job: Job, *, keep: bool = False) -> None:
+    async def start_watchdog(self, job: Job, *, keep: bool = False) -> None:
         """When this process is killed: cancel the job, remove its files and ours.
 
         `keep`: only ours.
         """
-        await self._revoke_will()
-        self._will = LastWill(job.cancel_argv, job.env)
-        self._will.start(keep=keep)
+        await self._stop_watchdog()
+        self._watchdog = Watchdog(job.cancel_argv, job.env)
+        self._watchdog.start(keep=keep)
         for path in () if keep else job.traces:
             self.remove_at_death(path)
         self.remove_at_death(self.directory)
 
     async def cancel_job(self) -> bool:
         """By the process that would do it at our death; whether it did."""
-        return self._will is not None and await self._will.carry_out()
+        return self._watchdog is not None and await self._watchdog.cancel_job()
 
     def remove_at_death(self, path: Path) -> None:
         """A file that goes with this server, also if its process is killed."""
-        if self._will is not None:
-            self._will.remove(path)
+        if self._watchdog is not None:
+            self._watchdog.remove(path)
 
     def outlive_server(self) -> None:
         """From now on the death of this process ends neither job nor kernel."""
-        if self._will is not None:
-            self._will.keep()
+        if self._watchdog is not None:
+            self._watchdog.keep()
             self.remove_at_death(self.directory)
 
-    async def _revoke_will(self) -> None:
-        if self._will is not None:
-            will, self._will = self._will, None
-            await will.revoke()
+    async def _stop_watchdog(self) -> None:
+        if self._watchdog is not None:
+            watchdog, self._watchdog = self._watchdog, None
+            await watchdog.stop()
 
     # The sockets
 
@@ -218,4 +218,4 @@ class LocalEnd:
             self._front.close()
             self._front = None
         socket_directory.remove(self.directory)
-        await self._revoke_will()
+        await self._stop_watchdog()

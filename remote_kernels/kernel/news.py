@@ -9,7 +9,7 @@ import enum
 from collections.abc import Callable
 
 from .lifecycle import Event
-from .view import View
+from .model import KernelModel
 
 
 class News(str, enum.Enum):
@@ -45,4 +45,4 @@ MARKS = {
     Event.GIVE_UP: "ended",
 }
 
-OnNews = Callable[[News, View, str], None]
+OnNews = Callable[[News, KernelModel, str], None]

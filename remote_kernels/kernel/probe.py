@@ -2,7 +2,7 @@
 
 Started as Jupyter starts a kernel, on Unix sockets in a private directory, asked for
 kernel_info once, and ended. It computes nothing and runs as kindly as it can. Called by
-informing.py, and only where nothing is known from an earlier start.
+queue_display.py, and only where nothing is known from an earlier start.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How a job that waits stands, in words for the person who waits. Pure.
 
-Called by informing.py.
+Called by queue_display.py.
 """
 
 from __future__ import annotations

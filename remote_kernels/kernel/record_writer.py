@@ -44,7 +44,7 @@ class RecordWriter:
         self._record.worker.post(partial(self._told, self._record.write, name, body))
 
     def hold_later(self, held: list[Request], known: int) -> None:
-        """Write what clients ask while they wait; see `HeldRequests.write`."""
+        """Write what clients ask while they wait; see `HeldFile.write`."""
         self._record.worker.post(partial(self._told, self._hold, list(held), known))
 
     def _hold(self, held: list[Request], known: int) -> None:

@@ -1,7 +1,7 @@
 """One kernel and its job: start, attach, signal, restart, release.
 
 The order in which things happen; what they are is in the parts: status.py (what is
-known and recorded), startup.py (until the kernel answers), reach.py (the way to its
+known and recorded), startup.py (until the kernel answers), connector.py (the way to its
 agent), previous_owner.py (who had it before us), supervision.py (its job's end) and
 actions.py (what has to be done then). Runs on one event loop, which must keep turning
 for as long as the kernel is there (a tunnel and a front live on it): see
@@ -27,21 +27,21 @@ from remote_kernels.scheduler.job import JobId
 
 from .actions import CLOCK, WATCH, Actions
 from .allocation import allocations
-from .before import Before
 from .connection import Connection
 from .descriptors import is_exhaustion
-from .informing import OnProgress
 from .job import id_in
 from .launch import Launch
 from .lifecycle import Action, Event, State
 from .local_end import LocalEnd
+from .model import KernelModel
 from .news import OnNews
+from .previous_kernel import PreviousKernel
 from .previous_owner import previous_owner
+from .queue_display import OnProgress
 from .shared_job import job_for
 from .startup import Startup
 from .status import KernelStatus
 from .supervision import Supervision
-from .view import View
 
 log = harmless.logger(__name__)
 
@@ -98,7 +98,7 @@ class RemoteKernel:
             kernel_id, settings, name, spec_name, outlives=outlives, on_news=on_news
         )
         if instead_of:
-            status.follows(Before(instead_of))
+            status.follows(PreviousKernel(instead_of))
         self._record = status.record
         self._actions = Actions(status, on_dead, on_end)
         self._supervision = Supervision(status, self._actions)
@@ -173,9 +173,9 @@ class RemoteKernel:
         """A private one on this host, for as long as the kernel is there."""
         return self._status.directory
 
-    def view(self) -> View:
+    def model(self) -> KernelModel:
         """Return it as data."""
-        return self._status.view()
+        return self._status.model()
 
     def note_sessions(self, sessions: dict[str, Any], notebook: str) -> None:
         """Keep the notebooks that use this kernel, for the server that comes next.
@@ -272,7 +272,7 @@ class RemoteKernel:
             if waits:
                 standin = self._stand_in(process.key, process.language)
             local = self._open(standin)
-            await local.draw_up_will(job, keep=True)
+            await local.start_watchdog(job, keep=True)
             if waits:
                 return await self._startup.adopt(local, job, before)
             attached = self._supervision.attach(

@@ -22,9 +22,9 @@ from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.jobs import shared
 
 from . import inventory
+from .model import KernelModel, ModelState
 from .ports import Ports
 from .remote_kernel import RemoteKernel
-from .view import Seen, View
 
 SLOWEST = poller.SLOWEST  # seconds between two questions while nothing changes
 
@@ -35,7 +35,7 @@ class Known:
 
     Parameters
     ----------
-    view, record:
+    model, record:
         What it does, and its record.
     ours:
         Whether this server has it.
@@ -43,7 +43,7 @@ class Known:
         As in `Recorded`.
     """
 
-    view: View
+    model: KernelModel
     record: records.Record
     ours: bool = False
     is_sure: bool = True
@@ -51,7 +51,7 @@ class Known:
     @property
     def ended(self) -> bool:
         """Whether its job has ended."""
-        return self.view.state == Seen.ENDED
+        return self.model.state == ModelState.ENDED
 
     def check_sure(self) -> None:
         """Raise UnknownError where its job may be another cluster's."""
@@ -64,7 +64,7 @@ class Known:
     def check_lives(self) -> None:
         """Raise StateError for a kernel whose job has ended."""
         if self.ended:
-            msg = f"Its job has ended: {self.view.text}"
+            msg = f"Its job has ended: {self.model.text}"
             raise StateError(msg)
 
 
@@ -78,7 +78,7 @@ async def own(kernels: Iterable[RemoteKernel]) -> list[Known]:
     """
     return [
         Known(
-            kernel.view(),
+            kernel.model(),
             records.Record(state_dir(kernel.settings.state_dir), kernel.kernel_id),
             ours=True,
         )
@@ -93,7 +93,7 @@ async def others(
     """Return all other kernels on record; for the parameters see `recorded`."""
     found = await inventory.recorded(bases, without, patience=patience)
     return await asyncio.to_thread(
-        lambda: [Known(one.view(), one.record, is_sure=one.is_sure) for one in found]
+        lambda: [Known(one.model(), one.record, is_sure=one.is_sure) for one in found]
     )
 
 
@@ -117,16 +117,16 @@ async def end(known: Known) -> None:
     UnknownError where its job may be another one. If it fails, its record is left.
     """
     known.check_sure()
-    job = None if known.ended else known.view.job
-    await inventory.end(known.record, known.view.scheduler, job)
+    job = None if known.ended else known.model.job
+    await inventory.end(known.record, known.model.scheduler, job)
 
 
-async def extend(known: Known, minutes: int) -> View:
+async def extend(known: Known, minutes: int) -> KernelModel:
     """Move the time limit of a kernel's job by so many minutes.
 
     Returns
     -------
-    View
+    KernelModel
         The kernel, with its new end.
 
     Raises
@@ -140,21 +140,21 @@ async def extend(known: Known, minutes: int) -> View:
     """
     known.check_lives()
     known.check_sure()
-    view = known.view
-    assert view.job is not None
-    jobs = shared(DRIVERS[view.scheduler])
+    model = known.model
+    assert model.job is not None
+    jobs = shared(DRIVERS[model.scheduler])
     try:
-        await jobs.extend(view.job, minutes)
+        await jobs.extend(model.job, minutes)
     except (errors.ConfigError, CommandError) as error:
         silent = isinstance(error, CommandError) and error.unanswered
         if silent or isinstance(error, errors.DeniedError):
             raise
         raise StateError(str(error)) from error
     try:
-        status = await jobs.status(view.job)
+        status = await jobs.status(model.job)
     except CommandError:  # it is moved all the same
-        return view
-    return replace(view, ends=status.end_time)
+        return model
+    return replace(model, ends=status.end_time)
 
 
 def ports(known: Known, kernel: RemoteKernel | None) -> Ports:
@@ -162,24 +162,24 @@ def ports(known: Known, kernel: RemoteKernel | None) -> Ports:
 
     Raises StateError where it can have none now.
     """
-    view = known.view
+    model = known.model
     known.check_lives()
     if kernel is None:
-        who = f"process {view.pid} on {view.host}"
+        who = f"process {model.pid} on {model.host}"
         msg = f"The kernel is not with this server, but last was with {who}. Ask there."
         raise StateError(msg)
     if kernel.connection is None:
         msg = (
-            f"Kernel {view.kernel_id} has no node yet: its job {view.job} is {view.state} "
-            f"({view.text}). Try again when it runs."
+            f"Kernel {model.kernel_id} has no node yet: its job {model.job} is {model.state} "
+            f"({model.text}). Try again when it runs."
         )
         raise StateError(msg)
     return kernel.connection.ports
 
 
-def shown_cluster(view: View) -> str:
+def shown_cluster(model: KernelModel) -> str:
     """Return the name of its job's cluster; "" where that is this machine itself."""
-    return "" if DRIVERS[view.scheduler].is_fallback else view.cluster or ""
+    return "" if DRIVERS[model.scheduler].is_fallback else model.cluster or ""
 
 
 # --- what the disk says alone -------------------------------------------------------

@@ -28,10 +28,10 @@ from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.codes import RefusalCode
 from remote_kernels.wire.hello import Refused
 
-from .allocation import Allocation
+from .allocation import SharedAllocation
+from .connector import carriers_to
 from .job import Job, as_facts, id_in
 from .launch import Launch
-from .reach import carriers_to
 
 log = harmless.logger(__name__)
 
@@ -49,7 +49,9 @@ class SharedJob(Job):
         The allocation's directory.
     """
 
-    def __init__(self, settings: Settings, record: Record, place: Allocation) -> None:
+    def __init__(
+        self, settings: Settings, record: Record, place: SharedAllocation
+    ) -> None:
         super().__init__(settings, record)
         self._place = place
 
@@ -58,7 +60,7 @@ class SharedJob(Job):
         return self._place.name
 
     @property
-    def place(self) -> Allocation:
+    def place(self) -> SharedAllocation:
         return self._place
 
     @property
@@ -221,4 +223,4 @@ def job_for(settings: Settings, record: Record, allocation: str | None) -> Job:
     """Raises ConfigError. `allocation`: the one that the kernel is, or will be, in."""
     if allocation is None:
         return Job(settings, record)
-    return SharedJob(settings, record, Allocation(record.base, allocation))
+    return SharedJob(settings, record, SharedAllocation(record.base, allocation))

@@ -22,19 +22,19 @@ from remote_kernels.records import NOT_STARTED, JobEnd
 from remote_kernels.scheduler.job import JobStatus, Phase
 
 from .actions import CLOCK, STARTUP, WATCH, Actions
-from .before import before
-from .choosing import chosen
+from .connector import Connector
 from .descriptors import check_room
-from .informing import Introduction, OnProgress, informing
 from .job import Job
+from .job_choice import choose_job
 from .job_end import end_of
-from .known_info import KnownInfo
+from .kernel_info_cache import KernelInfoCache
 from .launch import Launch, ProcessSpec
 from .lifecycle import Event
 from .local_end import LocalEnd
 from .news import News
+from .previous_kernel import previous_kernel
 from .previous_owner import PreviousOwner
-from .reach import Reach
+from .queue_display import Introduction, OnProgress, queue_display
 from .shared_job import job_for
 from .status import KernelStatus
 from .supervision import Supervision
@@ -78,9 +78,9 @@ class Startup:
         status.begin(job, launch.env.get("JPY_SESSION_NAME", ""))
         worker = status.record.worker
         await worker.run(status.record.create)
-        await local.draw_up_will(job)
-        if status.before is None:
-            look = partial(before, status.record.base, status.notebook)
+        await local.start_watchdog(job)
+        if status.previous_kernel is None:
+            look = partial(previous_kernel, status.record.base, status.notebook)
             status.follows(await worker.run(look))
         status.mark("submitting")
         process = launch.process(status.settings)
@@ -190,7 +190,7 @@ class Startup:
         status = self._status
         about = self._introduction(self._launch.process(status.settings), probe=True)
         try:
-            value = await chosen(local.standin, choice, about, local.directory)
+            value = await choose_job(local.standin, choice, about, local.directory)
             status.choose(choice.option, value)
             job = await self.submit(local, self._launch)
         except Exception as exc:  # noqa: BLE001 - nobody awaits it
@@ -203,7 +203,7 @@ class Startup:
     def _introduction(self, process: ProcessSpec, *, probe: bool) -> Introduction:
         """`probe`: try on this host what kernel it is, if nobody knows."""
         settings = self._status.settings
-        known = KnownInfo.of(self._status.record.base, settings, process.argv)
+        known = KernelInfoCache.of(self._status.record.base, settings, process.argv)
         tried = probe and not (settings.prologue or settings.prefix)
         return Introduction(known, process if tried else None)
 
@@ -218,7 +218,7 @@ class Startup:
     ) -> None:
         """Return once the kernel answers. Raises RemoteKernelError."""
         status, supervision = self._status, self._supervision
-        async with informing(
+        async with queue_display(
             local.standin,
             job,
             lambda: status.job_status,
@@ -230,9 +230,9 @@ class Startup:
             agent = await job.agent(self._waits)
             status.reported(str(agent["node"]))
             connection = await supervision.connect(local, agent, process)
-            reach = Reach(status, job, agent, connection)
+            connector = Connector(status, job, agent, connection)
             try:
-                supervision.reached(job, await reach.open(take=take))
+                supervision.reached(job, await connector.open(take=take))
             except TunnelError as exc:
                 end = await self._end_of_job(job)
                 raise (JobError(end.text) if end is not None else exc) from exc
@@ -240,9 +240,9 @@ class Startup:
             start_timeout = status.settings.start_timeout
             await supervision.await_running(connection, start_timeout)
             status.mark("kernel")
-            if status.before is not None:
-                connection.notice(status.before.text)
-                told = partial(status.before.note_told, status.kernel_id)
+            if status.previous_kernel is not None:
+                connection.notice(status.previous_kernel.text)
+                told = partial(status.previous_kernel.note_told, status.kernel_id)
                 status.record.worker.post(told)
                 status.follows(None)
             await supervision.serve()

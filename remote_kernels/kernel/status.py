@@ -24,7 +24,6 @@ from remote_kernels.front.interfaces import Request
 from remote_kernels.records import JobEnd, Record, state_dir
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 
-from .before import Before
 from .connection import Connection
 from .job import Job, as_facts
 from .launch import ProcessSpec
@@ -39,9 +38,10 @@ from .lifecycle import (
     State,
     step,
 )
+from .model import KernelModel, kernel_model
 from .news import MARKS, NEWS, News, OnNews
+from .previous_kernel import PreviousKernel
 from .record_writer import RecordWriter
-from .view import View, view
 
 if TYPE_CHECKING:
     from .local_end import LocalEnd
@@ -78,7 +78,7 @@ class KernelStatus:
         self.directory: Path | None = None  # of the sockets on this host
         self.sessions: dict[str, Any] = {}
         self.notebook = ""  # the file for which it was started
-        self.before: Before | None = None  # of that file
+        self.previous_kernel: PreviousKernel | None = None  # of that file
         self.node: str | None = None
         self.times: dict[str, float] = {}  # stage: seconds since the epoch
         self.cwd: str | None = None  # where the kernel's process starts
@@ -201,9 +201,9 @@ class KernelStatus:
         self.times, self.node, self.end = {}, None, None
         self.lives()
 
-    def follows(self, before: Before | None) -> None:
+    def follows(self, before: PreviousKernel | None) -> None:
         """Its notebook had a kernel before, whose variables are gone."""
-        self.before = before
+        self.previous_kernel = before
 
     async def resume(
         self, facts: dict[str, Any], spec: dict[str, Any], job: Job
@@ -255,11 +255,11 @@ class KernelStatus:
 
     # Told
 
-    def view(self) -> View:
+    def model(self) -> KernelModel:
         """Return it as data."""
         assert self.job is not None
         connection = self.connection
-        return view(
+        return kernel_model(
             self.kernel_id,
             self._facts(self.job),
             self.sessions,
@@ -272,7 +272,7 @@ class KernelStatus:
 
     def tell(self, news: News, text: str = "") -> None:
         """Tell listeners what happened."""
-        self._on_news(news, self.view(), text)
+        self._on_news(news, self.model(), text)
 
     # Written
 

@@ -16,15 +16,15 @@ from remote_kernels.tunnel.tunnel import Tunnel
 
 from .actions import CLOCK, WATCH, Actions
 from .connection import INFO, Connection
+from .connector import Connector
 from .job import Job
 from .job_end import until_the_end
-from .known_info import KnownInfo
+from .kernel_info_cache import KernelInfoCache
 from .launch import ProcessSpec
 from .lifecycle import Event
 from .local_end import LocalEnd
 from .news import News
 from .previous_owner import PreviousOwner
-from .reach import Reach
 from .status import KernelStatus
 from .time_limit import mind_time_limit
 
@@ -55,7 +55,7 @@ class Supervision:
     ) -> Connection:
         """Return a connection to that agent, not yet open."""
         status = self._status
-        known = KnownInfo.of(status.record.base, status.settings, spec.argv)
+        known = KernelInfoCache.of(status.record.base, status.settings, spec.argv)
         node = str(agent["node"])
         worker = status.record.worker
         said = await worker.run(lambda: status.record.read_if_good(INFO))
@@ -87,14 +87,14 @@ class Supervision:
         """Come back to an agent that has reported; see `RemoteKernel.attach`."""
         assert before.agent is not None
         connection = await self.connect(local, before.agent, before.process)
-        reach = Reach(self._status, job, before.agent, connection)
+        connector = Connector(self._status, job, before.agent, connection)
         try:
-            self.reached(job, await reach.open(take=take))
+            self.reached(job, await connector.open(take=take))
         except TunnelError as exc:
             if not patient:
                 raise
             log.warning("kernel=%s not reached yet: %s", self._status.kernel_id, exc)
-            self._actions.run(WATCH, self._come_back(job, reach))
+            self._actions.run(WATCH, self._come_back(job, connector))
         else:  # whoever had it is gone
             before.clear_away()
         info = local.open(connection.key)
@@ -112,9 +112,9 @@ class Supervision:
         self._status.mark("attached")
         self._status.save_news()
 
-    async def _come_back(self, job: Job, reach: Reach) -> None:
+    async def _come_back(self, job: Job, connector: Connector) -> None:
         """The agent does not answer yet: try again. Its kernel counts as alive."""
-        found = await reach.again()
+        found = await connector.again()
         if isinstance(found, JobEnd):
             await self._ended(found)
             return

@@ -1,4 +1,4 @@
-"""What it means that a job runs and nobody can reach it, in words. Called by reach.py."""
+"""What it means that a job runs and nobody can reach it, in words. Called by connector.py."""
 
 from __future__ import annotations
 

@@ -31,10 +31,10 @@ from remote_kernels.wire.hello import Refused
 from .allocation import allocation_of
 from .attached import socket_here
 from .connection import WAY_IN
+from .connector import carriers, kind_of_node
 from .finding import waits
 from .inventory import Recorded
-from .reach import carriers, kind_of_node
-from .view import View
+from .model import KernelModel
 
 ENDING = 10.0  # seconds for carriers that are given up
 T = TypeVar("T")
@@ -44,28 +44,28 @@ class _Run(Protocol):
     def __call__(self, work: Coroutine[Any, Any, T]) -> T: ...
 
 
-def check_open(found: Recorded) -> View:
+def check_open(found: Recorded) -> KernelModel:
     """Return how a kernel is, into whose job one can go now. Raises JobError."""
-    view = found.view()
-    if view.state in ("waiting", "suspended", "ending") or not view.node:
-        raise JobError(_refusal(found, view))
+    model = found.model()
+    if model.state in ("waiting", "suspended", "ending") or not model.node:
+        raise JobError(_refusal(found, model))
     if not found.record.has("agent.json"):
         msg = (
-            f"The agent of kernel {view.kernel_id} has not said yet where it is: "
-            f"{view.text}.\nTry again in a while."
+            f"The agent of kernel {model.kernel_id} has not said yet where it is: "
+            f"{model.text}.\nTry again in a while."
         )
         raise JobError(msg)
-    return view
+    return model
 
 
-def _refusal(found: Recorded, view: View) -> str:
-    if view.state == "waiting":
-        return waits(found, view)
-    if view.state in ("suspended", "ending"):
-        return f"Nothing can be started in job {found.job_id} now: {view.text}."
+def _refusal(found: Recorded, model: KernelModel) -> str:
+    if model.state == "waiting":
+        return waits(found, model)
+    if model.state in ("suspended", "ending"):
+        return f"Nothing can be started in job {found.job_id} now: {model.text}."
     return (
-        f"The node of kernel {view.kernel_id} (job {found.job_id}) is not known: "
-        f"{view.text}.\nTry again in a while."
+        f"The node of kernel {model.kernel_id} (job {found.job_id}) is not known: "
+        f"{model.text}.\nTry again in a while."
     )
 
 

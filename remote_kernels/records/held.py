@@ -20,7 +20,7 @@ NAME = "held.json"
 HELD_BYTES = 4 * 1024 * 1024  # of requests; more than that is not kept
 
 
-class HeldRequestsFile:
+class HeldFile:
     """The requests of clients that wait for one kernel.
 
     Parameters

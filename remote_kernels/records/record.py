@@ -13,7 +13,7 @@ from remote_kernels.relay import private
 
 from . import logs
 from .directory import Directory
-from .held import HeldRequestsFile
+from .held import HeldFile
 from .job_end import JobEnd
 from .trouble import cannot, is_passing, tell_once
 
@@ -35,7 +35,7 @@ class Record(Directory):
         super().__init__(base, "kernels", kernel_id)
         self.kernel_id = kernel_id
         self.kernel_log = self.path / "kernel.log"
-        self.held = HeldRequestsFile(self)
+        self.held = HeldFile(self)
 
     def create(self) -> None:
         """Make the directory. Raises RecordError."""

@@ -18,7 +18,7 @@ from cli.live import Telling, mine, telling, write_server_file
 from cli.test_words import VIEW
 
 from remote_kernels.cli import servers
-from remote_kernels.kernel.view import View
+from remote_kernels.kernel.model import KernelModel
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -40,7 +40,7 @@ def entry(**facts: Any) -> dict[str, Any]:
     return {**of_ours, **lost, **facts}
 
 
-def over(view: View = OURS) -> View:
+def over(view: KernelModel = OURS) -> KernelModel:
     (found,) = asyncio.run(servers.laid_over([view]))
     return found
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from remote_kernels.cli import words
-from remote_kernels.kernel.view import UNKNOWN, View
+from remote_kernels.kernel.model import UNKNOWN, KernelModel
 from remote_kernels.scheduler.job import JobId
 
-VIEW = View(
+VIEW = KernelModel(
     kernel_id="k1",
     name="Python",
     spec_name="python",

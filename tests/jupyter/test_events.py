@@ -21,7 +21,7 @@ from tornado.websocket import websocket_connect
 from remote_kernels.jupyter import news
 from remote_kernels.jupyter.api import DOCUMENT
 from remote_kernels.jupyter.emitter import SCHEMA, SCHEMA_ID, Emitter, event
-from remote_kernels.kernel.view import STATES, UNKNOWN, View
+from remote_kernels.kernel.model import STATES, UNKNOWN, KernelModel
 from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.job import JobId
 
@@ -36,7 +36,7 @@ ACTIONS = [
     "ended",
 ]
 TIMEOUT = 60.0
-VIEW = View(
+VIEW = KernelModel(
     kernel_id="k1",
     name="Python",
     spec_name="python",

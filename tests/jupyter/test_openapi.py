@@ -19,7 +19,7 @@ from served.server import API, TOKEN, Home, Server, home, served
 from remote_kernels.config import every_option
 from remote_kernels.jupyter import api
 from remote_kernels.jupyter.api_input import LINES, LOGS, MOST_LINES, MOST_MINUTES
-from remote_kernels.kernel.view import STATES, UNKNOWN, View
+from remote_kernels.kernel.model import STATES, UNKNOWN, KernelModel
 
 EXAMPLES = 8  # of each request, besides those at the bounds of what is allowed
 WORDS = {"list": "array", "numbers": "array"}  # JSON's, where ours differ
@@ -56,7 +56,7 @@ def test_every_route_is_described() -> None:
 def test_a_kernel_is_described() -> None:
     """With all that a view has."""
     kernel = schemas()["Kernel"]
-    names = [*(field.name for field in fields(View)), "time_left"]
+    names = [*(field.name for field in fields(KernelModel)), "time_left"]
     names[names.index("job")] = "job_id"  # its number
 
     assert names == kernel["required"] == [*kernel["properties"]]

@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from remote_kernels.config import parse
-from remote_kernels.kernel.allocation import Allocation
+from remote_kernels.kernel.allocation import SharedAllocation
 from remote_kernels.kernel.shared_job import SharedJob
 from remote_kernels.records import Record
 from remote_kernels.scheduler.job import JobId
@@ -31,7 +31,7 @@ def generous() -> Iterator[None]:
 @pytest.mark.usefixtures("generous")
 def test_nobody_else_may_write_there(tmp_path: Path) -> None:
     """The job runs what it finds there."""
-    place = Allocation(tmp_path / "state", "team")
+    place = SharedAllocation(tmp_path / "state", "team")
 
     async def main() -> None:
         async with place.entered("k"):
@@ -44,7 +44,7 @@ def test_nobody_else_may_write_there(tmp_path: Path) -> None:
 
 def test_a_new_job(tmp_path: Path) -> None:
     """Kernels of the one that ended are not started in it."""
-    place = Allocation(tmp_path, "team")
+    place = SharedAllocation(tmp_path, "team")
 
     async def main() -> None:
         for kernel in ("old", "new"):
@@ -58,7 +58,7 @@ def test_a_new_job(tmp_path: Path) -> None:
 
 def test_loop_after_loop(tmp_path: Path) -> None:
     """A script may run one event loop after the other, kernels at once in each."""
-    place = Allocation(tmp_path, "team")
+    place = SharedAllocation(tmp_path, "team")
 
     async def enter(kernel: str) -> None:
         async with place.entered(kernel):
@@ -88,7 +88,7 @@ class Cancelling:
 def test_who_comes_while_the_last_one_leaves(tmp_path: Path) -> None:
     """He must not find a job that is about to be cancelled."""
     settings = parse({"scheduler": "local", "allocation": "team"})
-    place = Allocation(tmp_path, "team")
+    place = SharedAllocation(tmp_path, "team")
 
     async def main() -> None:
         last = SharedJob(settings, Record(tmp_path, "last"), place)

@@ -28,10 +28,14 @@ from remote_kernels.cli import completion, kernelspec, ls, running
 from remote_kernels.errors import ControllerError, RecordError
 from remote_kernels.front.standin import StandIn
 from remote_kernels.kernel import inventory, service, stock
-from remote_kernels.kernel.allocation import Allocation, allocation_of, allocations
+from remote_kernels.kernel.allocation import (
+    SharedAllocation,
+    allocation_of,
+    allocations,
+)
 from remote_kernels.kernel.attached import _sockets_here
 from remote_kernels.kernel.job import name_of
-from remote_kernels.kernel.known_info import KnownInfo
+from remote_kernels.kernel.kernel_info_cache import KernelInfoCache
 from remote_kernels.kernel.previous_owner import previous_owner
 from remote_kernels.records import CarrierCache, Directory, JobEnd, Record, trouble
 from remote_kernels.scheduler.drivers import DRIVERS
@@ -161,7 +165,7 @@ class Hurt:
         self._random = random.Random(seed)
         self.told = ""
 
-    def do(self, record: Record | Allocation) -> None:
+    def do(self, record: Record | SharedAllocation) -> None:
         pick = self._random.choice
         bodies: dict[str, Any] = SHARED
         if isinstance(record, Record):
@@ -272,12 +276,12 @@ async def look(base: Path, record: Record) -> None:
         "\t".join(ls._row(view)).encode()
 
     known = await service.others([base], (), 5.0)
-    assert WHOLE in {one.view.kernel_id for one in known}
+    assert WHOLE in {one.model.kernel_id for one in known}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inventory, "_jobs", lambda name: Jobs(Local(), run=no_answer))
         known = await service.others([base], (), 5.0)
     for one in known:
-        json.dumps(one.view.as_json()).encode()
+        json.dumps(one.model.as_json()).encode()
 
     service.unreadable([base])
     inventory.unsubmitted([base], 0)
@@ -328,7 +332,7 @@ async def test_damaged_records(
     named = 0
     for number in range(count):
         trouble._TOLD.clear()
-        place = Allocation(base, "team")
+        place = SharedAllocation(base, "team")
         place.make("members")
         fill(place, SHARED)
         record = whole(base, HURT)
@@ -391,7 +395,7 @@ def test_damaged_memories(base: Path, text: str) -> None:
     """What was remembered to save time is forgotten."""
     (base / "carriers.json").write_bytes(text.encode("latin-1"))
     (base / "carriers.json").chmod(0o600)
-    known = KnownInfo(base, ["python"])
+    known = KernelInfoCache(base, ["python"])
     known.remember({"a": 1})
     known._path.write_bytes(text.encode("latin-1"))
 

@@ -11,8 +11,8 @@ import pytest
 from remote_kernels.config import parse
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.launch import Launch
+from remote_kernels.kernel.model import KernelModel
 from remote_kernels.kernel.remote_kernel import RemoteKernel
-from remote_kernels.kernel.view import View
 from remote_kernels.records import JobEnd
 
 LAUNCH = Launch(
@@ -24,9 +24,9 @@ LAUNCH = Launch(
 @pytest.mark.asyncio
 async def test_a_job_that_is_cancelled(tmp_path: Path) -> None:
     """The scheduler's last word is that of the end, not what it said before."""
-    told: asyncio.Queue[View] = asyncio.Queue()
+    told: asyncio.Queue[KernelModel] = asyncio.Queue()
 
-    def hear(action: str, view: View, text: str) -> None:
+    def hear(action: str, view: KernelModel, text: str) -> None:
         if action == "ended":
             told.put_nowait(view)
 
@@ -43,9 +43,9 @@ async def test_a_job_that_is_cancelled(tmp_path: Path) -> None:
         end = kernel.end
         assert end is not None
         assert "CANCELLED" == end.word
-        assert end == event.end == kernel.view().end == recorded.end
+        assert end == event.end == kernel.model().end == recorded.end
         assert end == JobEnd.read(kernel._record.read("record.json") or {})
-        for view in (event, kernel.view(), recorded.view()):
+        for view in (event, kernel.model(), recorded.model()):
             assert ("ended", "CANCELLED") == (view.state, view.job_state)
             assert end.text == view.text
     finally:
@@ -57,7 +57,7 @@ async def test_a_kernel_that_does_not_start(tmp_path: Path) -> None:
     """The scheduler has no word for that; ours is none of its."""
     told = asyncio.Event()
 
-    def hear(action: str, view: View, text: str) -> None:
+    def hear(action: str, view: KernelModel, text: str) -> None:
         if action == "ended":
             told.set()
 
@@ -68,7 +68,7 @@ async def test_a_kernel_that_does_not_start(tmp_path: Path) -> None:
         await asyncio.wait_for(told.wait(), 60)
         assert kernel.end is not None
         assert "not-started" == kernel.end.word
-        view = kernel.view()
+        view = kernel.model()
         assert ("ended", "") == (view.state, view.job_state)
     finally:
         await kernel.release()

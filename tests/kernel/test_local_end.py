@@ -1,4 +1,4 @@
-"""kernel.local_end: the sockets and the last will of one kernel, on this host."""
+"""kernel.local_end: the sockets and the watchdog of one kernel, on this host."""
 
 from __future__ import annotations
 
@@ -251,16 +251,16 @@ async def test_the_job_is_cancelled_by_another_process(
     """Where this one can start no command any more."""
     async with a_place(base) as (local, _):
         assert not await local.cancel_job()
-        await local.draw_up_will(job(tmp_path))
+        await local.start_watchdog(job(tmp_path))
 
         assert await local.cancel_job()
         assert is_cancelled(tmp_path)
 
 
 def as_if_killed(local: LocalEnd) -> subprocess.Popen[str]:
-    """The will's shell, for which this process has just died."""
-    assert local._will is not None
-    shell = local._will._shell
+    """The watchdog's shell, for which this process has just died."""
+    assert local._watchdog is not None
+    shell = local._watchdog._shell
     assert shell is not None
     assert shell.stdin is not None
     null = os.open(os.devnull, os.O_RDWR)
@@ -279,7 +279,7 @@ async def test_what_the_death_of_this_process_ends(
     async with a_place(base) as (local, _):
         local.remove_at_death(extra)  # nothing to be done yet
         trace.touch()
-        await local.draw_up_will(job(tmp_path), keep=keeps == "another process")
+        await local.start_watchdog(job(tmp_path), keep=keeps == "another process")
         if keeps == "the next server":
             local.outlive_server()
         extra.touch()
@@ -299,15 +299,15 @@ def is_cancelled(directory: Path) -> bool:
 
 
 @pytest.mark.asyncio
-async def test_a_will_that_is_drawn_up_anew(base: Path, tmp_path: Path) -> None:
+async def test_a_watchdog_that_is_started_anew(base: Path, tmp_path: Path) -> None:
     """For another job: the old one is not carried out, and its shell is gone."""
     async with a_place(base) as (local, _):
-        await local.draw_up_will(job(tmp_path))
-        assert local._will is not None
-        shell = local._will._shell
+        await local.start_watchdog(job(tmp_path))
+        assert local._watchdog is not None
+        shell = local._watchdog._shell
         assert shell is not None
 
-        await local.draw_up_will(job(tmp_path))
+        await local.start_watchdog(job(tmp_path))
 
         assert 0 == shell.returncode
         assert not is_cancelled(tmp_path)

@@ -20,7 +20,7 @@ from remote_kernels.errors import (
     UnknownError,
 )
 from remote_kernels.kernel import inventory, service
-from remote_kernels.kernel.allocation import Allocation
+from remote_kernels.kernel.allocation import SharedAllocation
 from remote_kernels.kernel.service import Known
 from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.drivers import DRIVERS
@@ -89,7 +89,7 @@ async def test_a_server_with_kernels_of_its_own(
 
     others = await service.others([base], {"mine"}, 5.0)
 
-    assert ["sealed"] == [known.view.kernel_id for known in others]
+    assert ["sealed"] == [known.model.kernel_id for known in others]
     assert {"uname"} >= {argv[0] for argv in played.asked}
 
 
@@ -113,7 +113,7 @@ async def test_a_record_that_is_damaged(
 
     (other,) = await service.others([base], (), 5.0)
 
-    assert "k2" == other.view.kernel_id
+    assert "k2" == other.model.kernel_id
 
 
 @pytest.mark.asyncio
@@ -131,7 +131,7 @@ async def test_before_anybody_has_answered(
     _, known = await service.others([base], (), 5.0)
 
     assert ("k2", "unknown", False) == (
-        *(known.view.kernel_id, known.view.state),
+        *(known.model.kernel_id, known.model.state),
         known.is_sure,
     )
     for ask in (service.end(known), service.extend(known, 5)):
@@ -147,7 +147,7 @@ def known_as(base: Path, **facts: Any) -> Known:
     facts = {"scheduler": "slurm", "job_id": "16", **facts}
     record = record_of(base, "k1", **facts)
     read = record.read("record.json") or {}
-    return Known(inventory.Recorded(record, read, None).view(), record)
+    return Known(inventory.Recorded(record, read, None).model(), record)
 
 
 # The second is made up: it is passed on, whatever it says.
@@ -202,7 +202,7 @@ async def test_the_end_of_a_kernel_in_a_shared_job(
         ended.append(job_id)
 
     monkeypatch.setattr(inventory, "cancel", cancel)
-    place = Allocation(base, "team")
+    place = SharedAllocation(base, "team")
     place.make("members")
     for kernel in ("k1", "k2"):
         place.member(kernel).touch()

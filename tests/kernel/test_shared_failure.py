@@ -12,8 +12,8 @@ import pytest
 
 from remote_kernels.config import parse
 from remote_kernels.kernel.launch import Launch
+from remote_kernels.kernel.model import KernelModel
 from remote_kernels.kernel.remote_kernel import RemoteKernel
-from remote_kernels.kernel.view import View
 
 SECONDS = 60.0
 MUTE = """
@@ -46,7 +46,7 @@ async def test_its_process_is_ended(tmp_path: Path) -> None:
     """Nobody knows of it any more, and the job is not cancelled."""
     told = asyncio.Event()
 
-    def hear(action: str, view: View, text: str) -> None:
+    def hear(action: str, view: KernelModel, text: str) -> None:
         if action == "ended":
             told.set()
 

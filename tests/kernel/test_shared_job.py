@@ -21,7 +21,11 @@ from remote_kernels.errors import (
     TunnelError,
 )
 from remote_kernels.kernel import allocation, shared_job
-from remote_kernels.kernel.allocation import Allocation, allocation_of, allocations
+from remote_kernels.kernel.allocation import (
+    SharedAllocation,
+    allocation_of,
+    allocations,
+)
 from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.shared_job import SharedJob, job_for
 from remote_kernels.records import KERNEL_ENDED, MEMORY, Record
@@ -352,7 +356,7 @@ async def test_who_waits_for_another_host(
 ) -> None:
     """The lock is tried again until it is let go; in the end that is an error."""
     monkeypatch.setattr(allocation, "LOCK_TIMEOUT", 0.0)
-    place = Allocation(tmp_path, "team")
+    place = SharedAllocation(tmp_path, "team")
     tries = 0
 
     def taken(file: object, how: int) -> None:
@@ -377,7 +381,7 @@ async def test_a_directory_that_is_removed_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the agent, as it ended: the lock is of a file that is gone, and made anew."""
-    place = Allocation(tmp_path, "team")
+    place = SharedAllocation(tmp_path, "team")
     lockf = fcntl.lockf
 
     def removed(file: object, how: int) -> None:
@@ -396,7 +400,7 @@ async def test_who_is_cancelled_while_he_waits_for_the_file_server(
     tmp_path: Path,
 ) -> None:
     """Nobody has the lock then."""
-    place, goes = Allocation(tmp_path, "team"), threading.Event()
+    place, goes = SharedAllocation(tmp_path, "team"), threading.Event()
     place.worker.post(lambda: goes.wait(SECONDS))
     entering = asyncio.ensure_future(entered(place))
     await asyncio.sleep(0)
@@ -408,14 +412,16 @@ async def test_who_is_cancelled_while_he_waits_for_the_file_server(
     assert place._lock is None
 
 
-async def entered(place: Allocation) -> None:
+async def entered(place: SharedAllocation) -> None:
     async with place.entered("k"):
         await asyncio.Event().wait()
 
 
 def test_old_allocations(tmp_path: Path) -> None:
     """Nobody has been in them for a day and as long as they keep a job."""
-    gone, kept, used = (Allocation(tmp_path, name) for name in ("gone", "kept", "used"))
+    gone, kept, used = (
+        SharedAllocation(tmp_path, name) for name in ("gone", "kept", "used")
+    )
     for place in (gone, kept, used):
         place.make("members")
     kept.write("spec.json", {"secret": "00", "keep": 3600})
@@ -442,7 +448,7 @@ def test_an_allocation_that_cannot_be_read(
 ) -> None:
     """It stays, and nobody counts as being in it."""
     caplog.set_level("INFO", "remote_kernels")
-    place = Allocation(tmp_path, "team")
+    place = SharedAllocation(tmp_path, "team")
     place.make()
 
     place.purge_if_old()

@@ -16,9 +16,9 @@ from scheduler.asking import job
 from remote_kernels.errors import RecordError, RemoteKernelError, TunnelError
 from remote_kernels.kernel import record_writer
 from remote_kernels.kernel.connection import Connection
+from remote_kernels.kernel.connector import Connector
 from remote_kernels.kernel.lifecycle import Event, State
 from remote_kernels.kernel.news import News
-from remote_kernels.kernel.reach import Reach
 from remote_kernels.kernel.waiting import Waiting
 from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.job import JobStatus, Phase
@@ -156,7 +156,7 @@ async def test_errors_that_quote_logs(tmp_path: Path) -> None:
             asyncio.ensure_future(work)
             for work in (
                 connection.await_running(0.0),
-                Reach(status, stalled.job, PLACE, unreached()).open(take=True),
+                Connector(status, stalled.job, PLACE, unreached()).open(take=True),
                 waiting.agent(),
             )
         ]

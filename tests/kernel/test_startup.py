@@ -51,7 +51,7 @@ class Site:
             patch.setattr(module, "job_for", self._job_for)
         patch.setattr(Connection, "open", self._opened())
         patch.setattr(LocalEnd, "hand_over", _handed_over)
-        patch.setattr(LocalEnd, "draw_up_will", _no_will)
+        patch.setattr(LocalEnd, "start_watchdog", _no_watchdog)
         patch.setattr(Front, "hand_over", lambda self, *args: None)
         patch.setattr(actions, "LAST_WORDS", 0.0)
         patch.setattr(actions, "FAREWELL", 0.0)
@@ -119,7 +119,7 @@ class Site:
         await self.until(lambda: self.kernel.state is State.RUNNING)
 
 
-async def _no_will(self: LocalEnd, job: FakeJob, *, keep: bool = False) -> None:
+async def _no_watchdog(self: LocalEnd, job: FakeJob, *, keep: bool = False) -> None:
     """Nobody cancels its job at our death."""
 
 
@@ -297,7 +297,7 @@ async def test_a_kernel_that_is_left_and_found_again(site: Make) -> None:
 
     assert b"key" == info["key"]
     assert State.RUNNING is here.kernel.state
-    assert ("a.ipynb",) == here.kernel.view().notebooks
+    assert ("a.ipynb",) == here.kernel.model().notebooks
     await here.kernel.give_up("Enough.")
     assert "given-up" == (here.kernel.end.word if here.kernel.end else "")
     await here.kernel.release()
@@ -356,7 +356,7 @@ async def test_a_person_chooses_a_job(
     choice = ChoiceError("There are two.", "jobid", ["1", "2"])
     here.submits = [choice, ConfigError("It asks for jobid.")]
     answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    monkeypatch.setattr(startup, "chosen", lambda *args: answer)
+    monkeypatch.setattr(startup, "choose_job", lambda *args: answer)
     monkeypatch.setattr(startup, "check_room", lambda: None)
 
     await here.kernel.start(LAUNCH, wait=False)
@@ -458,7 +458,7 @@ async def test_what_a_notebook_is_told_first(
 
     assert told[0].endswith("run again the cells that make them.\nIt ran out of time.")
     assert "The site says: You have 3 hours left." == told[1]
-    assert here.kernel._status.before is None
+    assert here.kernel._status.previous_kernel is None
     await here.kernel.release()
 
 
@@ -476,7 +476,7 @@ async def test_what_is_known_of_a_kernel(site: Make, tmp_path: Path) -> None:
     assert "7" == str(here.kernel.job_id)
     assert here.kernel.directory is not None
     assert here.kernel.directory.is_dir()
-    assert "running" == here.kernel.view().state
+    assert "running" == here.kernel.model().state
     here.kernel.remove_at_death(tmp_path / "file")
     await here.kernel.release()
     assert not here.kernel.directory.exists()
@@ -519,10 +519,10 @@ async def test_a_job_that_a_person_has_chosen(
     here = site()
     here.submits = [CHOICE]
 
-    async def chosen(*_: object) -> str:
+    async def choose_job(*_: object) -> str:
         return "1"
 
-    monkeypatch.setattr(startup, "chosen", chosen)
+    monkeypatch.setattr(startup, "choose_job", choose_job)
     await here.kernel.start(LAUNCH, wait=False)
     await here.until(lambda: len(here.jobs) == 2 and here.jobs[-1].id is not None)
     here.reports()

@@ -12,9 +12,9 @@ import pytest
 from scheduler.asking import job
 
 from remote_kernels.config import parse
-from remote_kernels.kernel.before import Before
 from remote_kernels.kernel.lifecycle import Event, State
 from remote_kernels.kernel.news import News
+from remote_kernels.kernel.previous_kernel import PreviousKernel
 from remote_kernels.kernel.status import KernelStatus
 from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.job import JobStatus, Phase
@@ -46,7 +46,7 @@ async def test_a_job_whose_agent_has_reported(
 
     expected = JobStatus(job("7"), Phase.RUNNING, "RUNNING", node="n1")
     assert expected == world.status.job_status
-    view = world.views[-1]
+    view = world.models[-1]
     assert (News.RUNNING, "starting") == (world.news[-1], view.state)
     assert ("RUNNING", "n1") == (view.job_state, view.node)
     assert {"running", "agent"} <= {*world.status.times}
@@ -228,13 +228,13 @@ def test_a_user_whom_nobody_knows(
 
 def test_a_kernel_before_it(tmp_path: Path) -> None:
     """Whose end its notebook is told of, until that was said."""
-    before = Before("It ran out of time.", Record(tmp_path, "old"))
+    before = PreviousKernel("It ran out of time.", Record(tmp_path, "old"))
 
-    async def known() -> list[Before | None]:
+    async def known() -> list[PreviousKernel | None]:
         status = World(tmp_path).status
         status.follows(before)
-        found = [status.before]
+        found = [status.previous_kernel]
         status.follows(None)
-        return [*found, status.before]
+        return [*found, status.previous_kernel]
 
     assert [before, None] == asyncio.run(known())

@@ -75,7 +75,7 @@ async def test_a_connection_that_is_lost(tmp_path: Path) -> None:
 
     world.tunnel.change(connected=False)
     await world.until(lambda: world.status.state is State.LOST)
-    assert "lost" == world.status.view().state
+    assert "lost" == world.status.model().state
     assert world.status.poll() is None
     world.tunnel.change(connected=True)
     await world.until(lambda: world.status.state is State.RUNNING)
@@ -139,7 +139,7 @@ async def test_a_kernel_that_is_released(tmp_path: Path) -> None:
     assert ["submit", "leave"] == world.job.did
     assert not world.status.record.path.exists()
     assert News.ENDED is world.news[-1]
-    assert ("ended", "Shut down.") == (world.views[-1].state, world.views[-1].text)
+    assert ("ended", "Shut down.") == (world.models[-1].state, world.models[-1].text)
     assert 0 == world.status.poll()
 
 
@@ -292,7 +292,7 @@ async def test_a_process_that_does_not_start(
     with pytest.raises(AgentError, match="could not be started"):
         await world.supervision.await_running(connection, 5)
     assert State.DEAD is world.status.state
-    assert "running" == world.status.view().state
+    assert "running" == world.status.model().state
     await world.actions.carry_out(Event.DETACH)
 
 

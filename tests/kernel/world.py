@@ -23,10 +23,10 @@ from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.launch import Launch
 from remote_kernels.kernel.lifecycle import Event
 from remote_kernels.kernel.local_end import LocalEnd
+from remote_kernels.kernel.model import KernelModel
 from remote_kernels.kernel.news import News
 from remote_kernels.kernel.status import KernelStatus
 from remote_kernels.kernel.supervision import Supervision
-from remote_kernels.kernel.view import View
 from remote_kernels.records import Record
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Over, Tunnel
@@ -165,7 +165,7 @@ class World:
     def __init__(self, directory: Path, kernel: str = KERNEL, **config: Any) -> None:
         config = {"scheduler": "local", "state_dir": str(directory), **config}
         self.news: list[News] = []
-        self.views: list[View] = []
+        self.models: list[KernelModel] = []
         self.status = KernelStatus(
             kernel, parse(config), "Python", "py", outlives=False, on_news=self._hear
         )
@@ -177,9 +177,9 @@ class World:
         self.dead, self.gone = asyncio.Event(), asyncio.Event()
         self.status.opened(cast("LocalEnd", self.local))
 
-    def _hear(self, news: News, view: View, text: str) -> None:
+    def _hear(self, news: News, view: KernelModel, text: str) -> None:
         self.news.append(news)
-        self.views.append(view)
+        self.models.append(view)
 
     def _dead(self) -> None:
         self.dead.set()

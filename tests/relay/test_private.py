@@ -15,8 +15,8 @@ import pytest
 from remote_kernels.agent import record as at_the_agent
 from remote_kernels.errors import RecordError
 from remote_kernels.kernel import socket_directory
-from remote_kernels.kernel.allocation import Allocation, allocations
-from remote_kernels.kernel.known_info import KnownInfo
+from remote_kernels.kernel.allocation import SharedAllocation, allocations
+from remote_kernels.kernel.kernel_info_cache import KernelInfoCache
 from remote_kernels.records import CarrierCache, Record, every_record, write_for_user
 from remote_kernels.relay import private
 
@@ -77,8 +77,8 @@ def test_what_is_made_is_private_whatever_the_umask(tmp_path: Path, mask: int) -
         record.create()
         record.write("spec.json", SECRET)
         CarrierCache(base).remember("cluster", "ssh")
-        KnownInfo(base, ["python"]).remember({"language": "python"})
-        Allocation(base, "team").make("members")
+        KernelInfoCache(base, ["python"]).remember({"language": "python"})
+        SharedAllocation(base, "team").make("members")
         socket_directory.make(tmp_path / "run" / "deep")
         at_the_agent.write(str(record.path), "agent.json", {})
 
@@ -230,7 +230,7 @@ def test_a_pipe_in_place_of_a_file(record: Record) -> None:
 
 def test_records_where_others_can_write(record: Record) -> None:
     """They are not looked at: what is there may be anybody's."""
-    Allocation(record.base, "team").make("members")
+    SharedAllocation(record.base, "team").make("members")
     assert 1 == len(every_record(record.base)) == len(allocations(record.base))
 
     record.base.chmod(0o777)

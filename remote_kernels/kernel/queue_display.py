@@ -19,7 +19,7 @@ from remote_kernels.scheduler.job import JobStatus
 from remote_kernels.wrapping import WIDTH, wrapped
 
 from .job import Job
-from .known_info import KnownInfo
+from .kernel_info_cache import KernelInfoCache
 from .launch import ProcessSpec
 from .progress import progress
 
@@ -38,7 +38,7 @@ HINT = (
 
 
 @asynccontextmanager
-async def informing(
+async def queue_display(
     standin: StandIn,
     job: Job,
     stands: Callable[[], JobStatus | None],
@@ -120,7 +120,7 @@ class Introduction:
         What is to start, if it can be tried on this host.
     """
 
-    def __init__(self, known: KnownInfo, process: ProcessSpec | None) -> None:
+    def __init__(self, known: KernelInfoCache, process: ProcessSpec | None) -> None:
         self._known = known
         self._process = process
 

@@ -47,7 +47,7 @@ LAST_RETRY = 30.0  # seconds between attempts to reach a kernel that was left al
 _SSH = SshPool()
 
 
-class Reach:
+class Connector:
     """The way to one agent.
 
     Parameters

@@ -18,7 +18,7 @@ log = harmless.logger(__name__)
 
 
 @dataclass(frozen=True)
-class Before:
+class PreviousKernel:
     """How that kernel ended, in plain words; its record, where that is another's."""
 
     end: str
@@ -42,7 +42,7 @@ class Before:
                 log.info("%s", exc)
 
 
-def before(base: Path, notebook: str) -> Before | None:
+def previous_kernel(base: Path, notebook: str) -> PreviousKernel | None:
     """The last that ended of this notebook's kernels, if none has followed it.
 
     Parameters
@@ -52,7 +52,7 @@ def before(base: Path, notebook: str) -> Before | None:
     notebook:
         The notebook's file.
     """
-    last: tuple[float, Before] | None = None
+    last: tuple[float, PreviousKernel] | None = None
     for record in records.every_record(base) if notebook else ():
         facts = _facts(record)
         times, end = facts.get("times") or {}, records.JobEnd.read(facts)
@@ -60,7 +60,7 @@ def before(base: Path, notebook: str) -> Before | None:
         if lived and end and "followed" not in facts:
             ended = float(times.get("ended", 0.0))
             if last is None or ended > last[0]:
-                last = ended, Before(end.text, record)
+                last = ended, PreviousKernel(end.text, record)
     return last[1] if last is not None else None
 
 

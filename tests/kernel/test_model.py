@@ -1,4 +1,4 @@
-"""kernel.view: each state of a kernel, from its record and the scheduler's word."""
+"""kernel.model: each state of a kernel, from its record and the scheduler's word."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scheduler.asking import job
 
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.lifecycle import State
-from remote_kernels.kernel.view import STATES, UNKNOWN, View, view
+from remote_kernels.kernel.model import STATES, UNKNOWN, KernelModel, kernel_model
 from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.scheduler.slurm.driver import Slurm
@@ -57,8 +57,8 @@ def seen(
     *,
     end: JobEnd | None = None,
     own: State | None = None,
-) -> View:
-    return view("k1", facts, SESSIONS, Slurm(), status, end=end, own=own)
+) -> KernelModel:
+    return kernel_model("k1", facts, SESSIONS, Slurm(), status, end=end, own=own)
 
 
 def test_a_kernel_that_waits() -> None:
@@ -175,7 +175,7 @@ def test_a_kernel_that_has_ended() -> None:
 
 def test_a_record_that_says_little() -> None:
     """Another version wrote it, or it was never finished."""
-    found = view("k1", {}, {}, Slurm(), None)
+    found = kernel_model("k1", {}, {}, Slurm(), None)
 
     assert ("", "", "", 0) == (found.name, found.job_id, found.host, found.pid)
     assert (None, ()) == (found.submitted, found.notebooks)
@@ -189,12 +189,14 @@ def test_its_form_in_json(ahead: float | None, left: int | None) -> None:
     ends = None if ahead is None else time.time() + ahead
     usage = {"memory": 1}
     status = replace(RUNNING, end_time=ends)
-    found = view("k1", READY_FACTS, SESSIONS, Slurm(), status, usage=usage)
+    found = kernel_model("k1", READY_FACTS, SESSIONS, Slurm(), status, usage=usage)
 
     body = found.as_json()
 
     assert body == json.loads(json.dumps(body))
-    fields = {*View.__dataclass_fields__} - {"job"}  # which is shown by its number
+    fields = {*KernelModel.__dataclass_fields__} - {
+        "job"
+    }  # which is shown by its number
     assert {*fields, "job_id", "time_left"} == {*body}
     assert body["time_left"] == (None if left is None else pytest.approx(left, abs=2))
     assert (["a.ipynb", "b/c.ipynb"], usage) == (body["notebooks"], body["usage"])
@@ -206,7 +208,7 @@ def test_a_kernel_on_record(tmp_path: Path) -> None:
     record.create()
     record.write("sessions.json", SESSIONS)
 
-    found = Recorded(record, SUBMITTED_FACTS, WAITING).view()
+    found = Recorded(record, SUBMITTED_FACTS, WAITING).model()
 
     assert seen(WAITING, SUBMITTED_FACTS) == found
 
@@ -217,7 +219,7 @@ def test_a_kernel_on_record_that_has_ended(tmp_path: Path) -> None:
 
     found = Recorded(
         record, READY_FACTS, None, JobEnd("CANCELLED", text="It was cancelled.")
-    ).view()
+    ).model()
 
     assert ("ended", "It was cancelled.", ()) == (
         found.state,

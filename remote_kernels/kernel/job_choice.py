@@ -9,12 +9,12 @@ from remote_kernels.bounded import within
 from remote_kernels.errors import ChoiceError
 from remote_kernels.front.standin import StandIn
 
-from .informing import SAY_STATE, Introduction
+from .queue_display import SAY_STATE, Introduction
 
 PROMPT = "In which of them is this kernel to run? Its number:"
 
 
-async def chosen(
+async def choose_job(
     standin: StandIn,
     choice: ChoiceError,
     introduction: Introduction,

@@ -1,4 +1,4 @@
-"""kernel.informing: what is told when, on a clock that waits for nobody."""
+"""kernel.queue_display: what is told when, on a clock that waits for nobody."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from front.world import INFO, timeless
 from scheduler.asking import job
 
 from remote_kernels.config import parse
-from remote_kernels.kernel import informing as module
-from remote_kernels.kernel.informing import Introduction, informing
+from remote_kernels.kernel import queue_display as module
 from remote_kernels.kernel.job import Job
-from remote_kernels.kernel.known_info import KnownInfo
+from remote_kernels.kernel.kernel_info_cache import KernelInfoCache
 from remote_kernels.kernel.launch import Launch, ProcessSpec
+from remote_kernels.kernel.queue_display import Introduction, queue_display
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.scheduler.slurm.driver import Slurm
 
@@ -49,7 +49,7 @@ class Wait:
     def __init__(self, directory: Path) -> None:
         self.reception = Reception()
         self.job = Waiting()
-        self.known = KnownInfo(directory, SPEC.argv)
+        self.known = KernelInfoCache(directory, SPEC.argv)
         self.told: list[tuple[float, list[str]]] = []
         self.probes: list[float] = []
         self._directory = directory
@@ -60,7 +60,7 @@ class Wait:
     ) -> None:
         """Wait for so long, with a job that was submitted so long `ago`."""
         since = self._begun = Clock().time()
-        async with informing(
+        async with queue_display(
             self.reception.standin,
             self.job,
             lambda: self.job.status,

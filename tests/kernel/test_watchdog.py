@@ -13,24 +13,24 @@ from pathlib import Path
 
 import pytest
 
-from remote_kernels.kernel import last_will
-from remote_kernels.kernel.last_will import LastWill
+from remote_kernels.kernel import watchdog as module
+from remote_kernels.kernel.watchdog import Watchdog
 
 SECONDS = 10.0
 
-# Makes a will, says so, and waits to be killed, or revokes it when asked to.
+# Starts a watchdog, says so, and waits to be killed, or stops it when asked to.
 MAKER = """
 import asyncio, sys
 from pathlib import Path
-from remote_kernels.kernel.last_will import LastWill
+from remote_kernels.kernel.watchdog import Watchdog
 mark, *paths = sys.argv[1:]
-will = LastWill(["sh", "-c", f"echo done >> '{mark}'"], {"PATH": "/usr/bin:/bin"})
-will.start()
+watchdog = Watchdog(["sh", "-c", f"echo done >> '{mark}'"], {"PATH": "/usr/bin:/bin"})
+watchdog.start()
 for path in paths:
-    will.remove(Path(path))
+    watchdog.remove(Path(path))
 print("made", flush=True)
 sys.stdin.readline()
-asyncio.run(will.revoke())
+asyncio.run(watchdog.stop())
 """
 
 
@@ -80,8 +80,8 @@ def test_a_process_that_is_killed(
     assert until(lambda: [mark] == [*tmp_path.iterdir()])
 
 
-def test_a_will_that_is_revoked(tmp_path: Path, left: tuple[Path, Path]) -> None:
-    """Nothing is done, and the shell is gone when revoke() returns."""
+def test_a_watchdog_that_is_stopped(tmp_path: Path, left: tuple[Path, Path]) -> None:
+    """Nothing is done, and the shell is gone when stop() returns."""
     mark = tmp_path / "mark"
     with made_by(mark, *left) as process:
         process.communicate("\n")
@@ -100,60 +100,62 @@ def test_no_shell_to_be_had(
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    will = LastWill(["true"], {})
+    watchdog = Watchdog(["true"], {})
 
-    will.start()
-    will.remove(Path("/nowhere"))
-    asyncio.run(will.revoke())
+    watchdog.start()
+    watchdog.remove(Path("/nowhere"))
+    asyncio.run(watchdog.stop())
 
     assert "a job may be left over" in caplog.text
 
 
-def marking(mark: Path, word: str = "done") -> LastWill:
+def marking(mark: Path, word: str = "done") -> Watchdog:
     command = ["sh", "-c", f"echo {word} >> '{mark}'"]
-    return LastWill(command, {"PATH": "/usr/bin:/bin"})
+    return Watchdog(command, {"PATH": "/usr/bin:/bin"})
 
 
-def shell_of(will: LastWill) -> subprocess.Popen[str]:
-    assert will._shell is not None
-    return will._shell
+def shell_of(watchdog: Watchdog) -> subprocess.Popen[str]:
+    assert watchdog._shell is not None
+    return watchdog._shell
 
 
 @pytest.mark.asyncio
-async def test_a_will_that_is_carried_out(tmp_path: Path) -> None:
+async def test_a_job_that_is_cancelled_now(tmp_path: Path) -> None:
     """Now, and once; whether it was done is known."""
     mark = tmp_path / "mark"
-    will = marking(mark)
-    will.start(keep=True)
+    watchdog = marking(mark)
+    watchdog.start(keep=True)
 
-    assert await will.carry_out()
+    assert await watchdog.cancel_job()
     assert 1 == rounds(mark)
-    await will.revoke()
+    await watchdog.stop()
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("command", [[], ["false"]])
-async def test_a_will_that_cannot_be_carried_out(command: list[str]) -> None:
+async def test_a_job_that_cannot_be_cancelled(command: list[str]) -> None:
     """There is nothing to be done, or it fails."""
-    will = LastWill(command, {"PATH": "/usr/bin:/bin"})
-    assert not await will.carry_out()
-    will.start()
+    watchdog = Watchdog(command, {"PATH": "/usr/bin:/bin"})
+    assert not await watchdog.cancel_job()
+    watchdog.start()
 
-    assert not await will.carry_out()
-    await will.revoke()
+    assert not await watchdog.cancel_job()
+    await watchdog.stop()
 
 
 @pytest.mark.asyncio
-async def test_a_will_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancellation_that_takes_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It is not waited for any longer, and the loop turns meanwhile."""
-    monkeypatch.setattr(last_will, "NOW_TIMEOUT", 0.02)
-    monkeypatch.setattr(last_will, "END_TIMEOUT", 0.02)
-    will = LastWill(["sleep", "60"], {"PATH": "/usr/bin:/bin"})
-    will.start()
-    shell = shell_of(will)
+    monkeypatch.setattr(module, "NOW_TIMEOUT", 0.02)
+    monkeypatch.setattr(module, "END_TIMEOUT", 0.02)
+    watchdog = Watchdog(["sleep", "60"], {"PATH": "/usr/bin:/bin"})
+    watchdog.start()
+    shell = shell_of(watchdog)
 
-    assert not await will.carry_out()
-    await will.revoke()
+    assert not await watchdog.cancel_job()
+    await watchdog.stop()
     assert shell.poll() is None
 
     os.killpg(shell.pid, signal.SIGKILL)
@@ -163,15 +165,15 @@ async def test_a_will_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.asyncio
 async def test_a_stopped_shell_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until it is given up, all else goes on."""
-    monkeypatch.setattr(last_will, "END_TIMEOUT", 0.2)
-    will = LastWill(["true"], {})
-    will.start()
-    shell = shell_of(will)
+    monkeypatch.setattr(module, "END_TIMEOUT", 0.2)
+    watchdog = Watchdog(["true"], {})
+    watchdog.start()
+    shell = shell_of(watchdog)
     shell.send_signal(signal.SIGSTOP)
     turns = 0
 
-    revoking = asyncio.ensure_future(will.revoke())
-    while not revoking.done():
+    stopping = asyncio.ensure_future(watchdog.stop())
+    while not stopping.done():
         await asyncio.sleep(0.001)
         turns += 1
 
@@ -181,32 +183,32 @@ async def test_a_stopped_shell_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_forked_child(tmp_path: Path) -> None:
-    """It has no will: when its parent dies, its copy of the pipe is not in the way."""
+    """It has no watchdog: when its parent dies, its copy of the pipe is not in the way."""
     mark = tmp_path / "mark"
-    will = marking(mark)
-    will.start()
-    shell = shell_of(will)
+    watchdog = marking(mark)
+    watchdog.start()
+    shell = shell_of(watchdog)
 
-    will.forked()  # as in a child, which then has the only end of the pipe
+    watchdog.forked()  # as in a child, which then has the only end of the pipe
 
     assert until(lambda: rounds(mark) == 1)
-    assert will._shell is None
-    asyncio.run(will.revoke())
+    assert watchdog._shell is None
+    asyncio.run(watchdog.stop())
     os.killpg(shell.pid, signal.SIGKILL)
     os.waitpid(shell.pid, 0)
     assert shell.stdin is not None
     shell.stdin.close()
 
 
-def test_every_will_is_let_go_in_a_child(tmp_path: Path) -> None:
+def test_every_watchdog_is_let_go_in_a_child(tmp_path: Path) -> None:
     """By the hook that a fork calls there."""
-    will = LastWill(["true"], {})
-    will.start()
-    shell = shell_of(will)
+    watchdog = Watchdog(["true"], {})
+    watchdog.start()
+    shell = shell_of(watchdog)
 
-    last_will._forked()
+    module._forked()
 
-    assert will._shell is None
+    assert watchdog._shell is None
     assert 0 == shell.returncode
     os.killpg(shell.pid, signal.SIGKILL)
     os.waitpid(shell.pid, 0)

@@ -1,4 +1,4 @@
-"""kernel.before: which kernel of a notebook's ended, and is to be spoken of."""
+"""kernel.previous_kernel: which kernel of a notebook's ended, and is to be spoken of."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from remote_kernels.kernel.before import before
+from remote_kernels.kernel.previous_kernel import previous_kernel
 from remote_kernels.records import JobEnd, Record
 
 NOTEBOOK = "/home/alice/a.ipynb"
@@ -32,7 +32,7 @@ def test_the_last_one_counts(tmp_path: Path) -> None:
     ended(tmp_path, "a", times={**LIVED, "ended": 3.0})
     ended(tmp_path, "c", times={**LIVED, "ended": 5.0}, notebook="/home/alice/b.ipynb")
 
-    found = before(tmp_path, NOTEBOOK)
+    found = previous_kernel(tmp_path, NOTEBOOK)
 
     assert found is not None
     assert "of b" in found.text
@@ -42,12 +42,12 @@ def test_the_last_one_counts(tmp_path: Path) -> None:
 def test_it_is_spoken_of_once(tmp_path: Path) -> None:
     """The notebook's next kernel is told nothing, and the record keeps the rest."""
     record = ended(tmp_path, "a")
-    found = before(tmp_path, NOTEBOOK)
+    found = previous_kernel(tmp_path, NOTEBOOK)
     assert found is not None
 
     found.note_told("z")
 
-    assert before(tmp_path, NOTEBOOK) is None
+    assert previous_kernel(tmp_path, NOTEBOOK) is None
     assert "of a" == (record.read("record.json") or {})["end"]["text"]
 
 
@@ -58,5 +58,5 @@ def test_who_has_no_variables_to_lose_is_not_spoken_of(tmp_path: Path) -> None:
     (ended(tmp_path, "damaged").path / "record.json").write_text("{")
     ended(tmp_path, "of an older version", notebook=None)
 
-    assert before(tmp_path, NOTEBOOK) is None
-    assert before(tmp_path, "") is None
+    assert previous_kernel(tmp_path, NOTEBOOK) is None
+    assert previous_kernel(tmp_path, "") is None

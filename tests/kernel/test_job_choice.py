@@ -1,4 +1,4 @@
-"""kernel.choosing: a person names the job in which a kernel is to run."""
+"""kernel.job_choice: a person names the job in which a kernel is to run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 from remote_kernels.errors import ChoiceError
 from remote_kernels.front.standin import StandIn
-from remote_kernels.kernel import choosing
-from remote_kernels.kernel.choosing import chosen
-from remote_kernels.kernel.informing import Introduction
+from remote_kernels.kernel import job_choice
+from remote_kernels.kernel.job_choice import choose_job
+from remote_kernels.kernel.queue_display import Introduction
 
 CHOICE = ChoiceError("There are two: 11 and 12.", "jobid", ["11", "12"])
 SECONDS = 5.0
@@ -58,7 +58,7 @@ class Choice:
     def __init__(self, directory: Path) -> None:
         self.asked, self.introduction = Asked(), Endless()
         self.made: Awaitable[str] = asyncio.ensure_future(
-            chosen(
+            choose_job(
                 cast("StandIn", self.asked),
                 CHOICE,
                 cast("Introduction", self.introduction),
@@ -106,7 +106,7 @@ async def test_an_answer_that_is_none(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers hear that it lives, again and again."""
-    monkeypatch.setattr(choosing, "SAY_STATE", 0.0)
+    monkeypatch.setattr(job_choice, "SAY_STATE", 0.0)
     choice = Choice(tmp_path)
 
     await choice.until(lambda: choice.asked.states > 2)

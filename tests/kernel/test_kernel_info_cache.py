@@ -1,4 +1,4 @@
-"""kernel.known_info: what kernels said of themselves, by command."""
+"""kernel.kernel_info_cache: what kernels said of themselves, by command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from remote_kernels.kernel.known_info import KnownInfo
+from remote_kernels.kernel.kernel_info_cache import KernelInfoCache
 
 INFO = {"status": "ok", "banner": "Grüße"}
 COMMAND = ["python", "-m", "ipykernel"]
@@ -19,9 +19,9 @@ def files(base: Path) -> list[Path]:
 
 def test_what_is_remembered_is_recalled(tmp_path: Path) -> None:
     """By whoever has the same command; nobody else may look into it."""
-    KnownInfo(tmp_path, COMMAND).remember(INFO)
+    KernelInfoCache(tmp_path, COMMAND).remember(INFO)
 
-    assert INFO == KnownInfo(tmp_path, COMMAND).recall()
+    assert INFO == KernelInfoCache(tmp_path, COMMAND).recall()
     (file,) = files(tmp_path)
     modes = [path.stat().st_mode & 0o777 for path in (file, file.parent)]
     assert [0o600, 0o700] == modes
@@ -37,14 +37,14 @@ def test_what_is_remembered_is_recalled(tmp_path: Path) -> None:
 )
 def test_another_command_is_another_kernel(tmp_path: Path, other: list[str]) -> None:
     """Also one that has the same words, or more around it."""
-    KnownInfo(tmp_path, COMMAND).remember(INFO)
+    KernelInfoCache(tmp_path, COMMAND).remember(INFO)
 
-    assert KnownInfo(tmp_path, other).recall() is None
+    assert KernelInfoCache(tmp_path, other).recall() is None
 
 
 def test_a_kernel_that_has_changed(tmp_path: Path) -> None:
     """Its last word counts."""
-    known = KnownInfo(tmp_path, COMMAND)
+    known = KernelInfoCache(tmp_path, COMMAND)
     known.remember(INFO)
 
     known.remember({"status": "ok"})
@@ -55,7 +55,7 @@ def test_a_kernel_that_has_changed(tmp_path: Path) -> None:
 
 def test_a_kernel_that_has_not_changed(tmp_path: Path) -> None:
     """Nothing is written."""
-    known = KnownInfo(tmp_path, COMMAND)
+    known = KernelInfoCache(tmp_path, COMMAND)
     known.remember(INFO)
     (file,) = files(tmp_path)
     before = file.stat().st_ino
@@ -68,7 +68,7 @@ def test_a_kernel_that_has_not_changed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
 def test_a_file_that_is_damaged(tmp_path: Path, content: bytes) -> None:
     """It tells nothing, and is replaced."""
-    known = KnownInfo(tmp_path, COMMAND)
+    known = KernelInfoCache(tmp_path, COMMAND)
     known.remember(INFO)
     files(tmp_path)[0].write_bytes(content)
     assert known.recall() is None
@@ -82,7 +82,7 @@ def test_no_place_to_write(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
     """The kernel starts all the same."""
     caplog.set_level(logging.INFO, "remote_kernels")
     (tmp_path / "kernel_info").write_text("no directory")
-    known = KnownInfo(tmp_path, COMMAND)
+    known = KernelInfoCache(tmp_path, COMMAND)
 
     known.remember(INFO)
 

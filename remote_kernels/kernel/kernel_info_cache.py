@@ -21,7 +21,7 @@ from remote_kernels.relay import private
 log = harmless.logger(__name__)
 
 
-class KnownInfo:
+class KernelInfoCache:
     """The memory for one kernel's command.
 
     Parameters
@@ -38,7 +38,7 @@ class KnownInfo:
         self._path = base / "kernel_info" / f"{name}.json"
 
     @classmethod
-    def of(cls, base: Path, settings: Settings, argv: Sequence[str]) -> KnownInfo:
+    def of(cls, base: Path, settings: Settings, argv: Sequence[str]) -> KernelInfoCache:
         """Return the memory for a kernel that is started so."""
         return cls(base, [*settings.prologue, *argv])
 

@@ -20,7 +20,7 @@ from .job import id_in
 from .lifecycle import ARRIVED, State
 
 
-class Seen(str, enum.Enum):
+class ModelState(str, enum.Enum):
     """What people and programs are told of a kernel's state, in the order of its life."""
 
     WAITING = "waiting"
@@ -36,24 +36,24 @@ class Seen(str, enum.Enum):
     __hash__ = str.__hash__
 
 
-*STATES, UNKNOWN = Seen
+*STATES, UNKNOWN = ModelState
 
 _STATE_OF = {
-    Phase.PENDING: Seen.WAITING,
-    Phase.RUNNING: Seen.RUNNING,
-    Phase.SUSPENDED: Seen.SUSPENDED,
-    Phase.ENDING: Seen.ENDING,
-    Phase.ENDED: Seen.ENDED,
-    Phase.UNKNOWN: Seen.UNKNOWN,
+    Phase.PENDING: ModelState.WAITING,
+    Phase.RUNNING: ModelState.RUNNING,
+    Phase.SUSPENDED: ModelState.SUSPENDED,
+    Phase.ENDING: ModelState.ENDING,
+    Phase.ENDED: ModelState.ENDED,
+    Phase.UNKNOWN: ModelState.UNKNOWN,
 }
 
 
 @dataclass(frozen=True)
-class View:
+class KernelModel:
     """One kernel.
 
     Times are in seconds since the epoch, None where they are not known. `state` is
-    one of `Seen`, or of a later version; `text` says it in plain words. `job_state` and `reason`
+    one of `ModelState`, or of a later version; `text` says it in plain words. `job_state` and `reason`
     are the scheduler's own words. `expected_start` is the scheduler's guess, `place`
     the job's place in its queue, from 1. `host` and `pid` are the server that has, or
     had, the kernel. `usage` is what the kernel uses, where that is measured. `end` is how its
@@ -101,7 +101,7 @@ class View:
         return "" if self.job is None else str(self.job)
 
 
-def view(
+def kernel_model(
     kernel_id: str,
     facts: Mapping[str, Any],
     sessions: Mapping[str, Any],
@@ -111,7 +111,7 @@ def view(
     end: JobEnd | None = None,
     own: State | None = None,
     usage: Mapping[str, Any] | None = None,
-) -> View:
+) -> KernelModel:
     """A kernel as its record and the scheduler show it.
 
     Parameters
@@ -135,10 +135,10 @@ def view(
     """
     times = facts.get("times") or {}
     state = _state(status, times, end, own)
-    live = status if state not in (Seen.ENDED, Seen.UNKNOWN) else None
-    waiting = live if state is Seen.WAITING else None
+    live = status if state not in (ModelState.ENDED, ModelState.UNKNOWN) else None
+    waiting = live if state is ModelState.WAITING else None
     node = facts.get("node") or (status.node if status is not None else None)
-    return View(
+    return KernelModel(
         kernel_id=kernel_id,
         name=str(facts.get("name", "")),
         spec_name=str(facts.get("spec_name", "")),
@@ -178,33 +178,35 @@ def _state(
     times: Mapping[str, float],
     end: JobEnd | None,
     own: State | None,
-) -> Seen:
+) -> ModelState:
     """We know best how our own kernels are; the scheduler's word may be old."""
     if end is not None:
-        return Seen.ENDED
+        return ModelState.ENDED
     if own in ARRIVED:
-        return Seen.LOST if own is State.LOST else Seen.RUNNING
+        return ModelState.LOST if own is State.LOST else ModelState.RUNNING
     if status is not None:
         state = _STATE_OF[status.phase]
     else:
-        state = Seen.UNKNOWN if own is None else Seen.WAITING
-    began = state is Seen.RUNNING and "ready" not in times
-    late = state is Seen.WAITING and own is State.STARTING
-    return Seen.STARTING if began or late else state
+        state = ModelState.UNKNOWN if own is None else ModelState.WAITING
+    began = state is ModelState.RUNNING and "ready" not in times
+    late = state is ModelState.WAITING and own is State.STARTING
+    return ModelState.STARTING if began or late else state
 
 
-def _text(state: Seen, driver: Driver, status: JobStatus | None, node: str) -> str:
-    if state is Seen.UNKNOWN:
+def _text(
+    state: ModelState, driver: Driver, status: JobStatus | None, node: str
+) -> str:
+    if state is ModelState.UNKNOWN:
         said = "" if status is None else f" ({status.state})"
         return f"unknown{said}; the scheduler does not say"
-    if state is Seen.WAITING:
+    if state is ModelState.WAITING:
         return driver.pending_text(status) if status is not None else "submitted"
     texts = {
-        Seen.STARTING: f"its job runs on {node}; the kernel is starting",
-        Seen.RUNNING: f"runs on {node}",
-        Seen.LOST: f"the connection to {node} is lost; it is being made anew",
-        Seen.SUSPENDED: "its job is suspended",
-        Seen.ENDING: "its job is ending",
-        Seen.ENDED: "its job has ended",
+        ModelState.STARTING: f"its job runs on {node}; the kernel is starting",
+        ModelState.RUNNING: f"runs on {node}",
+        ModelState.LOST: f"the connection to {node} is lost; it is being made anew",
+        ModelState.SUSPENDED: "its job is suspended",
+        ModelState.ENDING: "its job is ending",
+        ModelState.ENDED: "its job has ended",
     }
     return texts[state]

@@ -1,4 +1,4 @@
-"""kernel.reach: coming back to an agent, past whoever else may have its kernel."""
+"""kernel.connector: coming back to an agent, past whoever else may have its kernel."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from scheduler.asking import job
 from remote_kernels.config import parse
 from remote_kernels.errors import TunnelError
 from remote_kernels.kernel.connection import Connection
+from remote_kernels.kernel.connector import Connector, carriers, kind_of_node
 from remote_kernels.kernel.job import Job
-from remote_kernels.kernel.reach import Reach, carriers, kind_of_node
 from remote_kernels.kernel.status import KernelStatus
 from remote_kernels.records import TAKEN, CarrierCache, JobEnd, Record
 from remote_kernels.scheduler.driver import Driver
@@ -83,13 +83,13 @@ async def again(
         "k", settings, "", "", outlives=True, on_news=lambda action, view, text: None
     )
     connection: Any = Answers(*answers)
-    reach = Reach(
+    connector = Connector(
         status,
         Looked(directory, *statuses),
         AGENT,
         cast("Connection", connection),
     )
-    return await asyncio.wait_for(reach.again(), 10.0)
+    return await asyncio.wait_for(connector.again(), 10.0)
 
 
 @pytest.mark.asyncio
@@ -159,9 +159,11 @@ async def opened(directory: Path, *answers: object, **config: Any) -> KernelStat
     )
     connection: Any = Answers(*answers)
     connection.carrier = "srun"
-    reach = Reach(status, Looked(directory), AGENT, cast("Connection", connection))
+    connector = Connector(
+        status, Looked(directory), AGENT, cast("Connection", connection)
+    )
     try:
-        await reach.open(take=False)
+        await connector.open(take=False)
     finally:
         await status.written()
     return status

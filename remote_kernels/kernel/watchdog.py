@@ -22,7 +22,7 @@ from remote_kernels import forked, harmless
 
 log = harmless.logger(__name__)
 
-REVOKED = "revoked"
+STOP = "stop"
 KEEP = "keep"
 NOW = "now"
 END_TIMEOUT = 5.0  # seconds for the shell to end
@@ -40,7 +40,7 @@ paths= newline='
 '
 while IFS= read -r line; do
   case $line in
-    {REVOKED}) exit 0 ;;
+    {STOP}) exit 0 ;;
     {KEEP}) paths= ; keep={KEEP} ;;
     {NOW}) "$@" ; exit ;;
     /*) paths="$paths$line$newline" ;;
@@ -57,7 +57,7 @@ done
 """
 
 
-class LastWill:
+class Watchdog:
     """Who cancels the job when we cannot.
 
     Parameters
@@ -72,12 +72,12 @@ class LastWill:
         self._cancel = list(cancel)
         self._environ = dict(environ)
         self._shell: subprocess.Popen[str] | None = None
-        _WILLS.add(self)
+        _WATCHDOGS.add(self)
 
     def start(self, *, keep: bool = False) -> None:
         """From now on. Without it (no process to be had) the kernel works as well.
 
-        `keep`: the job is to live on, unless `carry_out` is called.
+        `keep`: the job is to live on, unless `cancel_job` is called.
         """
         try:
             self._shell = subprocess.Popen(
@@ -109,7 +109,7 @@ class LastWill:
         """The job is to live on, and what was to be removed is to stay."""
         self._say(KEEP)
 
-    async def carry_out(self) -> bool:
+    async def cancel_job(self) -> bool:
         """Cancel the job now, with descriptors of its own; whether that was done."""
         shell = self._shell
         if shell is None or not self._cancel:
@@ -117,9 +117,9 @@ class LastWill:
         self._say(NOW)
         return await _ended(shell, NOW_TIMEOUT) == 0
 
-    async def revoke(self) -> None:
+    async def stop(self) -> None:
         """All is cleaned up; nothing will be done, and the shell is gone."""
-        self._say(REVOKED)
+        self._say(STOP)
         shell, self._shell = self._shell, None
         if shell is not None and shell.stdin is not None:
             with contextlib.suppress(OSError):  # somebody killed it
@@ -133,7 +133,7 @@ class LastWill:
                 self._shell.stdin.flush()
 
     def forked(self) -> None:
-        """Called in a child of this process: the will is its parent's alone."""
+        """Called in a child of this process: the watchdog is its parent's."""
         shell, self._shell = self._shell, None
         if shell is not None and shell.stdin is not None and not shell.stdin.closed:
             forked.let_go([shell.stdin.fileno()], shell)
@@ -150,12 +150,12 @@ async def _ended(shell: subprocess.Popen[str], timeout: float) -> int | None:
     return shell.returncode
 
 
-_WILLS: weakref.WeakSet[LastWill] = weakref.WeakSet()
+_WATCHDOGS: weakref.WeakSet[Watchdog] = weakref.WeakSet()
 
 
 def _forked() -> None:
-    for will in _WILLS:
-        will.forked()
+    for watchdog in _WATCHDOGS:
+        watchdog.forked()
 
 
 os.register_at_fork(after_in_child=_forked)

@@ -75,7 +75,7 @@ class Session:
     async def listen(self, path: Path, kernel: str, target: str) -> None:
         self.listens.append((path, target))
 
-    def messages(self, kernel: str, target: str, *_: Any) -> MagicMock:
+    def channel(self, kernel: str, target: str) -> MagicMock:
         self.channels.append(target)
         return MagicMock()
 

@@ -136,7 +136,7 @@ class Actions:
     # Actions
 
     def _say(self) -> None:
-        """In the notebook, and in the log; then the kernel is dead."""
+        """Say the end in the notebook and in the log; then the kernel is dead."""
         status, end = self._status, self._status.end
         assert end is not None
         log.warning("kernel=%s %s", status.kernel_id, end.text)
@@ -156,7 +156,7 @@ class Actions:
         return connection.tunnel if connection is not None else None
 
     async def _stop_agent(self) -> None:
-        """And with it its job, which need not be cancelled then."""
+        """Stop the agent, and with it its job, which need not be cancelled then."""
         if await self._stop():
             self._dealt_with = self._status.job
 
@@ -166,7 +166,7 @@ class Actions:
             await self._stop()
 
     async def _stop(self) -> bool:
-        """Whether the agent has ended, or ends its kernel in a shared job."""
+        """Stop the agent, or its kernel in a shared job; return whether it ended."""
         tunnel = self._tunnel
         if tunnel is not None and tunnel.connected:
             tunnel.send(control.Stop())
@@ -188,7 +188,7 @@ class Actions:
             await self._status.written()
 
     async def _cancel(self) -> None:
-        """Raises JobError when the job may still be there."""
+        """Cancel the job, or leave it. Raises JobError when it may still be there."""
         status, job = self._status, self._status.job
         if job is None:
             return
@@ -231,7 +231,7 @@ class Actions:
         self._on_end()
 
     async def _close(self) -> None:
-        """All that is ours on this host."""
+        """Close and remove all that is ours on this host."""
         await self.stop_all()
         await self.disconnect()
         if self._status.local is not None:

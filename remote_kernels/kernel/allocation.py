@@ -65,21 +65,21 @@ class SharedAllocation(records.Directory):
 
     @property
     def job_name(self) -> str:
-        """Like a kernel's: it is found by it, too."""
+        """The job's name, by which it is found, like a kernel's."""
         return f"jupyter-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
 
     def member(self, kernel_id: str) -> Path:
-        """A file that is there as long as this kernel counts."""
+        """Return the file that is there while this kernel counts as a member."""
         return self.members / kernel_id
 
     def has_member(self, kernel_id: str) -> bool:
-        """Whether this kernel counts, for all that can be seen."""
+        """Return whether this kernel counts as a member, as far as can be seen."""
         with contextlib.suppress(OSError):
             return self.member(kernel_id).is_file()
         return False
 
     def leave(self, kernel_id: str) -> bool:
-        """Whether nobody is left in a job that no agent ends."""
+        """Remove a member; return whether nobody is left in a job without an agent."""
         with contextlib.suppress(OSError, RecordError):
             self.member(kernel_id).unlink(missing_ok=True)
             return not any(self.members.iterdir()) and self.read("agent.json") is None
@@ -88,7 +88,7 @@ class SharedAllocation(records.Directory):
     async def give_up(
         self, kernel_id: str, cancel: Callable[[], Awaitable[None]]
     ) -> bool:
-        """A kernel leaves; the last one cancels a job that no agent ends.
+        """Let a kernel leave; the last one cancels a job that no agent ends.
 
         Whether it did so. Raises RecordError, and what `cancel` raises.
         """
@@ -103,7 +103,7 @@ class SharedAllocation(records.Directory):
         return True
 
     def begin(self, kernel_id: str) -> None:
-        """Without what belonged to a job that ended, but for this kernel."""
+        """Remove what belonged to a job that ended; this kernel stays a member."""
         for name in ("record.json", "agent.json", script.BEGAN):
             (self.path / name).unlink(missing_ok=True)
         for member in self.members.iterdir():
@@ -113,7 +113,7 @@ class SharedAllocation(records.Directory):
         self.make("nodes")
 
     def agent(self, node: str | None) -> dict[str, Any] | None:
-        """Where it is that has the kernels of this node, if it is there already."""
+        """Return where the agent of this node's kernels is, if it is there already."""
         found = self.read(f"nodes/{node}.json") if node else self.read("agent.json")
         return found if found is not None and "error" not in found else None
 
@@ -133,7 +133,7 @@ class SharedAllocation(records.Directory):
 
     @contextlib.asynccontextmanager
     async def entered(self, kernel_id: str) -> AsyncIterator[None]:
-        """By one kernel of this user at a time, on whichever host. Raises RecordError."""
+        """Hold the allocation's lock, on whichever host. Raises RecordError."""
         # A lock of POSIX, which also NFS knows, is a process's, not a file's.
         key = (asyncio.get_running_loop(), self.path)
         ours = _LOCKS.setdefault(key, asyncio.Lock())
@@ -159,7 +159,7 @@ class SharedAllocation(records.Directory):
             await asyncio.sleep(0.1)
 
     def _take_lock(self, kernel_id: str) -> None:
-        """Raises OSError where another process has it, or has just removed it."""
+        """Take the lock. Raises OSError where another process has or removed it."""
         self.make("members")
         path = self.path / "lock"
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -181,11 +181,11 @@ class SharedAllocation(records.Directory):
 
 
 def allocations(base: Path) -> list[SharedAllocation]:
-    """Every one in a state directory."""
+    """Return every shared allocation in a state directory."""
     return [SharedAllocation(base, name) for name in records.names(base, "allocations")]
 
 
 def allocation_of(record: records.Record) -> SharedAllocation | None:
-    """The one that this kernel is in. Raises RecordError."""
+    """Return the allocation that this kernel is in, if any. Raises RecordError."""
     name = (record.read("record.json") or {}).get("allocation")
     return SharedAllocation(record.base, name) if name else None

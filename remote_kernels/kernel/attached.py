@@ -102,7 +102,7 @@ def socket_here(found: Recorded, name: str) -> Path | None:
 
 
 def _sockets_here(found: Recorded) -> dict[str, Any] | None:
-    """The sockets of a living server on this host."""
+    """Return how to connect to a living server on this host, if it has the kernel."""
     shell = socket_here(found, "k-1")
     if shell is None:
         return None

@@ -128,8 +128,13 @@ class Connection:
     ) -> Tunnel:
         """Reach the agent by the first carrier that works.
 
-        Raises TunnelError, or Refused (`in-use`) when another server has this kernel
-        and we are not to `take` it.
+        Raises
+        ------
+        TunnelError
+            No carrier reaches it.
+        Refused
+            It does not let us in; with `in-use`, because another server has this kernel
+            and we are not to `take` it.
         """
         self.tunnel = Tunnel(
             carriers,
@@ -147,14 +152,14 @@ class Connection:
         return self.tunnel
 
     async def _listen(self, tunnel: Tunnel) -> None:
-        """For processes in the job, and for what crosses the tunnel as bytes."""
+        """Listen for processes in the job, and for what crosses the tunnel as bytes."""
         way = self._directory / WAY_IN
         await tunnel.listen(way, self.kernel_id, exec_.TARGET)
         for target in self._passed_on():
             await tunnel.listen(self._back(target), self.kernel_id, target)
 
     async def move(self, directory: Path) -> None:
-        """Its directory was removed: this one is in its place. Raises OSError."""
+        """Use this directory instead of one that was removed. Raises OSError."""
         self._directory = directory
         self.ports.move(directory)
         if self.clients is not None:
@@ -174,11 +179,11 @@ class Connection:
         return MessageChannel(channel, on_message, on_room, on_broken)
 
     def _passed_on(self) -> Sequence[str]:
-        """What crosses the tunnel as bytes, not as messages."""
+        """Return the sockets that cross the tunnel as bytes, not as messages."""
         return SOCKETS if self.clients is None else ()
 
     def _heartbeat(self) -> Channel | None:
-        """None while the agent has not been reached: later there is another tunnel."""
+        """Return a new heartbeat channel; None while the agent has not been reached."""
         if self.tunnel is None or self.tunnel.carrier is None:
             return None
         return self.tunnel.channel(self.kernel_id, "hb")
@@ -187,7 +192,7 @@ class Connection:
         return self._directory / f"up-{target}"
 
     def _note_info(self, info: dict[str, Any]) -> None:
-        """For the server that comes next; it can do without."""
+        """Keep what the kernel said of itself, for the server that comes next."""
         self._on_info(info)
         self._record.worker.post(lambda: self._write_info(info))
 
@@ -201,16 +206,18 @@ class Connection:
         self.send(control.Delivered(self.kernel_id, target, through, forget))
 
     def signal(self, signum: int) -> None:
-        """To the kernel's process group, unchanged; without effect on a dead one."""
+        """Pass a signal on to the kernel's process group, if that lives."""
         if self.exit_code is None:
             self._expected |= signum in (signal.SIGTERM, signal.SIGKILL)
             self.send(control.Signal(self.kernel_id, signum))
 
     def send(self, message: control.Message) -> None:
+        """Send a control message to the agent, if there is a session."""
         if self.tunnel is not None:
             self.tunnel.send(message)
 
     async def close(self) -> None:
+        """Close the session and all that hangs on it."""
         await self.ports.close_all()
         if self.tunnel is not None:
             await self.tunnel.close()
@@ -248,14 +255,14 @@ class Connection:
                 self.clients.subscribed(topic)
 
     def notice(self, text: str) -> None:
-        """Text for the person at the notebook."""
+        """Show text to the person at the notebook."""
         if self.clients is not None:
             self.clients.notice(f"[remote_kernels] {text}")
 
     # The kernel's process
 
     def _heard(self, message: control.Message) -> None:
-        """A control message from the agent."""
+        """Take a control message from the agent."""
         if isinstance(message, control.KernelState):
             log.debug("kernel=%s < %s", self.kernel_id, message)
             self.state = message
@@ -277,12 +284,12 @@ class Connection:
             self._warn(process_end.stood_still(self._node, message.seconds))
 
     def _warn(self, text: str) -> None:
-        """In the log, and in the notebook."""
+        """Warn in the log and in the notebook."""
         log.warning("kernel=%s %s", self.kernel_id, text)
         self.notice(text)
 
     def set_exited(self, exit_code: int | None, signum: int | None) -> None:
-        """The process is gone; the first word counts."""
+        """Note that the process is gone; the first word counts."""
         if self.exit_code is None:
             self.exit_code = -signum if signum else (exit_code or 0)
             self._exited.set()
@@ -290,18 +297,18 @@ class Connection:
 
     @property
     def agent_ends(self) -> bool:
-        """The agent ends its kernels and itself, or has done so."""
+        """Whether the agent ends its kernels and itself, or has done so."""
         told = self.state is not None and self.state.cause is Cause.ENDED
         return told or (self.tunnel is not None and self.tunnel.ended.done())
 
     async def wait(self) -> int:
-        """Until the kernel process has ended."""
+        """Return the exit code, once the kernel process has ended."""
         await self._exited.wait()
         return self.exit_code or 0
 
     @property
     def next_incarnation(self) -> int:
-        """Of the process that the next Start begins."""
+        """The number of the process that the next Start begins."""
         known = self.state.incarnation if self.state is not None else 0
         return max(known, self._incarnation) + 1
 
@@ -319,7 +326,7 @@ class Connection:
         self.expect(incarnation)
 
     def expect(self, incarnation: int) -> None:
-        """A new process is on its way."""
+        """Expect a new process, which has this number."""
         self._incarnation = incarnation
         self._expected = False
         if self.clients is not None:
@@ -328,7 +335,7 @@ class Connection:
         self._exited.clear()
 
     async def await_running(self, timeout: float) -> None:
-        """Until the expected process listens. Raises AgentError."""
+        """Return once the expected process listens. Raises AgentError."""
         deadline = asyncio.get_running_loop().time() + timeout
         while True:
             self._changed.clear()

@@ -75,11 +75,22 @@ class Connector:
         self._connection = connection
 
     async def open(self, *, take: bool) -> Tunnel:
-        """By the first carrier that works. Raises TunnelError.
+        """Connect by the first carrier that works.
 
-        InUseError when another server has the kernel and we are not to `take` it: one
-        that was heard since our first attempt lives. Not for long is a dead server's
-        connection taken for a living one's.
+        A server that was heard since our first attempt lives; the connection of a dead
+        one is not mistaken for a living server's for long.
+
+        Parameters
+        ----------
+        take:
+            Whether to take the kernel from a server that has it.
+
+        Raises
+        ------
+        InUseError
+            Another server has the kernel, and we are not to take it.
+        TunnelError
+            No carrier reaches the agent, or that does not give us the kernel.
         """
         if take:
             return await self._open(take=True)
@@ -125,7 +136,7 @@ class Connector:
         return tunnel
 
     async def again(self) -> Tunnel | JobEnd:
-        """Until the agent answers or its job has ended; nothing is taken."""
+        """Try until the agent answers or its job has ended; nothing is taken."""
         delay = 1.0
         while True:
             status = await self._job.ended(spread(delay))
@@ -143,7 +154,7 @@ class Connector:
 async def carriers_to(
     agent: Mapping[str, Any], job: Job, settings: Settings, base: Path
 ) -> list[Carrier]:
-    """To this agent of the job; `base` is the state directory."""
+    """Return the carriers to this agent of the job; `base` is the state directory."""
     assert job.id is not None
     known = partial(CarrierCache(base).carrier, kind_of_node(agent))
     remembered = await job.place.worker.run(known)
@@ -153,7 +164,7 @@ async def carriers_to(
 
 
 def kind_of_node(agent: Mapping[str, Any]) -> str:
-    """The kind of node that it is on: nodes of one have the same firewall and sshd.
+    """Return what kind of node it is on: those of one kind share firewall and sshd.
 
     The cluster, and the node's name without its numbers: `gpu07` and `gpu-a` may be in
     another network than `cn0123`. A partition tells less: nodes are in several, and of
@@ -173,7 +184,7 @@ def carriers(
     *,
     shared: bool = False,
 ) -> list[Carrier]:
-    """Those that the kernelspec allows, the remembered one first.
+    """Return the carriers that the kernelspec allows, the remembered one first.
 
     Parameters
     ----------

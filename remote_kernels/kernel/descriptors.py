@@ -16,7 +16,7 @@ NEEDED = 32  # of one kernel with a page, and of a command that runs meanwhile
 
 
 def check_room() -> None:
-    """Raises ResourceError."""
+    """Raise ResourceError if one more kernel would run out of file descriptors."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = _used()
     if used is not None and used + NEEDED <= limit:
@@ -38,7 +38,7 @@ def _used() -> int | None:
 
 
 def is_exhaustion(exc: BaseException | None) -> bool:
-    """Whether it, or what it came of, is that no more can be opened or started."""
+    """Return whether an error, or its cause, is a lack of descriptors or processes."""
     while exc is not None:
         if isinstance(exc, OSError) and exc.errno in EXHAUSTED:
             return True

@@ -30,7 +30,7 @@ async def find(
 def choose(
     kernels: list[Recorded], wanted: str | None, among: str = ATTACHABLE
 ) -> Recorded:
-    """The one that is meant; RecordError lists what there is instead.
+    """Return the kernel that is meant; RecordError lists what there is instead.
 
     One that ended is only meant if no other is.
     """
@@ -59,7 +59,7 @@ def choose(
 
 
 def _meant(kernels: list[Recorded], wanted: str | None) -> list[Recorded]:
-    """All, where none is named; those that ended only if there is no other."""
+    """Return all if none is named; those that ended only if there is no other."""
     meant = [k for k in kernels if wanted is None or _is_meant(k, wanted)]
     return [kernel for kernel in meant if not kernel.ended] or meant
 
@@ -75,7 +75,7 @@ def _why_not(kernel: Recorded) -> str:
 
 
 def waits(kernel: Recorded, model: KernelModel) -> str:
-    """What to say of a kernel whose job has not begun, or has no agent yet."""
+    """Return what to say of a kernel whose job has not begun, or has no agent yet."""
     if model.state != "waiting":
         return (
             f"Kernel {model.kernel_id} cannot be reached yet: {model.text}.\n"
@@ -92,7 +92,7 @@ def _called(kernel: Recorded) -> str:
 
 
 def _waiting(kernels: list[Recorded]) -> str:
-    """Of those that are not there yet."""
+    """Return a line on those that are not there yet, or ""."""
     waiting = sum(_is(kernel, LIVE) for kernel in kernels)
     text = f"\n{waiting} may soon: `remote-kernels ls` shows what becomes of them."
     return text if waiting else ""
@@ -113,7 +113,7 @@ def _is_meant(kernel: Recorded, wanted: str) -> bool:
 
 
 def _ends_with(path: str, wanted: str) -> bool:
-    """By the notebook's name, with or without .ipynb, or some or more of its path."""
+    """Match a notebook's name, with or without .ipynb, or some or all of its path."""
     parts, asked = PurePosixPath(path).parts, PurePosixPath(wanted).parts
     names = {parts[-1:], (PurePosixPath(path).stem,)}
     return asked[-len(parts) :] == parts or (

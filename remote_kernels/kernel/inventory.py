@@ -58,10 +58,12 @@ class Recorded:
 
     @property
     def kernel_id(self) -> str:
+        """The kernel's ID."""
         return self.record.kernel_id
 
     @property
     def job_id(self) -> JobId:
+        """The ID of its job."""
         return id_in(self.facts)
 
     @property
@@ -70,7 +72,7 @@ class Recorded:
         return self.end.text if self.end is not None else ""
 
     def model(self) -> KernelModel:
-        """It as data."""
+        """Return the kernel as data."""
         sessions = self.record.sessions()
         driver = DRIVERS[self.facts["scheduler"]]
         return kernel_model(
@@ -134,7 +136,7 @@ class Stray:
 
 
 async def strays(bases: Iterable[Path]) -> list[Stray]:
-    """Jobs without a record in any of these state directories.
+    """Return jobs without a record in any of these state directories.
 
     A job ends itself when its record is removed; what is left is one that waits in
     the queue, or whose state directory is not among these.
@@ -148,7 +150,7 @@ async def strays(bases: Iterable[Path]) -> list[Stray]:
 
 
 async def _own() -> tuple[list[Stray], bool]:
-    """The user's jobs, recorded or not; and whether every scheduler here answered."""
+    """Return the user's jobs, recorded or not, and whether every scheduler answered."""
     found, asked = [], True
     for scheduler in DRIVERS:
         jobs = _jobs(scheduler)
@@ -212,7 +214,7 @@ async def end(
 
 
 def _jobs(scheduler: str) -> Jobs | None:
-    """None where that scheduler's commands are not installed."""
+    """Return the jobs of a scheduler; None if its commands are not installed."""
     driver = DRIVERS[scheduler]
     return shared(driver) if driver.is_here(os.environ) else None
 
@@ -223,13 +225,13 @@ def _records(bases: Iterable[Path]) -> Iterator[records.Record]:
 
 
 def unsubmitted(bases: Iterable[Path], seconds: float) -> list[records.Record]:
-    """Records that got no job in all that time: whoever made them was killed."""
+    """Return records that got no job in all that time: their makers were killed."""
     oldest = time.time() - seconds
     return [record for record in _records(bases) if _without_job(record, oldest)]
 
 
 def _without_job(record: records.Record, oldest: float) -> bool:
-    """Not one that cannot be read: removing it may end a kernel."""
+    """Return whether it has no job; one that cannot be read may have one."""
     try:
         facts = record.read("record.json")
         submitted = facts is not None and facts["job_id"] is not None
@@ -253,7 +255,7 @@ class Damaged:
 
 
 async def damaged(bases: Iterable[Path]) -> list[Damaged]:
-    """Records of which nothing can be said but what the scheduler has of that name."""
+    """Return records that cannot be read, and the scheduler's jobs of their names."""
     bases = list(bases)
     found = [(r, why) for r in _records(bases) if (why := _damage(r))]
     if not found:
@@ -273,7 +275,7 @@ async def damaged(bases: Iterable[Path]) -> list[Damaged]:
 
 
 async def _is_elsewhere(record: records.Record) -> bool:
-    """Whether its job, as far as can be made out, is of a scheduler not asked here."""
+    """Return whether its job seems to be of a scheduler that was not asked here."""
     try:
         facts = records.read_private(record.path / "record.json")
     except (OSError, ValueError):
@@ -288,7 +290,7 @@ async def _is_elsewhere(record: records.Record) -> bool:
 
 
 def _damage(record: records.Record) -> str:
-    """What is wrong with what must be there of it; "" if nothing is."""
+    """Return what is wrong with what must be in it; "" if nothing is."""
     try:
         facts = record.read("record.json") or {"job_id": None}
         if record.is_live:
@@ -339,7 +341,7 @@ async def recorded(
 def _entries(
     bases: Iterable[Path], without: Collection[str]
 ) -> dict[str, list[_Entry]]:
-    """By scheduler."""
+    """Return what the disk says of each kernel, by scheduler."""
     found: dict[str, list[_Entry]] = {}
     for record in _records(bases):
         if record.kernel_id in without:

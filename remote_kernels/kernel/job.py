@@ -76,7 +76,7 @@ class Job:
 
     @property
     def allocation(self) -> str | None:
-        """Its name, where other kernels may share it."""
+        """The name of the allocation that other kernels may share, if there is one."""
         return None
 
     @property
@@ -91,11 +91,12 @@ class Job:
 
     @property
     def secret(self) -> bytes | None:
-        """Where the job has one that is not this kernel's own."""
+        """The job's secret, if it has one that is not this kernel's own."""
         return None
 
     @property
     def name(self) -> str:
+        """The job's name in the scheduler's lists."""
         return name_of(self._record.kernel_id)
 
     @property
@@ -113,7 +114,15 @@ class Job:
         )
 
     async def submit(self, launch: Launch) -> None:
-        """Raises SubmitError, ControllerError."""
+        """Submit the job.
+
+        Raises
+        ------
+        SubmitError
+            The scheduler refuses it.
+        ControllerError
+            The scheduler does not answer.
+        """
         request = await self.jobs.prepare(self._request())
         text = self._script(launch, self.driver.script_head(request))
         self.cluster = await self.jobs.cluster()
@@ -121,7 +130,7 @@ class Job:
         log.info("kernel=%s job=%s submitted", self._record.kernel_id, self.id)
 
     def _note_notice(self, text: str) -> None:
-        """What the site says of this job, unless it said just that before."""
+        """Keep what the site says of this job, unless it said just that before."""
         if text not in _NOTICES:
             _NOTICES.add(text)
             self.notice = text
@@ -140,7 +149,15 @@ class Job:
         )
 
     async def agent(self, on_status: Callable[[JobStatus], None]) -> dict[str, Any]:
-        """Until the agent has written where it is. Raises JobError, AgentError."""
+        """Return what the agent writes of itself, once it has.
+
+        Raises
+        ------
+        JobError
+            The job ended, or will not start in time.
+        AgentError
+            The agent cannot start on its node.
+        """
         return await self._reported(self.place, on_status)
 
     async def _reported(
@@ -156,18 +173,24 @@ class Job:
         return await waiting.agent()
 
     async def ask(self) -> JobStatus:
-        """The scheduler's word now. ControllerError if it does not answer."""
+        """Return the scheduler's word now.
+
+        Raises
+        ------
+        ControllerError
+            It does not answer.
+        """
         assert self.id is not None
         self.status = await self.jobs.status(self.id)
         return self.status
 
     async def ended(self, timeout: float = 1e9) -> JobStatus | None:
-        """Until it has ended, or for so many seconds; then None."""
+        """Return how the job ended, once it has; None after so many seconds."""
         assert self.id is not None
         return await self.jobs.wait_ended(self.id, timeout)
 
     def why_ended(self, reason: str, status: JobStatus | None) -> str:
-        """In plain words: the agent's own first, then the scheduler's.
+        """Return why the job ended: the agent's own word first, then the scheduler's.
 
         Parameters
         ----------
@@ -196,11 +219,11 @@ class Job:
         return JobEnd(TAKEN, text=f"Job {self.id}: {why}")
 
     def resume(self, job_id: JobId, cluster: str | None) -> None:
-        """It is one that another process submitted."""
+        """Continue with a job that another process submitted."""
         self.id, self.cluster = job_id, cluster
 
     def leave(self) -> None:
-        """This kernel has ended; others may be in the job."""
+        """Leave a job in which there may be other kernels; this one has ended."""
 
     async def cancel(self) -> RemoteKernelError | None:
         """Cancel it, and wait a while for its end; why that could not be done."""
@@ -216,17 +239,17 @@ class Job:
 
 
 def id_in(facts: Mapping[str, Any]) -> JobId:
-    """The job that a `record.json` names."""
+    """Return the ID of the job that a `record.json` names."""
     return JobId(str(facts["job_id"]), str(facts.get("job_where") or ""))
 
 
 def as_facts(job_id: JobId | None) -> dict[str, str | None]:
-    """As a `record.json` names it."""
+    """Return a job's ID as a `record.json` names it."""
     if job_id is None:
         return {"job_id": None}
     return {"job_id": job_id.number, "job_where": job_id.where}
 
 
 def name_of(kernel_id: str) -> str:
-    """The job's name in the scheduler's lists."""
+    """Return the job's name in the scheduler's lists."""
     return f"jupyter-{kernel_id[:8]}"

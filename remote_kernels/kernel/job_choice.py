@@ -1,4 +1,7 @@
-"""Which of several jobs a kernel is to run in: its first cell asks. Made by remote_kernel.py."""
+"""Ask in the first cell in which of several jobs a kernel is to run.
+
+Called by startup.py.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ async def choose_job(
     introduction: Introduction,
     directory: Path,
 ) -> str:
-    """Until somebody has named one of the jobs; its number.
+    """Ask until somebody has named one of the jobs; return its number.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ def end_of(status: JobStatus | None, text: str) -> JobEnd:
 async def until_the_end(
     tunnel: Tunnel, job: Job, tell: Callable[[Event], None]
 ) -> JobEnd:
-    """Until the job has ended or another server has taken the kernel over.
+    """Watch until the job has ended or another server has taken the kernel over.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ async def until_the_end(
 
 
 async def _ended_or_resumed(tunnel: Tunnel, job: Job) -> JobStatus | None:
-    """The job's end, or None when the session goes on (or is over)."""
+    """Return the job's end; None when the session goes on, or is over."""
     over = asyncio.ensure_future(tunnel.resumed())
     ended = asyncio.ensure_future(job.ended())
     try:

@@ -43,12 +43,14 @@ class KernelInfoCache:
         return cls(base, [*settings.prologue, *argv])
 
     def recall(self) -> dict[str, Any] | None:
+        """Return the kernel_info_reply of an earlier start, if there was one."""
         try:
             return read_private(self._path) or None
         except (OSError, ValueError):
             return None
 
     def remember(self, info: dict[str, Any]) -> None:
+        """Keep what a kernel said of itself."""
         if self.recall() == info:
             return
         try:

@@ -24,13 +24,13 @@ _NO_IPYKERNEL = re.compile(
 
 
 def change(spec_name: str, options: str) -> str:
-    """The command that gives an installed kernelspec these options, too."""
+    """Return the command that gives an installed kernelspec these options, too."""
     name = shlex.quote(spec_name) if spec_name else "NAME"
     return f"remote-kernels install --from {name} --name {name} {options}"
 
 
 def not_loaded(spec_name: str) -> str:
-    """For a program, library or module that is not there."""
+    """Return the advice for a program, library or module that is not there."""
     prologue = change(spec_name, "--prologue 'module load ...'")
     keep = change(spec_name, "--env-keep LD_LIBRARY_PATH")
     return (
@@ -42,7 +42,7 @@ def not_loaded(spec_name: str) -> str:
 
 
 def advice(exit_code: int | None, output: str, spec_name: str) -> str:
-    """For a kernel that ended before it was ready: lines more, or ""."""
+    """Return more lines for a kernel that ended before it was ready, or ""."""
     lacks = _NO_IPYKERNEL.search(output)
     if lacks is not None:
         return f"\n{_without_ipykernel(lacks['python'], spec_name)}"
@@ -60,7 +60,7 @@ _NOT_WAITED_FOR = (
 
 
 def _without_ipykernel(python: str | None, spec_name: str) -> str:
-    """For an interpreter that is there, but cannot be a kernel."""
+    """Return the advice for an interpreter that is there, but cannot be a kernel."""
     pip = f"{shlex.quote(python) if python else 'that interpreter'} -m pip install"
     other = change(spec_name, "--python PATH")
     return (
@@ -70,7 +70,7 @@ def _without_ipykernel(python: str | None, spec_name: str) -> str:
 
 
 def elsewhere(directory: str, node: str) -> str:
-    """For a kernel that could not begin in the notebook's directory."""
+    """Return what is said when a kernel could not begin in the notebook's directory."""
     return (
         f"The notebook's directory {directory} is not there for its kernel on {node} (or "
         "may not be entered), so the kernel began elsewhere: `import os; os.getcwd()` "
@@ -81,7 +81,7 @@ def elsewhere(directory: str, node: str) -> str:
 
 
 def hidden(directory: str, spec_name: str) -> str:
-    """For a kernel whose container does not show it the node directory."""
+    """Return the advice for a container that hides the node directory."""
     above = PurePosixPath(directory).parent
     return (
         f"The container around the kernel has a {above} of its own, and the kernel's "

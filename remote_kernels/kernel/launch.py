@@ -118,7 +118,7 @@ class ProcessSpec:
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> ProcessSpec:
-        """Return the one in spec.json, which `as_json` made, perhaps in another version."""
+        """Return what `as_json` made, perhaps in another version."""
         connection = body["connection"]
         curve = None
         if "curve_publickey" in connection:

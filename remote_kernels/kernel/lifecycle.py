@@ -107,7 +107,7 @@ def step(state: State, event: Event) -> Step:
 def _rows(
     states: Iterable[State], event: Event, to: State | None, *actions: Action
 ) -> Rows:
-    """The same row for several states; without `to` each stays what it is."""
+    """Return the same row for several states; without `to` each stays what it is."""
     return {(state, event): (to or state, actions) for state in states}
 
 

@@ -41,7 +41,10 @@ class LocalEnd:
     on_moved:
         Called when the sockets are at another place, as theirs was removed.
 
-    Raises ConfigError, RecordError: there is no place for the sockets.
+    Raises
+    ------
+    ConfigError, RecordError
+        There is no place for the sockets.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class LocalEnd:
     # The watchdog
 
     async def start_watchdog(self, job: Job, *, keep: bool = False) -> None:
-        """When this process is killed: cancel the job, remove its files and ours.
+        """Have the job cancelled and all files removed if this process is killed.
 
         `keep`: only ours.
         """
@@ -76,16 +79,16 @@ class LocalEnd:
         self.remove_at_death(self.directory)
 
     async def cancel_job(self) -> bool:
-        """By the process that would do it at our death; whether it did."""
+        """Cancel the job by the watchdog's own process; return whether that worked."""
         return self._watchdog is not None and await self._watchdog.cancel_job()
 
     def remove_at_death(self, path: Path) -> None:
-        """A file that goes with this server, also if its process is killed."""
+        """Remove a file with this server, also if its process is killed."""
         if self._watchdog is not None:
             self._watchdog.remove(path)
 
     def outlive_server(self) -> None:
-        """From now on the death of this process ends neither job nor kernel."""
+        """Let the death of this process end neither job nor kernel from now on."""
         if self._watchdog is not None:
             self._watchdog.keep()
             self.remove_at_death(self.directory)
@@ -98,7 +101,7 @@ class LocalEnd:
     # The sockets
 
     def open(self, key: bytes) -> dict[str, Any]:
-        """Sockets for clients, bound anew at each launch. Jupyter's connection info.
+        """Bind the sockets for clients, anew at each launch; return how to connect.
 
         Raises RecordError.
         """
@@ -138,7 +141,7 @@ class LocalEnd:
         self._look = loop.call_later(LOOK, self._look_now)
 
     def _look_now(self) -> None:
-        """Whether new clients find the sockets; what was removed is made anew."""
+        """Check that new clients find the sockets, and make anew what was removed."""
         if self._front is None:
             return
         try:
@@ -151,18 +154,18 @@ class LocalEnd:
         self._look_later()
 
     def _bind_again(self, front: Front) -> None:
-        """Raises OSError, RecordError."""
+        """Make anew what was removed. Raises OSError, RecordError."""
         if not self._is_ours():
             self._make_directory()
         front.rebind(self._ip)
         self._trouble = ""
 
     def _is_ours(self) -> bool:
-        """Once it was removed, another user may have made one of its name."""
+        """Return whether the directory is ours; another user may have made it anew."""
         return private.is_ours(str(self.directory))
 
     def _make_directory(self) -> None:
-        """At the same place if that can be."""
+        """Make the directory anew, at the same place if that can be."""
         before = self.directory
         try:
             private.make_missing(str(before))
@@ -188,12 +191,12 @@ class LocalEnd:
             log.warning("the kernel's other sockets were not made anew: %s", exc)
 
     async def settled(self) -> None:
-        """Once all that was removed is there again."""
+        """Return once all that was removed is there again."""
         if self._moving is not None:
             await self._moving
 
     async def hand_over(self, connection: Connection) -> None:
-        """The kernel listens: from now on it answers, not the stand-in."""
+        """Let the kernel, which listens now, answer its clients, not the stand-in."""
         assert self._front is not None
         if self._connection is connection and connection.curve is None:
             return  # a new process of it

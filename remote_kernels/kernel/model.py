@@ -1,4 +1,4 @@
-"""What a kernel does, as data: one form for the REST API, the command line and tests.
+"""The kernel model: one form for the REST API, the command line, events and tests.
 
 Made of its record and of the scheduler's last word. Called by status.py for kernels
 of this process, and by inventory.py for all others.
@@ -52,12 +52,12 @@ _STATE_OF = {
 class KernelModel:
     """One kernel.
 
-    Times are in seconds since the epoch, None where they are not known. `state` is
-    one of `ModelState`, or of a later version; `text` says it in plain words. `job_state` and `reason`
-    are the scheduler's own words. `expected_start` is the scheduler's guess, `place`
-    the job's place in its queue, from 1. `host` and `pid` are the server that has, or
-    had, the kernel. `usage` is what the kernel uses, where that is measured. `end` is how its
-    job ended.
+    Times are in seconds since the epoch, None where they are not known. `state` is one
+    of `ModelState`, or of a later version; `text` says it in plain words. `job_state`
+    and `reason` are the scheduler's own words. `expected_start` is the scheduler's
+    guess, `place` the job's place in its queue, from 1. `host` and `pid` are the server
+    that has, or had, the kernel. `usage` is what the kernel uses, where that is
+    measured. `end` is how its job ended.
     """
 
     kernel_id: str
@@ -84,7 +84,7 @@ class KernelModel:
     end: JobEnd | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """As the REST API and `--json` show it; `time_left` in seconds."""
+        """Return it as the REST API and `--json` show it; `time_left` is in seconds."""
         left = None if self.ends is None else max(0, round(self.ends - time.time()))
         body = asdict(self)
         del body["job"]
@@ -112,7 +112,7 @@ def kernel_model(
     own: State | None = None,
     usage: Mapping[str, Any] | None = None,
 ) -> KernelModel:
-    """A kernel as its record and the scheduler show it.
+    """Return a kernel as its record and the scheduler show it.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def kernel_model(
 
 
 def _job_state(status: JobStatus | None, end: JobEnd | None) -> str:
-    """The scheduler's word; what it said while the job was there is none of its end."""
+    """Return the scheduler's word; a word of the living job is none of its end."""
     if end is not None:
         return end.word if end.is_schedulers else ""
     return status.state if status is not None else ""
@@ -179,7 +179,7 @@ def _state(
     end: JobEnd | None,
     own: State | None,
 ) -> ModelState:
-    """We know best how our own kernels are; the scheduler's word may be old."""
+    """Return its state; of our own kernels, the scheduler's word may be old."""
     if end is not None:
         return ModelState.ENDED
     if own in ARRIVED:

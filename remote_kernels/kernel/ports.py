@@ -43,6 +43,7 @@ class Port:
 
     @property
     def target(self) -> Target:
+        """Where it leads in the job."""
         return self._forward.target
 
     @property
@@ -55,6 +56,7 @@ class Port:
 
     @property
     def local_socket(self) -> Path:
+        """The Unix socket on this host."""
         return self._forward.path
 
     @property
@@ -63,7 +65,7 @@ class Port:
         return self._forward.trouble
 
     async def open(self, local_port: int | None) -> None:
-        """Raises PortError."""
+        """Begin to listen. Raises PortError."""
         try:
             await self._forward.open(local_port)
         except OSError as exc:
@@ -75,13 +77,15 @@ class Port:
         await self.try_out()
 
     async def try_out(self) -> None:
+        """Note whether somebody listens at the target."""
         self.listening = await self._forward.try_out(PATIENCE)
 
     async def close(self) -> None:
+        """Close the port and its connections."""
         await self._forward.close()
 
     def as_json(self) -> dict[str, Any]:
-        """As the REST API and `--json` show it."""
+        """Return it as the REST API and `--json` show it."""
         target = self.target
         return {
             "id": self.id,
@@ -128,13 +132,15 @@ class Ports:
         self._closed = False
 
     def all(self) -> list[Port]:
+        """Return all that are open."""
         return list(self._ports.values())
 
     def move(self, directory: Path) -> None:
-        """Those that are opened from now on."""
+        """Use this directory for the ports that are opened from now on."""
         self._directory = directory
 
     def find(self, id: str) -> Port | None:
+        """Return the port with that ID, if it is open."""
         return self._ports.get(id)
 
     async def open(self, target: Target, local_port: int | None = None) -> Port:
@@ -167,12 +173,13 @@ class Ports:
         return port
 
     async def close(self, id: str) -> None:
-        """Without effect on one that is not there."""
+        """Close a port; without effect on one that is not there."""
         port = self._ports.pop(id, None)
         if port is not None:
             await port.close()
 
     async def close_all(self) -> None:
+        """Close all, for good."""
         self._closed = True
         for id in list(self._ports):
             await self.close(id)

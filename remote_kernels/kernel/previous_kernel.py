@@ -1,8 +1,8 @@
 """The kernel that a notebook had before, whose job ended: its variables are gone.
 
 A page starts a new kernel, under a new ID, when one runs a cell and there is none (and
-asks nobody), so only the notebook's name tells that there was one. Called by remote_kernel.py
-and startup.py.
+asks nobody), so only the notebook's name tells that there was one. Called by
+remote_kernel.py and startup.py.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ class PreviousKernel:
 
     @property
     def text(self) -> str:
+        """What its notebook is told."""
         return (
             "This is a new kernel in a new job. The one before has ended, and all of its "
             f"variables are gone: run again the cells that make them.\n{self.end}"
         )
 
     def note_told(self, kernel_id: str) -> None:
-        """The notebook has a new kernel, which says so; the next one need not."""
+        """Note that a new kernel has told of the end; the next one need not."""
         if self.record is not None:
             try:
                 facts = self.record.read("record.json")
@@ -43,7 +44,7 @@ class PreviousKernel:
 
 
 def previous_kernel(base: Path, notebook: str) -> PreviousKernel | None:
-    """The last that ended of this notebook's kernels, if none has followed it.
+    """Return the notebook's kernel that ended last, if none has followed it.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def previous_kernel(base: Path, notebook: str) -> PreviousKernel | None:
 
 
 def _facts(record: records.Record) -> dict[str, Any]:
-    """Of one that has ended; others, and what cannot be read, do not matter here."""
+    """Return the record of a kernel that has ended; {} if it has not, or is damaged."""
     if record.is_live:
         return {}
     try:

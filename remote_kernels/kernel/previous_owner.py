@@ -34,7 +34,7 @@ class PreviousOwner:
 
     @property
     def process(self) -> ProcessSpec:
-        """What it started."""
+        """What that process started."""
         return ProcessSpec.read(self.spec["kernels"][self.kernel_id])
 
     @property
@@ -42,7 +42,10 @@ class PreviousOwner:
         return bool(self.facts.get("host") == socket.gethostname())
 
     def refuse_if_it_waits(self) -> None:
-        """A server that waits for a kernel has no session with it that would tell."""
+        """Raise InUseError if a living server on this host waits for the kernel.
+
+        Without a session its agent would not tell of that server.
+        """
         pid = self.facts["pid"]
         lives = self.facts["pid_start"] == processes.started(pid) != 0
         if self._was_here and pid != os.getpid() and lives:
@@ -52,13 +55,13 @@ class PreviousOwner:
             raise InUseError(msg)
 
     def clear_away(self) -> None:
-        """Sockets of a server that was killed on this host."""
+        """Remove the sockets of a server that was killed on this host."""
         if self._was_here:
             socket_directory.remove(Path(self.facts["directory"]))
 
 
 def previous_owner(record: Record, *, patient: bool) -> PreviousOwner:
-    """Who had this kernel. Raises RecordError when there is no kernel to come back to.
+    """Return who had this kernel. Raises RecordError if there is none to return to.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 def progress(
     job_id: JobId, driver: Driver, status: JobStatus | None, waited: float, now: float
 ) -> list[str]:
-    """What is said below a cell, by line; the first is for where there is only one.
+    """Return what is said below a cell, by line; the first can stand alone.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def _reason(status: JobStatus) -> str:
 
 
 def _when(status: JobStatus, now: float) -> str:
-    """The scheduler's guess; one that lies in the past is none."""
+    """Return the scheduler's guess; one that lies in the past is none."""
     parts = []
     if status.place is not None:
         parts.append(f"It is number {status.place} in its queue.")
@@ -62,7 +62,7 @@ def _when(status: JobStatus, now: float) -> str:
 
 
 def clock(moment: float, now: float) -> str:
-    """The time of day, with the date unless it is today's."""
+    """Return the time of day, with the date unless it is today's."""
     there, here = time.localtime(moment), time.localtime(now)
     same_day = there[:3] == here[:3]
     return time.strftime("%H:%M" if same_day else "%a %d %b, %H:%M", there)

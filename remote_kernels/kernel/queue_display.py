@@ -1,4 +1,4 @@
-"""Keep people informed while a kernel's job waits, and let the stand-in know the kernel.
+"""Show the state of the queue while a job waits, and let the stand-in know its kernel.
 
 Called by startup.py for as long as the kernel is not there.
 """
@@ -47,7 +47,7 @@ async def queue_display(
     directory: Path,
     on_progress: OnProgress,
 ) -> AsyncIterator[None]:
-    """Until the block is left.
+    """Keep people informed until the context is left.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ async def queue_display(
 
 
 def _note_failure(task: asyncio.Task[None]) -> None:
-    """People hear less then; the kernel starts all the same."""
+    """Log a failure: people hear less then; the kernel starts all the same."""
     if not task.cancelled() and task.exception() is not None:
         log.error("%s failed", task.get_coro(), exc_info=task.exception())
 
@@ -125,7 +125,7 @@ class Introduction:
         self._process = process
 
     async def introduce(self, standin: StandIn, directory: Path) -> None:
-        """As soon as it is known. `directory`: a private one with a short path."""
+        """Tell the stand-in about its kernel, as soon as anything is known."""
         info, process = await asyncio.to_thread(self._known.recall), self._process
         if info is None and process is not None:
             await asyncio.sleep(PATIENCE)

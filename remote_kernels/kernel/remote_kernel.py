@@ -114,7 +114,7 @@ class RemoteKernel:
 
     @property
     def state(self) -> State:
-        """Where it is in its life."""
+        """The state that it is in."""
         return self._status.state
 
     @property
@@ -140,7 +140,7 @@ class RemoteKernel:
 
     @property
     def times(self) -> dict[str, float]:
-        """By stage: seconds since the epoch."""
+        """When each stage was reached: seconds since the epoch."""
         return self._status.times
 
     @property
@@ -165,12 +165,12 @@ class RemoteKernel:
 
     @property
     def connection(self) -> Connection | None:
-        """To its agent; None while it has no node."""
+        """The connection to its agent; None while it has no node."""
         return self._status.connection
 
     @property
     def directory(self) -> Path | None:
-        """A private one on this host, for as long as the kernel is there."""
+        """A private directory on this host, for as long as the kernel is there."""
         return self._status.directory
 
     def model(self) -> KernelModel:
@@ -192,17 +192,25 @@ class RemoteKernel:
     # Start
 
     async def start(self, launch: Launch, *, wait: bool = True) -> dict[str, Any]:
-        """Submit, wait, attach. Return Jupyter's connection info.
+        """Submit a job, wait for it and attach; leave nothing behind on failure.
 
         Parameters
         ----------
         launch:
             What to start.
         wait:
-            Whether to return when the kernel is ready, not when its job is submitted;
-            in that case a stand-in answers until then.
+            Whether to return when the kernel is ready. If not, the call returns when
+            its job is submitted, and a stand-in answers until the kernel does.
 
-        Leaves nothing behind when it fails or is cancelled. Raises RemoteKernelError.
+        Returns
+        -------
+        dict
+            Jupyter's connection info.
+
+        Raises
+        ------
+        RemoteKernelError
+            The kernel did not start; the text says why, and what to do.
         """
         try:
             base = self._record.base
@@ -232,7 +240,7 @@ class RemoteKernel:
         )
 
     def _open(self, standin: StandIn) -> LocalEnd:
-        """A place for it on this host."""
+        """Make a place for it on this host."""
         local = LocalEnd(self.settings, standin, self._moved)
         self._status.opened(local)
         return local
@@ -246,7 +254,7 @@ class RemoteKernel:
     async def attach(
         self, *, take: bool = False, patient: bool = True
     ) -> dict[str, Any]:
-        """Come back to a kernel that another process left. Jupyter's connection info.
+        """Attach to a kernel that another process left.
 
         Parameters
         ----------
@@ -257,8 +265,19 @@ class RemoteKernel:
             there, and to wait for a job that waits; the kernel counts as alive
             meanwhile. Else it is an error.
 
-        Raises RecordError when there is no such kernel, InUseError when another server
-        has it, TunnelError when it is not reached.
+        Returns
+        -------
+        dict
+            Jupyter's connection info.
+
+        Raises
+        ------
+        RecordError
+            There is no such kernel.
+        InUseError
+            Another server has it.
+        TunnelError
+            It is not reached.
         """
         look = partial(previous_owner, self._record, patient=patient)
         before = await self._record.worker.run(look)
@@ -302,7 +321,7 @@ class RemoteKernel:
         return await self._status.wait()
 
     def signal(self, signum: int) -> None:
-        """To the kernel's process group, unchanged; without effect on a dead one."""
+        """Pass a signal on to the kernel's process group, if that lives."""
         status, connection = self._status, self._status.connection
         if connection is not None and (status.arrived or status.is_over):
             connection.signal(signum)
@@ -312,10 +331,17 @@ class RemoteKernel:
             status.exited(-signum)
 
     async def restart(self, launch: Launch) -> dict[str, Any]:
-        """Start a new kernel process in the same job. Raises RemoteKernelError.
+        """Start a new kernel process in the same job, and return the connection info.
 
-        Of a kernel that is waited for: its job keeps its place in the queue. Of one
-        that did not come: in a new job.
+        The job of a kernel that is waited for keeps its place in the queue. A kernel
+        that did not start gets a new job.
+
+        Raises
+        ------
+        JobError
+            The job has ended, or a new one cannot be submitted.
+        AgentError
+            The new process does not start or does not listen in time.
         """
         local = self._status.local
         if local is None or not self.started:  # its job ended meanwhile
@@ -356,7 +382,7 @@ class RemoteKernel:
         await self._actions.carry_out(Event.RELEASE, end, alone=True)
 
     async def give_up(self, why: str) -> None:
-        """Its process does not live, and nobody starts it again: end its job.
+        """End the job of a kernel whose process is dead and which nobody starts again.
 
         The record keeps how it ended.
         """

@@ -129,7 +129,7 @@ class RemoteProcess:
         self._send(wire.encode(FrameKind.STDIN_END))
 
     def _send(self, frame: bytes) -> None:
-        """Whole."""
+        """Send a whole frame. Raises OSError."""
         with self._lock:
             self._socket.sendall(frame)
 

@@ -57,27 +57,31 @@ class SharedJob(Job):
 
     @property
     def allocation(self) -> str:
+        """The name of the allocation."""
         return self._place.name
 
     @property
     def place(self) -> SharedAllocation:
+        """The allocation's directory."""
         return self._place
 
     @property
     def name(self) -> str:
+        """The job's name in the scheduler's lists."""
         return self._place.job_name
 
     @property
     def cancel_argv(self) -> list[str]:
-        """Nothing: others may be in it, and an agent without members ends."""
+        """No command: others may be in the job, and an agent without members ends."""
         return []
 
     @property
     def traces(self) -> list[Path]:
+        """Files and directories that go with this kernel."""
         return [*super().traces, self._place.member(self._record.kernel_id)]
 
     async def submit(self, launch: Launch) -> None:
-        """Or find it. Raises SubmitError, ControllerError, RecordError."""
+        """Find the job, or submit it. Raises RecordError, too."""
         place, run = self._place, self._place.worker.run
         async with place.entered(self._record.kernel_id):
             await run(self._link_log)
@@ -93,13 +97,13 @@ class SharedJob(Job):
         self._record.job_log.symlink_to(self._place.job_log)
 
     def _prepare(self, node_script: str) -> None:
-        """What the job's agents find. Raises RecordError."""
+        """Write what the job's agents need. Raises RecordError."""
         self._place.begin(self._record.kernel_id)
         self._place.write("spec.json", self._spec())
         write_private(self._place.path / "node.sh", node_script)
 
     async def _found(self) -> bool:
-        """Whether there is a job that can take one kernel more."""
+        """Return whether there is a job that can take one more kernel."""
         place = self._place
         known = await place.worker.run(partial(place.read, "record.json"))
         if known is None or known["job_id"] is None:
@@ -139,7 +143,7 @@ class SharedJob(Job):
 
     @property
     def secret(self) -> bytes | None:
-        """Raises RecordError."""
+        """The job's secret. Raises RecordError."""
         spec = self._place.read("spec.json")
         if spec is None:
             msg = f"There is no allocation in {self._place.path}."
@@ -147,7 +151,7 @@ class SharedJob(Job):
         return bytes.fromhex(spec["secret"])
 
     async def agent(self, on_status: Callable[[JobStatus], None]) -> dict[str, Any]:
-        """Also one on another node of the job. Raises TunnelError, too."""
+        """Return what the agent on the kernel's node writes. Raises TunnelError, too."""
         node = self._settings.node
         place = self._place
         agent = await place.worker.run(partial(place.agent, node))
@@ -158,7 +162,7 @@ class SharedJob(Job):
         return agent
 
     async def _sends_us_elsewhere(self, agent: dict[str, Any]) -> bool:
-        """The job's first agent starts one on the kernel's node when it is asked to."""
+        """Ask the first agent to start one on the kernel's node; whether it does so."""
         secret = await self._place.worker.run(lambda: self.secret)
         assert secret is not None
         tunnel = Tunnel(
@@ -178,7 +182,7 @@ class SharedJob(Job):
         return False
 
     async def ended(self, timeout: float = 1e9) -> JobStatus | None:
-        """Or the agent on the kernel's node has, and the job goes on."""
+        """Return the end of the job, or of the agent on the kernel's node."""
         job = asyncio.ensure_future(super().ended(timeout))
         lost = asyncio.ensure_future(self._lost())
         try:
@@ -197,12 +201,14 @@ class SharedJob(Job):
         return JobStatus(self.id, Phase.ENDED, KERNEL_ENDED)
 
     def why_ended(self, reason: str, status: JobStatus | None) -> str:
+        """Return why the kernel ended, which may be without its job."""
         own = self._record.last_word()
         if own is not None:
             return f"The kernel ended: {own}. The job goes on."
         return super().why_ended(reason, status)
 
     def leave(self) -> None:
+        """Leave the job: this kernel has ended."""
         self._place.leave(self._record.kernel_id)
 
     async def cancel(self) -> RemoteKernelError | None:
@@ -220,7 +226,7 @@ class SharedJob(Job):
 
 
 def job_for(settings: Settings, record: Record, allocation: str | None) -> Job:
-    """Raises ConfigError. `allocation`: the one that the kernel is, or will be, in."""
+    """Return a kernel's job, shared if `allocation` names one. Raises ConfigError."""
     if allocation is None:
         return Job(settings, record)
     return SharedJob(settings, record, SharedAllocation(record.base, allocation))

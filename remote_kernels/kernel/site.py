@@ -184,7 +184,7 @@ async def here(settings: Settings, *, reach: bool = False) -> Here:
 
 
 async def _version(program: str) -> str:
-    """As it says; a wrapper may print more before, or know no --version."""
+    """Return what it says; a wrapper may print more before, or know no --version."""
     try:
         done = await command.run([program, "--version"], timeout=10)
     except CommandError:

@@ -248,7 +248,7 @@ class Startup:
             await supervision.serve()
 
     async def _end_of_job(self, job: Job) -> JobEnd | None:
-        """Of one whose agent is not reached: how, if it has ended or is about to."""
+        """Return the end of a job whose agent is not reached, if it is near or past."""
         try:
             found = await job.ask()
             if found.phase not in (Phase.ENDING, Phase.ENDED):
@@ -271,7 +271,7 @@ class Startup:
     async def run_and_tell(
         self, local: LocalEnd, job: Job, process: ProcessSpec, *, take: bool = True
     ) -> None:
-        """Nobody awaits it: those who wait for the kernel must hear what went wrong.
+        """Run, unawaited, and tell those who wait for the kernel what went wrong.
 
         And what the site said of the job: a program that awaits it has that in its log.
         """
@@ -286,7 +286,7 @@ class Startup:
             await self._failed(repr(exc))
 
     async def _failed(self, why: str) -> None:
-        """The stand-in stays, to say so; the person may restart the kernel."""
+        """Note that it did not start; the stand-in stays, to say so."""
         self._actions.stop(WATCH)
         self._actions.stop(CLOCK)
         try:
@@ -295,7 +295,7 @@ class Startup:
             log.warning("kernel=%s %s", self._status.kernel_id, exc)
 
     def _end(self, why: str) -> JobEnd:
-        """The scheduler's, if it was that which the kernel did not survive."""
+        """Return the job's end, if it was that which the kernel did not survive."""
         job = self._status.job
         found = job.status if job is not None else None
         if found is not None and found.phase is Phase.ENDED:

@@ -166,11 +166,11 @@ class KernelStatus:
         self.settings = self.settings.with_option(option, value)
 
     def opened(self, local: LocalEnd) -> None:
-        """There is a place for it on this host."""
+        """Note the kernel's place on this host."""
         self.local, self.directory = local, local.directory
 
     def moved(self, directory: Path) -> bool:
-        """Its sockets are there from now on; return whether that is another place."""
+        """Note where its sockets are now; return whether that is another place."""
         if self.directory == directory:
             return False
         self.directory = directory
@@ -178,37 +178,37 @@ class KernelStatus:
         return True
 
     def closed(self) -> None:
-        """Nothing is left of it on this host."""
+        """Note that nothing is left of it on this host."""
         self.local = None
 
     def reported(self, node: str) -> None:
-        """Its agent has said that it is there."""
+        """Note that its agent has said that it is there."""
         self.node = node
         self.happened(Event.JOB_RUNS)
         self.mark("agent")
 
     def connected(self, connection: Connection, node: str) -> None:
-        """The agent on that node is to be spoken to by this connection."""
+        """Note the connection to its agent on that node."""
         self.connection, self.node = connection, node
 
     def disconnected(self) -> None:
-        """There is no connection any more."""
+        """Note that there is no connection any more."""
         self.connection = None
 
     def begin(self, job: Job, notebook: str) -> None:
-        """A new job is to be submitted, of which nothing is known yet."""
+        """Begin with a new job, of which nothing is known yet."""
         self.job, self.notebook = job, notebook
         self.times, self.node, self.end = {}, None, None
         self.lives()
 
     def follows(self, before: PreviousKernel | None) -> None:
-        """Its notebook had a kernel before, whose variables are gone."""
+        """Note the kernel that its notebook had before, whose variables are gone."""
         self.previous_kernel = before
 
     async def resume(
         self, facts: dict[str, Any], spec: dict[str, Any], job: Job
     ) -> None:
-        """It is another process's, which has left this on record."""
+        """Take over what another process has left on record."""
         self.job = job
         self.times = facts["times"]
         self.cwd = spec["kernels"][self.kernel_id].get("cwd")
@@ -219,12 +219,12 @@ class KernelStatus:
     # Whether its process lives
 
     def lives(self) -> None:
-        """It is waited for, and lives."""
+        """Note that it is waited for, and counts as alive."""
         self._exit_code = None
         self._exited.clear()
 
     def exited(self, code: int) -> None:
-        """It is dead although no connection says so; the first word counts."""
+        """Note that it is dead though no connection says so; the first word counts."""
         if self._exit_code is None:
             self._exit_code = code
         self._exited.set()
@@ -299,12 +299,12 @@ class KernelStatus:
         }
 
     async def save(self) -> None:
-        """So that the kernel is found again. Raises RecordError."""
+        """Write the record, so that the kernel is found again. Raises RecordError."""
         if self.job is not None and self.state not in NOT_OURS:
             await self._writer.write("record.json", self._facts(self.job))
 
     def save_news(self) -> None:
-        """What changed since."""
+        """Write what has changed, in a while."""
         if self.job is not None and self.state not in NOT_OURS:
             self._writer.write_later("record.json", self._facts(self.job))
 
@@ -315,11 +315,11 @@ class KernelStatus:
         return secret is not None
 
     async def write_spec(self, process: ProcessSpec) -> None:
-        """What the agent starts, and what whoever attaches later must know."""
+        """Write what the agent starts, and what whoever attaches later must know."""
         await self._writer.write("spec.json", self._spec(process))
 
     def note_spec(self, process: ProcessSpec) -> None:
-        """Of a new process, whose agent has been told."""
+        """Write what a new process was started with; its agent has been told."""
         self._writer.write_later("spec.json", self._spec(process))
 
     def _spec(self, process: ProcessSpec) -> dict[str, Any]:
@@ -340,7 +340,7 @@ class KernelStatus:
         }
 
     def note_sessions(self, sessions: dict[str, Any], notebook: str) -> None:
-        """The notebooks that use this kernel, for the server that comes next."""
+        """Keep the notebooks that use this kernel, for the server that comes next."""
         self.sessions = sessions
         self.save_sessions()
         if notebook != self.notebook:
@@ -348,17 +348,17 @@ class KernelStatus:
             self.save_news()
 
     def save_sessions(self) -> None:
-        """In the record of a new job, too."""
+        """Write the notebooks in the record, of a new job, too."""
         if self.sessions and self.state not in NOT_OURS:
             self._writer.write_later("sessions.json", self.sessions)
 
     def note_held(self, held: list[Request], known: int) -> None:
-        """For a server that comes after this one; it can do without."""
+        """Keep requests for a server that comes after this one; it can do without."""
         if self.outlives:
             self._writer.hold_later(held, known)
 
     async def seal(self) -> None:
-        """The job has ended: the record says how, and keeps no secret."""
+        """Write in the record how the job ended, and remove its secrets."""
         assert self.end is not None
         self.save_news()  # when it ended, too
         leave = self.job.leave if self.job is not None else lambda: None

@@ -95,7 +95,7 @@ def _kernel(found: Recorded, everything: bool) -> Item:
 
 
 def _damaged(one: Damaged, everything: bool) -> Item:
-    """What is left of it if its job is gone; to remove it would end a kernel else."""
+    """Return what is left of it; removing the record of a living job would end that."""
     gone = one.job is None and one.asked
     action = REMOVE if gone or everything else ""
     if one.job is not None and everything:
@@ -105,7 +105,7 @@ def _damaged(one: Damaged, everything: bool) -> Item:
 
 
 def _stray(stray: Stray, everything: bool) -> Item:
-    """One that runs is not ours to end unasked.
+    """Return a job without a record; one that runs is not ours to end unasked.
 
     An agent ends by itself when its record is removed. So this one has a record, in
     a state directory that no kernelspec here names.

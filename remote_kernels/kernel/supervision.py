@@ -84,7 +84,7 @@ class Supervision:
         take: bool,
         patient: bool,
     ) -> dict[str, Any]:
-        """Come back to an agent that has reported; see `RemoteKernel.attach`."""
+        """Attach to an agent that has reported; see `RemoteKernel.attach`."""
         assert before.agent is not None
         connection = await self.connect(local, before.agent, before.process)
         connector = Connector(self._status, job, before.agent, connection)
@@ -102,7 +102,7 @@ class Supervision:
         return info
 
     def reached(self, job: Job, tunnel: Tunnel) -> None:
-        """The connection is open: the end of the job is minded from now on."""
+        """Watch for the end of the job from now on: the connection is open."""
         self._actions.run(WATCH, self._watch(job, tunnel))
         self._mind_time_limit(job)
 
@@ -113,7 +113,7 @@ class Supervision:
         self._status.save_news()
 
     async def _come_back(self, job: Job, connector: Connector) -> None:
-        """The agent does not answer yet: try again. Its kernel counts as alive."""
+        """Try again to reach an agent; its kernel counts as alive meanwhile."""
         found = await connector.again()
         if isinstance(found, JobEnd):
             await self._ended(found)
@@ -157,7 +157,7 @@ class Supervision:
         await self._ended(await until_the_end(tunnel, job, self._status.happened))
 
     async def _ended(self, end: JobEnd) -> None:
-        """Of a kernel that does not answer yet, who waits for it tells of the end."""
+        """Carry out the end; until a kernel answers, whoever waits for it tells."""
         event = Event.TAKEN if end.word == TAKEN else Event.JOB_ENDED
         await self._actions.carry_out(event, end)
         if self._status.connection is not None:

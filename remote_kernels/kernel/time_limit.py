@@ -75,13 +75,13 @@ async def mind_time_limit(
 
 
 def _spans(warn_before: Sequence[float], whole: float) -> list[float]:
-    """Those that such a job has room for; if it is too short for all, its half."""
+    """Return the warnings that fit into such a job; if none does, one at its half."""
     fit = [seconds for seconds in warn_before if seconds < LATE * whole]
     return fit or [whole / 2 for _ in warn_before[:1]]
 
 
 def _whole(status: JobStatus) -> float:
-    """How long the job may run in all, in seconds."""
+    """Return how long the job may run in all, in seconds."""
     if status.start_time is None or status.end_time is None:
         return float("inf")
     return status.end_time - status.start_time

@@ -12,7 +12,7 @@ from remote_kernels.scheduler.job import JobId
 def no_answer(
     silent: Sequence[str], here: str, node: str, job_id: JobId, driver: Driver
 ) -> str:
-    """Of these carriers none got any answer; the logs cannot know why.
+    """Return what is said when these carriers got no answer; the logs cannot know why.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ class Waiting:
         self._deadline: float | None = None  # loop time
 
     async def agent(self) -> dict[str, Any]:
-        """Until the agent has written where it is. Raises JobError, AgentError."""
+        """Return what the agent writes of itself, once it has; see `Job.agent`."""
         self._deadline = _after(self._settings.queue_timeout)
         watch = asyncio.create_task(self._watch_start())
         look = asyncio.create_task(self._look_for_agent())
@@ -87,7 +87,7 @@ class Waiting:
             delay = min(delay * 1.05, LAST_LOOK)
 
     def _agent(self) -> dict[str, Any] | None:
-        """What it has written, as far as can be seen now. Raises RecordError."""
+        """Return what it has written, if that can be seen. Raises RecordError."""
         try:
             return self._record.read("agent.json")
         except RecordError as exc:

@@ -75,7 +75,7 @@ class Watchdog:
         _WATCHDOGS.add(self)
 
     def start(self, *, keep: bool = False) -> None:
-        """From now on. Without it (no process to be had) the kernel works as well.
+        """Start the shell. If no process can be had, the kernel works without it.
 
         `keep`: the job is to live on, unless `cancel_job` is called.
         """
@@ -101,12 +101,12 @@ class Watchdog:
             log.warning("a job may be left over if this process dies: %s", exc)
 
     def remove(self, path: Path) -> None:
-        """This file or directory, too."""
+        """Remove this file or directory, too."""
         assert path.is_absolute()
         self._say(str(path))
 
     def keep(self) -> None:
-        """The job is to live on, and what was to be removed is to stay."""
+        """Let the job live on, and let what was to be removed stay."""
         self._say(KEEP)
 
     async def cancel_job(self) -> bool:
@@ -118,7 +118,7 @@ class Watchdog:
         return await _ended(shell, NOW_TIMEOUT) == 0
 
     async def stop(self) -> None:
-        """All is cleaned up; nothing will be done, and the shell is gone."""
+        """Stop the shell: all is cleaned up, and nothing is left to do."""
         self._say(STOP)
         shell, self._shell = self._shell, None
         if shell is not None and shell.stdin is not None:
@@ -133,7 +133,7 @@ class Watchdog:
                 self._shell.stdin.flush()
 
     def forked(self) -> None:
-        """Called in a child of this process: the watchdog is its parent's."""
+        """Let go of the shell, in a child of this process: it is the parent's."""
         shell, self._shell = self._shell, None
         if shell is not None and shell.stdin is not None and not shell.stdin.closed:
             forked.let_go([shell.stdin.fileno()], shell)
@@ -141,7 +141,7 @@ class Watchdog:
 
 
 async def _ended(shell: subprocess.Popen[str], timeout: float) -> int | None:
-    """Its exit code; None if it has not ended in so many seconds."""
+    """Return its exit code; None if it has not ended in so many seconds."""
     pause = FIRST_LOOK
     end = asyncio.get_running_loop().time() + timeout
     while shell.poll() is None and asyncio.get_running_loop().time() < end:

@@ -106,7 +106,7 @@ def way_in(found: Recorded, settings: Settings) -> Iterator[Path]:
 
 
 async def _opened(found: Recorded, settings: Settings, path: Path) -> Tunnel:
-    """A session beside that of whoever has the kernel, and the socket that leads to it."""
+    """Open a session beside the owner's, and the socket that leads to it."""
     record, facts = found.record, found.facts
     agent, spec = record.read("agent.json"), record.read("spec.json")
     if agent is None or spec is None or "socket" not in agent:
@@ -172,7 +172,7 @@ def _loop() -> Iterator[_Run]:
 
 
 async def _rest() -> None:
-    """Until what was cancelled has ended, a carrier's program among it."""
+    """Return once all that was cancelled has ended, such as a carrier's program."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     if tasks:
         await asyncio.wait(tasks, timeout=ENDING)

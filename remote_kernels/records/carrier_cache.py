@@ -27,13 +27,14 @@ class CarrierCache:
         self._path = base / "carriers.json"
 
     def carrier(self, kind: str) -> str | None:
-        """The carrier's name, or None when none is known."""
+        """Return the carrier's name, or None when none is known."""
         known = self._load().get(kind)
         if known is None or not 0 <= time.time() - known["time"] <= CARRIER:
             return None
         return str(known["carrier"])
 
     def remember(self, kind: str, carrier: str) -> None:
+        """Keep which carrier worked."""
         if self.carrier(kind) == carrier:
             return
         known = {**self._load(), kind: {"carrier": carrier, "time": time.time()}}

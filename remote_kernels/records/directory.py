@@ -42,7 +42,7 @@ class Directory:
         self.worker = Worker()  # for who must not wait for a stalled file server
 
     def make(self, *below: str) -> None:
-        """A directory of it, with what is above. Raises OSError where it is not safe."""
+        """Make a directory in it, and what is above. Raises OSError if unsafe."""
         private.make(str(self.base), *self.below, *below)
         if not is_default(self.base):
             private.check_above(str(self.base))
@@ -57,7 +57,7 @@ class Directory:
             raise cannot(what, self.base, exc) from exc
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """One of the JSON files, or None when it is not there yet.
+        """Return what is in one of the JSON files; None when it is not there yet.
 
         With defaults for what is not in it. Raises RecordError, also where it has not
         the shape of such a file (see shapes.py).
@@ -91,7 +91,7 @@ class Directory:
             yield directory, file
 
     def has(self, name: str) -> bool:
-        """Whether that file is there."""
+        """Return whether that file is there."""
         try:
             return name in os.listdir(self.path)  # noqa: PTH208 - see `read`
         except OSError:
@@ -102,7 +102,7 @@ class Directory:
         return logs.tails((self.job_log,))
 
     def remove(self) -> None:
-        """Also what is there in its place."""
+        """Remove the directory, or whatever is there in its place."""
         with contextlib.suppress(OSError):
             if not stat.S_ISDIR(self.path.lstat().st_mode):
                 self.path.unlink()
@@ -113,5 +113,5 @@ class Directory:
 
 
 def is_default(base: Path) -> bool:
-    """In the home directory, above which nobody has a say."""
+    """Return whether it is in the home directory, above which nobody has a say."""
     return base == Path.home() / ".local/state/remote_kernels"

@@ -11,18 +11,18 @@ from remote_kernels.wire.frames import ProtocolError
 
 
 def write_for_user(path: Path, text: str) -> None:
-    """A 0600 file where the user wants it. Raises OSError."""
+    """Write a 0600 file where the user wants it. Raises OSError."""
     private.write_beside(str(path), text.encode())
 
 
 def write_private(path: Path, text: str) -> None:
-    """A 0600 file in a directory of ours alone. Raises OSError."""
+    """Write a 0600 file in a directory of ours alone. Raises OSError."""
     with private.opened(str(path.parent)) as directory:
         private.write(directory, path.name, text.encode())
 
 
 def read_private(path: Path) -> dict[str, Any]:
-    """What is in such a file. Raises OSError, ValueError."""
+    """Return what is in such a file. Raises OSError, ValueError."""
     with private.opened(str(path.parent)) as directory:
         return parsed(private.read(directory, path.name))
 

@@ -36,7 +36,7 @@ class HeldFile:
     def write(
         self, held: Sequence[tuple[str, Sequence[bytes]]], known: int = 0
     ) -> None:
-        """Requests of clients that wait for the kernel. Raises RecordError.
+        """Write the requests of clients that wait for the kernel. Raises RecordError.
 
         The first `known` were written by the call before: the others are added, so
         that many cells take no longer each than few.
@@ -60,7 +60,7 @@ class HeldFile:
         self._size = size
 
     def _add(self, body: dict[str, Any]) -> bool:
-        """A line to a file that is there; whether it is. Raises RecordError."""
+        """Add a line to a file; return whether that was there. Raises RecordError."""
         try:
             with self._directory.opened(NAME) as (directory, file):
                 private.append(directory, file, b"\n" + json.dumps(body).encode())
@@ -72,7 +72,7 @@ class HeldFile:
         return True
 
     def read(self) -> list[tuple[str, list[bytes]]]:
-        """What `write` wrote; damaged, it is forgotten."""
+        """Return what `write` wrote; if that is damaged, nothing."""
         try:
             bodies = self._read_lines()
         except RecordError as exc:

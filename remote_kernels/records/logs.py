@@ -20,7 +20,7 @@ _NOTICE = re.compile(
 
 
 def without_notice(text: str) -> str:
-    """What a kernel wrote, for an error's text: less what every ipykernel prints."""
+    """Return what a kernel wrote, without what every ipykernel prints at its start."""
     if _NOTICE.search(text):
         text = re.sub(r"\n{3,}", "\n\n", _NOTICE.sub("", text))
     return text.strip()

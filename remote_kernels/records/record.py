@@ -52,11 +52,11 @@ class Record(Directory):
             raise cannot(what, self.base, exc) from exc
 
     def sessions(self) -> dict[str, Any]:
-        """The notebooks that use the kernel; damaged, they are forgotten."""
+        """Return the notebooks that use the kernel; if that is damaged, none."""
         return self.read_if_good("sessions.json") or {}
 
     def read_if_good(self, name: str) -> dict[str, Any] | None:
-        """One that the kernel can do without: it is left out, and said, if damaged."""
+        """Return a file that is not vital; None, with a warning, if it is damaged."""
         try:
             return self.read(name)
         except RecordError as exc:
@@ -64,7 +64,7 @@ class Record(Directory):
             return None
 
     def last_word(self) -> str | None:
-        """Why the agent ended on its own, if it did."""
+        """Return why the agent ended on its own, if it did."""
         try:
             own = self.read("ended.json")
         except RecordError as exc:
@@ -89,7 +89,7 @@ class Record(Directory):
         return True
 
     def seal(self, end: JobEnd) -> None:
-        """The job has ended: keep for a day how, for whom, and the logs; no secret.
+        """Keep for a day how the job ended, for whom, and the logs; but no secret.
 
         Raises RecordError; where the disk is full, when the secret is gone.
         """

@@ -24,19 +24,19 @@ _BESIDE = {
 
 
 def state_dir(configured: str | None) -> Path:
-    """Where records are: as configured, else the XDG state directory."""
+    """Return where records are: as configured, else the XDG state directory."""
     if configured:
         return Path(configured).expanduser()
     return platformdirs.user_state_path("remote_kernels")
 
 
 def every_record(base: Path) -> list[Record]:
-    """Every record in a state directory."""
+    """Return every record in a state directory."""
     return [Record(base, name) for name in names(base, "kernels")]
 
 
 def names(base: Path, kind: str) -> list[str]:
-    """What is in one of the state directory's directories; what is not ours is not."""
+    """Return what is in a directory of the state directory, as far as it is ours."""
     try:
         with private.opened(str(base), kind) as directory:
             return sorted(filter(_can_be_said, os.listdir(directory)))  # noqa: PTH208
@@ -48,12 +48,12 @@ def names(base: Path, kind: str) -> list[str]:
 
 
 def _can_be_said(name: str) -> bool:
-    """Not a name that is no text: no kernel has such a one."""
+    """Return whether a name is text: no kernel has another one."""
     return name.isprintable()
 
 
 def left(base: Path) -> list[str]:
-    """What a state directory holds beside records, for people."""
+    """Return what a state directory holds beside records, for people."""
     found = []
     for name, what in _BESIDE.items():
         path = base / name

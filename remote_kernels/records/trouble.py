@@ -16,7 +16,7 @@ _TOLD: set[str] = set()
 
 
 def tell_once(exc: RecordError) -> None:
-    """A warning that would come again at each look."""
+    """Log a warning once that would come again at each look."""
     if str(exc) not in _TOLD:
         _TOLD.add(str(exc))
         log.warning("%s", exc)
@@ -37,7 +37,7 @@ _ELSEWHERE = (
 
 
 def cannot(what: str, base: Path, exc: OSError) -> RecordError:
-    """What was tried in this state directory, what came back, and what to do."""
+    """Return an error that says what was tried, what came back, and what to do."""
     text = f"Cannot {what}: {exc}"
     full = _FULL.get(exc.errno or 0)
     if full:
@@ -57,5 +57,5 @@ _PASSING = (
 
 
 def is_passing(exc: RecordError) -> bool:
-    """Whether a file cannot be read just now, which says nothing of what is in it."""
+    """Return whether a file cannot be read just now, whatever is in it."""
     return isinstance(exc.__cause__, OSError) and exc.__cause__.errno in _PASSING

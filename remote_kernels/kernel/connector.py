@@ -200,45 +200,41 @@ def carriers(
     names = [settings.carrier]
     if settings.carrier == "auto":
         names = sorted(driver.carriers, key=lambda name: name != remembered)
-    return [
-        _carrier(name, agent, job_id, driver, settings, log, shared) for name in names
-    ]
+    node = str(agent["node"])
+    argv = bundle.argv(agent, "connect", str(agent["socket"]))
 
-
-def _carrier(
-    name: str,
-    agent: Mapping[str, Any],
-    job_id: JobId,
-    driver: Driver,
-    settings: Settings,
-    log: Path | None,
-    shared: bool,
-) -> Carrier:
-    node, path = str(agent["node"]), str(agent["socket"])
-    argv = bundle.argv(agent, "connect", path)
-    if name == "ssh":
-        hosts = [node, str(agent["hostname"]), *agent["addresses"]]
-        if settings.address:
-            hosts = [settings.address.format(node=node)]
-        keys = tuple(agent["host_keys"])
-        others = " or ".join(other for other in driver.carriers if other != name)
-        to = Destination(
-            tuple(dict.fromkeys(hosts)),
-            keys,
-            path,
-            tuple(argv),
-            settings.address or "",
-            others,
-        )
+    def ssh() -> Carrier:
         cluster, adoption = str(agent.get("cluster", "")), None
         if isinstance(driver, Adopts):
             adoption = driver.adoption(cluster, node, job_id)
         sharers = f"{cluster} {job_id}" if shared else ""
+        to = _destination(agent, argv, driver, settings)
         return _SSH.carrier(to, adoption=adoption, sharers=sharers)
-    assert isinstance(driver, Enters)
-    env = environment(driver, os.environ, settings.env_keep)
-    few = log if driver.says_little else None
-    return StdioCarrier(name, driver.into(job_id, node, argv), env, few)
+
+    def stdio(name: str) -> Carrier:
+        assert isinstance(driver, Enters)
+        env = environment(driver, os.environ, settings.env_keep)
+        few = log if driver.says_little else None
+        return StdioCarrier(name, driver.into(job_id, node, argv), env, few)
+
+    return [ssh() if name == "ssh" else stdio(name) for name in names]
+
+
+def _destination(
+    agent: Mapping[str, Any], argv: list[str], driver: Driver, settings: Settings
+) -> Destination:
+    """Return where ssh leads, by each name and address of the node."""
+    hosts = [str(agent["node"]), str(agent["hostname"]), *agent["addresses"]]
+    if settings.address:
+        hosts = [settings.address.format(node=agent["node"])]
+    return Destination(
+        tuple(dict.fromkeys(hosts)),
+        tuple(agent["host_keys"]),
+        str(agent["socket"]),
+        tuple(argv),
+        settings.address or "",
+        " or ".join(other for other in driver.carriers if other != "ssh"),
+    )
 
 
 def _now() -> float:

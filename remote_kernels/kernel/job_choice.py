@@ -38,7 +38,7 @@ async def choose_job(
         A private directory with a short path.
     """
     answers: asyncio.Queue[str] = asyncio.Queue()
-    meeting = asyncio.create_task(introduction.introduce(standin, directory))
+    meeting = asyncio.create_task(introduction(standin, directory))
     standin.ask(str(choice), PROMPT, answers.put_nowait)
     try:
         while True:

@@ -6,10 +6,10 @@ all else is told by the agent.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from remote_kernels.bounded import first_of
 from remote_kernels.records import UNKNOWN, JobEnd
 from remote_kernels.scheduler.job import JobStatus
 from remote_kernels.tunnel.tunnel import Tunnel
@@ -65,12 +65,4 @@ async def until_the_end(
 
 async def _ended_or_resumed(tunnel: Tunnel, job: Job) -> JobStatus | None:
     """Return the job's end; None when the session goes on, or is over."""
-    over = asyncio.ensure_future(tunnel.resumed())
-    ended = asyncio.ensure_future(job.ended())
-    try:
-        await asyncio.wait((over, ended), return_when=asyncio.FIRST_COMPLETED)
-        return ended.result() if ended.done() else None
-    finally:
-        for task in (over, ended):
-            task.cancel()
-        await asyncio.wait((over, ended))
+    return await first_of(job.ended(), tunnel.resumed())

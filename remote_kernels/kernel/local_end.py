@@ -60,7 +60,7 @@ class LocalEnd:
         self._look: asyncio.TimerHandle | None = None
         self._moving: asyncio.Task[None] | None = None
         self._trouble = ""
-        self._watchdog: Watchdog | None = None
+        self._watchdog = Watchdog((), {})  # not started: it does nothing
         self._front: Front | None = None
         self._connection: Connection | None = None  # the one that clients talk to
 
@@ -71,7 +71,7 @@ class LocalEnd:
 
         `keep`: only ours.
         """
-        await self._stop_watchdog()
+        await self._watchdog.stop()
         self._watchdog = Watchdog(job.cancel_argv, job.env)
         self._watchdog.start(keep=keep)
         for path in () if keep else job.traces:
@@ -80,23 +80,16 @@ class LocalEnd:
 
     async def cancel_job(self) -> bool:
         """Cancel the job by the watchdog's own process; return whether that worked."""
-        return self._watchdog is not None and await self._watchdog.cancel_job()
+        return await self._watchdog.cancel_job()
 
     def remove_at_death(self, path: Path) -> None:
         """Remove a file with this server, also if its process is killed."""
-        if self._watchdog is not None:
-            self._watchdog.remove(path)
+        self._watchdog.remove(path)
 
     def outlive_server(self) -> None:
         """Let the death of this process end neither job nor kernel from now on."""
-        if self._watchdog is not None:
-            self._watchdog.keep()
-            self.remove_at_death(self.directory)
-
-    async def _stop_watchdog(self) -> None:
-        if self._watchdog is not None:
-            watchdog, self._watchdog = self._watchdog, None
-            await watchdog.stop()
+        self._watchdog.keep()
+        self.remove_at_death(self.directory)
 
     # The sockets
 
@@ -221,4 +214,4 @@ class LocalEnd:
             self._front.close()
             self._front = None
         socket_directory.remove(self.directory)
-        await self._stop_watchdog()
+        await self._watchdog.stop()

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from remote_kernels import harmless
 from remote_kernels.agent.environment import filled
@@ -30,6 +31,8 @@ PATIENCE = 2.0  # seconds before a probe costs the login node an interpreter's s
 SAY_STATE = 60.0  # seconds; servers cull kernels after minutes of silence
 
 OnProgress = Callable[[list[str]], None]
+# `introduce` for one kernel
+Introduction = Callable[[StandIn, Path], Coroutine[Any, Any, None]]
 
 HINT = (
     "The cell runs as soon as the kernel is there. Interrupt cancels the cell; "
@@ -60,7 +63,7 @@ async def queue_display(
     since:
         When it was submitted: seconds since the epoch.
     introduction:
-        What is known of the kernel.
+        Tells the stand-in about the kernel.
     directory:
         A private directory with a short path.
     on_progress:
@@ -68,7 +71,7 @@ async def queue_display(
     """
     tasks = [
         asyncio.create_task(_show(standin, job, stands, since, on_progress)),
-        asyncio.create_task(introduction.introduce(standin, directory)),
+        asyncio.create_task(introduction(standin, directory)),
     ]
     for task in tasks:
         task.add_done_callback(_note_failure)
@@ -109,8 +112,13 @@ async def _show(
         await asyncio.sleep(min(max(1.0, waited / 12), 15.0))
 
 
-class Introduction:
-    """What a stand-in is to know of its kernel.
+async def introduce(
+    known: KernelInfoCache,
+    process: ProcessSpec | None,
+    standin: StandIn,
+    directory: Path,
+) -> None:
+    """Tell the stand-in about its kernel, as soon as anything is known.
 
     Parameters
     ----------
@@ -118,23 +126,19 @@ class Introduction:
         What such kernels said of themselves.
     process:
         What is to start, if it can be tried on this host.
+    standin:
+        Who answers for the kernel.
+    directory:
+        A private directory with a short path.
     """
+    info = await asyncio.to_thread(known.recall)
+    if info is None and process is not None:
+        await asyncio.sleep(PATIENCE)
+        from .probe import probe
 
-    def __init__(self, known: KernelInfoCache, process: ProcessSpec | None) -> None:
-        self._known = known
-        self._process = process
-
-    async def introduce(self, standin: StandIn, directory: Path) -> None:
-        """Tell the stand-in about its kernel, as soon as anything is known."""
-        info, process = await asyncio.to_thread(self._known.recall), self._process
-        if info is None and process is not None:
-            await asyncio.sleep(PATIENCE)
-            from .probe import probe
-
-            lines = filled(process.env_lines, os.environ)
-            env = {**process.env, **lines}
-            info = await probe(list(process.argv), env, directory)
-            if info is not None:
-                await asyncio.to_thread(self._known.remember, info)
+        env = {**process.env, **filled(process.env_lines, os.environ)}
+        info = await probe(list(process.argv), env, directory)
         if info is not None:
-            standin.introduce(info)
+            await asyncio.to_thread(known.remember, info)
+    if info is not None:
+        standin.introduce(info)

@@ -27,6 +27,7 @@ from .ports import Ports
 from .remote_kernel import RemoteKernel
 
 SLOWEST = poller.SLOWEST  # seconds between two questions while nothing changes
+state_dir = records.state_dir  # of a kernelspec
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,6 @@ async def others(
     return await asyncio.to_thread(
         lambda: [Known(one.model(), one.record, is_sure=one.is_sure) for one in found]
     )
-
-
-def state_dir(configured: str | None) -> Path:
-    """Return where records are, by a kernelspec's `state_dir` (None: the default)."""
-    return records.state_dir(configured)
 
 
 async def ask_at_most_every(seconds: float) -> None:

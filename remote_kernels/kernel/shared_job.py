@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from remote_kernels import harmless
-from remote_kernels.bounded import spread
+from remote_kernels.bounded import first_of, spread
 from remote_kernels.config import Settings
 from remote_kernels.errors import (
     ConfigError,
@@ -183,15 +183,7 @@ class SharedJob(Job):
 
     async def ended(self, timeout: float = 1e9) -> JobStatus | None:
         """Return the end of the job, or of the agent on the kernel's node."""
-        job = asyncio.ensure_future(super().ended(timeout))
-        lost = asyncio.ensure_future(self._lost())
-        try:
-            await asyncio.wait((job, lost), return_when=asyncio.FIRST_COMPLETED)
-            return job.result() if job.done() else lost.result()
-        finally:
-            for task in (job, lost):
-                task.cancel()
-            await asyncio.wait((job, lost))
+        return await first_of(super().ended(timeout), self._lost())
 
     async def _lost(self) -> JobStatus:
         assert self.id is not None

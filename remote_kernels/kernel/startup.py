@@ -34,7 +34,7 @@ from .local_end import LocalEnd
 from .news import News
 from .previous_kernel import previous_kernel
 from .previous_owner import PreviousOwner
-from .queue_display import Introduction, OnProgress, queue_display
+from .queue_display import Introduction, OnProgress, introduce, queue_display
 from .shared_job import job_for
 from .status import KernelStatus
 from .supervision import Supervision
@@ -205,7 +205,7 @@ class Startup:
         settings = self._status.settings
         known = KernelInfoCache.of(self._status.record.base, settings, process.argv)
         tried = probe and not (settings.prologue or settings.prefix)
-        return Introduction(known, process if tried else None)
+        return partial(introduce, known, process if tried else None)
 
     async def run(
         self,

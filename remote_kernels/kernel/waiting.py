@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from remote_kernels.bounded import first_of
 from remote_kernels.config import Settings
 from remote_kernels.errors import AgentError, JobError, RecordError
 from remote_kernels.records import Directory, is_passing, tell_once
@@ -59,17 +60,9 @@ class Waiting:
     async def agent(self) -> dict[str, Any]:
         """Return what the agent writes of itself, once it has; see `Job.agent`."""
         self._deadline = _after(self._settings.queue_timeout)
-        watch = asyncio.create_task(self._watch_start())
-        look = asyncio.create_task(self._look_for_agent())
-        try:
-            await asyncio.wait((watch, look), return_when=asyncio.FIRST_COMPLETED)
-            if not look.done():
-                await watch  # a watch ends only by raising
-            agent = await look
-        finally:
-            for task in (watch, look):
-                task.cancel()
-            await asyncio.wait((watch, look))
+        agent: dict[str, Any] = await first_of(
+            self._look_for_agent(), self._watch_start()
+        )
         if "error" in agent:
             msg = f"The agent could not start on the node: {agent['error']}"
             raise AgentError(msg)
@@ -112,7 +105,7 @@ class Waiting:
         )
         return "\n".join(filter(None, (text, why, self._record.logs())))
 
-    async def _watch_start(self) -> None:
+    async def _watch_start(self) -> Any:
         """Follow the job; ends only by raising why there will be no agent."""
         async for status in self._jobs.watch(self._job_id):
             self._on_status(status)

@@ -18,45 +18,26 @@ taken for nothing before it was looked at: whose it is (relay/private.py), and w
 it has the shape that it should have (shapes.py). Called by kernel/ and the doors.
 """
 
-from .carrier_cache import CarrierCache
-from .directory import Directory
-from .files import read_private, write_for_user, write_private
-from .job_end import (
-    GIVEN_UP,
-    KERNEL_ENDED,
-    NOT_STARTED,
-    SHUT_DOWN,
-    TAKEN,
-    UNKNOWN,
-    JobEnd,
-)
-from .logs import without_notice
-from .record import MEMORY, Record
-from .state_directory import every_record, forget, left, names, state_dir
-from .trouble import cannot, is_passing, tell_once
-
-__all__ = [
-    "GIVEN_UP",
-    "KERNEL_ENDED",
-    "MEMORY",
-    "NOT_STARTED",
-    "SHUT_DOWN",
-    "TAKEN",
-    "UNKNOWN",
-    "CarrierCache",
-    "Directory",
-    "JobEnd",
-    "Record",
-    "cannot",
-    "every_record",
-    "forget",
-    "is_passing",
-    "left",
-    "names",
-    "read_private",
-    "state_dir",
-    "tell_once",
-    "without_notice",
-    "write_for_user",
-    "write_private",
-]
+from .carrier_cache import CarrierCache as CarrierCache
+from .directory import Directory as Directory
+from .files import read_private as read_private
+from .files import write_for_user as write_for_user
+from .files import write_private as write_private
+from .job_end import GIVEN_UP as GIVEN_UP
+from .job_end import KERNEL_ENDED as KERNEL_ENDED
+from .job_end import NOT_STARTED as NOT_STARTED
+from .job_end import SHUT_DOWN as SHUT_DOWN
+from .job_end import TAKEN as TAKEN
+from .job_end import UNKNOWN as UNKNOWN
+from .job_end import JobEnd as JobEnd
+from .logs import without_notice as without_notice
+from .record import MEMORY as MEMORY
+from .record import Record as Record
+from .state_directory import every_record as every_record
+from .state_directory import forget as forget
+from .state_directory import left as left
+from .state_directory import names as names
+from .state_directory import state_dir as state_dir
+from .trouble import cannot as cannot
+from .trouble import is_passing as is_passing
+from .trouble import tell_once as tell_once

@@ -13,7 +13,6 @@ from remote_kernels.errors import ChoiceError
 from remote_kernels.front.standin import StandIn
 from remote_kernels.kernel import job_choice
 from remote_kernels.kernel.job_choice import choose_job
-from remote_kernels.kernel.queue_display import Introduction
 
 CHOICE = ChoiceError("There are two: 11 and 12.", "jobid", ["11", "12"])
 SECONDS = 5.0
@@ -45,7 +44,7 @@ class Endless:
     def __init__(self) -> None:
         self.cancelled = False
 
-    async def introduce(self, standin: StandIn, directory: Path) -> None:
+    async def __call__(self, standin: StandIn, directory: Path) -> None:
         try:
             await asyncio.Event().wait()
         finally:
@@ -61,7 +60,7 @@ class Choice:
             choose_job(
                 cast("StandIn", self.asked),
                 CHOICE,
-                cast("Introduction", self.introduction),
+                self.introduction,
                 directory,
             )
         )

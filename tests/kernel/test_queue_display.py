@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from remote_kernels.kernel import queue_display as module
 from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.kernel_info_cache import KernelInfoCache
 from remote_kernels.kernel.launch import Launch, ProcessSpec
-from remote_kernels.kernel.queue_display import Introduction, queue_display
+from remote_kernels.kernel.queue_display import introduce, queue_display
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.scheduler.slurm.driver import Slurm
 
@@ -65,7 +66,7 @@ class Wait:
             self.job,
             lambda: self.job.status,
             since - ago,
-            Introduction(self.known, spec),
+            partial(introduce, self.known, spec),
             self._directory,
             self._tell,
         ):

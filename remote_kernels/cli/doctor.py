@@ -27,6 +27,7 @@ from remote_kernels.cli.trial import FAILED, OK, WARNING, Problem, Trial
 from remote_kernels.config import Settings, parse
 from remote_kernels.errors import RemoteKernelError
 from remote_kernels.kernel import site
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.wrapping import wrapped
 
 log = harmless.logger(__name__)
@@ -82,8 +83,8 @@ async def _versions() -> str:
     return ", ".join(site.versions())
 
 
-async def _scheduler(settings: Settings) -> str:
-    here = await site.here(settings, reach=True)
+async def _scheduler(runtime: Runtime, settings: Settings) -> str:
+    here = await site.here(runtime, settings, reach=True)
     if here.path is None:
         msg = f"there is no {here.command} on PATH (scheduler: {here.name})"
         raise Problem(msg, _NO_SCHEDULER)
@@ -153,7 +154,7 @@ async def examine(
 ) -> str | None:
     """All stages; returns the carrier to use, None if no kernel can be had."""
     await doctor.stage("versions", _versions)
-    settings = Settings()
+    settings, runtime = Settings(), Runtime()
 
     async def configuration() -> str:
         nonlocal settings
@@ -162,7 +163,7 @@ async def examine(
 
     if not await doctor.stage("configuration", configuration):
         return None
-    fine = await doctor.stage("scheduler", lambda: _scheduler(settings))
+    fine = await doctor.stage("scheduler", lambda: _scheduler(runtime, settings))
     fine &= await doctor.stage("state directory", lambda: _state_directory(settings))
     fine &= await doctor.stage("socket directory", lambda: _socket_directory(settings))
     if not fine:
@@ -175,7 +176,9 @@ async def examine(
     works = [
         name
         for name in carriers
-        if await doctor.stage(f"carrier {name}", Trial(settings, name, argv).run)
+        if await doctor.stage(
+            f"carrier {name}", Trial(runtime, settings, name, argv).run
+        )
     ]
     return works[0] if works else None
 

@@ -30,6 +30,7 @@ from remote_kernels.errors import JobError, PortError, RecordError, ServerError
 from remote_kernels.kernel.finding import LIVE, find, waits
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.ports import LARGEST_PORT
+from remote_kernels.kernel.runtime import Runtime
 
 LOOK = 5.0  # seconds between two looks whether the ports are still forwarded
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -167,7 +168,7 @@ async def _forward(
 ) -> int:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    found = await find(kernelspec.state_dirs(), kernel, LIVE)
+    found = await find(Runtime(), kernelspec.state_dirs(), kernel, LIVE)
     forwarded = _Forwarded(_server(found), found.kernel_id)
     for signum in _SIGNALS:
         loop.add_signal_handler(signum, ended.set)

@@ -23,6 +23,7 @@ from remote_kernels.kernel import inventory, service, site
 from remote_kernels.kernel.finding import ON_RECORD, find
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.model import STATES, UNKNOWN, KernelModel
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.wrapping import wrapped
 
 Lines = list[tuple[str, str]]
@@ -69,7 +70,7 @@ def _show(lines: Lines) -> None:
 
 
 async def _kernel(wanted: str) -> tuple[Recorded, KernelModel]:
-    found = await find(kernelspec.state_dirs(), wanted, ON_RECORD)
+    found = await find(Runtime(), kernelspec.state_dirs(), wanted, ON_RECORD)
     (view,) = await servers.laid_over([found.model()])
     return found, view
 
@@ -130,9 +131,9 @@ def _server(view: KernelModel, url: str | None) -> str:
 
 
 async def _installation() -> dict[str, Any]:
-    dirs = kernelspec.state_dirs()
-    here = await site.here(Settings())
-    kernels = await inventory.recorded(dirs)
+    dirs, runtime = kernelspec.state_dirs(), Runtime()
+    here = await site.here(runtime, Settings())
+    kernels = await inventory.recorded(runtime, dirs)
     ours = [spec.name for spec in kernelspec.installed().values() if spec.is_ours]
     states = Counter(kernel.model().state for kernel in kernels)
     return {

@@ -21,6 +21,7 @@ from remote_kernels.kernel.finding import LIVE, find
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.model import KernelModel
 from remote_kernels.kernel.remote_process import RemoteProcess
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.kernel.way_in import check_open, way_in
 
 _TERMINALS = ("TERM", "COLORTERM", "COLUMNS", "LINES")  # variables that go with it
@@ -70,7 +71,7 @@ class OpenJob:
 
 def job(kernel: str | None) -> OpenJob:
     """The job of the kernel that is meant. Raises RecordError and JobError."""
-    found = asyncio.run(find(kernelspec.state_dirs(), kernel or None, LIVE))
+    found = asyncio.run(find(Runtime(), kernelspec.state_dirs(), kernel or None, LIVE))
     view = check_open(found)
     return OpenJob(found, view, view.node or "")
 

@@ -23,6 +23,7 @@ from remote_kernels.cli.tail import Tail
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.finding import ON_RECORD, find
 from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.kernel.runtime import Runtime
 
 LOOK = 1.0  # seconds between two looks at the logs
 ASK = 60.0  # seconds between two questions to the scheduler
@@ -50,7 +51,7 @@ def logs(kernel: str | None, follow: bool, lines: int, only: str | None) -> None
     there is one only. One that ended can be looked at for a day. What cells print is
     in their notebooks; here is what programs write past Jupyter, and why a kernel died.
     """
-    found = asyncio.run(find(kernelspec.state_dirs(), kernel, ON_RECORD))
+    found = asyncio.run(find(Runtime(), kernelspec.state_dirs(), kernel, ON_RECORD))
     printer = _Printer(found, only, lines)
     try:
         if follow:
@@ -122,7 +123,7 @@ async def _follow(found: Recorded, printer: _Printer) -> None:
 
 async def _until_ended(found: Recorded, look: Callable[[], None]) -> str:
     """How it ended, in plain words."""
-    asked, size = time.monotonic(), _size(found)
+    asked, size, runtime = time.monotonic(), _size(found), Runtime()
     pause = ASK * random.uniform(0.9, 1.1)  # noqa: S311
     while not (end := found.ended or found.written_end()):
         await asyncio.sleep(LOOK)
@@ -130,7 +131,7 @@ async def _until_ended(found: Recorded, look: Callable[[], None]) -> str:
         # A job that is ended from outside says so in its log, and nothing elsewhere.
         if time.monotonic() - asked > (pause if _size(found) == size else SOON):
             size = _size(found)
-            found, asked = await _asked(found), time.monotonic()
+            found, asked = await _asked(runtime, found), time.monotonic()
     return end
 
 
@@ -141,7 +142,7 @@ def _size(found: Recorded) -> int:
         return 0
 
 
-async def _asked(found: Recorded) -> Recorded:
+async def _asked(runtime: Runtime, found: Recorded) -> Recorded:
     """As the scheduler sees it now."""
-    kernels = await inventory.recorded([found.record.base])
+    kernels = await inventory.recorded(runtime, [found.record.base])
     return next((k for k in kernels if k.kernel_id == found.kernel_id), found)

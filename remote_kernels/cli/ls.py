@@ -25,6 +25,7 @@ from remote_kernels.cli.say import say
 from remote_kernels.kernel import inventory, service
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.model import KernelModel, ModelState
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.kernel.service import SLOWEST
 
 FASTEST = 2.0  # seconds between two questions to the scheduler
@@ -74,7 +75,8 @@ def ls(everything: bool, interval: float | None, as_json: bool) -> None:
 
 
 async def _once(everything: bool) -> list[KernelModel]:
-    return await _views(await inventory.recorded(kernelspec.state_dirs()), everything)
+    kernels = await inventory.recorded(Runtime(), kernelspec.state_dirs())
+    return await _views(kernels, everything)
 
 
 async def _views(kernels: list[Recorded], everything: bool) -> list[KernelModel]:
@@ -146,10 +148,10 @@ def _table(views: list[KernelModel], everything: bool) -> RenderableType:
 async def _watch(
     everything: bool, interval: float, show: Callable[[list[KernelModel]], object]
 ) -> None:
-    await service.ask_at_most_every(interval)
-    dirs = kernelspec.state_dirs()
+    runtime, dirs = Runtime(), kernelspec.state_dirs()
+    service.ask_at_most_every(runtime, interval)
     while True:
-        kernels = await inventory.recorded(dirs, watching=True)
+        kernels = await inventory.recorded(runtime, dirs, watching=True)
         show(await _views(kernels, everything))
         await asyncio.sleep(interval)
 

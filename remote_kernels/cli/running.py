@@ -29,6 +29,7 @@ from remote_kernels.kernel import service, stock
 from remote_kernels.kernel.attached import Attached, attached
 from remote_kernels.kernel.finding import find
 from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.kernel.stock import Item
 
 # --- attach -------------------------------------------------------------------------
@@ -72,9 +73,11 @@ def attach(kernel: str | None, path: str | None, take: bool) -> None:
 
 
 async def _attach(wanted: str | None, path: str | None, take: bool) -> int:
-    found = await find(kernelspec.state_dirs(), wanted)
+    runtime = Runtime()
+    found = await find(runtime, kernelspec.state_dirs(), wanted)
+    settings = kernelspec.settings(found)
     try:
-        async with attached(found, kernelspec.settings(found), take=take) as connection:
+        async with attached(runtime, found, settings, take=take) as connection:
             with _connection_file(found, connection, path) as file:
                 if path is None:
                     return await _console(found, connection, file)
@@ -165,7 +168,7 @@ def clean(everything: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
     ended is removed, a waiting job of ours without a record is cancelled. Kernels and
     jobs that run are only shown, unless --all is given. Asks first.
     """
-    items = asyncio.run(stock.take(kernelspec.state_dirs(), everything))
+    items = asyncio.run(stock.take(Runtime(), kernelspec.state_dirs(), everything))
     work = [item for item in items if item.action]
     if as_json:
         click.echo(json.dumps([_public(item) for item in items], indent=2))
@@ -225,10 +228,10 @@ def _summary(work: list[Item]) -> str:
 
 async def _do_all(work: list[Item]) -> bool:
     """Whether all could be done; what could not is told."""
-    good = True
+    good, runtime = True, Runtime()
     for item in work:
         try:
-            await item.do()
+            await item.do(runtime)
         except RemoteKernelError as error:
             say(f"{item.kernel}: {error}", err=True)
             good = False

@@ -22,6 +22,7 @@ from remote_kernels.errors import RemoteKernelError
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.finding import LIVE, choose
 from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.kernel.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def stop(kernels: Sequence[str], everything: bool, dry_run: bool, yes: bool) -> 
 
 async def _work(wanted: Sequence[str]) -> list[_Work]:
     """In the order that they were named; none twice."""
-    known = await inventory.recorded(kernelspec.state_dirs())
+    known = await inventory.recorded(Runtime(), kernelspec.state_dirs())
     live = [kernel for kernel in known if not kernel.ended]
     chosen = [choose(known, name, LIVE) for name in wanted] if wanted else live
     found = {kernel.kernel_id: kernel for kernel in chosen}
@@ -94,10 +95,11 @@ def _show(rows: list[tuple[str, ...]]) -> None:
 
 async def _end_all(work: list[_Work]) -> bool:
     """Whether all could be ended; what could not is told."""
-    return all(await asyncio.gather(*map(_end, work)))
+    runtime = Runtime()
+    return all(await asyncio.gather(*(_end(runtime, item) for item in work)))
 
 
-async def _end(item: _Work) -> bool:
+async def _end(runtime: Runtime, item: _Work) -> bool:
     kernel = item.kernel
     if item.server is not None:
         trouble = await servers.end(item.server, kernel.kernel_id)
@@ -111,7 +113,7 @@ async def _end(item: _Work) -> bool:
         )
     try:
         scheduler = str(kernel.facts["scheduler"])
-        alone = await inventory.end(kernel.record, scheduler, kernel.job_id)
+        alone = await inventory.end(runtime, kernel.record, scheduler, kernel.job_id)
     except RemoteKernelError as error:
         say(f"{kernel.kernel_id}: {error}", err=True)
         return False

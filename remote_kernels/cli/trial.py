@@ -20,6 +20,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from remote_kernels.bounded import first_of
 from remote_kernels.config import Settings
 from remote_kernels.kernel import Launch, RemoteKernel, site
+from remote_kernels.kernel.runtime import Runtime
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 SAMPLES = 50  # round trips
@@ -46,11 +47,18 @@ class Problem(Exception):
 class Trial:
     """One kernel over one carrier, measured; its job ends with it."""
 
-    def __init__(self, settings: Settings, carrier: str, argv: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        settings: Settings,
+        carrier: str,
+        argv: tuple[str, ...],
+    ) -> None:
         settings = dataclasses.replace(settings, carrier=carrier)
         is_open = site.is_open(settings, carrier)
         self._caution = "; not encrypted on the network" if is_open else ""
-        self._kernel = RemoteKernel(str(uuid.uuid4()), settings, "doctor")
+        kernel_id = str(uuid.uuid4())
+        self._kernel = RemoteKernel(kernel_id, settings, "doctor", runtime=runtime)
         self._launch = Launch(argv, key=uuid.uuid4().hex.encode())
         self._client = AsyncKernelClient()
 

@@ -23,7 +23,7 @@ from remote_kernels.kernel.ports import Port, Ports
 
 from . import api_input, api_ports
 from .api_errors import Refusal, told
-from .api_kernels import Kernels, extend, log_end
+from .api_kernels import Kernels, log_end
 from .api_start import start
 
 ROOT = "/remote-kernels/api"
@@ -160,7 +160,7 @@ class ExtendHandler(Handler):
         api_input.nothing(self.request.query_arguments)
         minutes = api_input.minutes(self.request.body)
         known = await self.kernels.find(kernel_id)
-        view = await extend(known, minutes)
+        view = await self.kernels.extend(known, minutes)
         self.answer(view.as_json())
 
 
@@ -185,7 +185,8 @@ class PortsHandler(Handler):
         if not await self.may_execute():
             text = "Who may not run code in kernels may not use their ports either."
             raise Refusal(HTTPStatus.FORBIDDEN, text)
-        port = await api_ports.open_port(ports, asked)
+        opening = ports.open(asked.target, asked.local_port)
+        port = await self.kernels.run(opening)
         self.set_status(HTTPStatus.CREATED)
         self.set_header("Location", self.url_of("kernels", kernel_id, "ports", port.id))
         self.answer(self.port_as_json(kernel_id, port))
@@ -199,7 +200,8 @@ class PortHandler(Handler):
     @told
     async def get(self, kernel_id: str, port_id: str) -> None:
         api_input.nothing(self.request.query_arguments)
-        port = await api_ports.try_port(await self.ports_of(kernel_id), port_id)
+        port = api_ports.find(await self.ports_of(kernel_id), port_id)
+        await self.kernels.run(port.try_out())  # whether somebody listens there now
         self.answer(self.port_as_json(kernel_id, port))
 
     @web.authenticated
@@ -207,7 +209,8 @@ class PortHandler(Handler):
     @told
     async def delete(self, kernel_id: str, port_id: str) -> None:
         api_input.nothing(self.request.query_arguments)
-        await api_ports.close_port(await self.ports_of(kernel_id), port_id)
+        ports = await self.ports_of(kernel_id)
+        await self.kernels.run(ports.close(api_ports.find(ports, port_id).id))
         self.set_status(HTTPStatus.NO_CONTENT)
         self.finish()
 

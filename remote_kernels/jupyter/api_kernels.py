@@ -2,7 +2,7 @@
 
 Rules: no client waits long for a batch system: the disk says which kernels there are. A
 kernel is found by comparing IDs with those: what a client sends never becomes a path.
-Lives on the server's loop; what it asks for is done on the kernels' (`background`).
+Lives on the server's loop; what it asks for is done on the kernels' (`run`).
 Called by the API's handlers.
 """
 
@@ -19,7 +19,7 @@ from remote_kernels.kernel import RemoteKernel, service
 from remote_kernels.kernel.model import KernelModel
 from remote_kernels.kernel.service import Known
 
-from .background import background
+from .process import Process
 from .provisioner import RemoteKernelProvisioner
 
 PATIENCE = 5.0  # seconds that a client waits for a batch system
@@ -31,13 +31,22 @@ class Kernels:
 
     Parameters
     ----------
+    process:
+        What belongs to this process.
     manager:
         The server's kernel manager.
     state_dirs:
         Where this user's records may be.
     """
 
-    def __init__(self, manager: Any, state_dirs: Callable[[], Iterable[Path]]) -> None:
+    def __init__(
+        self,
+        process: Process,
+        manager: Any,
+        state_dirs: Callable[[], Iterable[Path]],
+    ) -> None:
+        self.run = process.background.run
+        self._runtime = process.runtime
         self.manager = manager
         self._state_dirs = state_dirs
 
@@ -46,7 +55,7 @@ class Kernels:
         ours = await self._ours()
         ids = {known.model.kernel_id for known in ours}
         dirs = list(self._state_dirs())
-        others = await background().run(service.others(dirs, ids, PATIENCE))
+        others = await self.run(service.others(self._runtime, dirs, ids, PATIENCE))
         return ours + [known for known in others if ended or not known.ended]
 
     async def find(self, kernel_id: str) -> Known:
@@ -61,17 +70,21 @@ class Kernels:
     async def _ours(self) -> list[Known]:
         ids = self.manager.list_kernel_ids()
         kernels = [k for id in ids if (k := kernel_of(self.manager, id)) is not None]
-        return await background().run(service.own(kernels)) if kernels else []
+        return await self.run(service.own(kernels)) if kernels else []
 
     async def stop(self, known: Known) -> None:
         """End the kernel and its job. Raises RemoteKernelError; its record then stays."""
         if not known.ours:
-            await background().run(service.end(known))
+            await self.run(service.end(self._runtime, known))
             return
         provisioner = self.manager.get_kernel(known.model.kernel_id).provisioner
         await ensure_async(self.manager.shutdown_kernel(known.model.kernel_id))
         if provisioner.left:
             raise JobError(provisioner.left)
+
+    async def extend(self, known: Known, minutes: int) -> KernelModel:
+        """Move the job's time limit; the kernel with its new end. Raises RemoteKernelError."""
+        return await self.run(service.extend(self._runtime, known, minutes))
 
 
 def kernel_of(manager: Any, kernel_id: str) -> RemoteKernel | None:
@@ -81,11 +94,6 @@ def kernel_of(manager: Any, kernel_id: str) -> RemoteKernel | None:
     provisioner = manager.get_kernel(kernel_id).provisioner
     remote = isinstance(provisioner, RemoteKernelProvisioner)
     return provisioner.remote_kernel if remote else None
-
-
-async def extend(known: Known, minutes: int) -> KernelModel:
-    """Move the job's time limit; the kernel with its new end. Raises RemoteKernelError."""
-    return await background().run(service.extend(known, minutes))
 
 
 def log_end(path: Path, lines: int) -> str:

@@ -16,9 +16,7 @@ from remote_kernels.kernel import service
 from remote_kernels.kernel.ports import Port, Ports
 from remote_kernels.kernel.service import Known
 
-from .api_input import Forward
 from .api_kernels import kernel_of
-from .background import background
 
 PROXY = "/remote-kernels/proxy"
 NOT_INSTALLED = (
@@ -40,24 +38,8 @@ def ports_of(manager: Any, known: Known) -> Ports:
     return service.ports(known, kernel)
 
 
-async def open_port(ports: Ports, asked: Forward) -> Port:
-    """Raises PortError."""
-    return await background().run(ports.open(asked.target, asked.local_port))
-
-
-async def try_port(ports: Ports, id: str) -> Port:
-    """One of them, and whether somebody listens there now. Raises NotFoundError."""
-    port = _port(ports, id)
-    await background().run(port.try_out())
-    return port
-
-
-async def close_port(ports: Ports, id: str) -> None:
-    """Raises NotFoundError."""
-    await background().run(ports.close(_port(ports, id).id))
-
-
-def _port(ports: Ports, id: str) -> Port:
+def find(ports: Ports, id: str) -> Port:
+    """One of them. Raises NotFoundError."""
     port = ports.find(id)
     if port is None:
         msg = f"No port of this kernel is forwarded as {id!r}."

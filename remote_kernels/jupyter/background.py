@@ -4,8 +4,7 @@ A synchronous KernelManager (jupyter console, plain scripts) runs its loop only 
 each call, so whatever must go on between calls lives here. When the process exits,
 what is still starting is cancelled, and kernels that nobody has shut down are released
 (jupyter_console 6.6 only sends shutdown_request, and plain scripts forget), in bounded
-time. A forked child has none of this: it gets a loop of its own when it asks for one.
-Called by the provisioner.
+time. A forked child has none of this. Made by process.py.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
-import functools
-import os
 import selectors
 import signal
 import threading
@@ -164,20 +161,3 @@ def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 def _tell_failure(future: concurrent.futures.Future[Any]) -> None:
     if not future.cancelled() and future.exception() is not None:
         log.error("%s", future.exception())
-
-
-@functools.cache
-def background() -> Background:
-    """This process's loop, started when first asked for."""
-    made = Background()
-    made.start()
-    return made
-
-
-def _forked() -> None:
-    if background.cache_info().currsize:
-        background().forked()
-        background.cache_clear()
-
-
-os.register_at_fork(after_in_child=_forked)

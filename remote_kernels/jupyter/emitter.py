@@ -12,33 +12,36 @@ from typing import Any
 
 from remote_kernels.kernel.model import KernelModel
 
-from . import news
+from .news import NewsWire
 
 SCHEMA = Path(__file__).with_name("events") / "kernel_v1.yaml"
 SCHEMA_ID = "https://events.remote-kernels.org/kernel/v1"
 
 
 class Emitter:
-    """From `news` to one server's event logger.
+    """From this process's news to one server's event logger.
 
     Parameters
     ----------
+    news:
+        What happens to this process's kernels.
     logger:
         The server's EventLogger.
     loop:
         The server's IOLoop, where events are emitted.
     """
 
-    def __init__(self, logger: Any, loop: Any) -> None:
+    def __init__(self, news: NewsWire, logger: Any, loop: Any) -> None:
+        self._news = news
         self._logger = logger
         self._loop = loop
 
     def start(self) -> None:
         self._logger.register_event_schema(SCHEMA)
-        news.listen(self._hear)
+        self._news.listen(self._hear)
 
     def stop(self) -> None:
-        news.unlisten(self._hear)
+        self._news.unlisten(self._hear)
 
     def _hear(self, action: str, view: KernelModel, text: str) -> None:
         """On the background loop's thread. A closed loop takes nothing, silently."""

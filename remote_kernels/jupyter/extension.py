@@ -25,9 +25,8 @@ from remote_kernels.kernel.inventory import Recorded, recorded
 
 from . import api, proxied
 from .api_kernels import Kernels
-from .background import background
 from .emitter import Emitter
-from .outliving import let_end, let_outlive
+from .process import process
 from .provisioner import RemoteKernelProvisioner
 
 
@@ -64,10 +63,10 @@ class RemoteKernelsApp(ExtensionApp):
 
     def initialize(self, argv: Any = None) -> None:
         super().initialize()  # type: ignore[no-untyped-call]
-        let_outlive(self._kernels)
+        process().lasting.add(self._kernels)
         self._note_sessions()
         loop = self._server.io_loop
-        self._emitter = Emitter(self._server.event_logger, loop)
+        self._emitter = Emitter(process().news, self._server.event_logger, loop)
         self._emitter.start()
         if asyncio.get_event_loop_policy().get_event_loop().is_running():
             loop.add_callback(self._begin)
@@ -76,7 +75,7 @@ class RemoteKernelsApp(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Called by ExtensionApp.initialize."""
-        kernels = Kernels(self._kernels, self._state_dirs)
+        kernels = Kernels(process(), self._kernels, self._state_dirs)
         self.handlers.extend(api.routes(kernels))
         self.handlers.extend(proxied.routes(self._kernels))
 
@@ -95,7 +94,7 @@ class RemoteKernelsApp(ExtensionApp):
     # Start
 
     async def _begin(self) -> None:
-        await background().run(service.ask_at_most_every(self.poll_interval))
+        service.ask_at_most_every(process().runtime, self.poll_interval)
         await self._bring_back_all()
 
     async def _bring_back_all(self) -> None:
@@ -107,9 +106,9 @@ class RemoteKernelsApp(ExtensionApp):
             log.removeFilter(_is_no_traceback)
 
     async def _bring_back_each(self) -> None:
-        work = background().run(recorded(self._state_dirs()))
-        jobs = []
-        for found in await work:
+        dirs, jobs = self._state_dirs(), []
+        work = recorded(process().runtime, dirs)
+        for found in await process().background.run(work):
             if found.end is not None and found.record.is_live:
                 self.log.warning(
                     "Kernel %s ended while no server was there: job %s: %s",
@@ -205,7 +204,7 @@ class RemoteKernelsApp(ExtensionApp):
         """Called before the server shuts down the kernels that it still has."""
         if self.on_stop == "shutdown":
             # One that is just starting is not listed yet, and shut down by nobody.
-            let_end(self._kernels)
+            process().lasting.discard(self._kernels)
             return
         kept = []
         for kernel_id in self._kernels.list_kernel_ids():

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import os
 import sys
-import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -32,9 +31,7 @@ from remote_kernels.errors import (
     RemoteKernelError,
 )
 
-from . import news
-from .background import background
-from .outliving import outlives_server
+from .process import process
 from .progress_line import ProgressLine
 
 if TYPE_CHECKING:
@@ -70,11 +67,16 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._options: dict[str, Any] = {}  # of this start, over the kernelspec's
         self.left = ""  # what could not be ended, in plain words
         self._given: dict[str, str] = {}  # variables that the caller gives the kernel
-        _PROVISIONERS.add(self)
 
     @property
     def _manager(self) -> KernelManager:
         return cast("KernelManager", self.parent)
+
+    @property
+    def _is_lasting(self) -> bool:
+        """Whether its kernel outlives this process."""
+        manager = self._manager.parent
+        return manager is not None and manager in process().lasting
 
     # Start
 
@@ -96,7 +98,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._loop = asyncio.get_running_loop()
         before, unasked = self.remote_kernel, self._unasked
         try:
-            started = await background().run(self._start(launch))
+            started = await process().background.run(self._start(launch))
         except BaseException:  # of ours or not: what Jupyter had of it is dead
             self._forget_pending()
             self._clean_up_dead()
@@ -138,8 +140,8 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
                     ready.exception(),
                 )
                 self.remote_kernel, self._has_process = None, False
-                background().let_go(self.kernel_id)
-                background().begin(kernel.release())
+                process().background.let_go(self.kernel_id)
+                process().background.begin(kernel.release())
 
         self._manager.ready.add_done_callback(look)
 
@@ -183,9 +185,9 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
                 "started any more. Look at what it wrote: remote-kernels logs "
                 f"{self.kernel_id[:8]}"
             )
-            background().let_go(self.kernel_id)
+            process().background.let_go(self.kernel_id)
             self._clean_up_dead()
-            background().begin(kernel.give_up(why))
+            process().background.begin(kernel.give_up(why))
 
     def _note_unasked(self) -> None:
         self._unasked = True
@@ -248,17 +250,19 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         # server want to go on.
         blocks = not isinstance(self._manager.parent, MultiKernelManager)
         line = ProgressLine(sys.stderr if blocks else None)
+        process().provisioners.add(self)
         kernel = self.remote_kernel = RemoteKernel(
             self.kernel_id,
             parse({**self._config, **self._options}),
             self.kernel_spec.display_name,
             self._manager.kernel_name,
-            outlives=outlives_server(self._manager.parent),
+            runtime=process().runtime,
+            outlives=self._is_lasting,
             instead_of=ended,
             on_progress=line.show,
-            on_news=news.tell,
+            on_news=process().news.tell,
             on_dead=self._died,
-            on_end=lambda: background().let_go(self.kernel_id),
+            on_end=lambda: process().background.let_go(self.kernel_id),
             on_moved=self._moved,
         )
         try:
@@ -270,7 +274,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         except BaseException:
             self.remote_kernel = None
             raise
-        background().hold(self.kernel_id, self._let_go_at_exit)
+        process().background.hold(self.kernel_id, self._let_go_at_exit)
         return info
 
     async def _restart(self, kernel: RemoteKernel, launch: Launch) -> dict[str, Any]:
@@ -287,14 +291,14 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             if isinstance(exc, (OSError, RecordError)):  # of this host: try again
                 raise
             self.remote_kernel = None
-            background().let_go(self.kernel_id)
+            process().background.let_go(self.kernel_id)
             await asyncio.shield(kernel.release())
             raise
 
     async def _let_go_at_exit(self) -> None:
         """Nobody shut the kernel down, so nobody removed its connection file either."""
         kernel = self.remote_kernel
-        if kernel is not None and outlives_server(self._manager.parent):
+        if kernel is not None and self._is_lasting:
             await kernel.detach()
         elif kernel is not None:
             await kernel.release()
@@ -313,9 +317,9 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
     async def detach(self) -> None:
         """Leave kernel and job to the next server. Called by the server extension."""
         kernel, self.remote_kernel = self.remote_kernel, None
-        background().let_go(self.kernel_id)
+        process().background.let_go(self.kernel_id)
         if kernel is not None:
-            await background().finish(kernel.detach())
+            await process().background.finish(kernel.detach())
         self._manager.cleanup_connection_file()
 
     def _forget_pending(self) -> None:
@@ -426,7 +430,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         code: int | None = None
         if self.remote_kernel is not None:
             try:
-                waiting = background().run(self.remote_kernel.wait())
+                waiting = process().background.run(self.remote_kernel.wait())
                 code = await within(waiting, WAIT_TIMEOUT)
             except asyncio.TimeoutError:
                 log.warning("kernel=%s did not end; going on", self.kernel_id)
@@ -436,7 +440,9 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
     async def send_signal(self, signum: int) -> None:
         """Must not raise: jupyter_client calls it first in each shutdown."""
         if self.remote_kernel is not None and signum:
-            background().loop.call_soon_threadsafe(self.remote_kernel.signal, signum)
+            process().background.loop.call_soon_threadsafe(
+                self.remote_kernel.signal, signum
+            )
 
     async def kill(self, restart: bool = False) -> None:
         """SIGKILL to the kernel process. Not to its job: see `cleanup`."""
@@ -450,12 +456,17 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         """The one call that says reliably whether a restart follows."""
         if not restart and self.remote_kernel is not None:
             kernel, self.remote_kernel = self.remote_kernel, None
-            background().let_go(self.kernel_id)
+            process().background.let_go(self.kernel_id)
             try:
-                await background().finish(kernel.release())
+                await process().background.finish(kernel.release())
             except RemoteKernelError as exc:
                 self.left = str(exc)
                 log.error("kernel=%s was not released: %s", self.kernel_id, exc)
+
+    def forked(self) -> None:
+        """In a child: the kernel is its parent's."""
+        forked.keep(self.remote_kernel)
+        self.remote_kernel, self._has_process = None, False
 
 
 def given(env: Mapping[str, str], server: Mapping[str, str]) -> list[str]:
@@ -468,17 +479,5 @@ def given(env: Mapping[str, str], server: Mapping[str, str]) -> list[str]:
     copied = "PATH" in env
     return [n for n, value in env.items() if not copied or server.get(n) != value]
 
-
-_PROVISIONERS: weakref.WeakSet[RemoteKernelProvisioner] = weakref.WeakSet()
-
-
-def _forked() -> None:
-    """In a child, kernels are its parent's: it neither signals nor ends them."""
-    for provisioner in _PROVISIONERS:
-        forked.keep(provisioner.remote_kernel)
-        provisioner.remote_kernel, provisioner._has_process = None, False
-
-
-os.register_at_fork(after_in_child=_forked)
 
 _TRAITS = frozenset(KernelProvisionerBase.class_trait_names()) | {"parent", "config"}

@@ -25,8 +25,7 @@ import hashlib
 import os
 import shutil
 import time
-import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -35,11 +34,10 @@ from remote_kernels import harmless, records
 from remote_kernels.errors import RecordError
 from remote_kernels.scheduler import script
 
+from .runtime import Runtime
+
 log = harmless.logger(__name__)
 
-# By loop: an asyncio.Lock that was once waited for belongs to it.
-_LOCKS: weakref.WeakValueDictionary[Hashable, asyncio.Lock]
-_LOCKS = weakref.WeakValueDictionary()
 LOCK_TIMEOUT = 150.0  # seconds; a submission may take 120
 # A lock that another has, or what has just been removed.
 HELD = (errno.EACCES, errno.EAGAIN, errno.ENOENT)
@@ -86,7 +84,10 @@ class SharedAllocation(records.Directory):
         return False
 
     async def give_up(
-        self, kernel_id: str, cancel: Callable[[], Awaitable[None]]
+        self,
+        kernel_id: str,
+        runtime: Runtime,
+        cancel: Callable[[], Awaitable[None]],
     ) -> bool:
         """Let a kernel leave; the last one cancels a job that no agent ends.
 
@@ -95,7 +96,9 @@ class SharedAllocation(records.Directory):
         leave = partial(self.leave, kernel_id)
         if not await self.worker.run(leave):
             return False
-        async with self.entered(kernel_id):  # who comes now is not to find the job
+        async with self.entered(
+            kernel_id, runtime
+        ):  # who comes now is not to find the job
             if not await self.worker.run(leave):
                 return False
             await cancel()
@@ -132,12 +135,10 @@ class SharedAllocation(records.Directory):
             log.info("%s", exc)
 
     @contextlib.asynccontextmanager
-    async def entered(self, kernel_id: str) -> AsyncIterator[None]:
+    async def entered(self, kernel_id: str, runtime: Runtime) -> AsyncIterator[None]:
         """Hold the allocation's lock, on whichever host. Raises RecordError."""
         # A lock of POSIX, which also NFS knows, is a process's, not a file's.
-        key = (asyncio.get_running_loop(), self.path)
-        ours = _LOCKS.setdefault(key, asyncio.Lock())
-        async with ours:
+        async with runtime.turn(self.path):
             try:
                 await self._enter(kernel_id)
                 yield

@@ -21,6 +21,7 @@ from remote_kernels.front.front import connection_info
 
 from .inventory import Recorded
 from .remote_kernel import RemoteKernel
+from .runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,14 @@ class Attached:
 
 @asynccontextmanager
 async def attached(
-    found: Recorded, settings: Settings, *, take: bool = False
+    runtime: Runtime, found: Recorded, settings: Settings, *, take: bool = False
 ) -> AsyncIterator[Attached]:
     """Connect to a kernel; on leaving, it lives on.
 
     Parameters
     ----------
+    runtime:
+        This process's.
     found:
         The kernel.
     settings:
@@ -75,6 +78,7 @@ async def attached(
         settings,
         str(found.facts.get("name", "")),
         str(found.facts.get("spec_name", "")),
+        runtime=runtime,
     )
     info = await kernel.attach(take=take, patient=False)
     try:

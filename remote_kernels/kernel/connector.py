@@ -43,9 +43,6 @@ AGAIN = 0.3  # seconds, in which a living login end has answered its agent
 HEARD_SINCE = 0.75
 LAST_RETRY = 30.0  # seconds between attempts to reach a kernel that was left alone
 
-# One for all kernels of this process.
-_SSH = SshPool()
-
 
 class Connector:
     """The way to one agent.
@@ -160,7 +157,11 @@ async def carriers_to(
     remembered = await job.place.worker.run(known)
     shared = job.allocation is not None
     log = job.place.job_log
-    return carriers(agent, job.id, job.driver, settings, remembered, log, shared=shared)
+    return carriers(
+        *(agent, job.id, job.driver, settings, remembered, log),
+        ssh=job.runtime.ssh,
+        shared=shared,
+    )
 
 
 def kind_of_node(agent: Mapping[str, Any]) -> str:
@@ -182,6 +183,7 @@ def carriers(
     remembered: str | None,
     log: Path | None = None,
     *,
+    ssh: SshPool,
     shared: bool = False,
 ) -> list[Carrier]:
     """Return the carriers that the kernelspec allows, the remembered one first.
@@ -194,6 +196,8 @@ def carriers(
         The name of the carrier that worked last on this cluster.
     log:
         The job's log, if it is on this host.
+    ssh:
+        Whose connections are shared.
     shared:
         Whether other kernels may be in that job.
     """
@@ -203,13 +207,13 @@ def carriers(
     node = str(agent["node"])
     argv = bundle.argv(agent, "connect", str(agent["socket"]))
 
-    def ssh() -> Carrier:
+    def by_ssh() -> Carrier:
         cluster, adoption = str(agent.get("cluster", "")), None
         if isinstance(driver, Adopts):
             adoption = driver.adoption(cluster, node, job_id)
         sharers = f"{cluster} {job_id}" if shared else ""
         to = _destination(agent, argv, driver, settings)
-        return _SSH.carrier(to, adoption=adoption, sharers=sharers)
+        return ssh.carrier(to, adoption=adoption, sharers=sharers)
 
     def stdio(name: str) -> Carrier:
         assert isinstance(driver, Enters)
@@ -217,7 +221,7 @@ def carriers(
         few = log if driver.says_little else None
         return StdioCarrier(name, driver.into(job_id, node, argv), env, few)
 
-    return [ssh() if name == "ssh" else stdio(name) for name in names]
+    return [by_ssh() if name == "ssh" else stdio(name) for name in names]
 
 
 def _destination(

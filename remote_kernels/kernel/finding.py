@@ -14,6 +14,7 @@ from remote_kernels.errors import RecordError
 
 from .inventory import Recorded, recorded
 from .model import KernelModel
+from .runtime import Runtime
 
 ATTACHABLE = "that runs"  # it has an agent
 LIVE = "that waits or runs"
@@ -21,10 +22,13 @@ ON_RECORD = "on record"  # also one that ended
 
 
 async def find(
-    bases: Iterable[Path], wanted: str | None, among: str = ATTACHABLE
+    runtime: Runtime,
+    bases: Iterable[Path],
+    wanted: str | None,
+    among: str = ATTACHABLE,
 ) -> Recorded:
     """Return the kernel in these state directories that is meant. Raises RecordError."""
-    return choose(await recorded(bases), wanted, among)
+    return choose(await recorded(runtime, bases), wanted, among)
 
 
 def choose(

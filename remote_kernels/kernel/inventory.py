@@ -23,12 +23,13 @@ from remote_kernels.errors import CommandError, RecordError
 from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
-from remote_kernels.scheduler.jobs import Jobs, shared
+from remote_kernels.scheduler.jobs import Jobs
 
 from .allocation import allocation_of, allocations
 from .job import id_in, name_of
 from .job_end import end_of
 from .model import KernelModel, kernel_model
+from .runtime import Runtime
 
 log = harmless.logger(__name__)
 
@@ -135,13 +136,13 @@ class Stray:
     status: JobStatus
 
 
-async def strays(bases: Iterable[Path]) -> list[Stray]:
+async def strays(runtime: Runtime, bases: Iterable[Path]) -> list[Stray]:
     """Return jobs without a record in any of these state directories.
 
     A job ends itself when its record is removed; what is left is one that waits in
     the queue, or whose state directory is not among these.
     """
-    found, _ = await _own()
+    found, _ = await _own(runtime)
     # Looked for last: the record of a kernel that starts now is there before its job.
     bases = list(bases)
     known = {name_of(record.kernel_id) for record in _records(bases)}
@@ -149,11 +150,11 @@ async def strays(bases: Iterable[Path]) -> list[Stray]:
     return [stray for stray in found if stray.name not in known]
 
 
-async def _own() -> tuple[list[Stray], bool]:
+async def _own(runtime: Runtime) -> tuple[list[Stray], bool]:
     """Return the user's jobs, recorded or not, and whether every scheduler answered."""
     found, asked = [], True
     for scheduler in DRIVERS:
-        jobs = _jobs(scheduler)
+        jobs = _jobs(runtime, scheduler)
         if jobs is None:
             continue
         try:
@@ -166,12 +167,13 @@ async def _own() -> tuple[list[Stray], bool]:
     return found, asked
 
 
-async def cancel(scheduler: str, job_id: JobId) -> None:
+async def cancel(runtime: Runtime, scheduler: str, job_id: JobId) -> None:
     """End a job. Raises CommandError."""
-    await shared(DRIVERS[scheduler]).cancel(job_id)
+    await runtime.jobs(DRIVERS[scheduler]).cancel(job_id)
 
 
 async def end(
+    runtime: Runtime,
     record: records.Record | None,
     scheduler: str,
     job_id: JobId | None,
@@ -182,6 +184,8 @@ async def end(
 
     Parameters
     ----------
+    runtime:
+        Whose questions to the batch systems these are.
     record:
         Its record, if there is one.
     scheduler, job_id:
@@ -202,21 +206,21 @@ async def end(
     """
     alone = True
     if job_id is not None:
-        end_job = functools.partial(cancel, scheduler, job_id)
+        end_job = functools.partial(cancel, runtime, scheduler, job_id)
         place = None if record is None or whole_job else allocation_of(record)
         if place is None or record is None:
             await end_job()
         else:
-            alone = await place.give_up(record.kernel_id, end_job)
+            alone = await place.give_up(record.kernel_id, runtime, end_job)
     if record is not None:
         await asyncio.to_thread(record.remove)
     return alone
 
 
-def _jobs(scheduler: str) -> Jobs | None:
+def _jobs(runtime: Runtime, scheduler: str) -> Jobs | None:
     """Return the jobs of a scheduler; None if its commands are not installed."""
     driver = DRIVERS[scheduler]
-    return shared(driver) if driver.is_here(os.environ) else None
+    return runtime.jobs(driver) if driver.is_here(os.environ) else None
 
 
 def _records(bases: Iterable[Path]) -> Iterator[records.Record]:
@@ -254,13 +258,13 @@ class Damaged:
     asked: bool = True
 
 
-async def damaged(bases: Iterable[Path]) -> list[Damaged]:
+async def damaged(runtime: Runtime, bases: Iterable[Path]) -> list[Damaged]:
     """Return records that cannot be read, and the scheduler's jobs of their names."""
     bases = list(bases)
     found = [(r, why) for r in _records(bases) if (why := _damage(r))]
     if not found:
         return []
-    own, asked = await _own()
+    own, asked = await _own(runtime)
     jobs = {one.name: (one.scheduler, one.status) for one in own}
     names = {record.kernel_id: name_of(record.kernel_id) for record, _ in found}
     for place in (place for base in bases for place in allocations(base)):
@@ -269,12 +273,12 @@ async def damaged(bases: Iterable[Path]) -> list[Damaged]:
     items = []
     for record, why in found:
         scheduler, job = jobs.get(names[record.kernel_id]) or ("", None)
-        sure = asked and not await _is_elsewhere(record)
+        sure = asked and not await _is_elsewhere(runtime, record)
         items.append(Damaged(record, why, scheduler, job, sure))
     return items
 
 
-async def _is_elsewhere(record: records.Record) -> bool:
+async def _is_elsewhere(runtime: Runtime, record: records.Record) -> bool:
     """Return whether its job seems to be of a scheduler that was not asked here."""
     try:
         facts = records.read_private(record.path / "record.json")
@@ -283,7 +287,7 @@ async def _is_elsewhere(record: records.Record) -> bool:
     scheduler, cluster = facts.get("scheduler"), facts.get("cluster")
     if not isinstance(scheduler, str) or scheduler not in DRIVERS:
         return False
-    jobs = _jobs(scheduler)
+    jobs = _jobs(runtime, scheduler)
     if jobs is None:
         return True
     return cluster is not None and await jobs.cluster() not in (None, cluster)
@@ -312,6 +316,7 @@ class _Entry(NamedTuple):
 
 
 async def recorded(
+    runtime: Runtime,
     bases: Iterable[Path],
     without: Collection[str] = (),
     *,
@@ -322,6 +327,8 @@ async def recorded(
 
     Parameters
     ----------
+    runtime:
+        Whose questions to the batch systems these are.
     bases:
         The state directories.
     without:
@@ -334,7 +341,7 @@ async def recorded(
     """
     found: list[Recorded] = []
     for name, entries in (await asyncio.to_thread(_entries, bases, without)).items():
-        found += await _of_scheduler(name, entries, patience, watching)
+        found += await _of_scheduler(runtime, name, entries, patience, watching)
     return found
 
 
@@ -355,9 +362,13 @@ def _entries(
 
 
 async def _of_scheduler(
-    name: str, entries: list[_Entry], patience: float | None, watching: bool
+    runtime: Runtime,
+    name: str,
+    entries: list[_Entry],
+    patience: float | None,
+    watching: bool,
 ) -> list[Recorded]:
-    driver, jobs = DRIVERS[name], _jobs(name)
+    driver, jobs = DRIVERS[name], _jobs(runtime, name)
     if jobs is None:
         return []
     naming = asyncio.ensure_future(jobs.cluster())

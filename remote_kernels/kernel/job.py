@@ -19,16 +19,15 @@ from remote_kernels.records import TAKEN, Directory, JobEnd, Record
 from remote_kernels.scheduler import script
 from remote_kernels.scheduler.drivers import environment
 from remote_kernels.scheduler.job import JobId, JobRequest, JobStatus
-from remote_kernels.scheduler.jobs import shared
 
 from .job_end import end_of
 from .launch import Launch
+from .runtime import Runtime
 from .waiting import Waiting
 
 log = harmless.logger(__name__)
 
 CANCEL_TIMEOUT = 8.0  # seconds for a cancelled job to end
-_NOTICES: set[str] = set()  # told already by this process
 
 
 class Job:
@@ -36,6 +35,8 @@ class Job:
 
     Parameters
     ----------
+    runtime:
+        This process's.
     settings:
         The kernelspec's config.
     record:
@@ -47,7 +48,8 @@ class Job:
         This machine cannot submit such a job.
     """
 
-    def __init__(self, settings: Settings, record: Record) -> None:
+    def __init__(self, runtime: Runtime, settings: Settings, record: Record) -> None:
+        self.runtime = runtime
         self._settings = settings
         self._record = record
         self.id: JobId | None = None
@@ -57,7 +59,7 @@ class Job:
         self.driver = settings.driver
         self._check()
         self.env = environment(self.driver, os.environ, settings.env_keep)
-        self.jobs = shared(self.driver, settings.poll_interval)
+        self.jobs = runtime.jobs(self.driver, settings.poll_interval)
 
     def _check(self) -> None:
         if not self.driver.is_here(os.environ):
@@ -131,8 +133,8 @@ class Job:
 
     def _note_notice(self, text: str) -> None:
         """Keep what the site says of this job, unless it said just that before."""
-        if text not in _NOTICES:
-            _NOTICES.add(text)
+        if text not in self.runtime.notices:
+            self.runtime.notices.add(text)
             self.notice = text
             log.warning("the site says: %s", text)
 

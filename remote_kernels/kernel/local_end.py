@@ -73,6 +73,7 @@ class LocalEnd:
         """
         await self._watchdog.stop()
         self._watchdog = Watchdog(job.cancel_argv, job.env)
+        job.runtime.watchdogs.add(self._watchdog)
         self._watchdog.start(keep=keep)
         for path in () if keep else job.traces:
             self.remove_at_death(path)

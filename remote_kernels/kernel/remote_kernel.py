@@ -38,6 +38,7 @@ from .news import OnNews
 from .previous_kernel import PreviousKernel
 from .previous_owner import previous_owner
 from .queue_display import OnProgress
+from .runtime import Runtime
 from .shared_job import job_for
 from .startup import Startup
 from .status import KernelStatus
@@ -61,6 +62,8 @@ class RemoteKernel:
         The kernelspec's name, for people.
     spec_name:
         The kernelspec's name, for Jupyter.
+    runtime:
+        This process's.
     outlives:
         Whether it is to outlive this process.
     instead_of:
@@ -84,6 +87,7 @@ class RemoteKernel:
         name: str = "",
         spec_name: str = "",
         *,
+        runtime: Runtime,
         outlives: bool = False,
         instead_of: str = "",
         on_progress: OnProgress = lambda lines: None,
@@ -93,6 +97,7 @@ class RemoteKernel:
         on_moved: Callable[[Path], None] = lambda directory: None,
     ) -> None:
         self.kernel_id = kernel_id
+        self._runtime = runtime
         self._on_moved = on_moved
         status = self._status = KernelStatus(
             kernel_id, settings, name, spec_name, outlives=outlives, on_news=on_news
@@ -102,7 +107,9 @@ class RemoteKernel:
         self._record = status.record
         self._actions = Actions(status, on_dead, on_end)
         self._supervision = Supervision(status, self._actions)
-        self._startup = Startup(status, self._actions, self._supervision, on_progress)
+        self._startup = Startup(
+            runtime, status, self._actions, self._supervision, on_progress
+        )
 
     def __repr__(self) -> str:
         return f"<RemoteKernel {self.kernel_id[:8]} job {self.job_id} on {self.node}>"
@@ -282,7 +289,8 @@ class RemoteKernel:
         look = partial(previous_owner, self._record, patient=patient)
         before = await self._record.worker.run(look)
         try:
-            job = job_for(self.settings, self._record, before.facts.get("allocation"))
+            allocation = before.facts.get("allocation")
+            job = job_for(self._runtime, self.settings, self._record, allocation)
             job.resume(id_in(before.facts), before.facts.get("cluster"))
             await self._status.resume(before.facts, before.spec, job)
             process = before.process

@@ -19,12 +19,12 @@ from remote_kernels import errors, records
 from remote_kernels.errors import CommandError, RecordError, StateError
 from remote_kernels.scheduler import poller
 from remote_kernels.scheduler.drivers import DRIVERS
-from remote_kernels.scheduler.jobs import shared
 
 from . import inventory
 from .model import KernelModel, ModelState
 from .ports import Ports
 from .remote_kernel import RemoteKernel
+from .runtime import Runtime
 
 SLOWEST = poller.SLOWEST  # seconds between two questions while nothing changes
 state_dir = records.state_dir  # of a kernelspec
@@ -89,35 +89,35 @@ async def own(kernels: Iterable[RemoteKernel]) -> list[Known]:
 
 
 async def others(
-    bases: Iterable[Path], without: Collection[str], patience: float
+    runtime: Runtime, bases: Iterable[Path], without: Collection[str], patience: float
 ) -> list[Known]:
     """Return all other kernels on record; for the parameters see `recorded`."""
-    found = await inventory.recorded(bases, without, patience=patience)
+    found = await inventory.recorded(runtime, bases, without, patience=patience)
     return await asyncio.to_thread(
         lambda: [Known(one.model(), one.record, is_sure=one.is_sure) for one in found]
     )
 
 
-async def ask_at_most_every(seconds: float) -> None:
-    """Let nobody on this event loop ask a batch system more often, for a list."""
+def ask_at_most_every(runtime: Runtime, seconds: float) -> None:
+    """Let nobody with this runtime ask a batch system more often, for a list."""
     for driver in DRIVERS.values():
-        shared(driver, seconds)
+        runtime.jobs(driver, seconds)
 
 
 # --- one of them --------------------------------------------------------------------
 
 
-async def end(known: Known) -> None:
+async def end(runtime: Runtime, known: Known) -> None:
     """End a kernel that is not this process's. Raises CommandError, RecordError.
 
     UnknownError where its job may be another one. If it fails, its record is left.
     """
     known.check_sure()
     job = None if known.ended else known.model.job
-    await inventory.end(known.record, known.model.scheduler, job)
+    await inventory.end(runtime, known.record, known.model.scheduler, job)
 
 
-async def extend(known: Known, minutes: int) -> KernelModel:
+async def extend(runtime: Runtime, known: Known, minutes: int) -> KernelModel:
     """Move the time limit of a kernel's job by so many minutes.
 
     Returns
@@ -138,7 +138,7 @@ async def extend(known: Known, minutes: int) -> KernelModel:
     known.check_sure()
     model = known.model
     assert model.job is not None
-    jobs = shared(DRIVERS[model.scheduler])
+    jobs = runtime.jobs(DRIVERS[model.scheduler])
     try:
         await jobs.extend(model.job, minutes)
     except (errors.ConfigError, CommandError) as error:

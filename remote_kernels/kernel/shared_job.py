@@ -32,6 +32,7 @@ from .allocation import SharedAllocation
 from .connector import carriers_to
 from .job import Job, as_facts, id_in
 from .launch import Launch
+from .runtime import Runtime
 
 log = harmless.logger(__name__)
 
@@ -43,16 +44,20 @@ class SharedJob(Job):
 
     Parameters
     ----------
-    settings, record:
+    runtime, settings, record:
         See `Job`.
     place:
         The allocation's directory.
     """
 
     def __init__(
-        self, settings: Settings, record: Record, place: SharedAllocation
+        self,
+        runtime: Runtime,
+        settings: Settings,
+        record: Record,
+        place: SharedAllocation,
     ) -> None:
-        super().__init__(settings, record)
+        super().__init__(runtime, settings, record)
         self._place = place
 
     @property
@@ -83,7 +88,7 @@ class SharedJob(Job):
     async def submit(self, launch: Launch) -> None:
         """Find the job, or submit it. Raises RecordError, too."""
         place, run = self._place, self._place.worker.run
-        async with place.entered(self._record.kernel_id):
+        async with place.entered(self._record.kernel_id, self.runtime):
             await run(self._link_log)
             if await self._found():
                 return
@@ -211,14 +216,17 @@ class SharedJob(Job):
             failed.extend(filter(None, [await super(SharedJob, self).cancel()]))
 
         try:
-            await self._place.give_up(self._record.kernel_id, cancel)
+            await self._place.give_up(self._record.kernel_id, self.runtime, cancel)
         except RecordError as exc:  # without members the job ends as soon as it begins
             log.warning("job=%s not cancelled: %s", self.id, exc)
         return failed[0] if failed else None
 
 
-def job_for(settings: Settings, record: Record, allocation: str | None) -> Job:
+def job_for(
+    runtime: Runtime, settings: Settings, record: Record, allocation: str | None
+) -> Job:
     """Return a kernel's job, shared if `allocation` names one. Raises ConfigError."""
     if allocation is None:
-        return Job(settings, record)
-    return SharedJob(settings, record, SharedAllocation(record.base, allocation))
+        return Job(runtime, settings, record)
+    place = SharedAllocation(record.base, allocation)
+    return SharedJob(runtime, settings, record, place)

@@ -29,10 +29,10 @@ from remote_kernels.scheduler import command
 from remote_kernels.scheduler.driver import Enters, Site
 from remote_kernels.scheduler.drivers import DRIVERS, detected, environment
 from remote_kernels.scheduler.job import JobRequest
-from remote_kernels.scheduler.jobs import shared
 from remote_kernels.tunnel.carriers import ssh_keys
 
 from . import socket_directory
+from .runtime import Runtime
 
 log = harmless.logger(__name__)
 
@@ -169,17 +169,18 @@ class Here:
     cluster: str | None
 
 
-async def here(settings: Settings, *, reach: bool = False) -> Here:
+async def here(runtime: Runtime, settings: Settings, *, reach: bool = False) -> Here:
     """Return which batch system is meant, and what is known of it.
 
     With `reach` it must answer, and its version is asked for. Raises CommandError.
     """
     driver = settings.driver
+    jobs = runtime.jobs(driver)
     path, version = shutil.which(driver.command), ""
     if reach and path is not None and not driver.is_fallback:
-        await shared(driver).own()  # what each user may ask, on each site
+        await jobs.own()  # what each user may ask, on each site
         version = await _version(path)
-    cluster = await shared(driver).cluster()
+    cluster = await jobs.cluster()
     return Here(driver.name, driver.command, path, driver.is_fallback, version, cluster)
 
 

@@ -35,6 +35,7 @@ from .news import News
 from .previous_kernel import previous_kernel
 from .previous_owner import PreviousOwner
 from .queue_display import Introduction, OnProgress, introduce, queue_display
+from .runtime import Runtime
 from .shared_job import job_for
 from .status import KernelStatus
 from .supervision import Supervision
@@ -49,6 +50,8 @@ class Startup:
 
     Parameters
     ----------
+    runtime:
+        This process's.
     status, actions, supervision:
         The kernel's.
     on_progress:
@@ -57,11 +60,13 @@ class Startup:
 
     def __init__(
         self,
+        runtime: Runtime,
         status: KernelStatus,
         actions: Actions,
         supervision: Supervision,
         on_progress: OnProgress,
     ) -> None:
+        self._runtime = runtime
         self._status = status
         self._actions = actions
         self._supervision = supervision
@@ -74,7 +79,8 @@ class Startup:
         """Submit a job. What can be wrong with it is looked for before."""
         status = self._status
         check_room()
-        job = job_for(status.settings, status.record, status.settings.allocation)
+        allocation = status.settings.allocation
+        job = job_for(self._runtime, status.settings, status.record, allocation)
         status.begin(job, launch.env.get("JPY_SESSION_NAME", ""))
         worker = status.record.worker
         await worker.run(status.record.create)

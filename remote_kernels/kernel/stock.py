@@ -16,6 +16,7 @@ from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 
 from . import inventory
 from .inventory import Damaged, Recorded, Stray
+from .runtime import Runtime
 
 UNSUBMITTED = 600.0  # seconds after which a start without a job is a dead one
 
@@ -36,16 +37,16 @@ class Item:
     scheduler: str = ""
     record: records.Record | None = None
 
-    async def do(self) -> None:
+    async def do(self, runtime: Runtime) -> None:
         """Do what is to be done. Raises CommandError, RecordError."""
         job = self.job if self.action in (CANCEL, END) else None
-        await inventory.end(self.record, self.scheduler, job, whole_job=True)
+        await inventory.end(runtime, self.record, self.scheduler, job, whole_job=True)
 
 
-async def take(bases: Iterable[Path], everything: bool) -> list[Item]:
+async def take(runtime: Runtime, bases: Iterable[Path], everything: bool) -> list[Item]:
     """Return all that is there; `everything`: kernels that run are to end, too."""
     bases = list(bases)
-    known = await inventory.recorded(bases)
+    known = await inventory.recorded(runtime, bases)
     items = [_kernel(found, everything) for found in known]
     items += [
         _item(record.kernel_id, None, "was never submitted", REMOVE, record=record)
@@ -54,10 +55,10 @@ async def take(bases: Iterable[Path], everything: bool) -> list[Item]:
     shown = {found.record.path for found in known}
     items += [
         _damaged(one, everything)
-        for one in await inventory.damaged(bases)
+        for one in await inventory.damaged(runtime, bases)
         if one.record.path not in shown
     ]
-    strays = await inventory.strays(bases)
+    strays = await inventory.strays(runtime, bases)
     return items + [_stray(stray, everything) for stray in strays]
 
 

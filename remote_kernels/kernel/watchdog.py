@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import subprocess
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -72,7 +70,6 @@ class Watchdog:
         self._cancel = list(cancel)
         self._environ = dict(environ)
         self._shell: subprocess.Popen[str] | None = None
-        _WATCHDOGS.add(self)
 
     def start(self, *, keep: bool = False) -> None:
         """Start the shell. If no process can be had, the kernel works without it.
@@ -148,14 +145,3 @@ async def _ended(shell: subprocess.Popen[str], timeout: float) -> int | None:
         await asyncio.sleep(pause)
         pause = min(pause * 2, LOOK)
     return shell.returncode
-
-
-_WATCHDOGS: weakref.WeakSet[Watchdog] = weakref.WeakSet()
-
-
-def _forked() -> None:
-    for watchdog in _WATCHDOGS:
-        watchdog.forked()
-
-
-os.register_at_fork(after_in_child=_forked)

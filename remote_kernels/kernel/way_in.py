@@ -24,11 +24,11 @@ from remote_kernels.errors import JobError, TunnelError
 from remote_kernels.kernel import socket_directory
 from remote_kernels.records import CarrierCache
 from remote_kernels.scheduler.drivers import DRIVERS
+from remote_kernels.tunnel.carriers.shared_ssh import SshPool
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.exec import TARGET
 from remote_kernels.wire.hello import Refused
 
-from .allocation import allocation_of
 from .attached import socket_here
 from .connection import WAY_IN
 from .connector import carriers, kind_of_node
@@ -119,7 +119,7 @@ async def _opened(found: Recorded, settings: Settings, path: Path) -> Tunnel:
         DRIVERS[facts["scheduler"]],
         settings,
         remembered,
-        shared=allocation_of(record) is not None,
+        ssh=SshPool(),
     )
     tunnel = Tunnel(
         ways,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -241,18 +240,6 @@ class Jobs:
     async def wait_ended(self, job_id: JobId, timeout: float) -> JobStatus | None:
         """Return the status with which the job ended; None if it has not, in that time."""
         return await self._poller.wait_ended(job_id, timeout)
-
-
-_SHARED: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Jobs]]
-_SHARED = weakref.WeakKeyDictionary()
-
-
-def shared(driver: Driver, poll_interval: float = 2.0) -> Jobs:
-    """Return this loop's one `Jobs` of a driver; it polls as seldom as anybody asks for."""
-    every = _SHARED.setdefault(asyncio.get_running_loop(), {})
-    jobs = every.setdefault(driver.name, Jobs(driver))
-    jobs.ask_no_more_than_every(poll_interval)
-    return jobs
 
 
 def _user() -> str:

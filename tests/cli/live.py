@@ -30,6 +30,7 @@ from remote_kernels.config import parse
 from remote_kernels.kernel import Launch, RemoteKernel
 from remote_kernels.kernel.inventory import cancel
 from remote_kernels.kernel.job import as_facts, id_in
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.records import Record
 from remote_kernels.scheduler.job import JobId, JobRequest
 from remote_kernels.scheduler.jobs import Jobs
@@ -61,7 +62,9 @@ def left_alone(directory: Path) -> Record:
 async def _leave_alone(directory: str) -> None:
     """What that server did."""
     kernel_id = str(uuid.uuid4())
-    kernel = RemoteKernel(kernel_id, parse(CONFIG), "Left", "left", outlives=True)
+    kernel = RemoteKernel(
+        *(kernel_id, parse(CONFIG), "Left", "left"), runtime=Runtime(), outlives=True
+    )
     key = os.urandom(16).hex().encode()
     await kernel.start(Launch(ARGV, {}, directory, key))
     await kernel.detach()
@@ -80,7 +83,7 @@ def is_over(job_id: JobId, timeout: float = TIMEOUT) -> bool:
 
 
 def end(job_id: JobId) -> None:
-    asyncio.run(cancel("local", job_id))
+    asyncio.run(cancel(Runtime(), "local", job_id))
     assert is_over(job_id)
 
 

@@ -21,6 +21,7 @@ from remote_kernels.cli import rows, running
 from remote_kernels.errors import ControllerError
 from remote_kernels.kernel import inventory, stock
 from remote_kernels.kernel.inventory import Stray
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 from remote_kernels.scheduler.slurm.driver import Slurm
@@ -40,8 +41,10 @@ def here(
     monkeypatch.setattr(Slurm, "command", str(tmp_path / "no-sbatch"))
     everybody_s = inventory.strays
 
-    async def strays(*args: list[Path]) -> list[Stray]:
-        return [stray for stray in await everybody_s(*args) if stray.name == STRAY]
+    async def strays(runtime: Runtime, bases: list[Path]) -> list[Stray]:
+        return [
+            stray for stray in await everybody_s(runtime, bases) if stray.name == STRAY
+        ]
 
     monkeypatch.setattr(inventory, "strays", strays)
 
@@ -220,7 +223,7 @@ def test_one_that_cannot_be_ended(
     """It is told, keeps its record, and the others go all the same."""
     records = [record_of("k1", jobs()), record_of("k2", GONE)]
 
-    async def cancel(scheduler: str, job_id: JobId) -> None:
+    async def cancel(runtime: Runtime, scheduler: str, job_id: JobId) -> None:
         raise ControllerError("no answer", ["scancel"], 1)
 
     monkeypatch.setattr(inventory, "cancel", cancel)

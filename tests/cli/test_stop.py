@@ -32,6 +32,7 @@ from click.testing import Result
 
 from remote_kernels.errors import ControllerError
 from remote_kernels.kernel import inventory
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.job import JobId
 
@@ -179,10 +180,10 @@ def test_one_that_cannot_be_ended(
     job_id = job_of(records[0])
     cancel = inventory.cancel
 
-    async def cancel_some(scheduler: str, wanted: JobId) -> None:
+    async def cancel_some(runtime: Runtime, scheduler: str, wanted: JobId) -> None:
         if wanted == job_id:
             raise ControllerError("no answer", ["scancel"], 1)
-        await cancel(scheduler, wanted)
+        await cancel(runtime, scheduler, wanted)
 
     monkeypatch.setattr(inventory, "cancel", cancel_some)
 

@@ -18,9 +18,9 @@ from served.server import TOKEN, home, served
 from tornado.ioloop import IOLoop
 from tornado.websocket import websocket_connect
 
-from remote_kernels.jupyter import news
 from remote_kernels.jupyter.api import DOCUMENT
 from remote_kernels.jupyter.emitter import SCHEMA, SCHEMA_ID, Emitter, event
+from remote_kernels.jupyter.news import NewsWire
 from remote_kernels.kernel.model import STATES, UNKNOWN, KernelModel
 from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.job import JobId
@@ -66,7 +66,7 @@ def schema() -> Any:
 
 
 @asynccontextmanager
-async def emitter() -> AsyncIterator[asyncio.Queue[dict[str, Any]]]:
+async def emitter(news: NewsWire) -> AsyncIterator[asyncio.Queue[dict[str, Any]]]:
     """The events that a server's logger gives to a listener."""
     events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
@@ -75,7 +75,7 @@ async def emitter() -> AsyncIterator[asyncio.Queue[dict[str, Any]]]:
         events.put_nowait({"schema_id": schema_id, **data})
 
     logger = EventLogger()
-    made = Emitter(logger, IOLoop.current())
+    made = Emitter(news, logger, IOLoop.current())
     made.start()
     logger.add_listener(schema_id=SCHEMA_ID, listener=listener)
     try:
@@ -84,7 +84,7 @@ async def emitter() -> AsyncIterator[asyncio.Queue[dict[str, Any]]]:
         made.stop()
 
 
-def tell_all() -> None:
+def tell_all(news: NewsWire) -> None:
     for action in ACTIONS:
         news.tell(action, VIEW)
 
@@ -92,8 +92,9 @@ def tell_all() -> None:
 @pytest.mark.asyncio
 async def test_every_kind_of_news() -> None:
     """In their order; told in another thread, emitted on the server's loop."""
-    async with emitter() as events:
-        await asyncio.to_thread(tell_all)
+    news = NewsWire()
+    async with emitter(news) as events:
+        await asyncio.to_thread(tell_all, news)
         got = [await asyncio.wait_for(events.get(), TIMEOUT) for _ in ACTIONS]
 
     assert ACTIONS == [one["action"] for one in got]
@@ -103,8 +104,9 @@ async def test_every_kind_of_news() -> None:
 @pytest.mark.asyncio
 async def test_a_server_that_has_stopped() -> None:
     """Hears nothing more, while another one does."""
-    async with emitter() as first:
-        async with emitter() as second:
+    news = NewsWire()
+    async with emitter(news) as first:
+        async with emitter(news) as second:
             pass
         news.tell("lost", VIEW)
         await asyncio.wait_for(first.get(), TIMEOUT)

@@ -23,7 +23,7 @@ from remote_kernels.jupyter.extension import (
     RemoteKernelsApp,
     _jupyter_server_extension_points,
 )
-from remote_kernels.jupyter.outliving import let_outlive, outlives_server
+from remote_kernels.jupyter.process import process
 from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
 from remote_kernels.records import Record
 
@@ -308,13 +308,13 @@ async def test_a_server_that_takes_its_kernels_with_it(server: Server) -> None:
     """If it is configured so, it shuts them down itself; also those to come."""
     mine = Provisioner()
     server.kernel_manager.add("mine", mine)
-    let_outlive(server.kernel_manager)
+    process().lasting.add(server.kernel_manager)
     server.app.on_stop = "shutdown"
 
     await server.app.stop_extension()
 
     assert not mine.detached
-    assert not outlives_server(server.kernel_manager)
+    assert server.kernel_manager not in process().lasting
     assert ["mine"] == server.kernel_manager.list_kernel_ids()
 
 

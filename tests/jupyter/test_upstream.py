@@ -27,7 +27,7 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from login.specs import ARGV, write_spec
 from traitlets.config import Config
 
-from remote_kernels.jupyter.background import background
+from remote_kernels.jupyter.process import process
 from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
 from remote_kernels.kernel import actions
 from remote_kernels.scheduler.job import JobId
@@ -301,11 +301,13 @@ async def test_a_dead_kernel_is_cleaned_up(
         await kernel.settled()
         await kernel.kernels.shutdown_all()
         if works:
-            await until("the cleanup", lambda: kernel.id not in background()._held)
+            await until(
+                "the cleanup", lambda: kernel.id not in process().background._held
+            )
 
         more = set() if works else {"sockets", "connection file"}
         assert {"record", *more} == home.left()
-        assert works == (kernel.id not in background()._held)
+        assert works == (kernel.id not in process().background._held)
 
 
 @pytest.mark.asyncio

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +13,7 @@ import pytest
 
 from remote_kernels.config import parse
 from remote_kernels.kernel.allocation import SharedAllocation
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.kernel.shared_job import SharedJob
 from remote_kernels.records import Record
 from remote_kernels.scheduler.job import JobId
@@ -34,7 +36,7 @@ def test_nobody_else_may_write_there(tmp_path: Path) -> None:
     place = SharedAllocation(tmp_path / "state", "team")
 
     async def main() -> None:
-        async with place.entered("k"):
+        async with place.entered("k", Runtime()):
             pass
 
     asyncio.run(main())
@@ -47,8 +49,9 @@ def test_a_new_job(tmp_path: Path) -> None:
     place = SharedAllocation(tmp_path, "team")
 
     async def main() -> None:
+        runtime = Runtime()
         for kernel in ("old", "new"):
-            async with place.entered(kernel):
+            async with place.entered(kernel, runtime):
                 pass
         place.begin("new")
 
@@ -60,12 +63,12 @@ def test_loop_after_loop(tmp_path: Path) -> None:
     """A script may run one event loop after the other, kernels at once in each."""
     place = SharedAllocation(tmp_path, "team")
 
-    async def enter(kernel: str) -> None:
-        async with place.entered(kernel):
+    async def enter(runtime: Runtime, kernel: str) -> None:
+        async with place.entered(kernel, runtime):
             await asyncio.sleep(0)
 
     async def main() -> None:
-        await asyncio.gather(*map(enter, "abc"))
+        await asyncio.gather(*map(partial(enter, Runtime()), "abc"))
 
     for _ in range(2):
         asyncio.run(main())
@@ -91,17 +94,18 @@ def test_who_comes_while_the_last_one_leaves(tmp_path: Path) -> None:
     place = SharedAllocation(tmp_path, "team")
 
     async def main() -> None:
-        last = SharedJob(settings, Record(tmp_path, "last"), place)
+        runtime = Runtime()
+        last = SharedJob(runtime, settings, Record(tmp_path, "last"), place)
         last.id = JobId("7")
         queue = Cancelling()
         last.jobs = cast("Jobs", queue)
         came = asyncio.Event()
 
         async def come() -> None:
-            async with place.entered("next"):
+            async with place.entered("next", runtime):
                 came.set()
 
-        async with place.entered("last"):
+        async with place.entered("last", runtime):
             pass
         leaving = asyncio.create_task(last.cancel())
         await asyncio.wait_for(queue.asked.wait(), SECONDS)

@@ -15,13 +15,14 @@ from remote_kernels.errors import TunnelError
 from remote_kernels.kernel.connection import Connection
 from remote_kernels.kernel.connector import Connector, carriers, kind_of_node
 from remote_kernels.kernel.job import Job
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.kernel.status import KernelStatus
 from remote_kernels.records import TAKEN, CarrierCache, JobEnd, Record
 from remote_kernels.scheduler.driver import Driver
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.scheduler.local.driver import Local
 from remote_kernels.scheduler.slurm.driver import Slurm
-from remote_kernels.tunnel.carriers.shared_ssh import SharedSshCarrier
+from remote_kernels.tunnel.carriers.shared_ssh import SharedSshCarrier, SshPool
 from remote_kernels.tunnel.carriers.ssh import SshCarrier
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.codes import RefusalCode
@@ -57,7 +58,9 @@ class Looked(Job):
     """A job, by what is found at each look."""
 
     def __init__(self, directory: Path, *statuses: JobStatus | None) -> None:
-        super().__init__(parse({"scheduler": "local"}), Record(directory, "k"))
+        super().__init__(
+            Runtime(), parse({"scheduler": "local"}), Record(directory, "k")
+        )
         self.id = job("7")
         self._statuses = list(statuses)
 
@@ -221,10 +224,8 @@ PLACE = {**AGENT, "addresses": ["10.0.0.7"], "host_keys": ["ssh-ed25519 A"]}
 
 def ways(driver: Driver, remembered: str | None = None, **config: Any) -> list[Any]:
     settings, log = parse({"scheduler": driver.name, **config}), Path("/job.log")
-    shared = "allocation" in config
-    return [
-        *carriers(PLACE, job("7"), driver, settings, remembered, log, shared=shared)
-    ]
+    more: dict[str, Any] = {"ssh": SshPool(), "shared": "allocation" in config}
+    return [*carriers(PLACE, job("7"), driver, settings, remembered, log, **more)]
 
 
 def test_the_carriers_of_a_batch_system() -> None:

@@ -37,10 +37,11 @@ from remote_kernels.kernel.attached import _sockets_here
 from remote_kernels.kernel.job import name_of
 from remote_kernels.kernel.kernel_info_cache import KernelInfoCache
 from remote_kernels.kernel.previous_owner import previous_owner
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.records import CarrierCache, Directory, JobEnd, Record, trouble
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.job import Completed, JobRequest
-from remote_kernels.scheduler.jobs import Jobs, shared
+from remote_kernels.scheduler.jobs import Jobs
 from remote_kernels.scheduler.local.driver import Local
 
 FEW, MANY = 60, 2000
@@ -247,7 +248,9 @@ async def no_answer(argv: Sequence[str], **options: Any) -> Completed:
 def scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     drivers = {"local": Local()}
     monkeypatch.setattr(inventory, "DRIVERS", drivers)
-    monkeypatch.setattr(inventory, "_jobs", lambda name: Jobs(Local(), run=answer))
+    monkeypatch.setattr(
+        inventory, "_jobs", lambda runtime, name: Jobs(Local(), run=answer)
+    )
 
 
 def whole(base: Path, kernel: str) -> Record:
@@ -269,30 +272,33 @@ def restored(path: Path) -> None:
 
 async def look(base: Path, record: Record) -> None:
     """All that looks at many records; it says of the whole one what it always says."""
-    found = {one.kernel_id: one for one in await inventory.recorded([base])}
+    found = {one.kernel_id: one for one in await inventory.recorded(Runtime(), [base])}
     assert WHOLE in found
     for view in await ls._views(list(found.values()), everything=True):
         json.dumps(view.as_json()).encode()
         "\t".join(ls._row(view)).encode()
 
-    known = await service.others([base], (), 5.0)
+    known = await service.others(Runtime(), [base], (), 5.0)
     assert WHOLE in {one.model.kernel_id for one in known}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inventory, "_jobs", lambda name: Jobs(Local(), run=no_answer))
-        known = await service.others([base], (), 5.0)
+        patch.setattr(
+            inventory, "_jobs", lambda runtime, name: Jobs(Local(), run=no_answer)
+        )
+        known = await service.others(Runtime(), [base], (), 5.0)
     for one in known:
         json.dumps(one.model.as_json()).encode()
 
     service.unreadable([base])
     inventory.unsubmitted([base], 0)
-    await inventory.strays([base])
+    await inventory.strays(Runtime(), [base])
     completion._words(completion._records(), "")
     for old in records.every_record(base):
         old.purge_if_old()
     for place in allocations(base):
         place.purge_if_old()
 
-    items = {item.kernel: item for item in await stock.take([base], False)}
+    taken = await stock.take(Runtime(), [base], False)
+    items = {item.kernel: item for item in taken}
     json.dumps([running._public(item) for item in items.values()]).encode()
     assert "remove record" == items[WHOLE].action
 
@@ -341,8 +347,10 @@ async def test_damaged_records(
         os.utime(record.path, (OLD, OLD))
         try:
             await look(base, record)
-            shown = {one.kernel_id for one in await inventory.recorded([base])}
-            items = await stock.take([base], False)
+            shown = {
+                one.kernel_id for one in await inventory.recorded(Runtime(), [base])
+            }
+            items = await stock.take(Runtime(), [base], False)
             mine = [item for item in items if item.kernel == HURT]
             away = elsewhere(record)
             if HURT not in shown and not away:  # then it is named, and can be cleaned
@@ -415,13 +423,14 @@ async def test_a_damaged_record_whose_job_is_there(
     monkeypatch.setattr(inventory, "DRIVERS", {"local": Local()})
     record = whole(base, HURT)
     (record.path / "record.json").write_text("null")
-    queue = shared(DRIVERS["local"])
+    runtime = Runtime()
+    queue = runtime.jobs(DRIVERS["local"])
     name = name_of(HURT)
     request = JobRequest(name, str(base / "job.log"))
     job = await queue.submit("exec sleep 60\n", request)
     try:
-        (item,) = [i for i in await stock.take([base], False) if i.kernel == HURT]
-        (forced,) = [i for i in await stock.take([base], True) if i.kernel == HURT]
+        taken = [await stock.take(runtime, [base], every) for every in (False, True)]
+        item, forced = (i for items in taken for i in items if i.kernel == HURT)
     finally:
         await queue.cancel(job)
         await queue.wait_ended(job, 30.0)

@@ -22,6 +22,7 @@ from remote_kernels.kernel.inventory import (
     unsubmitted,
 )
 from remote_kernels.kernel.job import as_facts
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.job import JobId, JobRequest, Phase
 from remote_kernels.scheduler.jobs import Jobs as AllJobs
@@ -101,7 +102,7 @@ async def test_a_kernel_that_runs(tmp_path: Path, jobs: Jobs) -> None:
     """With its job's state; it can be reached once its agent has said where it is."""
     record = record_of(tmp_path, job_id=await jobs.submit("exec sleep 60\n"))
 
-    (found,) = await recorded([tmp_path])
+    (found,) = await recorded(Runtime(), [tmp_path])
 
     assert found.status is not None
     assert (Phase.RUNNING, "") == (found.status.phase, found.ended)
@@ -125,7 +126,7 @@ async def test_a_kernel_whose_job_has_ended(
     record = record_of(tmp_path, job_id=await jobs.ended(script))
     record.write("agent.json", {})
 
-    (found,) = await recorded([tmp_path])
+    (found,) = await recorded(Runtime(), [tmp_path])
 
     assert (ended, False) == (found.ended, found.attachable)
 
@@ -137,7 +138,7 @@ async def test_a_start_that_failed_and_whose_job_is_cancelled(
     """The reason counts, not what was done about it."""
     record_of(tmp_path, job_id=await jobs.ended("exit 7\n"), end=NO_MODULE)
 
-    (found,) = await recorded([tmp_path])
+    (found,) = await recorded(Runtime(), [tmp_path])
 
     assert "No such module." == found.ended
 
@@ -147,7 +148,7 @@ async def test_a_job_that_the_scheduler_has_forgotten(tmp_path: Path) -> None:
     """It has ended, and nobody knows how."""
     record_of(tmp_path, job_id=GONE)
 
-    (found,) = await recorded([tmp_path])
+    (found,) = await recorded(Runtime(), [tmp_path])
 
     assert "nothing says how" in found.ended
 
@@ -157,7 +158,7 @@ async def test_a_record_that_was_sealed(tmp_path: Path) -> None:
     """Its end is on record; the scheduler is not asked again."""
     record_of(tmp_path, job_id=GONE).seal(JobEnd("CANCELLED", text="It was cancelled."))
 
-    (found,) = await recorded([tmp_path])
+    (found,) = await recorded(Runtime(), [tmp_path])
 
     assert ("It was cancelled.", None) == (found.ended, found.status)
 
@@ -169,7 +170,7 @@ async def test_many_kernels_at_once(tmp_path: Path, jobs: Jobs) -> None:
     record_of(bases[0], "k1", job_id=await jobs.ended("exit 7\n"))
     record_of(bases[1], "k2", job_id=await jobs.submit("exec sleep 60\n"))
 
-    found = await recorded([*bases, *bases])
+    found = await recorded(Runtime(), [*bases, *bases])
 
     assert {"k1": False, "k2": True} == {k.kernel_id: not k.ended for k in found}
     assert 2 == len(found)
@@ -182,7 +183,7 @@ async def test_another_cluster_s_kernels(tmp_path: Path) -> None:
     for kernel, cluster in (("mine", here), ("theirs", "elsewhere"), ("old", None)):
         record_of(tmp_path, kernel, job_id=GONE, cluster=cluster)
 
-    found = await recorded([tmp_path])
+    found = await recorded(Runtime(), [tmp_path])
 
     assert ["mine", "old"] == [kernel.kernel_id for kernel in found]
 
@@ -195,7 +196,7 @@ async def test_records_of_which_nothing_can_be_said(tmp_path: Path) -> None:
     broken = record_of(tmp_path, "broken", job_id=GONE)
     (broken.path / "record.json").write_text("{")
 
-    assert [] == await recorded([tmp_path])
+    assert [] == await recorded(Runtime(), [tmp_path])
 
 
 @pytest.mark.asyncio
@@ -213,7 +214,7 @@ async def test_a_scheduler_that_does_not_answer(
         program("squeue", squeue)
     record_of(tmp_path, scheduler="slurm", job_id=JobId("17")).write("agent.json", {})
 
-    (found,) = await recorded([tmp_path])
+    (found,) = await recorded(Runtime(), [tmp_path])
 
     assert (None, "", True) == (found.status, found.ended, found.attachable)
 
@@ -226,7 +227,7 @@ async def test_a_host_without_that_scheduler(
     monkeypatch.setenv("PATH", str(tmp_path))
     record_of(tmp_path, scheduler="slurm", job_id=JobId("17"))
 
-    assert [] == await recorded([tmp_path])
+    assert [] == await recorded(Runtime(), [tmp_path])
 
 
 @pytest.mark.asyncio
@@ -236,12 +237,16 @@ async def test_a_job_without_a_record(tmp_path: Path, jobs: Jobs) -> None:
     ids = [await jobs.submit("exec sleep 60\n", f"jupyter-{k}") for k in kernels]
     record_of(tmp_path, f"{kernels[0]}-rest-of-its-id")
 
-    found = [stray for stray in await strays([tmp_path]) if stray.status.job_id in ids]
+    found = [
+        stray
+        for stray in await strays(Runtime(), [tmp_path])
+        if stray.status.job_id in ids
+    ]
 
     assert [(f"jupyter-{kernels[1]}", ids[1])] == [
         (stray.name, stray.status.job_id) for stray in found
     ]
-    await cancel("local", ids[1])
+    await cancel(Runtime(), "local", ids[1])
     ended = await jobs.queue.wait_ended(ids[1], TIMEOUT)
     assert ended is not None
     assert "CANCELLED" == ended.state
@@ -257,7 +262,7 @@ async def test_a_kernel_that_starts_while_the_jobs_are_listed(
     program("sbatch", "exit 1")
     program("squeue", f"mkdir -p {record.path}\necho 'jupyter-abcdef12|{row}'")
 
-    found = await strays([tmp_path])
+    found = await strays(Runtime(), [tmp_path])
 
     assert record.path.exists()
     assert "jupyter-abcdef12" not in [stray.name for stray in found]
@@ -298,6 +303,6 @@ async def test_a_record_that_cannot_be_read(
     record = record_of(tmp_path, job_id=JobId("7"), **facts)
     record.write("record.json", {"format": 99, "job_id": "7", **facts})
 
-    (found,) = await damaged([tmp_path])
+    (found,) = await damaged(Runtime(), [tmp_path])
 
     assert (None, asked) == (found.job, found.asked)

@@ -13,9 +13,9 @@ from scheduler.asking import job
 
 from remote_kernels.config import parse
 from remote_kernels.errors import AgentError, CommandError, ConfigError
-from remote_kernels.kernel import job as module
 from remote_kernels.kernel.job import Job, as_facts, id_in, name_of
 from remote_kernels.kernel.launch import Launch
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.records import UNKNOWN, Record
 from remote_kernels.scheduler import script
 from remote_kernels.scheduler.job import JobId, JobRequest, JobStatus, Phase
@@ -76,11 +76,13 @@ class Queue:
             raise self.fails
 
 
-def made(directory: Path, **config: Any) -> tuple[Job, Queue]:
+def made(
+    directory: Path, runtime: Runtime | None = None, **config: Any
+) -> tuple[Job, Queue]:
     settings = parse({"scheduler": "local", **config})
     record, queue = Record(directory, KERNEL), Queue()
     record.create()
-    of = Job(settings, record)
+    of = Job(runtime or Runtime(), settings, record)
     of.jobs = cast("Jobs", queue)
     return of, queue
 
@@ -105,12 +107,11 @@ async def test_a_submission(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_the_site_says_is_heard_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_the_site_says_is_heard_once(tmp_path: Path) -> None:
     """Not at each kernel of this process."""
-    monkeypatch.setattr(module, "_NOTICES", set())
-    (first, one), (second, two) = made(tmp_path / "a"), made(tmp_path / "b")
+    runtime = Runtime()
+    first, one = made(tmp_path / "a", runtime)
+    second, two = made(tmp_path / "b", runtime)
     one.says = two.says = "You have 3 hours left."
 
     await first.submit(LAUNCH)
@@ -126,7 +127,7 @@ async def test_no_batch_system_here(
     """It is said before anything is made, with what can be done."""
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ConfigError) as caught:
-        Job(parse({"scheduler": "slurm"}), Record(tmp_path, KERNEL))
+        Job(Runtime(), parse({"scheduler": "slurm"}), Record(tmp_path, KERNEL))
 
     assert "There is no sbatch on PATH" in str(caught.value)
     assert "PATH: /nowhere" in str(caught.value)
@@ -139,7 +140,7 @@ async def test_a_carrier_that_leads_elsewhere(
     """The batch system is found only here: so is that its carrier is none of those."""
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ConfigError, match="carrier 'srun' does not reach jobs of"):
-        Job(parse({"carrier": "srun"}), Record(tmp_path, KERNEL))
+        Job(Runtime(), parse({"carrier": "srun"}), Record(tmp_path, KERNEL))
 
 
 @pytest.mark.asyncio

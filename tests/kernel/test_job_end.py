@@ -13,6 +13,7 @@ from remote_kernels.kernel import inventory
 from remote_kernels.kernel.launch import Launch
 from remote_kernels.kernel.model import KernelModel
 from remote_kernels.kernel.remote_kernel import RemoteKernel
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.records import JobEnd
 
 LAUNCH = Launch(
@@ -31,14 +32,14 @@ async def test_a_job_that_is_cancelled(tmp_path: Path) -> None:
             told.put_nowait(view)
 
     config = {"scheduler": "local", "state_dir": str(tmp_path)}
-    kernel = RemoteKernel("k" * 8, parse(config), on_news=hear)
+    kernel = RemoteKernel("k" * 8, parse(config), runtime=Runtime(), on_news=hear)
     await kernel.start(LAUNCH)
     try:
         job_id = kernel.job_id
         assert job_id is not None
-        await inventory.cancel("local", job_id)
+        await inventory.cancel(Runtime(), "local", job_id)
         event = await asyncio.wait_for(told.get(), 60)
-        [recorded] = await inventory.recorded([tmp_path])
+        [recorded] = await inventory.recorded(Runtime(), [tmp_path])
 
         end = kernel.end
         assert end is not None
@@ -62,7 +63,7 @@ async def test_a_kernel_that_does_not_start(tmp_path: Path) -> None:
             told.set()
 
     config = {"scheduler": "local", "state_dir": str(tmp_path), "prefix": ["env"]}
-    kernel = RemoteKernel("k" * 8, parse(config), on_news=hear)
+    kernel = RemoteKernel("k" * 8, parse(config), runtime=Runtime(), on_news=hear)
     await kernel.start(Launch(("/nowhere/python",), key=b"k"), wait=False)
     try:
         await asyncio.wait_for(told.wait(), 60)

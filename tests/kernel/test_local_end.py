@@ -22,6 +22,7 @@ from remote_kernels.kernel import local_end, socket_directory
 from remote_kernels.kernel.connection import Connection
 from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.local_end import LocalEnd
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.wire.kernel_sockets import NUMBERS
 
 KEY = b"key"
@@ -52,6 +53,7 @@ def job(directory: Path) -> Job:
     """One whose cancelling leaves a mark, with files that go with it."""
     mark = directory / "cancelled"
     of = SimpleNamespace(
+        runtime=Runtime(),
         cancel_argv=["/bin/sh", "-c", f"echo >> '{mark}'"],
         env={"PATH": "/usr/bin:/bin"},
         traces=[directory / "trace"],

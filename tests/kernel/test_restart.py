@@ -19,6 +19,7 @@ from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
 from remote_kernels.kernel import remote_kernel
 from remote_kernels.kernel.launch import Launch
 from remote_kernels.kernel.remote_kernel import RemoteKernel
+from remote_kernels.kernel.runtime import Runtime
 
 LAUNCH = Launch(
     (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"),
@@ -29,7 +30,7 @@ LAUNCH = Launch(
 @asynccontextmanager
 async def running(state: Path) -> AsyncIterator[RemoteKernel]:
     config = {"scheduler": "local", "state_dir": str(state)}
-    kernel = RemoteKernel("k" * 8, parse(config))
+    kernel = RemoteKernel("k" * 8, parse(config), runtime=Runtime())
     await kernel.start(LAUNCH)
     try:
         yield kernel

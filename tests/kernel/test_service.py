@@ -21,11 +21,12 @@ from remote_kernels.errors import (
 )
 from remote_kernels.kernel import inventory, service
 from remote_kernels.kernel.allocation import SharedAllocation
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.kernel.service import Known
 from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.job import Completed, JobId
-from remote_kernels.scheduler.jobs import Jobs, shared
+from remote_kernels.scheduler.jobs import Jobs
 from remote_kernels.scheduler.local.driver import Local
 from remote_kernels.scheduler.slurm.driver import Slurm
 
@@ -67,14 +68,14 @@ class Played:
 # --- which there are ----------------------------------------------------------------
 
 
-@pytest.mark.asyncio
-async def test_how_often_a_site_wants_to_be_asked() -> None:
+def test_how_often_a_site_wants_to_be_asked() -> None:
     """It holds for all schedulers; a kernelspec may ask for more, not for less."""
-    await service.ask_at_most_every(7.0)
+    runtime = Runtime()
+    service.ask_at_most_every(runtime, 7.0)
 
     for make in DRIVERS.values():
-        assert 7.0 == shared(make, 1.0).poll_interval
-        assert 9.0 == shared(make, 9.0).poll_interval
+        assert 7.0 == runtime.jobs(make, 1.0).poll_interval
+        assert 9.0 == runtime.jobs(make, 9.0).poll_interval
 
 
 @pytest.mark.asyncio
@@ -83,11 +84,11 @@ async def test_a_server_with_kernels_of_its_own(
 ) -> None:
     """Nobody is asked for them, nor for those that have ended."""
     played = Played(Local())
-    monkeypatch.setattr(inventory, "_jobs", lambda name: played.jobs)
+    monkeypatch.setattr(inventory, "_jobs", lambda runtime, name: played.jobs)
     record_of(base, "mine")
     record_of(base, "sealed", end="It ended.")
 
-    others = await service.others([base], {"mine"}, 5.0)
+    others = await service.others(Runtime(), [base], {"mine"}, 5.0)
 
     assert ["sealed"] == [known.model.kernel_id for known in others]
     assert {"uname"} >= {argv[0] for argv in played.asked}
@@ -111,7 +112,7 @@ async def test_a_record_that_is_damaged(
     record_of(base, "k2", end="It ended.")
     damage(record_of(base, "k1", end=end))
 
-    (other,) = await service.others([base], (), 5.0)
+    (other,) = await service.others(Runtime(), [base], (), 5.0)
 
     assert "k2" == other.model.kernel_id
 
@@ -123,18 +124,21 @@ async def test_before_anybody_has_answered(
     """The kernel is there, nothing is said of it, and nothing is done to its job."""
     played = Played(Local(), Completed((), 0, "", ""))
     played.jobs.ask_no_more_than_every(3600.0)
-    monkeypatch.setattr(inventory, "_jobs", lambda name: played.jobs)
+    monkeypatch.setattr(inventory, "_jobs", lambda runtime, name: played.jobs)
     record_of(base, "k1", job_id="1-1")
-    await service.others([base], (), 5.0)
+    await service.others(Runtime(), [base], (), 5.0)
     later = record_of(base, "k2", job_id="2-1")
 
-    _, known = await service.others([base], (), 5.0)
+    _, known = await service.others(Runtime(), [base], (), 5.0)
 
     assert ("k2", "unknown", False) == (
         *(known.model.kernel_id, known.model.state),
         known.is_sure,
     )
-    for ask in (service.end(known), service.extend(known, 5)):
+    for ask in (
+        service.end(Runtime(), known),
+        service.extend(Runtime(), known, 5),
+    ):
         with pytest.raises(UnknownError, match="Try again"):
             await ask
     assert later.is_live
@@ -169,16 +173,16 @@ REFUSALS = {
 )
 async def test_a_time_limit_that_cannot_be_moved(
     base: Path,
-    monkeypatch: pytest.MonkeyPatch,
     said: Completed,
     error: type[Exception],
 ) -> None:
     """What kind of failure it is, with the batch system's own words."""
     played = Played(Slurm(), said)
-    monkeypatch.setattr(service, "shared", lambda driver: played.jobs)
+    runtime = Runtime()
+    runtime._jobs["slurm"] = played.jobs
 
     with pytest.raises(error) as caught:
-        await service.extend(known_as(base), 30)
+        await service.extend(runtime, known_as(base), 30)
 
     assert said.stderr.strip().splitlines()[-1] in str(caught.value)
 
@@ -186,8 +190,9 @@ async def test_a_time_limit_that_cannot_be_moved(
 @pytest.mark.asyncio
 async def test_jobs_without_a_time_limit(base: Path) -> None:
     """Nobody can move it."""
+    known = known_as(base, scheduler="local", job_id="1-1")
     with pytest.raises(StateError, match="has no time limit"):
-        await service.extend(known_as(base, scheduler="local", job_id="1-1"), 30)
+        await service.extend(Runtime(), known, 30)
 
 
 @pytest.mark.asyncio
@@ -198,7 +203,7 @@ async def test_the_end_of_a_kernel_in_a_shared_job(
     """The job goes on, for the others in it, unless all are to end."""
     ended: list[JobId] = []
 
-    async def cancel(scheduler: str, job_id: JobId) -> None:
+    async def cancel(runtime: Runtime, scheduler: str, job_id: JobId) -> None:
         ended.append(job_id)
 
     monkeypatch.setattr(inventory, "cancel", cancel)
@@ -208,7 +213,9 @@ async def test_the_end_of_a_kernel_in_a_shared_job(
         place.member(kernel).touch()
     record = record_of(base, "k1", allocation="team")
 
-    alone = await inventory.end(record, "local", JobId("9"), whole_job=whole_job)
+    alone = await inventory.end(
+        Runtime(), record, "local", JobId("9"), whole_job=whole_job
+    )
 
     assert (whole_job, whole_job) == (alone, bool(ended))
     assert not record.path.exists()
@@ -220,14 +227,14 @@ async def test_one_whose_job_cannot_be_ended(
 ) -> None:
     """Its record stays: it may be all that is known of it."""
 
-    async def cancel(scheduler: str, job_id: JobId) -> None:
+    async def cancel(runtime: Runtime, scheduler: str, job_id: JobId) -> None:
         raise ControllerError("no answer", ["scancel"], 1)
 
     monkeypatch.setattr(inventory, "cancel", cancel)
     known = known_as(base)
 
     with pytest.raises(ControllerError):
-        await service.end(known)
+        await service.end(Runtime(), known)
 
     assert known.record.is_live
 

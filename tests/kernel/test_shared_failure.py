@@ -14,6 +14,7 @@ from remote_kernels.config import parse
 from remote_kernels.kernel.launch import Launch
 from remote_kernels.kernel.model import KernelModel
 from remote_kernels.kernel.remote_kernel import RemoteKernel
+from remote_kernels.kernel.runtime import Runtime
 
 SECONDS = 60.0
 MUTE = """
@@ -58,7 +59,7 @@ async def test_its_process_is_ended(tmp_path: Path) -> None:
         "prefix": ["env"],  # so that none is started here, to be asked for its info
         "state_dir": str(tmp_path),
     }
-    kernel = RemoteKernel("k" * 8, parse(config), on_news=hear)
+    kernel = RemoteKernel("k" * 8, parse(config), runtime=Runtime(), on_news=hear)
     argv = sys.executable, "-I", "-S", "-c", MUTE, str(tmp_path / "pid")
     await kernel.start(Launch(argv), wait=False)
     await asyncio.wait_for(told.wait(), SECONDS)

@@ -27,6 +27,7 @@ from remote_kernels.kernel.allocation import (
     allocations,
 )
 from remote_kernels.kernel.job import Job
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.kernel.shared_job import SharedJob, job_for
 from remote_kernels.records import KERNEL_ENDED, MEMORY, Record
 from remote_kernels.scheduler.job import JobStatus, Phase
@@ -47,7 +48,7 @@ def made(directory: Path, kernel: str = KERNEL, **config: Any) -> SharedJob:
     settings = parse({"scheduler": "local", "allocation": "team", **config})
     record = Record(directory, kernel)
     record.create()
-    of = job_for(settings, record, "team")
+    of = job_for(Runtime(), settings, record, "team")
     assert isinstance(of, SharedJob)
     of.jobs = cast("Jobs", Queue())
     return of
@@ -324,7 +325,8 @@ def test_a_job_of_its_own(tmp_path: Path) -> None:
     """Of a kernel that names no allocation."""
 
     async def main() -> Job:
-        return job_for(parse({"scheduler": "local"}), Record(tmp_path, KERNEL), None)
+        settings = parse({"scheduler": "local"})
+        return job_for(Runtime(), settings, Record(tmp_path, KERNEL), None)
 
     assert not isinstance(asyncio.run(main()), SharedJob)
 
@@ -342,7 +344,7 @@ def test_no_allocation_there(tmp_path: Path) -> None:
     async def main() -> None:
         settings = parse({"scheduler": "local"})
         with pytest.raises(RecordError, match="There is no allocation in"):
-            assert SharedJob(settings, record, found).secret
+            assert SharedJob(Runtime(), settings, record, found).secret
 
     asyncio.run(main())
 
@@ -367,11 +369,11 @@ async def test_who_waits_for_another_host(
     with monkeypatch.context() as patch:
         patch.setattr(fcntl, "lockf", taken)
         with pytest.raises(RecordError, match="Cannot share an allocation in"):
-            async with place.entered("k"):
+            async with place.entered("k", Runtime()):
                 raise AssertionError
 
     assert tries in (1, 2)
-    async with place.entered("k"):
+    async with place.entered("k", Runtime()):
         assert place._lock is not None
     assert place._lock is None
 
@@ -390,7 +392,7 @@ async def test_a_directory_that_is_removed_meanwhile(
         (place.path / "lock").touch()
 
     monkeypatch.setattr(fcntl, "lockf", removed)
-    async with place.entered("k"):
+    async with place.entered("k", Runtime()):
         assert place.has_member("k")
         assert fcntl.lockf is lockf
 
@@ -413,7 +415,7 @@ async def test_who_is_cancelled_while_he_waits_for_the_file_server(
 
 
 async def entered(place: SharedAllocation) -> None:
-    async with place.entered("k"):
+    async with place.entered("k", Runtime()):
         await asyncio.Event().wait()
 
 

@@ -9,6 +9,7 @@ import pytest
 from remote_kernels.config import Settings
 from remote_kernels.errors import ConfigError
 from remote_kernels.kernel import site
+from remote_kernels.kernel.runtime import Runtime
 
 
 def test_what_cannot_be_asked_for() -> None:
@@ -57,6 +58,6 @@ async def test_a_batch_system_that_is_not_here(
     """That is told, and nobody is asked."""
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    found = await site.here(Settings(scheduler="slurm"), reach=True)
+    found = await site.here(Runtime(), Settings(scheduler="slurm"), reach=True)
 
     assert ("slurm", None, "") == (found.name, found.path, found.version)

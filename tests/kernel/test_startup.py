@@ -27,6 +27,7 @@ from remote_kernels.kernel.lifecycle import State
 from remote_kernels.kernel.local_end import LocalEnd
 from remote_kernels.kernel.news import News
 from remote_kernels.kernel.remote_kernel import RemoteKernel
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.records import Record
 from remote_kernels.tunnel.tunnel import Over, Tunnel
 from remote_kernels.wire import control
@@ -63,13 +64,18 @@ class Site:
         return RemoteKernel(
             KERNEL,
             parse(config),
+            runtime=Runtime(),
             outlives=True,
             **options,
             on_news=lambda news, view, text: self.news.append(news),
         )
 
     def _job_for(
-        self, settings: Settings, record: Record, allocation: str | None
+        self,
+        runtime: Runtime,
+        settings: Settings,
+        record: Record,
+        allocation: str | None,
     ) -> FakeJob:
         job = FakeJob(settings, record)
         job.fails = self.submits.pop(0) if self.submits else None  # type: ignore[assignment]

@@ -13,6 +13,7 @@ from remote_kernels.config import parse
 from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.job_end import until_the_end
 from remote_kernels.kernel.lifecycle import Event
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.records import TAKEN, Record
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.tunnel.tunnel import Over, Tunnel
@@ -42,7 +43,9 @@ class Ending(Job):
     """A job that never ends, or has ended."""
 
     def __init__(self, directory: Path, status: JobStatus | None) -> None:
-        super().__init__(parse({"scheduler": "local"}), Record(directory, "k"))
+        super().__init__(
+            Runtime(), parse({"scheduler": "local"}), Record(directory, "k")
+        )
         self.id = job("7")
         self._ending = status
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from remote_kernels.kernel import watchdog as module
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.kernel.watchdog import Watchdog
 
 SECONDS = 10.0
@@ -202,11 +203,12 @@ def test_a_forked_child(tmp_path: Path) -> None:
 
 def test_every_watchdog_is_let_go_in_a_child(tmp_path: Path) -> None:
     """By the hook that a fork calls there."""
-    watchdog = Watchdog(["true"], {})
+    runtime, watchdog = Runtime(), Watchdog(["true"], {})
+    runtime.watchdogs.add(watchdog)
     watchdog.start()
     shell = shell_of(watchdog)
 
-    module._forked()
+    runtime.forked()
 
     assert watchdog._shell is None
     assert 0 == shell.returncode

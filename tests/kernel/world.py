@@ -25,6 +25,7 @@ from remote_kernels.kernel.lifecycle import Event
 from remote_kernels.kernel.local_end import LocalEnd
 from remote_kernels.kernel.model import KernelModel
 from remote_kernels.kernel.news import News
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.kernel.status import KernelStatus
 from remote_kernels.kernel.supervision import Supervision
 from remote_kernels.records import Record
@@ -43,7 +44,7 @@ class FakeJob(Job):
     """A job that is submitted, reports and ends when it is told to."""
 
     def __init__(self, settings: Settings, record: Record) -> None:
-        super().__init__(settings, record)
+        super().__init__(Runtime(), settings, record)
         self.did: list[str] = []
         self.reported: asyncio.Future[dict[str, Any]]
         self.reported = asyncio.get_running_loop().create_future()

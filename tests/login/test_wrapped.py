@@ -15,7 +15,7 @@ from jupyter_client.multikernelmanager import AsyncMultiKernelManager
 from login.conftest import START_TIMEOUT, run, running
 from login.specs import write_spec
 from remote_kernels.errors import SubmitError
-from remote_kernels.kernel import job
+from remote_kernels.jupyter.process import process
 
 pytestmark = [pytest.mark.cluster, pytest.mark.asyncio]
 
@@ -36,7 +36,7 @@ echo "sbatch: usage: sbatch SCRIPT" >&2; exit 1
 def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the wrapper is to be."""
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(job, "_NOTICES", set(), raising=False)
+    monkeypatch.setattr(process().runtime, "notices", set())
     return tmp_path / "sbatch"
 
 

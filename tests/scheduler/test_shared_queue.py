@@ -1,4 +1,4 @@
-"""scheduler.jobs and scheduler.poller: one for all kernels of a process, places in it, and time limits."""
+"""scheduler.jobs and scheduler.poller: one question for many, places in the queue, and time limits."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from front.world import timeless
 
 from remote_kernels.errors import CommandError, ConfigError, ControllerError
 from remote_kernels.scheduler import poller
-from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.job import Completed, JobStatus
-from remote_kernels.scheduler.jobs import GATHER, Jobs, shared
+from remote_kernels.scheduler.jobs import GATHER, Jobs
 from remote_kernels.scheduler.local.driver import Local
 from remote_kernels.scheduler.poller import PLACES, PLACES_AFTER
 from remote_kernels.scheduler.slurm.driver import Slurm
@@ -62,40 +61,6 @@ def says(done: Completed) -> Machine:
 
 class Never:
     """A capability that nobody has."""
-
-
-# One queue
-
-
-@timeless
-async def test_all_kernels_of_a_process_share_a_queue() -> None:
-    """One for each scheduler."""
-    slurm, local = DRIVERS["slurm"], DRIVERS["local"]
-    assert shared(slurm) is shared(slurm)
-    assert shared(slurm) is not shared(local)
-
-
-def test_each_loop_has_a_queue_of_its_own() -> None:
-    """Programs that run notebooks may have one after the other."""
-    found: list[Jobs] = []
-
-    @timeless
-    async def ask() -> None:
-        found.append(shared(DRIVERS["slurm"]))
-
-    ask()
-    ask()
-
-    assert found[0] is not found[1]
-
-
-@timeless
-async def test_the_scheduler_is_asked_as_seldom_as_anybody_wants() -> None:
-    """Whoever came first, and whoever has no wish."""
-    for interval in (5.0, 30.0, 10.0):
-        shared(DRIVERS["slurm"], interval)
-
-    assert 30.0 == shared(DRIVERS["slurm"]).poll_interval
 
 
 # One question

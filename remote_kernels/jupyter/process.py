@@ -1,0 +1,74 @@
+"""What Jupyter's doors have in common in one process; `process()` is how they find it.
+
+Jupyter makes provisioners by an entry point, and extensions by their class, and can hand
+neither of them anything of ours. So there is this one place where something of ours
+belongs to the process; all that it calls is handed its runtime. It is made when it is
+first asked for: by the server extension, or with the first kernel where there is none.
+A forked child has one of its own. Called by the provisioner and the server extension.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from .background import Background
+from .news import NewsWire
+
+if TYPE_CHECKING:
+    from .provisioner import RemoteKernelProvisioner
+
+
+class Process:
+    """What belongs to this process.
+
+    Attributes
+    ----------
+    background : Background
+        The event loop on which its kernels live.
+    runtime : remote_kernels.kernel.runtime.Runtime
+        What these have in common; to be used on that loop.
+    news : NewsWire
+        What happens to them, for whoever listens.
+    lasting : weakref.WeakSet
+        The kernel managers whose kernels outlive this process: those of notebook
+        servers with our extension, because it brings the kernels back. The kernels of a
+        script, nbconvert or a console end with it.
+    provisioners : weakref.WeakSet
+        Those that have or had a kernel.
+    """
+
+    def __init__(self) -> None:
+        from remote_kernels.kernel.runtime import Runtime  # takes a while to import
+
+        self.background = Background()
+        self.runtime = Runtime()
+        self.news = NewsWire()
+        self.lasting: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.provisioners: weakref.WeakSet[RemoteKernelProvisioner] = weakref.WeakSet()
+
+    def forked(self) -> None:
+        """Let go of all kernels, in a child: it neither signals nor ends them."""
+        self.background.forked()
+        for provisioner in self.provisioners:
+            provisioner.forked()
+        self.runtime.forked()
+
+
+@functools.cache
+def process() -> Process:
+    """Return what belongs to this process, with its event loop running."""
+    made = Process()
+    made.background.start()
+    return made
+
+
+def _forked() -> None:
+    if process.cache_info().currsize:
+        process().forked()
+        process.cache_clear()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,67 @@
+"""What all kernels of a process have in common: one object, which is handed down.
+
+Rules: no module of kernel/, nor of the parts below it, keeps such state by itself.
+Whoever begins makes a runtime and hands it to all that it calls: for Jupyter, that is
+jupyter/process.py, once in a process; for the command line, each command for its event
+loop. A runtime belongs to that loop, and is of no use after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from remote_kernels.scheduler.driver import Driver
+from remote_kernels.scheduler.jobs import Jobs
+from remote_kernels.tunnel.carriers.shared_ssh import SshPool
+
+if TYPE_CHECKING:
+    from .watchdog import Watchdog
+
+
+class Runtime:
+    """What the kernels that live on one event loop share.
+
+    Attributes
+    ----------
+    ssh : SshPool
+        The SSH connections to nodes that are used together.
+    notices : set of str
+        What the site has said of jobs, and people have been told.
+    watchdogs : weakref.WeakSet of Watchdog
+        What happens if this process dies; a forked child must let go of it.
+    """
+
+    def __init__(self) -> None:
+        self.ssh = SshPool()
+        self.notices: set[str] = set()
+        self.watchdogs: weakref.WeakSet[Watchdog] = weakref.WeakSet()
+        self._jobs: dict[str, Jobs] = {}
+        self._turns: weakref.WeakValueDictionary[Path, asyncio.Lock]
+        self._turns = weakref.WeakValueDictionary()
+
+    def jobs(self, driver: Driver, poll_interval: float = 2.0) -> Jobs:
+        """Return the one `Jobs` of a driver.
+
+        Parameters
+        ----------
+        driver : Driver
+            The batch system's driver.
+        poll_interval : float
+            The least time between two questions, in seconds; the longest one that
+            anybody has named holds for all.
+        """
+        jobs = self._jobs.setdefault(driver.name, Jobs(driver))
+        jobs.ask_no_more_than_every(poll_interval)
+        return jobs
+
+    def turn(self, place: Path) -> asyncio.Lock:
+        """Return the lock of whoever is in a directory that one of us may be in."""
+        return self._turns.setdefault(place, asyncio.Lock())
+
+    def forked(self) -> None:
+        """Let go of what is the parent's alone; to be called in a forked child."""
+        for watchdog in self.watchdogs:
+            watchdog.forked()

@@ -23,7 +23,7 @@ from typing import IO
 from remote_kernels.relay.channel import Channel
 from remote_kernels.wire import exec as wire
 from remote_kernels.wire.exec import FrameKind, Request
-from remote_kernels.wire.frames import ProtocolError
+from remote_kernels.wire.frames import ProtocolError, RemoteProtocolError
 
 from .leash import Leash
 from .processes import kill, session
@@ -34,7 +34,9 @@ MOST = 64  # processes at a time, of one kernel
 QUEUE_BYTES = 1024 * 1024  # of output, before no more is read
 GRACE = 5.0  # seconds from SIGHUP to SIGKILL
 LULL = 0.1  # seconds in which a terminal shows what an ended process wrote
-_GONE = (ProcessLookupError, PermissionError)
+# Linux keeps no more of a stream: of a pipe pipe-max-size, see pipe(7), of a terminal 640
+# KiB (drivers/tty/tty_buffer.c, 6.1).
+LEFT_BYTES = 1024 * 1024
 
 Argv = Callable[[Request], Sequence[str]]
 
@@ -54,16 +56,17 @@ class Executions:
 
     def attach(self, channel: Channel) -> None:
         """Start what this channel will ask for."""
-        execution = Execution(channel, self._allowed)
-        task = asyncio.ensure_future(execution.run())
-        self._running[execution] = task
-        task.add_done_callback(lambda _: self._running.pop(execution, None))
+        channel.join(Execution(channel, self._start))
+        channel.limit(QUEUE_BYTES)
 
-    def _allowed(self, request: Request) -> Sequence[str]:
-        if sum(execution.is_running for execution in self._running) >= MOST:
+    def _start(self, execution: Execution, request: Request) -> None:
+        """Start a process. Raises OSError, ValueError."""
+        if len(self._running) >= MOST:
             msg = f"{MOST} processes that people started are in the job already"
             raise OSError(msg)
-        return self._argv(request)
+        execution.start(self._argv(request), request.terminal)
+        task = self._running[execution] = asyncio.ensure_future(execution.run())
+        task.add_done_callback(lambda _: self._running.pop(execution))
 
     async def end(self, grace: float) -> None:
         """End all; return when they have gone, or after so many seconds are killed."""
@@ -71,11 +74,7 @@ class Executions:
             execution.hang_up()
         if self._running:
             await asyncio.wait(self._running.values(), timeout=grace)
-        self.kill()
-
-    def kill(self) -> None:
-        """Kill all, with their sessions."""
-        for execution in list(self._running):
+        for execution in self._running:
             execution.kill()
 
 
@@ -86,30 +85,27 @@ class Execution:
     ----------
     channel : Channel
         Where its streams go.
-    argv : callable
-        Makes its command line.
+    begin : callable
+        Called with what is to be started; raises OSError or ValueError where it cannot be.
     """
 
-    def __init__(self, channel: Channel, argv: Argv) -> None:
+    def __init__(
+        self, channel: Channel, begin: Callable[[Execution, Request], None]
+    ) -> None:
         self._channel = channel
-        self._argv = argv
+        self._begin = begin
         self._decoder = wire.ExecDecoder()
-        self._requested: asyncio.Future[Request | None] = (
-            asyncio.get_running_loop().create_future()
-        )
         self._process: subprocess.Popen[bytes] | None = None
         self._master = -1  # of its terminal
+        self._leash: Leash
+        self._input: Input
         self._outputs: list[Output] = []
-        self._input: Input | None = None
-        self._early: list[tuple[FrameKind, bytes]] = []  # before its streams were there
         self._credit = wire.WINDOW  # bytes of standard input that may still come
         self._granted = 0  # bytes of it that were taken, and not yet told
         self._full = False  # the channel takes no output for now
         self._room = asyncio.Event()
         self._hung_up = False
         self._killing: asyncio.TimerHandle | None = None
-        channel.join(self)
-        channel.limit(QUEUE_BYTES)
 
     # Called by the channel
 
@@ -117,7 +113,8 @@ class Execution:
         """Take frames; whoever sends what is none loses the process."""
         try:
             for kind, payload in self._decoder.feed(data):
-                self._take(kind, payload)
+                if not self._hung_up:
+                    self._take(kind, payload)
         except ProtocolError as exc:
             self._channel.reset(str(exc))
             self.hang_up()
@@ -138,29 +135,17 @@ class Execution:
         self.hang_up()
 
     def _take(self, kind: FrameKind, payload: bytes) -> None:
-        """Take one frame. Raises ProtocolError."""
-        if not self._requested.done():
-            if kind is not FrameKind.REQUEST:
-                msg = f"a frame {kind.name} before a request"
-                raise ProtocolError(msg)
-            self._requested.set_result(wire.decode_request(payload))
+        """Take one frame. Raises RemoteProtocolError."""
+        if (kind is FrameKind.REQUEST) is not (self._process is None):
+            msg = f"a frame {kind.name} before a request, or a second one"
+            raise RemoteProtocolError(msg)
+        if kind is FrameKind.REQUEST:
+            self._answer(wire.decode_request(payload))
         elif kind is FrameKind.STDIN:
             self._credit -= len(payload)
             if self._credit < 0:
                 msg = "standard input beyond its credit"
-                raise ProtocolError(msg)
-            self._feed(kind, payload)
-        elif kind in (FrameKind.STDIN_END, FrameKind.RESIZE, FrameKind.SIGNAL):
-            self._feed(kind, payload)
-        else:
-            msg = f"a frame {kind.name} from the login end"
-            raise ProtocolError(msg)
-
-    def _feed(self, kind: FrameKind, payload: bytes) -> None:
-        """Hand a frame to the process. Raises ProtocolError."""
-        if self._process is None or self._input is None:
-            self._early.append((kind, payload))
-        elif kind is FrameKind.STDIN:
+                raise RemoteProtocolError(msg)
             self._input.write(payload)
         elif kind is FrameKind.STDIN_END:
             if self._master < 0:
@@ -169,75 +154,50 @@ class Execution:
             size = wire.decode_resize(payload)
             if self._master >= 0:
                 resize(self._master, *size)
-        else:
+        elif kind is FrameKind.SIGNAL:
             signum = wire.decode_signal(payload)
             if signum in signal.valid_signals():
                 self._signal(signum)
+        else:
+            msg = f"a frame {kind.name} from the login end"
+            raise RemoteProtocolError(msg)
+
+    def _answer(self, request: Request) -> None:
+        """Start what is asked for, or say why not."""
+        try:
+            self._begin(self, request)
+        except (OSError, ValueError) as exc:  # ValueError: of a NUL
+            self._channel.send(wire.encode(FrameKind.FAILED, str(exc).encode()))
+            self.hang_up()
 
     # The process
 
-    @property
-    def is_running(self) -> bool:
-        """Whether the process was started, and its end is not told yet."""
-        return self._process is not None
-
-    async def run(self) -> None:
-        """Serve the channel, from its request to the end of all that was started."""
-        request = await self._requested
-        if request is None:
-            return
-        leash = Leash()
-        try:
-            process = self._start(request, leash)
-        except (OSError, ValueError) as exc:  # ValueError: of a NUL
-            leash.let_go()
-            self._close()
-            self._channel.send(wire.encode(FrameKind.FAILED, str(exc).encode()))
-            self._channel.close()
-            return
-        try:
-            early, self._early = self._early, []
-            for kind, payload in early:
-                self._feed(kind, payload)
-            if self._hung_up:
-                self._end()
-            code = await in_thread(process.wait)
-            await self._said_all()
-            self._channel.send(wire.encode_exit(code))
-        except ProtocolError as exc:
-            self._channel.reset(str(exc))
-            self._end()
-            await in_thread(process.wait)
-        finally:
-            self._close()
-            if self._killing is not None:
-                self._killing.cancel()
-            await in_thread(lambda: kill(_left(process.pid)))
-            leash.let_go()
-        self._channel.close()
-
-    def _start(self, request: Request, leash: Leash) -> subprocess.Popen[bytes]:
+    def start(self, argv: Sequence[str], terminal: tuple[int, int] | None) -> None:
         """Start the process. Raises OSError, ValueError."""
-        slave = -1
-        if request.terminal is not None:
-            self._master, slave = pty.openpty()
-            resize(self._master, *request.terminal)
-        stream = slave if slave >= 0 else subprocess.PIPE
+        stream = subprocess.PIPE
+        if terminal is not None:
+            self._master, stream = pty.openpty()
+            resize(self._master, *terminal)
+        self._leash = Leash()
         try:
             process = subprocess.Popen(
-                self._argv(request),
+                argv,
                 stdin=stream,
                 stdout=stream,
                 stderr=stream,
                 start_new_session=True,
-                pass_fds=leash.pass_fds,
+                pass_fds=self._leash.pass_fds,
             )
+        except BaseException:
+            self._leash.let_go()
+            self._close()
+            raise
         finally:
-            if slave >= 0:
-                os.close(slave)
+            if stream >= 0:
+                os.close(stream)
         self._process = process
-        leash.tie(process.pid)
-        if self._master >= 0:
+        self._leash.tie(process.pid)
+        if terminal is not None:
             read = {FrameKind.STDOUT: os.dup(self._master)}
             written = os.dup(self._master)
         else:
@@ -250,7 +210,20 @@ class Execution:
         self._outputs = [
             Output(fd, functools.partial(self._say, kind)) for kind, fd in read.items()
         ]
-        return process
+
+    async def run(self) -> None:
+        """Follow the process to the end of all that it has started; tell its exit code."""
+        assert self._process is not None
+        pid = self._process.pid
+        code = await in_thread(self._process.wait)
+        await self._said_all()
+        self._close()
+        if self._killing is not None:
+            self._killing.cancel()
+        self._channel.send(wire.encode_exit(code))
+        await in_thread(lambda: kill(_left(pid)))
+        self._leash.let_go()
+        self._channel.close()
 
     def _say(self, kind: FrameKind, data: bytes) -> None:
         """Send output; while the channel is full no more is read."""
@@ -270,12 +243,14 @@ class Execution:
     async def _said_all(self) -> None:
         """Send what the process wrote before it ended, and wait for no other writer."""
         for output in self._outputs:
+            left = LEFT_BYTES
             quiet = self._master < 0  # what is written to a pipe is there at once
-            while output.is_open and not self._hung_up:
+            while left > 0 and output.is_open and not self._hung_up:
                 if self._full:
                     self._room.clear()
                     await self._room.wait()
-                elif output.read():
+                elif count := output.read():
+                    left -= count
                     await asyncio.sleep(0)
                 elif quiet:
                     break
@@ -291,12 +266,9 @@ class Execution:
             return
         self._hung_up = True
         self._room.set()
-        if not self._requested.done():
-            self._requested.set_result(None)
-        self._end()
-
-    def _end(self) -> None:
-        if self._process is not None:
+        if self._process is None:
+            self._channel.close()
+        elif self._process.returncode is None:
             self._close()
             for signum in (signal.SIGHUP, signal.SIGCONT):
                 self._signal(signum)
@@ -310,14 +282,14 @@ class Execution:
 
     def _signal(self, signum: int) -> None:
         if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(*_GONE):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signum)
 
     def _close(self) -> None:
         """Close the process's streams, and with them its terminal."""
         for output in self._outputs:
             output.close()
-        if self._input is not None:
+        if self._process is not None:
             self._input.abort()
         if self._master >= 0:
             os.close(self._master)

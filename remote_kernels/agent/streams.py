@@ -31,21 +31,19 @@ class Output:
         os.set_blocking(fd, False)
         self._loop.add_reader(fd, self.read)
 
-    def read(self) -> bool:
-        """Pass on what is there; returns whether anything was."""
-        if not self.is_open:
-            return False
+    def read(self) -> int:
+        """Pass on what is there; returns how many bytes that were."""
         try:
             data = os.read(self._fd, CHUNK)
         except BlockingIOError:
-            return False
+            return 0
         except OSError:  # EIO: nobody has the terminal any more
             data = b""
-        if not data:
+        if data:
+            self._say(data)
+        else:
             self.close()
-            return False
-        self._say(data)
-        return True
+        return len(data)
 
     def pause(self) -> None:
         """Read no more for now."""

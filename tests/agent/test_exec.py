@@ -41,6 +41,7 @@ class Person:
         self.said = {kind: bytearray() for kind in FrameKind}
         self.is_over = asyncio.Event()
         self.reason = ""
+        self.last: FrameKind | None = None
         self._decoder = wire.ExecDecoder()
         self._news = asyncio.Event()
         self.channel.join(self)
@@ -71,6 +72,7 @@ class Person:
     def receive(self, data: bytes) -> None:
         for kind, payload in self._decoder.feed(data):
             self.said[kind] += payload
+            self.last = kind
         self._news.set()
 
     def finished(self) -> None:
@@ -304,3 +306,35 @@ async def test_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
         assert b"1 processes that people started" in second.said[FrameKind.FAILED]
         first.send(wire.encode(FrameKind.STDIN_END))
         await first.end()
+
+
+@pytest.mark.parametrize("terminal", [None, (24, 80)])
+async def test_what_it_leaves_writing_does_not_keep_its_end(
+    record: Path, terminal: tuple[int, int] | None
+) -> None:
+    """Nor is more told of that than was written before."""
+    async with job(record) as (session, _):
+        person = Person(session, sh("yes & yes & yes & yes & exit 5", terminal=terminal))
+        assert 5 == await person.end()
+
+
+async def test_nothing_follows_the_exit_code() -> None:
+    """No credit either, for input that the process did not take."""
+    script = "exec 3<&0; sleep 300 & trap 'exit 7' INT; echo ready; wait"
+    async with job() as (session, _):
+        person = Person(session, sh(script))
+        await person.until(b"ready")
+        person.send(wire.encode(FrameKind.STDIN, bytes(wire.WINDOW)))
+        person.send(wire.encode_signal(signal.SIGINT))
+        assert 7 == await person.end()
+    assert FrameKind.EXIT is person.last
+
+
+async def test_who_leaves_before_a_request_leaves_nothing_behind() -> None:
+    """The channel is gone at both ends."""
+    async with job() as (session, _):
+        person = Person(session, sh("true").encode()[:3])
+        person.channel.finish()
+        await asyncio.wait_for(person.is_over.wait(), TIMEOUT)
+        await until(lambda: not session.agent.session._channels)
+        assert not session.agent.channels

@@ -23,7 +23,7 @@ from typing import IO
 from remote_kernels.relay.channel import Channel
 from remote_kernels.wire import exec as wire
 from remote_kernels.wire.exec import FrameKind, Request
-from remote_kernels.wire.frames import ProtocolError, RemoteProtocolError
+from remote_kernels.wire.frames import RemoteProtocolError
 
 from .leash import Leash
 from .processes import kill, session
@@ -115,7 +115,7 @@ class Execution:
             for kind, payload in self._decoder.feed(data):
                 if not self._hung_up:
                     self._take(kind, payload)
-        except ProtocolError as exc:
+        except RemoteProtocolError as exc:
             self._channel.reset(str(exc))
             self.hang_up()
 
@@ -151,11 +151,11 @@ class Execution:
             if self._master < 0:
                 self._input.close()
         elif kind is FrameKind.RESIZE:
-            size = wire.decode_resize(payload)
+            size = wire.decode_numbers(kind, payload)
             if self._master >= 0:
-                resize(self._master, *size)
+                _resize(self._master, *size)
         elif kind is FrameKind.SIGNAL:
-            signum = wire.decode_signal(payload)
+            (signum,) = wire.decode_numbers(kind, payload)
             if signum in signal.valid_signals():
                 self._signal(signum)
         else:
@@ -177,7 +177,7 @@ class Execution:
         stream = subprocess.PIPE
         if terminal is not None:
             self._master, stream = pty.openpty()
-            resize(self._master, *terminal)
+            _resize(self._master, *terminal)
         self._leash = Leash()
         try:
             process = subprocess.Popen(
@@ -220,7 +220,7 @@ class Execution:
         self._close()
         if self._killing is not None:
             self._killing.cancel()
-        self._channel.send(wire.encode_exit(code))
+        self._channel.send(wire.encode_numbers(FrameKind.EXIT, code))
         await in_thread(lambda: kill(_left(pid)))
         self._leash.let_go()
         self._channel.close()
@@ -237,7 +237,8 @@ class Execution:
         self._granted += count
         if self._granted >= wire.WINDOW // 4:
             self._credit += self._granted
-            self._channel.send(wire.encode_credit(self._granted))
+            frame = wire.encode_numbers(FrameKind.CREDIT, self._granted)
+            self._channel.send(frame)
             self._granted = 0
 
     async def _said_all(self) -> None:
@@ -296,10 +297,9 @@ class Execution:
             self._master = -1
 
 
-def resize(master: int, rows: int, columns: int) -> None:
+def _resize(master: int, rows: int, columns: int) -> None:
     """Tell a terminal its size; Linux tells its processes."""
-    with contextlib.suppress(OSError):
-        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
 
 
 def _left(leader: int) -> dict[int, int]:

@@ -80,12 +80,12 @@ class RemoteProcess:
             while data := self._socket.recv(_CHUNK):
                 for kind, payload in decoder.feed(data):
                     if kind is FrameKind.CREDIT:
-                        self._grant(wire.decode_credit(payload))
+                        self._grant(*wire.decode_numbers(kind, payload))
                     elif kind is FrameKind.FAILED:
                         msg = f"The process was not started: {payload.decode()}"
                         raise AgentError(msg)
                     elif kind is FrameKind.EXIT:
-                        self.exit_code = wire.decode_exit(payload)
+                        (self.exit_code,) = wire.decode_numbers(kind, payload)
                         return
                     elif kind in _FILES:
                         yield _FILES[kind], payload
@@ -136,12 +136,13 @@ class RemoteProcess:
     def signal(self, signum: int) -> None:
         """Send a signal to its process group; without effect once it has ended."""
         with contextlib.suppress(OSError):
-            self._send(wire.encode_signal(signum))
+            self._send(wire.encode_numbers(FrameKind.SIGNAL, signum))
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell it the size of its terminal."""
         with contextlib.suppress(OSError):
-            self._send(wire.encode_resize(rows, columns))
+            size = (min(it, wire.LARGEST_SIZE) for it in (rows, columns))
+            self._send(wire.encode_numbers(FrameKind.RESIZE, *size))
 
     def close(self) -> None:
         """Let go of it, which ends it if it has not ended."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Any
 
 from . import objects
-from .frames import ProtocolError
+from .frames import LocalProtocolError, RemoteProtocolError
 
 TARGET = "exec"
 WINDOW = 256 * 1024  # bytes of standard input that may be under way at first
@@ -22,10 +22,7 @@ LARGEST = 2 * 1024 * 1024  # bytes of a payload
 PROGRAMS = ("exec", "stack", "top")
 _HEAD = struct.Struct(">BI")
 HEAD_BYTES = _HEAD.size
-_SIZE = struct.Struct(">HH")
-_CREDIT = struct.Struct(">I")
-_EXIT = struct.Struct(">i")
-_MOST = 65535  # rows or columns
+LARGEST_SIZE = 65535  # rows or columns
 
 
 class FrameKind(IntEnum):
@@ -39,8 +36,17 @@ class FrameKind(IntEnum):
     STDOUT = 16
     STDERR = 17
     CREDIT = 18
-    EXIT = 19
+    EXIT = 19  # a return code as in `subprocess`, below 0 for a signal
     FAILED = 20
+
+
+# What is in a payload that is numbers.
+_NUMBERS = {
+    FrameKind.RESIZE: struct.Struct(">HH"),  # rows, columns
+    FrameKind.SIGNAL: struct.Struct(">B"),
+    FrameKind.CREDIT: struct.Struct(">I"),
+    FrameKind.EXIT: struct.Struct(">i"),
+}
 
 
 @dataclass(frozen=True)
@@ -68,12 +74,12 @@ class Request:
     terminal: tuple[int, int] | None = None
 
     def encode(self) -> bytes:
-        """Return it as a frame. Raises ProtocolError for what is too large."""
+        """Return it as a frame. Raises LocalProtocolError for what is too large."""
         body = {**self.__dict__, "command": list(self.command)}
         data = json.dumps(body).encode()  # words that are not UTF-8 are escaped
         if len(data) > LARGEST:
             msg = f"a command of {len(data)} bytes (at most {LARGEST})"
-            raise ProtocolError(msg)
+            raise LocalProtocolError(msg)
         return encode(FrameKind.REQUEST, data)
 
 
@@ -82,83 +88,46 @@ def encode(kind: FrameKind, payload: bytes = b"") -> bytes:
     return _HEAD.pack(kind, len(payload)) + payload
 
 
-def encode_resize(rows: int, columns: int) -> bytes:
-    """Return a RESIZE frame."""
-    return encode(FrameKind.RESIZE, _SIZE.pack(min(rows, _MOST), min(columns, _MOST)))
+def encode_numbers(kind: FrameKind, *numbers: int) -> bytes:
+    """Return a frame of numbers: RESIZE, SIGNAL, CREDIT or EXIT."""
+    return encode(kind, _NUMBERS[kind].pack(*numbers))
 
 
-def encode_signal(signum: int) -> bytes:
-    """Return a SIGNAL frame."""
-    return encode(FrameKind.SIGNAL, bytes([signum]))
-
-
-def encode_credit(count: int) -> bytes:
-    """Return a CREDIT frame for so many bytes of standard input."""
-    return encode(FrameKind.CREDIT, _CREDIT.pack(count))
-
-
-def encode_exit(returncode: int) -> bytes:
-    """Return an EXIT frame; `returncode` is as in `subprocess`, below 0 for a signal."""
-    return encode(FrameKind.EXIT, _EXIT.pack(returncode))
+def decode_numbers(kind: FrameKind, payload: bytes) -> tuple[int, ...]:
+    """Return what is in such a frame. Raises RemoteProtocolError."""
+    form = _NUMBERS[kind]
+    if len(payload) != form.size:
+        msg = f"a frame {kind.name} of {len(payload)} bytes"
+        raise RemoteProtocolError(msg)
+    return form.unpack(payload)
 
 
 def decode_request(payload: bytes) -> Request:
-    """Return what a REQUEST asks for. Raises ProtocolError."""
+    """Return what a REQUEST asks for. Raises RemoteProtocolError."""
     body = objects.decode(payload, "a request for a process", LARGEST)
-    try:
-        terminal = body["terminal"]
-        request = Request(
-            body["program"],
-            tuple(body["command"]),
-            dict(body["options"]),
-            dict(body["env"]),
-            None if terminal is None else (terminal[0], terminal[1]),
-        )
-        words = [*request.command, *request.env, *request.env.values()]
-        sizes = request.terminal or ()
-        if (
-            request.program in PROGRAMS
-            and isinstance(body["command"], list)
-            and (request.command or request.program != "exec")
-            and all(isinstance(word, str) for word in words)
-            and all(type(size) is int and 0 <= size <= _MOST for size in sizes)
-        ):
-            return request
-    except (KeyError, TypeError, ValueError, IndexError):
-        pass
+    values = [body.get(field.name) for field in fields(Request)]
+    program, command, options, env, terminal = values
+    if (
+        program in PROGRAMS
+        and isinstance(command, list)
+        and (command or program != "exec")
+        and isinstance(options, dict)
+        and isinstance(env, dict)
+        and all(isinstance(word, str) for word in (*command, *env.values()))
+        and (terminal is None or _is_size(terminal))
+    ):
+        size = None if terminal is None else (terminal[0], terminal[1])
+        return Request(program, tuple(command), options, env, size)
     msg = f"a request for a process that is none: {payload[:200]!r}"
-    raise ProtocolError(msg)
+    raise RemoteProtocolError(msg)
 
 
-def decode_resize(payload: bytes) -> tuple[int, int]:
-    """Return rows and columns. Raises ProtocolError."""
-    rows, columns = _unpacked(_SIZE, FrameKind.RESIZE, payload)
-    return rows, columns
-
-
-def decode_signal(payload: bytes) -> int:
-    """Return the signal's number. Raises ProtocolError."""
-    if len(payload) != 1:
-        msg = f"a SIGNAL of {len(payload)} bytes"
-        raise ProtocolError(msg)
-    return payload[0]
-
-
-def decode_credit(payload: bytes) -> int:
-    """Return how many bytes more may be sent. Raises ProtocolError."""
-    return _unpacked(_CREDIT, FrameKind.CREDIT, payload)[0]
-
-
-def decode_exit(payload: bytes) -> int:
-    """Return a return code as in `subprocess`. Raises ProtocolError."""
-    return _unpacked(_EXIT, FrameKind.EXIT, payload)[0]
-
-
-def _unpacked(form: struct.Struct, kind: FrameKind, payload: bytes) -> tuple[int, ...]:
-    if len(payload) != form.size:
-        msg = f"a frame {kind.name} of {len(payload)} bytes"
-        raise ProtocolError(msg)
-    return form.unpack(payload)
+def _is_size(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(type(number) is int and 0 <= number <= LARGEST_SIZE for number in value)
+    )
 
 
 class ExecDecoder:
@@ -168,14 +137,14 @@ class ExecDecoder:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[FrameKind, bytes]]:
-        """Yield each whole frame: its kind, its payload. Raises ProtocolError."""
+        """Yield each whole frame: its kind, its payload. Raises RemoteProtocolError."""
         buffer = self._buffer
         buffer += data
         while len(buffer) >= _HEAD.size:
             number, length = _HEAD.unpack_from(buffer)
             if length > LARGEST or number not in _KINDS:
                 msg = f"no frame of a process: {bytes(buffer[:40])!r}"
-                raise ProtocolError(msg)
+                raise RemoteProtocolError(msg)
             end = _HEAD.size + length
             if len(buffer) < end:
                 return

@@ -65,7 +65,8 @@ class Person:
         """Its return code."""
         await asyncio.wait_for(self.is_over.wait(), TIMEOUT)
         assert self.said[FrameKind.EXIT], (self.reason, self.said[FrameKind.FAILED])
-        return wire.decode_exit(bytes(self.said[FrameKind.EXIT]))
+        said = bytes(self.said[FrameKind.EXIT])
+        return wire.decode_numbers(FrameKind.EXIT, said)[0]
 
     # Called by the channel
 
@@ -138,7 +139,7 @@ async def test_streams_apart_and_exit_code() -> None:
         while sent < len(data):
             granted = bytes(person.said[FrameKind.CREDIT])
             taken = sum(
-                wire.decode_credit(granted[n : n + 4])
+                wire.decode_numbers(FrameKind.CREDIT, granted[n : n + 4])[0]
                 for n in range(0, len(granted), 4)
             )
             piece = data[sent : wire.WINDOW + taken][:50_000]
@@ -165,7 +166,7 @@ async def test_signals_overtake_what_is_not_read() -> None:
         person = Person(session, sh(script))
         await person.until(b"ready")
         person.send(wire.encode(FrameKind.STDIN, bytes(wire.WINDOW)))
-        person.send(wire.encode_signal(signal.SIGINT))
+        person.send(wire.encode_numbers(FrameKind.SIGNAL, signal.SIGINT))
         assert 4 == await person.end()
     assert b"ready\ngot it\n" == person.said[FrameKind.STDOUT]
 
@@ -204,7 +205,7 @@ async def test_a_process_in_a_terminal(record: Path) -> None:
         await person.until(b"ready")
         person.send(wire.encode(FrameKind.STDIN, b"word\n"))
         await person.until(b"got word")
-        person.send(wire.encode_resize(50, 120))
+        person.send(wire.encode_numbers(FrameKind.RESIZE, 50, 120))
         person.send(wire.encode(FrameKind.STDIN, b"x\n"))
         await person.until(b"50 120")
         person.send(wire.encode(FrameKind.STDIN, b"\x03"))
@@ -314,7 +315,9 @@ async def test_what_it_leaves_writing_does_not_keep_its_end(
 ) -> None:
     """Nor is more told of that than was written before."""
     async with job(record) as (session, _):
-        person = Person(session, sh("yes & yes & yes & yes & exit 5", terminal=terminal))
+        person = Person(
+            session, sh("yes & yes & yes & yes & exit 5", terminal=terminal)
+        )
         assert 5 == await person.end()
 
 
@@ -325,7 +328,7 @@ async def test_nothing_follows_the_exit_code() -> None:
         person = Person(session, sh(script))
         await person.until(b"ready")
         person.send(wire.encode(FrameKind.STDIN, bytes(wire.WINDOW)))
-        person.send(wire.encode_signal(signal.SIGINT))
+        person.send(wire.encode_numbers(FrameKind.SIGNAL, signal.SIGINT))
         assert 7 == await person.end()
     assert FrameKind.EXIT is person.last
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 from remote_kernels.wire import exec as wire
 from remote_kernels.wire.exec import ExecDecoder, FrameKind, Request
-from remote_kernels.wire.frames import ProtocolError
+from remote_kernels.wire.frames import LocalProtocolError, RemoteProtocolError
 
+NUMBERS = (FrameKind.RESIZE, FrameKind.SIGNAL, FrameKind.CREDIT, FrameKind.EXIT)
 FRAMES = st.lists(st.tuples(st.sampled_from(FrameKind), st.binary(max_size=50)))
 
 
@@ -57,8 +59,11 @@ USUAL: dict[str, Any] = {
         {"command": "ls"},
         {"command": [1]},
         {"options": 3},
+        {"options": [["interval", 1]]},
         {"env": {"A": 1}},
+        {"env": [["A", "1"]]},
         {"terminal": [1]},
+        {"terminal": [1, 2, 3]},
         {"terminal": [1, -1]},
         {"terminal": [1, True]},
         {"terminal": "xy"},
@@ -66,12 +71,14 @@ USUAL: dict[str, Any] = {
 )
 def test_a_request_that_is_none(wrong: dict[str, Any]) -> None:
     wire.decode_request(json.dumps(USUAL).encode())
-    with pytest.raises(ProtocolError, match="a request for a process that is none"):
+    with pytest.raises(
+        RemoteProtocolError, match="a request for a process that is none"
+    ):
         wire.decode_request(json.dumps({**USUAL, **wrong}).encode())
 
 
 def test_a_request_that_is_too_large() -> None:
-    with pytest.raises(ProtocolError, match="at most"):
+    with pytest.raises(LocalProtocolError, match="at most"):
         Request("exec", ["x" * wire.LARGEST]).encode()
 
 
@@ -79,10 +86,10 @@ def test_a_request_that_is_too_large() -> None:
 def test_rubbish(data: bytes) -> None:
     """It is frames, or a protocol error, and nothing else."""
     decoders: list[Callable[[bytes], object]] = [
-        *(wire.decode_request, wire.decode_resize, wire.decode_signal),
-        *(wire.decode_credit, wire.decode_exit),
+        wire.decode_request,
+        *(functools.partial(wire.decode_numbers, kind) for kind in NUMBERS),
         lambda data: list(ExecDecoder().feed(data)),
     ]
     for decode in decoders:
-        with contextlib.suppress(ProtocolError):
+        with contextlib.suppress(RemoteProtocolError):
             decode(data)

@@ -13,9 +13,9 @@ import logging
 from collections.abc import Callable
 
 from remote_kernels.wire.codes import Farewell
+from remote_kernels.wire.events import Goodbye
 from remote_kernels.wire.frames import LocalProtocolError, ProtocolError
 from remote_kernels.wire.hello import Hello
-from remote_kernels.wire.session import Goodbye
 
 from .mux import Mux
 

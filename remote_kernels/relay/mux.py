@@ -12,8 +12,7 @@ from typing import Protocol
 
 from remote_kernels.wire import control
 from remote_kernels.wire.codes import Farewell
-from remote_kernels.wire.frames import ProtocolError
-from remote_kernels.wire.session import (
+from remote_kernels.wire.events import (
     Controlled,
     Data,
     Drained,
@@ -21,8 +20,9 @@ from remote_kernels.wire.session import (
     Finished,
     Opened,
     Reset,
-    Session,
 )
+from remote_kernels.wire.frames import ProtocolError
+from remote_kernels.wire.session import Session
 
 from .channel import Channel
 

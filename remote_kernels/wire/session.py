@@ -10,12 +10,20 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Union
 
 from . import control, objects
 from .channels import ChannelEvent, ChannelPhase, ChannelState
 from .codes import Farewell
+from .events import (
+    Controlled,
+    Data,
+    Drained,
+    Event,
+    Finished,
+    Opened,
+    Reset,
+    decode_goodbye,
+)
 from .frames import (
     MAX_DATA,
     MAX_PAYLOAD,
@@ -30,76 +38,6 @@ from .replay import Inbound, Outbound
 
 ACK_BYTES = 256 * 1024
 _CREDIT = 4  # bytes of its payload
-
-
-@dataclass(frozen=True)
-class Opened:
-    """The other end has opened a channel."""
-
-    channel: int
-    kernel: str
-    target: str
-
-
-@dataclass  # not frozen: there are many, and freezing one takes longer than its use
-class Data:
-    """Bytes have come on a channel."""
-
-    channel: int
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The other end sends no more on this channel."""
-
-    channel: int
-
-
-@dataclass(frozen=True)
-class Reset:
-    """The other end has given a channel up."""
-
-    channel: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Drained:
-    """A channel's queue at this end is short again: read on from the local socket."""
-
-    channel: int
-
-
-@dataclass(frozen=True)
-class Controlled:
-    """A control message has come."""
-
-    message: control.Message
-
-
-@dataclass(frozen=True)
-class Goodbye:
-    """The other end closes this pipe on purpose; `detail` is for people."""
-
-    code: Farewell
-    detail: str = ""
-
-
-def _reason(text: str) -> bytes:
-    return text.encode(errors="replace")[:1000]
-
-
-def _goodbye(payload: bytes) -> Goodbye:
-    body = objects.decode(payload, "a GOODBYE", MAX_PAYLOAD)
-    code, detail = body.get("code"), body.get("detail", "")
-    if not isinstance(code, str) or not isinstance(detail, str):
-        msg = f"a GOODBYE that is none: {payload[:200]!r}"
-        raise RemoteProtocolError(msg)
-    return Goodbye(Farewell(code), detail)
-
-
-Event = Union[Opened, Data, Finished, Reset, Drained, Controlled, Goodbye]
 
 
 class Session:
@@ -186,7 +124,8 @@ class Session:
             self._wants_turn(channel)
 
     def _say_reset(self, channel: int, reason: str) -> None:
-        self._first.append((Type.RST, channel, _reason(reason)))
+        payload = reason.encode(errors="replace")[:1000]
+        self._first.append((Type.RST, channel, payload))
 
     def consumed(self, channel: int, count: int) -> None:
         """Give credit back, as `count` bytes have left for the local socket."""
@@ -355,7 +294,7 @@ class Session:
         elif frame.type is Type.PING:
             self._unnumbered.append(encode(Type.PONG, 0, 0))
         elif frame.type is Type.GOODBYE:
-            yield _goodbye(frame.payload)
+            yield decode_goodbye(frame.payload)
 
     def _numbered_frame(self, frame: Frame) -> Event | None:
         ch = self._channels.get(frame.channel)

@@ -107,7 +107,8 @@ class Agent:
 
     def talk(self) -> Iterator[dict[str, Any]]:
         """The control messages of a session of ours, as they come."""
-        from remote_kernels.wire.session import Controlled, Session
+        from remote_kernels.wire.events import Controlled
+        from remote_kernels.wire.session import Session
 
         session = Session("s", 1, 1 << 20)
         hello = LoginHello(bytes.fromhex(SECRET), Ask("s"))

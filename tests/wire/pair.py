@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from remote_kernels.wire.session import Data, Event, Finished, Opened, Session
+from remote_kernels.wire.events import Data, Event, Finished, Opened
+from remote_kernels.wire.session import Session
 
 HIGH_WATER = 1 << 20
 

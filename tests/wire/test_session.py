@@ -9,6 +9,15 @@ from hypothesis import strategies as st
 from remote_kernels.wire import control
 from remote_kernels.wire.channels import WINDOW
 from remote_kernels.wire.codes import Farewell, ProcessState
+from remote_kernels.wire.events import (
+    Controlled,
+    Data,
+    Drained,
+    Event,
+    Goodbye,
+    Opened,
+    Reset,
+)
 from remote_kernels.wire.frames import (
     MAX_DATA,
     MAX_PAYLOAD,
@@ -18,17 +27,7 @@ from remote_kernels.wire.frames import (
     Type,
     encode,
 )
-from remote_kernels.wire.session import (
-    ACK_BYTES,
-    Controlled,
-    Data,
-    Drained,
-    Event,
-    Goodbye,
-    Opened,
-    Reset,
-    Session,
-)
+from remote_kernels.wire.session import ACK_BYTES, Session
 from wire.pair import Pair
 
 

@@ -54,9 +54,11 @@ class Job:
             await asyncio.wait_for(self._looks.get(), SECONDS)
 
     @asynccontextmanager
-    async def guarded(self) -> AsyncIterator[asyncio.Task[str]]:
+    async def guarded(
+        self, silence: float = SILENCE
+    ) -> AsyncIterator[asyncio.Task[str]]:
         about = str(self.record), lambda: self.attached, self.sessions
-        task = asyncio.create_task(forgotten(SILENCE, *about))
+        task = asyncio.create_task(forgotten(silence, *about))
         yield task
         task.cancel()
         await asyncio.wait([task])
@@ -153,15 +155,17 @@ async def test_a_process_that_ended_has_worked(job: Job) -> None:
     worked = job.start("sh", "-c", f"{WORK}; echo; read wait")
     assert worked.stdout is not None
     worked.stdout.readline()
+    silence = 1.5  # so long that it does not pass before the end on a busy machine
 
-    async with job.guarded() as task:
-        await job.looks(6)
+    async with job.guarded(silence) as task:
+        await job.looks(2)
+        assert not task.done()
         ended = job.processes.pop()
         left = time.monotonic()
         ended.communicate(b"\n")
         await reason(task)
 
-    assert SILENCE <= time.monotonic() - left
+    assert silence <= time.monotonic() - left
 
 
 @pytest.mark.asyncio

@@ -222,7 +222,8 @@ class Job:
         }
         spec = {"agent": "a", "secret": "5e" * 32, "kernels": {"k1": kernel}}
         (self.record / "spec.json").write_text(json.dumps(spec))
-        (self.record / "agent.json").unlink(missing_ok=True)
+        for said in (self.record / "agent.json", self.born):  # of a job before
+            said.unlink(missing_ok=True)
         self.bash = subprocess.Popen(["bash", str(self._script)])
         until("the agent", lambda: (self.record / "agent.json").exists())
         until("the kernel", lambda: len(self._born()) == 2)

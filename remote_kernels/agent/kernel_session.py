@@ -233,9 +233,16 @@ class KernelSession:
             Session(session, first_channel=2, high_water=SPOOL_BYTES),
             self._obey,
             self._connect,
+            self._detached,
         )
         mux.control(self.kernel.state())
         return mux
+
+    def _detached(self) -> None:
+        """Forget the session: its login end has said that it does not come back."""
+        if self._mux is not None:
+            self._mux.close(Farewell.DETACHED)
+            self._mux = None
 
     def attached(self, session: str) -> Mux:
         """Return the mux of a session to whose login end we are connected now."""

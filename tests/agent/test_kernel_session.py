@@ -32,6 +32,24 @@ async def test_who_missed_the_answer_asks_by_another_carrier() -> None:
 
 
 @pytest.mark.asyncio
+async def test_who_lets_go_leaves_nothing_open() -> None:
+    """His session is over, with the ports and processes that it had; the next one begins."""
+    state = control.KernelState("k", 1, ProcessState.RUNNING)
+    kernel: Any = SimpleNamespace(state=lambda: state)
+    session = KernelSession("k", kernel, {}, "", lambda _: None)
+    session.decide(Ask("mine"))
+    mine = session.attached("mine")
+
+    mine.on_goodbye()
+
+    assert mine.closed
+    with pytest.raises(Refused) as unknown:
+        session.decide(Ask("mine", resume=True))
+    assert RefusalCode.UNKNOWN_SESSION is unknown.value.code
+    assert 0 == session.decide(Ask("another's", take=False))
+
+
+@pytest.mark.asyncio
 async def test_a_session_beside_it() -> None:
     """It takes nothing from who has the kernel, nor does who comes take anything of it."""
     state = control.KernelState("k", 1, ProcessState.RUNNING)

@@ -2,7 +2,7 @@
 
 Variables are the job's own, as the prologue left them; then those of this start; then
 the lines of the kernelspec's `env`, in which `${NAME}` is what the kernel would have
-without these lines. Called by supervisor.py, and on the login node for a kernel that is
+without these lines. Called by kernel_process.py, and on the login node for a kernel that is
 tried there.
 """
 

@@ -26,6 +26,7 @@ from remote_kernels.wire.exec import FrameKind, Request
 from remote_kernels.wire.frames import RemoteProtocolError
 
 from .leash import Leash
+from .node_dir import note_session
 from .processes import kill, session
 from .streams import Input, Output
 from .threads import in_thread
@@ -48,10 +49,13 @@ class Executions:
     ----------
     argv : callable
         Makes the command line of what is to be started for a request.
+    node_dir : str
+        Where their sessions are noted, for who tidies up after an agent that was killed.
     """
 
-    def __init__(self, argv: Argv) -> None:
+    def __init__(self, argv: Argv, node_dir: str) -> None:
         self._argv = argv
+        self._node_dir = node_dir
         self._running: dict[Execution, asyncio.Task[None]] = {}
 
     def attach(self, channel: Channel) -> None:
@@ -64,9 +68,15 @@ class Executions:
         if len(self._running) >= MOST:
             msg = f"{MOST} processes that people started are in the job already"
             raise OSError(msg)
-        execution.start(self._argv(request), request.terminal)
+        pid = execution.start(self._argv(request), request.terminal)
+        note_session(self._node_dir, f"exec-{pid}", pid)
+
+        def forget(_: object) -> None:
+            note_session(self._node_dir, f"exec-{pid}", 0)
+            del self._running[execution]
+
         task = self._running[execution] = asyncio.ensure_future(execution.run())
-        task.add_done_callback(lambda _: self._running.pop(execution))
+        task.add_done_callback(forget)
 
     async def end(self, grace: float) -> None:
         """End all; return when they have gone, or after so many seconds are killed."""
@@ -172,8 +182,8 @@ class Execution:
 
     # The process
 
-    def start(self, argv: Sequence[str], terminal: tuple[int, int] | None) -> None:
-        """Start the process. Raises OSError, ValueError."""
+    def start(self, argv: Sequence[str], terminal: tuple[int, int] | None) -> int:
+        """Start the process; return its pid. Raises OSError, ValueError."""
         stream = subprocess.PIPE
         if terminal is not None:
             self._master, stream = pty.openpty()
@@ -210,6 +220,7 @@ class Execution:
         self._outputs = [
             Output(fd, functools.partial(self._say, kind)) for kind, fd in read.items()
         ]
+        return process.pid
 
     async def run(self) -> None:
         """Follow the process to the end of all that it has started; tell its exit code."""

@@ -1,4 +1,4 @@
-"""What a kernel's process writes, in kernel.log of its record. Called by supervisor.py."""
+"""What a kernel's process writes, in kernel.log of its record. Called by kernel_process.py."""
 
 from __future__ import annotations
 

@@ -26,8 +26,9 @@ from remote_kernels.wire.target import target_of
 
 from .culling import forgotten
 from .forwarding import connect
+from .kernel_process import GRACE
 from .record import write
-from .supervisor import GRACE, Kernel
+from .supervisor import Kernel
 from .visits import Visits
 
 if TYPE_CHECKING:
@@ -287,7 +288,7 @@ class KernelSession:
         from .exec import Executions  # few ask for it
 
         if self._executions is None:
-            self._executions = Executions(self.kernel.inside)
+            self._executions = Executions(self.kernel.inside, self.kernel.node_dir)
         self._executions.attach(channel)
 
     # Messages

@@ -4,7 +4,7 @@ Where the scheduler does not know a job's processes by a cgroup (Slurm's
 proctrack/linuxproc, many Grid Engines), a kernel would stay, as it leads a session of
 its own. So Linux is asked to kill its process group when the agent's end of a pipe
 closes, whatever closed it: F_SETSIG and F_SETOWN of fcntl(2), which name the group
-itself and not a number that is used again. Called by supervisor.py.
+itself and not a number that is used again. Called by kernel_process.py, and by exec.py.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ same is made anew: a carrier needs the socket, and agent.pyz to reach it.
         agent.pyz        ourselves, for `connect` and `inside`
         agent            the socket (see endpoint.py)
         owner.json       whose it is, once it is locked
-        session-ID       pid and start time of a kernel's process (see supervisor.py)
+        session-ID       pid and start time of a kernel's process (see kernel_process.py),
+                         or of one that a person started (see exec.py)
         ...              a kernel's connection file and sockets (see connection_file.py)
 
 Who finds a directory of this user that nobody has locked removes it, and what is left

@@ -3,7 +3,7 @@
 What we start need not be the kernel: bubblewrap, a script without exec, `conda run`
 wait for it, and die of an interrupt that is meant for it. The kernel is who listens on
 its sockets. It and its process group are signalled, and what stands around it is not;
-a SIGKILL is for all. Without a wrapper none of this is used. Called by supervisor.py.
+a SIGKILL is for all. Without a wrapper none of this is used. Called by kernel_process.py.
 """
 
 from __future__ import annotations

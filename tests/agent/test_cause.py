@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from remote_kernels.agent import supervisor
+from remote_kernels.agent import kernel_process
 from remote_kernels.agent.supervisor import Kernel
 from remote_kernels.wire.codes import Cause, ProcessState
 
@@ -49,6 +49,6 @@ def test_a_node_without_loopback(
     def sockets(*args: object) -> None:
         raise OSError(errno.EADDRNOTAVAIL, "text")
 
-    monkeypatch.setattr(supervisor, "Sockets", sockets)
+    monkeypatch.setattr(kernel_process, "Sockets", sockets)
 
     assert _spawned(tmp_path).state().cause is Cause.NO_LOOPBACK

@@ -18,6 +18,8 @@ from relay.joined import Joined, joined, until
 
 from remote_kernels.agent import exec as module
 from remote_kernels.agent.exec import Executions
+from remote_kernels.agent.node_dir import noted_session
+from remote_kernels.agent.processes import started
 from remote_kernels.agent.streams import CHUNK
 from remote_kernels.relay.channel import Channel
 from remote_kernels.wire import exec as wire
@@ -100,7 +102,7 @@ async def job(record: Path | None = None) -> AsyncIterator[tuple[Joined, Executi
         words = ["inside", "exec", str(record), "k", json.dumps(options)]
         return [sys.executable, "-c", MAIN, *words, *request.command]
 
-    executions = Executions(argv)
+    executions = Executions(argv, str(record or os.devnull))
 
     async def connect(kernel: str, target: str, channel: Channel) -> None:
         executions.attach(channel)
@@ -331,6 +333,19 @@ async def test_nothing_follows_the_exit_code() -> None:
         person.send(wire.encode_numbers(FrameKind.SIGNAL, signal.SIGINT))
         assert 7 == await person.end()
     assert FrameKind.EXIT is person.last
+
+
+async def test_whoever_tidies_up_knows_of_it(record: Path) -> None:
+    """Its session is noted as long as it lives: an agent may be killed."""
+    async with job(record) as (session, _):
+        person = Person(session, sh("echo $$; read line"))
+        await person.until(b"\n")
+        pid = int(person.said[FrameKind.STDOUT])
+        noted = noted_session(str(record), f"exec-{pid}")
+        assert (pid, started(pid)) == noted
+        person.send(wire.encode(FrameKind.STDIN_END))
+        await person.end()
+        await until(lambda: not [*record.glob("session-*")])
 
 
 async def test_who_leaves_before_a_request_leaves_nothing_behind() -> None:

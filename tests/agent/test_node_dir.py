@@ -382,7 +382,7 @@ def test_a_restart_before_the_next_look(
     finally:
         kernel.kill()
         if kernel._process is not None:
-            kernel._process.communicate()
+            kernel._process._process.wait()
 
 
 def test_what_is_made_anew_is_locked(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from remote_kernels.agent import supervisor
+from remote_kernels.agent import kernel_process
 from remote_kernels.agent.supervisor import Kernel
 from remote_kernels.wire.codes import Cause, ProcessState
 from remote_kernels.wire.control import KernelState
@@ -29,7 +29,7 @@ def test_the_job_had_too_little(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str, cause: Cause
 ) -> None:
     """Another kernel may have been killed for it since this one began."""
-    monkeypatch.setattr(supervisor, "oom_kills", itertools.count().__next__)
+    monkeypatch.setattr(kernel_process, "oom_kills", itertools.count().__next__)
     connection = {"transport": "ipc", "key": "", "signature_scheme": "hmac-sha256"}
     spec = {"argv": ["sh", "-c", ends], "connection": connection}
 

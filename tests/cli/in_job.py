@@ -77,7 +77,7 @@ def _served(path: Path, argv: Callable[[Request], Sequence[str]]) -> Iterator[No
     ready, over = threading.Event(), asyncio.Event()
 
     async def serve() -> None:
-        executions = Executions(argv)
+        executions = Executions(argv, os.devnull)
 
         async def connect(kernel: str, target: str, channel: Channel) -> None:
             executions.attach(channel)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from . import objects
-from .codes import Cause, Code, ProcessState
+from .codes import Cause, ProcessState
 from .frames import MAX_PAYLOAD, LocalProtocolError, RemoteProtocolError
 
 
@@ -124,20 +124,6 @@ _TYPES: dict[str, Any] = {
 }
 _NAMES = {cls: name for name, cls in _TYPES.items()}
 
-_CODES: dict[str, type[Code]] = {"ProcessState": ProcessState, "Cause": Cause}
-
-# What JSON may have for a field, by its annotation.
-_ACCEPTED: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "int": (int,),
-    "int | None": (int, type(None)),
-    "float": (float, int),
-    "float | None": (float, int, type(None)),
-    "dict[str, Any]": (dict,),
-    "list[dict[str, Any]]": (list,),
-    **dict.fromkeys(_CODES, (str,)),
-}
-
 
 def encode(message: Message) -> bytes:
     """Return the payload of a CONTROL frame.
@@ -162,27 +148,7 @@ def decode(payload: bytes) -> Message:
     if not isinstance(name, str):
         msg = f"a control message that is none: {payload[:200]!r}"
         raise RemoteProtocolError(msg)
-    cls = _TYPES.get(name)
-    if cls is None:
+    if name not in _TYPES:
         return Unknown(name)
-    kinds = {field.name: str(field.type) for field in dataclasses.fields(cls)}
-    values = {k: v for k, v in body.items() if k in kinds}
-    for field, value in values.items():
-        kind = kinds[field]
-        if not _fits(value, _ACCEPTED[kind]):
-            msg = f"a control message that is none, by its {field}: {payload[:200]!r}"
-            raise RemoteProtocolError(msg)
-        if kind in _CODES:
-            values[field] = _CODES[kind](value)
-    try:
-        message: Message = cls(**values)
-    except TypeError as exc:  # a field is missing
-        msg = f"a control message that is none: {payload[:200]!r}"
-        raise RemoteProtocolError(msg) from exc
+    message: Message = objects.build(_TYPES[name], body, "a control message")
     return message
-
-
-def _fits(value: object, types: tuple[type, ...]) -> bool:
-    if isinstance(value, list):
-        return list in types and all(isinstance(item, dict) for item in value)
-    return isinstance(value, types) and not isinstance(value, bool)

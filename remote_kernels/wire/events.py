@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
-from . import control, objects
+from . import control
 from .codes import Farewell
-from .frames import MAX_PAYLOAD, RemoteProtocolError
 
 
 @dataclass(frozen=True)
@@ -62,16 +61,6 @@ class Goodbye:
 
     code: Farewell
     detail: str = ""
-
-
-def decode_goodbye(payload: bytes) -> Goodbye:
-    """Return what a GOODBYE says. Raises RemoteProtocolError."""
-    body = objects.decode(payload, "a GOODBYE", MAX_PAYLOAD)
-    code, detail = body.get("code"), body.get("detail", "")
-    if not isinstance(code, str) or not isinstance(detail, str):
-        msg = f"a GOODBYE that is none: {payload[:200]!r}"
-        raise RemoteProtocolError(msg)
-    return Goodbye(Farewell(code), detail)
 
 
 Event = Union[Opened, Data, Finished, Reset, Drained, Controlled, Goodbye]

@@ -22,6 +22,7 @@ from .frames import ProtocolError, RemoteProtocolError
 MARKER = b"\0remote-kernels/1 "
 MAX_LINE = 4096
 MAX_BANNER = 64 * 1024
+_LINE = "a line of the hello"
 
 
 class Refused(ProtocolError):
@@ -46,15 +47,6 @@ class Refused(ProtocolError):
         self.heard = heard
 
 
-def _refusal(answer: dict[str, Any]) -> Refused:
-    code, heard = answer["refused"], answer.get("heard")
-    if not isinstance(code, str) or isinstance(heard, bool):
-        msg = f"a refusal that is none: {answer!r}"
-        raise RemoteProtocolError(msg)
-    since = float(heard) if isinstance(heard, (int, float)) else math.inf
-    return Refused(RefusalCode(code), str(answer.get("detail", "")), since)
-
-
 def _mac(secret: bytes, *parts: bytes) -> bytes:
     digest = hmac.new(secret, b"\0".join(parts), hashlib.sha256)
     return digest.hexdigest().encode("ascii")
@@ -65,15 +57,7 @@ def _dump(message: dict[str, Any]) -> bytes:
 
 
 def _load(text: bytes) -> dict[str, Any]:
-    return objects.decode(text, "a line of the hello", MAX_LINE)
-
-
-def _position(message: dict[str, Any]) -> int:
-    received = message.get("received")
-    if type(received) is not int or received < 0:
-        msg = f"no position in the hello: {message!r}"
-        raise RemoteProtocolError(msg)
-    return received
+    return objects.decode(text, _LINE, MAX_LINE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +91,18 @@ class Ask:
     kernel: str = ""
     record: str = ""
     beside: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class _Acceptance:
+    received: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Refusal:
+    refused: RefusalCode
+    detail: str = ""
+    heard: float = math.inf
 
 
 class Hello:
@@ -203,8 +199,9 @@ class LoginHello(Hello):
         text = self._signed(line, b"agent", self._offer, self._request)
         answer = _load(text)
         if "refused" in answer:
-            raise _refusal(answer)
-        self.peer_received = _position(answer)
+            no = objects.build(_Refusal, answer, _LINE)
+            raise Refused(no.refused, no.detail, no.heard)
+        self.peer_received = objects.build(_Acceptance, answer, _LINE).received
         self.done = True
         return b""
 
@@ -234,17 +231,8 @@ class AgentHello(Hello):
 
     def _step(self, line: bytes) -> bytes:
         text = self._signed(line, b"login", self._offer)
-        request = _load(text)
-        self.peer_received = _position(request)
-        ask = Ask(
-            str(request.get("session")),
-            self.peer_received,
-            request.get("resume") is True,
-            request.get("take") is not False,
-            str(request.get("kernel", "")),
-            str(request.get("record", "")),
-            request.get("beside") is True,
-        )
+        ask = objects.build(Ask, _load(text), _LINE)
+        self.peer_received = ask.received
         try:
             received = self._decide(ask)
             answer: dict[str, Any] = {"received": received}

@@ -1,4 +1,4 @@
-"""JSON that another process wrote: an object, or a RemoteProtocolError, and nothing else.
+"""JSON that another process wrote: what it must be, or a RemoteProtocolError, and nothing else.
 
 Python's own reader lets RecursionError out, and takes what nobody can write again:
 NaN, numbers of any length, halves of surrogate pairs. Used by every decoder of JSON,
@@ -7,16 +7,32 @@ here and in front/.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
+from .codes import Code
 from .frames import RemoteProtocolError
 
 DEPTH = 100  # objects and lists within each other; Python gives up at about 1000
 _DIGITS = 20  # with a sign; reading more takes long
 _INTEGERS = range(-(2**63), 2**64)
+_CODES = {kind.__name__: kind for kind in Code.__subclasses__()}
+# The types that a field may have, by its annotation.
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "bool": (bool,),
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "float": (float, int),
+    "float | None": (float, int, type(None)),
+    "dict[str, Any]": (dict,),
+    "list[dict[str, Any]]": (list,),
+    **dict.fromkeys(_CODES, (str,)),
+}
+T = TypeVar("T")
 _HALF_OF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -93,3 +109,34 @@ def _is_deep(body: dict[str, Any]) -> bool:
         if not level:
             return False
     return True
+
+
+def build(cls: type[T], body: dict[str, Any], what: str) -> T:
+    """Return an object of a dataclass, made of what JSON has. Raises RemoteProtocolError.
+
+    Its numbers are unsigned. What `body` has besides is of another version, and left out.
+    """
+    values = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type] # is a dataclass
+        name, kind = field.name, str(field.type)
+        if name in body:
+            if not _fits(body[name], kind):
+                msg = f"{what} that is none, by its {name}: {body!r:.200}"
+                raise RemoteProtocolError(msg)
+            values[name] = _CODES.get(kind, _as_it_is)(body[name])
+    try:
+        return cls(**values)
+    except TypeError as exc:  # a field is missing
+        msg = f"{what} that is none: {body!r:.200}"
+        raise RemoteProtocolError(msg) from exc
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _fits(value: Any, kind: str) -> bool:
+    if isinstance(value, int) and value < 0:
+        return False
+    items = value if isinstance(value, list) else ()
+    return type(value) in _TYPES[kind] and all(isinstance(it, dict) for it in items)

@@ -20,9 +20,9 @@ from .events import (
     Drained,
     Event,
     Finished,
+    Goodbye,
     Opened,
     Reset,
-    decode_goodbye,
 )
 from .frames import (
     MAX_DATA,
@@ -86,11 +86,10 @@ class Session:
         if len(body) > MAX_PAYLOAD:
             msg = f"an OPEN of {len(body)} bytes (at most {MAX_PAYLOAD})"
             raise LocalProtocolError(msg)
-        channel = ChannelState(self._next_channel, kernel, target, self._high_water)
-        self._next_channel += 2
-        self._channels[channel.id] = channel
-        self._first.append((Type.OPEN, channel.id, body))
-        return channel.id
+        channel, self._next_channel = self._next_channel, self._next_channel + 2
+        self._add_channel(channel, kernel, target)
+        self._first.append((Type.OPEN, channel, body))
+        return channel
 
     def send(self, channel: int, data: bytes) -> None:
         """Queue data. Without effect on a channel that is gone."""
@@ -294,7 +293,8 @@ class Session:
         elif frame.type is Type.PING:
             self._unnumbered.append(encode(Type.PONG, 0, 0))
         elif frame.type is Type.GOODBYE:
-            yield decode_goodbye(frame.payload)
+            body = objects.decode(frame.payload, "a GOODBYE", MAX_PAYLOAD)
+            yield objects.build(Goodbye, body, "a GOODBYE")
 
     def _numbered_frame(self, frame: Frame) -> Event | None:
         ch = self._channels.get(frame.channel)
@@ -323,14 +323,13 @@ class Session:
             raise RemoteProtocolError(msg)
         self._last_of_peer = frame.channel
         body = objects.decode(frame.payload, "an OPEN", MAX_PAYLOAD)
-        kernel, target = body.get("kernel"), body.get("target")
-        if not isinstance(kernel, str) or not isinstance(target, str):
-            msg = f"an OPEN that is none: {frame.payload[:200]!r}"
-            raise RemoteProtocolError(msg)
-        self._channels[frame.channel] = ChannelState(
-            frame.channel, kernel, target, self._high_water
-        )
-        return Opened(frame.channel, kernel, target)
+        body["channel"] = frame.channel
+        opened = objects.build(Opened, body, "an OPEN")
+        self._add_channel(opened.channel, opened.kernel, opened.target)
+        return opened
+
+    def _add_channel(self, id: int, kernel: str, target: str) -> None:
+        self._channels[id] = ChannelState(id, kernel, target, self._high_water)
 
     def _channel_frame(self, ch: ChannelState, frame: Frame) -> Event | None:
         size = len(frame.payload)

@@ -146,13 +146,21 @@ def test_rubbish_is_a_protocol_error(line: bytes) -> None:
         login.receive(MARKER + line + b"\n")
 
 
-@pytest.mark.parametrize("received", [b"true", b"-1", b"1.0", b"null", b'"1"'])
-def test_a_position_that_is_none(received: bytes) -> None:
-    """From somebody who knows the secret."""
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("received", value) for value in (b"true", b"-1", b"1.0", b"null", b'"1"')),
+        *(("session", value) for value in (b"1", b"null", b"{}")),
+        ("resume", b"1"),
+        ("kernel", b"[]"),
+    ],
+)
+def test_what_is_asked_for_is_of_another_type(name: str, value: bytes) -> None:
+    """By somebody who knows the secret."""
     agent = AgentHello(SECRET, "a", lambda ask: 0)
     offer = agent.start().removeprefix(MARKER).rstrip(b"\n")
-    text = b'{"session": "s", "received": %b}' % received
+    text = b'{"session": "s", "received": 0, "%b": %b}' % (name.encode(), value)
     mac = hmac.new(SECRET, b"\0".join((b"login", offer, text)), hashlib.sha256)
 
-    with pytest.raises(RemoteProtocolError, match="no position"):
+    with pytest.raises(RemoteProtocolError, match=f"that is none, by its {name}"):
         agent.receive(text + b" " + mac.hexdigest().encode() + b"\n")

@@ -42,7 +42,7 @@ def main(kernel_name: str) -> None:
         assert isinstance(provisioner, RemoteKernelProvisioner)
         kernel = provisioner.remote_kernel
         assert kernel is not None
-        carrier = kernel.carrier
+        carrier = kernel.status.carrier
         for number, cell in enumerate(notebook.cells):
             at = time.time()
             client.execute_cell(cell, number)
@@ -51,7 +51,7 @@ def main(kernel_name: str) -> None:
             print(f"  [{number + 1}] {time.time() - at:5.2f} s  {indented}")
         ending = time.time()
     print(f"carrier: {carrier}; seconds from the start of the kernel:")
-    for stage, at in kernel.times.items():
+    for stage, at in kernel.status.times.items():
         print(f"  {at - began:6.2f}  {stage}")
     print(f"  {ready - began:6.2f}  kernel_info answered")
     print(f"  {time.time() - ending:6.2f}  to shut down (its own length)")

@@ -121,11 +121,11 @@ async def _hold(connection: Attached) -> None:
     say("Ctrl-C ends the connection, not the kernel.", err=True)
     ended = asyncio.Event()
     _on_signals(ended.set, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    await first_of(ended.wait(), kernel.wait())
+    await first_of(ended.wait(), kernel.status.wait())
     if ended.is_set():
         say("\nThe kernel lives on.", err=True)
     else:
-        say(kernel.end_text or "The kernel has ended.", err=True)
+        say(kernel.status.end_text or "The kernel has ended.", err=True)
 
 
 async def _console(found: Recorded, connection: Attached, file: Path) -> int:

@@ -80,8 +80,9 @@ class Trial:
         python = await self._is_python()
         more = await self._cells() if python else "no cell was run: it is not Python"
         restart = await self._restart()
+        status = self._kernel.status
         return (
-            f"job {self._kernel.job_id} on {self._kernel.node}: started in {start:.2f} s, "
+            f"job {status.job_id} on {status.node}: started in {start:.2f} s, "
             f"round trip {statistics.median(trips) * 1e3:.1f} ms "
             f"(worst of {SAMPLES}: {max(trips) * 1e3:.1f} ms), {more}, "
             f"restart in the job {restart:.2f} s{self._caution}"
@@ -107,7 +108,8 @@ class Trial:
         """Its result. Problem if the kernel dies meanwhile, or gives no answer."""
 
         async def death() -> NoReturn:
-            msg = f"the kernel ended (exit code {await self._kernel.wait()}) while {doing}"
+            code = await self._kernel.status.wait()
+            msg = f"the kernel ended (exit code {code}) while {doing}"
             raise Problem(msg, advice)
 
         try:

@@ -103,7 +103,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             self._forget_pending()
             self._clean_up_dead()
             kernel = self.remote_kernel
-            if unasked or kernel is None or kernel.end:  # nobody asks again
+            if unasked or kernel is None or kernel.status.end:  # nobody asks again
                 self._tell_dead()
             raise
         info = cast("KernelConnectionInfo", started)
@@ -120,7 +120,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
 
         kernel, file = self.remote_kernel, Path(self._manager.connection_file)
         if file.name and not file.parent.is_dir() and kernel is not None:
-            self._manager.connection_file = str(room_for(file, kernel.directory))
+            self._manager.connection_file = str(room_for(file, kernel.status.directory))
 
     def _undo_unless_finished(self, before: RemoteKernel | None) -> None:
         """What jupyter_client does after us may fail, and then it calls nobody.
@@ -177,8 +177,8 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
     def _given_up(self) -> None:
         """Jupyter's restarter does not start it again, so nobody will."""
         kernel = self.remote_kernel
-        if kernel is not None and not kernel.end:
-            code = kernel.poll()
+        if kernel is not None and not kernel.status.end:
+            code = kernel.status.poll()
             how = f"signal {-code}" if code and code < 0 else f"exit code {code}"
             why = (
                 f"The kernel's process ended with {how}, again and again, and is not "
@@ -237,13 +237,13 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
 
         unasked, self._unasked = self._unasked, False
         ended = ""
-        if self.remote_kernel is not None and self.remote_kernel.started:
+        if self.remote_kernel is not None and self.remote_kernel.status.restartable:
             return await self._restart(self.remote_kernel, launch)
         if self.remote_kernel is not None:  # its job ended
             if unasked:  # just now: the restarter has not seen it
-                raise JobError(self.remote_kernel.end_text)
-            if "ready" in self.remote_kernel.times:
-                ended = self.remote_kernel.end_text
+                raise JobError(self.remote_kernel.status.end_text)
+            if "ready" in self.remote_kernel.status.times:
+                ended = self.remote_kernel.status.end_text
             await self.remote_kernel.release()
             self._restart_again()
         # A program that runs a notebook counts the seconds once we return; people at a
@@ -267,7 +267,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         )
         try:
             with line:
-                if kernel.is_recorded:  # another server left it
+                if kernel.status.record.is_live:  # another server left it
                     info = await kernel.attach()
                 else:
                     info = await kernel.start(launch, wait=blocks)
@@ -282,11 +282,12 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         try:
             return await kernel.restart(launch)
         except AgentError as exc:
-            if not kernel.told_to_end:  # else another restart, or the end, follows
+            # If it was told to end, another restart, or the end, follows.
+            if not kernel.status.told_to_end:
                 await kernel.give_up(str(exc))  # unless its job ended already
             raise
         except BaseException as exc:
-            if kernel.end:  # its job ended: it closes itself, and says why
+            if kernel.status.end:  # its job ended: it closes itself, and says why
                 raise
             if isinstance(exc, (OSError, RecordError)):  # of this host: try again
                 raise
@@ -312,7 +313,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         `notebook` is the file of one of them, as JPY_SESSION_NAME has it.
         """
         if self.remote_kernel is not None:
-            self.remote_kernel.note_sessions(sessions, notebook)
+            self.remote_kernel.status.note_sessions(sessions, notebook)
 
     async def detach(self) -> None:
         """Leave kernel and job to the next server. Called by the server extension."""
@@ -361,7 +362,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         """
         whole = Path(path).expanduser()
         if not whole.is_absolute() and self.remote_kernel is not None:
-            whole = Path(self.remote_kernel.cwd or Path.home(), whole).resolve()
+            whole = Path(self.remote_kernel.status.cwd or Path.home(), whole).resolve()
         return whole.as_posix() if whole.exists() else None
 
     # Life
@@ -374,8 +375,8 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         """None while the kernel lives. Called every 3 s for each kernel: asks nobody."""
         if self.remote_kernel is None:
             return 0
-        code = self.remote_kernel.poll()
-        if code is not None and self.remote_kernel.end:
+        code = self.remote_kernel.status.poll()
+        if code is not None and self.remote_kernel.status.end:
             self._do_not_resubmit()
             self._clean_up_dead()
         return code
@@ -430,7 +431,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         code: int | None = None
         if self.remote_kernel is not None:
             try:
-                waiting = process().background.run(self.remote_kernel.wait())
+                waiting = process().background.run(self.remote_kernel.status.wait())
                 code = await within(waiting, WAIT_TIMEOUT)
             except asyncio.TimeoutError:
                 log.warning("kernel=%s did not end; going on", self.kernel_id)

@@ -94,7 +94,7 @@ if ProxyHandler is not None:
 
         def _find(self, kernel_id: str, name: str) -> Port:
             kernel = kernel_of(self.manager, kernel_id)
-            connection = kernel.connection if kernel is not None else None
+            connection = kernel.status.connection if kernel is not None else None
             ports = connection.ports.all() if connection is not None else []
             for port in ports:
                 if port.name == name:

@@ -23,17 +23,14 @@ from remote_kernels.errors import JobError, ResourceError
 from remote_kernels.front.standin import StandIn
 from remote_kernels.records import GIVEN_UP, SHUT_DOWN, JobEnd, every_record
 from remote_kernels.scheduler.command import ROOM
-from remote_kernels.scheduler.job import JobId
 
 from .actions import CLOCK, WATCH, Actions
 from .allocation import allocations
-from .connection import Connection
 from .descriptors import is_exhaustion
 from .job import id_in
 from .launch import Launch
 from .lifecycle import Action, Event, State
 from .local_end import LocalEnd
-from .model import KernelModel
 from .news import OnNews
 from .previous_kernel import PreviousKernel
 from .previous_owner import previous_owner
@@ -50,7 +47,7 @@ RESTART_TIMEOUT = 60.0  # seconds for a new process to listen, or start_timeout
 
 
 class RemoteKernel:
-    """One kernel and its job.
+    """One kernel and its job. All that is known of it is in `status`.
 
     Parameters
     ----------
@@ -99,7 +96,7 @@ class RemoteKernel:
         self.kernel_id = kernel_id
         self._runtime = runtime
         self._on_moved = on_moved
-        status = self._status = KernelStatus(
+        status = self.status = KernelStatus(
             kernel_id, settings, name, spec_name, outlives=outlives, on_news=on_news
         )
         if instead_of:
@@ -112,89 +109,15 @@ class RemoteKernel:
         )
 
     def __repr__(self) -> str:
-        return f"<RemoteKernel {self.kernel_id[:8]} job {self.job_id} on {self.node}>"
-
-    @property
-    def settings(self) -> Settings:
-        """The kernelspec's config, with the job that a person has chosen."""
-        return self._status.settings
-
-    @property
-    def state(self) -> State:
-        """The state that it is in."""
-        return self._status.state
-
-    @property
-    def job_id(self) -> JobId | None:
-        """The scheduler's ID of its job; None before there is one."""
-        return self._status.job_id
-
-    @property
-    def told_to_end(self) -> bool:
-        """Whether somebody has told its process to end."""
-        connection = self._status.connection
-        return connection is not None and connection.told_to_end
-
-    @property
-    def node(self) -> str | None:
-        """Where it runs; None while that is not known."""
-        return self._status.node
-
-    @property
-    def carrier(self) -> str | None:
-        """The name of the carrier in use."""
-        return self._status.carrier
-
-    @property
-    def times(self) -> dict[str, float]:
-        """When each stage was reached: seconds since the epoch."""
-        return self._status.times
-
-    @property
-    def end(self) -> JobEnd | None:
-        """How the job ended; None while it has not."""
-        return self._status.end
-
-    @property
-    def end_text(self) -> str:
-        """How the job ended, in plain words; "" while it has not."""
-        return self._status.end_text
-
-    @property
-    def cwd(self) -> str | None:
-        """Where the kernel's process starts, if the node has that directory."""
-        return self._status.cwd
-
-    @property
-    def is_recorded(self) -> bool:
-        """Whether this kernel has been started before, and its record is there."""
-        return self._record.is_live
-
-    @property
-    def connection(self) -> Connection | None:
-        """The connection to its agent; None while it has no node."""
-        return self._status.connection
-
-    @property
-    def directory(self) -> Path | None:
-        """A private directory on this host, for as long as the kernel is there."""
-        return self._status.directory
-
-    def model(self) -> KernelModel:
-        """Return it as data."""
-        return self._status.model()
-
-    def note_sessions(self, sessions: dict[str, Any], notebook: str) -> None:
-        """Keep the notebooks that use this kernel, for the server that comes next.
-
-        `notebook` is the file of one of them.
-        """
-        self._status.note_sessions(sessions, notebook)
+        status = self.status
+        return (
+            f"<RemoteKernel {self.kernel_id[:8]} job {status.job_id} on {status.node}>"
+        )
 
     def remove_at_death(self, path: Path) -> None:
         """Remove a file with this server, also if its process is killed."""
-        if self._status.local is not None:
-            self._status.local.remove_at_death(path)
+        if self.status.local is not None:
+            self.status.local.remove_at_death(path)
 
     # Start
 
@@ -222,7 +145,7 @@ class RemoteKernel:
         try:
             base = self._record.base
             await self._record.worker.run(lambda: _purge(base))
-            self._status.move(Event.START)
+            self.status.move(Event.START)
             local = self._open(self._stand_in(launch.key, launch.language))
             return await self._startup.begin(local, launch, wait=wait)
         except BaseException as exc:
@@ -237,7 +160,7 @@ class RemoteKernel:
             raise
 
     def _stand_in(self, key: bytes, language: str) -> StandIn:
-        status = self._status
+        status = self.status
         return StandIn(
             key,
             lambda: status.exited(0),
@@ -248,12 +171,12 @@ class RemoteKernel:
 
     def _open(self, standin: StandIn) -> LocalEnd:
         """Make a place for it on this host."""
-        local = LocalEnd(self.settings, standin, self._moved)
-        self._status.opened(local)
+        local = LocalEnd(self.status.settings, standin, self._moved)
+        self.status.opened(local)
         return local
 
     def _moved(self, directory: Path) -> None:
-        if self._status.moved(directory):
+        if self.status.moved(directory):
             self._on_moved(directory)
 
     # Attach
@@ -289,10 +212,11 @@ class RemoteKernel:
         look = partial(previous_owner, self._record, patient=patient)
         before = await self._record.worker.run(look)
         try:
+            settings = self.status.settings
             allocation = before.facts.get("allocation")
-            job = job_for(self._runtime, self.settings, self._record, allocation)
+            job = job_for(self._runtime, settings, self._record, allocation)
             job.resume(id_in(before.facts), before.facts.get("cluster"))
-            await self._status.resume(before.facts, before.spec, job)
+            await self.status.resume(before.facts, before.spec, job)
             process = before.process
             waits = before.agent is None
             standin = StandIn(process.key)
@@ -312,25 +236,9 @@ class RemoteKernel:
 
     # While it is there
 
-    @property
-    def started(self) -> bool:
-        """Whether `restart` can bring a new process of it."""
-        return self._status.restartable
-
-    def poll(self) -> int | None:
-        """Return None while the kernel process lives, else its exit code.
-
-        Costs nothing. One that is waited for lives, until somebody wants it to end.
-        """
-        return self._status.poll()
-
-    async def wait(self) -> int:
-        """Return its exit code once the kernel process has ended."""
-        return await self._status.wait()
-
     def signal(self, signum: int) -> None:
         """Pass a signal on to the kernel's process group, if that lives."""
-        status, connection = self._status, self._status.connection
+        status, connection = self.status, self.status.connection
         if connection is not None and (status.arrived or status.is_over):
             connection.signal(signum)
         elif signum == signal.SIGINT and status.local is not None:
@@ -351,35 +259,35 @@ class RemoteKernel:
         AgentError
             The new process does not start or does not listen in time.
         """
-        local = self._status.local
-        if local is None or not self.started:  # its job ended meanwhile
-            raise JobError(self.end_text or "The kernel was shut down.")
-        if not self._status.arrived:
+        local = self.status.local
+        if local is None or not self.status.restartable:  # its job ended meanwhile
+            raise JobError(self.status.end_text or "The kernel was shut down.")
+        if not self.status.arrived:
             return await self._restart_waiting(local, launch)
-        actions = self._status.move(Event.RESTART)
+        actions = self.status.move(Event.RESTART)
         assert actions == (Action.START_PROCESS,)
-        connection = self._status.connection
+        connection = self.status.connection
         assert connection is not None
-        process = launch.process(self.settings)
+        process = launch.process(self.status.settings)
         info = local.open(launch.key)
         await local.settled()
-        self._status.note_spec(process)
+        self.status.note_spec(process)
         connection.start(process.as_json(), process.curve)
-        patience = max(RESTART_TIMEOUT, self.settings.start_timeout)
+        patience = max(RESTART_TIMEOUT, self.status.settings.start_timeout)
         await self._supervision.await_running(connection, patience)
         await self._supervision.serve()
         return info
 
     async def _restart_waiting(self, local: LocalEnd, launch: Launch) -> dict[str, Any]:
         local.standin.restart()
-        if self.state is State.FAILED:
+        if self.status.state is State.FAILED:
             return await self._startup.again(local, launch)
-        if self.state is State.CHOOSING:
+        if self.status.state is State.CHOOSING:
             self._startup.choose_for(launch)
         else:
-            process = launch.process(self.settings)
-            self._status.note_spec(process)  # read when the job starts
-            self._status.lives()
+            process = launch.process(self.status.settings)
+            self.status.note_spec(process)  # read when the job starts
+            self.status.lives()
         return local.open(launch.key)
 
     # End
@@ -394,10 +302,10 @@ class RemoteKernel:
 
         The record keeps how it ended.
         """
-        if self.end is None:
+        if self.status.end is None:
             self._actions.stop(WATCH)
             self._actions.stop(CLOCK)
-            end = JobEnd(GIVEN_UP, text=f"Job {self.job_id}: {why}")
+            end = JobEnd(GIVEN_UP, text=f"Job {self.status.job_id}: {why}")
             await self._actions.carry_out(Event.GIVE_UP, end)
 
     async def _undo(self) -> None:

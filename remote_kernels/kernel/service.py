@@ -79,12 +79,14 @@ async def own(kernels: Iterable[RemoteKernel]) -> list[Known]:
     """
     return [
         Known(
-            kernel.model(),
-            records.Record(state_dir(kernel.settings.state_dir), kernel.kernel_id),
+            kernel.status.model(),
+            records.Record(
+                state_dir(kernel.status.settings.state_dir), kernel.kernel_id
+            ),
             ours=True,
         )
         for kernel in kernels
-        if kernel.job_id is not None
+        if kernel.status.job_id is not None
     ]
 
 
@@ -164,13 +166,13 @@ def ports(known: Known, kernel: RemoteKernel | None) -> Ports:
         who = f"process {model.pid} on {model.host}"
         msg = f"The kernel is not with this server, but last was with {who}. Ask there."
         raise StateError(msg)
-    if kernel.connection is None:
+    if kernel.status.connection is None:
         msg = (
             f"Kernel {model.kernel_id} has no node yet: its job {model.job} is {model.state} "
             f"({model.text}). Try again when it runs."
         )
         raise StateError(msg)
-    return kernel.connection.ports
+    return kernel.status.connection.ports
 
 
 def shown_cluster(model: KernelModel) -> str:

@@ -151,6 +151,11 @@ class KernelStatus:
         return self.state in OVER
 
     @property
+    def told_to_end(self) -> bool:
+        """Whether somebody has told its process to end."""
+        return self.connection is not None and self.connection.told_to_end
+
+    @property
     def restartable(self) -> bool:
         """Whether a restart can bring a new process of it."""
         return self.state in RESTARTABLE and self.local is not None

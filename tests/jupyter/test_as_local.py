@@ -128,7 +128,7 @@ manager, client = start_new_kernel(kernel_name="k")
 if not os.fork():
     os.read(0, 1)  # until the test has seen enough
     os._exit(0)
-print(manager.provisioner.remote_kernel.job_id, flush=True)
+print(manager.provisioner.remote_kernel.status.job_id, flush=True)
 os.waitpid(-1, 0)
 """
 

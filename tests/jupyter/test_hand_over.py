@@ -91,7 +91,7 @@ async def test_what_was_asked_early_is_done(home: Path, kind: str) -> None:
     async with starting(kind, home) as (manager, client):
         first = client.execute("answer = 6 * 7; print(answer)")
         second = client.execute("print(answer + 1)")
-        assert "ready" not in manager.provisioner.remote_kernel.times
+        assert "ready" not in manager.provisioner.remote_kernel.status.times
 
         assert ("ok", ["42\n"]) == await outcome(client, first)
         assert ("ok", ["43\n"]) == await outcome(client, second)

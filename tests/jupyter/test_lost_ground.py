@@ -325,7 +325,7 @@ async def _restart_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     provisioner = manager.provisioner
     assert isinstance(provisioner, RemoteKernelProvisioner)
     assert provisioner.remote_kernel is not None
-    job = provisioner.remote_kernel.job_id
+    job = provisioner.remote_kernel.status.job_id
     with monkeypatch.context() as patch:
         patch.setattr(LocalEnd, "open", _cannot_open)
         with pytest.raises(RecordError, match="no room"):
@@ -336,8 +336,8 @@ async def _restart_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [] == dead
     assert provisioner.remote_kernel is not None
     assert (job, None) == (
-        provisioner.remote_kernel.job_id,
-        provisioner.remote_kernel.end,
+        provisioner.remote_kernel.status.job_id,
+        provisioner.remote_kernel.status.end,
     )
     assert await manager.is_alive()
     await manager.shutdown_kernel(now=True)

@@ -100,7 +100,7 @@ class Kernel:
         self.told: list[str] = []
         for event in ("restart", "dead"):  # what websockets listen to
             self.manager.add_restart_callback(partial(self.told.append, event), event)
-        self.first_job = self.remote.job_id
+        self.first_job = self.remote.status.job_id
 
     @property
     def remote(self) -> Any:
@@ -126,7 +126,7 @@ def holder(job: JobId) -> int:
 
 
 def end_job(kernel: Any) -> None:
-    os.kill(holder(kernel.job_id), signal.SIGTERM)
+    os.kill(holder(kernel.status.job_id), signal.SIGTERM)
 
 
 async def until(what: str, ready: Callable[[], object]) -> None:
@@ -146,7 +146,7 @@ async def running(name: str, **options: str) -> AsyncIterator[Kernel]:
         kernel_id = await kernels.start_kernel(kernel_name=name, **options)
         kernel = Kernel(kernels, kernel_id)
         try:
-            await until("the kernel", lambda: "ready" in kernel.remote.times)
+            await until("the kernel", lambda: "ready" in kernel.remote.status.times)
             yield kernel
         finally:  # also of one that the server has forgotten
             kernels.remove_kernel(kernel.id)
@@ -244,8 +244,8 @@ async def test_a_restart_without_the_sockets_directory(home: Home) -> None:
         await kernel.settled()
 
         assert ["restart"] == kernel.told
-        assert kernel.first_job == kernel.remote.job_id
-        assert kernel.remote.poll() is None
+        assert kernel.first_job == kernel.remote.status.job_id
+        assert kernel.remote.status.poll() is None
 
 
 # --- a kernel that died with its job --------------------------------------------------
@@ -261,7 +261,7 @@ async def test_a_job_that_ended(home: Home, works: bool) -> None:
 
         assert ["dead" if works else "restart"] == kernel.told
         assert works == (not kernel.listed)
-        assert works == (kernel.first_job == kernel.remote.job_id)
+        assert works == (kernel.first_job == kernel.remote.status.job_id)
         assert works == ("The job was cancelled" in home.end_of_job())
 
 
@@ -275,8 +275,10 @@ async def test_a_job_that_ends_while_its_kernel_is_restarted(
     async def end_of_job(self: Any) -> None:
         kernel, self._has_process = self.remote_kernel, False
         end_job(kernel)
-        ends = kernel.connection
-        await until("the end", lambda: kernel.end or (not known and ends.agent_ends))
+        ends = kernel.status.connection
+        await until(
+            "the end", lambda: kernel.status.end or (not known and ends.agent_ends)
+        )
 
     async with running("good") as kernel:
         with monkeypatch.context() as patch:
@@ -285,7 +287,7 @@ async def test_a_job_that_ends_while_its_kernel_is_restarted(
             await kernel.settled()
 
         assert ["restart", "dead"] == kernel.told
-        assert kernel.first_job == kernel.remote.job_id
+        assert kernel.first_job == kernel.remote.status.job_id
         assert "The job was cancelled" in home.end_of_job()
 
 
@@ -317,16 +319,16 @@ async def test_a_new_job_that_a_person_asked_for(home: Home, works: bool) -> Non
     async with running("good") as kernel:
         kernel.manager.stop_restarter()  # the person is faster
         end_job(kernel.remote)
-        await until("its end", lambda: kernel.remote.end)
+        await until("its end", lambda: kernel.remote.status.end)
         answer = await kernel.kernels.restart_kernel(kernel.id)
         await asyncio.wait_for(answer, SECONDS)
-        second_job = kernel.remote.job_id
+        second_job = kernel.remote.status.job_id
         await kernel.die()
         await kernel.settled()
 
         assert ["restart" if works else "dead"] == kernel.told
-        assert kernel.first_job != second_job == kernel.remote.job_id
-        assert works == (kernel.remote.poll() is None)
+        assert kernel.first_job != second_job == kernel.remote.status.job_id
+        assert works == (kernel.remote.status.poll() is None)
 
 
 # --- a connection file that a killed server left --------------------------------------

@@ -35,18 +35,18 @@ async def test_a_job_that_is_cancelled(tmp_path: Path) -> None:
     kernel = RemoteKernel("k" * 8, parse(config), runtime=Runtime(), on_news=hear)
     await kernel.start(LAUNCH)
     try:
-        job_id = kernel.job_id
+        job_id = kernel.status.job_id
         assert job_id is not None
         await inventory.cancel(Runtime(), "local", job_id)
         event = await asyncio.wait_for(told.get(), 60)
         [recorded] = await inventory.recorded(Runtime(), [tmp_path])
 
-        end = kernel.end
+        end = kernel.status.end
         assert end is not None
         assert "CANCELLED" == end.word
-        assert end == event.end == kernel.model().end == recorded.end
+        assert end == event.end == kernel.status.model().end == recorded.end
         assert end == JobEnd.read(kernel._record.read("record.json") or {})
-        for view in (event, kernel.model(), recorded.model()):
+        for view in (event, kernel.status.model(), recorded.model()):
             assert ("ended", "CANCELLED") == (view.state, view.job_state)
             assert end.text == view.text
     finally:
@@ -67,9 +67,9 @@ async def test_a_kernel_that_does_not_start(tmp_path: Path) -> None:
     await kernel.start(Launch(("/nowhere/python",), key=b"k"), wait=False)
     try:
         await asyncio.wait_for(told.wait(), 60)
-        assert kernel.end is not None
-        assert "not-started" == kernel.end.word
-        view = kernel.model()
+        assert kernel.status.end is not None
+        assert "not-started" == kernel.status.end.word
+        view = kernel.status.model()
         assert ("ended", "") == (view.state, view.job_state)
     finally:
         await kernel.release()

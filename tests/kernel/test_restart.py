@@ -42,7 +42,7 @@ async def running(state: Path) -> AsyncIterator[RemoteKernel]:
 async def test_several_at_once(tmp_path: Path) -> None:
     """One after the other, in the same job; one process is there in the end."""
     async with running(tmp_path) as kernel:
-        job = kernel.job_id
+        job = kernel.status.job_id
 
         await asyncio.gather(*(kernel.restart(LAUNCH) for _ in range(3)))
 
@@ -51,7 +51,7 @@ async def test_several_at_once(tmp_path: Path) -> None:
         tasks = Path(f"/proc/{agent['pid']}/task/{agent['pid']}/children")
         children = [int(pid) for pid in tasks.read_text().split()]
         assert 1 == len([pid for pid in children if os.getsid(pid) == pid])
-        assert (job, None) == (kernel.job_id, kernel.poll())
+        assert (job, None) == (kernel.status.job_id, kernel.status.poll())
 
 
 @pytest.mark.asyncio
@@ -78,9 +78,9 @@ async def test_one_in_the_middle_of_another(
     assert isinstance(provisioner, RemoteKernelProvisioner)
     remote = provisioner.remote_kernel
     assert remote is not None
-    while not remote.started or not remote._status.arrived:
+    while not remote.status.restartable or not remote.status.arrived:
         await asyncio.sleep(0.05)
-    job = remote.job_id
+    job = remote.status.job_id
 
     async def again(after: float) -> None:
         await asyncio.sleep(after)
@@ -89,9 +89,9 @@ async def test_one_in_the_middle_of_another(
     # Of jupyter_client's own (8.10), as with a local kernel: two set one future.
     await asyncio.gather(again(0), again(0.1), return_exceptions=True)
 
-    end, alive = remote.end, await manager.is_alive(kernel_id)
+    end, alive = remote.status.end, await manager.is_alive(kernel_id)
     await manager.shutdown_kernel(kernel_id, now=True)
-    assert (None, job, True) == (end, remote.job_id, alive)
+    assert (None, job, True) == (end, remote.status.job_id, alive)
 
 
 @pytest.mark.asyncio
@@ -104,7 +104,7 @@ async def test_the_node_directory_is_gone(tmp_path: Path) -> None:
 
         await kernel.restart(LAUNCH)
 
-        assert kernel.poll() is None
+        assert kernel.status.poll() is None
 
 
 @pytest.mark.asyncio
@@ -114,6 +114,6 @@ async def test_it_may_take_as_long_as_a_start(
     """That option is what its error names."""
     monkeypatch.setattr(remote_kernel, "RESTART_TIMEOUT", 0.0)
     async with running(tmp_path) as kernel:
-        job = kernel.job_id
+        job = kernel.status.job_id
         await kernel.restart(LAUNCH)
-        assert job == kernel.job_id
+        assert job == kernel.status.job_id

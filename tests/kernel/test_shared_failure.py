@@ -64,7 +64,7 @@ async def test_its_process_is_ended(tmp_path: Path) -> None:
     await kernel.start(Launch(argv), wait=False)
     await asyncio.wait_for(told.wait(), SECONDS)
     try:
-        assert "did not listen" in kernel.end_text
+        assert "did not listen" in kernel.status.end_text
         pid = int((tmp_path / "pid").read_text())
         assert not is_alive(pid)
         await until(lambda: not (tmp_path / "allocations" / "team").exists())

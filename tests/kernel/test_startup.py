@@ -102,8 +102,8 @@ class Site:
 
     async def listens(self, incarnation: int = 1) -> None:
         """The kernel's process, once somebody waits for that."""
-        await self.until(lambda: self.kernel.connection is not None)
-        connection = self.kernel.connection
+        await self.until(lambda: self.kernel.status.connection is not None)
+        connection = self.kernel.status.connection
         assert connection is not None
         await self.until(lambda: connection._incarnation == incarnation)
         connection._heard(
@@ -122,7 +122,7 @@ class Site:
         await self.kernel.start(LAUNCH, wait=False)
         self.reports()
         await self.listens()
-        await self.until(lambda: self.kernel.state is State.RUNNING)
+        await self.until(lambda: self.kernel.status.state is State.RUNNING)
 
 
 async def _no_watchdog(self: LocalEnd, job: FakeJob, *, keep: bool = False) -> None:
@@ -154,11 +154,17 @@ async def test_a_start_that_is_awaited(site: Make) -> None:
 
     assert b"key" == info["key"]
     assert "RemoteKernel kkkkkkkk job 7 on c1" in repr(here.kernel)
-    assert ("c1", "direct", None) == (here.kernel.node, here.kernel.carrier, None)
-    assert {"submitted", "running", "agent", "kernel", "ready"} <= {*here.kernel.times}
-    assert here.kernel.is_recorded
+    assert ("c1", "direct", None) == (
+        here.kernel.status.node,
+        here.kernel.status.carrier,
+        None,
+    )
+    assert {"submitted", "running", "agent", "kernel", "ready"} <= {
+        *here.kernel.status.times
+    }
+    assert here.kernel.status.record.is_live
     await here.kernel.release()
-    assert not here.kernel.is_recorded
+    assert not here.kernel.status.record.is_live
 
 
 @pytest.mark.asyncio
@@ -170,8 +176,8 @@ async def test_a_start_that_is_awaited_and_fails(site: Make) -> None:
     with pytest.raises(JobError, match="no such partition"):
         await here.kernel.start(LAUNCH)
 
-    assert not here.kernel.is_recorded
-    assert State.RELEASED is here.kernel.state
+    assert not here.kernel.status.record.is_live
+    assert State.RELEASED is here.kernel.status.state
 
 
 @pytest.mark.asyncio
@@ -186,7 +192,7 @@ async def test_a_restart_in_the_job(site: Make) -> None:
 
     assert ["submit"] == here.jobs[-1].did
     assert isinstance(here.tunnels[-1].sent[-1], control.StartKernel)
-    assert State.RUNNING is here.kernel.state
+    assert State.RUNNING is here.kernel.status.state
     await here.kernel.release()
 
 
@@ -196,11 +202,11 @@ async def test_a_restart_while_it_waits(site: Make) -> None:
     here = site()
     await here.kernel.start(LAUNCH, wait=False)
     here.kernel.signal(15)
-    assert -15 == here.kernel.poll()
+    assert -15 == here.kernel.status.poll()
 
     await here.kernel.restart(LAUNCH)
 
-    assert here.kernel.poll() is None
+    assert here.kernel.status.poll() is None
     assert 1 == len(here.jobs)
     await here.kernel.release()
     assert ["submit", "cancel"] == here.jobs[-1].did
@@ -213,16 +219,16 @@ async def test_a_kernel_that_did_not_come_is_restarted(site: Make) -> None:
     await here.kernel.start(LAUNCH, wait=False)
     here.jobs[-1].reported.set_exception(JobError("Its job was cancelled."))
     await here.until(lambda: News.ENDED in here.news)
-    assert "Its job was cancelled." == here.kernel.end_text
-    assert here.kernel.started
+    assert "Its job was cancelled." == here.kernel.status.end_text
+    assert here.kernel.status.restartable
 
     await here.kernel.restart(LAUNCH)
 
     assert 2 == len(here.jobs)
-    assert here.kernel.end is None
+    assert here.kernel.status.end is None
     here.reports()
     await here.listens()
-    await here.until(lambda: here.kernel.state is State.RUNNING)
+    await here.until(lambda: here.kernel.status.state is State.RUNNING)
     await here.kernel.release()
 
 
@@ -247,12 +253,12 @@ async def test_an_ended_kernel_is_not_restarted(site: Make) -> None:
     await here.start()
     here.jobs[-1].over.set_result(TIMEOUT)
     here.tunnels[-1].ended.set_result(Over("stopping", Farewell.ENDING))
-    await here.until(lambda: here.kernel.end is not None)
+    await here.until(lambda: here.kernel.status.end is not None)
 
     with pytest.raises(JobError, match="TIMEOUT"):
         await here.kernel.restart(LAUNCH)
 
-    assert not here.kernel.started
+    assert not here.kernel.status.restartable
     assert 1 == len(here.jobs)
     await here.kernel.release()
 
@@ -268,8 +274,8 @@ async def test_an_agent_that_is_not_reached_because_its_job_ends(site: Make) -> 
 
     await here.until(lambda: News.ENDED in here.news)
 
-    assert here.kernel.end is not None
-    assert "TIMEOUT" == here.kernel.end.word
+    assert here.kernel.status.end is not None
+    assert "TIMEOUT" == here.kernel.status.end.word
     await here.kernel.release()
 
 
@@ -284,7 +290,7 @@ async def test_a_start_that_breaks(
 
     await here.until(lambda: News.ENDED in here.news)
 
-    assert "oops" in here.kernel.end_text
+    assert "oops" in here.kernel.status.end_text
     assert "did not start" in caplog.text
     await here.kernel.release()
 
@@ -294,7 +300,7 @@ async def test_a_kernel_that_is_left_and_found_again(site: Make) -> None:
     """By the next server, which has what the first one knew."""
     here = site()
     await here.start()
-    here.kernel.note_sessions({"s": {"path": "a.ipynb"}}, "a.ipynb")
+    here.kernel.status.note_sessions({"s": {"path": "a.ipynb"}}, "a.ipynb")
     await here.kernel.detach()
     assert ["submit"] == here.jobs[-1].did
 
@@ -302,10 +308,10 @@ async def test_a_kernel_that_is_left_and_found_again(site: Make) -> None:
     info = await here.kernel.attach()
 
     assert b"key" == info["key"]
-    assert State.RUNNING is here.kernel.state
-    assert ("a.ipynb",) == here.kernel.model().notebooks
+    assert State.RUNNING is here.kernel.status.state
+    assert ("a.ipynb",) == here.kernel.status.model().notebooks
     await here.kernel.give_up("Enough.")
-    assert "given-up" == (here.kernel.end.word if here.kernel.end else "")
+    assert "given-up" == (here.kernel.status.end.word if here.kernel.status.end else "")
     await here.kernel.release()
 
 
@@ -324,7 +330,7 @@ async def test_a_kernel_that_is_not_reached_yet(site: Make) -> None:
     await here.kernel.attach()
 
     assert News.LOST in here.news
-    await here.until(lambda: here.kernel.state is State.RUNNING)
+    await here.until(lambda: here.kernel.status.state is State.RUNNING)
     await here.kernel.detach()
 
 
@@ -337,10 +343,13 @@ async def test_a_kernel_that_waits_is_adopted(site: Make) -> None:
 
     here.kernel = here.another()
     await here.kernel.attach()
-    assert State.STARTING is here.kernel.state or State.PENDING is here.kernel.state
+    assert (
+        State.STARTING is here.kernel.status.state
+        or State.PENDING is here.kernel.status.state
+    )
     here.reports()
     await here.listens()
-    await here.until(lambda: here.kernel.state is State.RUNNING)
+    await here.until(lambda: here.kernel.status.state is State.RUNNING)
 
     assert [[], ["submit"]] == sorted(job.did for job in here.jobs)
     await here.kernel.detach()
@@ -366,14 +375,14 @@ async def test_a_person_chooses_a_job(
     monkeypatch.setattr(startup, "check_room", lambda: None)
 
     await here.kernel.start(LAUNCH, wait=False)
-    assert State.CHOOSING is here.kernel.state
+    assert State.CHOOSING is here.kernel.status.state
     await here.kernel.restart(LAUNCH)
-    assert State.CHOOSING is here.kernel.state
+    assert State.CHOOSING is here.kernel.status.state
     answer.set_result("2")
-    await here.until(lambda: here.kernel.state is State.FAILED)
+    await here.until(lambda: here.kernel.status.state is State.FAILED)
 
-    assert "asks for jobid" in here.kernel.end_text
-    assert "2" == here.kernel.settings.options["jobid"]
+    assert "asks for jobid" in here.kernel.status.end_text
+    assert "2" == here.kernel.status.settings.options["jobid"]
     await here.kernel.release()
 
 
@@ -383,17 +392,17 @@ async def test_signals(site: Make) -> None:
     here = site()
     await here.kernel.start(LAUNCH, wait=False)
     here.kernel.signal(2)
-    assert here.kernel.poll() is None
+    assert here.kernel.status.poll() is None
     here.reports()
     await here.listens()
-    await here.until(lambda: here.kernel.state is State.RUNNING)
+    await here.until(lambda: here.kernel.status.state is State.RUNNING)
 
     here.kernel.signal(2)
 
     assert control.Signal(KERNEL, 2) == here.tunnels[-1].sent[-1]
-    assert not here.kernel.told_to_end
+    assert not here.kernel.status.told_to_end
     await here.kernel.release()
-    assert 0 == await here.kernel.wait()
+    assert 0 == await here.kernel.status.wait()
 
 
 @pytest.mark.asyncio
@@ -405,7 +414,7 @@ async def test_descriptors_run_out_as_it_starts(site: Make) -> None:
     with pytest.raises(ResourceError, match=r"Too many open files\. The start was und"):
         await here.kernel.start(LAUNCH)
 
-    assert not here.kernel.is_recorded
+    assert not here.kernel.status.record.is_live
 
 
 @pytest.mark.asyncio
@@ -464,7 +473,7 @@ async def test_what_a_notebook_is_told_first(
 
     assert told[0].endswith("run again the cells that make them.\nIt ran out of time.")
     assert "The site says: You have 3 hours left." == told[1]
-    assert here.kernel._status.previous_kernel is None
+    assert here.kernel.status.previous_kernel is None
     await here.kernel.release()
 
 
@@ -474,18 +483,22 @@ async def test_what_is_known_of_a_kernel(site: Make, tmp_path: Path) -> None:
     here = site()
     early = here.kernel
     early.remove_at_death(tmp_path / "file")  # of nothing that is there
-    assert (None, None, None) == (early.job_id, early.directory, early.cwd)
-    assert not early.told_to_end
+    assert (None, None, None) == (
+        early.status.job_id,
+        early.status.directory,
+        early.status.cwd,
+    )
+    assert not early.status.told_to_end
 
     await here.start()
 
-    assert "7" == str(here.kernel.job_id)
-    assert here.kernel.directory is not None
-    assert here.kernel.directory.is_dir()
-    assert "running" == here.kernel.model().state
+    assert "7" == str(here.kernel.status.job_id)
+    assert here.kernel.status.directory is not None
+    assert here.kernel.status.directory.is_dir()
+    assert "running" == here.kernel.status.model().state
     here.kernel.remove_at_death(tmp_path / "file")
     await here.kernel.release()
-    assert not here.kernel.directory.exists()
+    assert not here.kernel.status.directory.exists()
 
 
 @pytest.mark.asyncio
@@ -494,7 +507,7 @@ async def test_sockets_that_had_to_move(site: Make) -> None:
     here, moved = site(), list[Path]()
     here.kernel = here.another(on_moved=moved.append)
     await here.start()
-    local = here.kernel._status.local
+    local = here.kernel.status.local
     assert local is not None
 
     for _ in range(2):
@@ -534,8 +547,8 @@ async def test_a_job_that_a_person_has_chosen(
     here.reports()
     await here.listens()
 
-    await here.until(lambda: here.kernel.state is State.RUNNING)
-    assert "1" == here.kernel.settings.options["jobid"]
+    await here.until(lambda: here.kernel.status.state is State.RUNNING)
+    assert "1" == here.kernel.status.settings.options["jobid"]
     await here.kernel.release()
 
 
@@ -558,9 +571,9 @@ async def test_an_agent_that_is_not_reached_though_its_job_runs(
 
     await here.until(lambda: News.ENDED in here.news)
 
-    assert here.kernel.end is not None
-    assert "not-started" == here.kernel.end.word
-    assert "no answer" in here.kernel.end_text
+    assert here.kernel.status.end is not None
+    assert "not-started" == here.kernel.status.end.word
+    assert "no answer" in here.kernel.status.end_text
     await here.kernel.release()
 
 
@@ -576,8 +589,8 @@ async def test_a_job_that_ends_before_its_kernel_is_reached_again(site: Make) ->
 
     here.jobs[-1].over.set_result(TIMEOUT)
 
-    await here.until(lambda: here.kernel.end is not None)
-    assert here.kernel.end_text.startswith("Job 7 (TIMEOUT): ")
+    await here.until(lambda: here.kernel.status.end is not None)
+    assert here.kernel.status.end_text.startswith("Job 7 (TIMEOUT): ")
     await here.kernel.release()
 
 
@@ -594,5 +607,5 @@ async def test_a_job_with_a_secret_of_its_own(
     spec = here.kernel._record.read("spec.json")
     assert spec is not None
     assert (b"s" * 32).hex() == spec["secret"]
-    assert b"s" * 32 == here.kernel._status.secret
+    assert b"s" * 32 == here.kernel.status.secret
     await here.kernel.release()

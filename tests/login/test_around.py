@@ -85,7 +85,7 @@ def now() -> Lives:
 def processes(found: Running) -> Lives:
     """From the one that the agent started, downwards."""
     remote = found[0].provisioner.remote_kernel  # type: ignore[union-attr]
-    outer = remote.connection.state.pid
+    outer = remote.status.connection.state.pid
     there, chosen = every(), [outer]
     for pid in chosen:
         chosen += [p.pid for p in there.values() if p.parent == pid]

@@ -307,7 +307,7 @@ async def test_auto_goes_on_when_ssh_does_not_work(
 
     await manager.start_kernel()
     provisioner: Any = manager.provisioner
-    carrier = provisioner.remote_kernel.carrier
+    carrier = provisioner.remote_kernel.status.carrier
     await manager.shutdown_kernel()
     manager.context.destroy(linger=0)
 

@@ -63,7 +63,7 @@ async def test_from_both_ends() -> None:
     """Cells run on, a cut carrier's session resumes, and a restart works."""
     async with running("t-local") as (manager, client):
         provisioner: Any = manager.provisioner
-        tunnel = provisioner.remote_kernel.connection.tunnel
+        tunnel = provisioner.remote_kernel.status.connection.tunnel
         session = repr(tunnel).partition(" sent")[0]
         await run(client, "kept = 1")
         channels: list[Any] = [

@@ -54,7 +54,7 @@ async def test_a_wrapper_that_tells_the_number_otherwise_or_not(
 
     async with running("t-ssh") as (manager, client):
         provisioner = manager.provisioner
-        assert str(provisioner.remote_kernel.job_id) == await run(client, JOB)  # type: ignore[union-attr]
+        assert str(provisioner.remote_kernel.status.job_id) == await run(client, JOB)  # type: ignore[union-attr]
 
 
 async def test_a_wrapper_that_wants_a_file(sbatch: Path) -> None:

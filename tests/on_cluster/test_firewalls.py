@@ -54,15 +54,15 @@ if "error" not in said:
     client.wait_for_ready(timeout=60)
     said["seconds"] = time.monotonic() - begun
     kernel = manager.provisioner.remote_kernel
-    said["carrier"] = kernel.carrier
+    said["carrier"] = kernel.status.carrier
     def left():
         children = [p.pid for p in psutil.Process().children() if p.name() == "srun"]
         lines = [c for c in psutil.Process().net_connections("tcp") if c.raddr.port == 22]
-        job = str(kernel.job_id)
+        job = str(kernel.status.job_id)
         asked = ["squeue", "-h", "-s", "-j", job, "-o", "%i"]
         steps = subprocess.run(asked, capture_output=True, text=True).stdout.split()
         steps = [step for step in steps if step.split(".")[1].isdigit()]
-        counts = {"srun": (1, 0, 1), "ssh": (0, 1, 0)}[kernel.carrier]
+        counts = {"srun": (1, 0, 1), "ssh": (0, 1, 0)}[kernel.status.carrier]
         here = (len(children), len(lines), len(steps))
         return [] if here == counts else [children, len(lines), steps]
     end = time.monotonic() + 40

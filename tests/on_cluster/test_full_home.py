@@ -50,7 +50,7 @@ def job():
             said.append(message["content"]["text"])
     client.execute_interactive("print('answers', end='')", output_hook=hear)
     client.stop_channels()
-    print(km.provisioner.remote_kernel.job_id, *said, flush=True)
+    print(km.provisioner.remote_kernel.status.job_id, *said, flush=True)
 def shutdown():
     km.shutdown_kernel()
     print("shut down", flush=True)

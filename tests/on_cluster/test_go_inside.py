@@ -37,7 +37,7 @@ manager.start_kernel()
 client = manager.client()
 client.start_channels()
 client.wait_for_ready(timeout=60)
-pathlib.Path("begun").write_text(manager.provisioner.remote_kernel.carrier)
+pathlib.Path("begun").write_text(manager.provisioner.remote_kernel.status.carrier)
 while not pathlib.Path("stop").exists():
     time.sleep(0.05)
 client.stop_channels()

@@ -37,7 +37,7 @@ record = kernel._record
 spec = record.read("spec.json")
 connection = spec["kernels"][kernel.kernel_id]["connection"]
 print(json.dumps({
-    "job": str(kernel.job_id), "record": str(record.path), "secret": spec["secret"],
+    "job": str(kernel.status.job_id), "record": str(record.path), "secret": spec["secret"],
     "key": connection["key"], "curve": connection.get("curve_secretkey"),
     "connection_file": km.connection_file}), flush=True)
 for line in sys.stdin:

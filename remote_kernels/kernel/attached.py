@@ -20,6 +20,7 @@ from remote_kernels.errors import RecordError
 from remote_kernels.front.front import connection_info
 
 from .inventory import Recorded
+from .previous_owner import previous_owner
 from .remote_kernel import RemoteKernel
 from .runtime import Runtime
 
@@ -110,10 +111,5 @@ def _sockets_here(found: Recorded) -> dict[str, Any] | None:
     shell = socket_here(found, "k-1")
     if shell is None:
         return None
-    spec = found.record.read("spec.json")
-    if spec is None or found.kernel_id not in spec["kernels"]:
-        msg = f"There is no kernel to attach to in {found.record.path}."
-        raise RecordError(msg)
-    connection = spec["kernels"][found.kernel_id]["connection"]
-    ip = str(shell.with_name("k"))
-    return connection_info(ip, str(connection["key"]).encode())
+    owner = previous_owner(found.record, patient=False)
+    return connection_info(str(shell.with_name("k")), owner.process.key)

@@ -120,10 +120,7 @@ class Recorded:
             return f"{own}."
         if self.record.is_live:
             return ""
-        try:
-            facts = self.record.read("record.json")
-        except RecordError:  # it is being removed
-            facts = None
+        facts = self.record.read_if_good("record.json")  # it may be being removed
         return "it was shut down." if facts is None else _sealed_end(facts).text
 
 
@@ -145,7 +142,7 @@ async def strays(runtime: Runtime, bases: Iterable[Path]) -> list[Stray]:
     found, _ = await _own(runtime)
     # Looked for last: the record of a kernel that starts now is there before its job.
     bases = list(bases)
-    known = {name_of(record.kernel_id) for record in _records(bases)}
+    known = {name_of(record.kernel_id) for record in records_in(bases)}
     known |= {place.job_name for base in bases for place in allocations(base)}
     return [stray for stray in found if stray.name not in known]
 
@@ -223,7 +220,8 @@ def _jobs(runtime: Runtime, scheduler: str) -> Jobs | None:
     return runtime.jobs(driver) if driver.is_here(os.environ) else None
 
 
-def _records(bases: Iterable[Path]) -> Iterator[records.Record]:
+def records_in(bases: Iterable[Path]) -> Iterator[records.Record]:
+    """Yield every record in these state directories, once."""
     for base in dict.fromkeys(bases):
         yield from records.every_record(base)
 
@@ -231,7 +229,7 @@ def _records(bases: Iterable[Path]) -> Iterator[records.Record]:
 def unsubmitted(bases: Iterable[Path], seconds: float) -> list[records.Record]:
     """Return records that got no job in all that time: their makers were killed."""
     oldest = time.time() - seconds
-    return [record for record in _records(bases) if _without_job(record, oldest)]
+    return [record for record in records_in(bases) if _without_job(record, oldest)]
 
 
 def _without_job(record: records.Record, oldest: float) -> bool:
@@ -261,7 +259,7 @@ class Damaged:
 async def damaged(runtime: Runtime, bases: Iterable[Path]) -> list[Damaged]:
     """Return records that cannot be read, and the scheduler's jobs of their names."""
     bases = list(bases)
-    found = [(r, why) for r in _records(bases) if (why := _damage(r))]
+    found = [(r, why) for r in records_in(bases) if (why := _damage(r))]
     if not found:
         return []
     own, asked = await _own(runtime)
@@ -350,7 +348,7 @@ def _entries(
 ) -> dict[str, list[_Entry]]:
     """Return what the disk says of each kernel, by scheduler."""
     found: dict[str, list[_Entry]] = {}
-    for record in _records(bases):
+    for record in records_in(bases):
         if record.kernel_id in without:
             continue
         facts = record.read_if_good("record.json") or {}

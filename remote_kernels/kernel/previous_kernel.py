@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from remote_kernels import harmless, records
 from remote_kernels.errors import RecordError
@@ -55,7 +54,7 @@ def previous_kernel(base: Path, notebook: str) -> PreviousKernel | None:
     """
     last: tuple[float, PreviousKernel] | None = None
     for record in records.every_record(base) if notebook else ():
-        facts = _facts(record)
+        facts = {} if record.is_live else record.read_if_good("record.json") or {}
         times, end = facts.get("times") or {}, records.JobEnd.read(facts)
         lived = facts.get("notebook") == notebook and "ready" in times
         if lived and end and "followed" not in facts:
@@ -63,13 +62,3 @@ def previous_kernel(base: Path, notebook: str) -> PreviousKernel | None:
             if last is None or ended > last[0]:
                 last = ended, PreviousKernel(end.text, record)
     return last[1] if last is not None else None
-
-
-def _facts(record: records.Record) -> dict[str, Any]:
-    """Return the record of a kernel that has ended; {} if it has not, or is damaged."""
-    if record.is_live:
-        return {}
-    try:
-        return record.read("record.json") or {}
-    except RecordError:
-        return {}

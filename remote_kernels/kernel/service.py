@@ -195,7 +195,7 @@ class Noted:
 
 def noted(bases: Iterable[Path]) -> list[Noted]:
     """Return all that is on record; what is damaged is passed over in silence."""
-    return [_noted(record) for base in bases for record in records.every_record(base)]
+    return [_noted(record) for record in inventory.records_in(bases)]
 
 
 def _noted(record: records.Record) -> Noted:
@@ -214,7 +214,7 @@ def _read(record: records.Record, name: str) -> dict[str, Any]:
 def unreadable(bases: Iterable[Path]) -> list[Path]:
     """Return records of kernels of which nobody can tell how they are."""
     found = []
-    for record in (record for base in bases for record in records.every_record(base)):
+    for record in inventory.records_in(bases):
         try:
             record.read("record.json")
         except (RecordError, AssertionError):

@@ -288,6 +288,8 @@ def test_what_both_left_the_next_job_removes(job: Job, tmp_path: Path) -> None:
     held, foreign, elsewhere = (job.nodes / f"rk-{name}" for name in ("h", "f", "e"))
     for path in (held, foreign, elsewhere):
         path.mkdir()
+    lock = os.open(held, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # the first job's own sweep may not be over yet
     node = {"node": os.uname().nodename, "boot": "b", "pids": "p"}
     (held / "owner.json").write_text(json.dumps(node))
     (elsewhere / "owner.json").write_text(json.dumps({**node, "node": "another"}))
@@ -296,8 +298,6 @@ def test_what_both_left_the_next_job_removes(job: Job, tmp_path: Path) -> None:
     job.bash.kill()
     job.bash.wait()
     until("the kernel's end", lambda: not lives(job.kernel))
-    lock = os.open(held, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
 
     following = Job(tmp_path)
     following.start()

@@ -198,6 +198,8 @@ class Execution:
                 start_new_session=True,
                 pass_fds=self._leash.pass_fds,
             )
+            self._leash.tie(process.pid)
+            self._join(process)
         except BaseException:
             self._leash.let_go()
             self._close()
@@ -206,8 +208,11 @@ class Execution:
             if stream >= 0:
                 os.close(stream)
         self._process = process
-        self._leash.tie(process.pid)
-        if terminal is not None:
+        return process.pid
+
+    def _join(self, process: subprocess.Popen[bytes]) -> None:
+        """Join the channel to the process's streams, or to its terminal. Raises OSError."""
+        if self._master >= 0:
             read = {FrameKind.STDOUT: os.dup(self._master)}
             written = os.dup(self._master)
         else:
@@ -220,7 +225,6 @@ class Execution:
         self._outputs = [
             Output(fd, functools.partial(self._say, kind)) for kind, fd in read.items()
         ]
-        return process.pid
 
     async def run(self) -> None:
         """Follow the process to the end of all that it has started; tell its exit code."""

@@ -29,7 +29,7 @@ from .forwarding import connect
 from .kernel_process import GRACE
 from .record import write
 from .supervisor import Kernel
-from .visits import Visits
+from .visits import Visits, position
 
 if TYPE_CHECKING:
     from .exec import Executions
@@ -200,32 +200,24 @@ class KernelSession:
         """Return our position in a session, which begins here if it is new. Raises Refused."""
         if ask.beside:
             return self._visits.decide(ask)
+        # Who did not hear our answer asks again.
+        mux = self._mux if self._mux and self._mux.session.id == ask.session else None
+        if mux is None and not ask.resume:
+            if not ask.take:
+                self._require_silence()
+            mux = self._mux = self._new(ask.session)
+        return position(mux, ask)
+
+    def _require_silence(self) -> None:
+        """Raise Refused if whoever has the session was heard lately."""
         link = self._mux.link if self._mux is not None else None
-        if (
-            not ask.resume
-            and not ask.take
-            and link is not None
-            and not self._has(ask.session)  # who did not hear our answer asks again
-            and link.silence < IN_USE * self._dead_after
-        ):
+        if link is not None and link.silence < IN_USE * self._dead_after:
             silence = link.silence
             assert self._mux is not None
             self._mux.session.ping()  # who asks again soon hears whether it lives
             link.flush_soon()
             msg = f"it was heard {silence:.1f} s ago"
             raise Refused(RefusalCode.IN_USE, msg, silence)
-        if not ask.resume and not self._has(ask.session):
-            self._mux = self._new(ask.session)
-        elif self._mux is None or not self._has(ask.session):
-            msg = "this agent serves another session"
-            raise Refused(RefusalCode.UNKNOWN_SESSION, msg)
-        elif not self._mux.session.can_resume(ask.received):
-            msg = f"cannot go on from {ask.received}"
-            raise Refused(RefusalCode.POSITION, msg)
-        return self._mux.session.received
-
-    def _has(self, session: str) -> bool:
-        return self._mux is not None and self._mux.session.id == session
 
     def _new(self, session: str) -> Mux:
         if self._mux is not None:

@@ -26,10 +26,12 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from remote_kernels.relay import private
 
 from .processes import kill, session, started
+from .small_files import text_in
 
 FRESH = 600.0  # seconds; a cleaner's patience is counted in days, or hours
 PYZ = "agent.pyz"
@@ -141,10 +143,14 @@ def _write(path: str, data: bytes) -> None:
 
 def _here() -> dict[str, str]:
     """Describe this node, since it was started, and which processes we see of it."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        boot = file.read().strip()
+    boot = text_in("/proc/sys/kernel/random/boot_id")
     space = os.readlink("/proc/self/ns/pid")
     return {"node": os.uname().nodename, "boot": boot, "pids": space}
+
+
+def _owner(directory: str) -> Any:
+    with open(os.path.join(directory, OWNER), "rb") as file:
+        return json.load(file)
 
 
 # What is left
@@ -196,9 +202,7 @@ def _if_left(path: str) -> Iterator[None]:
         if os.fstat(fd).st_uid != os.getuid():
             msg = "it is another user's"
             raise ValueError(msg)
-        with open(os.path.join(path, OWNER), "rb") as file:
-            node = json.load(file)["node"]
-        if node != os.uname().nodename:  # a directory that nodes share
+        if _owner(path)["node"] != os.uname().nodename:  # a directory that nodes share
             msg = "it is another node's"
             raise ValueError(msg)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -209,9 +213,7 @@ def _if_left(path: str) -> Iterator[None]:
 
 def _remove(directory: str, *, just_now: bool) -> None:
     with contextlib.suppress(OSError, ValueError):
-        with open(os.path.join(directory, OWNER), "rb") as file:
-            owner = json.load(file)
-        if owner == _here():
+        if _owner(directory) == _here():
             for name in os.listdir(directory):
                 if name.startswith(_SESSION):
                     noted = noted_session(directory, name[len(_SESSION) :])

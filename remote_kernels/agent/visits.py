@@ -21,6 +21,16 @@ ALONE = 60.0  # seconds that one lasts without a pipe
 QUEUE_BYTES = 8 * 1024 * 1024  # of one channel, before no more is read for it
 
 
+def position(mux: Mux | None, ask: Ask) -> int:
+    """Return our position in a session, if we have it. Raises Refused."""
+    if mux is None:
+        msg = "this agent does not know that session"
+        raise Refused(RefusalCode.UNKNOWN_SESSION, msg)
+    if not mux.session.can_resume(ask.received):
+        raise Refused(RefusalCode.POSITION, f"cannot go on from {ask.received}")
+    return mux.session.received
+
+
 class Visits:
     """Those of one kernel.
 
@@ -58,17 +68,12 @@ class Visits:
         Raises Refused.
         """
         mux = self._muxes.get(ask.session)
-        if mux is None and ask.resume:
-            msg = "this agent does not know that session"
-            raise Refused(RefusalCode.UNKNOWN_SESSION, msg)
-        if mux is None and len(self._muxes) >= MOST:
-            msg = f"{MOST} sessions are beside that of the kernel already"
-            raise Refused(RefusalCode.IN_USE, msg)
-        if mux is None:
+        if mux is None and not ask.resume:
+            if len(self._muxes) >= MOST:
+                msg = f"{MOST} sessions are beside that of the kernel already"
+                raise Refused(RefusalCode.IN_USE, msg)
             mux = self._begin(ask.session)
-        if not mux.session.can_resume(ask.received):
-            raise Refused(RefusalCode.POSITION, f"cannot go on from {ask.received}")
-        return mux.session.received
+        return position(mux, ask)
 
     def _begin(self, session: str) -> Mux:
         mux = self._muxes[session] = Mux(

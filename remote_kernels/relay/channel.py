@@ -8,9 +8,10 @@ messages (`message_channel.py`).
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from remote_kernels.wire.session import Session
+if TYPE_CHECKING:
+    from .mux import Mux
 
 log = logging.getLogger(__name__)
 
@@ -37,17 +38,6 @@ class ChannelHandler(Protocol):
         """
 
 
-class Multiplexer(Protocol):
-    """What a channel needs of its session's `Mux`."""
-
-    session: Session
-    closed: bool
-    channels: dict[int, Channel]
-
-    def flush_soon(self) -> None:
-        """Have what the session wants to send sent in this turn of the loop."""
-
-
 class Channel:
     """One channel of a session.
 
@@ -55,7 +45,7 @@ class Channel:
 
     Parameters
     ----------
-    mux : Multiplexer
+    mux : Mux
         What holds the session's channels.
     kernel, target : str
         What to ask for when the channel is opened, which `join` does.
@@ -64,7 +54,7 @@ class Channel:
     """
 
     def __init__(
-        self, mux: Multiplexer, kernel: str = "", target: str = "", number: int = 0
+        self, mux: Mux, kernel: str = "", target: str = "", number: int = 0
     ) -> None:
         self.number = number  # 0: not open yet, or no more; the session knows no such
         self.has_finished = False  # the other end sends no more

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from remote_kernels.wire import control
 from remote_kernels.wire.codes import Farewell
@@ -26,26 +26,12 @@ from remote_kernels.wire.session import Session
 
 from .channel import Channel
 
+if TYPE_CHECKING:
+    from .link import Link
+
 # How the agent reaches what an OPEN names (kernel, target): it joins the local end to the
 # channel, or raises OSError.
 Connect = Callable[[str, str, Channel], Awaitable[object]]
-
-
-class LinkProtocol(Protocol):
-    """The link that carries the session at the moment."""
-
-    @property
-    def silence(self) -> float:
-        """Seconds since anything was heard."""
-
-    def flush_soon(self) -> None:
-        """Send what the session has, once for all that happens in this turn."""
-
-    def say_goodbye(self, code: Farewell, detail: str) -> None:
-        """Close on purpose."""
-
-    def close(self, reason: str) -> None:
-        """Close, and let the session go on without."""
 
 
 class Mux:
@@ -64,7 +50,7 @@ class Mux:
 
     Attributes
     ----------
-    link : LinkProtocol or None
+    link : Link or None
         What carries the session now.
     closed : bool
         Whether the session is over.
@@ -80,7 +66,7 @@ class Mux:
         on_goodbye: Callable[[], None] = lambda: None,
     ) -> None:
         self.session = session
-        self.link: LinkProtocol | None = None
+        self.link: Link | None = None
         self.closed = False
         self.channels: dict[int, Channel] = {}
         self._on_control = on_control
@@ -130,18 +116,17 @@ class Mux:
             self._on_control(event.message)
         elif isinstance(event, Opened):
             self._opened(event)
-        elif isinstance(event, Finished):
+        elif isinstance(event, (Finished, Reset, Drained)):
             channel = self.channels.get(event.channel)
-            if channel is not None:
+            if channel is None:
+                return
+            if isinstance(event, Finished):
                 channel.finished()
-        elif isinstance(event, Reset):
-            channel = self.channels.pop(event.channel, None)
-            if channel is not None:
-                channel.closed(event.reason)
-        elif isinstance(event, Drained):
-            channel = self.channels.get(event.channel)
-            if channel is not None:
+            elif isinstance(event, Drained):
                 channel.drained()
+            else:
+                del self.channels[event.channel]
+                channel.closed(event.reason)
 
     def _opened(self, event: Opened) -> None:
         channel = self.channels[event.channel] = Channel(self, number=event.channel)

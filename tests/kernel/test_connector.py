@@ -240,10 +240,10 @@ def test_where_ssh_goes() -> None:
     """The node by its names and addresses, or by the user's pattern; with its keys."""
     (plain, _), (named, _) = ways(Slurm()), ways(Slurm(), address="{node}.example.org")
 
-    assert ("n", "10.0.0.7") == plain._to.hosts
-    assert ("ssh-ed25519 A",) == plain._to.host_keys
-    assert "srun" == plain._to.instead
-    assert ("n.example.org",) == named._to.hosts
+    assert ("n", "10.0.0.7") == plain.to.hosts
+    assert ("ssh-ed25519 A",) == plain.to.host_keys
+    assert "srun" == plain.to.instead
+    assert ("n.example.org",) == named.to.hosts
 
 
 def test_kernels_of_one_job_share_a_connection() -> None:

@@ -30,7 +30,7 @@ class Pipe(Protocol):
 
 
 class TransportOver(asyncio.Transport):
-    """A transport that hands all that it is told on.
+    """A transport that hands on what a `Link` tells it.
 
     Parameters
     ----------
@@ -52,18 +52,6 @@ class TransportOver(asyncio.Transport):
     ) -> None:
         """Set above how many bytes its protocol is to pause."""
         self._below.set_write_buffer_limits(high, low)
-
-    def get_write_buffer_size(self) -> int:
-        """Return how many bytes wait to be written."""
-        return int(self._below.get_write_buffer_size())
-
-    def pause_reading(self) -> None:
-        """Read no more for now."""
-        self._below.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Read on."""
-        self._below.resume_reading()
 
     def is_closing(self) -> bool:
         """Return whether it is closing, or closed."""

@@ -16,7 +16,7 @@ from remote_kernels import harmless
 from .base import Adoption, P, Pipe
 from .destination import Destination
 from .ssh import SshCarrier
-from .ssh_transport import SshPipe
+from .ssh_transport import SshPipe, join
 
 log = harmless.logger(__name__)
 
@@ -98,7 +98,7 @@ class SharedSshCarrier:
         async with pool.turn(key):
             connection = pool.get(key)
             if connection is not None:
-                joined = await self._own.join(connection.pipe, make)
+                joined = await join(connection.pipe, self._own.to, make)
                 if joined is not None:
                     return _Lease(pool, key, connection, joined[0]), joined[1]
                 log.debug("= the connection for %s is dead", self._own)

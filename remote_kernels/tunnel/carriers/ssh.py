@@ -21,7 +21,7 @@ from .base import Adoption, CarrierError, P, Unadopted
 from .destination import Destination
 from .dial import Dialer, Way
 from .ssh_login import CONNECT_TIMEOUT, HungUpError, Login, LoginDeniedError, Visit
-from .ssh_transport import SshPipe, join, open_pipe, run
+from .ssh_transport import SshPipe, open_pipe, run
 
 if TYPE_CHECKING:
     import asyncssh
@@ -53,7 +53,7 @@ class SshCarrier:
         adoption: Adoption | None = None,
         signers: dict[str, str] | None = None,
     ) -> None:
-        self._to = destination
+        self.to = destination
         self._port = port
         self._adoption = adoption or Unadopted()
         signers = {} if signers is None else signers
@@ -63,7 +63,7 @@ class SshCarrier:
         self.answers = False
 
     def __repr__(self) -> str:
-        return f"<SshCarrier {', '.join(self._to.hosts)}>"
+        return f"<SshCarrier {', '.join(self.to.hosts)}>"
 
     async def connect(self, make: Callable[[], P]) -> tuple[SshPipe, P]:
         """Join a protocol to the agent. Raises CarrierError."""
@@ -73,17 +73,11 @@ class SshCarrier:
             if made is not None:
                 return made
 
-    async def join(
-        self, pipe: SshPipe, make: Callable[[], P]
-    ) -> tuple[SshPipe, P] | None:
-        """Open one session more on a connection; None if that is dead, or takes no more."""
-        return await join(pipe, self._to, make)
-
     async def _connect(self, make: Callable[[], P]) -> tuple[SshPipe, P] | None:
         """None: a job that is ending has adopted the session."""
         import asyncssh
 
-        dialer = Dialer(self._to.hosts, self._way, CONNECT_TIMEOUT)
+        dialer = Dialer(self.to.hosts, self._way, CONNECT_TIMEOUT)
         reasons: dict[str, str] = {}
         denied = ""
         self.answers = False
@@ -115,10 +109,10 @@ class SshCarrier:
         raise self._unreached(dialer.errors, reasons)
 
     def _undialled(self, exc: CarrierError) -> str:
-        if self._to.template and isinstance(exc.__cause__, socket.gaierror):
+        if self.to.template and isinstance(exc.__cause__, socket.gaierror):
             return (
                 f"{exc}. The name is made by the option 'address' (--address), which is "
-                f"{self._to.template!r}: there 'getent hosts NAME' must find it on this "
+                f"{self.to.template!r}: there 'getent hosts NAME' must find it on this "
                 "host. Change it, or take it out."
             )
         return str(exc)
@@ -128,7 +122,7 @@ class SshCarrier:
         found = await self._configured(host)
         files = cast("list[str]", found.config.get("IdentityFile", []))
         agent = ssh_keys.agent_of(found.config.get("IdentityAgent"))
-        return await ssh_keys.advice(host, files, agent, self._to.instead)
+        return await ssh_keys.advice(host, files, agent, self.to.instead)
 
     async def _configured(self, host: str) -> Any:
         import asyncssh
@@ -153,7 +147,7 @@ class SshCarrier:
     ) -> CarrierError:
         texts = {host: self._undialled(exc) for host, exc in undialled.items()}
         texts.update(reasons)
-        lines = [f"{host}: {texts[host]}" for host in self._to.hosts if host in texts]
+        lines = [f"{host}: {texts[host]}" for host in self.to.hosts if host in texts]
         silent = not reasons and all(exc.no_answer for exc in undialled.values())
         return CarrierError("\n".join(lines), no_answer=silent)
 
@@ -177,7 +171,7 @@ class SshCarrier:
             if not self._adoption.keeps(visit.said):
                 connection.close()
                 return None
-        return await open_pipe(connection, self._to, make, idle)
+        return await open_pipe(connection, self.to, make, idle)
 
 
 def _listener(visit: Visit, adoption: Adoption) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
 import shutil
 import signal
@@ -212,27 +211,27 @@ class Agent:
     # Carriers
 
     def _link(self) -> Link:
-        meant: list[tuple[KernelSession, str]] = []
-        decide = functools.partial(self._decide, meant)
-        hello = AgentHello(self._secret, self._id, decide)
+        chosen: list[tuple[KernelSession, Mux]] = []
+
+        def decide(ask: Ask) -> int:
+            session = self._sessions.get(ask.kernel or self._own) or self._join(ask)
+            chosen[:] = [(session, session.decide(ask))]
+            return chosen[0][1].session.received
 
         def attach() -> Mux:
-            session, id = meant[0]
-            return session.attached(id)
+            session, mux = chosen[0]
+            session.attached(mux)
+            return mux
 
         def forget(_: object) -> None:
             if not self._end.is_set():
                 self._links.discard(link)
 
+        hello = AgentHello(self._secret, self._id, decide)
         link = Link(hello, attach, dead_after=self._dead_after)
         self._links.add(link)
         link.lost.add_done_callback(forget)
         return link
-
-    def _decide(self, meant: list[tuple[KernelSession, str]], ask: Ask) -> int:
-        session = self._sessions.get(ask.kernel or self._own) or self._join(ask)
-        meant[:] = [(session, ask.session)]
-        return session.decide(ask)
 
     def _bring(self, kernel: str) -> None:
         """Start a kernel whose login end was here before us, and may come again."""

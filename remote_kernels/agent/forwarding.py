@@ -59,7 +59,8 @@ async def _unix(target: Unix) -> socket.socket:
 async def _tcp(target: Tcp) -> socket.socket:
     """By the first of its addresses that answers; the last one's reason."""
     reason = OSError(f"{target.host} has no address")
-    for ip in await _ips(target):
+    host = target.host
+    for ip in await (_resolved(host) if host else _where(target.port)):
         try:
             if ip in LOOPBACK:
                 _require_ours(ip, target.port)
@@ -68,12 +69,6 @@ async def _tcp(target: Tcp) -> socket.socket:
         except OSError as exc:
             reason = exc
     raise reason
-
-
-async def _ips(target: Tcp) -> list[str]:
-    if not target.host:
-        return await _where(target.port)
-    return await _resolved(target.host)
 
 
 async def _resolved(host: str) -> list[str]:

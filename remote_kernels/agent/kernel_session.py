@@ -29,7 +29,7 @@ from .forwarding import connect
 from .kernel_process import GRACE
 from .record import write
 from .supervisor import Kernel
-from .visits import Visits, position
+from .visits import Visits, resumable
 
 if TYPE_CHECKING:
     from .exec import Executions
@@ -92,7 +92,8 @@ class KernelSession:
     def begin(self) -> None:
         """Begin on the event loop: watch the process, wait for somebody to come."""
         loop = asyncio.get_running_loop()
-        self._alone = loop.call_later(self._attach, self._nobody_came)
+        reason = f"nobody attached within {self._attach:g} s"
+        self._alone = loop.call_later(self._attach, self._lapse, reason)
         self.kernel.watch(self._kernel_changed)
         self._do(self._guard())
         if self._usage:
@@ -114,24 +115,21 @@ class KernelSession:
         if self._executions is not None:
             endings.append(self._executions.end(GRACE))
         await asyncio.gather(*endings)
-        if self._mux is not None:
-            self._mux.control(control.Stopping())
+        mux = self._mux
+        if mux is not None:
+            mux.control(control.Stopping())
             await asyncio.sleep(0)  # let flush_soon() run
-            self._mux.close(code, detail)
+            mux.close(code, detail)
         self._visits.close(code, detail)
 
     async def _guard(self) -> None:
-        about = self._record, self._is_attended, self._sessions
+        about = self._record, self._is_attended, lambda: self.kernel.sessions
         self._lapse(await forgotten(self._silence, *about))
 
     def _is_attended(self) -> bool:
         """Whether a login end is there, also one beside whoever has the kernel."""
         attached = self._mux is not None and self._mux.link is not None
         return attached or self._visits.are_attended
-
-    def _sessions(self) -> list[int]:
-        """Those of the kernel's processes, if it lives."""
-        return self.kernel.sessions
 
     def _lapse(self, reason: str) -> None:
         """Nobody told us to end it: its record says why, and that it is no more."""
@@ -149,7 +147,7 @@ class KernelSession:
         from .usage import Sampler  # few ask for it
 
         kernel, loop, told = self.kernel, asyncio.get_running_loop(), -math.inf
-        sampler = Sampler(self._sessions)
+        sampler = Sampler(lambda: kernel.sessions)
         while True:
             await asyncio.sleep(self._usage)
             if kernel.alive and self._heard_since(told):
@@ -188,16 +186,10 @@ class KernelSession:
         if self._mux is not None:
             self._mux.control(control.Stalled(self.id, seconds))
 
-    def _nobody_came(self) -> None:
-        self._lapse(f"nobody attached within {self._attach:g} s")
-
-    def _nobody_restarted(self) -> None:
-        self._lapse(f"its process had ended, and none followed for {self._linger:g} s")
-
     # The session
 
-    def decide(self, ask: Ask) -> int:
-        """Return our position in a session, which begins here if it is new. Raises Refused."""
+    def decide(self, ask: Ask) -> Mux:
+        """Return the mux of a session, which begins here if it is new. Raises Refused."""
         if ask.beside:
             return self._visits.decide(ask)
         # Who did not hear our answer asks again.
@@ -206,7 +198,7 @@ class KernelSession:
             if not ask.take:
                 self._require_silence()
             mux = self._mux = self._new(ask.session)
-        return position(mux, ask)
+        return resumable(mux, ask)
 
     def _require_silence(self) -> None:
         """Raise Refused if whoever has the session was heard lately."""
@@ -237,15 +229,10 @@ class KernelSession:
             self._mux.close(Farewell.DETACHED)
             self._mux = None
 
-    def attached(self, session: str) -> Mux:
-        """Return the mux of a session to whose login end we are connected now."""
-        visit = self._visits.get(session)
-        if visit is not None:
-            return visit
-        assert self._mux is not None
-        if self._alone is not None:
+    def attached(self, mux: Mux) -> None:
+        """Learn that we are connected to the login end of a session."""
+        if mux is self._mux and self._alone is not None:
             self._alone.cancel()
-        return self._mux
 
     # Channels
 
@@ -292,8 +279,9 @@ class KernelSession:
             self._lingering.cancel()
             self._lingering = None
         elif not self.kernel.alive and self._lingering is None:
+            reason = f"its process had ended, and none followed for {self._linger:g} s"
             loop = asyncio.get_running_loop()
-            self._lingering = loop.call_later(self._linger, self._nobody_restarted)
+            self._lingering = loop.call_later(self._linger, self._lapse, reason)
 
     def _obey(self, message: control.Message) -> None:
         if isinstance(message, control.Stop):

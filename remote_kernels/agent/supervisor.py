@@ -143,20 +143,16 @@ class Kernel:
         """Follow the spawned process; `tell` each change of its state."""
         import asyncio
 
+        from .message_buffer import MessageBuffer
+
+        # For all processes of this kernel, unless its sockets speak CURVE.
+        if self.buffer is None and "curve_publickey" not in self._spec["connection"]:
+            disk = int(self._spec.get("spool", DISK))
+            self.buffer = MessageBuffer(self.node_dir, disk)
         self._tell = tell
-        self._make_buffer()
         tell(self.state())
         if self.alive:
             self._watcher = asyncio.ensure_future(self._watch())
-
-    def _make_buffer(self) -> None:
-        """For all processes of this kernel, unless its sockets speak CURVE."""
-        from .message_buffer import MessageBuffer
-
-        if self.buffer is None and "curve_publickey" not in self._spec["connection"]:
-            self.buffer = MessageBuffer(
-                self.node_dir, int(self._spec.get("spool", DISK))
-            )
 
     async def _watch(self) -> None:
         """Follow a process to its end; if another program took a port, start it again."""

@@ -21,14 +21,14 @@ ALONE = 60.0  # seconds that one lasts without a pipe
 QUEUE_BYTES = 8 * 1024 * 1024  # of one channel, before no more is read for it
 
 
-def position(mux: Mux | None, ask: Ask) -> int:
-    """Return our position in a session, if we have it. Raises Refused."""
+def resumable(mux: Mux | None, ask: Ask) -> Mux:
+    """Return it, if it can go on from where it is asked to. Raises Refused."""
     if mux is None:
         msg = "this agent does not know that session"
         raise Refused(RefusalCode.UNKNOWN_SESSION, msg)
     if not mux.session.can_resume(ask.received):
         raise Refused(RefusalCode.POSITION, f"cannot go on from {ask.received}")
-    return mux.session.received
+    return mux
 
 
 class Visits:
@@ -58,12 +58,8 @@ class Visits:
         """Whether anybody is there."""
         return any(mux.link is not None for mux in self._muxes.values())
 
-    def get(self, session: str) -> Mux | None:
-        """Return the session's mux; None for one of another kind."""
-        return self._muxes.get(session)
-
-    def decide(self, ask: Ask) -> int:
-        """Return our position in the session, which begins here if it is new.
+    def decide(self, ask: Ask) -> Mux:
+        """Return the session's mux; it begins here if it is new.
 
         Raises Refused.
         """
@@ -73,7 +69,7 @@ class Visits:
                 msg = f"{MOST} sessions are beside that of the kernel already"
                 raise Refused(RefusalCode.IN_USE, msg)
             mux = self._begin(ask.session)
-        return position(mux, ask)
+        return resumable(mux, ask)
 
     def _begin(self, session: str) -> Mux:
         mux = self._muxes[session] = Mux(

@@ -87,7 +87,7 @@ class Spool:
         # A message's pieces, by its number.
         self._places: collections.OrderedDict[int, list[_Place]]
         self._places = collections.OrderedDict()
-        self._last = 0
+        self.last = 0  # the number of the newest message
         self._dropped = 0  # highest number dropped
         self._forgotten = 0  # highest number forgotten
         self._in_memory = 0
@@ -97,12 +97,7 @@ class Spool:
     @property
     def first(self) -> int:
         """The lowest number that is kept, or that comes next."""
-        return next(iter(self._places), self._last + 1)
-
-    @property
-    def last(self) -> int:
-        """The number of the newest message."""
-        return self._last
+        return next(iter(self._places), self.last + 1)
 
     @property
     def size(self) -> int:
@@ -115,22 +110,23 @@ class Spool:
         One that is too large for a channel has no frames.
         """
         if not offset:
-            self._last += 1
+            self.last += 1
         try:
-            data = messages.encode(parts, self._last, 0, offset, left)
+            data = messages.encode(parts, self.last, 0, offset, left)
         except LocalProtocolError:
             if offset:
-                return self._last
-            data = messages.encode([], self._last)
+                return self.last
+            data = messages.encode([], self.last)
         while not self._keep(data):
-            if self.first >= self._last:  # larger than the bound: kept all the same
+            if self.first >= self.last:  # larger than the bound: kept all the same
                 self._put(data, len(data))
                 break
-            self._drop_oldest()
-        return self._last
+            self._dropped, pieces = self._places.popitem(last=False)
+            self._remove(pieces)
+        return self.last
 
     def _put(self, place: _Place, in_memory: int = 0) -> None:
-        self._places.setdefault(self._last, []).append(place)
+        self._places.setdefault(self.last, []).append(place)
         self._in_memory += in_memory
 
     def _keep(self, data: bytes) -> bool:
@@ -180,7 +176,7 @@ class Spool:
 
         Of that very message from its piece of this number on, counted from 0.
         """
-        if number > self._last or not self._places:
+        if number > self.last or not self._places:
             return None
         found = max(number, self.first)
         pieces = self._places[found][piece if found == number else 0 :]
@@ -207,17 +203,13 @@ class Spool:
 
     def forget_all(self) -> None:
         """Forget all messages."""
-        self.forget(self._last)
+        self.forget(self.last)
 
     def forget(self, number: int) -> None:
         """Forget `number` and what was before it: nobody will ask for them."""
         while self._places and self.first <= number:
             self._remove(self._places.popitem(last=False)[1])
-        self._forgotten = max(self._forgotten, min(number, self._last))
-
-    def _drop_oldest(self) -> None:
-        self._dropped, pieces = self._places.popitem(last=False)
-        self._remove(pieces)
+        self._forgotten = max(self._forgotten, min(number, self.last))
 
     def _remove(self, pieces: list[_Place]) -> None:
         for place in pieces:

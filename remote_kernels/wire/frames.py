@@ -76,7 +76,7 @@ class FrameDecoder:
         frames: list[Frame] = []
         at = 0
         while len(data) - at >= HEADER.size:
-            kind, _, _, channel, length, seq = HEADER.unpack_from(data, at)
+            number, _, _, channel, length, seq = HEADER.unpack_from(data, at)
             if length > MAX_PAYLOAD:
                 msg = f"a frame of {length} bytes (at most {MAX_PAYLOAD})"
                 raise RemoteProtocolError(msg)
@@ -84,17 +84,13 @@ class FrameDecoder:
             if begin + length > len(data):
                 break
             at = begin + length
-            frames.append(Frame(_type(kind), channel, seq, data[begin:at]))
+            kind = _TYPES.get(number)
+            if kind is None:
+                msg = f"a frame of unknown type {number}"
+                raise RemoteProtocolError(msg)
+            frames.append(Frame(kind, channel, seq, data[begin:at]))
         self._rest = data[at:]
         return frames
 
 
 _TYPES = {int(type): type for type in Type}
-
-
-def _type(kind: int) -> Type:
-    try:
-        return _TYPES[kind]
-    except KeyError as exc:
-        msg = f"a frame of unknown type {kind}"
-        raise RemoteProtocolError(msg) from exc

@@ -120,19 +120,16 @@ def build(cls: type[T], body: dict[str, Any], what: str) -> T:
     for field in dataclasses.fields(cls):  # type: ignore[arg-type] # is a dataclass
         name, kind = field.name, str(field.type)
         if name in body:
-            if not _fits(body[name], kind):
+            value = body[name]
+            if not _fits(value, kind):
                 msg = f"{what} that is none, by its {name}: {body!r:.200}"
                 raise RemoteProtocolError(msg)
-            values[name] = _CODES.get(kind, _as_it_is)(body[name])
+            values[name] = _CODES[kind](value) if kind in _CODES else value
     try:
         return cls(**values)
     except TypeError as exc:  # a field is missing
         msg = f"{what} that is none: {body!r:.200}"
         raise RemoteProtocolError(msg) from exc
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
 
 
 def _fits(value: Any, kind: str) -> bool:

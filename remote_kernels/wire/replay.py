@@ -16,34 +16,24 @@ class Outbound:
     """Numbers our frames and keeps each until the other end has it."""
 
     def __init__(self) -> None:
-        self._next = 1
+        self.last = 0  # the highest number given so far
         self._kept: deque[tuple[int, bytes]] = deque()
-        self._kept_bytes = 0
+        self.kept_bytes = 0  # for replay
         self._again: deque[bytes] = deque()  # to be sent again on a new pipe
 
     @property
     def full(self) -> bool:
         """Whether too much is kept to number another frame."""
-        return self._kept_bytes >= MAX_UNACKED
-
-    @property
-    def last(self) -> int:
-        """Highest number given so far."""
-        return self._next - 1
-
-    @property
-    def kept_bytes(self) -> int:
-        """How many bytes are kept for replay."""
-        return self._kept_bytes
+        return self.kept_bytes >= MAX_UNACKED
 
     def number(
         self, type: Type, channel: int, payload: bytes | memoryview = b""
     ) -> bytes:
         """Encode a frame with the next number, and keep it."""
-        data = encode(type, channel, self._next, payload)
-        self._kept.append((self._next, data))
-        self._kept_bytes += len(data)
-        self._next += 1
+        self.last += 1
+        data = encode(type, channel, self.last, payload)
+        self._kept.append((self.last, data))
+        self.kept_bytes += len(data)
         return data
 
     def acked(self, seq: int) -> None:
@@ -52,12 +42,12 @@ class Outbound:
             msg = f"frame {seq} acknowledged, {self.last} was the last one sent"
             raise RemoteProtocolError(msg)
         while self._kept and self._kept[0][0] <= seq:
-            self._kept_bytes -= len(self._kept.popleft()[1])
+            self.kept_bytes -= len(self._kept.popleft()[1])
 
     def can_resume(self, peer_received: int) -> bool:
         """Return whether all is kept that the other end has not received."""
-        first_kept = self._kept[0][0] if self._kept else self._next
-        return first_kept - 1 <= peer_received <= self.last
+        before_kept = self._kept[0][0] - 1 if self._kept else self.last
+        return before_kept <= peer_received <= self.last
 
     def resume(self, peer_received: int) -> None:
         """Send all after `peer_received` again, on a new pipe.

@@ -171,13 +171,6 @@ class Session:
         """Highest frame number received: our position in a hello."""
         return self._in.received
 
-    @property
-    def idle(self) -> bool:
-        """Nothing is waiting for the pipe or for an acknowledgement."""
-        return not (
-            self._first or self._turn or self._unnumbered or self._out.kept_bytes
-        )
-
     def can_resume(self, peer_received: int) -> bool:
         """Return whether the session can go on from this frame of ours."""
         return self._out.can_resume(peer_received)

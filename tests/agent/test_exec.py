@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -346,6 +347,23 @@ async def test_whoever_tidies_up_knows_of_it(record: Path) -> None:
         person.send(wire.encode(FrameKind.STDIN_END))
         await person.end()
         await until(lambda: not [*record.glob("session-*")])
+
+
+async def test_no_descriptor_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason is told, and the process that was started already is no more."""
+
+    def dup(fd: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async with job() as (session, executions):
+        monkeypatch.setattr(module.os, "dup", dup)
+        person = Person(session, sh("sleep 300"))
+        await asyncio.wait_for(person.is_over.wait(), TIMEOUT)
+        monkeypatch.undo()
+        assert b"Too many open files" in person.said[FrameKind.FAILED]
+        assert not executions._running
+        (child,) = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        await until(lambda: not is_there(int(child)))
 
 
 async def test_who_leaves_before_a_request_leaves_nothing_behind() -> None:

@@ -20,12 +20,11 @@ async def test_who_missed_the_answer_asks_by_another_carrier() -> None:
     state = control.KernelState("k", 1, ProcessState.RUNNING)
     kernel: Any = SimpleNamespace(state=lambda: state)
     session = KernelSession("k", kernel, {}, "", lambda _: None)
-    session.decide(Ask("mine", take=False))
+    mine = session.decide(Ask("mine", take=False))
     link: Any = SimpleNamespace(silence=0.1, flush_soon=lambda: None)
-    assert session._mux is not None
-    session._mux.link = link
+    mine.link = link
 
-    assert 0 == session.decide(Ask("mine", take=False))
+    assert mine is session.decide(Ask("mine", take=False))
     with pytest.raises(Refused) as refused:
         session.decide(Ask("another's", take=False))
     assert (RefusalCode.IN_USE, 0.1) == (refused.value.code, refused.value.heard)
@@ -37,8 +36,7 @@ async def test_who_lets_go_leaves_nothing_open() -> None:
     state = control.KernelState("k", 1, ProcessState.RUNNING)
     kernel: Any = SimpleNamespace(state=lambda: state)
     session = KernelSession("k", kernel, {}, "", lambda _: None)
-    session.decide(Ask("mine"))
-    mine = session.attached("mine")
+    mine = session.decide(Ask("mine"))
 
     mine.on_goodbye()
 
@@ -46,7 +44,7 @@ async def test_who_lets_go_leaves_nothing_open() -> None:
     with pytest.raises(Refused) as unknown:
         session.decide(Ask("mine", resume=True))
     assert RefusalCode.UNKNOWN_SESSION is unknown.value.code
-    assert 0 == session.decide(Ask("another's", take=False))
+    assert mine is not session.decide(Ask("another's", take=False))
 
 
 @pytest.mark.asyncio
@@ -55,14 +53,13 @@ async def test_a_session_beside_it() -> None:
     state = control.KernelState("k", 1, ProcessState.RUNNING)
     kernel: Any = SimpleNamespace(state=lambda: state)
     session = KernelSession("k", kernel, {}, "", lambda _: None)
-    session.decide(Ask("mine", take=False))
-    beside = session.decide(Ask("beside", take=False, beside=True))
-    mine, visit = session.attached("mine"), session.attached("beside")
+    mine = session.decide(Ask("mine", take=False))
+    visit = session.decide(Ask("beside", take=False, beside=True))
 
     session.decide(Ask("another's"))
 
-    assert (0, True, False) == (beside, mine.closed, visit.closed)
-    assert 0 == session.decide(Ask("beside", resume=True, beside=True))
+    assert (True, False) == (mine.closed, visit.closed)
+    assert visit is session.decide(Ask("beside", resume=True, beside=True))
     visit.on_goodbye()
     assert visit.closed
     with pytest.raises(Refused) as unknown:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from relay.joined import Joined, joined, until
+from wire.pair import idle
 
 from agent.zmq_kernel import zmq_kernels
 from remote_kernels.agent.message_buffer import MessageBuffer
@@ -23,7 +24,7 @@ async def is_held_up(login: Joined) -> bool:
     shell = login.open("shell")
     for _ in range(40):
         shell.send(MIB)
-    await until(lambda: login.login.session.idle)
+    await until(lambda: idle(login.login.session))
     return shell.channel.full
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from wire.pair import idle
 
 from relay.joined import Talker, joined, until
 from remote_kernels.relay.channel import Channel
@@ -72,7 +73,7 @@ async def test_what_came_before_the_other_end_was_there() -> None:
         login = session.open("shell")
         login.send(b"early")
         login.channel.close()
-        await until(lambda: session.login.session.idle)
+        await until(lambda: idle(session.login.session))
 
         door.ready.set()
         agent = await door.channel()
@@ -92,7 +93,7 @@ async def test_a_full_channel_pauses_until_there_is_room() -> None:
 
         for _ in range(MANY):
             login.send(MIB)
-        await until(lambda: session.login.session.idle)
+        await until(lambda: idle(session.login.session))
         held = agent.rest()
 
         assert WINDOW // len(MIB) - 1 == len(held)

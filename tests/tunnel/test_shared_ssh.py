@@ -131,7 +131,7 @@ async def _cat(process: asyncssh.SSHServerProcess[bytes]) -> None:
 async def sshd(tmp_path: Path) -> AsyncIterator[Sshd]:
     async with Sshd(tmp_path).running() as found:
         yield found
-    assert found.pool.is_empty
+    assert not found.pool._connections
 
 
 async def connect(sshd: Sshd) -> tuple[Pipe, Echo]:

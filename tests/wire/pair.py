@@ -8,6 +8,12 @@ from remote_kernels.wire.session import Session
 HIGH_WATER = 1 << 20
 
 
+def idle(session: Session) -> bool:
+    """Whether nothing waits for the pipe, or for an acknowledgement."""
+    waiting = session._first or session._turn or session._unnumbered
+    return not (waiting or session._out.kept_bytes)
+
+
 class Pair:
     """A login end and an agent end, joined in memory.
 

@@ -28,7 +28,7 @@ from remote_kernels.wire.frames import (
     encode,
 )
 from remote_kernels.wire.session import ACK_BYTES, Session
-from wire.pair import Pair
+from wire.pair import Pair, idle
 
 
 def test_a_channel_names_its_kernel_and_target() -> None:
@@ -216,7 +216,7 @@ def test_acknowledged_frames_are_forgotten() -> None:
 
     pair.settle()
 
-    assert pair.login.idle
+    assert idle(pair.login)
 
 
 def test_a_gap_is_a_protocol_error() -> None:
@@ -330,7 +330,7 @@ def test_what_is_too_large_for_a_frame() -> None:
     with pytest.raises(LocalProtocolError, match="an OPEN of"):
         session.open("k", "unix:/" + "x" * MAX_PAYLOAD)
 
-    assert session.idle
+    assert idle(session)
     assert session.open("k", "shell") == 1
 
 

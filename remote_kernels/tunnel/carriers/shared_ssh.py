@@ -71,11 +71,6 @@ class SshPool:
         if self._connections.get(key) is connection:
             del self._connections[key]
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no connection is shared."""
-        return not self._connections
-
 
 class SharedSshCarrier:
     """As SshCarrier, for one kernel of several in a job."""

@@ -264,7 +264,7 @@ def test_a_kernel_that_has_no_ports(
         kernel_id="k1",
         state=state,
         text="text",
-        job_id="4711",
+        job="4711",
         pid=17,
         host="login1",
     )

@@ -13,29 +13,16 @@ from typing import Any
 
 from jupyter_server.utils import ensure_async
 
-from remote_kernels.config import OPTIONS, every_option, parse
+from remote_kernels.config import every_option, parse
 from remote_kernels.kernel import site
 
 from .api_errors import Refusal
 from .api_input import Start
 
-# Ours that only say where, how long, how much, and by which way.
 _PLAIN = {
-    "carrier",
-    "transport",
-    "start_timeout",
-    "queue_timeout",
-    "poll_interval",
-    "dead_after",
-    "silence",
-    "spool",
-    "usage",
-    "warn_before",
-}
-_OF_JOBS = {
-    name
+    name.replace("-", "_")
     for option in every_option()
-    if option not in OPTIONS and option.is_plain
+    if option.is_plain
     for name in (option.name, option.portable)
 }
 
@@ -43,7 +30,24 @@ _OF_JOBS = {
 async def start(
     server: Any, asked: Start, may_execute: Callable[[], Awaitable[bool]]
 ) -> str:
-    """The new kernel's ID. Raises Refusal, RemoteKernelError."""
+    """Start a kernel; return its ID.
+
+    Parameters
+    ----------
+    server
+        The notebook server's application.
+    asked : Start
+        What to start.
+    may_execute : callable
+        Whether the user may run code in kernels.
+
+    Raises
+    ------
+    Refusal
+        There is no such kernelspec, or the user may not set these options.
+    RemoteKernelError
+        It could not be started.
+    """
     config = _config(server.kernel_spec_manager.get_all_specs(), asked.name)
     options = _spelled_as_in(config, asked.options)
     site.check({**config, **options})
@@ -63,7 +67,7 @@ async def start(
 
 
 def _config(specs: Mapping[str, Any], name: str) -> dict[str, object]:
-    """The kernelspec's config. What a site does not allow is not among `specs`."""
+    """Return the kernelspec's config. What a site forbids is not among `specs`."""
     if name not in specs:
         raise Refusal(400, f"There is no kernelspec called {name!r}.")
     stanza = specs[name]["spec"].get("metadata", {}).get("kernel_provisioner", {})
@@ -86,8 +90,7 @@ def _spelled_as_in(
 
 
 def _is_plain(options: Mapping[str, object]) -> bool:
-    allowed = {name.replace("-", "_") for name in _OF_JOBS | _PLAIN}
-    return {name.replace("-", "_") for name in options} <= allowed
+    return {name.replace("-", "_") for name in options} <= _PLAIN
 
 
 async def _ready(manager: Any) -> None:

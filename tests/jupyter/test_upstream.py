@@ -27,6 +27,7 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from login.specs import ARGV, write_spec
 from traitlets.config import Config
 
+from remote_kernels.jupyter.manager_adapter import ManagerAdapter
 from remote_kernels.jupyter.process import process
 from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
 from remote_kernels.kernel import actions
@@ -77,7 +78,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
 
 
 def workaround(*names: str) -> pytest.MarkDecorator:
-    """The test runs with these methods of the provisioner, and without them."""
+    """The test runs with these methods of the provisioner or its adapter, and without them."""
     ids = ["with it", "without it"]
     return pytest.mark.parametrize("works", [(), names], ids=ids, indirect=True)
 
@@ -86,7 +87,10 @@ def workaround(*names: str) -> pytest.MarkDecorator:
 def works(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether the workaround is there."""
     for name in request.param:
-        monkeypatch.setattr(RemoteKernelProvisioner, name, lambda self: None)
+        owner = (
+            ManagerAdapter if hasattr(ManagerAdapter, name) else RemoteKernelProvisioner
+        )
+        monkeypatch.setattr(owner, name, lambda *args: None)
     return not request.param
 
 
@@ -160,10 +164,10 @@ async def running(name: str, **options: str) -> AsyncIterator[Kernel]:
 SERVER = """
 import sys
 from jupyter_server.serverapp import ServerApp
-from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
+from remote_kernels.jupyter.manager_adapter import ManagerAdapter
 
 if sys.argv.pop() == "False":
-    RemoteKernelProvisioner._forget_pending = lambda self: None
+    ManagerAdapter.forget_pending = lambda self, kernel_id: None
 
 async def use():
     try:
@@ -180,7 +184,7 @@ app.start()
 """
 
 
-@workaround("_forget_pending")
+@workaround("forget_pending")
 def test_a_server_that_is_to_end_after_a_failed_start(home: Home, works: bool) -> None:
     """jupyter_client 8.10 keeps the kernel's id, and looks for it in shutdown_all."""
     log = home.path / "log"
@@ -209,7 +213,7 @@ def test_a_server_that_is_to_end_after_a_failed_start(home: Home, works: bool) -
 
 
 @pytest.mark.asyncio
-@workaround("_tell_dead")
+@workaround("tell_dead")
 async def test_a_restart_that_fails(home: Home, works: bool) -> None:
     """jupyter_client 8.10 raises where nobody hears it."""
     async with running("once") as kernel:
@@ -252,7 +256,7 @@ async def test_a_restart_without_the_sockets_directory(home: Home) -> None:
 
 
 @pytest.mark.asyncio
-@workaround("_do_not_resubmit", "_note_unasked")
+@workaround("restart_no_more", "_note_unasked")
 async def test_a_job_that_ended(home: Home, works: bool) -> None:
     """Jupyter's restarter would submit another one at each time limit."""
     async with running("good") as kernel:
@@ -292,7 +296,7 @@ async def test_a_job_that_ends_while_its_kernel_is_restarted(
 
 
 @pytest.mark.asyncio
-@workaround("_clean_up_dead")
+@workaround("clean_up_dead")
 async def test_a_dead_kernel_is_cleaned_up(
     home: Home, monkeypatch: pytest.MonkeyPatch, works: bool
 ) -> None:
@@ -313,7 +317,7 @@ async def test_a_dead_kernel_is_cleaned_up(
 
 
 @pytest.mark.asyncio
-@workaround("_restart_again")
+@workaround("restart_again")
 async def test_a_new_job_that_a_person_asked_for(home: Home, works: bool) -> None:
     """When the kernel dies in it, Jupyter restarts it as ever."""
     async with running("good") as kernel:
@@ -335,7 +339,7 @@ async def test_a_new_job_that_a_person_asked_for(home: Home, works: bool) -> Non
 
 
 @pytest.mark.asyncio
-@workaround("_drop_stale_connection_file")
+@workaround("drop_stale_file")
 async def test_half_a_connection_file(home: Home, works: bool) -> None:
     """jupyter_client 8.10 does not write it in one go, and refuses half of one."""
     kernel_id = "00000000-0000-4000-8000-000000000000"

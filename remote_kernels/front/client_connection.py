@@ -5,33 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from remote_kernels import harmless
 from remote_kernels.wire import zmtp
 from remote_kernels.wire.frames import ProtocolError
+
+if TYPE_CHECKING:
+    from .listener import Listener
 
 log = harmless.logger(__name__)
 
 # Bytes queued for one client that does not read; what comes then is dropped for it,
 # because one stopped client must not hold up the others. libzmq would count messages.
 CLIENT_BYTES = 256 * 1024 * 1024
-
-
-class Hub(Protocol):
-    """What all connections of one socket lead to."""
-
-    def connected(self, client: ClientConnection) -> None:
-        """Learn that a client has connected."""
-
-    def identified(self, client: ClientConnection) -> None:
-        """Learn that its identity is known, and that it may speak."""
-
-    def received(self, client: ClientConnection, parts: list[bytes]) -> None:
-        """Take a message of a client."""
-
-    def disconnected(self, client: ClientConnection) -> None:
-        """Learn that a client is gone."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -45,7 +32,7 @@ class ClientConnection(asyncio.Protocol):
         Our socket's type: "ROUTER" or "XPUB".
     """
 
-    def __init__(self, hub: Hub, kind: str) -> None:
+    def __init__(self, hub: Listener, kind: str) -> None:
         self.identity = b""
         self.topics: tuple[bytes, ...] = ()
         self.transport: asyncio.Transport | None = None

@@ -54,13 +54,15 @@ class Clients:
         self.shutdown_requested = False  # by one of them, of the kernel's process
         self._voice = voice = Voice(key)
         self._reports = reports = DeliveryReports(on_delivered)
-        self._presence = presence = Presence(self._client_is_there)
+        self._presence = presence = Presence(
+            lambda session: self._outbox.hand_on(session)
+        )
         self._cells = cells = Cells(presence.is_away, reports.begins, reports.ends)
         self._state = ShownState(voice, cells)
         self._info = KernelInfo(voice, cells, self._state, info, on_info)
         self._notices = Notices(voice, cells)
         self._outbox = Outbox(voice, presence, self._notices, reports, directory)
-        inbox = Inbox(self._message, self._outbox.begin, self._outbox.published)
+        inbox = Inbox(self._message, self._outbox.begin, reports.handed_on)
         self._channels = AgentChannels(inbox, self._has_room)
 
     # Called by kernel/
@@ -88,10 +90,6 @@ class Clients:
     def new_process(self) -> None:
         """Expect another process of the kernel: nobody has asked that one to end."""
         self.shutdown_requested = False
-
-    def expect_process(self) -> None:
-        """Nobody has told the new process to end."""
-        self.told_to_end = False
 
     def notice(self, text: str) -> None:
         """Show a text to the person: in the running cell, or else in the next one."""
@@ -158,9 +156,6 @@ class Clients:
             self._state.held()
         elif message.begins:
             self._notices.begins(message.parent)
-
-    def _client_is_there(self, session: str) -> None:
-        self._outbox.hand_on(session)
 
     def _has_room(self, target: str) -> None:
         if self._voice.sockets is not None:

@@ -99,9 +99,7 @@ class EarlyInfo:
 
     def answer_held(self) -> None:
         """Answer those who wait with what is known."""
-        if self._answers_due is not None:
-            self._answers_due.cancel()
-            self._answers_due = None
+        self._wait_no_more()
         for target, request in self._held.take_all_of(ASK):
             self._answer(target, request)
 
@@ -119,6 +117,9 @@ class EarlyInfo:
     def stop(self) -> None:
         """Say nothing more by itself: the kernel is there."""
         self.say_no_state()
+        self._wait_no_more()
+
+    def _wait_no_more(self) -> None:
         if self._answers_due is not None:
             self._answers_due.cancel()
             self._answers_due = None

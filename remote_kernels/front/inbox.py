@@ -110,9 +110,9 @@ class Inbox:
             before = max(delivered, self._newest[target])
             lost = max(min(lost, number - 1 - before), 0)
         repeated = number <= delivered
-        if head is None:
-            return KernelMessage(target, number, {}, "", "", lost, repeated)
-        asker = head.parent, head.parent_id, head.parent_session
+        asker: tuple[Header, str, str] = {}, "", ""
+        if head is not None:
+            asker = head.parent, head.parent_id, head.parent_session
         return KernelMessage(target, number, *asker, lost, repeated)
 
     def _gather(self, target: str, piece: Message) -> Message | None:

@@ -12,6 +12,7 @@ from .held_messages import HeldMessages
 from .inbox import KernelMessage
 from .interfaces import LargeMessage
 from .jupyter_message import RUN
+from .listener import Broadcast
 from .notices import Notices
 from .presence import Presence
 from .reports import DeliveryReports
@@ -47,7 +48,7 @@ class Outbox:
         self._presence = presence
         self._notices = notices
         self._reports = reports
-        self._held = HeldMessages(directory, self._forgotten)
+        self._held = HeldMessages(directory, self._handed_on)
         self._retold: set[str] = set()  # cells of an earlier server, begun anew here
 
     def put(self, message: KernelMessage, parts: list[bytes]) -> bool:
@@ -69,7 +70,7 @@ class Outbox:
         sockets = self._voice.sockets
         if sockets is not None and self._is_wanted(message) and parts:
             sockets.send(message.target, parts)
-        self._reports.handed_on(message.target, message.number)
+        self._handed_on(message)
 
     def _is_wanted(self, message: KernelMessage) -> bool:
         return not message.is_repeated or message.cell in self._retold
@@ -88,11 +89,7 @@ class Outbox:
             return None
         if self._is_wanted(message):
             return sockets.begin(parts, left)
-        return _Nowhere()
-
-    def published(self, target: str, number: int) -> None:
-        """Note that a large message has been published."""
-        self._reports.handed_on(target, number)
+        return Broadcast([], left, lambda: None)  # to nobody
 
     def hand_on(self, session: str) -> None:
         """Deliver what was held for a client, in order: it is back."""
@@ -100,12 +97,12 @@ class Outbox:
         for message, parts in self._held.take(session):
             if parts is None:
                 lost += message.lost + (not message.is_repeated)
-                self._reports.handed_on(message.target, message.number)
+                self._handed_on(message)
             else:
                 self._deliver(message._replace(lost=message.lost + lost), parts)
                 lost = 0
 
-    def _forgotten(self, message: KernelMessage) -> None:
+    def _handed_on(self, message: KernelMessage) -> None:
         self._reports.handed_on(message.target, message.number)
 
     def move(self, directory: Path) -> None:
@@ -115,13 +112,3 @@ class Outbox:
     def close(self) -> None:
         """Forget what is held: the agent has it for the next server."""
         self._held.close()
-
-
-class _Nowhere:
-    """Takes a message that nobody wants."""
-
-    def write(self, data: bytes) -> None:
-        pass
-
-    def abort(self) -> None:
-        pass

@@ -22,7 +22,7 @@ from remote_kernels.config import every_option
 from remote_kernels.kernel.ports import Port, Ports
 
 from . import api_input, api_ports
-from .api_errors import Refusal, told
+from .api_errors import Method, Refusal, told
 from .api_kernels import Kernels, log_end
 from .api_start import start
 
@@ -44,35 +44,45 @@ def document() -> str:
     return text.replace(_OPTIONS, f"properties: {json.dumps(properties)}")
 
 
+def guarded(method: Method) -> Method:
+    """Let in only users who may; an error of ours becomes an answer."""
+    return web.authenticated(authorized(told(method)))  # type: ignore[return-value]
+
+
 class Handler(APIHandler):
-    """What all have in common."""
+    """What all handlers have in common."""
 
     auth_resource = "kernels"
 
     def initialize(self, kernels: Kernels) -> None:
+        """Keep what `routes` gives each handler."""
         self.kernels = kernels
 
     def answer(self, body: object) -> None:
+        """Send a body, as JSON."""
         self.finish(json.dumps(body))
 
     def url_of(self, *parts: str) -> str:
+        """Return the path of a resource at this server."""
         return str(url_path_join(self.base_url, ROOT, *map(url_escape, parts)))
 
     async def may_execute(self) -> bool:
+        """Return whether this user may run code in kernels."""
         user = self.current_user
         allowed = self.authorizer.is_authorized(self, user, "execute", "kernels")
         return bool(await ensure_async(allowed))
 
     async def ports_of(self, kernel_id: str) -> Ports:
-        """Raises NotFoundError, StateError."""
+        """Return a kernel's forwarded ports. Raises NotFoundError, StateError."""
         known = await self.kernels.find(kernel_id)
         return api_ports.ports_of(self.kernels.manager, known)
 
     def port_as_json(self, kernel_id: str, port: Port) -> dict[str, Any]:
+        """Return what is told of a port."""
         return api_ports.as_json(port, self.base_url, kernel_id)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """As Jupyter makes them; a text of ours goes out as it is."""
+        """Answer as Jupyter does; a text of ours goes out as it is."""
         if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", ", ".join(self._allowed()))
         error = kwargs.get("exc_info", (None, None))[1]
@@ -94,18 +104,16 @@ class Handler(APIHandler):
 class KernelsHandler(Handler):
     """All kernels."""
 
-    @web.authenticated
-    @authorized
-    @told
+    @guarded
     async def get(self) -> None:
+        """List the kernels."""
         ended = api_input.with_ended(self.request.query_arguments)
         found = await self.kernels.all(ended=ended)
         self.answer([known.model.as_json() for known in found])
 
-    @web.authenticated
-    @authorized
-    @told
+    @guarded
     async def post(self) -> None:
+        """Start a kernel."""
         api_input.nothing(self.request.query_arguments)
         asked = api_input.start(self.request.body)
         kernel_id = await start(self.serverapp, asked, self.may_execute)
@@ -118,18 +126,16 @@ class KernelsHandler(Handler):
 class KernelHandler(Handler):
     """One kernel."""
 
-    @web.authenticated
-    @authorized
-    @told
+    @guarded
     async def get(self, kernel_id: str) -> None:
+        """Tell of the kernel."""
         api_input.nothing(self.request.query_arguments)
         known = await self.kernels.find(kernel_id)
         self.answer(known.model.as_json())
 
-    @web.authenticated
-    @authorized
-    @told
+    @guarded
     async def delete(self, kernel_id: str) -> None:
+        """End it."""
         api_input.nothing(self.request.query_arguments)
         await self.kernels.stop(await self.kernels.find(kernel_id))
         self.set_status(HTTPStatus.NO_CONTENT)
@@ -139,10 +145,9 @@ class KernelHandler(Handler):
 class LogHandler(Handler):
     """The end of one of a kernel's logs."""
 
-    @web.authenticated
-    @authorized
-    @told
+    @guarded
     async def get(self, kernel_id: str) -> None:
+        """Show the end of a log."""
         asked = api_input.log_part(self.request.query_arguments)
         record = (await self.kernels.find(kernel_id)).record
         path = record.job_log if asked.name == "job" else record.kernel_log
@@ -153,10 +158,9 @@ class LogHandler(Handler):
 class ExtendHandler(Handler):
     """A job's time limit."""
 
-    @web.authenticated
-    @authorized
-    @told
+    @guarded
     async def post(self, kernel_id: str) -> None:
+        """Move the limit."""
         api_input.nothing(self.request.query_arguments)
         minutes = api_input.minutes(self.request.body)
         known = await self.kernels.find(kernel_id)
@@ -167,18 +171,16 @@ class ExtendHandler(Handler):
 class PortsHandler(Handler):
     """A kernel's forwarded ports."""
 
-    @web.authenticated
-    @authorized
-    @told
+    @guarded
     async def get(self, kernel_id: str) -> None:
+        """List them."""
         api_input.nothing(self.request.query_arguments)
         ports = await self.ports_of(kernel_id)
         self.answer([self.port_as_json(kernel_id, port) for port in ports.all()])
 
-    @web.authenticated
-    @authorized
-    @told
+    @guarded
     async def post(self, kernel_id: str) -> None:
+        """Forward one more."""
         api_input.nothing(self.request.query_arguments)
         asked = api_input.forward(self.request.body)
         ports = await self.ports_of(kernel_id)
@@ -193,21 +195,19 @@ class PortsHandler(Handler):
 
 
 class PortHandler(Handler):
-    """One of them."""
+    """One forwarded port of a kernel."""
 
-    @web.authenticated
-    @authorized
-    @told
+    @guarded
     async def get(self, kernel_id: str, port_id: str) -> None:
+        """Tell of the port, and whether somebody listens there now."""
         api_input.nothing(self.request.query_arguments)
         port = api_ports.find(await self.ports_of(kernel_id), port_id)
-        await self.kernels.run(port.try_out())  # whether somebody listens there now
+        await self.kernels.run(port.try_out())
         self.answer(self.port_as_json(kernel_id, port))
 
-    @web.authenticated
-    @authorized
-    @told
+    @guarded
     async def delete(self, kernel_id: str, port_id: str) -> None:
+        """Forward it no more."""
         api_input.nothing(self.request.query_arguments)
         ports = await self.ports_of(kernel_id)
         await self.kernels.run(ports.close(api_ports.find(ports, port_id).id))
@@ -218,10 +218,9 @@ class PortHandler(Handler):
 class SpecHandler(Handler):
     """The document that describes all this."""
 
-    @web.authenticated
-    @authorized
-    @told
+    @guarded
     async def get(self) -> None:
+        """Show the document."""
         api_input.nothing(self.request.query_arguments)
         text = await asyncio.to_thread(document)
         here = f"url: {json.dumps(self.url_of())}"
@@ -230,7 +229,7 @@ class SpecHandler(Handler):
 
 
 def routes(kernels: Kernels) -> list[tuple[str, type[Handler], dict[str, Any]]]:
-    """For the server's application, which puts its base_url before them."""
+    """Return what the server's application adds; it puts its base_url before it."""
     handlers: list[tuple[str, type[Handler]]] = [
         ("/kernels", KernelsHandler),
         (_ID, KernelHandler),

@@ -46,7 +46,7 @@ class Refusal(web.HTTPError):
 
 
 def told(method: Method) -> Method:
-    """An error of ours becomes an answer."""
+    """Let an error of ours become an answer."""
 
     @functools.wraps(method)
     async def wrapper(*args: Any, **kwargs: Any) -> None:
@@ -59,7 +59,7 @@ def told(method: Method) -> Method:
 
 
 def status_of(error: RemoteKernelError) -> int:
-    """The HTTP status that says what kind of failure it was."""
+    """Return the HTTP status that says what kind of failure it was."""
     if isinstance(error, CommandError) and error.unanswered:
         return 503
     return next(status for kind, status in _STATUSES if isinstance(error, kind))

@@ -58,7 +58,7 @@ class Forward:
 
 
 def start(body: bytes) -> Start:
-    """The body of POST kernels."""
+    """Return what the body of POST kernels asks for. Raises Refusal, as all here."""
     fields = _fields(body, "name", "path", "options")
     if "name" not in fields:
         raise Refusal(400, "field 'name' is missing: the kernelspec to start")
@@ -71,39 +71,36 @@ def start(body: bytes) -> Start:
 
 
 def minutes(body: bytes) -> int:
-    """The body of POST extend."""
+    """Return by how many minutes the body of POST extend wants a job to go on."""
     value = _fields(body, "minutes").get("minutes")
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise Refusal(400, "field 'minutes' must be a whole number")
-    if not 1 <= value <= MOST_MINUTES:
-        raise Refusal(400, f"field 'minutes' must be from 1 to {MOST_MINUTES}")
-    return value
+    return _number_from("minutes", value, 1, MOST_MINUTES)
 
 
 def forward(body: bytes) -> Forward:
-    """The body of POST ports."""
+    """Return what the body of POST ports wants to be forwarded."""
     fields = _fields(body, "port", "host", "socket", "local_port")
-    local = _port("local_port", fields.get("local_port"), least=0)
+    local = fields.get("local_port")
+    if local is not None:
+        _number_from("local_port", local, 0, LARGEST_PORT)
     if "socket" in fields:
         if "port" in fields or "host" in fields:
             raise Refusal(400, "field 'socket' goes without 'port' and 'host'")
         return Forward(Unix(_socket(fields["socket"])), local)
-    port = _port("port", fields.get("port"), least=1)
+    port = fields.get("port")
     if port is None:
         raise Refusal(400, "field 'port' is missing: the port on the kernel's node")
+    _number_from("port", port, 1, LARGEST_PORT)
     host = fields.get("host")
     if host is not None and not (isinstance(host, str) and _HOST.fullmatch(host)):
         raise Refusal(400, "field 'host' must be the name of a host, or its address")
     return Forward(Tcp(port, host or ""), local)
 
 
-def _port(name: str, value: object, *, least: int) -> int | None:
-    if value is None:
-        return None
+def _number_from(name: str, value: object, least: int, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise Refusal(400, f"field '{name}' must be a whole number")
-    if not least <= value <= LARGEST_PORT:
-        raise Refusal(400, f"field '{name}' must be from {least} to {LARGEST_PORT}")
+    if not least <= value <= most:
+        raise Refusal(400, f"field '{name}' must be from {least} to {most}")
     return value
 
 
@@ -114,7 +111,7 @@ def _socket(value: object) -> str:
 
 
 def log_part(query: Query) -> LogPart:
-    """The query of GET log."""
+    """Return which part of which log the query of GET log asks for."""
     given = _query(query, "name", "lines")
     name = given.get("name", "job")
     if name not in LOGS:
@@ -126,7 +123,7 @@ def log_part(query: Query) -> LogPart:
 
 
 def with_ended(query: Query) -> bool:
-    """The query of GET kernels."""
+    """Return whether the query of GET kernels asks for those that have ended, too."""
     value = _query(query, "ended").get("ended", "false")
     if value not in ("true", "false"):
         raise Refusal(400, "parameter 'ended' must be true or false")
@@ -134,21 +131,17 @@ def with_ended(query: Query) -> bool:
 
 
 def nothing(query: Query) -> None:
-    """The query of all others."""
+    """Check that a query asks for nothing, as there is nothing to ask for."""
     _query(query)
 
 
 def _query(query: Query, *known: str) -> dict[str, str]:
-    given = {key: value for key, value in query.items() if not _is_jupyters(key)}
+    given = {name: v for name, v in query.items() if not _JUPYTERS.fullmatch(name)}
     _check_names("parameter", given, known)
     for name, values in given.items():
         if len(values) > 1:
             raise Refusal(400, f"parameter '{name}' is given twice")
     return {name: v[0].decode(errors="replace") for name, v in given.items()}
-
-
-def _is_jupyters(name: str) -> bool:
-    return _JUPYTERS.fullmatch(name) is not None
 
 
 def _fields(body: bytes, *known: str) -> dict[str, Any]:

@@ -51,7 +51,13 @@ class Kernels:
         self._state_dirs = state_dirs
 
     async def all(self, *, ended: bool = True) -> list[Known]:
-        """This server's kernels, then the others; of these also what has ended."""
+        """Return this server's kernels, then the others.
+
+        Parameters
+        ----------
+        ended : bool
+            Whether others that have ended are among them.
+        """
         ours = await self._ours()
         ids = {known.model.kernel_id for known in ours}
         dirs = list(self._state_dirs())
@@ -59,7 +65,7 @@ class Kernels:
         return ours + [known for known in others if ended or not known.ended]
 
     async def find(self, kernel_id: str) -> Known:
-        """Raises NotFoundError."""
+        """Return one of them. Raises NotFoundError."""
         for look in (self._ours, self.all):
             for known in await look():
                 if known.model.kernel_id == kernel_id:
@@ -83,12 +89,15 @@ class Kernels:
             raise JobError(provisioner.left)
 
     async def extend(self, known: Known, minutes: int) -> KernelModel:
-        """Move the job's time limit; the kernel with its new end. Raises RemoteKernelError."""
+        """Move its job's time limit by so many minutes; return it with its new end.
+
+        Raises RemoteKernelError.
+        """
         return await self.run(service.extend(self._runtime, known, minutes))
 
 
 def kernel_of(manager: Any, kernel_id: str) -> RemoteKernel | None:
-    """A kernel of this server in a job."""
+    """Return a kernel of this server that is in a job; None if it is no such one."""
     if kernel_id not in manager:
         return None
     provisioner = manager.get_kernel(kernel_id).provisioner
@@ -97,7 +106,7 @@ def kernel_of(manager: Any, kernel_id: str) -> RemoteKernel | None:
 
 
 def log_end(path: Path, lines: int) -> str:
-    """The last lines of a log; empty when nothing has been written."""
+    """Return the last lines of a log; "" if nothing was written. Raises RecordError."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)

@@ -28,18 +28,18 @@ NOT_INSTALLED = (
 
 
 def can_proxy() -> bool:
-    """Whether forwarded ports have URLs at this server."""
+    """Return whether forwarded ports have URLs at this server."""
     return importlib.util.find_spec("jupyter_server_proxy") is not None
 
 
 def ports_of(manager: Any, known: Known) -> Ports:
-    """Raises StateError when it can have none now."""
+    """Return a kernel's forwarded ports. Raises StateError if it can have none now."""
     kernel = kernel_of(manager, known.model.kernel_id) if known.ours else None
     return service.ports(known, kernel)
 
 
 def find(ports: Ports, id: str) -> Port:
-    """One of them. Raises NotFoundError."""
+    """Return one of a kernel's forwarded ports. Raises NotFoundError."""
     port = ports.find(id)
     if port is None:
         msg = f"No port of this kernel is forwarded as {id!r}."
@@ -48,7 +48,7 @@ def find(ports: Ports, id: str) -> Port:
 
 
 def as_json(port: Port, base_url: str, kernel_id: str) -> dict[str, Any]:
-    """With the path of its URL at this server, if it has one."""
+    """Return what is told of a port, with its URL's path at this server if it has one."""
     name, url = port.name, None
     if name and can_proxy():
         url = url_path_join(base_url, PROXY, *map(url_escape, (kernel_id, name)), "/")

@@ -29,7 +29,7 @@ EXIT_TIMEOUT = 30.0  # seconds for what is under way to undo itself at exit
 
 
 class Background:
-    """The thread and its loop."""
+    """The thread in which all kernels of this process live, and its loop."""
 
     def __init__(self) -> None:
         self._selector = selectors.EpollSelector()
@@ -43,12 +43,13 @@ class Background:
         )
 
     def start(self) -> None:
+        """Let the loop run until this process exits."""
         self._thread.start()
         # threading's own exit hooks run before atexit's and join no daemon threads.
         atexit.register(self._exit)
 
     def forked(self) -> None:
-        """Called in a child of this process, which has no thread that does this."""
+        """Let go of the loop in a forked child, which has no thread that runs it."""
         atexit.unregister(self._exit)
         registered = [key.fd for key in self._selector.get_map().values()]
         # First the selector's own: it is one with the parent's.
@@ -59,6 +60,7 @@ class Background:
         self._held[name] = release
 
     def let_go(self, name: str) -> None:
+        """Call nothing at exit of what `hold` was told under this name."""
         self._held.pop(name, None)
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -83,7 +85,7 @@ class Background:
         return await _result(asyncio.wrap_future(future))
 
     def begin(self, work: Coroutine[Any, Any, object]) -> None:
-        """`work` goes on to its end, which nobody waits for but this process's."""
+        """Let `work` go on to its end, for which only this process's end waits."""
         future, _ = self._submit(work)
         future.add_done_callback(_tell_failure)
 
@@ -106,7 +108,10 @@ class Background:
         return asyncio.run_coroutine_threadsafe(tell_end(), self.loop), done
 
     def _exit(self) -> None:
-        """A second Ctrl-C must not leave jobs behind; the wait is bounded."""
+        """Release what is held; a second Ctrl-C leaves no jobs behind.
+
+        It takes EXIT_TIMEOUT seconds at most.
+        """
         atexit.unregister(self._exit)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -150,7 +155,10 @@ async def _result(waiting: asyncio.Future[T]) -> T:
 
 
 def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """asyncio (3.11) has a traceback, each second, when descriptors have run out."""
+    """Log a line where asyncio (3.11) has a traceback each second.
+
+    That is when descriptors have run out.
+    """
     exc = context.get("exception")
     if isinstance(exc, OSError) and "accept" in context["message"]:
         log.warning("a connection must wait: %s", exc)

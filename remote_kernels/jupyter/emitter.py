@@ -37,10 +37,12 @@ class Emitter:
         self._loop = loop
 
     def start(self) -> None:
+        """Emit events from now on."""
         self._logger.register_event_schema(SCHEMA)
         self._news.listen(self._hear)
 
     def stop(self) -> None:
+        """Emit no more."""
         self._news.unlisten(self._hear)
 
     def _hear(self, action: str, view: KernelModel, text: str) -> None:
@@ -52,7 +54,7 @@ class Emitter:
 
 
 def event(action: str, view: KernelModel, text: str) -> dict[str, Any]:
-    """An event's data; a scheduler's own word is no text for people."""
+    """Return an event's data; a scheduler's own word is no text for people."""
     plain = view.text if text in ("", view.reason) else text
     return {
         "action": action,

@@ -12,7 +12,7 @@ import functools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import ensure_async
@@ -59,9 +59,13 @@ class RemoteKernelsApp(ExtensionApp):
     ).tag(config=True)
 
     _emitter: Emitter | None = None
-    _told: ClassVar[set[str]] = set()  # names of kernelspecs that make no sense
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._told: set[str] = set()  # names of kernelspecs that make no sense
 
     def initialize(self, argv: Any = None) -> None:
+        """Bring the kernels back, before the first request is served."""
         super().initialize()  # type: ignore[no-untyped-call]
         process().lasting.add(self._kernels)
         self._note_sessions()
@@ -74,7 +78,7 @@ class RemoteKernelsApp(ExtensionApp):
             loop.run_sync(self._begin)
 
     def initialize_handlers(self) -> None:
-        """Called by ExtensionApp.initialize."""
+        """Add our routes. Called by ExtensionApp.initialize."""
         kernels = Kernels(process(), self._kernels, self._state_dirs)
         self.handlers.extend(api.routes(kernels))
         self.handlers.extend(proxied.routes(self._kernels))
@@ -201,7 +205,10 @@ class RemoteKernelsApp(ExtensionApp):
     # The end
 
     async def stop_extension(self) -> None:
-        """Called before the server shuts down the kernels that it still has."""
+        """Let go of our kernels, if they are to outlive the server.
+
+        Called before the server shuts down the kernels that it still has.
+        """
         if self.on_stop == "shutdown":
             # One that is just starting is not listed yet, and shut down by nobody.
             process().lasting.discard(self._kernels)

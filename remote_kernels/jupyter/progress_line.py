@@ -46,6 +46,7 @@ class ProgressLine:
             return False
 
     def show(self, lines: Sequence[str]) -> None:
+        """Show these lines as one, instead of what is shown."""
         if self._is_terminal:
             width = shutil.get_terminal_size().columns - 1
             text = harmless.line(f"remote_kernels: {' '.join(lines)}")
@@ -53,7 +54,7 @@ class ProgressLine:
             self._shown = True
 
     def _write(self, text: str) -> None:
-        """A terminal that is gone ends no kernel."""
+        """Write it if the terminal is there: one that is gone ends no kernel."""
         if self._stream is not None:
             with contextlib.suppress(OSError, ValueError):
                 self._stream.write(text)

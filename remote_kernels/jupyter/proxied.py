@@ -35,6 +35,7 @@ class Telling(JupyterHandler):
     """Says in plain text why not; Jupyter's page of status 404 would not."""
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer with a text of ours as it is, else as Jupyter does."""
         error = kwargs.get("exc_info", (None, None))[1]
         if isinstance(error, Refusal):
             self.set_header("Content-Type", "text/plain; charset=utf-8")
@@ -48,6 +49,7 @@ class NotInstalled(Telling):
 
     @web.authenticated
     def get(self, *path: str) -> None:
+        """Refuse, with what can be done."""
         raise Refusal(HTTPStatus.NOT_IMPLEMENTED, NOT_INSTALLED)
 
 
@@ -59,19 +61,20 @@ if ProxyHandler is not None:
         auth_resource = "kernels"
 
         def initialize(self, manager: Any) -> None:
+            """Keep the server's kernel manager."""
             self.manager = manager
 
         def check_xsrf_cookie(self) -> None:
-            """A dashboard's own pages know nothing of the server's XSRF token.
+            """Ask for the server's XSRF token, of which a dashboard's pages know nothing.
 
-            So it is asked for only where the browser does not say that the request
-            comes from this origin. jupyter-server-proxy (4.6) never asks.
+            So that is only where the browser does not say that the request comes from
+            this origin. jupyter-server-proxy (4.6) never asks.
             """
             if not of_same_origin(self.request):
                 JupyterHandler.check_xsrf_cookie(self)
 
         async def prepare(self, *args: Any, **kwargs: Any) -> None:
-            """Before each request, of whichever kind."""
+            """Check a request of whichever kind, and find its port. Raises Refusal."""
             await super().prepare(*args, **kwargs)
             if self._finished:  # sent to the login page
                 return
@@ -106,12 +109,13 @@ if ProxyHandler is not None:
             raise Refusal(HTTPStatus.NOT_FOUND, text)
 
         def proxy_request_headers(self) -> Any:
-            """Without what opens this server."""
+            """Return the request's headers without what opens this server."""
             return self._secrets.without(super().proxy_request_headers())
 
         # What jupyter-server-proxy (4.6) wants of a subclass
 
         async def http_get(self, kernel_id: str, name: str, path: str) -> None:
+            """Pass a GET on."""
             if not path:  # so that the page's own links lead here
                 query = f"?{self.request.query}" if self.request.query else ""
                 self.redirect(f"{self.request.path}/{query}")
@@ -119,11 +123,13 @@ if ProxyHandler is not None:
             await self._pass_on(path)
 
         async def post(self, kernel_id: str, name: str, path: str) -> None:
+            """Pass a request of any other kind on."""
             await self._pass_on(path)
 
         put = delete = head = patch = options = post
 
         async def open(self, kernel_id: str, name: str, path: str) -> None:
+            """Open a websocket there."""
             await self.proxy_open("localhost", self._number, path)
 
         async def _pass_on(self, path: str) -> None:
@@ -139,7 +145,7 @@ if ProxyHandler is not None:
 
 
 def routes(manager: Any) -> list[tuple[str, type[JupyterHandler], dict[str, Any]]]:
-    """For the server's application, which puts its base_url before them."""
+    """Return what the server's application adds; it puts its base_url before it."""
     path = rf"{PROXY}/([^/]+)/([^/]+)(/.*|)"
     if ProxyHandler is None:
         return [(path, NotInstalled, {})]

@@ -22,7 +22,9 @@ _CREDENTIALS = re.compile(r"(token|bearer)\s+(.+)", re.IGNORECASE)
 
 
 def of_same_origin(request: HTTPServerRequest) -> bool:
-    """Whether the browser says so; of what is no browser's nothing is known.
+    """Return whether the browser says that this server's own page asks.
+
+    Of what is no browser's nothing is known.
 
     Pages can set none of these headers. `Sec-Fetch-Site` comes first, because it tells
     even where a page keeps its own address for itself (`Origin: null`); browsers
@@ -40,7 +42,7 @@ def of_same_origin(request: HTTPServerRequest) -> bool:
 
 @dataclass(frozen=True)
 class Secrets:
-    """Of one request.
+    """What of one request opens this server.
 
     Parameters
     ----------
@@ -55,7 +57,7 @@ class Secrets:
 
     @classmethod
     def of(cls, handler: Any) -> Secrets:
-        """Those of a handler of jupyter_server, once it knows its user."""
+        """Return those of a handler of jupyter_server, once it knows its user."""
         provider = handler.identity_provider
         tokens = {getattr(provider, "token", "")}
         if handler.token_authenticated:
@@ -64,7 +66,7 @@ class Secrets:
         return cls(frozenset(filter(None, tokens)), cookie)
 
     def without_query(self, query: str) -> str:
-        """Without Jupyter's parameters, and any other that has the token's value."""
+        """Return a query without Jupyter's parameters, and any that is the token."""
         return "&".join(self._kept(query))
 
     def _kept(self, query: str) -> Iterator[str]:
@@ -74,7 +76,7 @@ class Secrets:
                 yield part
 
     def without(self, headers: HTTPHeaders) -> HTTPHeaders:
-        """Such a request's headers, to be passed on."""
+        """Return such a request's headers, to be passed on."""
         kept = HTTPHeaders()
         for name, value in headers.get_all():
             if name == "Cookie":
@@ -96,7 +98,7 @@ class Secrets:
         return bool(cookie) and name != self.cookie and not name.startswith(_COOKIES)
 
     def _address(self, url: str) -> str:
-        """Of the page that asks. Browsers send no fragment."""
+        """Return the address of the page that asks; browsers send no fragment."""
         try:
             parts = urlsplit(url)
         except ValueError:

@@ -1,1 +1,1 @@
-"""The door at which the shell comes in. The only place that prints."""
+"""Commands of the shell: the only part of the package that prints."""

@@ -1,7 +1,7 @@
-"""Completion in the shell: the script that turns it on, and the words it offers.
+"""Completion in the shell: the script that turns it on, and the words that it offers.
 
-The words come back from this same program, so they are always those of today.
-Called by `main`, and by the parameters that take a kernelspec or a kernel.
+The words come from this same program each time, so they are never out of date. Called
+by `main`, and by the parameters that take a kernelspec or a kernel.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def completion(ctx: click.Context, shell: str) -> None:
 def template_names(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """The templates whose name begins with `incomplete`."""
+    """Return the templates whose names begin with `incomplete`."""
     try:
         return _items(kernelspec.templates(), incomplete)
     except KernelspecError:
@@ -57,14 +57,14 @@ def template_names(
 def kernel_names(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """The installed kernelspecs whose name begins with `incomplete`."""
+    """Return the installed kernelspecs whose names begin with `incomplete`."""
     return _items(kernelspec.installed(), incomplete)
 
 
 def our_kernel_names(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Those of the installed kernelspecs that are ours."""
+    """Return those of the installed kernelspecs that are ours."""
     ours = {n: k for n, k in kernelspec.installed().items() if k.is_ours}
     return _items(ours, incomplete)
 
@@ -72,7 +72,10 @@ def our_kernel_names(
 def running_kernels(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """The kernels that ran when last heard of; nobody waits for a scheduler here."""
+    """Return the kernels that were running when last heard of.
+
+    The batch system is not asked: nobody should wait for it at a prompt.
+    """
     named = ctx.params.get(param.name or "") or ()
     live = [record for record in _records() if record.is_live]
     return [item for item in _words(live, incomplete) if item.value not in named]
@@ -81,14 +84,17 @@ def running_kernels(
 def recorded_kernels(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Also those that ended, while their records are kept."""
+    """Return all kernels on record, those that have ended included."""
     return _words(_records(), incomplete)
 
 
 def offers(
     _ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """What the scheduler has for this option; with commas, for the last of several."""
+    """Return what the batch system has for this option.
+
+    In a list with commas, the last word is completed.
+    """
     before, comma, last = incomplete.rpartition(",")
     return [
         CompletionItem(before + comma + name)
@@ -103,7 +109,7 @@ def _records() -> list[Noted]:
 
 
 def _words(records: list[Noted], incomplete: str) -> list[CompletionItem]:
-    """Their IDs, then what tells their notebooks apart."""
+    """Return the IDs of these kernels, then words that tell their notebooks apart."""
     items = [_item(r) for r in records if r.kernel_id.startswith(incomplete)]
     paths = [path for record in records for path in record.notebooks]
     names = Counter(PurePosixPath(path).name for path in paths)
@@ -121,18 +127,18 @@ def _words(records: list[Noted], incomplete: str) -> list[CompletionItem]:
 
 
 def _is_one_word(name: str) -> bool:
-    """Whether every shell takes it as it is, so that nothing need be quoted."""
+    """Return whether every shell takes the name as it is, without quotes."""
     plain = not set(name) & set(" \t\"'\\$`&|;<>()[]{}*?!#~:=^%")
     return plain and _can_be_typed(name) and not name.startswith("-")
 
 
 def _can_be_typed(name: str) -> bool:
-    """Of another the shell would make several words, or worse."""
+    """Return whether a shell would take the name for one harmless word."""
     return harmless.line(name) == name
 
 
 def _item(record: Noted) -> CompletionItem:
-    """With what its notebooks are called."""
+    """Return a kernel's ID, with the names of its notebooks as the help text."""
     about = ", ".join(record.notebooks) or record.name
     return CompletionItem(record.kernel_id, help=harmless.line(about))
 

@@ -1,8 +1,8 @@
-"""A console on a kernel that was there before it: it can interrupt, but not end it.
+"""A console on a kernel that it did not start: it can interrupt it, but not end it.
 
-With jupyter_console (6.6) it is the other way round: Ctrl-C is refused where the
-console did not start the kernel, and `exit` ends it. Run by `attach` as a program of
-its own; jupyter_console need not be installed.
+jupyter_console (6.6) does the opposite: it refuses Ctrl-C where it did not start the
+kernel, and `exit` ends the kernel. `attach` runs this file as a program of its own;
+jupyter_console need not be installed.
 """
 
 from __future__ import annotations
@@ -20,33 +20,32 @@ LEAVE = ("exit", "quit", "exit()", "quit()")
 
 
 class Shell(ZMQTerminalInteractiveShell):  # type: ignore[misc] # has no types
-    """The prompt, and what is done with what is typed there."""
+    """The prompt, and what happens to what is typed there."""
 
-    # A kernel that computes answers when it is done; Ctrl-C is there for who does
-    # not want to wait.
+    # A busy kernel answers when it is done; Ctrl-C is for whoever does not wait.
     kernel_timeout = Float(float("inf"), config=True)
 
     def run_cell(self, cell: str, store_history: bool = True) -> None:
-        """IPython itself would end the kernel's process."""
+        """Run a cell here, unless IPython would end the kernel's process for it."""
         if cell.strip() in LEAVE:
             self.ask_exit()
         else:
             super().run_cell(cell, store_history)
 
     def ask_exit(self) -> None:
-        """Whatever the kernel says is to become of it."""
+        """Leave the console, whatever the kernel wants to become of itself."""
         self.keepkernel = True
         super().ask_exit()
 
 
 class Console(ZMQTerminalIPythonApp):  # type: ignore[misc] # has no types
-    """jupyter console, with its options and its config file."""
+    """`jupyter console` with its options and its configuration file."""
 
     shared = Bool(help="Whether a notebook server has the kernel.", config=True)
     shell: Shell | None = None
 
     def init_shell(self) -> None:
-        """As inherited, with our shell."""
+        """Connect as the base class does, but open our own kind of shell."""
         JupyterConsoleApp.initialize(self)
         signal.signal(signal.SIGINT, self.handle_sigint)
         self.shell = Shell.instance(
@@ -54,7 +53,7 @@ class Console(ZMQTerminalIPythonApp):  # type: ignore[misc] # has no types
         )
 
     def handle_sigint(self, *args: object) -> None:
-        """To the kernel while it runs a cell of ours, else to the prompt."""
+        """Interrupt the kernel if it runs a cell of this console, else the prompt."""
         if self.shell is None or not self.shell._executing:
             raise KeyboardInterrupt
         if self.shared:  # its server has the way to its process; this is all we have

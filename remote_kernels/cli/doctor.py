@@ -1,8 +1,8 @@
 """`remote-kernels doctor`: check each stage on this cluster, and say what to change.
 
-From the cheap to the dear: versions, configuration, scheduler, directories, then a
-kernel in a tiny job over each carrier, measured. It goes the way that a notebook
-server goes (kernel.RemoteKernel), so what works here works there.
+The cheap stages come first: versions, configuration, batch system, directories; then a
+kernel in a tiny job over each carrier, measured. It takes the same way as a notebook
+server (`kernel.RemoteKernel`), so what works here works there.
 """
 
 from __future__ import annotations
@@ -43,7 +43,21 @@ ARGV = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}")
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One stage: how it went, how long it took (seconds), and what to do."""
+    """How one stage went.
+
+    Parameters
+    ----------
+    stage : str
+        The name of the stage.
+    state : str
+        One of `OK`, `WARNING` and `FAILED`.
+    text : str
+        What was found.
+    seconds : float
+        How long it took.
+    advice : str
+        What to do about it; "" if nothing need be done.
+    """
 
     stage: str
     state: str
@@ -53,14 +67,14 @@ class Finding:
 
 
 class Doctor:
-    """Runs the stages and keeps what they found."""
+    """Runs the stages, and keeps what they found."""
 
     def __init__(self, tell: Callable[[Finding], None]) -> None:
         self.findings: list[Finding] = []
         self._tell = tell
 
     async def stage(self, name: str, check: Callable[[], Awaitable[str]]) -> bool:
-        """Run one check; whether the next ones make sense."""
+        """Run one check. Returns whether the next ones make sense."""
         began = time.monotonic()
         state, advice = OK, ""
         try:
@@ -97,7 +111,7 @@ async def _scheduler(runtime: Runtime, settings: Settings) -> str:
 
 
 def _only_local() -> Problem:
-    """`auto` has found no batch system: fine on a laptop, not on a login node."""
+    """Return what to say of a host where `auto` has found no batch system."""
     text = (
         f"there is no {' or '.join(site.commands())} on PATH, so 'auto' stands for this machine itself: "
         "jobs would be processes of it (scheduler 'local')"
@@ -132,7 +146,10 @@ async def _socket_directory(settings: Settings) -> str:
 
 
 async def _keys(*, tried: bool) -> str:
-    """What could open a node. Whether it does, the carrier tells, if it is `tried`."""
+    """Return which keys could open a node.
+
+    Raises Problem if there is none, unless the ssh carrier is `tried` later anyway.
+    """
     found, locked = await asyncio.to_thread(site.ssh_ways)
     lock = "with a passphrase, and so of use only through an ssh-agent: "
     parts = [*found, *([lock + ", ".join(locked)] if locked else [])]
@@ -152,7 +169,24 @@ async def _keys(*, tried: bool) -> str:
 async def examine(
     doctor: Doctor, config: Mapping[str, object], argv: tuple[str, ...], job: bool
 ) -> str | None:
-    """All stages; returns the carrier to use, None if no kernel can be had."""
+    """Run all stages.
+
+    Parameters
+    ----------
+    doctor : Doctor
+        What runs them.
+    config : mapping
+        The configuration, as in a kernelspec.
+    argv : tuple of str
+        The kernel's command.
+    job : bool
+        Whether to submit jobs. Without them only this host is looked at.
+
+    Returns
+    -------
+    str or None
+        The carrier to use; None if no kernel can be started.
+    """
     await doctor.stage("versions", _versions)
     settings, runtime = Settings(), Runtime()
 

@@ -1,6 +1,6 @@
 """Work that goes on until somebody ends it: Ctrl-C is its ordinary end.
 
-Called by `ls --watch` and `logs --follow`.
+Called by `ls --watch`, `logs --follow` and `top`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(work: Coroutine[Any, Any, None]) -> int:
-    """The exit code: 0 for Ctrl-C, else the signal's as a shell says it."""
+    """Run until the work is done, or a signal ends it.
+
+    Returns
+    -------
+    int
+        The exit code: 0 after Ctrl-C, after another signal what a shell makes of it.
+    """
     ended = asyncio.run(_until_ended(work))
     return 0 if ended in (None, signal.SIGINT) else 128 + ended
 

@@ -1,4 +1,4 @@
-"""`remote-kernels exec`: a command in a kernel's job, as a cell's `!command` has it.
+"""`remote-kernels exec`: run a command in a kernel's job, as a cell's `!command` does.
 
 Called by `main`.
 """
@@ -22,12 +22,12 @@ from remote_kernels.cli.inside import Inside
 def exec_(kernel: str | None, command: Sequence[str], tty: bool) -> None:
     """Run a command on a kernel's node, as the kernel itself would.
 
-    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
-    path; it may be left out when
-    there is one only. The command has the kernel's environment (what the prologue
-    loaded, variables of the job) and the directory in which the kernel was started.
-    Standard input, output and errors pass as they are, and its exit code is this
-    command's. A container that the kernel runs in is not entered.
+    KERNEL is a kernel's ID or the beginning of it, its job's ID, or the name or path
+    of its notebook; it may be left out when there is only one. The command has the
+    kernel's environment (what the prologue loaded, variables of the job) and the
+    directory in which the kernel was started. Standard input, output and errors pass
+    unchanged, and its exit code is this command's. If the kernel runs in a container,
+    the command runs outside of it.
 
     \b
     remote-kernels exec 4711 -- nvidia-smi
@@ -40,6 +40,6 @@ def exec_(kernel: str | None, command: Sequence[str], tty: bool) -> None:
         msg = "Name a command: remote-kernels exec KERNEL -- COMMAND..."
         raise click.UsageError(msg)
     if tty and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        msg = "There is no terminal here to be given away: leave out --tty."
+        msg = "There is no terminal here to hand over: leave out --tty."
         raise click.UsageError(msg)
     sys.exit(inside.run(inside.job(kernel), words, terminal=tty))

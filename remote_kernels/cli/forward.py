@@ -1,7 +1,7 @@
-"""`remote-kernels forward`: ports of a kernel's node, here, for as long as it runs.
+"""`remote-kernels forward`: make ports of a kernel's node reachable from here.
 
-The server that has the kernel forwards them, through the session by which it speaks to
-the kernel; this program asks it to, and at its own end to stop. Called by `main`.
+The server that has the kernel forwards them through its session with the kernel. This
+program asks it to, and asks it to stop when it ends. Called by `main`.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _TCP = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._:-]*):)?([0-9]{1,5})")
 
 
 def _port(text: str) -> dict[str, Any]:
-    """8787, HOST:8787, or the path of a Unix socket, as the API takes it."""
+    """Return 8787, HOST:8787, or a Unix socket's path, as the REST API takes it."""
     if text.startswith("/"):
         return {"socket": text}
     found = _TCP.fullmatch(text)
     if found is None or not 1 <= int(found[2]) <= LARGEST_PORT:
-        msg = f"{text!r} is no port, no HOST:PORT, and no path from /."
+        msg = f"{text!r} is not a port, HOST:PORT, or an absolute path."
         raise click.BadParameter(msg, param_hint="PORT")
     host = {"host": found[1]} if found[1] else {}
     return {"port": int(found[2]), **host}
@@ -79,11 +79,11 @@ def forward(
 ) -> None:
     """Bring ports of a kernel's node here: dashboards, debuggers.
 
-    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
-    path. PORT is a port of its
-    node, HOST:PORT of another one, or the path of a Unix socket there. It is forwarded
-    to a Unix socket that only you can connect to, until Ctrl-C. Where the notebook
-    server has jupyter-server-proxy, a browser that is logged in there can use it, too.
+    KERNEL is a kernel's ID or the beginning of it, its job's ID, or the name or path
+    of its notebook. PORT is a port of its node, HOST:PORT of another one, or the path
+    of a Unix socket there. It is forwarded to a Unix socket that only you can connect
+    to, until Ctrl-C. Where the notebook server has jupyter-server-proxy, a browser that
+    is logged in there can use it, too.
 
     \b
     remote-kernels forward 4711 8787               # Dask
@@ -104,7 +104,7 @@ def forward(
 
 @dataclass
 class _Forwarded:
-    """What was asked of a server, and is to be taken back."""
+    """The ports that a server was asked to forward, until it is asked to stop."""
 
     server: Server
     kernel_id: str
@@ -115,7 +115,7 @@ class _Forwarded:
         return "/".join(["kernels", quote(self.kernel_id, safe=""), "ports", *parts])
 
     async def open(self, wanted: Sequence[dict[str, Any]]) -> None:
-        """Raises PortError, ServerError."""
+        """Ask for each port. Raises PortError and ServerError."""
         for body in wanted:
             status, port = await servers.request(self.server, "POST", self.path(), body)
             if status != HTTPStatus.CREATED:
@@ -128,7 +128,7 @@ class _Forwarded:
         return f"The server ({self.server}) answered {status}."
 
     def link(self, paths: Sequence[Path]) -> None:
-        """Raises PortError."""
+        """Make the links that were asked for. Raises PortError."""
         for port, path in zip(self.ports, paths, strict=False):
             try:
                 path.symlink_to(port["local_socket"])
@@ -138,7 +138,7 @@ class _Forwarded:
             self.links.append(path)
 
     async def over(self) -> str:
-        """Until a port is forwarded no more: why."""
+        """Wait until a port is no longer forwarded, and return why."""
         while True:
             await asyncio.sleep(LOOK)
             for port in self.ports:
@@ -182,7 +182,7 @@ async def _forward(
 
 
 def _server(found: Recorded) -> Server:
-    """That has the kernel. Raises JobError, RecordError."""
+    """Return the server that has the kernel. Raises JobError and RecordError."""
     view = found.model()
     if view.state == "waiting":
         raise JobError(waits(found, view))
@@ -199,12 +199,12 @@ def _server(found: Recorded) -> Server:
 
 
 async def _hold(ended: asyncio.Event, forwarded: _Forwarded) -> int:
-    """Until somebody ends us, or there is nothing to hold."""
+    """Wait for a signal, or for the end of the forwarding. Returns the exit code."""
     over = await first_of(forwarded.over(), ended.wait())
     if over is True:
         return 0
     forwarded.ports.clear()
-    say(f"Forwarded no more: {over}", err=True)
+    say(f"No longer forwarded: {over}", err=True)
     return 1
 
 
@@ -225,14 +225,14 @@ def _tell(found: Recorded, forwarded: _Forwarded, as_json: bool) -> None:
 def _lines(
     found: Recorded, forwarded: _Forwarded, port: dict[str, Any], link: Path | None
 ) -> list[str]:
-    """Where a port is, each way with who can use it."""
+    """Return the ways to reach a port, each with who can use it."""
     what = port["socket"] or f"port {port['port']}"
     where = port["host"] or port["node"]
     lines = [f"{what} on {where}, of kernel {found.kernel_id[:8]}:"]
     url, path = _url(forwarded, port), port["local_socket"]
     if url:
         lines.append(f"  {url}  (in a browser that is logged in to the server)")
-    lines.append(f"  {link or path}  (a Unix socket, for you alone)")
+    lines.append(f"  {link or path}  (a Unix socket that only you can use)")
     if port["local_port"]:
         lines.append(
             f"  127.0.0.1:{port['local_port']}  (any user of this host can connect to "
@@ -244,7 +244,7 @@ def _lines(
         f"localhost:{local}"
     )
     if port["listening"] is False:
-        lines.append(f"  Not yet: {port['trouble']}. It is tried at each connection.")
+        lines.append(f"  Not yet: {port['trouble']}. Each connection tries again.")
     if not url and port["port"]:
         lines.append(
             "  (With jupyter-server-proxy in the server's environment it would have a "
@@ -254,7 +254,7 @@ def _lines(
 
 
 def _url(forwarded: _Forwarded, port: dict[str, Any]) -> str | None:
-    """With the server's address before its path."""
+    """Return the address of the port's page; None if the server proxies none."""
     server = forwarded.server
     path = port["url"]
     if not path:

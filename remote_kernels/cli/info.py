@@ -1,6 +1,6 @@
-"""`remote-kernels info`: all that is known of one kernel, or of the installation.
+"""`remote-kernels info`: everything known of one kernel, or of the installation.
 
-Labelled lines on a terminal, tab-separated ones otherwise. Called by `main`.
+Labelled lines on a terminal, tab-separated ones elsewhere. Called by `main`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ Lines = list[tuple[str, str]]
 @click.argument("kernel", required=False, shell_complete=recorded_kernels)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(kernel: str | None, as_json: bool) -> None:
-    """Show all that is known of a kernel, or of this installation.
+    """Show everything known of a kernel, or of this installation.
 
-    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
-    path. One that ended can be
-    looked at for a day. Without KERNEL: version, scheduler, directories, servers.
+    KERNEL is a kernel's ID or the beginning of it, its job's ID, or the name or path
+    of its notebook. A kernel that has ended can be looked at for a day. Without KERNEL:
+    version, scheduler, directories, servers.
     """
     if kernel is None:
         body = asyncio.run(_installation())
@@ -76,7 +76,7 @@ async def _kernel(wanted: str) -> tuple[Recorded, KernelModel]:
 
 
 def _more(found: Recorded, view: KernelModel) -> dict[str, Any]:
-    """What a view does not have."""
+    """Return what a view does not hold."""
     record = found.record
     server = servers.of(view.host, view.pid)
     return {
@@ -158,7 +158,7 @@ def _of_installation(body: dict[str, Any]) -> Lines:
         ("Version", f"remote-kernels {body['version']}"),
         ("Python", body["python"]),
         ("Scheduler", f"{body['scheduler']}{f', {command}' if command else ''}"),
-        ("Cluster", body["cluster"] or "does not tell its name"),
+        ("Cluster", body["cluster"] or "not named"),
         *(("State directory", path) for path in body["state_dirs"]),
         ("Kernelspecs", ", ".join(body["kernelspecs"]) or "none of ours"),
         ("Kernels", kernels or "none"),

@@ -1,4 +1,4 @@
-"""Going into a kernel's job: which kernel, whether it can be, and by which way.
+"""Going into a kernel's job: which kernel, whether it is possible, and by which way.
 
 Called by the commands that run something on a kernel's node: `shell`, `exec`, `stack`
 and `top`.
@@ -28,13 +28,14 @@ _TERMINALS = ("TERM", "COLORTERM", "COLUMNS", "LINES")  # variables that go with
 
 
 class Inside(click.Command):
-    """What comes after "--" is the command, also where no kernel is named.
+    """A command whose arguments after "--" are a command for the node.
 
-    What comes before it is for us; without it, all after the kernel is the command.
+    What comes before "--" is for this command, also where no kernel is named. Without
+    "--", everything after the kernel is the command for the node.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """click would take its first word for KERNEL."""
+        """Keep click from taking the first word after "--" for KERNEL."""
         if "--" in args:
             at = args.index("--")
             options = [arg for arg in args[:at] if arg.startswith("-")]
@@ -45,13 +46,13 @@ class Inside(click.Command):
 
 
 def words(command: Sequence[str]) -> list[str]:
-    """A command as click found it, with or without "--" before it."""
+    """Return a command as click found it, without a "--" before it."""
     return list(command[1:] if command[:1] == ("--",) else command)
 
 
 @dataclass(frozen=True)
 class OpenJob:
-    """A kernel's job, into which one can go."""
+    """The job of a kernel, into which one can go."""
 
     found: Recorded
     model: KernelModel
@@ -59,18 +60,18 @@ class OpenJob:
 
     @property
     def number(self) -> str:
-        """The job's ID, as the scheduler shows it."""
+        """The job's ID, as the batch system shows it."""
         return str(self.found.job_id)
 
     @contextlib.contextmanager
     def way(self) -> Iterator[Path]:
-        """Yield a Unix socket that leads into it. Raises RemoteKernelError."""
+        """Yield a Unix socket that leads into the job. Raises RemoteKernelError."""
         with way_in(self.found, kernelspec.settings(self.found)) as path:
             yield path
 
 
 def job(kernel: str | None) -> OpenJob:
-    """The job of the kernel that is meant. Raises RecordError and JobError."""
+    """Return the job of the kernel that is meant. Raises RecordError and JobError."""
     found = asyncio.run(find(Runtime(), kernelspec.state_dirs(), kernel or None, LIVE))
     view = check_open(found)
     return OpenJob(found, view, view.node or "")
@@ -79,18 +80,23 @@ def job(kernel: str | None) -> OpenJob:
 def run(
     job: OpenJob, words: Sequence[str], *, terminal: bool, kept: Sequence[str] = ()
 ) -> int:
-    """Run a command there, with our streams. Returns its exit code, as a shell says it.
+    """Run a command in the job, joined to this program's streams.
 
     Parameters
     ----------
     job : OpenJob
-        Where.
+        Where to run it.
     words : sequence of str
         The command.
     terminal : bool
         Whether this program's terminal becomes the command's.
     kept : sequence of str
-        Variables of ours that go over those of the kernel.
+        Names of variables that the command gets from here instead of from the kernel.
+
+    Returns
+    -------
+    int
+        Its exit code, as a shell says it.
     """
     size = remote_process.terminal_size() if terminal else None
     names = [name for name in (*_TERMINALS, *kept) if name in os.environ]
@@ -101,10 +107,10 @@ def run(
 
 
 def failed(job: OpenJob, code: int, stderr: str) -> AgentError:
-    """Return what to say of a program of ours that did not do its work on the node."""
+    """Return what to say of a program of ours that failed on the node."""
     said = "".join(f"\n  {line}" for line in stderr.splitlines()) or " nothing"
     return AgentError(
-        f"The look into job {job.number} on {job.node} failed.\nIt ended with exit "
+        f"Looking into job {job.number} on {job.node} failed.\nIt ended with exit "
         f"code {code} and said:{said}\n"
         "Has the job just ended? `remote-kernels ls` shows it. `remote-kernels doctor` "
         "tries each stage."

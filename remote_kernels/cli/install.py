@@ -30,7 +30,17 @@ from remote_kernels.kernel import site
 
 @dataclass(frozen=True)
 class Place:
-    """Under which name, and where; no prefix means for this user."""
+    """Where a new kernelspec goes.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    prefix : Path or None
+        Where to install it; None is for this user.
+    replace : bool
+        Whether a kernelspec that is not ours may be replaced.
+    """
 
     name: str
     prefix: Path | None
@@ -49,7 +59,7 @@ class Place:
     "wrapped",
     metavar="NAME",
     shell_complete=kernel_names,
-    help="Begin with this installed kernelspec instead of a template.",
+    help="Start from this installed kernelspec instead of a template.",
 )
 @click.option(
     "--name",
@@ -108,8 +118,8 @@ def install(
 ) -> None:
     """Add a kernel that runs in a job to Jupyter's kernel picker.
 
-    TEMPLATE is one of `remote-kernels list --templates`. With --from, any kernel
-    that Jupyter has already, in any language, is made to run on compute nodes.
+    TEMPLATE is one of `remote-kernels list --templates`. With --from, any kernel that
+    Jupyter already has, in any language, is made to run on compute nodes.
 
     \b
     remote-kernels install python-compute
@@ -137,7 +147,7 @@ def install(
 
 
 def _prefix(user: bool, sys_prefix: bool, prefix: Path | None) -> Path | None:
-    """The one place that was asked for."""
+    """Return the prefix to install into; None is for this user."""
     if user + sys_prefix + (prefix is not None) > 1:
         message = "choose one of --user, --sys-prefix and --prefix"
         raise click.UsageError(message)
@@ -145,7 +155,7 @@ def _prefix(user: bool, sys_prefix: bool, prefix: Path | None) -> Path | None:
 
 
 def _source(template: str | None, wrapped: str | None) -> Kernelspec:
-    """The kernelspec to begin with."""
+    """Return the kernelspec to begin with."""
     if wrapped is not None and template is None:
         return kernelspec.find(wrapped, kernelspec.installed(), "kernelspec")
     templates = kernelspec.templates()
@@ -159,19 +169,19 @@ def _source(template: str | None, wrapped: str | None) -> Kernelspec:
 
 
 def _refuse_installed(name: str) -> None:
-    """Say how a kernelspec of ours is changed, if that is what was named."""
+    """Raise KernelspecError if this is an installed kernelspec of ours."""
     found = kernelspec.installed().get(name)
     if found is not None and found.is_ours:
         message = (
-            f"{name} is no template but an installed kernelspec. To change it, with "
-            f"the options to be changed: remote-kernels install --from {name} "
+            f"{name} is not a template but an installed kernelspec. To change it, give "
+            f"the options to change: remote-kernels install --from {name} "
             f"--name {name} ..."
         )
         raise KernelspecError(message)
 
 
 def _name(source: Kernelspec, wrapped: str | None, name: str | None) -> str:
-    """What the new kernelspec is called."""
+    """Return what the new kernelspec is called."""
     if name is not None:
         return kernelspec.check_name(name)
     if wrapped is None:
@@ -186,7 +196,7 @@ def _name(source: Kernelspec, wrapped: str | None, name: str | None) -> str:
 
 
 def _replaced(place: Place) -> Kernelspec | None:
-    """The kernelspec that gives way; one that is not ours only with `--replace`."""
+    """Return the kernelspec that is replaced; None if there is none."""
     if not place.directory.exists():
         return None
     try:
@@ -196,7 +206,7 @@ def _replaced(place: Place) -> Kernelspec | None:
     if not (old.is_ours or place.replace):
         message = (
             f"{place.directory} holds a kernelspec that is not ours. Choose another "
-            "--name, or say --replace"
+            "--name, or give --replace"
         )
         raise KernelspecError(message)
     return old
@@ -210,7 +220,7 @@ def _report(new: Kernelspec, replaced: Kernelspec | None) -> None:
 
 
 def _advice(new: Kernelspec) -> list[str]:
-    """What may surprise the user later."""
+    """Return what may surprise the user later, a clause each."""
     notes = [_about_ipykernel(new.spec["argv"]), *asyncio.run(site.doubts(new.config))]
     if not kernelspec.is_searched(new.directory):
         notes.append(
@@ -228,7 +238,7 @@ def _advice(new: Kernelspec) -> list[str]:
 
 
 def _about_namesakes(new: Kernelspec, others: Iterable[Kernelspec]) -> str:
-    """That the picker cannot tell it from others."""
+    """Return what to say if the kernel picker shows others by this name."""
     shown = new.spec["display_name"]
     names = [
         other.name
@@ -242,7 +252,7 @@ def _about_namesakes(new: Kernelspec, others: Iterable[Kernelspec]) -> str:
 
 
 def _about_ipykernel(argv: Sequence[str]) -> str:
-    """Whether the interpreter of an IPython kernel can start one."""
+    """Return what to say if the interpreter cannot start an IPython kernel."""
     python = argv[0]
     if "ipykernel_launcher" not in argv or not Path(python).is_absolute():
         return ""

@@ -79,7 +79,7 @@ def remove(names: Sequence[str], yes: bool) -> None:
 
 
 def _tell_left(base: Path) -> None:
-    """What stays of its kernels, and how it goes."""
+    """Say what is left of a kernelspec's kernels, and how to remove it."""
     left = ", ".join(service.left(base, kernels=True))
     if not left:
         return
@@ -90,7 +90,7 @@ def _tell_left(base: Path) -> None:
 
 
 def summary(settings: dict[str, object]) -> str:
-    """The scheduler and the options for it, as one would type them."""
+    """Return the batch system and the options for it, as one would type them."""
     words = [str(settings.get("scheduler", "auto"))]
     for option in config.every_option():
         value = settings.get(option.name)
@@ -105,7 +105,7 @@ def summary(settings: dict[str, object]) -> str:
 
 
 def _problem(kernel: Kernelspec) -> str | None:
-    """What our provisioner would say to this configuration; None if nothing."""
+    """Return why the kernel cannot start with its configuration; None if it can."""
     try:
         config.parse(kernel.config)
     except ConfigError as error:

@@ -1,8 +1,8 @@
 """Kernelspecs on disk: find them, read them, put them where Jupyter looks.
 
-A kernelspec is a directory: kernel.json, logos, and whatever else its author put
-there. What kernel.json says stays a plain dictionary, because it carries the words
-of other programs. Called by the commands of this folder.
+A kernelspec is a directory: kernel.json, logos, and whatever else its author put there.
+What kernel.json says stays a plain dictionary, because it holds what other programs
+have to say to each other, too. Called by the commands of this folder.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Kernelspec:
 
     @property
     def is_ours(self) -> bool:
-        """Whether this kernel is started by our provisioner."""
+        """Whether our provisioner starts this kernel."""
         return self.provisioner == PROVISIONER
 
     @property
@@ -69,7 +69,7 @@ class Kernelspec:
 
 
 def templates() -> dict[str, Kernelspec]:
-    """Every template that can be installed, by name; a user's before the site's."""
+    """Return the installable templates by name; a user's go before the site's."""
     found: dict[str, Kernelspec] = {}
     for directory in _template_directories():
         for path in sorted(directory.glob("*/kernel.json")):
@@ -79,7 +79,7 @@ def templates() -> dict[str, Kernelspec]:
 
 
 def _template_directories() -> list[Path]:
-    """Where templates lie: Jupyter's data directories, then a source checkout."""
+    """Return where templates are: Jupyter's data directories, then a checkout."""
     shared = [Path(path) for path in jupyter_path("remote_kernels", "kernelspecs")]
     root = Path(remote_kernels.__file__).parent.parent
     checkout = [root / "kernelspecs"] if (root / "pyproject.toml").is_file() else []
@@ -87,7 +87,7 @@ def _template_directories() -> list[Path]:
 
 
 def read(directory: Path) -> Kernelspec:
-    """The kernelspec in `directory`. Raises KernelspecError when it cannot be read."""
+    """Return the kernelspec in `directory`. Raises KernelspecError."""
     try:
         spec = KernelSpec.from_resource_dir(str(directory))
     except Exception as error:
@@ -97,10 +97,10 @@ def read(directory: Path) -> Kernelspec:
 
 
 def installed() -> dict[str, Kernelspec]:
-    """Every kernelspec that Jupyter finds, by name.
+    """Return every kernelspec that Jupyter finds, by name.
 
-    Read one by one: the manager's `get_all_specs` leaves out those whose provisioner
-    is not installed beside it (jupyter_client 8.10).
+    They are read one by one: the manager's `get_all_specs` leaves out those whose
+    provisioner is not installed beside it (jupyter_client 8.10).
     """
     manager = KernelSpecManager()
     found: dict[str, Kernelspec] = {}
@@ -120,29 +120,29 @@ def _installed(manager: KernelSpecManager, name: str, path: Path) -> Kernelspec:
 
 
 def state_dirs() -> list[Path]:
-    """Where the records of this user's kernels may be."""
+    """Return the directories that may hold records of this user's kernels."""
     configured = [k.config.get("state_dir") for k in installed().values() if k.is_ours]
     dirs = [str(d) if d else None for d in (None, *configured)]
     return list(dict.fromkeys(map(service.state_dir, dirs)))
 
 
 def settings(kernel: Recorded) -> Settings:
-    """How to reach a kernel, as its kernelspec says, if that is still there."""
+    """Return how to reach a kernel; by its kernelspec, if that still exists."""
     spec = installed().get(str(kernel.facts.get("spec_name")))
     return kernel.settings(spec.config if spec is not None and spec.is_ours else {})
 
 
 def find(name: str, among: dict[str, Kernelspec], what: str) -> Kernelspec:
-    """The one called `name`; KernelspecError lists what there is instead."""
+    """Return the kernelspec called `name`. Raises KernelspecError, with all names."""
     if name not in among:
         names = ", ".join(sorted(among)) or "none"
-        message = f"there is no {what} called {name!r}; there is: {names}"
+        message = f"there is no {what} called {name!r}; known: {names}"
         raise KernelspecError(message)
     return among[name]
 
 
 def check_name(name: str) -> str:
-    """`name`, if a kernelspec can be called that."""
+    """Return `name`. Raises KernelspecError if no kernelspec can be called that."""
     if not _NAME.fullmatch(name):
         message = (
             f"{name!r} cannot be the name of a kernelspec: use lower-case letters, "
@@ -153,23 +153,40 @@ def check_name(name: str) -> str:
 
 
 def destination(name: str, prefix: Path | None) -> Path:
-    """Where a kernelspec called `name` goes; no prefix means for this user."""
+    """Return where a kernelspec called `name` goes; no prefix is for this user."""
     root = prefix.absolute() / "share/jupyter" if prefix else Path(jupyter_data_dir())
     return root / "kernels" / name
 
 
 def is_searched(directory: Path) -> bool:
-    """Whether Jupyter, as it runs here, looks for kernelspecs beside `directory`."""
+    """Return whether Jupyter, as it runs here, looks beside `directory`."""
     return str(directory.parent) in jupyter_path("kernels")
 
 
 def as_json(spec: Spec) -> str:
-    """`spec` as the text of a kernel.json."""
+    """Return the text of a kernel.json."""
     return json.dumps(spec, indent=2, ensure_ascii=False) + "\n"
 
 
 def write(spec: Spec, source: Kernelspec, name: str, prefix: Path | None) -> Path:
-    """Install `spec`, with all other files of `source`; replaces what is there."""
+    """Install a kernelspec, replacing one that is there.
+
+    Parameters
+    ----------
+    spec : dict
+        What its kernel.json says.
+    source : Kernelspec
+        Where all its other files come from.
+    name : str
+        What it is called.
+    prefix : Path or None
+        Where to install it; None is for this user.
+
+    Raises
+    ------
+    KernelspecError
+        The place cannot be written to.
+    """
     target = destination(name, prefix)
     try:
         with tempfile.TemporaryDirectory(prefix="remote-kernels-") as scratch:
@@ -190,7 +207,7 @@ def write(spec: Spec, source: Kernelspec, name: str, prefix: Path | None) -> Pat
 
 
 def _staged(spec: Spec, source: Kernelspec, directory: Path) -> Path:
-    """A copy of `source` that may be changed: some sites keep theirs read-only."""
+    """Return a copy that can be changed: some sites keep theirs read-only."""
     shutil.copytree(source.directory, directory)
     for path in [directory, *directory.rglob("*")]:
         path.chmod(path.stat().st_mode | stat.S_IWUSR)
@@ -199,7 +216,7 @@ def _staged(spec: Spec, source: Kernelspec, directory: Path) -> Path:
 
 
 def check_ours(kernel: Kernelspec) -> None:
-    """Refuse a kernelspec that is not ours to remove."""
+    """Raise KernelspecError if the kernelspec is not ours to change."""
     if not kernel.is_ours:
         message = (
             f"{kernel.name} is not a kernelspec of remote-kernels, so it stays; "
@@ -209,7 +226,7 @@ def check_ours(kernel: Kernelspec) -> None:
 
 
 def remove(kernel: Kernelspec) -> None:
-    """Delete the directory of `kernel`."""
+    """Delete the kernelspec's directory. Raises KernelspecError."""
     try:
         KernelSpecManager().remove_kernel_spec(kernel.name)
     except OSError as error:

@@ -1,7 +1,8 @@
 """`remote-kernels logs`: what a kernel and its job wrote, also while they write.
 
-The kernel's end is read off its record. Somebody who sees it puts it there; only in
-case nobody is left the scheduler is asked, too, now and then. Called by `main`.
+Whoever sees a kernel end notes it in the record, and here the record is read. In case
+nobody is left to see it, the batch system is asked, too, from time to time. Called by
+`main`.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ SOON = 5.0  # the same, when there is news in the job's log
 def logs(kernel: str | None, follow: bool, lines: int, only: str | None) -> None:
     """Show the end of what a kernel and its job wrote.
 
-    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
-    path; it may be left out when
-    there is one only. One that ended can be looked at for a day. What cells print is
-    in their notebooks; here is what programs write past Jupyter, and why a kernel died.
+    KERNEL is a kernel's ID or the beginning of it, its job's ID, or the name or path
+    of its notebook; it may be left out when there is only one. A kernel that has ended
+    can be looked at for a day. What cells print is in their notebooks; here is what
+    programs write past Jupyter, and why a kernel died.
     """
     found = asyncio.run(find(Runtime(), kernelspec.state_dirs(), kernel, ON_RECORD))
     printer = _Printer(found, only, lines)
@@ -73,7 +74,7 @@ def _nothing(found: Recorded) -> str:
 
 
 class _Printer:
-    """Prints the logs; of more than one, with a line that says which."""
+    """Prints the logs; if there are several, under a line that says which."""
 
     def __init__(self, found: Recorded, only: str | None, lines: int) -> None:
         paths = {"job": found.record.job_log, "kernel": found.record.kernel_log}
@@ -122,7 +123,7 @@ async def _follow(found: Recorded, printer: _Printer) -> None:
 
 
 async def _until_ended(found: Recorded, look: Callable[[], None]) -> str:
-    """How it ended, in plain words."""
+    """Wait for the kernel's end, and return how it ended."""
     asked, size, runtime = time.monotonic(), _size(found), Runtime()
     pause = ASK * random.uniform(0.9, 1.1)  # noqa: S311
     while not (end := found.ended or found.written_end()):
@@ -143,6 +144,6 @@ def _size(found: Recorded) -> int:
 
 
 async def _asked(runtime: Runtime, found: Recorded) -> Recorded:
-    """As the scheduler sees it now."""
+    """Return the kernel as the batch system sees it now."""
     kernels = await inventory.recorded(runtime, [found.record.base])
     return next((k for k in kernels if k.kernel_id == found.kernel_id), found)

@@ -1,6 +1,6 @@
-"""`remote-kernels ls`: the kernels that wait and run, once or again and again.
+"""`remote-kernels ls`: the kernels that wait or run, once or again and again.
 
-A table on a terminal, tab-separated lines otherwise. Called by `main`.
+A table on a terminal, tab-separated lines elsewhere. Called by `main`.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ _NOTHING = "No kernel of yours waits or runs here, and none has ended in the las
     flag_value="5",
     type=click.FloatRange(min=FASTEST, max=3600),
     metavar="[SECONDS]",
-    help="Show it anew every so many seconds (5), until Ctrl-C. While nothing changes "
-    f"the scheduler is asked less and less often, down to once in {SLOWEST:g} s.",
+    help="Refresh every so many seconds (5), until Ctrl-C. While nothing changes, the "
+    f"scheduler is asked less and less often, down to once in {SLOWEST:g} s.",
 )
 @click.option("--json", "as_json", is_flag=True, help="All that is known, as JSON.")
 def ls(everything: bool, interval: float | None, as_json: bool) -> None:
-    """Show your kernels that wait and run.
+    """Show your kernels that wait or run.
 
     With --watch and no terminal, a line is printed whenever a kernel's state changes.
     """
@@ -106,8 +106,8 @@ def _unreadable(records: list[Path]) -> str:
     are = "record is" if len(records) == 1 else "records are"
     lines = "".join(f"\n  {record}" for record in records)
     return (
-        f"{len(records)} {are} not to be read, and of these kernels nobody can tell "
-        f"whether they run:{lines}\n`remote-kernels clean` says what is wrong with them, and "
+        f"{len(records)} {are} not readable, so nobody can tell whether these kernels "
+        f"run:{lines}\n`remote-kernels clean` says what is wrong with them, and "
         "removes those whose jobs are gone."
     )
 
@@ -126,7 +126,7 @@ def _row(view: KernelModel) -> tuple[str, ...]:
 
 
 def _table(views: list[KernelModel], everything: bool) -> RenderableType:
-    """Text: nothing in it is markup."""
+    """Return the kernels as a table, in which no text counts as markup."""
     if not views:
         return Text(_NOTHING if everything else _NOTHING_LIVE)
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -157,7 +157,7 @@ async def _watch(
 
 
 def _key(view: KernelModel) -> tuple[str | None, ...]:
-    """What is news when it changes; not the scheduler's guesses."""
+    """Return what counts as news when it changes; the expected start does not."""
     return (
         *(view.kernel_id, view.state, view.job_state, view.reason, view.node),
         *view.notebooks,
@@ -179,13 +179,13 @@ def _watch_on_terminal(everything: bool, interval: float) -> int:
 
 
 class Changes:
-    """The kernels of which there is news since the last time."""
+    """Prints kernels whose state has changed since the last time."""
 
     def __init__(self) -> None:
         self._before: dict[str, KernelModel] = {}
 
     def show(self, views: list[KernelModel]) -> None:
-        """Print them; one that is gone, once more."""
+        """Print the kernels that have changed, and once more those that are gone."""
         now = {view.kernel_id: view for view in views}
         for kernel, view in now.items():
             before = self._before.get(kernel)

@@ -1,8 +1,8 @@
 """`remote-kernels`, also run by Jupyter as `jupyter remote-kernels`.
 
-The one place where commands are registered, and where errors meet the user: what we
-raise on purpose is printed without a traceback, and Ctrl-C ends with 130.
-Called by the two script entry points of pyproject.toml.
+This is the one place where commands are registered, and where errors reach the user:
+what we raise on purpose is printed without a traceback, and Ctrl-C ends with code 130.
+Called by the two script entry points in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Commands(click.Group):
 
 
 def _shown(text: str) -> str:
-    """As a terminal is wide, after "Error: "; elsewhere as it is."""
+    """Return an error's text, wrapped to the terminal if there is one."""
     if not sys.stderr.isatty():
         return text
     before = "Error: "

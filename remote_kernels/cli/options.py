@@ -1,9 +1,9 @@
 """The options of kernel.json's `config`, as options of the command line.
 
-Made from the tables of `config` and of the drivers, so that no option is missing here
-and every help text is written once. Options of jobs keep the batch system's names,
-short ones included, and have those for all batch systems besides; what a value may be
-is left to `config.parse`. Called by `install`.
+They are made from the tables of `config` and of the drivers, so that none is missing
+here and every help text is written once. Options of jobs keep the batch system's
+names, short ones included, and have the names common to all batch systems besides;
+`config.parse` checks their values. Called by `install` and `doctor`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OTHER_GROUP = "How the job is run and reached"
 
 
 class ConfigOption(click.Option):
-    """One key of `config`."""
+    """A command-line option for one key of `config`."""
 
     def __init__(self, names: Sequence[str], *, config: Option, **others: Any) -> None:
         repeats = _repeats(config)
@@ -62,7 +62,7 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read `--exclusive` as Slurm does: its value only ever follows a "="."""
+        """Read options such as `--exclusive` as Slurm does: "=" before a value."""
         options = [p for p in self.params if isinstance(p, click.Option)]
         bare = {o for p in options if getattr(p, "bare", False) for o in p.opts}
         take = {o for p in options if not p.is_flag for o in p.opts} - bare
@@ -73,7 +73,7 @@ class GroupedCommand(click.Command):
 
 
 def config_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give `function` all options; it gets those that were used as `settings`."""
+    """Give `function` all options; those that are used come as `settings`."""
 
     @functools.wraps(function)
     def gathered(**values: Any) -> None:
@@ -88,7 +88,7 @@ def config_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _names(option: Option) -> list[str]:
-    """Its name inside click, then those that users type."""
+    """Return the option's name inside click, then the names that users type."""
     name = _RENAMED.get(option.name, option.name)
     if _repeats(option) and name.endswith("_args"):
         name = name.removesuffix("s")
@@ -98,12 +98,12 @@ def _names(option: Option) -> list[str]:
 
 
 def _parameter(option: Option) -> str:
-    """The name inside click: `config_prefix` is not install's own `prefix`."""
+    """Return the name inside click: `config_prefix` is not install's `prefix`."""
     return "config_" + option.name.replace("-", "_")
 
 
 def _group(option: Option) -> str:
-    """Whose it is."""
+    """Return the heading of the option's group."""
     driver = owner(option)
     if driver is None:
         return _OTHER_GROUP
@@ -121,7 +121,7 @@ def _metavar(option: Option) -> str:
 
 
 def _value(option: Option, text: str | tuple[str, ...]) -> object:
-    """What goes into kernel.json: numbers as numbers, lists as lists."""
+    """Return what goes into kernel.json: numbers as numbers, lists as lists."""
     if isinstance(text, tuple):
         return [_value(option, line) for line in text if line]
     if option.name == "prefix":

@@ -72,7 +72,7 @@ def _write(fd: int, data: bytes) -> None:
 
 @contextlib.contextmanager
 def _signals(process: RemoteProcess) -> Iterator[None]:
-    """Pass signals on, of a terminal's keys, too."""
+    """Pass signals on to the process, those of the terminal's keys included."""
     before = {
         signum: signal.signal(signum, lambda number, _: process.signal(number))
         for signum in PASSED
@@ -86,7 +86,7 @@ def _signals(process: RemoteProcess) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _terminal(process: RemoteProcess) -> Iterator[None]:
-    """Give this program's terminal away: each key and each size is the process's."""
+    """Hand this program's terminal to the process: its keys and its size."""
     fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)
 

@@ -1,10 +1,10 @@
-"""From a kernelspec and the wishes of a command line to a kernel.json of ours.
+"""Make a kernel.json of ours from a kernelspec and what a command line asks for.
 
-Pure but for one look at PATH: writes nothing, prints nothing. What the user should
-know comes back as notes. Called by `install`.
+Pure but for one look at PATH: writes nothing, prints nothing. What the user should know
+is returned as notes. Called by `install`.
 
 The templates name no time limit. A limit of ours would end notebooks by surprise on
-one cluster and be refused on the next; without one, the partition's default holds,
+one cluster and be refused on the next; without one, the partition's default applies,
 which is the site's own choice, and `--time` sets another.
 """
 
@@ -32,7 +32,7 @@ _PYTHON = re.compile(r"python[0-9.]*")
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a command line asks for, beside the kernelspec to begin with."""
+    """What a command line asks for, beyond the kernelspec to begin with."""
 
     config: Mapping[str, object] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Rendered:
 
 
 def render(source: Kernelspec, wishes: Wishes) -> Rendered:
-    """The kernel.json that runs the kernel of `source` as `wishes` say."""
+    """Return the kernel.json that runs the kernel of `source` as `wishes` say."""
     _check_source(source)
     spec, notes = copy.deepcopy(source.spec), list[str]()
     spec["argv"] = _argv(source, wishes.python, notes)
@@ -63,7 +63,7 @@ def render(source: Kernelspec, wishes: Wishes) -> Rendered:
 
 
 def _check_source(source: Kernelspec) -> None:
-    """Refuse what cannot be a command on a node."""
+    """Raise KernelspecError if this kernel cannot be a command on a node."""
     if source.provisioner not in (None, PROVISIONER):
         message = (
             f"{source.name} is started by {source.provisioner!r}, not by a plain "
@@ -79,7 +79,10 @@ def _check_source(source: Kernelspec) -> None:
 
 
 def _display_name(source: Kernelspec) -> str:
-    """One pair of parentheses, whatever it had; ipykernel's own says nothing."""
+    """Return the name with one pair of parentheses, whatever it had.
+
+    "(ipykernel)", which ipykernel adds by itself, tells a user nothing and goes.
+    """
     name: str = source.spec["display_name"] or source.name
     if source.is_ours:
         return name
@@ -91,7 +94,7 @@ def _display_name(source: Kernelspec) -> str:
 
 
 def _argv(source: Kernelspec, python: str | None, notes: list[str]) -> list[str]:
-    """The kernel's command, as a node can find it."""
+    """Return the kernel's command, in a form that works on a node."""
     command, *rest = source.spec["argv"]
     if Path(command).name == "env" and rest:  # as `_interpreter` writes it
         command, *rest = rest
@@ -106,7 +109,7 @@ def _argv(source: Kernelspec, python: str | None, notes: list[str]) -> list[str]
 
 
 def _interpreter(python: str) -> Sequence[str]:
-    """What `--python` means: a file here, or a name to be looked up on the node.
+    """Return what `--python` means: a file here, or a name to be looked up on the node.
 
     A bare "python" in a kernelspec is replaced by the server's own interpreter
     (jupyter_client 8.10, `format_kernel_cmd`), which `env` prevents.
@@ -117,7 +120,7 @@ def _interpreter(python: str) -> Sequence[str]:
 
 
 def _absolute(command: str, notes: list[str]) -> str:
-    """`command` as a path: the node knows nothing of the environment here."""
+    """Return the command as a path: nodes do not know the environment here."""
     if "/" in command or "{" in command:
         return command
     if command in ("python", f"python{sys.version_info[0]}"):
@@ -134,7 +137,7 @@ def _absolute(command: str, notes: list[str]) -> str:
 def _config(
     source: Kernelspec, wanted: Mapping[str, object], notes: list[str]
 ) -> dict[str, object]:
-    """The provisioner's configuration; an empty value takes an option away."""
+    """Return the provisioner's configuration; an empty value removes an option."""
     config: dict[str, object] = {"scheduler": site.usual()}
     if source.is_ours:
         config = source.config

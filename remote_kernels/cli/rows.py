@@ -1,4 +1,4 @@
-"""Kernels by row: a table on a terminal, tab-separated lines otherwise.
+"""Rows of text: a table on a terminal, tab-separated lines elsewhere.
 
 Called by `stop`, `clean` and `list`.
 """
@@ -17,7 +17,7 @@ from remote_kernels import harmless
 
 
 def show(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """The first column is the kernel's ID; a table shows its beginning."""
+    """Print rows that begin with a kernel's ID, which a table shortens."""
     rows = [harmless.fields(row) for row in rows]
     if not sys.stdout.isatty():
         for row in rows:
@@ -27,7 +27,7 @@ def show(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """As text: nothing in it is markup."""
+    """Return a table, in which no text counts as markup."""
     made = Table(box=None, header_style="bold", pad_edge=False)
     for title in titles:
         made.add_column(title, overflow="fold")

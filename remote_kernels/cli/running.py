@@ -1,4 +1,4 @@
-"""`remote-kernels attach` and `remote-kernels clean`: kernels that run already.
+"""`remote-kernels attach` and `remote-kernels clean`: kernels that already run.
 
 Called by `main`.
 """
@@ -51,16 +51,16 @@ from remote_kernels.kernel.stock import Item
 @click.option(
     "--take",
     is_flag=True,
-    help="Take the kernel from a notebook server on another host. There it then "
-    "counts as dead.",
+    help="Take the kernel from a notebook server on another host. It then "
+    "counts as dead there.",
 )
 def attach(kernel: str | None, path: str | None, take: bool) -> None:
     """Open a console on a kernel that runs, or write a connection file.
 
-    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
-    path; it may be left out when
-    there is one only. The kernel lives on when the console is closed. While a notebook
-    server on this host has the kernel, both use it together.
+    KERNEL is a kernel's ID or the beginning of it, its job's ID, or the name or path
+    of its notebook; it may be left out when there is only one. The kernel keeps running
+    when the console is closed. While a notebook server on this host has the kernel,
+    both use it together.
     """
     if path is None and importlib.util.find_spec("jupyter_console") is None:
         msg = (
@@ -96,7 +96,7 @@ async def _attach(wanted: str | None, path: str | None, take: bool) -> int:
 def _connection_file(
     found: Recorded, connection: Attached, path: str | None
 ) -> Iterator[Path]:
-    """Written for as long as it is good."""
+    """Yield a connection file, which is removed when it is no longer valid."""
     if path:
         file = Path(path).absolute()
     else:
@@ -113,26 +113,26 @@ def _connection_file(
 
 
 async def _hold(connection: Attached) -> None:
-    """Until somebody ends us, or the kernel ends."""
+    """Wait until the kernel ends, or a signal ends the connection."""
     kernel = connection.kernel
     if kernel is None:
-        say("It is good while the server here has the kernel.", err=True)
+        say("It is valid while the server here has the kernel.", err=True)
         return
     say("Ctrl-C ends the connection, not the kernel.", err=True)
     ended = asyncio.Event()
     _on_signals(ended.set, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     await first_of(ended.wait(), kernel.status.wait())
     if ended.is_set():
-        say("\nThe kernel lives on.", err=True)
+        say("\nThe kernel keeps running.", err=True)
     else:
         say(kernel.status.end_text or "The kernel has ended.", err=True)
 
 
 async def _console(found: Recorded, connection: Attached, file: Path) -> int:
-    """A console in the foreground: Ctrl-C is its business, not ours."""
+    """Run a console in the foreground: Ctrl-C is for it, not for this process."""
     say(
         f"Kernel {found.kernel_id[:8]} on {found.facts.get('node')} (job "
-        f"{found.job_id}). If it computes, it answers when it is done.",
+        f"{found.job_id}). If it is busy, it answers when it is done.",
         err=True,
     )
     _on_signals(lambda: None, signal.SIGINT)
@@ -185,7 +185,7 @@ def clean(everything: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
 
 
 def _after(everything: bool) -> None:
-    """Name what is left, or remove it, too, where all is to go."""
+    """Say what is left; where everything is to go, remove it first."""
     for base in kernelspec.state_dirs():
         if everything:
             service.forget(base)
@@ -218,7 +218,7 @@ def _show(items: list[Item]) -> None:
 
 
 def _summary(work: list[Item]) -> str:
-    """As a question: "End 1 kernel, remove 2 records"."""
+    """Return the work as a question: "End 1 kernel, remove 2 records"."""
     parts = []
     for action, count in Counter(item.action for item in work).items():
         verb, what = action.split()
@@ -227,7 +227,7 @@ def _summary(work: list[Item]) -> str:
 
 
 async def _do_all(work: list[Item]) -> bool:
-    """Whether all could be done; what could not is told."""
+    """Return whether everything could be done, after a line for each item."""
     good, runtime = True, Runtime()
     for item in work:
         try:

@@ -1,4 +1,4 @@
-"""What commands print, but for JSON: whatever is in it, a terminal only shows it."""
+"""Text for people: whatever it holds, a terminal only shows it."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from remote_kernels import harmless
 
 
 def say(text: object = "", *, err: bool = False) -> None:
-    """One line, or several."""
+    """Print some text, made harmless, on standard output or error."""
     click.echo(harmless.text(text), err=err)

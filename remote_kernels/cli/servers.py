@@ -1,12 +1,11 @@
-"""My notebook servers on this host: which kernels they have, as they tell themselves.
+"""Notebook servers of this user on this host, and what they tell of their kernels.
 
-Rules: only a server of this user's, and only over a socket of this host, is given its
-token. Runtime files may lie in a home directory that login nodes share: then the file
-of a server elsewhere looks like one here, and the port that it names may be anybody's.
-So the owner of the listening socket is looked up, no proxy is asked, and files are left
-alone (jupyter_server's own list removes those of dead processes, and takes another
-host's for such). Called by `ls`, `info`, `stop`
-and `forward`.
+Rules: a server's token is given only to a process of this user, and only over a socket
+of this host. Runtime files may be in a home directory that login nodes share: then the
+file of a server elsewhere looks like one here, and the port that it names may be
+anybody's. So the owner of the listening socket is looked up, no proxy is used, and the
+files are left alone (jupyter_server's own list removes those of dead processes, and
+takes another host's for such). Called by `ls`, `info`, `stop` and `forward`.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class Server:
 
 
 def of(host: str, pid: int) -> Server | None:
-    """The server that is this process, if it is one and runs on this host."""
+    """Return the server that is this process; None if it is none, or not here."""
     if host != socket.gethostname() or not _is_mine(pid):
         return None
     file = Path(jupyter_runtime_dir()) / f"jpserver-{pid}.json"
@@ -78,7 +77,7 @@ def of(host: str, pid: int) -> Server | None:
 
 
 def here() -> list[Server]:
-    """All that run."""
+    """Return all of this user's servers that run on this host."""
     files = Path(jupyter_runtime_dir()).glob("jpserver-*.json")
     pids = [file.stem.removeprefix("jpserver-") for file in files]
     found = [of(socket.gethostname(), int(pid)) for pid in pids if pid.isdigit()]
@@ -96,9 +95,10 @@ def _is_mine(pid: int) -> bool:
 
 
 async def laid_over(views: list[KernelModel]) -> list[KernelModel]:
-    """With what only the server of a kernel knows: its use, and its connection.
+    """Return the views with what only servers know: a kernel's use, and its connection.
 
-    Each is asked for by itself: for a list of all a server would ask the scheduler.
+    Each kernel is asked for by itself: for a list of all, a server would ask the batch
+    system.
     """
     places = {(view.host, view.pid) for view in views if view.state != "ended"}
     found = {place: of(*place) for place in places}
@@ -107,7 +107,10 @@ async def laid_over(views: list[KernelModel]) -> list[KernelModel]:
 
 
 async def _laid_over(view: KernelModel, server: Server | None) -> KernelModel:
-    """A job that has ended has, whatever its server has not noticed yet."""
+    """Return a view with what its server tells.
+
+    A kernel whose job has ended has ended, even if its server has not noticed yet.
+    """
     if server is None or view.state == "ended":
         return view
     news = await _told(server, view.kernel_id)
@@ -124,7 +127,7 @@ async def _laid_over(view: KernelModel, server: Server | None) -> KernelModel:
 
 
 async def _told(server: Server, kernel_id: str) -> dict[str, Any]:
-    """Its view of a kernel; {} if it does not answer, or not in that way."""
+    """Return a server's view of a kernel; {} if it gives no sensible answer."""
     try:
         path = f"remote-kernels/api/kernels/{quote(kernel_id, safe='')}"
         status, body = await within(_ask(server, "GET", path), ANSWER)
@@ -136,7 +139,7 @@ async def _told(server: Server, kernel_id: str) -> dict[str, Any]:
 
 
 async def end(server: Server, kernel_id: str) -> str:
-    """Have it end a kernel; returns what went wrong, "" if nothing."""
+    """Have a server end a kernel. Returns what went wrong; "" if nothing did."""
     try:
         path = f"api/kernels/{quote(kernel_id, safe='')}"
         status, body = await within(_ask(server, "DELETE", path), ENDING)
@@ -151,7 +154,18 @@ async def end(server: Server, kernel_id: str) -> str:
 async def request(
     server: Server, method: str, path: str, body: object = None
 ) -> tuple[int, Any]:
-    """Ask its REST API of ours; status and JSON. Raises ServerError."""
+    """Ask a server's REST API of ours.
+
+    Returns
+    -------
+    tuple of int and object
+        The status of the answer, and its JSON; None if it is empty.
+
+    Raises
+    ------
+    ServerError
+        It does not answer, or not in JSON.
+    """
     data = b"" if body is None else json.dumps(body).encode()
     try:
         asked = _ask(server, method, f"remote-kernels/api/{path}", data)
@@ -195,7 +209,10 @@ async def _ask(
 
 
 def _tls() -> ssl.SSLContext:
-    """Its certificate may be its own; that it is ours is known already."""
+    """Return a context without checks of certificates, which may be self-signed.
+
+    That the server is this user's own is known already.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -225,7 +242,10 @@ async def _connected(server: Server) -> socket.socket:
 def listens_at(
     port: int, directory: str = "/proc/net"
 ) -> tuple[socket.AddressFamily, tuple[str, int]]:
-    """Where a process of ours listens on this port. Raises ConnectionRefusedError."""
+    """Return the family and address at which a process of ours listens on this port.
+
+    Raises ConnectionRefusedError if there is none.
+    """
     for found in listeners(directory):
         if (found.port, found.uid) == (port, os.getuid()):
             family = socket.AF_INET6 if ":" in found.ip else socket.AF_INET

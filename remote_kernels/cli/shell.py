@@ -1,7 +1,6 @@
 """`remote-kernels shell`: a shell, or any command, inside a kernel's job.
 
-It has the kernel's environment and, where there is one here, this terminal. Called by
-`main`.
+It has the kernel's environment and this terminal, if there is one. Called by `main`.
 """
 
 from __future__ import annotations
@@ -24,12 +23,11 @@ from remote_kernels.cli.say import say
 def shell(kernel: str | None, command: Sequence[str]) -> None:
     """Open a shell on a kernel's node, inside its job.
 
-    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
-    path; it may be left out when
-    there is one only. The shell is your $SHELL, with the kernel's environment and in
-    the directory in which the kernel was started, and has what the kernel has: its
-    CPUs, its memory, its GPUs. What runs there uses up the job's memory, too, and ends
-    with the shell, and with the job.
+    KERNEL is a kernel's ID or the beginning of it, its job's ID, or the name or path
+    of its notebook; it may be left out when there is only one. The shell is your
+    $SHELL, with the kernel's environment and in the directory in which the kernel was
+    started, and has what the kernel has: its CPUs, its memory, its GPUs. What runs
+    there counts towards the job's memory limit, and ends with the shell or the job.
 
     \b
     remote-kernels shell

@@ -1,4 +1,4 @@
-"""`remote-kernels stack`: where a kernel hangs, told by py-spy on its node.
+"""`remote-kernels stack`: where a kernel hangs, as py-spy on its node sees it.
 
 Called by `main`.
 """
@@ -35,11 +35,11 @@ def stack(
 ) -> None:
     """Show where a Python kernel is: the stack of each of its threads.
 
-    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
-    path; it may be left out when
-    there is one only. py-spy (pip install "remote-kernels[stack]") reads the stacks from outside, so
-    the kernel may hang in whatever it likes; it goes on afterwards. It is looked for
-    beside the kernel's Python, on the node's PATH, and beside remote-kernels.
+    KERNEL is a kernel's ID or the beginning of it, its job's ID, or the name or path
+    of its notebook; it may be left out when there is only one. py-spy (pip install
+    "remote-kernels[stack]") reads the stacks from outside, so it does not matter what
+    the kernel hangs in; the kernel goes on afterwards. py-spy is looked for beside the
+    kernel's Python, on the node's PATH, and beside remote-kernels.
 
     \b
     remote-kernels stack
@@ -64,13 +64,13 @@ def stack(
 
 
 def _spies() -> list[str]:
-    """Ours, if the node sees it, too."""
+    """Return where this host has py-spy; the node may share the directory."""
     beside = str(Path(sys.executable).with_name("py-spy"))
     return [path for path in (beside, shutil.which("py-spy")) if path]
 
 
 def _ask(job: OpenJob, options: dict[str, Any]) -> dict[str, Any]:
-    """What the program on the node says. Raises AgentError."""
+    """Return what the program on the node says. Raises AgentError."""
     said = {STDOUT: b"", STDERR: b""}
     with job.way() as way:
         process = RemoteProcess(way, "stack", options=options)
@@ -89,14 +89,14 @@ def _ask(job: OpenJob, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check(job: OpenJob, told: dict[str, Any]) -> None:
-    """Raise what keeps all stacks from being told."""
+    """Raise AgentError or ConfigError if no stack can be shown at all."""
     name = f"Kernel {job.model.kernel_id}"
     if not told["pid"]:
         msg = f"{name} has no process on {told['node']} now; is it being restarted?"
         raise AgentError(msg)
     if not told["processes"]:
         msg = (
-            f"{name} is not a Python: process {told['pid']} on {told['node']} is "
+            f"{name} is not a Python kernel: process {told['pid']} on {told['node']} is "
             f"{told['command']}\nA debugger of its language may help: `remote-kernels "
             f"exec {job.model.kernel_id} -- gdb -p {told['pid']} -batch -ex bt`."
         )
@@ -123,8 +123,9 @@ def _trouble(process: dict[str, Any], told: dict[str, Any]) -> str:
 def _why_denied(scope: int | None) -> str:
     if scope is None or scope == 0:
         return (
-            "The node forbids to look into this process: it may be in a container, or "
-            "have made itself private. py-spy in the same container may be let in."
+            "The node does not allow looking into this process: it may be in a "
+            "container, or have made itself private. py-spy in the same container may "
+            "be let in."
         )
     if scope == 1:
         return (

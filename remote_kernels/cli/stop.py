@@ -1,7 +1,7 @@
 """`remote-kernels stop`: end kernels, running or waiting.
 
-The server that has a kernel ends it, so that its page learns of it; where there is
-none on this host, the job is cancelled and the record removed. Called by `main`.
+The server that has a kernel ends it, so that its page learns of it. If no server on
+this host has it, the job is cancelled and the record removed. Called by `main`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from remote_kernels.kernel.runtime import Runtime
 
 @dataclass(frozen=True)
 class _Work:
-    """A kernel, and the server that is to end it, if one here has it."""
+    """A kernel to end, and the server that is to end it, if one here has it."""
 
     kernel: Recorded
     server: Server | None
@@ -43,9 +43,8 @@ class _Work:
 def stop(kernels: Sequence[str], everything: bool, dry_run: bool, yes: bool) -> None:
     """End kernels that run, and take those that wait out of the queue.
 
-    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
-    path. Their variables are lost;
-    their notebooks are not. Asks first.
+    KERNEL is a kernel's ID or the beginning of it, its job's ID, or the name or path
+    of its notebook. Variables of the kernels are lost; notebooks are not. Asks first.
     """
     if bool(kernels) == everything:
         msg = "Name the kernels to end, or give --all."
@@ -63,7 +62,7 @@ def stop(kernels: Sequence[str], everything: bool, dry_run: bool, yes: bool) -> 
 
 
 async def _work(wanted: Sequence[str]) -> list[_Work]:
-    """In the order that they were named; none twice."""
+    """Return the kernels in the order in which they were named, each once."""
     known = await inventory.recorded(Runtime(), kernelspec.state_dirs())
     live = [kernel for kernel in known if not kernel.ended]
     chosen = [choose(known, name, LIVE) for name in wanted] if wanted else live
@@ -94,7 +93,7 @@ def _show(rows: list[tuple[str, ...]]) -> None:
 
 
 async def _end_all(work: list[_Work]) -> bool:
-    """Whether all could be ended; what could not is told."""
+    """Return whether every kernel could be ended, after a line for each."""
     runtime = Runtime()
     return all(await asyncio.gather(*(_end(runtime, item) for item in work)))
 

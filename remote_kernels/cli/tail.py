@@ -1,9 +1,8 @@
 """The end of a file that another host may write, and what is written to it later.
 
-As `tail -F` does: a file that is renamed to NAME.1 is read to its end, then the new
-one from its beginning. Nobody tells us of changes on NFS, so each look lists the
-directory and opens the file anew, which makes an NFS client ask its server.
-Called by `logs`.
+As with `tail -F`, a file that is renamed to NAME.1 is read to its end, then the new one
+from its beginning. NFS does not tell of changes, so each look lists the directory and
+opens the file anew, which makes an NFS client ask its server. Called by `logs`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _BLOCK = 64 * 1024  # bytes
 
 
 class Tail:
-    """One file; it need not be there yet."""
+    """One log file, which may not exist yet."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,12 +24,12 @@ class Tail:
         self._file: BinaryIO | None = None
 
     def close(self) -> None:
-        """No more is wanted."""
+        """Close the file; no more is wanted."""
         if self._file is not None:
             self._file.close()
 
     def last(self, lines: int) -> bytes:
-        """The last lines. What is written from now on is `more`."""
+        """Return the last lines. What is written from now on is for `more`."""
         self._file = _opened(self.path)
         if self._file is None:
             return b""
@@ -43,7 +42,7 @@ class Tail:
         return text
 
     def more(self) -> bytes:
-        """What was written since."""
+        """Return what was written since the last call."""
         fresh = _opened(self.path)
         if self._file is None:
             self._file = fresh
@@ -62,7 +61,7 @@ class Tail:
         return text + fresh.read()
 
     def _between(self) -> bytes:
-        """One that came and went since we looked."""
+        """Return the text of a file that came and went since the last look."""
         assert self._file is not None
         older = _opened(self._older)
         if older is None:
@@ -85,9 +84,9 @@ def _identity(file: BinaryIO) -> tuple[int, int]:
 
 
 def _end(file: BinaryIO, lines: int) -> bytes:
-    """The last lines of what is there now; the file is then at its end.
+    """Return the last lines of what the file holds now, and leave it at its end.
 
-    A last line that is not complete counts, too.
+    An incomplete last line counts as a line.
     """
     start = end = file.seek(0, os.SEEK_END)
     text, block = b"", _BLOCK

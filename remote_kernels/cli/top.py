@@ -1,7 +1,7 @@
 """`remote-kernels top`: what a kernel's job uses on its node, live.
 
 One program in the job measures for as long as somebody looks; it ends with its channel,
-however this process ended. Called by `main`.
+however this process ends. Called by `main`.
 """
 
 from __future__ import annotations
@@ -45,17 +45,16 @@ _HEADER = ("PID", "CPU", "Memory", "Time", "Threads", "State", "Command")
     type=click.FloatRange(min=FASTEST, max=3600),
     default=2.0,
     metavar="SECONDS",
-    help="Between two looks (2).",
+    help="Between two samples (2).",
 )
 @click.option("--once", is_flag=True, help="Show it once, as of one second.")
-@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each look.")
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each sample.")
 def top(kernel: str | None, interval: float, once: bool, as_json: bool) -> None:
     """Show what a kernel's job uses on its node: CPU, memory, GPUs, processes.
 
-    KERNEL is a kernel's ID, its beginning, its job's ID, or its notebook's name or
-    path; it may be left out when
-    there is one only. Ends with q or Ctrl-C. Without a terminal it is shown once, as
-    lines with tabs between, unless --json is given.
+    KERNEL is a kernel's ID or the beginning of it, its job's ID, or the name or path
+    of its notebook; it may be left out when there is only one. Ends with q or Ctrl-C.
+    Without a terminal it is shown once, as tab-separated lines, unless --json is given.
 
     \b
     remote-kernels top
@@ -106,7 +105,7 @@ def _on_terminal(job: OpenJob, way: Path, options: Sample) -> int:
 async def _each(
     job: OpenJob, way: Path, options: Sample, show: Callable[[Sample], object]
 ) -> None:
-    """Until the job ends, which is an error, or the one sample is there."""
+    """Show each sample, until the job ends, which is an error, or all are there."""
     process = RemoteProcess(way, "top", options=options)
     lines: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
@@ -127,7 +126,7 @@ async def _each(
 
 
 def _lines(job: OpenJob, process: RemoteProcess) -> Iterator[bytes | Exception | None]:
-    """Each line that is said; then None, or what went wrong."""
+    """Yield each line that the program says; then None, or what went wrong."""
     rest, errors = b"", b""
     try:
         for file, payload in process.output():
@@ -144,7 +143,7 @@ def _lines(job: OpenJob, process: RemoteProcess) -> Iterator[bytes | Exception |
 
 
 async def _until_q(fd: int | None, work: Coroutine[Any, Any, None]) -> None:
-    """The same, or until q is typed."""
+    """Run the work until it is done, or q is typed."""
     if fd is None:
         return await work
     task = asyncio.ensure_future(work)
@@ -161,7 +160,7 @@ async def _until_q(fd: int | None, work: Coroutine[Any, Any, None]) -> None:
 
 @contextlib.contextmanager
 def _keys() -> Iterator[int | None]:
-    """Standard input, where keys come one by one, if it is a terminal."""
+    """Yield the terminal on standard input, with keys one by one; None without one."""
     if not sys.stdin.isatty():
         yield None
         return
@@ -178,7 +177,7 @@ def _keys() -> Iterator[int | None]:
 
 
 def _head(job: OpenJob, sample: Sample) -> list[str]:
-    """What all use together."""
+    """Return what the processes use together, a line each."""
     lines = [
         f"{sample['node']}, job {job.number}, kernel {job.model.kernel_id[:8]}",
         f"CPU {words.processors(sample)}, memory {words.memory(sample)}",
@@ -201,7 +200,7 @@ def _row(process: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _picture(job: OpenJob, sample: Sample, height: int | None) -> RenderableType:
-    """Of that many lines at most; the kernel's own process is bold."""
+    """Return a table of at most `height` lines, the kernel's process in bold."""
     head = _head(job, sample)
     table = Table(box=None, header_style="bold", pad_edge=False, expand=True)
     for title in _HEADER:

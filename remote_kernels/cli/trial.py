@@ -1,6 +1,6 @@
-"""One kernel as `doctor` tries it: over one carrier, measured, gone in the end.
+"""One kernel as `doctor` tries it: over one carrier, measured, ended afterwards.
 
-Goes the way that a notebook server goes. A stage that fails raises `Problem`.
+It takes the same way as a notebook server. A stage that fails raises `Problem`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class Problem(Exception):
-    """A stage went wrong, or not quite right. `advice` says what to do."""
+    """A stage failed, or did not go quite right. `advice` says what to do."""
 
     def __init__(self, text: str, advice: str = "", state: str = FAILED) -> None:
         super().__init__(text)
@@ -45,7 +45,7 @@ class Problem(Exception):
 
 
 class Trial:
-    """One kernel over one carrier, measured; its job ends with it."""
+    """One kernel over one carrier; its job ends with it."""
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class Trial:
         self._client = AsyncKernelClient()
 
     async def run(self) -> str:
+        """Start, measure, restart and end the kernel. Returns what was measured."""
         try:
             return await self._measure()
         finally:
@@ -105,7 +106,10 @@ class Trial:
         return reply
 
     async def _answered(self, work: Awaitable[T], doing: str, advice: str = "") -> T:
-        """Its result. Problem if the kernel dies meanwhile, or gives no answer."""
+        """Return the result of some work of the kernel's.
+
+        Raises Problem if the kernel dies in the meantime, or does not answer.
+        """
 
         async def death() -> NoReturn:
             code = await self._kernel.status.wait()

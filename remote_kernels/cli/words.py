@@ -1,6 +1,6 @@
 """A kernel's view in the words and columns of a table.
 
-Rules: pure. Called by `ls`, `info` and `stop`.
+Rules: pure. Called by `ls`, `info`, `stop` and `top`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _STYLES = {
 
 
 def notebooks(view: KernelModel) -> str:
-    """Their paths; of a kernel without one, its name."""
+    """Return the paths of a kernel's notebooks; its own name if it has none."""
     return ", ".join(view.notebooks) or view.name
 
 
 def state(view: KernelModel) -> str:
-    """On one line: what the other columns do not say."""
+    """Return on one line what the other columns do not say."""
     if view.state in ("starting", "running", "suspended", "ending"):
         return view.state
     text = " ".join(view.text.split())
@@ -42,7 +42,7 @@ def state(view: KernelModel) -> str:
 
 
 def style(view: KernelModel) -> str:
-    """What rich shows its state in."""
+    """Return the style in which rich shows the state; "" for the default."""
     return _STYLES.get(view.state, "")
 
 
@@ -54,12 +54,12 @@ def _expected(view: KernelModel) -> str:
 
 
 def time_left(view: KernelModel) -> str:
-    """Until its time limit; "" where there is none, or none is known."""
+    """Return how long until the time limit; "" if there is none or none is known."""
     return "" if view.ends is None else spans.say(view.ends - time.time())
 
 
 def memory(usage: Mapping[str, Any] | None) -> str:
-    """As in "1.2 of 4.0 GiB"; "" where it is not measured."""
+    """Return the use of memory, as in "1.2 of 4.0 GiB"; "" if not measured."""
     used, limit = (usage or {}).get("memory"), (usage or {}).get("memory_limit")
     if used is None:
         return ""
@@ -70,7 +70,7 @@ def memory(usage: Mapping[str, Any] | None) -> str:
 
 
 def processors(usage: Mapping[str, Any] | None) -> str:
-    """As in "130 % of 4 CPUs"."""
+    """Return the use of CPUs, as in "130 % of 4 CPUs"; "" if not measured."""
     used, count = (usage or {}).get("cpu_percent"), (usage or {}).get("cpus")
     if used is None:
         return ""
@@ -79,7 +79,7 @@ def processors(usage: Mapping[str, Any] | None) -> str:
 
 
 def gpus(usage: Mapping[str, Any] | None) -> list[str]:
-    """A line for each, with what it tells."""
+    """Return a line for each GPU, with what it reports."""
     return [_gpu(gpu) for gpu in (usage or {}).get("gpus") or []]
 
 
@@ -94,7 +94,7 @@ def _gpu(gpu: Mapping[str, Any]) -> str:
 
 
 def moment(seconds: float | None) -> str:
-    """With the time that has passed since, or passes until; "" if it is not known."""
+    """Return a time, with how long ago or ahead it is; "" if it is not known."""
     if seconds is None:
         return ""
     then = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -17,7 +17,17 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Node:
-    """One node: what the job has there. `memory` is in bytes, None: not told."""
+    """What the job has on one node.
+
+    Parameters
+    ----------
+    name : str
+        The node's name.
+    cpus : int
+        How many CPUs the job has there.
+    memory : int or None
+        Bytes that it may use there; None if not told.
+    """
 
     name: str
     cpus: int
@@ -26,9 +36,18 @@ class Node:
 
 @dataclass(frozen=True)
 class Allocation:
-    """A job, the node that the kernel is on, and the nodes to use.
+    """A job, and the nodes of it that are to be used.
 
-    `launcher` is what starts programs there.
+    Parameters
+    ----------
+    job : str
+        The job's ID.
+    here : str
+        The name of the node that the kernel is on.
+    nodes : tuple of Node
+        The nodes to use.
+    launcher : Launcher or None
+        What starts programs there.
     """
 
     job: str
@@ -38,10 +57,14 @@ class Allocation:
 
     @property
     def names(self) -> list[str]:
+        """The names of the nodes."""
         return [node.name for node in self.nodes]
 
     def only(self, wanted: Sequence[str] | None) -> Allocation:
-        """With these nodes alone; all of them if None."""
+        """Return the same with these nodes alone; with all of them if None.
+
+        Raises AllocationError if there are none, or others than the job's.
+        """
         if wanted is None:
             return self
         unknown = sorted(set(wanted) - set(self.names))
@@ -55,7 +78,7 @@ class Allocation:
         return replace(self, nodes=nodes)
 
     def address(self) -> str:
-        """Of this node, as the other nodes reach it."""
+        """Return the address of this node, as other nodes reach it."""
         found = socket.gethostbyname(self.here)
         others = [name for name in self.names if name != self.here]
         if not found.startswith("127.") or not others:
@@ -67,5 +90,5 @@ class Allocation:
 
 
 def share(node: Node, parts: int, fraction: float) -> int | None:
-    """Bytes for each of so many processes that together get this part of the node."""
+    """Return the bytes for one of `parts` processes that share a fraction of a node."""
     return None if node.memory is None else int(node.memory * fraction / parts)

@@ -43,20 +43,32 @@ def dask(
 
     Parameters
     ----------
-    workers:
-        Worker processes on each node. By default as many as Dask's LocalCluster has
-        for so many CPUs.
-    threads:
-        Threads of each worker. By default the node's CPUs divided by the workers.
-    memory:
+    workers : int, optional
+        Worker processes on each node; by default as many as Dask's LocalCluster has for
+        so many CPUs.
+    threads : int, optional
+        Threads of each worker; by default the node's CPUs divided by the workers.
+    memory : int or str, optional
         Limit of each worker, in bytes or as in "4GiB". By default the workers share
         four fifths of the job's memory on the node.
-    nodes:
-        Names of the nodes to use, by default all of the allocation.
-    dashboard:
-        Whether there is one, for whoever is on the kernel's node to see.
-    timeout:
+    nodes : sequence of str, optional
+        Names of the nodes to use; by default all of the allocation.
+    dashboard : bool
+        Whether there is a dashboard, which anybody on the kernel's node can see.
+    timeout : float
         Seconds until all workers must have come.
+
+    Returns
+    -------
+    Cluster of Client
+        The client, and the end of everything that was started.
+
+    Raises
+    ------
+    AllocationError
+        The kernel is in no allocation, or Dask is not installed.
+    StepError
+        The scheduler or the workers ended, or did not come in time.
     """
     try:
         from distributed import Client
@@ -106,6 +118,7 @@ def dask(
 def limits(
     node: Node, workers: int, threads: int | None, memory: int | str | None
 ) -> dict[str, str]:
+    """Return how many workers a node gets, their threads and their memory."""
     limit = memory or share(node, workers, FRACTION) or "auto"
     return {
         "workers": str(workers),
@@ -115,7 +128,7 @@ def limits(
 
 
 def _files(security: Security) -> dict[str, str]:
-    """The one certificate is that of all roles."""
+    """Return the files with the one certificate that all roles share."""
     return {
         "tls.crt": str(security.tls_ca_file),
         "tls.key": str(security.tls_worker_key),
@@ -152,7 +165,7 @@ def _program(name: str) -> list[str]:
 
 
 def _info(scheduler: step.Step, here: Allocation, end: float) -> dict[str, Any]:
-    """What the scheduler has written about itself."""
+    """Wait for what the scheduler writes about itself, and return it."""
     found: dict[str, Any] = {}
 
     def written() -> bool:

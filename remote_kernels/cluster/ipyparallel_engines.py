@@ -1,7 +1,7 @@
 """IPython Parallel: a controller on the kernel's node, engines on all nodes.
 
-Connections are encrypted by CURVE; its keys travel in the orders of the steps. Only
-what engines connect to listens on the node's own address.
+Connections are encrypted by CURVE, with keys that travel in the orders of the steps.
+Only what engines connect to listens on the node's own address.
 """
 
 from __future__ import annotations
@@ -62,16 +62,28 @@ def ipyparallel(
 
     Parameters
     ----------
-    engines:
+    engines : int, optional
         Engines on each node; by default one for each CPU of the node that has fewest.
-    mpi:
-        The engines are ranks of one MPI program, started by the job's launcher with this
-        word; "none": they are not. By default, if mpi4py is installed, the word that
-        suits its library.
-    nodes:
-        Names of the nodes to use, by default all of the allocation.
-    timeout:
+    mpi : str, optional
+        The word by which the job's launcher starts the engines as ranks of one MPI
+        program, "none" if they are to be none. By default, if mpi4py is installed, the
+        word that suits its library.
+    nodes : sequence of str, optional
+        Names of the nodes to use; by default all of the allocation.
+    timeout : float
         Seconds until all engines must have come.
+
+    Returns
+    -------
+    Cluster of Client
+        The client, and the end of everything that was started.
+
+    Raises
+    ------
+    AllocationError
+        The kernel is in no allocation, or IPython Parallel is not installed.
+    StepError
+        The controller or the engines ended, or did not come in time.
     """
     try:
         from ipyparallel import Client
@@ -132,7 +144,7 @@ def _engine(connection: str, mpi: str) -> Order:
 
 
 def _security(controller: step.Step, here: Allocation, end: float) -> Path:
-    """Where the controller has written both connection files."""
+    """Wait for both connection files, and return their directory."""
 
     def directory() -> Path | None:
         found = controller.directories.get(here.here)
@@ -152,7 +164,7 @@ def _security(controller: step.Step, here: Allocation, end: float) -> Path:
 
 
 def _kind(launcher: Launcher) -> str:
-    """The word by which the launcher knows the kernel's MPI."""
+    """Return the word by which the launcher knows the kernel's MPI."""
     if importlib.util.find_spec("mpi4py") is None:
         return "none"
     version = _answer([sys.executable, "-c", _ASK], launcher)
@@ -162,7 +174,7 @@ def _kind(launcher: Launcher) -> str:
 
 
 def _answer(argv: Sequence[str], launcher: Launcher) -> str:
-    """What the command says; nothing if it fails."""
+    """Return what the command says; "" if it fails."""
     try:
         done = subprocess.run(
             argv,
@@ -182,7 +194,7 @@ def _answer(argv: Sequence[str], launcher: Launcher) -> str:
 
 
 def best(version: str, listed: str) -> str:
-    """The word for this library, of what the launcher lists."""
+    """Return the word for this MPI library among those that the launcher lists."""
     words = set(re.findall(r"\w+", listed))
     speaks = next(kinds for name, kinds in _SPEAK.items() if name in version)
     return next((kind for kind in speaks if kind in words), "none")

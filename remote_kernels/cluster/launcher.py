@@ -1,6 +1,6 @@
-"""What starts programs on the nodes of the kernel's job: one class for a batch system.
+"""The boundary to what starts programs on a job's nodes: a class for each batch system.
 
-Called by `allocation.py` and `step.py`.
+Called by `launchers.py`, `step.py` and the file of each library.
 """
 
 from __future__ import annotations
@@ -40,18 +40,24 @@ class Launcher(abc.ABC):
         mpi: str = "none",
         gpus: bool = True,
     ) -> list[str]:
-        """Return how to run a program on some nodes.
+        """Return the command that runs a program on some nodes.
 
-        It shares what the job has there with the kernel, and ends with its standard
-        input.
+        The program shares with the kernel what the job has there, and ends with its
+        standard input.
 
         Parameters
         ----------
-        tasks:
-            How often on each node.
-        mpi:
-            What it is to give MPI programs: a word of `list_mpi`.
-        gpus:
+        allocation : Allocation
+            The job.
+        nodes : sequence of str
+            The names of the nodes.
+        program : sequence of str
+            The program, and its arguments.
+        tasks : int
+            How often to run it on each node.
+        mpi : str
+            What it is to give MPI programs: a word that `list_mpi` lists.
+        gpus : bool
             Whether it sees the job's GPUs.
         """
 
@@ -61,4 +67,4 @@ class Launcher(abc.ABC):
 
     @abc.abstractmethod
     def cancel_argv(self, allocation: Allocation, step: str) -> list[str]:
-        """Return how to end a step if its launcher does not get that done."""
+        """Return the command that ends a step if its launcher does not."""

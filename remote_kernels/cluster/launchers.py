@@ -1,4 +1,4 @@
-"""The allocation of whichever batch system this kernel is in.
+"""Every launcher there is, and the allocation of whichever this kernel is in.
 
 Called by the file of each library.
 """
@@ -18,7 +18,7 @@ LAUNCHERS: tuple[Launcher, ...] = (Srun(),)
 
 
 def allocation(environ: Mapping[str, str] | None = None) -> Allocation:
-    """The enclosing one; AllocationError outside of any."""
+    """Return the enclosing allocation. Raises AllocationError outside of any."""
     environ = os.environ if environ is None else environ
     for launcher in LAUNCHERS:
         found = launcher.allocation(environ)

@@ -1,9 +1,9 @@
-"""The program that a step runs on each of its nodes: one command, and its private directory.
+"""The program that a step runs on each of its nodes: one command, in a directory.
 
 Rules: the standard library alone (`python -I -S node.py`), Python 3.10. Its order is a
-line of JSON on standard input: what is secret in it comes to no command line, no
-environment and no shared file. The end of standard input is the wish to end, and comes
-also when the kernel is killed; SIGTERM, from Slurm, says the same. Then the command's
+line of JSON on standard input, so that what is secret in it gets into no command line,
+environment or shared file. The end of standard input is the wish to end, and also comes
+when the kernel is killed; SIGTERM, from Slurm, means the same. Then the command's
 process group gets SIGTERM, SIGKILL after a while, and the directory is removed.
 Started by `step.py`.
 """
@@ -31,7 +31,13 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main() -> int:
-    """Exits with the command's code; 0 if it was ended because nobody wants it."""
+    """Run the order on standard input.
+
+    Returns
+    -------
+    int
+        The command's exit code; 0 if it was ended because nobody wants it any more.
+    """
     # Unbuffered: what is read beyond the line would be missed by the selector.
     stdin = os.fdopen(0, "rb", buffering=0)
     line = stdin.readline()
@@ -47,7 +53,7 @@ def main() -> int:
 
 
 def _wake_by_signals() -> socket.socket:
-    """Readable once a child has ended or one of the signals has come."""
+    """Return a socket to read once a child ends or a signal comes."""
     read, write = socket.socketpair()
     for end in (read, write):
         end.setblocking(False)
@@ -87,7 +93,7 @@ def _run(order: Mapping[str, Any], directory: Path, woken: socket.socket) -> int
 
 
 def values_here(order: Mapping[str, Any], directory: Path) -> dict[str, str]:
-    """What stands for `{name}` in the order's words."""
+    """Return what stands for `{name}` in the order's words on this node."""
     node = os.environ.get(order["node_variable"]) or os.uname().nodename
     return {
         "dir": str(directory),
@@ -99,14 +105,17 @@ def values_here(order: Mapping[str, Any], directory: Path) -> dict[str, str]:
 
 
 def fill(word: str, values: Mapping[str, str]) -> str:
-    """Not str.format: a shell command has braces of its own."""
+    """Return the word with its values.
+
+    `str.format` would not do: a shell command has braces of its own.
+    """
     for name, value in values.items():
         word = word.replace(f"{{{name}}}", value)
     return word
 
 
 def _address(first: str) -> str:
-    """Ours on the way to the first node; nothing is sent."""
+    """Return our address on the way to the first node. Nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((first, 9))
         return str(probe.getsockname()[0])
@@ -122,7 +131,7 @@ def _write(path: Path, text: str) -> None:
 def _until_unwanted(
     woken: socket.socket, process: subprocess.Popen[bytes] | None
 ) -> bool:
-    """Wait for the end of the command (False), or of the wish for it (True)."""
+    """Wait until the command ends (False), or is no longer wanted (True)."""
     with selectors.DefaultSelector() as ready:
         ready.register(0, selectors.EVENT_READ)
         ready.register(woken, selectors.EVENT_READ)
@@ -136,10 +145,10 @@ def _until_unwanted(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """The command and what it started; what left its group is Slurm's to end.
+    """End the command and what it started; what left its group is Slurm's to end.
 
-    Some outlive the command for a moment with a reason: multiprocessing's resource
-    tracker removes the command's semaphores from /dev/shm.
+    Some processes outlive the command for a moment with a reason: multiprocessing's
+    resource tracker removes the command's semaphores from /dev/shm.
     """
     end = time.monotonic() + GRACE
     there = _signal(process, signal.SIGTERM)
@@ -152,7 +161,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> bool:
-    """Whether anybody is left in its group."""
+    """Signal the process group. Returns whether anybody is left in it."""
     try:
         os.killpg(process.pid, number)
     except ProcessLookupError:

@@ -30,8 +30,8 @@ _INTERCHANGE = (
 class Block(ExecutionProvider):
     """One block of all nodes. Parsl calls it from threads of its own.
 
-    Its files lie in `run_dir` on the kernel's node alone, so a node's copies of them
-    are part of the order, and its paths are those of the node's own directory.
+    Its files are in `run_dir` on the kernel's node alone, so copies of them are part of
+    the order, and its paths are those of each node's own directory.
     """
 
     def __init__(self, allocation: Allocation, run_dir: Path) -> None:
@@ -48,7 +48,7 @@ class Block(ExecutionProvider):
     def submit(
         self, command: str, tasks_per_node: int, job_name: str = "parsl"
     ) -> object:
-        """Start the step; the number that Parsl knows it by."""
+        """Start the step, and return the number that Parsl knows it by."""
         words = f"exec {command}".replace(str(self._run_dir), "{dir}")
         order = Order(
             ["sh", "-c", words],
@@ -72,7 +72,7 @@ class Block(ExecutionProvider):
         return {str(key.relative_to(self._run_dir)): key.read_text() for key in found}
 
     def status(self, job_ids: Sequence[object]) -> Sequence[JobStatus]:
-        """Whether the steps run."""
+        """Return whether the steps run."""
         return [_status(self._step(job_id)) for job_id in job_ids]
 
     def cancel(self, job_ids: Sequence[object]) -> Sequence[bool]:
@@ -91,12 +91,12 @@ class Block(ExecutionProvider):
 
     @property
     def label(self) -> str:
-        """What Parsl calls it."""
+        """What Parsl calls this provider."""
         return "allocation"
 
     @property
     def status_polling_interval(self) -> int:
-        """Seconds; asking costs nothing."""
+        """Seconds between two looks, which cost nothing."""
         return 5
 
 
@@ -110,7 +110,19 @@ def config(
     workers: int | None,
     retries: int,
 ) -> Config:
-    """One executor, encrypted, on the node's own address; all files below `run_dir`."""
+    """Return Parsl's configuration: one executor, encrypted, on the node's own address.
+
+    Parameters
+    ----------
+    block : Block
+        The provider.
+    address : str
+        The address of the kernel's node.
+    run_dir : Path
+        Where all of Parsl's files go.
+    cores, memory, workers, retries
+        As for `cluster.parsl`.
+    """
     executor = HighThroughputExecutor(
         label="allocation",
         provider=block,
@@ -145,5 +157,5 @@ def _status(started: Step) -> JobStatus:
 
 
 def _gigabytes(memory: int | None) -> str:
-    """Nothing where it is not known: Parsl then looks at the node's."""
+    """Return GB; "" if not known, and Parsl then looks at the node's."""
     return "" if memory is None else f"{memory / _GB:.3f}"

@@ -35,18 +35,30 @@ def parsl(
 
     Parameters
     ----------
-    workers:
+    workers : int, optional
         Workers on each node at most; by default as many as CPUs and memory allow.
-    cores:
+    cores : float
         CPUs of each worker.
-    memory:
+    memory : float, optional
         GB of each worker, if that is to limit their number.
-    nodes:
-        Names of the nodes to use, by default all of the allocation.
-    retries:
+    nodes : sequence of str, optional
+        Names of the nodes to use; by default all of the allocation.
+    retries : int
         How often Parsl tries a failed app again.
-    timeout:
+    timeout : float
         Seconds until the workers of all nodes must have come.
+
+    Returns
+    -------
+    Cluster of DataFlowKernel
+        Parsl's kernel, and the end of everything that was started.
+
+    Raises
+    ------
+    AllocationError
+        The kernel is in no allocation, or Parsl is not installed.
+    StepError
+        The workers ended, or did not come in time.
     """
     try:
         import parsl as library

@@ -55,7 +55,7 @@ def opened(
     stack: contextlib.ExitStack,
     page: str = "",
 ) -> Cluster[T]:
-    """Take over what `stack` would end, and say in the cell what there is."""
+    """Return a Cluster that ends what `stack` would end, and print what there is."""
     text = f"{what} on {', '.join(nodes)}"
     cluster = Cluster(client, text, nodes, stack.pop_all())
     atexit.register(cluster.close)
@@ -64,7 +64,7 @@ def opened(
 
 
 def reached(what: str, port: int, job: str, path: str = "") -> str:
-    """Where a page of this node's own is, and how a browser gets there."""
+    """Return where a page on this node is, and how to get a browser there."""
     return (
         f" {what}: http://127.0.0.1:{port}{path} on the kernel's node; on the login "
         f"node, `remote-kernels forward {job} {port}` brings it to you."

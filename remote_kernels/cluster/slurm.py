@@ -20,7 +20,7 @@ PATIENCE = 20.0  # seconds for scontrol, which reads slurm.conf at most
 
 
 class Srun(Launcher):
-    """Steps beside the kernel's, which share all that the job has with it."""
+    """Steps beside the kernel's, which share with it all that the job has."""
 
     command = "srun"
     node_variable = "SLURMD_NODENAME"
@@ -28,6 +28,7 @@ class Srun(Launcher):
     list_mpi = ("srun", "--mpi=list")
 
     def allocation(self, environ: Mapping[str, str]) -> Allocation | None:
+        """Return the enclosing allocation of Slurm's; None if there is none."""
         return parse(environ, hostnames)
 
     def argv(
@@ -40,10 +41,10 @@ class Srun(Launcher):
         mpi: str = "none",
         gpus: bool = True,
     ) -> list[str]:
-        """It gets the job's GPUs by naming none.
+        """Return the srun that runs a program on some nodes.
 
-        Before Slurm 22.05 --overlap shares only CPUs, so a step that needs no GPU must
-        not have them.
+        A step gets the job's GPUs by naming none. Before Slurm 22.05 --overlap shares
+        only CPUs, so a step that needs no GPU must not have them.
         """
         # More processes than CPUs would be refused; they share them.
         more = ["--overcommit"] if tasks > 1 else []
@@ -59,20 +60,24 @@ class Srun(Launcher):
         ]
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """That would be wishes for the new one.
+        """Return the environment without what srun would take for options.
 
         --mem is refused beside an inherited SLURM_MEM_PER_CPU.
         """
         return {n: value for n, value in environ.items() if not is_of_the_job(n)}
 
     def cancel_argv(self, allocation: Allocation, step: str) -> list[str]:
+        """Return the scancel that ends a step."""
         return ["scancel", f"{allocation.job}.{step}"]
 
 
 def parse(
     environ: Mapping[str, str], expand: Callable[[str], list[str]]
 ) -> Allocation | None:
-    """What Slurm has told the job; `expand` makes names of a list such as c[1-2]."""
+    """Return what Slurm has told the job; None if there is none.
+
+    `expand` makes names of a list such as c[1-2].
+    """
     job = environ.get("SLURM_JOB_ID")
     listed = environ.get("SLURM_JOB_NODELIST")
     if not job or not listed:
@@ -89,13 +94,13 @@ def parse(
 
 
 def cpus_per_node(text: str) -> list[int]:
-    """`4(x2),8` is 4, 4, 8."""
+    """Return the CPUs of each node: `4(x2),8` is 4, 4, 8."""
     found = re.findall(r"(\d+)(?:\(x(\d+)\))?", text)
     return [int(cpus) for cpus, times in found for _ in range(int(times or 1))]
 
 
 def hostnames(listed: str) -> list[str]:
-    """The names that a list of Slurm's stands for."""
+    """Return the names that a list of Slurm's stands for. Raises CommandError."""
     if not set("[,") & set(listed):
         return [listed]
     argv = ["scontrol", "show", "hostnames", listed]
@@ -113,7 +118,7 @@ def hostnames(listed: str) -> list[str]:
 
 
 def _memory(environ: Mapping[str, str], cpus: int) -> int | None:
-    """Slurm counts in MiB; 0 means all that the node has."""
+    """Return the job's bytes on a node. Slurm counts in MiB; 0 is all there is."""
     whole = environ.get("SLURM_MEM_PER_NODE", "")
     each = environ.get("SLURM_MEM_PER_CPU", "")
     if whole.isdigit() and int(whole):

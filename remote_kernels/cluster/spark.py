@@ -1,8 +1,8 @@
 """Spark, standalone: a master on the kernel's node, a worker on all nodes.
 
-Who connects must know a secret (spark.authenticate), and connections are encrypted;
-the secret travels in the orders of the steps, and lies in files of mode 0600. Spark's
-pages have no password, and listen on each node's loopback address.
+Whoever connects must know a secret (spark.authenticate), and connections are encrypted;
+the secret travels in the orders of the steps, and is kept in files of mode 0600.
+Spark's pages have no password, and listen on each node's loopback address.
 """
 
 from __future__ import annotations
@@ -58,17 +58,30 @@ def pyspark(
 
     Parameters
     ----------
-    cores:
-        CPUs for the executor on each node, by default all that the job has there.
-    memory:
-        Bytes for the executor on each node, by default two fifths of the job's memory
-        on the smallest; Python workers come on top.
-    nodes:
-        Names of the nodes to use, by default all of the allocation.
-    config:
+    cores : int, optional
+        CPUs for the executor on each node; by default all that the job has there.
+    memory : int, optional
+        Bytes for the executor on each node; by default two fifths of the job's memory
+        on the smallest. Python workers need more besides.
+    nodes : sequence of str, optional
+        Names of the nodes to use; by default all of the allocation.
+    config : mapping of str to str, optional
         More properties of Spark: {"spark.sql.shuffle.partitions": "8"}.
-    timeout:
+    timeout : float
         Seconds until the executors of all nodes must have come.
+
+    Returns
+    -------
+    Cluster of SparkSession
+        The session, and the end of everything that was started.
+
+    Raises
+    ------
+    AllocationError
+        The kernel is in no allocation or has a session already, or Spark or Java is not
+        installed.
+    StepError
+        The master or the workers ended, or did not come in time.
     """
     try:
         from pyspark import SparkContext
@@ -120,7 +133,7 @@ def pyspark(
 
 
 def properties(values: Mapping[str, str]) -> str:
-    """As a file of Java's properties."""
+    """Return a file of Java's properties."""
     escaped = {key: text.replace("\\", "\\\\") for key, text in values.items()}
     return "".join(f"{key}={text}\n" for key, text in escaped.items())
 
@@ -161,7 +174,7 @@ def _driver(here: Allocation, executor: int) -> dict[str, str]:
 
 
 def heap(nodes: Sequence[Node]) -> int:
-    """For each executor: they are all alike."""
+    """Return the bytes for each executor, which are all alike."""
     known = [share(node, 1, FRACTION) or LEAST for node in nodes]
     return max(LEAST, min(known))
 
@@ -199,14 +212,14 @@ def _program(home: Path, name: str) -> list[str]:
 
 
 def _python_path() -> str:
-    """Modules beside the notebook can be imported by executors, too."""
+    """Return a path on which executors find modules beside the notebook."""
     return os.pathsep.join([step.directory(), os.environ.get("PYTHONPATH", "")])
 
 
 def _context(
     kind: type[SparkContext], master: str, conf: Path, stack: contextlib.ExitStack
 ) -> SparkContext:
-    """The driver. Its own JVM: one that is there keeps the properties of its start.
+    """Return the driver, in a JVM of its own: one that is there keeps its properties.
 
     What is given to SparkConf here would be on the JVM's command line.
     """
@@ -252,14 +265,14 @@ def _end_gateway(kind: type[SparkContext]) -> None:
 
 
 def _executors(context: SparkContext) -> int:
-    """Those that have come; the driver is counted, too."""
+    """Return how many executors have come; the driver is listed, too."""
     status = context._jsc.sc().getExecutorMemoryStatus()
     return int(status.size()) - 1
 
 
 @contextlib.contextmanager
 def _environ(values: Mapping[str, str]) -> Iterator[None]:
-    """For what the JVM inherits."""
+    """Set variables for a JVM to inherit, inside the block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

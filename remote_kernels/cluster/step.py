@@ -1,9 +1,9 @@
 """A step in this kernel's allocation: one command on some nodes, and its end.
 
-The job's launcher runs `node.py` there, which gets its order through standard input. The
-kernel holds the other end of that pipe, so a step ends with the kernel, however that
-ends. What the step says is read as it comes, and its last lines are kept for errors.
-Called by the file of each library.
+The job's launcher runs `node.py` there, which gets its order through standard input.
+The kernel holds the other end of that pipe, so a step ends with the kernel, however
+that ends. What the step says is read as it comes, and its last lines are kept for
+errors. Called by the file of each library.
 """
 
 from __future__ import annotations
@@ -38,17 +38,19 @@ _LAUNCH = "import os, sys; os.setpgid(0, 0); os.execvp(sys.argv[1], sys.argv[1:]
 
 @dataclass(frozen=True)
 class Order:
-    """What to run. Words may hold {dir}, {node}, {address}, {python}, and what `values` names.
+    """What a step is to run.
+
+    Words may hold {dir}, {node}, {address}, {python}, and the names in `values`.
 
     Parameters
     ----------
-    argv:
+    argv : sequence of str
         The command; without one, only the directory is made and held.
-    env:
+    env : mapping of str to str
         More variables of its environment. Nothing secret.
-    files:
-        Files of mode 0600 to make before in the private directory {dir}, by name.
-    values:
+    files : mapping of str to str
+        Files of mode 0600 to make first in the private directory {dir}, by name.
+    values : mapping of str to mapping
         For each node, what stands for other {words}.
     """
 
@@ -58,7 +60,10 @@ class Order:
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def line(self, first: str, launcher: Launcher | None = None) -> bytes:
-        """As `node.py` reads it. `first` is the address of the kernel's node."""
+        """Return the order as `node.py` reads it.
+
+        `first` is the address of the kernel's node.
+        """
         body = {
             "node_variable": launcher.node_variable if launcher else "",
             "step_variable": launcher.step_variable if launcher else "",
@@ -73,7 +78,7 @@ class Order:
 
 
 def environment(launcher: Launcher | None) -> dict[str, str]:
-    """The kernel's, without what belongs to its own step."""
+    """Return the kernel's environment without what belongs to its own step."""
     return dict(os.environ) if launcher is None else launcher.environment(os.environ)
 
 
@@ -96,7 +101,7 @@ class Step:
         )
 
     def start(self, order: bytes) -> None:
-        """Start it and give it the order."""
+        """Start the launcher, and send the order."""
         launch = [sys.executable, "-I", "-S", "-c", _LAUNCH]
         self._process = subprocess.Popen(
             [*launch, *self._argv],
@@ -126,31 +131,31 @@ class Step:
             self.directories[told["node"]] = Path(told["directory"])
 
     def said(self) -> str:
-        """The last lines of what it said, each with the number of its task."""
+        """Return the last lines of its output, each with the number of its task."""
         return "".join(list(self._lines))
 
     @property
     def returncode(self) -> int | None:
-        """The launcher's; None while it runs."""
+        """The launcher's exit code; None while it runs."""
         return None if self._process is None else self._process.poll()
 
     def find(self, pattern: str) -> re.Match[str] | None:
-        """Whether it has said this by now."""
+        """Return where its output matches a pattern; None if it does not yet."""
         return re.search(pattern, self.said())
 
     def check(self) -> None:
-        """StepError if it has ended."""
+        """Raise StepError if it has ended."""
         if self.returncode is not None:
             self._reader.join(1.0)
             summary = f"{self.what} ended."
             raise self.error(summary)
 
     def error(self, summary: str) -> StepError:
-        """With the command and its output."""
+        """Return an error with the command and its output."""
         return StepError(summary, self._argv, self.returncode, self.said())
 
     def close(self) -> None:
-        """End it, and return when nothing of it is left."""
+        """End the step, and return when nothing of it is left."""
         process = self._process
         if process is None:
             return
@@ -170,7 +175,7 @@ class Step:
             process.stdout.close()
 
     def _cancel(self) -> None:
-        """By the controller, if the launcher does not get it done."""
+        """Have the batch system end it, if the launcher does not manage to."""
         if self._number and self._launcher is not None and self._allocation is not None:
             argv = self._launcher.cancel_argv(self._allocation, self._number)
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):
@@ -186,14 +191,27 @@ def start(
     tasks: int = 1,
     mpi: str = "none",
 ) -> Step:
-    """Run the order on these nodes; on the kernel's own, and without GPUs, if None.
+    """Start a step.
 
     Parameters
     ----------
-    tasks:
+    what : str
+        What it is called in errors.
+    allocation : Allocation
+        Where it runs.
+    order : Order
+        What to run.
+    nodes : sequence of str, optional
+        On which nodes; if None on the kernel's own, without GPUs.
+    tasks : int
         How often on each node.
-    mpi:
-        What the launcher is to give MPI programs: a word of its `list_mpi`.
+    mpi : str
+        What the launcher is to give MPI programs: a word that its `list_mpi` lists.
+
+    Raises
+    ------
+    StepError
+        The launcher is not there, or cannot be started.
     """
     where = [allocation.here] if nodes is None else list(nodes)
     launcher = allocation.launcher
@@ -224,18 +242,21 @@ def start(
 def until(
     what: str, ready: Callable[[], bool], steps: Sequence[Step], end: float
 ) -> None:
-    """Wait for `ready()`; StepError when a step ends before, or at `end` (monotonic)."""
+    """Wait for `ready()` to be true.
+
+    Raises StepError when a step ends first, or at the time `end` (of `time.monotonic`).
+    """
     while not ready():
         for step in steps:
             step.check()
         if time.monotonic() > end:
-            summary = f"Waited in vain for {what}; timeout= sets how long."
+            summary = f"Gave up waiting for {what}; timeout= sets how long to wait."
             raise steps[-1].error(summary)
         time.sleep(LOOK)
 
 
 def missing(error: ImportError, library: str, *install: str) -> AllocationError:
-    """The kernel's environment lacks a library."""
+    """Return an error for a library that the kernel's environment lacks."""
     packages = " ".join(f"'{name}'" for name in install)
     return AllocationError(
         f"{library} cannot be imported ({error}). Install it where the kernel's Python "
@@ -244,13 +265,16 @@ def missing(error: ImportError, library: str, *install: str) -> AllocationError:
 
 
 def _path() -> str:
-    """Programs of the kernel's environment are found even where it is not activated."""
+    """Return a PATH on which programs of the kernel's environment are found.
+
+    The environment need not be activated.
+    """
     own = str(Path(sys.executable).parent)
     return os.pathsep.join([own, os.environ.get("PATH", os.defpath)])
 
 
 def directory() -> str:
-    """The kernel's, which is the notebook's."""
+    """Return the kernel's directory, which is the notebook's."""
     try:
         return str(Path.cwd())
     except OSError:  # it was removed

@@ -30,7 +30,7 @@ def load(shell: InteractiveShell) -> None:
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take them away again, and end the timer of `%remote_kernel --warn`."""
+    """Remove the magics again, and end the timer of `%remote_kernel --warn`."""
     kernel, functions = _loaded.pop(id(shell))
     kernel.warnings.cancel()
     for (kind, name), function in functions.items():

@@ -4,7 +4,7 @@ A thread starts and follows the command; the cell's thread only waits for what i
 Python raises KeyboardInterrupt in the main thread alone, so none is lost between the
 start of a process and the note of its number. The command leads a process group of its
 own, and gets SIGTERM when the kernel dies. `scheduler/command.py` does this on an event
-loop, which a cell has not. Called by all magics.
+loop, which a cell does not have. Called by all magics.
 """
 
 from __future__ import annotations
@@ -52,20 +52,30 @@ def run(
     live: bool = False,
     timeout: float | None = None,
 ) -> Completed:
-    """Run argv to its end, whatever its exit code is.
+    """Run a command to its end, whatever its exit code is.
 
     Parameters
     ----------
-    argv:
+    argv : sequence of str
         The command.
-    env:
+    env : mapping of str to str, optional
         Its environment; the kernel's own if None.
-    input:
+    input : str
         Its standard input.
-    live:
-        Show what it says as it comes, instead of keeping it.
-    timeout:
-        Seconds until it is ended with a CommandError.
+    live : bool
+        Whether to show what it says as it comes, instead of keeping it.
+    timeout : float, optional
+        Seconds until it is ended.
+
+    Returns
+    -------
+    Completed
+        Its exit code, and its output as far as that is kept.
+
+    Raises
+    ------
+    CommandError
+        It is not there, cannot be started, or did not end in time.
     """
     environ = dict(os.environ if env is None else env)
     path = shutil.which(argv[0], path=environ.get("PATH"))
@@ -118,7 +128,10 @@ class _Follower(threading.Thread):
     # In the cell's thread
 
     def said(self, timeout: float | None) -> Iterator[tuple[str, str]]:
-        """Pieces of its streams until its end; TimeoutError if that is too late."""
+        """Yield pieces of its streams until its end.
+
+        Raises TimeoutError if that does not come within `timeout` seconds.
+        """
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             left = None if end is None else max(0.0, end - time.monotonic())
@@ -131,7 +144,7 @@ class _Follower(threading.Thread):
             yield piece
 
     def end(self) -> None:
-        """Return when it has ended. A second interrupt makes this quick."""
+        """Return when it has ended. A second interrupt speeds this up."""
         self._unwanted.set()
         try:
             self._await_done()
@@ -148,6 +161,7 @@ class _Follower(threading.Thread):
     # In its own thread
 
     def run(self) -> None:
+        """Follow the command, as the thread."""
         try:
             if not self._unwanted.is_set():
                 self._follow()
@@ -182,7 +196,7 @@ class _Follower(threading.Thread):
         self.returncode = process.returncode
 
     def _read(self, ready: selectors.BaseSelector) -> bool:
-        """Whether it said something; waits a little for it."""
+        """Wait a little for what it says, and return whether it said something."""
         heard = False
         for key, _ in ready.select(TICK):
             data = os.read(key.fd, 65536)
@@ -194,7 +208,10 @@ class _Follower(threading.Thread):
         return heard
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """Not SIGINT: Slurm's launcher (22.05) asks for a second one within a second."""
+        """End it by SIGTERM, later by SIGKILL.
+
+        Not by SIGINT: Slurm's launcher (22.05) asks for a second one within a second.
+        """
         now = time.monotonic()
         if self._kill_at is None:
             self._kill_at = now + GRACE
@@ -204,7 +221,10 @@ class _Follower(threading.Thread):
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Without taking note of it: its number stays its own while we signal its group."""
+    """Return whether it has ended, without reaping it.
+
+    Until it is reaped its number stays its own, so that its group can be signalled.
+    """
     options = os.WEXITED | os.WNOHANG | os.WNOWAIT
     return os.waitid(os.P_PID, process.pid, options) is not None
 
@@ -215,7 +235,7 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 
 def _file(text: str) -> IO[bytes]:
-    """A file and not a pipe: nobody need feed it."""
+    """Return a file, and not a pipe, to read the text from: nobody need feed it."""
     if not text:
         return Path(os.devnull).open("rb")
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's

@@ -1,6 +1,6 @@
 """A command that failed, as a cell shows it: what it said, without a traceback of ours.
 
-Raised by `slurm.py` and `remote_kernel.py`.
+Raised by the magics.
 """
 
 from __future__ import annotations
@@ -20,5 +20,5 @@ class Failure(CommandError):
         self.stderr = error.stderr
 
     def _render_traceback_(self) -> list[str]:
-        """IPython asks for this instead of making a traceback."""
+        """Return what IPython shows instead of a traceback."""
         return str(self).splitlines()

@@ -1,4 +1,4 @@
-"""The job that this kernel runs in, for `%remote_kernel`, whatever batch system it is.
+"""The job that this kernel runs in, whatever batch system it is of.
 
 Each batch system has a package beside this file, with `own_job` and `magics`. Called by
 `remote_kernel.py` and `load`.
@@ -22,10 +22,20 @@ Magic = Callable[..., Any]
 
 @dataclass(frozen=True)
 class OwnJob:
-    """What this kernel was told about its job when that started.
+    """What this kernel was told about its job when the job started.
 
-    `memory` is what the job got on this node, in bytes; `promised_end` when it ends, in
-    seconds since the epoch. None: not told.
+    Parameters
+    ----------
+    id, node, name, partition, account : str
+        What the job is called, and where it runs; "" if not told.
+    cpus : int or None
+        CPUs that it got on this node; None if not told.
+    memory : int or None
+        Bytes that it got on this node; None if not told.
+    gpus : str
+        The GPUs that it got, as the batch system writes them.
+    promised_end : float or None
+        When it ends, in seconds since the epoch; None if not told.
     """
 
     id: str
@@ -39,9 +49,17 @@ class OwnJob:
     promised_end: float | None = None
 
     def end_time(self) -> float | None:
-        """Ask when the job reaches its time limit; None without a limit.
+        """Ask when the job reaches its time limit.
 
-        CommandError if nobody tells.
+        Returns
+        -------
+        float or None
+            Seconds since the epoch; None without a limit.
+
+        Raises
+        ------
+        CommandError
+            The batch system does not say.
         """
         summary = f"The batch system of job {self.id} cannot be asked from here."
         raise CommandError(summary, [], None)

@@ -1,4 +1,4 @@
-"""`%remote_kernel`: where am I, how much time is left, what do I use.
+"""`%remote_kernel`: where the kernel runs, how much time is left, what it uses.
 
 Called by IPython, as `load` has registered it.
 """
@@ -28,7 +28,7 @@ SHORTEST = 0.25  # seconds over which the use of CPUs is measured
 
 
 class RemoteKernelMagic:
-    """One kernel's measurements and warnings."""
+    """The measurements and warnings of one kernel."""
 
     def __init__(self) -> None:
         self.warnings = Warnings(self._ask, _tell)
@@ -37,7 +37,7 @@ class RemoteKernelMagic:
         self._told: tuple[float, float | None, str] | None = None
 
     def magic(self, line: str) -> Report | dict[str, Any] | None:
-        """Where this kernel runs, how much time is left, what it uses.
+        """Show where this kernel runs, how much time is left, and what it uses.
 
         %remote_kernel              a table; `_` has its values as attributes
         %remote_kernel --json       the same as a dict
@@ -57,7 +57,7 @@ class RemoteKernelMagic:
         raise UsageError(message)
 
     def report(self) -> Report:
-        """As of now."""
+        """Measure, and return what is known now."""
         job = own_job(os.environ)
         end, note = (None, "") if job is None else self._end(job)
         used, since = self._use()
@@ -83,7 +83,7 @@ class RemoteKernelMagic:
         )
 
     def _use(self) -> tuple[dict[str, Any], float | None]:
-        """A sample, and how long ago the one before was taken."""
+        """Return a sample, and the seconds since the one before it."""
         if self._sampled is None:
             self._sampler.sample()
             self._sampled = time.monotonic()
@@ -93,7 +93,7 @@ class RemoteKernelMagic:
         return self._sampler.sample(), since
 
     def _end(self, job: OwnJob) -> tuple[float | None, str]:
-        """The end time, and what is to be said about it."""
+        """Return the end time, and what there is to say about it."""
         now = time.monotonic()
         if self._told is None or now - self._told[0] > FRESH:
             try:
@@ -102,23 +102,25 @@ class RemoteKernelMagic:
                 self._told = (
                     now,
                     job.promised_end,
-                    f"The batch system was asked in vain: {error}",
+                    f"The batch system does not say: {error}",
                 )
         return self._told[1:]
 
     def _ask(self) -> float | None:
-        """For a warning that is due: never an answer of yesterday."""
+        """Return the end as it is now, for a warning that is due."""
         job = own_job(os.environ)
         return None if job is None else job.end_time()
 
     def _warn(self, words: list[str]) -> None:
         if words == ["off"]:
-            print("No more warnings." if self.warnings.cancel() else "None was set.")
+            print(
+                "No more warnings." if self.warnings.cancel() else "No warning was set."
+            )
             return
         before = _parsed(words)
         end = self._first_answer()
         if end is None:
-            print("This job has no time limit: there is nothing to warn of.")
+            print("This job has no time limit: there is nothing to warn about.")
             return
         ahead = self.warnings.set(before, end)
         times = ", ".join(spans.say(seconds) for seconds in ahead)
@@ -129,7 +131,7 @@ class RemoteKernelMagic:
         print(text)
 
     def _first_answer(self) -> float | None:
-        """The batch system's, or else what it told when the job started."""
+        """Return the end as the batch system says, or else as it said at the start."""
         job = own_job(os.environ)
         if job is None:
             message = "this kernel is not in a job: there is no time limit"
@@ -150,6 +152,6 @@ def _parsed(words: list[str]) -> list[float]:
 
 
 def _tell(text: str) -> None:
-    """ipykernel shows it below the cell that runs, or below the last one that ran."""
+    """Show a text below the cell that runs, or else below the last one that ran."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Where this kernel runs, how long it still may, and what it uses: what is shown.
+"""What `%remote_kernel` shows: where the kernel runs, for how long, and what it uses.
 
 Called by `remote_kernel.py`.
 """
@@ -17,10 +17,21 @@ from remote_kernels import spans
 class Report:
     """What `%remote_kernel` returns: shown as a table, and usable by its attributes.
 
-    Sizes are bytes, times seconds (since the epoch: `end_time`). None is what is not
-    known. `cpu_percent` is the use since `cpu_since` seconds ago; 100 is one CPU in
-    full use. `cpus` and `memory_asked` are what the job got on this node,
-    `memory_limit` is what ends a process that goes beyond. `notes` say what is missing.
+    Sizes are in bytes, times in seconds (`end_time`: since the epoch); None is what is
+    not known.
+
+    Parameters
+    ----------
+    cpus, memory_asked, gpus_asked
+        What the job got on this node.
+    cpu_percent, cpu_since
+        The use of CPUs in the last `cpu_since` seconds; 100 is one CPU in full use.
+    cpus_usable
+        How many CPUs the kernel may run on.
+    memory, memory_limit
+        What is in use, and the limit beyond which processes are killed.
+    notes
+        What is missing, and why.
     """
 
     node: str
@@ -43,7 +54,7 @@ class Report:
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, ready for JSON."""
+        """Return all of it, ready for JSON."""
         return {**asdict(self), "notes": list(self.notes)}
 
     def __str__(self) -> str:

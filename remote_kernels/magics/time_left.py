@@ -1,8 +1,9 @@
-"""Warnings in the notebook when a given time is left. Called by `remote_kernel.py`.
+"""Warnings in the notebook when a given time is left.
 
-One daemon thread, and only while there is something to warn of. Slurm is asked once
-when warnings are set (by the caller), and once when one is due, as an administrator may
-have moved the end: so a limit that was cut is noticed at the next warning, not before.
+One daemon thread, and only while there is something to warn of. The caller asks the
+batch system once when warnings are set, and the thread asks once when one is due, as an
+administrator may have moved the end: so a shortened limit is noticed at the next
+warning, not before. Called by `remote_kernel.py`.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ class Warnings:
 
     Parameters
     ----------
-    ask:
-        When the job ends, in seconds since the epoch; None: never. CommandError if
-        that is not known.
-    tell:
+    ask : callable
+        Returns when the job ends, in seconds since the epoch, or None if never. Raises
+        CommandError if that is not known.
+    tell : callable
         Called with the text of a warning, in a thread.
     """
 
@@ -42,9 +43,19 @@ class Warnings:
         self._thread: threading.Thread | None = None
 
     def set(self, before: Iterable[float], end: float) -> list[float]:
-        """Warn when so many seconds are left, and forget what was set before.
+        """Warn when so much time is left, and forget what was set before.
 
-        Returns those of `before` that are still ahead, by the end as it is known now.
+        Parameters
+        ----------
+        before : iterable of float
+            Seconds before the end.
+        end : float
+            The end as it is known now, in seconds since the epoch.
+
+        Returns
+        -------
+        list of float
+            Those of `before` that are still ahead, the longest first.
         """
         with self._changed:
             self._end, left = end, end - time.time()
@@ -58,7 +69,7 @@ class Warnings:
             return sorted(self._ahead, reverse=True)
 
     def cancel(self) -> bool:
-        """Warn no more. Whether there was anything left to warn of."""
+        """Warn no more. Returns whether any warning was still ahead."""
         with self._changed:
             had = bool(self._ahead)
             self._ahead = set()
@@ -75,7 +86,7 @@ class Warnings:
             self._take(end)
 
     def _wait(self) -> bool:
-        """Until a warning is due by the end that we know; False: none is ahead."""
+        """Wait until a warning is due. Returns False if none is ahead any more."""
         with self._changed:
             while self._ahead:
                 pause = self._end - max(self._ahead) - time.time()
@@ -86,7 +97,7 @@ class Warnings:
             return False
 
     def _take(self, end: float | None) -> None:
-        """Warn, if it is still time to."""
+        """Warn, unless the end has moved so that it is too early or too late."""
         with self._changed:
             if end is None:
                 self._ahead = set()
@@ -100,7 +111,7 @@ class Warnings:
 
 
 def text(left: float, end: float) -> str:
-    """The warning."""
+    """Return the text of a warning."""
     clock = time.strftime("%H:%M:%S", time.localtime(end))
     return (
         f"[remote_kernels] {spans.say(left)} left: this kernel's job reaches its time "

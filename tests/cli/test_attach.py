@@ -99,7 +99,7 @@ def test_connection_file(kernel: Record, tmp_path: Path) -> None:
         assert 0o600 == stat.S_IMODE(file.stat().st_mode)
         assert "left\n" == run_code(file, "print('left')")
         program.send_signal(signal.SIGINT)
-        assert "The kernel lives on." in said(program)
+        assert "The kernel keeps running." in said(program)
         assert 0 == program.returncode
     assert not file.exists()
     assert kernel.is_live

@@ -85,7 +85,7 @@ def test_a_look_that_fails(played: Played, run: Run, args: list[str]) -> None:
     """What was tried, what came back, what to do."""
     result = run(*args)
     assert 1 == result.exit_code
-    assert "The look into job 17 on c1 failed." in result.stderr
+    assert "Looking into job 17 on c1 failed." in result.stderr
     assert "beside" in result.stderr
     assert "`remote-kernels doctor`" in result.stderr
 

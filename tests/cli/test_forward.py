@@ -128,7 +128,7 @@ def test_what_is_told(kernel: Record, page: int) -> None:
     first, second = lines[:5], lines[5:]
     assert first[0].startswith(f"port {page} on ")
     assert f"/remote-kernels/proxy/{kernel.kernel_id}/{page}/  (in a br" in first[1]
-    assert "(a Unix socket, for you alone)" in first[2]
+    assert "(a Unix socket that only you can use)" in first[2]
     assert "(any user of this host can connect to it)" in first[3]
     assert "ssh -N -L" in first[4]
     assert f"Not yet: nothing listens on port {free} of " in second[5]
@@ -139,7 +139,7 @@ def test_a_kernel_that_ends(kernel: Record, page: int, run: Run) -> None:
     with started("forward", kernel.kernel_id, str(page), "--json") as program:
         line(program)
         run("stop", kernel.kernel_id, "-y")
-        assert said(program).startswith("Forwarded no more: ")
+        assert said(program).startswith("No longer forwarded: ")
     assert 1 == program.returncode
 
 
@@ -203,10 +203,10 @@ def test_a_kernel_that_is_not_there(run: Run) -> None:
     ("args", "why"),
     [
         (["k1"], "Missing argument 'PORT...'"),
-        (["k1", "0"], "'0' is no port"),
-        (["k1", "65536"], "'65536' is no port"),
-        (["k1", "a b:80"], "'a b:80' is no port"),
-        (["k1", "socket"], "'socket' is no port"),
+        (["k1", "0"], "'0' is not a port"),
+        (["k1", "65536"], "'65536' is not a port"),
+        (["k1", "a b:80"], "'a b:80' is not a port"),
+        (["k1", "socket"], "'socket' is not a port"),
         (["k1", "80", "81", "--port", "82"], "Give --port once for each PORT: 2"),
         (["k1", "80", "--socket", "a", "--socket", "b"], "--socket once for each"),
     ],

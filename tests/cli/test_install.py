@@ -116,7 +116,7 @@ def test_no_template(run: Run, jupyter: Path) -> None:
         assert "python-compute, python-gpu, python-local" in result.stderr
     result = run("install", "python")
     assert result.exit_code == 1
-    assert "no template called 'python'; there is: python-compute" in result.stderr
+    assert "no template called 'python'; known: python-compute" in result.stderr
 
 
 # --- options ------------------------------------------------------------------------

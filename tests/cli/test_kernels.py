@@ -166,5 +166,5 @@ def test_remove_spares_the_others(
     assert result.exit_code == 1
     assert "ir is not a kernelspec of remote-kernels, so it stays" in result.stderr
     result = run("remove", "-y", "python-compute", "none")
-    assert "no kernelspec called 'none'; there is: ir, python-compute" in result.stderr
+    assert "no kernelspec called 'none'; known: ir, python-compute" in result.stderr
     assert names(jupyter) == ["ir", "python-compute"]

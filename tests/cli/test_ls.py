@@ -126,7 +126,7 @@ def test_a_record_that_cannot_be_read(run: Run) -> None:
 
     assert ("", 0) == (result.stdout, result.exit_code)
     assert "No kernel of yours" not in result.stderr
-    assert "1 record is not to be read" in result.stderr
+    assert "1 record is not readable" in result.stderr
     assert str(record.path) in result.stderr
 
 

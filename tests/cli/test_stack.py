@@ -60,7 +60,7 @@ def test_text(node: Played, run: Run) -> None:
         ({"pid": 0, "processes": []}, ["no process on c1 now", "being restarted?"]),
         (
             {"command": "R --slave", "processes": []},
-            ["is not a Python: process 5 on c1 is R --slave", "gdb -p 5"],
+            ["is not a Python kernel: process 5 on c1 is R --slave", "gdb -p 5"],
         ),
         ({"spy": ""}, ["py-spy was not found on c1", "/env/bin/py-spy", "pip install"]),
         (

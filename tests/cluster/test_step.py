@@ -80,7 +80,7 @@ def test_waiting_in_vain() -> None:
     one = Step("A program", [sys.executable, "-c", SRUN])
     one.start(Order().line("127.0.0.1"))
     try:
-        with pytest.raises(StepError, match=r"in vain for 4 workers; timeout="):
+        with pytest.raises(StepError, match=r"Gave up waiting for 4 workers; timeout="):
             step.until("4 workers", lambda: False, [one], time.monotonic())
     finally:
         one.close()

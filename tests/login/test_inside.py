@@ -193,7 +193,7 @@ async def test_a_process_that_may_not_be_looked_into(kernel: str) -> None:
         result = await told("stack", id_of(found))
         listed = await told("exec", id_of(found), "--", "echo", "there")
     assert 1 == result.returncode
-    assert "The node forbids to look into this process" in result.stderr
+    assert "The node does not allow looking into this process" in result.stderr
     assert "faulthandler.register(signal.SIGUSR1)" in result.stderr
     assert "there\n" == listed.stdout  # with the agent's environment
 

@@ -302,11 +302,11 @@ def test_srun_shows_what_comes(
         ("%scancel", "nothing is cancelled"),
         ("%scancel --self", "nothing is cancelled"),
         ("%scancel -i 1", "cannot answer"),
-        ("%scontrol", "say what"),
+        ("%scontrol", "give a command"),
         ("%sacctmgr", "only shows"),
         ("%sacctmgr -i delete user me", "only shows"),
         ("%srun --pty bash", "no terminal"),
-        ("%salloc -N 1", "behind --"),
+        ("%salloc -N 1", "after --"),
         ("%squeue 'a", "quotation"),
     ],
 )

@@ -65,7 +65,7 @@ class SlurmMagics:
         self._frames = True
 
     def magics(self) -> Mapping[tuple[str, str], Magic]:
-        """All of them, by kind and name."""
+        """Return all magics, by kind and name."""
         lines = [self.slurm, self.squeue, self.sinfo, self.sacct, self.scontrol]
         lines += [self.sacctmgr, self.scancel, self.srun, self.salloc, self.sattach]
         lines += [self.sbatch, *(_printing(name) for name in _PRINTING)]
@@ -73,11 +73,11 @@ class SlurmMagics:
         return {**named, ("cell", "sbatch"): self.sbatch}
 
     def slurm(self, line: str) -> None:
-        """How %squeue, %sinfo and %sacct show tables.
+        """Choose how %squeue, %sinfo and %sacct show tables.
 
         %slurm pandas   as pandas frames, where pandas is installed (the default)
         %slurm text     as the commands print them
-        %slurm          what it is now
+        %slurm          say which it is now
         """
         if line.strip() in ("pandas", "text"):
             self._frames = line.strip() == "pandas"
@@ -90,26 +90,26 @@ class SlurmMagics:
             print(f"Tables are shown as {'pandas frames' if self._frames else 'text'}.")
 
     def squeue(self, line: str) -> Any:
-        """Jobs in the queue, as a table. With no options: only your own jobs.
+        """Show jobs in the queue as a table. Without options: only your own jobs.
 
-        Takes squeue's options; `%squeue --all` lists the jobs of everyone.
+        Takes squeue's options; `%squeue --all` lists everyone's jobs.
         """
         words = _words(line) or [f"--user={_user()}"]
         return self._table("squeue", words)
 
     def sinfo(self, line: str) -> Any:
-        """Partitions and nodes, as a table. Takes sinfo's options."""
+        """Show partitions and nodes as a table. Takes sinfo's options."""
         return self._table("sinfo", _words(line))
 
     def sacct(self, line: str) -> Any:
-        """Jobs that have run, as a table. Takes sacct's options."""
+        """Show past and present jobs as a table. Takes sacct's options."""
         return self._table("sacct", _words(line))
 
     def scontrol(self, line: str) -> Text:
-        """Look at and change jobs, nodes, partitions: `%scontrol show job 123`."""
+        """Show and change jobs, nodes, partitions: `%scontrol show job 123`."""
         words = _words(line)
         if not words:
-            message = "say what: %scontrol show job 123 (a notebook cannot answer it)"
+            message = "give a command, as in %scontrol show job 123; its prompt needs a terminal"
             raise UsageError(message)
         return _text(["scontrol", *words])
 
@@ -128,7 +128,7 @@ class SlurmMagics:
     def scancel(self, line: str) -> None:
         """Cancel jobs: `%scancel 123 124`, `%scancel --user=me --state=pending`.
 
-        Refuses what would end the job of this kernel, unless --self is among the words.
+        Refuses to end this kernel's own job unless --self is given.
         """
         words = _words(line)
         wanted = [word for word in words if word != "--self"]
@@ -147,7 +147,7 @@ class SlurmMagics:
         sys.stdout.write(_run(["scancel", *wanted]).stdout)
 
     def srun(self, line: str) -> None:
-        """Run a command as a step of this kernel's job, and show what it says.
+        """Run a command as a step of this kernel's job, and show its output.
 
         Outside of a job srun first waits for one. An interrupt ends it.
         """
@@ -160,20 +160,20 @@ class SlurmMagics:
     def salloc(self, line: str) -> None:
         """Run a command in a new allocation: `%salloc -N 2 -- srun hostname`.
 
-        The command stands behind "--", as there is no shell to type into;
-        `--no-shell` makes an allocation that stays.
+        The command follows "--", as there is no shell to type into; `--no-shell` makes
+        an allocation that stays.
         """
         words = _words(line)
         if "--no-shell" not in words and "--" not in words[:-1]:
             message = (
-                "say what to run behind --, as in %salloc -N 2 -- srun hostname; "
+                "say what to run after --, as in %salloc -N 2 -- srun hostname; "
                 "a notebook is no terminal for its shell"
             )
             raise UsageError(message)
         _live(["salloc", *words], _environment())
 
     def sattach(self, line: str) -> None:
-        """Show what a running step says: `%sattach 123.0`. An interrupt leaves it."""
+        """Show a running step's output: `%sattach 123.0`. An interrupt leaves it."""
         _live(["sattach", *_words(line)])
 
     def sbatch(self, line: str, cell: str | None = None) -> JobNumber | None:
@@ -218,7 +218,7 @@ def _printing(name: str) -> Magic:
 
 
 def _words(line: str) -> list[str]:
-    """As a shell would split the line. It is no shell: no $NAME, no *, no |."""
+    """Split the line as a shell would, but without its $NAME, * and |."""
     try:
         return shlex.split(line)
     except ValueError as error:
@@ -227,7 +227,7 @@ def _words(line: str) -> list[str]:
 
 
 def _script(cell: str) -> str:
-    """sbatch wants a line #! first."""
+    """Return the cell with a line #! first, which sbatch needs."""
     text = cell.lstrip("\n").rstrip() + "\n"
     if text.startswith("#!"):
         return text
@@ -243,7 +243,7 @@ def _run(
     typed: Sequence[str] | None = None,
     live: bool = False,
 ) -> Completed:
-    """Run it; a Failure unless it succeeds. What it warns of is shown."""
+    """Run a command and show its warnings. Raises Failure unless it succeeds."""
     try:
         completed = command.run(argv, env=env, input=input, live=live)
     except CommandError as error:
@@ -293,7 +293,10 @@ def _user() -> str:
 
 
 def _job_id(stdout: str) -> JobNumber | None:
-    """The last one: plugins of a site may print lines of theirs. None: --test-only."""
+    """Return the last job number in this output; None if there is none (`--test-only`).
+
+    The last one, because a site's plugins may print lines of their own before it.
+    """
     found = _SUBMITTED.findall(stdout) or _PARSABLE.findall(stdout)
     if not found:
         return None
@@ -307,6 +310,6 @@ def _has_pandas() -> bool:
 
 
 def _frame(rows: tables.Rows) -> Any:
-    import pandas  # half a second: only for who asks for a table
+    import pandas  # takes half a second: only where a table is wanted
 
     return pandas.DataFrame(list(rows.rows), columns=list(rows.header))

@@ -1,8 +1,8 @@
 """What a job that is submitted from a cell inherits.
 
-A kernel runs inside a job, and sbatch takes the variables of that job for wishes: a new
-job would silently get its CPU binding, or be refused for two ways to ask for memory.
-Called by `commands.py`.
+A kernel runs inside a job, and sbatch takes the variables of that job for options: a
+new job would silently get its CPU binding, or be refused for two ways to ask for
+memory. Called by `commands.py`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _INLINE = "matplotlib_inline"
 def for_submission(
     environ: Mapping[str, str], born: Mapping[str, str]
 ) -> dict[str, str]:
-    """The kernel's environment without what its own job has put there.
+    """Return the kernel's environment without what its own job has put there.
 
     Parameters
     ----------
-    environ:
+    environ : mapping of str to str
         The kernel's environment now.
-    born:
+    born : mapping of str to str
         The one that it was started with: what a cell has set since then is meant.
     """
     return {
@@ -37,7 +37,7 @@ def for_submission(
 
 
 def at_birth() -> dict[str, str]:
-    """The environment that this process was started with."""
+    """Return the environment that this process was started with."""
     data = Path("/proc/self/environ").read_bytes()
     rows = (os.fsdecode(row).partition("=") for row in data.split(b"\0") if row)
     return {name: value for name, _, value in rows}

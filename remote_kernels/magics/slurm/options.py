@@ -1,7 +1,7 @@
-"""The words behind a command's name, as its options.
+"""The words after a command's name, as its options.
 
-Rules: pure. Only options that we know: a magic that does not understand what was typed
-passes it on as it is. Called by `tables.py` and `own_job.py`.
+Rules: pure. Only options that are known: a magic that does not understand what was
+typed passes it on unchanged. Called by `tables.py` and `own_job.py`.
 """
 
 from __future__ import annotations
@@ -15,31 +15,33 @@ Table = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Scanned:
-    """Options by long name in their order, and the other words."""
+    """Options by their long names, in order, and the other words."""
 
     options: tuple[tuple[str, str | None], ...]
     others: tuple[str, ...]
 
     def has(self, name: str) -> bool:
+        """Return whether the option was given."""
         return any(name == option for option, _ in self.options)
 
     def value(self, name: str) -> str | None:
-        """The last one, which is the one that counts."""
+        """Return the option's last value, which is the one that counts."""
         found = [value for option, value in self.options if option == name]
         return found[-1] if found else None
 
     def without(self, *names: str) -> Scanned:
+        """Return a copy without these options."""
         kept = tuple(pair for pair in self.options if pair[0] not in names)
         return Scanned(kept, self.others)
 
     def words(self) -> list[str]:
-        """As one would type them."""
+        """Return the words as one would type them."""
         options = [f"--{n}" if v is None else f"--{n}={v}" for n, v in self.options]
         return [*options, *self.others]
 
 
 def scan(words: Sequence[str], table: Table) -> Scanned | None:
-    """The options among these words; None if one is not in the table."""
+    """Return the options among these words; None if one is not in the table."""
     letters = {form[0]: name for name, form in table.items() if form.strip("=?")}
     found: list[tuple[str, str | None]] = []
     others: list[str] = []
@@ -77,7 +79,7 @@ def _long(
 def _short(
     word: str, rest: list[str], table: Table, letters: Mapping[str, str]
 ) -> Pairs | None:
-    """One word may hold several letters; the value of the last one ends it."""
+    """Return the options in a word of letters; the last one may have a value."""
     found: Pairs = []
     cluster = word[1:]
     while cluster:

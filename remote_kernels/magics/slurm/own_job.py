@@ -1,4 +1,4 @@
-"""The job of Slurm's that this kernel runs in: what is known, and what would end it.
+"""The Slurm job that this kernel runs in: what is known of it, and what would end it.
 
 Called by `commands.py`, and for `%remote_kernel`.
 """
@@ -62,14 +62,19 @@ _FILTERS = {
 class SlurmJob(OwnJob):
     """What Slurm told this kernel about its job when it started it.
 
-    `numbers` are all by which `scancel` would take it.
+    Parameters
+    ----------
+    numbers : frozenset of str
+        All the numbers by which `scancel` would take it.
+    cluster : str
+        The name of its cluster; "" if not told.
     """
 
     numbers: frozenset[str] = frozenset()
     cluster: str = ""
 
     def end_time(self) -> float | None:
-        """As Slurm says now; an administrator may have moved it."""
+        """Ask Slurm when the job ends; an administrator may have moved it."""
         job_id = JobId(self.id)
         (query,) = DRIVER.status([job_id])
         env = environment(DRIVER, os.environ)
@@ -82,7 +87,7 @@ class SlurmJob(OwnJob):
 
 
 def own_job(environ: Mapping[str, str]) -> SlurmJob | None:
-    """The enclosing job; None outside of one."""
+    """Return the enclosing job; None outside of one."""
     get = environ.get
     if not get("SLURM_JOB_ID"):
         return None
@@ -104,7 +109,10 @@ def own_job(environ: Mapping[str, str]) -> SlurmJob | None:
 
 
 def asks_back(words: Sequence[str]) -> bool:
-    """Whether scancel would ask for each job, and at the end of its input for ever."""
+    """Return whether scancel would ask for each job.
+
+    Where its input has ended it would ask for ever.
+    """
     scanned = scan(words, _SCANCEL)
     if scanned is None:
         return "-i" in words
@@ -114,7 +122,7 @@ def asks_back(words: Sequence[str]) -> bool:
 def why_not_cancel(
     words: Sequence[str], job: SlurmJob, ask: Callable[[list[str]], Completed]
 ) -> str | None:
-    """Why `scancel` with these words may end this kernel; None if it will not.
+    """Return why `scancel` with these words may end this kernel; None if it will not.
 
     Jobs that are chosen by their properties are looked up first: `ask` runs squeue.
     """
@@ -153,12 +161,12 @@ def _both(job: SlurmJob, others: Sequence[str]) -> str:
 
 
 def _split(word: str) -> list[str]:
-    """At commas that are in no brackets: "1,2_[3,4]"."""
+    """Split at commas that are not in brackets: "1,2_[3,4]"."""
     return [part for part in re.split(r",(?![^\[]*\])", word) if part]
 
 
 def _is_own(word: str, job: SlurmJob) -> bool:
-    """A numbered step of it, as srun makes them, is not the kernel."""
+    """Return whether this is the job itself; a numbered step of it is not."""
     head = re.match(r"\d+", word)
     if head is None:
         return True  # nothing that we know
@@ -166,7 +174,7 @@ def _is_own(word: str, job: SlurmJob) -> bool:
 
 
 def _lookup(scanned: Scanned) -> list[str] | None:
-    """squeue with the same choice; None if it has no word for it."""
+    """Return a squeue that makes the same choice; None if there is none."""
     if scanned.has("wckey"):
         return None
     argv = ["squeue", "-a", "-h", "-o", "%i"]
@@ -185,7 +193,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _memory(environ: Mapping[str, str], cpus: int | None) -> int | None:
-    """Bytes on this node. Slurm counts in MiB; 0 means all that the node has."""
+    """Return the job's bytes on this node. Slurm counts in MiB; 0 is all there is."""
     whole = _number(environ.get("SLURM_MEM_PER_NODE"))
     each = _number(environ.get("SLURM_MEM_PER_CPU"))
     if whole:

@@ -1,8 +1,8 @@
 """Tables of squeue, sinfo and sacct that can be read without guessing.
 
 Columns on a screen are cut and padded, and a job's name may hold any character, even
-bars and line ends. So the fields are asked for with separators that no name holds.
-Only what the user asked for: a format of his is kept, without its widths.
+bars and line ends. So the fields are asked for with separators that no name holds, and
+only those that the user would see: a format of the user's is kept, without its widths.
 
 Rules: pure. What is not understood is None, and then shown as text. Called by
 `commands.py`. Quirks were seen on 22.05.8.
@@ -144,7 +144,7 @@ class Rows:
 def argv(
     command: str, words: Sequence[str], environ: Mapping[str, str]
 ) -> list[str] | None:
-    """The command whose answer `parse` can read; None if there is no such command."""
+    """Return a command whose output `parse` can read; None if there is none."""
     if command == "sacct":
         scanned = scan(words, _SACCT)
         if scanned is None:
@@ -163,7 +163,7 @@ def argv(
 
 
 def parse(text: str) -> Rows | None:
-    """The table in what such a command printed; None if it is none."""
+    """Return the table that such a command printed; None if it is none."""
     ending = f"{RECORD}\n" if RECORD in text else "\n"
     *lines, rest = text.split(ending)
     cells = [line.split(FIELD) for line in lines]
@@ -176,12 +176,12 @@ def parse(text: str) -> Rows | None:
 
 
 def plain(text: str) -> str:
-    """What `parse` could not read, for people."""
+    """Return what `parse` could not read, in a form for people."""
     return text.replace(f"{RECORD}\n", "\n").replace(FIELD, "|")
 
 
 def _fields(command: str, scanned: Scanned, environ: Mapping[str, str]) -> str | None:
-    """The letters of the fields that the user would see."""
+    """Return the letters of the fields that the user would see."""
     own = scanned.value("format")
     if own is not None:
         return None if scanned.has("long") else _letters(own)
@@ -195,7 +195,10 @@ def _fields(command: str, scanned: Scanned, environ: Mapping[str, str]) -> str |
 
 
 def _letters(format: str) -> str | None:
-    """The fields of a format, such as "%.18i %9P|%j"; "%%" and "%all" are no fields."""
+    """Return the fields of a format such as "%.18i %9P|%j"; None if it holds more.
+
+    "%%" and "%all" are no fields.
+    """
     found = re.findall(r"%[.#]*\d*([A-Za-z])", format)
     if not found or len(found) != format.count("%") or "%all" in format:
         return None

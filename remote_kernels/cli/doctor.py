@@ -36,7 +36,7 @@ log = harmless.logger(__name__)
 STYLES = {OK: "green", WARNING: "yellow", FAILED: "red"}
 _NO_SCHEDULER = (
     "On a cluster: run this, and the notebook server, on a login node, or load the "
-    "scheduler's module before (`module avail` may list it)."
+    "batch system's module first (`module avail` may list it)."
 )
 ARGV = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}")
 
@@ -102,19 +102,16 @@ async def _scheduler(runtime: Runtime, settings: Settings) -> str:
     if here.path is None:
         msg = f"there is no {here.command} on PATH (scheduler: {here.name})"
         raise Problem(msg, _NO_SCHEDULER)
-    if here.is_fallback:
-        if settings.scheduler == "auto":
-            raise _only_local()
-        return f"{here.name}: jobs are processes of this machine"
-    version = here.version and f", {here.version}"
-    return f"{here.name}: {here.path}{version}; the controller answers"
+    if here.is_missing:
+        raise _only_fallback(here.name)
+    return f"{here.name}: {here.about}"
 
 
-def _only_local() -> Problem:
+def _only_fallback(name: str) -> Problem:
     """Return what to say of a host where `auto` has found no batch system."""
     text = (
-        f"there is no {' or '.join(site.commands())} on PATH, so 'auto' stands for this machine itself: "
-        "jobs would be processes of it (scheduler 'local')"
+        f"there is no {' or '.join(site.commands())} on PATH, so 'auto' stands for this "
+        f"machine itself: jobs would be processes of it (scheduler '{name}')"
     )
     unmet = [
         spec.name
@@ -126,7 +123,7 @@ def _only_local() -> Problem:
     advice = (
         f"{_NO_SCHEDULER} Installed kernels that cannot start as things are: "
         f"{', '.join(unmet)}. To try those alone that need no batch system: "
-        "`remote-kernels doctor --scheduler local`."
+        f"`remote-kernels doctor --scheduler {name}`."
     )
     return Problem(text, advice)
 

@@ -26,9 +26,10 @@ from remote_kernels import harmless, records
 from remote_kernels.config import Settings, parse
 from remote_kernels.errors import CommandError, ConfigError, RemoteKernelError
 from remote_kernels.scheduler import command
-from remote_kernels.scheduler.driver import Enters, Site
+from remote_kernels.scheduler.driver import Driver, Enters, Site
 from remote_kernels.scheduler.drivers import DRIVERS, detected, environment
 from remote_kernels.scheduler.job import JobRequest
+from remote_kernels.scheduler.jobs import Jobs
 from remote_kernels.tunnel.carriers import ssh_keys
 
 from . import socket_directory
@@ -153,10 +154,10 @@ class Here:
         What we call it, and its program.
     path:
         Where the program is; None if it is not on PATH.
-    is_fallback:
-        Whether its jobs are processes of this machine.
-    version:
-        What the program says of itself; "" if nothing.
+    is_missing:
+        Whether 'auto' has found no batch system, and stands for this machine itself.
+    about:
+        What it says of itself, if it was asked.
     cluster:
         The cluster's name; None while nobody tells.
     """
@@ -164,34 +165,35 @@ class Here:
     name: str
     command: str
     path: str | None
-    is_fallback: bool
-    version: str
+    is_missing: bool
+    about: str
     cluster: str | None
 
 
 async def here(runtime: Runtime, settings: Settings, *, reach: bool = False) -> Here:
     """Return which batch system is meant, and what is known of it.
 
-    With `reach` it must answer, and its version is asked for. Raises CommandError.
+    With `reach` it must answer, and is asked about itself. Raises CommandError.
     """
     driver = settings.driver
-    jobs = runtime.jobs(driver)
-    path, version = shutil.which(driver.command), ""
-    if reach and path is not None and not driver.is_fallback:
-        await jobs.own()  # what each user may ask, on each site
-        version = await _version(path)
+    jobs, path = runtime.jobs(driver), shutil.which(driver.command)
+    about = await _about(driver, jobs, path) if reach and path is not None else ""
     cluster = await jobs.cluster()
-    return Here(driver.name, driver.command, path, driver.is_fallback, version, cluster)
+    is_missing = driver.is_fallback and settings.scheduler == "auto"
+    return Here(driver.name, driver.command, path, is_missing, about, cluster)
 
 
-async def _version(program: str) -> str:
-    """Return what it says; a wrapper may print more before, or know no --version."""
-    try:
-        done = await command.run([program, "--version"], timeout=10)
-    except CommandError:
-        return ""
-    said = done.stdout.split("\n") if done.returncode == 0 else []
-    return next((line.strip() for line in reversed(said) if line.strip()), "")
+async def _about(driver: Driver, jobs: Jobs, path: str) -> str:
+    """Return what there is to say of a batch system that answers."""
+    if driver.is_fallback:
+        return "jobs are processes of this machine"
+    await jobs.own()  # what each user may ask, on each site
+    version = ""
+    if isinstance(driver, Site):
+        query = driver.version()
+        with contextlib.suppress(CommandError):
+            version = query.parse(await command.run(query.argv, timeout=10))
+    return f"{', '.join(filter(None, (path, version)))}; the controller answers"
 
 
 def commands() -> list[str]:

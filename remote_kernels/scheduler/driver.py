@@ -233,6 +233,10 @@ class Site(abc.ABC):
     """It can be asked what this site has."""
 
     @abc.abstractmethod
+    def version(self) -> Query[str]:
+        """Ask for the version of its commands; "" if they do not tell."""
+
+    @abc.abstractmethod
     def doubts(self, request: JobRequest) -> Query[list[str]] | None:
         """Ask what of a request this site cannot give, a sentence each."""
 

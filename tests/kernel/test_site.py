@@ -60,4 +60,4 @@ async def test_a_batch_system_that_is_not_here(
 
     found = await site.here(Runtime(), Settings(scheduler="slurm"), reach=True)
 
-    assert ("slurm", None, "") == (found.name, found.path, found.version)
+    assert ("slurm", None, "") == (found.name, found.path, found.about)

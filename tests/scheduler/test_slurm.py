@@ -46,6 +46,22 @@ def test_submit_has_every_option_by_slurm_s_name() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("code", "stdout", "version"),
+    [
+        (0, "slurm-wlm 22.05.8\n", "slurm-wlm 22.05.8"),
+        (0, "Read the rules!\n\nslurm 24.05.1 \n", "slurm 24.05.1"),
+        (0, "", ""),
+        (1, "usage: sbatch SCRIPT\n", ""),
+    ],
+)
+def test_version(code: int, stdout: str, version: str) -> None:
+    """Its last line, as a wrapper may print more before; "" if it knows none."""
+    query = slurm.version()
+    assert ["sbatch", "--version"] == list(query.argv)
+    assert version == query.parse(Completed(("sbatch",), code, stdout, ""))
+
+
 def submitted(stdout: str) -> str:
     """The job's number, and the cluster, where that is told."""
     way = slurm.submission(JobRequest("jupyter-ab", "/log"), "")

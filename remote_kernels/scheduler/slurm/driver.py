@@ -98,6 +98,9 @@ class Slurm(
 
     # Before it is submitted
 
+    def version(self) -> Query[str]:
+        return Query(["sbatch", "--version"], _version)
+
     def doubts(self, request: JobRequest) -> Query[list[str]] | None:
         if "jobid" in request.options:  # it has what it has
             return None
@@ -269,6 +272,12 @@ class Slurm(
 def is_of_the_job(name: str) -> bool:
     """Return whether a variable speaks of the job that it was found in."""
     return name not in SITE and environment.matches(name, _OF_THE_JOB)
+
+
+def _version(completed: Completed) -> str:
+    """Take the last line: a wrapper may print more before, or know no --version."""
+    said = completed.stdout.strip() if completed.returncode == 0 else ""
+    return said.rpartition("\n")[2].strip()
 
 
 def _submitted(completed: Completed) -> JobId:

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from pathlib import PurePosixPath
 
 import click
-from click.shell_completion import (
-    BashComplete,
-    CompletionItem,
-    FishComplete,
-    ZshComplete,
-)
+from click.shell_completion import CompletionItem, get_completion_class
 
 from remote_kernels import harmless
 from remote_kernels.cli import kernelspec
@@ -25,11 +21,11 @@ from remote_kernels.errors import KernelspecError
 from remote_kernels.kernel import service, site
 from remote_kernels.kernel.service import Noted
 
-_SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(list(_SHELLS)))
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the script that completes remote-kernels in SHELL.
@@ -40,33 +36,29 @@ def completion(ctx: click.Context, shell: str) -> None:
     in ~/.config/fish/config.fish: remote-kernels completion fish | source
     """
     variable = "_REMOTE_KERNELS_COMPLETE"  # the name that click derives by itself
-    script = _SHELLS[shell](ctx.find_root().command, {}, "remote-kernels", variable)
+    kind = get_completion_class(shell)
+    assert kind is not None
+    script = kind(ctx.find_root().command, {}, "remote-kernels", variable)
     click.echo(script.source())
 
 
-def template_names(
-    _ctx: click.Context, _param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Return the templates whose names begin with `incomplete`."""
-    try:
-        return _items(kernelspec.templates(), incomplete)
-    except KernelspecError:
-        return []
+def names_of(kernelspecs: Callable[[], dict[str, Kernelspec]]) -> Completer:
+    """Return what completes the name of one of these kernelspecs."""
 
+    def complete(
+        _ctx: click.Context, _param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        try:
+            found = kernelspecs()
+        except KernelspecError:
+            return []
+        return [
+            CompletionItem(name, help=harmless.line(kernel.spec["display_name"]))
+            for name, kernel in found.items()
+            if name.startswith(incomplete) and _can_be_typed(name)
+        ]
 
-def kernel_names(
-    _ctx: click.Context, _param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Return the installed kernelspecs whose names begin with `incomplete`."""
-    return _items(kernelspec.installed(), incomplete)
-
-
-def our_kernel_names(
-    _ctx: click.Context, _param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Return those of the installed kernelspecs that are ours."""
-    ours = {n: k for n, k in kernelspec.installed().items() if k.is_ours}
-    return _items(ours, incomplete)
+    return complete
 
 
 def running_kernels(
@@ -141,11 +133,3 @@ def _item(record: Noted) -> CompletionItem:
     """Return a kernel's ID, with the names of its notebooks as the help text."""
     about = ", ".join(record.notebooks) or record.name
     return CompletionItem(record.kernel_id, help=harmless.line(about))
-
-
-def _items(kernels: dict[str, Kernelspec], incomplete: str) -> list[CompletionItem]:
-    return [
-        CompletionItem(name, help=harmless.line(kernel.spec["display_name"]))
-        for name, kernel in kernels.items()
-        if name.startswith(incomplete) and _can_be_typed(name)
-    ]

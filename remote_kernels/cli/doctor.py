@@ -21,7 +21,7 @@ from rich.markup import escape
 
 from remote_kernels import harmless
 from remote_kernels.cli import kernelspec
-from remote_kernels.cli.completion import our_kernel_names
+from remote_kernels.cli.completion import names_of
 from remote_kernels.cli.options import GroupedCommand, config_options
 from remote_kernels.cli.trial import FAILED, OK, WARNING, Problem, Trial
 from remote_kernels.config import Settings, parse
@@ -115,8 +115,8 @@ def _only_fallback(name: str) -> Problem:
     )
     unmet = [
         spec.name
-        for spec in kernelspec.installed().values()
-        if spec.is_ours and not site.can_be_submitted(spec.config)
+        for spec in kernelspec.ours().values()
+        if not site.can_be_submitted(spec.config)
     ]
     if not unmet:
         return Problem(text, _NO_SCHEDULER, WARNING)
@@ -226,7 +226,7 @@ def _summary(carrier: str | None, findings: list[Finding]) -> str:
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("kernel", required=False, shell_complete=our_kernel_names)
+@click.argument("kernel", required=False, shell_complete=names_of(kernelspec.ours))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--no-job", is_flag=True, help="Submit nothing; check only this side.")
 @config_options

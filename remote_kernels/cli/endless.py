@@ -1,6 +1,6 @@
 """Work that goes on until somebody ends it: Ctrl-C is its ordinary end.
 
-Called by `ls --watch`, `logs --follow` and `top`.
+Called by `ls --watch`, `logs --follow`, `top`, `forward` and `attach --file`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,14 @@ def run(work: Coroutine[Any, Any, None]) -> int:
     """
     ended = asyncio.run(_until_ended(work))
     return 0 if ended in (None, signal.SIGINT) else 128 + ended
+
+
+def signalled() -> asyncio.Event:
+    """Return an event that is set when a signal asks this program to end."""
+    event, loop = asyncio.Event(), asyncio.get_running_loop()
+    for signum in _ENDS:
+        loop.add_signal_handler(signum, event.set)
+    return event
 
 
 async def _until_ended(work: Coroutine[Any, Any, None]) -> signal.Signals | None:

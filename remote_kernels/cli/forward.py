@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from urllib.parse import quote
 import click
 
 from remote_kernels.bounded import first_of
-from remote_kernels.cli import kernelspec, servers
+from remote_kernels.cli import endless, kernelspec, servers
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.say import say
 from remote_kernels.cli.servers import Server
@@ -33,7 +32,6 @@ from remote_kernels.kernel.ports import LARGEST_PORT
 from remote_kernels.kernel.runtime import Runtime
 
 LOOK = 5.0  # seconds between two looks whether the ports are still forwarded
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TCP = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._:-]*):)?([0-9]{1,5})")
 
 
@@ -166,12 +164,9 @@ class _Forwarded:
 async def _forward(
     kernel: str, wanted: Sequence[dict[str, Any]], paths: Sequence[Path], as_json: bool
 ) -> int:
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
     found = await find(Runtime(), kernelspec.state_dirs(), kernel, LIVE)
     forwarded = _Forwarded(_server(found), found.kernel_id)
-    for signum in _SIGNALS:
-        loop.add_signal_handler(signum, ended.set)
+    ended = endless.signalled()
     try:
         await forwarded.open(wanted)
         forwarded.link(paths)

@@ -134,7 +134,6 @@ async def _installation() -> dict[str, Any]:
     dirs, runtime = kernelspec.state_dirs(), Runtime()
     here = await site.here(runtime, Settings())
     kernels = await inventory.recorded(runtime, dirs)
-    ours = [spec.name for spec in kernelspec.installed().values() if spec.is_ours]
     states = Counter(kernel.model().state for kernel in kernels)
     return {
         "version": __version__,
@@ -143,7 +142,7 @@ async def _installation() -> dict[str, Any]:
         "command": here.path,
         "cluster": here.cluster,
         "state_dirs": [str(path) for path in dirs],
-        "kernelspecs": ours,
+        "kernelspecs": list(kernelspec.ours()),
         "kernels": {s: states[s] for s in (*STATES, UNKNOWN) if states[s]},
         "servers": [server.url for server in servers.here()],
     }

@@ -8,57 +8,35 @@ Called by `main`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from remote_kernels import config
 from remote_kernels.cli import kernelspec
-from remote_kernels.cli.completion import kernel_names, template_names
+from remote_kernels.cli.completion import names_of
 from remote_kernels.cli.kernels import summary
 from remote_kernels.cli.kernelspec import Kernelspec
 from remote_kernels.cli.options import GroupedCommand, config_options
-from remote_kernels.cli.render import Wishes, render
+from remote_kernels.cli.render import render
 from remote_kernels.cli.say import say
 from remote_kernels.errors import KernelspecError
 from remote_kernels.kernel import site
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a new kernelspec goes.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    prefix : Path or None
-        Where to install it; None is for this user.
-    replace : bool
-        Whether a kernelspec that is not ours may be replaced.
-    """
-
-    name: str
-    prefix: Path | None
-    replace: bool
-
-    @property
-    def directory(self) -> Path:
-        """The directory of the kernelspec."""
-        return kernelspec.destination(self.name, self.prefix)
-
-
 @click.command(cls=GroupedCommand)
-@click.argument("template", required=False, shell_complete=template_names)
+@click.argument(
+    "template", required=False, shell_complete=names_of(kernelspec.templates)
+)
 @click.option(
     "--from",
     "wrapped",
     metavar="NAME",
-    shell_complete=kernel_names,
+    shell_complete=names_of(kernelspec.installed),
     help="Start from this installed kernelspec instead of a template.",
 )
 @click.option(
@@ -128,21 +106,20 @@ def install(
     remote-kernels install --from ir --mem 16G --display-name "R, 16 GB"
     remote-kernels install python-compute --python ~/venvs/torch/bin/python --name torch
     """
-    place_prefix = _prefix(user, sys_prefix, prefix)
+    prefix = _prefix(user, sys_prefix, prefix)
     source = _source(template, wrapped)
-    wishes = Wishes(settings, dict(env), display_name, python)
-    place = Place(_name(source, wrapped, name), place_prefix, replace)
-    rendered = render(source, wishes)
-    new = Kernelspec(place.name, place.directory, rendered.spec)
+    name = _name(source, wrapped, name)
+    spec, notes = render(source, settings, dict(env), display_name, python)
+    new = Kernelspec(name, kernelspec.destination(name, prefix), spec)
     config.parse(new.config)
-    replaced = _replaced(place)
+    replaced = _replaced(new, replace)
     if dry_run:
-        say(f"Would write {place.directory}/kernel.json:", err=True)
-        say(kernelspec.as_json(rendered.spec).rstrip("\n"))
+        say(f"Would write {new.directory}/kernel.json:", err=True)
+        say(kernelspec.as_json(spec).rstrip("\n"))
     else:
-        kernelspec.write(rendered.spec, source, place.name, place.prefix)
+        kernelspec.write(new, source, prefix)
         _report(new, replaced)
-    for note in (*rendered.notes, *_advice(new)):
+    for note in (*notes, *_advice(new)):
         say(f"Note: {note}", err=True)
 
 
@@ -170,8 +147,7 @@ def _source(template: str | None, wrapped: str | None) -> Kernelspec:
 
 def _refuse_installed(name: str) -> None:
     """Raise KernelspecError if this is an installed kernelspec of ours."""
-    found = kernelspec.installed().get(name)
-    if found is not None and found.is_ours:
+    if name in kernelspec.ours():
         message = (
             f"{name} is not a template but an installed kernelspec. To change it, give "
             f"the options to change: remote-kernels install --from {name} "
@@ -195,24 +171,23 @@ def _name(source: Kernelspec, wrapped: str | None, name: str | None) -> str:
     return kernelspec.check_name(f"{source.name}-compute")
 
 
-def _replaced(place: Place) -> Kernelspec | None:
-    """Return the kernelspec that is replaced; None if there is none."""
-    if not place.directory.exists():
-        return None
-    try:
-        old = kernelspec.read(place.directory)
-    except KernelspecError:
-        old = Kernelspec(place.name, place.directory, {"metadata": {}})
-    if not (old.is_ours or place.replace):
+def _replaced(new: Kernelspec, replace: bool) -> bool:
+    """Return whether there is one already. Raises KernelspecError if that must stay."""
+    if not new.directory.exists():
+        return False
+    is_ours = False
+    with contextlib.suppress(KernelspecError):
+        is_ours = kernelspec.read(new.directory).is_ours
+    if not (is_ours or replace):
         message = (
-            f"{place.directory} holds a kernelspec that is not ours. Choose another "
+            f"{new.directory} holds a kernelspec that is not ours. Choose another "
             "--name, or give --replace"
         )
         raise KernelspecError(message)
-    return old
+    return True
 
 
-def _report(new: Kernelspec, replaced: Kernelspec | None) -> None:
+def _report(new: Kernelspec, replaced: bool) -> None:
     done = "Replaced" if replaced else "Installed"
     say(f"{done} {new.name} in {new.directory}")
     say(f"  in the kernel picker: {new.spec['display_name']}")

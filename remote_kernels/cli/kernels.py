@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from remote_kernels import config, harmless
-from remote_kernels.cli import kernelspec, rows
-from remote_kernels.cli.completion import our_kernel_names
+from remote_kernels.cli import kernelspec
+from remote_kernels.cli.completion import names_of
 from remote_kernels.cli.kernelspec import Kernelspec
+from remote_kernels.cli.rows import show
 from remote_kernels.cli.say import say
 from remote_kernels.errors import ConfigError
 from remote_kernels.kernel import service
 
 _HEADER = ("Name", "Display name", "Scheduler options", "Where")
+_NOTHING = (
+    "No kernelspec here starts its kernel in a job. To add one:\n"
+    "  remote-kernels install python-compute"
+)
 
 
 @click.command("list")
@@ -31,23 +34,11 @@ _HEADER = ("Name", "Display name", "Scheduler options", "Where")
 @click.option("--json", "as_json", is_flag=True, help="All that is known, as JSON.")
 def list_kernels(templates: bool, as_json: bool) -> None:
     """List the kernelspecs that start their kernel in a job."""
-    if templates:
-        kernels = list(kernelspec.templates().values())
-    else:
-        kernels = [k for k in kernelspec.installed().values() if k.is_ours]
+    kernels = (kernelspec.templates() if templates else kernelspec.ours()).values()
     if as_json:
         click.echo(json.dumps([_record(kernel) for kernel in kernels], indent=2))
-    elif sys.stdout.isatty():
-        _print_table(kernels)
     else:
-        for kernel in kernels:
-            click.echo("\t".join(_row(kernel)))
-    if not kernels and not as_json:
-        say(
-            "No kernelspec here starts its kernel in a job. To add one:\n"
-            "  remote-kernels install python-compute",
-            err=True,
-        )
+        show(_HEADER, [_row(kernel) for kernel in kernels], _NOTHING, length=None)
 
 
 @click.command()
@@ -56,7 +47,7 @@ def list_kernels(templates: bool, as_json: bool) -> None:
     metavar="NAME...",
     nargs=-1,
     required=True,
-    shell_complete=our_kernel_names,
+    shell_complete=names_of(kernelspec.ours),
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def remove(names: Sequence[str], yes: bool) -> None:
@@ -116,13 +107,11 @@ def _problem(kernel: Kernelspec) -> str | None:
 def _row(kernel: Kernelspec) -> tuple[str, ...]:
     problem = _problem(kernel)
     options = f"INVALID: {problem.splitlines()[0]}" if problem else ""
-    return harmless.fields(
-        (
-            kernel.name,
-            str(kernel.spec["display_name"]),
-            options or summary(kernel.config),
-            str(kernel.directory),
-        )
+    return (
+        kernel.name,
+        str(kernel.spec["display_name"]),
+        options or summary(kernel.config),
+        str(kernel.directory),
     )
 
 
@@ -136,8 +125,3 @@ def _record(kernel: Kernelspec) -> dict[str, object]:
         "config": kernel.config,
         "problem": _problem(kernel),
     }
-
-
-def _print_table(kernels: list[Kernelspec]) -> None:
-    if kernels:
-        Console().print(rows.table(_HEADER, map(_row, kernels)))

@@ -112,6 +112,11 @@ def installed() -> dict[str, Kernelspec]:
     return found
 
 
+def ours() -> dict[str, Kernelspec]:
+    """Return the installed kernelspecs that are ours, by name."""
+    return {name: kernel for name, kernel in installed().items() if kernel.is_ours}
+
+
 def _installed(manager: KernelSpecManager, name: str, path: Path) -> Kernelspec:
     if (path / "kernel.json").exists():
         return replace(read(path), name=name)
@@ -121,15 +126,15 @@ def _installed(manager: KernelSpecManager, name: str, path: Path) -> Kernelspec:
 
 def state_dirs() -> list[Path]:
     """Return the directories that may hold records of this user's kernels."""
-    configured = [k.config.get("state_dir") for k in installed().values() if k.is_ours]
+    configured = [kernel.config.get("state_dir") for kernel in ours().values()]
     dirs = [str(d) if d else None for d in (None, *configured)]
     return list(dict.fromkeys(map(service.state_dir, dirs)))
 
 
 def settings(kernel: Recorded) -> Settings:
     """Return how to reach a kernel; by its kernelspec, if that still exists."""
-    spec = installed().get(str(kernel.facts.get("spec_name")))
-    return kernel.settings(spec.config if spec is not None and spec.is_ours else {})
+    spec = ours().get(str(kernel.facts.get("spec_name")))
+    return kernel.settings(spec.config if spec is not None else {})
 
 
 def find(name: str, among: dict[str, Kernelspec], what: str) -> Kernelspec:
@@ -168,17 +173,15 @@ def as_json(spec: Spec) -> str:
     return json.dumps(spec, indent=2, ensure_ascii=False) + "\n"
 
 
-def write(spec: Spec, source: Kernelspec, name: str, prefix: Path | None) -> Path:
+def write(new: Kernelspec, source: Kernelspec, prefix: Path | None) -> None:
     """Install a kernelspec, replacing one that is there.
 
     Parameters
     ----------
-    spec : dict
-        What its kernel.json says.
+    new : Kernelspec
+        What it is called, and what its kernel.json says.
     source : Kernelspec
         Where all its other files come from.
-    name : str
-        What it is called.
     prefix : Path or None
         Where to install it; None is for this user.
 
@@ -187,23 +190,21 @@ def write(spec: Spec, source: Kernelspec, name: str, prefix: Path | None) -> Pat
     KernelspecError
         The place cannot be written to.
     """
-    target = destination(name, prefix)
     try:
         with tempfile.TemporaryDirectory(prefix="remote-kernels-") as scratch:
-            staged = _staged(spec, source, Path(scratch) / name)
+            staged = _staged(new.spec, source, Path(scratch) / new.name)
             KernelSpecManager().install_kernel_spec(
                 str(staged),
-                name,
+                new.name,
                 user=prefix is None,
                 prefix=str(prefix) if prefix else None,
             )
     except OSError as error:
         message = (
-            f"cannot write the kernelspec to {target}: {error}. Choose a place that "
+            f"cannot write the kernelspec to {new.directory}: {error}. Choose a place that "
             "you may write to with --user, --sys-prefix or --prefix PATH"
         )
         raise KernelspecError(message) from error
-    return target
 
 
 def _staged(spec: Spec, source: Kernelspec, directory: Path) -> Path:

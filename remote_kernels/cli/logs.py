@@ -27,7 +27,7 @@ from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.runtime import Runtime
 
 LOOK = 1.0  # seconds between two looks at the logs
-ASK = 60.0  # seconds between two questions to the scheduler
+ASK = 60.0  # seconds between two questions to the batch system
 SOON = 5.0  # the same, when there is news in the job's log
 
 

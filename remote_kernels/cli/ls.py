@@ -16,11 +16,10 @@ from pathlib import Path
 import click
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from remote_kernels import harmless
-from remote_kernels.cli import endless, kernelspec, servers, words
+from remote_kernels.cli import endless, kernelspec, rows, servers, words
 from remote_kernels.cli.say import say
 from remote_kernels.kernel import inventory, service
 from remote_kernels.kernel.inventory import Recorded
@@ -28,7 +27,7 @@ from remote_kernels.kernel.model import KernelModel, ModelState
 from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.kernel.service import SLOWEST
 
-FASTEST = 2.0  # seconds between two questions to the scheduler
+FASTEST = 2.0  # seconds between two questions to the batch system
 
 _HEADER = ("Kernel", "Notebook", "Job", "State", "Node", "Time left", "Memory")
 _NOTHING_LIVE = (
@@ -49,7 +48,7 @@ _NOTHING = "No kernel of yours waits or runs here, and none has ended in the las
     type=click.FloatRange(min=FASTEST, max=3600),
     metavar="[SECONDS]",
     help="Refresh every so many seconds (5), until Ctrl-C. While nothing changes, the "
-    f"scheduler is asked less and less often, down to once in {SLOWEST:g} s.",
+    f"batch system is asked less and less often, down to once in {SLOWEST:g} s.",
 )
 @click.option("--json", "as_json", is_flag=True, help="All that is known, as JSON.")
 def ls(everything: bool, interval: float | None, as_json: bool) -> None:
@@ -129,16 +128,13 @@ def _table(views: list[KernelModel], everything: bool) -> RenderableType:
     """Return the kernels as a table, in which no text counts as markup."""
     if not views:
         return Text(_NOTHING if everything else _NOTHING_LIVE)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in _HEADER:
-        folds = title in ("Notebook", "State")
-        table.add_column(title, overflow="fold", no_wrap=not folds)
+    cells: list[tuple[str | Text, ...]] = []
     for view in views:
         kernel, notebook, job, state, *rest = _row(view)
-        coloured = Text(state, words.style(view))
-        table.add_row(
-            *map(Text, (kernel[:8], notebook, job)), coloured, *map(Text, rest)
-        )
+        cells.append((kernel[:8], notebook, job, Text(state, words.style(view)), *rest))
+    table = rows.table(_HEADER, cells)
+    for column in table.columns:
+        column.no_wrap = column.header not in ("Notebook", "State")
     return table
 
 

@@ -12,7 +12,7 @@ import signal
 import sys
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from remote_kernels.kernel.remote_process import STDOUT, RemoteProcess
 
@@ -71,17 +71,21 @@ def _write(fd: int, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _signals(process: RemoteProcess) -> Iterator[None]:
-    """Pass signals on to the process, those of the terminal's keys included."""
-    before = {
-        signum: signal.signal(signum, lambda number, _: process.signal(number))
-        for signum in PASSED
-    }
+def _handled(handlers: Mapping[int, Callable[[int, object], None]]) -> Iterator[None]:
+    """Have signals handled in this way, inside the block."""
+    before = {number: signal.signal(number, it) for number, it in handlers.items()}
     try:
         yield
     finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _signals(process: RemoteProcess) -> Iterator[None]:
+    """Pass signals on to the process, those of the terminal's keys included."""
+    with _handled(dict.fromkeys(PASSED, lambda number, _: process.signal(number))):
+        yield
 
 
 @contextlib.contextmanager
@@ -93,16 +97,14 @@ def _terminal(process: RemoteProcess) -> Iterator[None]:
     def end(number: int, _: object) -> None:
         raise SystemExit(128 + number)
 
-    handlers = {signum: signal.signal(signum, end) for signum in ENDS}
-    resized = signal.signal(
-        signal.SIGWINCH, lambda *_: process.resize(*terminal_size())
-    )
-    tty.setraw(fd, termios.TCSADRAIN)  # what was typed already is for it, too
-    process.resize(*terminal_size())  # it may have changed before the handler was there
-    try:
-        yield
-    finally:
-        with contextlib.suppress(termios.error):  # it has hung up
-            termios.tcsetattr(fd, termios.TCSADRAIN, before)
-        for signum, handler in {**handlers, signal.SIGWINCH: resized}.items():
-            signal.signal(signum, handler)
+    def resize(*_: object) -> None:
+        process.resize(*terminal_size())
+
+    with _handled({**dict.fromkeys(ENDS, end), signal.SIGWINCH: resize}):
+        tty.setraw(fd, termios.TCSADRAIN)  # what was typed already is for it, too
+        resize()  # the size may have changed before the handler was there
+        try:
+            yield
+        finally:
+            with contextlib.suppress(termios.error):  # it has hung up
+                termios.tcsetattr(fd, termios.TCSADRAIN, before)

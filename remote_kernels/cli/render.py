@@ -15,7 +15,6 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from remote_kernels.cli.kernelspec import PROVISIONER, Kernelspec, Spec
@@ -25,41 +24,51 @@ from remote_kernels.kernel import site
 
 NODE = "Compute Node"
 _PARENTHESES = re.compile(r"(.+?) \(([^()]+)\)")
-
-# Not "auto": where a module is not loaded, that would be the login node itself.
 _PYTHON = re.compile(r"python[0-9.]*")
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """What a command line asks for, beyond the kernelspec to begin with."""
+def render(
+    source: Kernelspec,
+    config: Mapping[str, object],
+    env: Mapping[str, str],
+    display_name: str | None,
+    python: str | None,
+) -> tuple[Spec, list[str]]:
+    """Make the kernel.json that runs the kernel of `source` in a job.
 
-    config: Mapping[str, object] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
-    display_name: str | None = None
-    python: str | None = None
+    Parameters
+    ----------
+    source : Kernelspec
+        The kernelspec to begin with.
+    config : mapping of str to object
+        Options for our provisioner; they go before those of `source`.
+    env : mapping of str to str
+        Variables for the kernel.
+    display_name : str or None
+        What the kernel picker shows; by default made from that of `source`.
+    python : str or None
+        The kernel's interpreter; by default that of `source`.
 
+    Returns
+    -------
+    tuple of dict and list of str
+        The kernel.json, and what the user should know about it.
 
-@dataclass(frozen=True)
-class Rendered:
-    """A kernel.json, and what the user should know about it."""
-
-    spec: Spec
-    notes: list[str]
-
-
-def render(source: Kernelspec, wishes: Wishes) -> Rendered:
-    """Return the kernel.json that runs the kernel of `source` as `wishes` say."""
+    Raises
+    ------
+    KernelspecError
+        The kernel of `source` cannot be started in that way.
+    """
     _check_source(source)
     spec, notes = copy.deepcopy(source.spec), list[str]()
-    spec["argv"] = _argv(source, wishes.python, notes)
-    spec["display_name"] = wishes.display_name or _display_name(source)
-    spec["env"] |= wishes.env
+    spec["argv"] = _argv(source, python, notes)
+    spec["display_name"] = display_name or _display_name(source)
+    spec["env"] |= env
     spec["metadata"]["kernel_provisioner"] = {
         "provisioner_name": PROVISIONER,
-        "config": _config(source, wishes.config, notes),
+        "config": _config(source, config, notes),
     }
-    return Rendered(spec, notes)
+    return spec, notes
 
 
 def _check_source(source: Kernelspec) -> None:

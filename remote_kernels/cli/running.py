@@ -20,7 +20,7 @@ import click
 from jupyter_core.paths import jupyter_runtime_dir
 
 from remote_kernels.bounded import first_of
-from remote_kernels.cli import kernelspec
+from remote_kernels.cli import endless, kernelspec
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.rows import show
 from remote_kernels.cli.say import say
@@ -119,8 +119,7 @@ async def _hold(connection: Attached) -> None:
         say("It is valid while the server here has the kernel.", err=True)
         return
     say("Ctrl-C ends the connection, not the kernel.", err=True)
-    ended = asyncio.Event()
-    _on_signals(ended.set, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ended = endless.signalled()
     await first_of(ended.wait(), kernel.status.wait())
     if ended.is_set():
         say("\nThe kernel keeps running.", err=True)
@@ -164,9 +163,9 @@ def _on_signals(callback: Callable[[], object], *signals: signal.Signals) -> Non
 def clean(everything: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Show your kernels, and remove what is left of those that ended.
 
-    Compares the records with the scheduler's jobs, both ways: a record whose job has
-    ended is removed, a waiting job of ours without a record is cancelled. Kernels and
-    jobs that run are only shown, unless --all is given. Asks first.
+    Compares the records with the batch system's jobs, both ways: a record whose job
+    has ended is removed, a waiting job of ours without a record is cancelled. Kernels
+    and jobs that run are only shown, unless --all is given. Asks first.
     """
     items = asyncio.run(stock.take(Runtime(), kernelspec.state_dirs(), everything))
     work = [item for item in items if item.action]
@@ -211,10 +210,8 @@ def _show(items: list[Item]) -> None:
         (i.kernel, i.name, str(i.job or ""), i.state, i.node, i.what, i.action)
         for i in items
     ]
-    if not rows:
-        say("No kernel of yours was found, and nothing left over.", err=True)
-    else:
-        show(("Kernel", "", "Job", "State", "Node", "", "To do"), rows)
+    titles = ("Kernel", "", "Job", "State", "Node", "", "To do")
+    show(titles, rows, "No kernel of yours was found, and nothing left over.")
 
 
 def _summary(work: list[Item]) -> str:

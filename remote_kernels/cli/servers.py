@@ -35,7 +35,6 @@ log = harmless.logger(__name__)
 ANSWER = 2.0  # seconds
 ENDING = 60.0  # seconds that a server may take to end a kernel
 
-_NO_ANSWER = (OSError, ValueError, asyncio.TimeoutError)
 _SELF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- at all addresses
 
 
@@ -128,25 +127,23 @@ async def _laid_over(view: KernelModel, server: Server | None) -> KernelModel:
 
 async def _told(server: Server, kernel_id: str) -> dict[str, Any]:
     """Return a server's view of a kernel; {} if it gives no sensible answer."""
+    path = f"remote-kernels/api/kernels/{quote(kernel_id, safe='')}"
     try:
-        path = f"remote-kernels/api/kernels/{quote(kernel_id, safe='')}"
-        status, body = await within(_ask(server, "GET", path), ANSWER)
+        status, body = await _answer(server, "GET", path, ANSWER)
         told = json.loads(body) if status == HTTPStatus.OK else {}
-    except _NO_ANSWER as exc:
-        log.debug("%s tells nothing: %r", server, exc)
+    except (ServerError, ValueError) as exc:
+        log.debug("%s tells nothing: %s", server, exc)
         return {}
     return told if isinstance(told, dict) else {}
 
 
 async def end(server: Server, kernel_id: str) -> str:
     """Have a server end a kernel. Returns what went wrong; "" if nothing did."""
+    path = f"api/kernels/{quote(kernel_id, safe='')}"
     try:
-        path = f"api/kernels/{quote(kernel_id, safe='')}"
-        status, body = await within(_ask(server, "DELETE", path), ENDING)
-    except asyncio.TimeoutError:
-        return f"it did not answer within {ENDING:g} s"
-    except _NO_ANSWER as exc:
-        return str(exc) or type(exc).__name__
+        status, body = await _answer(server, "DELETE", path, ENDING)
+    except ServerError as exc:
+        return str(exc)
     log.debug("%s: %s %r", server, status, body)
     return "" if status == HTTPStatus.NO_CONTENT else f"it answered {status}"
 
@@ -167,23 +164,33 @@ async def request(
         It does not answer, or not in JSON.
     """
     data = b"" if body is None else json.dumps(body).encode()
+    path = f"remote-kernels/api/{path}"
     try:
-        asked = _ask(server, method, f"remote-kernels/api/{path}", data)
-        status, answer = await within(asked, ENDING)
+        status, answer = await _answer(server, method, path, ENDING, data)
         return status, json.loads(answer) if answer else None
-    except asyncio.TimeoutError as exc:
-        msg = f"The server ({server}) did not answer within {ENDING:g} s."
+    except (ServerError, ValueError) as exc:
+        msg = f"The server ({server}) does not answer as one of ours: {exc}."
         raise ServerError(msg) from exc
-    except _NO_ANSWER as exc:
-        why = str(exc) or type(exc).__name__
-        msg = f"The server ({server}) does not answer as one of ours: {why}."
+
+
+async def _answer(
+    server: Server, method: str, path: str, seconds: float, body: bytes = b""
+) -> tuple[int, bytes]:
+    """Return the status and the body of an answer. Raises ServerError if none comes."""
+    try:
+        return await within(_ask(server, method, path, body), seconds)
+    except asyncio.TimeoutError as exc:
+        msg = f"it did not answer within {seconds:g} s"
+        raise ServerError(msg) from exc
+    except (OSError, ValueError) as exc:
+        msg = str(exc) or type(exc).__name__
         raise ServerError(msg) from exc
 
 
 async def _ask(
-    server: Server, method: str, path: str, body: bytes = b""
+    server: Server, method: str, path: str, body: bytes
 ) -> tuple[int, bytes]:
-    """Status and body. Raises OSError, ValueError."""
+    """Return the status and the body of an answer. Raises OSError and ValueError."""
     tls = _tls() if server.secure else None
     reader, writer = await asyncio.open_connection(
         sock=await _connected(server),

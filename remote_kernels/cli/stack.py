@@ -5,6 +5,7 @@ Called by `main`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import shutil
@@ -19,7 +20,7 @@ from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.inside import OpenJob
 from remote_kernels.cli.say import say
 from remote_kernels.errors import AgentError, ConfigError
-from remote_kernels.kernel.remote_process import STDERR, STDOUT, RemoteProcess
+from remote_kernels.kernel.remote_process import RemoteProcess
 
 
 @click.command()
@@ -71,17 +72,10 @@ def _spies() -> list[str]:
 
 def _ask(job: OpenJob, options: dict[str, Any]) -> dict[str, Any]:
     """Return what the program on the node says. Raises AgentError."""
-    said = {STDOUT: b"", STDERR: b""}
     with job.way() as way:
         process = RemoteProcess(way, "stack", options=options)
-        try:
-            for file, payload in process.output():
-                said[file] += payload
-        finally:
-            process.close()
-    if code := process.exit_code:
-        raise inside.failed(job, code, said[STDERR].decode(errors="replace"))
-    body: dict[str, Any] = json.loads(said[STDOUT])
+        with contextlib.closing(process):
+            body: dict[str, Any] = json.loads(b"".join(inside.told(job, process)))
     return body
 
 

@@ -24,6 +24,8 @@ from remote_kernels.kernel.finding import LIVE, choose
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.runtime import Runtime
 
+_HEADER = ("Kernel", "Notebook", "Job", "State", "To do")
+
 
 @dataclass(frozen=True)
 class _Work:
@@ -50,7 +52,8 @@ def stop(kernels: Sequence[str], everything: bool, dry_run: bool, yes: bool) -> 
         msg = "Name the kernels to end, or give --all."
         raise click.UsageError(msg)
     work = asyncio.run(_work(kernels))
-    _show([_row(item) for item in work])
+    rows = [_row(item) for item in work]
+    show(_HEADER, rows, "No kernel of yours waits or runs here.")
     if dry_run or not work:
         return
     if not yes:
@@ -83,13 +86,6 @@ def _row(item: _Work) -> tuple[str, ...]:
         how = f"leave allocation {shared}" if shared else "cancel its job"
     columns = words.notebooks(view), view.job_id, words.state(view)
     return (view.kernel_id, *columns, how)
-
-
-def _show(rows: list[tuple[str, ...]]) -> None:
-    if not rows:
-        say("No kernel of yours waits or runs here.", err=True)
-    else:
-        show(("Kernel", "Notebook", "Job", "State", "To do"), rows)
 
 
 async def _end_all(work: list[_Work]) -> bool:

@@ -49,7 +49,7 @@ class Tail:
             return b"" if fresh is None else fresh.read()
         if fresh is None:  # removed; it may be written to all the same
             return self._file.read()
-        if _identity(fresh) == _identity(self._file):
+        if os.path.sameopenfile(fresh.fileno(), self._file.fileno()):
             fresh.close()
             if os.fstat(self._file.fileno()).st_size < self._file.tell():
                 self._file.seek(0)  # somebody emptied it
@@ -67,7 +67,7 @@ class Tail:
         if older is None:
             return b""
         with older:
-            is_it = _identity(older) == _identity(self._file)
+            is_it = os.path.sameopenfile(older.fileno(), self._file.fileno())
             return b"" if is_it else older.read()
 
 
@@ -76,11 +76,6 @@ def _opened(path: Path) -> BinaryIO | None:
         os.listdir(path.parent)  # noqa: PTH208 -- see above
         return path.open("rb")
     return None
-
-
-def _identity(file: BinaryIO) -> tuple[int, int]:
-    status = os.fstat(file.fileno())
-    return status.st_dev, status.st_ino
 
 
 def _end(file: BinaryIO, lines: int) -> bytes:

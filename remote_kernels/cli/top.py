@@ -12,7 +12,6 @@ import json
 import os
 import sys
 import termios
-import threading
 import tty
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -28,8 +27,7 @@ from remote_kernels import harmless
 from remote_kernels.cli import endless, inside, words
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.inside import OpenJob
-from remote_kernels.errors import AgentError
-from remote_kernels.kernel.remote_process import STDOUT, RemoteProcess
+from remote_kernels.kernel.remote_process import RemoteProcess
 
 Sample = dict[str, Any]
 
@@ -107,39 +105,18 @@ async def _each(
 ) -> None:
     """Show each sample, until the job ends, which is an error, or all are there."""
     process = RemoteProcess(way, "top", options=options)
-    lines: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-
-    def read() -> None:
-        with contextlib.suppress(RuntimeError):  # nobody looks any more
-            for said in _lines(job, process):
-                loop.call_soon_threadsafe(lines.put_nowait, said)
-
-    threading.Thread(target=read, daemon=True).start()
-    try:
-        while (said := await lines.get()) is not None:
-            if isinstance(said, Exception):
-                raise said
-            show(json.loads(said))
-    finally:
-        process.close()
+    with contextlib.closing(process):  # which ends the reading, too
+        lines = _lines(job, process)
+        while (line := await asyncio.to_thread(next, lines, None)) is not None:
+            show(json.loads(line))
 
 
-def _lines(job: OpenJob, process: RemoteProcess) -> Iterator[bytes | Exception | None]:
-    """Yield each line that the program says; then None, or what went wrong."""
-    rest, errors = b"", b""
-    try:
-        for file, payload in process.output():
-            if file == STDOUT:
-                *whole, rest = (rest + payload).split(b"\n")
-                yield from (line for line in whole if line.startswith(b"{"))
-            else:
-                errors += payload
-        if code := process.exit_code:
-            yield inside.failed(job, code, errors.decode(errors="replace"))
-    except AgentError as exc:
-        yield exc
-    yield None
+def _lines(job: OpenJob, process: RemoteProcess) -> Iterator[bytes]:
+    """Yield each line that the program says. Raises AgentError."""
+    rest = b""
+    for payload in inside.told(job, process):
+        *whole, rest = (rest + payload).split(b"\n")
+        yield from (line for line in whole if line.startswith(b"{"))
 
 
 async def _until_q(fd: int | None, work: Coroutine[Any, Any, None]) -> None:

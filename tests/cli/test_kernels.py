@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from click.testing import Result
 from rich.console import Console
 
 from remote_kernels import records
-from remote_kernels.cli import kernels, kernelspec
+from remote_kernels.cli import kernels, kernelspec, rows
 
 Run = Callable[..., Result]
 AddKernel = Callable[..., Path]
@@ -67,8 +68,10 @@ def test_list_as_table(
     """On a terminal: a table; what looks like markup is shown as it is."""
     run("install", "python-gpu", "--display-name", "[red]hot")
     console = Console(width=200)
-    monkeypatch.setattr(kernels, "Console", lambda: console)
-    kernels._print_table([kernelspec.installed()["python-gpu"]])
+    monkeypatch.setattr(rows, "Console", lambda: console)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    fields = kernels._row(kernelspec.installed()["python-gpu"])
+    rows.show(kernels._HEADER, [fields], "", length=None)
     header, row = capsys.readouterr().out.splitlines()
     assert header.split() == [
         "Name",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from remote_kernels.cluster.launcher import Launcher
+from remote_kernels.cluster.node import address_towards
 from remote_kernels.errors import AllocationError
 
 MIB = 1024 * 1024
@@ -46,14 +47,14 @@ class Allocation:
         The name of the node that the kernel is on.
     nodes : tuple of Node
         The nodes to use.
-    launcher : Launcher or None
+    launcher : Launcher
         What starts programs there.
     """
 
     job: str
     here: str
     nodes: tuple[Node, ...]
-    launcher: Launcher | None = field(default=None, compare=False, repr=False)
+    launcher: Launcher = field(compare=False, repr=False)
 
     @property
     def names(self) -> list[str]:
@@ -83,10 +84,7 @@ class Allocation:
         others = [name for name in self.names if name != self.here]
         if not found.startswith("127.") or not others:
             return found
-        # Some hosts call themselves 127.0.1.1. Nothing is sent.
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((others[0], 9))
-            return str(probe.getsockname()[0])
+        return address_towards(others[0])  # some hosts call themselves 127.0.1.1
 
 
 def share(node: Node, parts: int, fraction: float) -> int | None:

@@ -6,7 +6,6 @@ dashboard has no password of its own, and listens on the node's loopback address
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from remote_kernels.cluster import step
 from remote_kernels.cluster.allocation import Allocation, Node, share
-from remote_kernels.cluster.launchers import allocation
-from remote_kernels.cluster.running import Cluster, opened, reached
+from remote_kernels.cluster.running import (
+    Cluster,
+    Starting,
+    opened,
+    reached,
+    starting,
+)
 from remote_kernels.cluster.step import Order
 
 if TYPE_CHECKING:
@@ -80,39 +84,31 @@ def dask(
         raise step.missing(
             error, "Dask", "dask[distributed]", "cryptography"
         ) from error
-    here = allocation().only(nodes)
-    end = time.monotonic() + timeout
-    counts = {
-        node.name: workers or int(nprocesses_nthreads(node.cpus)[0])
-        for node in here.nodes
-    }
-    values = {
-        node.name: limits(node, counts[node.name], threads, memory)
-        for node in here.nodes
-    }
     files = _files(security)
-    with contextlib.ExitStack() as stack:
-        scheduler = step.start(
-            "Dask's scheduler", here, _scheduler(here, files, dashboard)
-        )
-        stack.callback(scheduler.close)
-        info = _info(scheduler, here, end)
-        workers_order = _workers(info["address"], files, values)
-        started = step.start("Dask's workers", here, workers_order, nodes=here.names)
-        stack.callback(started.close)
-        left = max(1.0, end - time.monotonic())
+    with starting(nodes, timeout) as work:
+        here = work.here
+        counts = {
+            node.name: workers or int(nprocesses_nthreads(node.cpus)[0])
+            for node in here.nodes
+        }
+        values = {
+            node.name: limits(node, counts[node.name], threads, memory)
+            for node in here.nodes
+        }
+        order = _scheduler(here, files, dashboard)
+        info = _info(work, work.step("Dask's scheduler", order))
+        order = _workers(info["address"], files, values)
+        work.step("Dask's workers", order, nodes=here.names)
+        left = max(1.0, work.end - time.monotonic())
         client = Client(info["address"], security=security, timeout=left)
-        stack.callback(client.close)
+        work.stack.callback(client.close)
         wanted = sum(counts.values())
-        step.until(
-            f"{wanted} workers of Dask",
-            lambda: len(client.nthreads()) >= wanted,
-            [scheduler, started],
-            end,
+        work.until(
+            f"{wanted} workers of Dask", lambda: len(client.nthreads()) >= wanted
         )
         port = info.get("services", {}).get("dashboard") if dashboard else None
         page = reached("Dashboard", port, here.job, "/status") if port else ""
-        return opened(client, f"Dask: {wanted} workers", here.names, stack, page)
+        return opened(client, f"Dask: {wanted} workers", here.names, work.stack, page)
 
 
 def limits(
@@ -164,18 +160,11 @@ def _program(name: str) -> list[str]:
     return ["{python}", "-m", f"distributed.cli.{name}"]
 
 
-def _info(scheduler: step.Step, here: Allocation, end: float) -> dict[str, Any]:
+def _info(work: Starting, scheduler: step.Step) -> dict[str, Any]:
     """Wait for what the scheduler writes about itself, and return it."""
-    found: dict[str, Any] = {}
-
-    def written() -> bool:
-        directory = scheduler.directories.get(here.here)
-        if directory is not None:
-            found.update(_read(directory / "scheduler.json"))
-        return bool(found)
-
-    step.until("Dask's scheduler", written, [scheduler], end)
-    return found
+    file = scheduler.directory(work.end) / "scheduler.json"
+    work.until("Dask's scheduler", lambda: bool(_read(file)))
+    return _read(file)
 
 
 def _read(path: Path) -> dict[str, Any]:

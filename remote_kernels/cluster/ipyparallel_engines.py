@@ -6,13 +6,11 @@ Only what engines connect to listens on the node's own address.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +19,7 @@ from remote_kernels import harmless
 from remote_kernels.cluster import step
 from remote_kernels.cluster.allocation import Allocation
 from remote_kernels.cluster.launcher import Launcher
-from remote_kernels.cluster.launchers import allocation
-from remote_kernels.cluster.running import Cluster, opened
+from remote_kernels.cluster.running import Cluster, Starting, opened, starting
 from remote_kernels.cluster.step import Order
 
 if TYPE_CHECKING:
@@ -89,38 +86,22 @@ def ipyparallel(
         from ipyparallel import Client
     except ImportError as error:
         raise step.missing(error, "IPython Parallel", "ipyparallel") from error
-    here = allocation().only(nodes)
-    end = time.monotonic() + timeout
-    each = engines or min(node.cpus for node in here.nodes)
-    assert here.launcher is not None
-    kind = _kind(here.launcher) if mpi is None else mpi
-    with contextlib.ExitStack() as stack:
-        controller = step.start("ipcontroller", here, _controller(here))
-        stack.callback(controller.close)
-        security = _security(controller, here, end)
+    with starting(nodes, timeout) as work:
+        here = work.here
+        each = engines or min(node.cpus for node in here.nodes)
+        kind = _kind(here.launcher) if mpi is None else mpi
+        security = _security(work, work.step("ipcontroller", _controller(here)))
         order = _engine((security / _ENGINE).read_text(), kind)
-        started = step.start(
-            "IPython Parallel's engines",
-            here,
-            order,
-            nodes=here.names,
-            tasks=each,
-            mpi=kind,
-        )
-        stack.callback(started.close)
+        what = "IPython Parallel's engines"
+        work.step(what, order, nodes=here.names, tasks=each, mpi=kind)
         client = Client(str(security / _CLIENT))
-        stack.callback(client.close)
+        work.stack.callback(client.close)
         wanted = each * len(here.nodes)
-        step.until(
-            f"{wanted} engines",
-            lambda: len(client.ids) >= wanted,
-            [controller, started],
-            end,
-        )
+        work.until(f"{wanted} engines", lambda: len(client.ids) >= wanted)
         what = f"IPython Parallel: {wanted} engines"
         if kind != "none":
             what += f" of one MPI program ({kind})"
-        return opened(client, what, here.names, stack)
+        return opened(client, what, here.names, work.stack)
 
 
 def _controller(here: Allocation) -> Order:
@@ -143,24 +124,16 @@ def _engine(connection: str, mpi: str) -> Order:
     return Order(argv, env=_DIRECTORIES, files={"engine.json": connection})
 
 
-def _security(controller: step.Step, here: Allocation, end: float) -> Path:
+def _security(work: Starting, controller: step.Step) -> Path:
     """Wait for both connection files, and return their directory."""
-
-    def directory() -> Path | None:
-        found = controller.directories.get(here.here)
-        return None if found is None else found / _SECURITY
-
-    def written() -> bool:
-        found = directory()
-        return found is not None and all(
-            (found / name).is_file() and (found / name).read_text().endswith("}")
-            for name in (_CLIENT, _ENGINE)
-        )
-
-    step.until("ipcontroller", written, [controller], end)
-    found = directory()
-    assert found is not None
+    found = controller.directory(work.end) / _SECURITY
+    files = (found / _CLIENT, found / _ENGINE)
+    work.until("ipcontroller", lambda: all(map(_is_written, files)))
     return found
+
+
+def _is_written(file: Path) -> bool:
+    return file.is_file() and file.read_text().endswith("}")
 
 
 def _kind(launcher: Launcher) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 
 from remote_kernels.cluster.allocation import Allocation
 from remote_kernels.cluster.launcher import Launcher
@@ -23,7 +22,7 @@ def allocation(environ: Mapping[str, str] | None = None) -> Allocation:
     for launcher in LAUNCHERS:
         found = launcher.allocation(environ)
         if found is not None:
-            return replace(found, launcher=launcher)
+            return found
     message = (
         "This kernel is in no allocation of a batch system that can start programs on "
         "its nodes. Choose a kernel that runs in a job; `remote-kernels install "

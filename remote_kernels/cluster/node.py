@@ -99,7 +99,7 @@ def values_here(order: Mapping[str, Any], directory: Path) -> dict[str, str]:
         "dir": str(directory),
         "python": sys.executable,
         "node": node,
-        "address": _address(order["first"]),
+        "address": address_towards(order["first"]),
         **order["values"].get(node, {}),
     }
 
@@ -114,10 +114,10 @@ def fill(word: str, values: Mapping[str, str]) -> str:
     return word
 
 
-def _address(first: str) -> str:
-    """Return our address on the way to the first node. Nothing is sent."""
+def address_towards(host: str) -> str:
+    """Return our address on the way to another host. Nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((first, 9))
+        probe.connect((host, 9))
         return str(probe.getsockname()[0])
 
 

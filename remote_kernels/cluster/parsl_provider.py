@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
@@ -104,11 +105,8 @@ def config(
     block: Block,
     address: str,
     run_dir: Path,
-    *,
-    cores: float,
-    memory: float | None,
-    workers: int | None,
     retries: int,
+    **executor_options: Any,
 ) -> Config:
     """Return Parsl's configuration: one executor, encrypted, on the node's own address.
 
@@ -120,18 +118,18 @@ def config(
         The address of the kernel's node.
     run_dir : Path
         Where all of Parsl's files go.
-    cores, memory, workers, retries
-        As for `cluster.parsl`.
+    retries : int
+        How often to try a failed app again.
+    **executor_options
+        Further options of Parsl's HighThroughputExecutor.
     """
     executor = HighThroughputExecutor(
         label="allocation",
         provider=block,
         address=address,
-        cores_per_worker=cores,
-        mem_per_worker=memory,
-        max_workers_per_node=workers,
         encrypted=True,
         interchange_launch_cmd=[sys.executable, "-c", _INTERCHANGE],
+        **executor_options,
     )
     program = "process_worker_pool.py "
     assert executor.launch_cmd is not None

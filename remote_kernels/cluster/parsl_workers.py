@@ -6,14 +6,11 @@ order of the step instead of a shared directory.
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from remote_kernels.cluster import step
-from remote_kernels.cluster.launchers import allocation
-from remote_kernels.cluster.running import Cluster, opened
+from remote_kernels.cluster.running import Cluster, opened, starting
 from remote_kernels.cluster.step import Order
 
 if TYPE_CHECKING:
@@ -66,33 +63,27 @@ def parsl(
         from remote_kernels.cluster.parsl_provider import Block, config
     except ImportError as error:
         raise step.missing(error, "Parsl", "parsl") from error
-    here = allocation().only(nodes)
-    end = time.monotonic() + timeout
-    with contextlib.ExitStack() as stack:
-        holder = step.start("Parsl's directory", here, Order())
-        stack.callback(holder.close)
-        made = holder.directories
-        step.until("Parsl's directory", lambda: here.here in made, [holder], end)
-        run_dir = made[here.here]
+    with starting(nodes, timeout) as work:
+        here, stack = work.here, work.stack
+        run_dir = work.step("Parsl's directory", Order()).directory(work.end)
         block = Block(here, run_dir)
         stack.callback(block.close)
         settings = config(
             block,
             here.address(),
             run_dir,
-            cores=cores,
-            memory=memory,
-            workers=workers,
-            retries=retries,
+            retries,
+            cores_per_worker=cores,
+            mem_per_worker=memory,
+            max_workers_per_node=workers,
         )
         kernel = library.load(settings)
         stack.callback(lambda: None if kernel.cleanup_called else kernel.cleanup())
         executor = settings.executors[0]
-        step.until(
+        work.steps += block.steps
+        work.until(
             f"Parsl's workers on {len(here.nodes)} nodes",
             lambda: len(executor.connected_managers()) >= len(here.nodes),
-            [holder, *block.steps],
-            end,
         )
         found = sum(
             manager["worker_count"] for manager in executor.connected_managers()

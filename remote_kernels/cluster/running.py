@@ -7,10 +7,68 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-from types import TracebackType
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from remote_kernels.cluster.allocation import Allocation
+from remote_kernels.cluster.launchers import allocation
+from remote_kernels.cluster.step import Order, Step, start, until
+
 T = TypeVar("T")
+
+
+@dataclass
+class Starting:
+    """What a helper has started so far; it ends unless everything comes in time.
+
+    Parameters
+    ----------
+    here : Allocation
+        Where it runs.
+    end : float
+        By when everything must have come (of `time.monotonic`).
+    stack : contextlib.ExitStack
+        What ends it.
+    steps : list of Step
+        The steps among it.
+    """
+
+    here: Allocation
+    end: float
+    stack: contextlib.ExitStack
+    steps: list[Step] = field(default_factory=list)
+
+    def step(
+        self,
+        what: str,
+        order: Order,
+        *,
+        nodes: Sequence[str] | None = None,
+        tasks: int = 1,
+        mpi: str = "none",
+    ) -> Step:
+        """Start a step; the parameters are those of `step.start`."""
+        started = start(what, self.here, order, nodes=nodes, tasks=tasks, mpi=mpi)
+        self.stack.callback(started.close)
+        self.steps.append(started)
+        return started
+
+    def until(self, what: str, ready: Callable[[], bool]) -> None:
+        """Wait for `ready()` to be true. Raises StepError when it is too late."""
+        until(what, ready, self.steps, self.end)
+
+
+@contextlib.contextmanager
+def starting(nodes: Sequence[str] | None, timeout: float) -> Iterator[Starting]:
+    """Yield what is to be started on these nodes, on all of the allocation if None.
+
+    `timeout` is in seconds. Raises AllocationError.
+    """
+    here = allocation().only(nodes)
+    with contextlib.ExitStack() as stack:
+        yield Starting(here, time.monotonic() + timeout, stack)
 
 
 class Cluster(Generic[T]):
@@ -34,15 +92,8 @@ class Cluster(Generic[T]):
     def __enter__(self) -> T:
         return self.client
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        atexit.unregister(self.close)
-        self._what = "closed"
-        self._stack.__exit__(kind, error, traceback)
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         return f"<{self._what}>"

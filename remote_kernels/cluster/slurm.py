@@ -11,10 +11,10 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 
-from remote_kernels.cluster.allocation import MIB, Allocation, Node
+from remote_kernels.cluster.allocation import Allocation, Node
 from remote_kernels.cluster.launcher import Launcher
 from remote_kernels.errors import CommandError
-from remote_kernels.scheduler.slurm.driver import is_of_the_job
+from remote_kernels.scheduler.slurm.driver import is_of_the_job, memory_of_job
 
 PATIENCE = 20.0  # seconds for scontrol, which reads slurm.conf at most
 
@@ -86,11 +86,11 @@ def parse(
     counts = cpus_per_node(environ.get("SLURM_JOB_CPUS_PER_NODE", ""))
     counts += [1] * (len(names) - len(counts))
     nodes = tuple(
-        Node(name, cpus, _memory(environ, cpus))
+        Node(name, cpus, memory_of_job(environ, cpus))
         for name, cpus in zip(names, counts, strict=False)
     )
     here = environ.get("SLURMD_NODENAME") or os.uname().nodename.partition(".")[0]
-    return Allocation(job, here, nodes)
+    return Allocation(job, here, nodes, Srun())
 
 
 def cpus_per_node(text: str) -> list[int]:
@@ -115,12 +115,3 @@ def hostnames(listed: str) -> list[str]:
     if done.returncode != 0:
         raise CommandError(summary, argv, done.returncode, done.stdout, done.stderr)
     return done.stdout.split()
-
-
-def _memory(environ: Mapping[str, str], cpus: int) -> int | None:
-    """Return the job's bytes on a node. Slurm counts in MiB; 0 is all there is."""
-    whole = environ.get("SLURM_MEM_PER_NODE", "")
-    each = environ.get("SLURM_MEM_PER_CPU", "")
-    if whole.isdigit() and int(whole):
-        return int(whole) * MIB
-    return int(each) * cpus * MIB if each.isdigit() and int(each) else None

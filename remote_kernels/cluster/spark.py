@@ -13,7 +13,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,8 +20,7 @@ from typing import TYPE_CHECKING
 
 from remote_kernels.cluster import step
 from remote_kernels.cluster.allocation import MIB, Allocation, Node, share
-from remote_kernels.cluster.launchers import allocation
-from remote_kernels.cluster.running import Cluster, opened, reached
+from remote_kernels.cluster.running import Cluster, opened, reached, starting
 from remote_kernels.cluster.step import Order
 from remote_kernels.errors import AllocationError
 
@@ -90,42 +88,28 @@ def pyspark(
     except ImportError as error:
         raise step.missing(error, "PySpark", "pyspark") from error
     _check(SparkContext)
-    here = allocation().only(nodes)
-    end = time.monotonic() + timeout
     home = Path(_find_spark_home())
-    executor = memory or heap(here.nodes)
     secret = secrets.token_hex(32)
     shared = {_CONF: properties(_common(secret))}
-    own = {**_common(secret), **_driver(here, executor), **(config or {})}
-    with contextlib.ExitStack() as stack:
-        master = step.start(
-            "Spark's master",
-            here,
-            _master(home, here, {**shared, "driver.conf": properties(own)}),
-        )
-        stack.callback(master.close)
+    with starting(nodes, timeout) as work:
+        here, stack = work.here, work.stack
+        executor = memory or heap(here.nodes)
+        own = {**_common(secret), **_driver(here, executor), **(config or {})}
+        order = _master(home, here, {**shared, "driver.conf": properties(own)})
+        master = work.step("Spark's master", order)
         url = r"Starting Spark master at (spark://\S+)"
-        step.until("Spark's master", lambda: bool(master.find(url)), [master], end)
+        work.until("Spark's master", lambda: bool(master.find(url)))
         found = master.find(url)
         assert found is not None
-        started = step.start(
-            "Spark's workers",
-            here,
-            _workers(home, here, found[1], shared, cores, executor),
-            nodes=here.names,
-        )
-        stack.callback(started.close)
-        driver = master.directories[here.here] / "driver.conf"
+        order = _workers(home, here, found[1], shared, cores, executor)
+        work.step("Spark's workers", order, nodes=here.names)
+        driver = master.directory(work.end) / "driver.conf"
         context = _context(SparkContext, found[1], driver, stack)
         session = SparkSession(context)
         stack.callback(session.stop)
         count = len(here.nodes)
-        step.until(
-            f"Spark's executors on {count} nodes",
-            lambda: _executors(context) >= count,
-            [master, started],
-            end,
-        )
+        what = f"Spark's executors on {count} nodes"
+        work.until(what, lambda: _executors(context) >= count)
         address = context.uiWebUrl or ""
         port = address.rpartition(":")[2]
         page = reached("Spark's page", int(port), here.job) if port.isdigit() else ""

@@ -59,14 +59,14 @@ class Order:
     files: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
-    def line(self, first: str, launcher: Launcher | None = None) -> bytes:
+    def line(self, first: str, launcher: Launcher) -> bytes:
         """Return the order as `node.py` reads it.
 
         `first` is the address of the kernel's node.
         """
         body = {
-            "node_variable": launcher.node_variable if launcher else "",
-            "step_variable": launcher.step_variable if launcher else "",
+            "node_variable": launcher.node_variable,
+            "step_variable": launcher.step_variable,
             "argv": list(self.argv),
             "env": {"PATH": _path(), "PYTHONUNBUFFERED": "1", **self.env},
             "files": dict(self.files),
@@ -77,20 +77,12 @@ class Order:
         return json.dumps(body).encode() + b"\n"
 
 
-def environment(launcher: Launcher | None) -> dict[str, str]:
-    """Return the kernel's environment without what belongs to its own step."""
-    return dict(os.environ) if launcher is None else launcher.environment(os.environ)
-
-
 class Step:
     """A step that runs. `what` names it in errors."""
 
-    def __init__(
-        self, what: str, argv: Sequence[str], allocation: Allocation | None = None
-    ) -> None:
+    def __init__(self, what: str, argv: Sequence[str], allocation: Allocation) -> None:
         self.what = what
         self._allocation = allocation
-        self._launcher = allocation.launcher if allocation is not None else None
         self.directories: dict[str, Path] = {}
         self._argv = list(argv)
         self._number = ""
@@ -105,7 +97,7 @@ class Step:
         launch = [sys.executable, "-I", "-S", "-c", _LAUNCH]
         self._process = subprocess.Popen(
             [*launch, *self._argv],
-            env=environment(self._launcher),
+            env=self._allocation.launcher.environment(os.environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -129,6 +121,15 @@ class Step:
             told = json.loads(found[1])
             self._number = told["step"]
             self.directories[told["node"]] = Path(told["directory"])
+
+    def directory(self, end: float) -> Path:
+        """Wait for the step's directory on the kernel's node, and return it.
+
+        Raises StepError when the step ends first, or at `end` (of `time.monotonic`).
+        """
+        here = self._allocation.here
+        until(self.what, lambda: here in self.directories, [self], end)
+        return self.directories[here]
 
     def said(self) -> str:
         """Return the last lines of its output, each with the number of its task."""
@@ -176,8 +177,9 @@ class Step:
 
     def _cancel(self) -> None:
         """Have the batch system end it, if the launcher does not manage to."""
-        if self._number and self._launcher is not None and self._allocation is not None:
-            argv = self._launcher.cancel_argv(self._allocation, self._number)
+        if self._number:
+            allocation = self._allocation
+            argv = allocation.launcher.cancel_argv(allocation, self._number)
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):
                 subprocess.run(argv, check=False, timeout=ENDS)
 
@@ -215,7 +217,6 @@ def start(
     """
     where = [allocation.here] if nodes is None else list(nodes)
     launcher = allocation.launcher
-    assert launcher is not None
     program = [sys.executable, "-I", "-S", str(Path(node.__file__))]
     argv = launcher.argv(
         allocation, where, program, tasks=tasks, mpi=mpi, gpus=nodes is not None

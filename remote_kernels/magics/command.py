@@ -259,5 +259,5 @@ def _not_started(argv: Sequence[str], error: OSError) -> CommandError:
 
 def _too_slow(argv: Sequence[str], timeout: float | None) -> CommandError:
     summary = f"{argv[0]} did not answer within {timeout:g} s and was ended."
-    advice = "The scheduler may be overloaded or down; try again in a while."
+    advice = "The batch system may be overloaded or down; try again in a while."
     return CommandError(summary, argv, None, advice=advice)

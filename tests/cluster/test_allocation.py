@@ -6,7 +6,7 @@ import pytest
 
 from remote_kernels.cluster.allocation import MIB, Allocation, Node, share
 from remote_kernels.cluster.launchers import allocation
-from remote_kernels.cluster.slurm import cpus_per_node, hostnames, parse
+from remote_kernels.cluster.slurm import Srun, cpus_per_node, hostnames, parse
 from remote_kernels.errors import AllocationError
 
 ENV = {
@@ -36,7 +36,7 @@ def test_nodes_with_cpus_and_memory() -> None:
         Node("c2", 2, 200 * MIB),
         Node("c3", 4, 400 * MIB),
     )
-    assert Allocation("56", "c1", nodes) == found
+    assert Allocation("56", "c1", nodes, Srun()) == found
 
 
 def test_memory_per_node() -> None:
@@ -77,7 +77,7 @@ def test_only_some_nodes() -> None:
 
 def test_an_address_that_other_nodes_reach() -> None:
     """A host's own name may stand for its loopback address, which serves one node."""
-    alone = Allocation("56", "localhost", (Node("localhost", 1, None),))
+    alone = Allocation("56", "localhost", (Node("localhost", 1, None),), Srun())
     assert "127.0.0.1" == alone.address()
 
 

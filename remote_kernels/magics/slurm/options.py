@@ -53,7 +53,10 @@ def scan(words: Sequence[str], table: Table) -> Scanned | None:
         if not word.startswith("-") or word == "-":
             others.append(word)
             continue
-        pairs = (_long if word.startswith("--") else _short)(word, rest, table, letters)
+        if word.startswith("--"):
+            pairs = _long(word, rest, table)
+        else:
+            pairs = _short(word, rest, table, letters)
         if pairs is None:
             return None
         found += pairs
@@ -63,9 +66,7 @@ def scan(words: Sequence[str], table: Table) -> Scanned | None:
 Pairs = list[tuple[str, "str | None"]]
 
 
-def _long(
-    word: str, rest: list[str], table: Table, letters: Mapping[str, str]
-) -> Pairs | None:
+def _long(word: str, rest: list[str], table: Table) -> Pairs | None:
     name, equals, value = word[2:].partition("=")
     if name not in table:
         return None

@@ -16,11 +16,11 @@ from remote_kernels.magics.own_job import OwnJob
 from remote_kernels.scheduler.drivers import environment
 from remote_kernels.scheduler.job import Completed, JobId
 from remote_kernels.scheduler.slurm import DRIVER
+from remote_kernels.scheduler.slurm.driver import memory_of_job
 
 from .options import Scanned, Table, scan
 
 PATIENCE = 20.0  # seconds for an answer about the end time
-MIB = 1024 * 1024
 
 _SCANCEL: Table = {
     "account": "A=",
@@ -102,7 +102,7 @@ def own_job(environ: Mapping[str, str]) -> SlurmJob | None:
         account=get("SLURM_JOB_ACCOUNT", ""),
         node=get("SLURMD_NODENAME", os.uname().nodename),
         cpus=cpus,
-        memory=_memory(environ, cpus),
+        memory=memory_of_job(environ, cpus),
         gpus=get("SLURM_JOB_GPUS", ""),
         promised_end=_number(get("SLURM_JOB_END_TIME")),  # since Slurm 23.02
     )
@@ -126,34 +126,32 @@ def why_not_cancel(
 
     Jobs that are chosen by their properties are looked up first: `ask` runs squeue.
     """
+    may_end = f"may end job {job.id}, this kernel's own"
     scanned = scan(words, _SCANCEL)
     if scanned is None:
-        return (
-            f"An option here is unknown, so it may end job {job.id}, this kernel's own."
-        )
+        return f"An option here is unknown, so it {may_end}."
     clusters = scanned.value("clusters")
     if clusters is not None and job.cluster and job.cluster not in clusters.split(","):
-        return None if clusters != "all" else _both(job, [])
+        return None if clusters != "all" else _harm(job, [job.id])
     if scanned.others:
-        named = [w for word in scanned.others for w in _split(word)]
-        others = [word for word in named if not _is_own(word, job)]
-        return _both(job, others) if len(others) != len(named) else None
+        return _harm(job, [w for word in scanned.others for w in _split(word)])
     argv = _lookup(scanned)
     if argv is None:
-        return f"This may end job {job.id}, this kernel's own."
+        return f"This {may_end}."
     try:
         completed = ask(argv)
     except CommandError as error:
-        return f"This may end job {job.id}, this kernel's own, and {error}"
+        return f"This {may_end}, and {error}"
     if completed.returncode != 0:
-        said = completed.stderr.strip()
-        return f"This may end job {job.id}, this kernel's own; squeue says: {said}"
-    found = completed.stdout.split()
-    others = [word for word in found if not _is_own(word, job)]
-    return _both(job, others) if len(others) != len(found) else None
+        return f"This {may_end}; squeue says: {completed.stderr.strip()}"
+    return _harm(job, completed.stdout.split())
 
 
-def _both(job: SlurmJob, others: Sequence[str]) -> str:
+def _harm(job: SlurmJob, named: Sequence[str]) -> str | None:
+    """Return what to say if this kernel's job is among those named; None if not."""
+    others = [word for word in named if not _is_own(word, job)]
+    if len(others) == len(named):
+        return None
     text = f"This would end job {job.id}, which is this kernel's own."
     if others:
         text += f" To cancel only the others:\n  %scancel {' '.join(others)}"
@@ -190,12 +188,3 @@ def _lookup(scanned: Scanned) -> list[str] | None:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdigit() else None
-
-
-def _memory(environ: Mapping[str, str], cpus: int | None) -> int | None:
-    """Return the job's bytes on this node. Slurm counts in MiB; 0 is all there is."""
-    whole = _number(environ.get("SLURM_MEM_PER_NODE"))
-    each = _number(environ.get("SLURM_MEM_PER_CPU"))
-    if whole:
-        return whole * MIB
-    return each * cpus * MIB if each and cpus else None

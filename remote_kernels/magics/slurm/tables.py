@@ -159,7 +159,8 @@ def argv(
     wanted = FIELD.join(f"%{letter}" for letter in fields) + RECORD
     # --long and --format exclude each other.
     plain = scanned.without("format", "long")
-    return [command, *_options(plain), f"--format={wanted}", *plain.others]
+    chosen = Scanned(plain.options, ()).words()
+    return [command, *chosen, f"--format={wanted}", *plain.others]
 
 
 def parse(text: str) -> Rows | None:
@@ -203,10 +204,6 @@ def _letters(format: str) -> str | None:
     if not found or len(found) != format.count("%") or "%all" in format:
         return None
     return "".join(found)
-
-
-def _options(scanned: Scanned) -> list[str]:
-    return Scanned(scanned.options, ()).words()
 
 
 def _column(name: str, *values: str) -> list[str | int]:

@@ -274,6 +274,16 @@ def is_of_the_job(name: str) -> bool:
     return name not in SITE and environment.matches(name, _OF_THE_JOB)
 
 
+def memory_of_job(environ: Mapping[str, str], cpus: int | None) -> int | None:
+    """Return the bytes that a job may use on a node where it has so many CPUs.
+
+    Slurm counts in MiB; where it says 0 there is no limit, and None is returned.
+    """
+    told = (environ.get(f"SLURM_MEM_PER_{each}", "") for each in ("NODE", "CPU"))
+    whole, each_cpu = (int(text) if text.isdigit() else 0 for text in told)
+    return 2**20 * (whole or each_cpu * (cpus or 0)) or None
+
+
 def _version(completed: Completed) -> str:
     """Take the last line: a wrapper may print more before, or know no --version."""
     said = completed.stdout.strip() if completed.returncode == 0 else ""

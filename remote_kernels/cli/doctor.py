@@ -24,7 +24,7 @@ from remote_kernels.cli import kernelspec
 from remote_kernels.cli.completion import names_of
 from remote_kernels.cli.options import GroupedCommand, config_options
 from remote_kernels.cli.trial import FAILED, OK, WARNING, Problem, Trial
-from remote_kernels.config import Settings, parse
+from remote_kernels.config import Settings, over, parse
 from remote_kernels.errors import RemoteKernelError
 from remote_kernels.kernel import site
 from remote_kernels.kernel.runtime import Runtime
@@ -249,7 +249,7 @@ def doctor(
     if kernel is not None:
         found = kernelspec.find(kernel, kernelspec.installed(), "kernel")
         kernelspec.check_ours(found)
-        config = {**found.config, **settings}
+        config = over(found.config, settings)
         argv = tuple(found.spec["argv"])
 
     def tell(finding: Finding) -> None:

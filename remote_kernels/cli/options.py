@@ -16,8 +16,8 @@ from typing import Any
 import click
 
 from remote_kernels.cli.completion import offers
-from remote_kernels.config import OPTIONS, every_option, owner
-from remote_kernels.options import Option
+from remote_kernels.config import OPTIONS, every_option, owner, portable_options
+from remote_kernels.options import PORTABLE, Option
 
 # Where the word in kernel.json would mislead, or is taken, on a command line.
 _RENAMED = {
@@ -25,7 +25,8 @@ _RENAMED = {
     "prefix": "command-prefix",
 }
 
-_EVERY = every_option()
+_EVERY = (*every_option(), *portable_options())
+_ANY_GROUP = "The same, on any batch system"
 _OTHER_GROUP = "How the job is run and reached"
 
 
@@ -93,8 +94,7 @@ def _names(option: Option) -> list[str]:
     if _repeats(option) and name.endswith("_args"):
         name = name.removesuffix("s")
     short = [option.short] if option.short else []
-    names = dict.fromkeys([name, option.portable or name])
-    return [_parameter(option), *short, *(f"--{n.replace('_', '-')}" for n in names)]
+    return [_parameter(option), *short, f"--{name.replace('_', '-')}"]
 
 
 def _parameter(option: Option) -> str:
@@ -106,7 +106,7 @@ def _group(option: Option) -> str:
     """Return the heading of the option's group."""
     driver = owner(option)
     if driver is None:
-        return _OTHER_GROUP
+        return _ANY_GROUP if option.name in PORTABLE else _OTHER_GROUP
     return f"Options of the job, as for {driver.command} ({driver.title})"
 
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from remote_kernels.cli.kernelspec import PROVISIONER, Kernelspec, Spec
-from remote_kernels.config import every_option
+from remote_kernels.config import every_option, own_names
 from remote_kernels.errors import KernelspecError
 from remote_kernels.kernel import site
 
@@ -147,9 +147,9 @@ def _config(
     source: Kernelspec, wanted: Mapping[str, object], notes: list[str]
 ) -> dict[str, object]:
     """Return the provisioner's configuration; an empty value removes an option."""
-    config: dict[str, object] = {"scheduler": site.usual()}
-    if source.is_ours:
-        config = source.config
+    config = {"scheduler": site.usual(), **(source.config if source.is_ours else {})}
+    scheduler = wanted.get("scheduler", config["scheduler"])
+    config, wanted = own_names(config, scheduler), own_names(wanted, scheduler)
     instead_of = {option.name: option.instead_of for option in every_option()}
     for name in wanted:
         other = instead_of.get(name)

@@ -16,13 +16,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from remote_kernels.errors import ConfigError
-from remote_kernels.options import Option
+from remote_kernels.options import PORTABLE, Option
 from remote_kernels.scheduler.driver import Driver
 from remote_kernels.scheduler.drivers import DRIVERS, detected
 
 from .options import OPTIONS
 
-__all__ = ["OPTIONS", "Settings", "every_option", "owner", "parse"]
+__all__ = [
+    "OPTIONS",
+    "Settings",
+    "every_option",
+    "over",
+    "own_names",
+    "owner",
+    "parse",
+    "portable_options",
+]
 
 AUTO = "auto"
 
@@ -86,7 +95,7 @@ def parse(config: Mapping[str, object]) -> Settings:
     values: dict[str, Any] = {}
     options: dict[str, Any] = {}
     scheduler = config.get("scheduler")
-    driver = _driver(scheduler if isinstance(scheduler, str) else AUTO)
+    driver = _driver(scheduler)
     for option, value in _known(config, driver, problems):
         try:
             found = option.kind.read(value)
@@ -116,14 +125,49 @@ def every_option(driver: Driver | None = None) -> tuple[Option, ...]:
     return tuple(found.values())
 
 
+def portable_options() -> tuple[Option, ...]:
+    """Return what all batch systems have, under names that are not one's own, too."""
+    every = every_option()
+    taken = {option.name for option in every}
+    found = {
+        option.portable: replace(option, name=option.portable, short="", portable="")
+        for option in reversed(every)
+        if option.portable and option.portable not in taken
+    }
+    return tuple(found[name] for name in PORTABLE if name in found)
+
+
+def own_names(config: Mapping[str, object], scheduler: object) -> dict[str, object]:
+    """Return a config with the batch system's own names for its options.
+
+    Parameters
+    ----------
+    config : mapping
+        What may have names that all batch systems share, and "-" or "_" in names.
+    scheduler : object
+        Which batch system is meant, as a config says it.
+    """
+    table = _table(_driver(scheduler))
+    return {
+        table[_key(name)].name if _key(name) in table else name: value
+        for name, value in config.items()
+    }
+
+
+def over(config: Mapping[str, object], options: Mapping[str, object]) -> dict[str, Any]:
+    """Return a kernelspec's config with other options over it, however either is named."""
+    scheduler = options.get("scheduler", config.get("scheduler"))
+    return {**own_names(config, scheduler), **own_names(options, scheduler)}
+
+
 def owner(option: Option) -> Driver | None:
     """Return the batch system that has this option; None for one of ours."""
     found = (driver for driver in DRIVERS.values() if option in driver.options)
     return next(found, None)
 
 
-def _driver(scheduler: str) -> Driver:
-    return DRIVERS.get(scheduler) or detected()
+def _driver(scheduler: object) -> Driver:
+    return (isinstance(scheduler, str) and DRIVERS.get(scheduler)) or detected()
 
 
 def _owners(driver: Driver, options: Mapping[str, Any]) -> list[Driver]:

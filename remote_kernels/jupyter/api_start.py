@@ -13,7 +13,7 @@ from typing import Any
 
 from jupyter_server.utils import ensure_async
 
-from remote_kernels.config import every_option, parse
+from remote_kernels.config import every_option, over, parse
 from remote_kernels.kernel import site
 
 from .api_errors import Refusal
@@ -49,8 +49,9 @@ async def start(
         It could not be started.
     """
     config = _config(server.kernel_spec_manager.get_all_specs(), asked.name)
-    options = _spelled_as_in(config, asked.options)
-    site.check({**config, **options})
+    options = asked.options
+    parse(options)  # one of them under two names is an error
+    site.check(over(config, options))
     if "state_dir" in options:
         raise Refusal(400, "option 'state_dir' can only be set in the kernelspec")
     if not _is_plain(options) and not await may_execute():
@@ -75,18 +76,6 @@ def _config(specs: Mapping[str, Any], name: str) -> dict[str, object]:
         text = f"The kernelspec {name!r} does not start its kernel in a job."
         raise Refusal(400, text)
     return dict(stanza.get("config", {}))
-
-
-def _spelled_as_in(
-    config: Mapping[str, object], options: Mapping[str, object]
-) -> dict[str, object]:
-    """Either mem-per-cpu or mem_per_cpu, so that the one replaces the other."""
-    parse(options)  # both of them is an error
-    spelling = {name.replace("-", "_"): name for name in config}
-    return {
-        spelling.get(name.replace("-", "_"), name): value
-        for name, value in options.items()
-    }
 
 
 def _is_plain(options: Mapping[str, object]) -> bool:

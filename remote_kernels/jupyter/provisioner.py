@@ -205,7 +205,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         )
 
     async def _start(self, launch: Launch) -> dict[str, Any]:
-        from remote_kernels.config import parse
+        from remote_kernels.config import over, parse
         from remote_kernels.kernel import RemoteKernel
 
         unasked, self._unasked = self._unasked, False
@@ -224,7 +224,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         process().provisioners.add(self)
         kernel = self.remote_kernel = RemoteKernel(
             self.kernel_id,
-            parse({**self._config, **self._options}),
+            parse(over(self._config, self._options)),
             self.kernel_spec.display_name,
             self._manager.kernel_name,
             runtime=process().runtime,

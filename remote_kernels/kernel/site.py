@@ -23,7 +23,7 @@ import platformdirs
 import zmq
 
 from remote_kernels import harmless, records
-from remote_kernels.config import Settings, parse
+from remote_kernels.config import Settings, own_names, parse
 from remote_kernels.errors import CommandError, ConfigError, RemoteKernelError
 from remote_kernels.scheduler import command
 from remote_kernels.scheduler.driver import Driver, Enters, Site
@@ -111,7 +111,8 @@ async def offers(option: str) -> list[str]:
     driver = detected()
     query = None
     if isinstance(driver, Site):
-        query = driver.offers(option, getpass.getuser())
+        (own,) = own_names({option: None}, driver.name)
+        query = driver.offers(own, getpass.getuser())
     if query is None:
         return []
     try:

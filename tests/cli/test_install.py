@@ -193,15 +193,29 @@ def test_lists_repeat(run: Run) -> None:
 
 
 def test_an_alternative_replaces_the_templates(run: Run) -> None:
-    """--gpus takes the place of the template's gres, and the user is told."""
-    result = run("install", "python-gpu", "--gpus", "a100:2", "--dry-run")
-    assert config_of(dry(result)) == {"scheduler": "slurm", "gpus": "a100:2"}
-    assert "Note: --gpus replaces --gres=gpu:1" in result.stderr
+    """--gres takes the place of the template's gpus, and the user is told."""
+    result = run("install", "python-gpu", "--gres", "gpu:a100:2", "--dry-run")
+    assert config_of(dry(result)) == {"scheduler": "slurm", "gres": "gpu:a100:2"}
+    assert "Note: --gres replaces --gpus=1" in result.stderr
+
+
+def test_what_all_batch_systems_have_is_one_option(run: Run) -> None:
+    """Under either name; kernel.json has the batch system's own."""
+    words = "--queue gpu --cores 4 --memory 8G --name mine"
+    run("install", "python-compute", *words.split())
+    again = ["install", "--from", "mine", "--name", "mine", "--dry-run"]
+    config = config_of(dry(run(*again, "--mem", "9G", "--memory", "16G", "-p", "a")))
+    assert config == {
+        "scheduler": "slurm",
+        "partition": "a",
+        "cpus-per-task": 4,
+        "mem": "16G",
+    }
 
 
 def test_an_empty_value_takes_an_option_away(run: Run) -> None:
-    """--gres "" removes what the template asks for."""
-    config = config_of(dry(run("install", "python-gpu", "--gres", "", "--dry-run")))
+    """--gpus "" removes what the template asks for."""
+    config = config_of(dry(run("install", "python-gpu", "--gpus", "", "--dry-run")))
     assert config == {"scheduler": "slurm"}
 
 
@@ -394,7 +408,7 @@ def test_wrapping_one_of_ours(run: Run, jupyter: Path) -> None:
     assert "Note: the picker shows python-gpu under the same name" in result.stderr
     result = run(*words, "python-gpu")
     assert result.stdout.startswith("Replaced python-gpu in ")
-    expected = {"scheduler": "slurm", "gres": "gpu:1", "partition": "gpu", "time": 5}
+    expected = {"scheduler": "slurm", "gpus": 1, "partition": "gpu", "time": 5}
     for name in ("quick", "python-gpu"):
         spec = spec_of(jupyter, name)
         assert expected == config_of(spec)

@@ -56,7 +56,7 @@ def test_list_as_json(run: Run, jupyter: Path) -> None:
                 "{connection_file}",
             ],
             "directory": f"{jupyter}/kernels/python-gpu",
-            "config": {"scheduler": "slurm", "gres": "gpu:1"},
+            "config": {"scheduler": "slurm", "gpus": 1},
             "problem": None,
         }
     ]
@@ -81,7 +81,7 @@ def test_list_as_table(
         "options",
         "Where",
     ]
-    assert row.split()[:4] == ["python-gpu", "[red]hot", "slurm", "--gres=gpu:1"]
+    assert row.split()[:4] == ["python-gpu", "[red]hot", "slurm", "--gpus=1"]
 
 
 def test_list_shows_what_is_invalid(run: Run, add_kernel: AddKernel) -> None:

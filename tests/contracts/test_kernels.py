@@ -107,3 +107,14 @@ def test_its_options_are_in_the_help(run: Run) -> None:
 
     assert "as for absub (Abacus)" in done.stdout
     assert "--beads" in done.stdout
+
+
+def test_it_takes_no_name_from_others(run: Run, tmp_path: Path) -> None:
+    """What all batch systems have is each one's own: `--cores` is not always beads."""
+    words = "--cores", "2", "--dry-run"
+    abacus = install(run, tmp_path, *words)
+    slurm = install(run, tmp_path, "--scheduler", "slurm", *words)
+
+    for done, name in ((abacus, "beads"), (slurm, "cpus-per-task")):
+        provisioner = json.loads(done.stdout)["metadata"]["kernel_provisioner"]
+        assert 2 == provisioner["config"][name]

@@ -33,8 +33,8 @@ class System:
         Options with which a job waits for ever; None where jobs never wait.
     runs
         What it says of the job with this ID, which runs, in a state of this name.
-    number
-        What a job's number looks like.
+    job_id
+        What a job's ID looks like.
     options
         Those of a small job.
     """
@@ -44,7 +44,7 @@ class System:
     asleep: Mapping[str, str] | None
     waits: Mapping[str, Any] | None
     runs: Callable[[JobId, str], str]
-    number: str
+    job_id: JobId
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def said(self, job_id: JobId, state: str) -> Completed:
@@ -61,7 +61,7 @@ def slurm(directory: Path) -> System:
         {**environ, "SLURM_CONF": str(_nobody(directory))},
         {"sbatch_args": ["--hold"]},
         lambda job_id, state: f"{job_id}|{state}|None|c1|c1|N/A|N/A\n",
-        "17",
+        JobId("17"),
         {"time": 5},
     )
 
@@ -83,7 +83,7 @@ def local(directory: Path) -> System:
         None,
         None,
         lambda job_id, state: f"{job_id.number};{job_id.where}|{state}||||here\n",
-        "17-99",
+        JobId("17-99", "/log"),
     )
 
 
@@ -100,7 +100,7 @@ def abacus(directory: Path) -> System:
         {**environ, "ABACUS_HOME": "/nowhere"},
         {"patience": 1},
         lambda job_id, state: f"{job_id}/{state}/name/here/\n",
-        "ab.17",
+        JobId("ab.17"),
     )
 
 

@@ -33,6 +33,15 @@ def schemas() -> Any:
     return document()["components"]["schemas"]
 
 
+def described() -> set[tuple[str, str]]:
+    return {
+        (api.ROOT + path, method)
+        for path, item in document()["paths"].items()
+        for method in item
+        if method != "parameters"
+    }
+
+
 # --- the document and the code --------------------------------------------------------
 
 
@@ -44,13 +53,7 @@ def test_every_route_is_described() -> None:
         for method in handler.SUPPORTED_METHODS
         if method.lower() in vars(handler)
     }
-    described = {
-        (api.ROOT + path, method)
-        for path, item in document()["paths"].items()
-        for method in item
-        if method != "parameters"
-    }
-    assert described == routes
+    assert described() == routes
 
 
 def test_a_kernel_is_described() -> None:
@@ -150,7 +153,7 @@ def test_what_a_fuzzer_finds() -> None:
     print(said)
     assert 0 == report["exit_code"], said
     assert report["complete"]
-    assert 11 == report["operations"]["tested"]
+    assert len(described()) == report["operations"]["tested"]
     assert 200 < report["test_cases"]["generated"]
     assert "Kernel started" in log
     assert "Traceback" not in log

@@ -19,7 +19,7 @@ from remote_kernels.kernel import RemoteKernel, service
 from remote_kernels.kernel.model import KernelModel
 from remote_kernels.kernel.service import Known
 
-from .process import Process
+from .process import ProcessGlobals
 from .provisioner import RemoteKernelProvisioner
 
 PATIENCE = 5.0  # seconds that a client waits for a batch system
@@ -41,7 +41,7 @@ class Kernels:
 
     def __init__(
         self,
-        process: Process,
+        process: ProcessGlobals,
         manager: Any,
         state_dirs: Callable[[], Iterable[Path]],
     ) -> None:

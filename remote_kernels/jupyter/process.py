@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .provisioner import RemoteKernelProvisioner
 
 
-class Process:
+class ProcessGlobals:
     """What belongs to this process.
 
     Attributes
@@ -58,9 +58,9 @@ class Process:
 
 
 @functools.cache
-def process() -> Process:
+def process() -> ProcessGlobals:
     """Return what belongs to this process, with its event loop running."""
-    made = Process()
+    made = ProcessGlobals()
     made.background.start()
     return made
 

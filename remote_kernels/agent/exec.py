@@ -198,8 +198,13 @@ class Execution:
                 start_new_session=True,
                 pass_fds=self._leash.pass_fds,
             )
-            self._leash.tie(process.pid)
-            self._join(process)
+            try:
+                self._leash.tie(process.pid)
+                self._join(process)
+            except BaseException:
+                process.kill()
+                with process:  # closes its streams, and waits for its end
+                    raise
         except BaseException:
             self._leash.let_go()
             self._close()

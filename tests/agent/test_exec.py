@@ -194,15 +194,32 @@ async def test_a_slow_reader_stops_the_process() -> None:
     assert size == len(person.said[FrameKind.STDOUT])
 
 
+IN_TERMINAL = """
+import os, signal, sys
+
+def say(*words):
+    os.write(1, " ".join(map(str, words)).encode() + b"\\n")
+
+def size(*_):
+    columns, rows = os.get_terminal_size(0)
+    say(rows, columns)
+
+assert os.isatty(1) and os.isatty(2)
+signal.signal(signal.SIGWINCH, size)
+signal.signal(signal.SIGINT, lambda *_: say("caught"))
+size()
+say("ready")
+for line in sys.stdin:
+    say("got", line.strip())
+say(os.environ["TERM"])
+sys.exit(6)
+"""
+
+
 async def test_a_process_in_a_terminal(record: Path) -> None:
     """It is its own: keys, Ctrl-C, size and new sizes, and its end."""
-    script = (
-        "test -t 0 && test -t 2 && stty size; trap 'stty size' WINCH; "
-        "trap 'echo caught' INT; echo ready; "
-        "while read line || [ $? -gt 128 ]; do echo got $line; done; "  # or a signal
-        "echo $TERM; exit 6"
-    )
-    request = sh(script, terminal=(40, 100), env={"TERM": "dumb"})
+    argv = [sys.executable, "-c", IN_TERMINAL]
+    request = Request("exec", argv, {}, {"TERM": "dumb"}, (40, 100))
     async with job(record) as (session, _):
         person = Person(session, request)
         await person.until(b"ready")
@@ -362,8 +379,8 @@ async def test_no_descriptor_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.undo()
         assert b"Too many open files" in person.said[FrameKind.FAILED]
         assert not executions._running
-        (child,) = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-        await until(lambda: not is_there(int(child)))
+        children = Path(f"/proc/self/task/{os.getpid()}/children")
+        assert not children.read_text()
 
 
 async def test_who_leaves_before_a_request_leaves_nothing_behind() -> None:

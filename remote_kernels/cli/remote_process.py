@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 import termios
 import tty
@@ -41,18 +42,18 @@ def run(process: RemoteProcess) -> int:
     """
     try:
         joined = _terminal if process.has_terminal else _signals
-        with joined(process):
+        with _signals_wake() as signalled, joined(process):
             if sys.stdin is None:  # closed, and its number may be our socket's
                 process.end_input()
             else:
                 process.feed(sys.stdin.fileno())
-            return _copied(process)
+            return _copied(process, signalled)
     finally:
         process.close()
 
 
-def _copied(process: RemoteProcess) -> int:
-    for file, payload in process.output():
+def _copied(process: RemoteProcess, signalled: socket.socket) -> int:
+    for file, payload in process.output(signalled):
         if file == STDOUT:
             try:
                 _write(1, payload)
@@ -68,6 +69,19 @@ def _copied(process: RemoteProcess) -> int:
 def _write(fd: int, data: bytes) -> None:
     while data:
         data = data[os.write(fd, data) :]
+
+
+@contextlib.contextmanager
+def _signals_wake() -> Iterator[socket.socket]:
+    """Have a socket that can be read once a signal has come, inside the block."""
+    read, written = socket.socketpair()
+    with read, written:
+        written.setblocking(False)
+        before = signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
+        try:
+            yield read
+        finally:
+            signal.set_wakeup_fd(before)
 
 
 @contextlib.contextmanager

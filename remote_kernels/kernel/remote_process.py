@@ -1,13 +1,13 @@
 """A process in a kernel's job, as this program sees it: its output, signals and end.
 
-Rules: plain blocking calls, so that a signal is passed on whatever this program waits
-for. Called by the command line.
+Rules: plain blocking calls. Called by the command line.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,11 +73,26 @@ class RemoteProcess:
             msg = f"The process could not be asked for: {exc}"
             raise AgentError(msg) from exc
 
-    def output(self) -> Iterator[tuple[int, bytes]]:
-        """Yield what it says, to STDOUT or STDERR, until its end. Raises AgentError."""
+    def output(
+        self, signalled: socket.socket | None = None
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield what it says, to STDOUT or STDERR, until its end.
+
+        Parameters
+        ----------
+        signalled : socket.socket, or None
+            Can be read once a signal has come (`signal.set_wakeup_fd`). Its handler is
+            called by the main thread, which would not know of it before the next
+            output if it had just begun to wait, or if another thread was interrupted.
+
+        Raises
+        ------
+        AgentError
+            The process was not started, or the way to it was lost.
+        """
         decoder = wire.ExecDecoder()
         try:
-            while data := self._socket.recv(_CHUNK):
+            while data := self._received(signalled):
                 for kind, payload in decoder.feed(data):
                     if kind is FrameKind.CREDIT:
                         self._grant(*wire.decode_numbers(kind, payload))
@@ -97,6 +112,14 @@ class RemoteProcess:
             "job ended, or its notebook server? `remote-kernels ls` shows it."
         )
         raise AgentError(msg)
+
+    def _received(self, signalled: socket.socket | None) -> bytes:
+        """Return what comes next; b"" at the end. Raises OSError."""
+        if signalled is not None:
+            either = [self._socket, signalled]
+            while self._socket not in select.select(either, [], [])[0]:
+                signalled.recv(_CHUNK)
+        return self._socket.recv(_CHUNK)
 
     def _grant(self, count: int) -> None:
         with self._more:

@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Generic, TypeVar
 
 from remote_kernels.cluster.allocation import Allocation
@@ -92,8 +93,15 @@ class Cluster(Generic[T]):
     def __enter__(self) -> T:
         return self.client
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        atexit.unregister(self.close)
+        self._what = "closed"
+        self._stack.__exit__(kind, error, traceback)
 
     def __repr__(self) -> str:
         return f"<{self._what}>"

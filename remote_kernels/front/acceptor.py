@@ -24,39 +24,45 @@ class Acceptor:
 
     Parameters
     ----------
-    path:
-        Where it listens, in a directory that only the user may enter.
     make:
         Makes the protocol of a connection.
     """
 
-    def __init__(self, path: Path, make: Callable[[], asyncio.Protocol]) -> None:
-        self._path = path
+    def __init__(self, make: Callable[[], asyncio.Protocol]) -> None:
+        self._path = Path()
         self._make = make
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
         self._bound = 0  # the inode of its path
         self._accepting: set[asyncio.Task[object]] = set()
 
-    def bind(self) -> None:
-        """Listen; also anew, when somebody has unlinked the path. Raises OSError."""
+    def bind(self, path: Path) -> None:
+        """Listen; also anew, elsewhere or where somebody has unlinked the path.
+
+        Parameters
+        ----------
+        path:
+            Where, in a directory that only the user may enter.
+
+        Raises
+        ------
+        OSError
+            It cannot be made there.
+        """
         self._leave()
-        self._path.unlink(missing_ok=True)
+        self._path = path
+        path.unlink(missing_ok=True)
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            made.bind(str(self._path))
+            made.bind(str(path))
             made.listen(BACKLOG)
             made.setblocking(False)
         except OSError:
             made.close()
             raise
         self._socket = made
-        self._bound = self._path.stat().st_ino
+        self._bound = path.stat().st_ino
         self._watch(made)
-
-    def move(self, path: Path) -> None:
-        """Listen at this path from the next `bind` on."""
-        self._path = path
 
     def is_reachable(self) -> bool:
         """Whether new clients find it."""

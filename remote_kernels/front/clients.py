@@ -57,7 +57,8 @@ class Clients:
         self._presence = presence = Presence(
             lambda session: self._outbox.hand_on(session)
         )
-        self._cells = cells = Cells(presence.is_away, reports.begins, reports.ends)
+        iopub = reports.deliveries["iopub"]
+        self._cells = cells = Cells(presence.is_away, iopub.begins, iopub.ends)
         self._state = ShownState(voice, cells)
         self._info = KernelInfo(voice, cells, self._state, info, on_info)
         self._notices = Notices(voice, cells)

@@ -61,10 +61,9 @@ class Front:
         Raises OSError.
         """
         for target in kernel_sockets.SOCKETS:
-            take = partial(self._take, target)
-            listener = Listener(self._path(target), target == "iopub", take)
+            listener = Listener(target == "iopub", partial(self._take, target))
             self._listeners[target] = listener
-            listener.bind()
+            listener.bind(self._path(target))
         self._serve(respondent)
 
     def rebind(self, ip: str | None = None) -> None:
@@ -84,8 +83,7 @@ class Front:
         """
         self._ip = ip or self._ip
         for target, listener in self._listeners.items():
-            listener.move(self._path(target))
-            listener.bind()
+            listener.bind(self._path(target))
 
     def _path(self, target: str) -> Path:
         return Path(kernel_sockets.path(self._ip, target))

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from jupyter_client.session import DELIM, Session
+from jupyter_client.session import DELIM
 
 from remote_kernels.wire import objects
 from remote_kernels.wire.frames import ProtocolError
@@ -89,45 +89,3 @@ def _parent(data: bytes) -> tuple[Header, str, str]:
     """Return a header that nobody changes, with its msg_id and session."""
     header = _object(data, limit=HEADER_BYTES)
     return header, str(header.get("msg_id", "")), str(header.get("session", ""))
-
-
-class Speaker:
-    """Makes messages that look as if the kernel had sent them.
-
-    Parameters
-    ----------
-    key:
-        The connection's HMAC key.
-    """
-
-    def __init__(self, key: bytes) -> None:
-        self._session = Session(key=key, username="remote_kernels")
-
-    @property
-    def session(self) -> str:
-        """The session ID of the messages that it makes."""
-        return str(self._session.session)
-
-    def speak_as(self, session: str) -> None:
-        """Use the kernel's session ID: JupyterLab drops messages of another one."""
-        # Setting a trait costs more; jupyter_client (8.10) takes ASCII alone.
-        if session != self._session.session and session.isascii():
-            self._session.session = session
-
-    def message(
-        self,
-        identities: Sequence[bytes],
-        msg_type: str,
-        content: dict[str, Any],
-        parent: Header,
-    ) -> list[bytes]:
-        """Return the frames of a message that answers the message with header `parent`."""
-        message = self._session.msg(msg_type, content)
-        message["parent_header"] = parent
-        return self._session.serialize(message, ident=list(identities))
-
-    def publication(
-        self, msg_type: str, content: dict[str, Any], parent: Header
-    ) -> list[bytes]:
-        """Return the frames of a message on iopub."""
-        return self.message([msg_type.encode()], msg_type, content, parent)

@@ -24,8 +24,6 @@ class Listener:
 
     Parameters
     ----------
-    path:
-        Where it listens, in a directory that only the user may enter.
     publishes:
         Whether it is an XPUB; else a ROUTER.
     take:
@@ -34,12 +32,10 @@ class Listener:
         not, `resume` tells when.
     """
 
-    def __init__(
-        self, path: Path, publishes: bool, take: Callable[[list[bytes]], bool]
-    ) -> None:
+    def __init__(self, publishes: bool, take: Callable[[list[bytes]], bool]) -> None:
         self._publishes = publishes
         self._take = take
-        self._acceptor = Acceptor(path, self._make_client)
+        self._acceptor = Acceptor(self._make_client)
         self._clients: dict[ClientConnection, None] = {}
         self._by_identity: dict[bytes, ClientConnection] = {}
         self._waiting: deque[list[bytes]] = deque()  # not taken yet
@@ -53,13 +49,9 @@ class Listener:
 
     # Its place
 
-    def bind(self) -> None:
-        """Listen; also anew, when somebody has unlinked the path. Raises OSError."""
-        self._acceptor.bind()
-
-    def move(self, path: Path) -> None:
-        """Listen at this path from the next `bind` on."""
-        self._acceptor.move(path)
+    def bind(self, path: Path) -> None:
+        """Listen at this path; also anew, see Acceptor. Raises OSError."""
+        self._acceptor.bind(path)
 
     def is_reachable(self) -> bool:
         """Whether new clients find it."""

@@ -20,33 +20,25 @@ class DeliveryReports:
 
     def __init__(self, on_delivered: OnDelivered) -> None:
         self._on_delivered = on_delivered
-        self._deliveries = {target: Delivery() for target in KEPT}
+        self.deliveries = {target: Delivery() for target in KEPT}
         self._reported = dict.fromkeys(KEPT, (0, 0))
         self._timer: asyncio.TimerHandle | None = None
 
-    def begins(self, cell: str, number: int) -> None:
-        """Note that a cell begins with this message on iopub."""
-        self._deliveries["iopub"].begins(cell, number)
-
-    def ends(self, cell: str, number: int) -> None:
-        """Note that a cell ends with this message on iopub."""
-        self._deliveries["iopub"].ends(cell, number)
-
     def held(self, target: str, number: int) -> None:
         """Note that a message's client is away."""
-        self._deliveries[target].held(number)
+        self.deliveries[target].held(number)
 
     def handed_on(self, target: str, number: int) -> None:
         """Note that a message is on its way to its client."""
         loop = asyncio.get_running_loop()
-        self._deliveries[target].handed_on(number, loop.time())
+        self.deliveries[target].handed_on(number, loop.time())
         if self._timer is None:
             self._timer = loop.call_later(REPORT_AFTER, self._report)
 
     def _report(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer, now = None, loop.time()
-        for target, delivery in self._deliveries.items():
+        for target, delivery in self.deliveries.items():
             positions = delivery.positions(now)
             if positions != self._reported[target]:
                 self._reported[target] = positions

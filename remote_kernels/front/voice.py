@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from jupyter_client.session import Session
 
 from remote_kernels import harmless
 
 from .interfaces import ClientSockets
-from .jupyter_message import Head, Header, Speaker
+from .jupyter_message import Head, Header
 
 
 class Voice:
@@ -21,13 +24,33 @@ class Voice:
 
     def __init__(self, key: bytes) -> None:
         self.sockets: ClientSockets | None = None
-        self._speaker = Speaker(key)
-        self.speak_as = self._speaker.speak_as
+        self._session = Session(key=key, username="remote_kernels")
 
     @property
     def session(self) -> str:
         """The kernel's session ID, as far as it is known."""
-        return self._speaker.session
+        return str(self._session.session)
+
+    def speak_as(self, session: str) -> None:
+        """Use the kernel's session ID: JupyterLab drops messages of another one."""
+        # Setting a trait costs more; jupyter_client (8.10) takes ASCII alone.
+        if session != self._session.session and session.isascii():
+            self._session.session = session
+
+    def message(
+        self,
+        identities: Sequence[bytes],
+        kind: str,
+        content: dict[str, Any],
+        parent: Header,
+    ) -> list[bytes]:
+        """Return the frames of a message that answers the one with header `parent`.
+
+        It looks as if the kernel had sent it.
+        """
+        message = self._session.msg(kind, content)
+        message["parent_header"] = parent
+        return self._session.serialize(message, ident=list(identities))
 
     def send(self, target: str, parts: list[bytes]) -> None:
         """Send a message as it is."""
@@ -37,7 +60,7 @@ class Voice:
     def publish(self, kind: str, content: dict[str, Any], parent: Header) -> None:
         """Publish a message on iopub; `parent` is the header of its request, or {}."""
         if self.sockets is not None:
-            message = self._speaker.publication(kind, content, parent)
+            message = self.message([kind.encode()], kind, content, parent)
             self.sockets.send("iopub", message)
 
     def status(self, state: str, parent: Header) -> None:
@@ -64,11 +87,11 @@ class Voice:
     ) -> None:
         """Send a message of any kind to whoever sent the request."""
         identities, parent = request.identities, request.header
-        self.send(target, self._speaker.message(identities, kind, content, parent))
+        self.send(target, self.message(identities, kind, content, parent))
 
     def own_request(self, kind: str) -> list[bytes]:
         """Return a request of our own to the kernel."""
-        return self._speaker.message([b"remote_kernels"], kind, {}, {})
+        return self.message([b"remote_kernels"], kind, {}, {})
 
     def answer(self, target: str, request: Head, content: dict[str, Any]) -> None:
         """Send a reply between "busy" and "idle", as a kernel does."""

@@ -24,8 +24,8 @@ class House:
         self.path = path
         self.came: asyncio.Queue[list[bytes]] = asyncio.Queue()
         self.most = 1 << 30  # that it takes
-        self.listener = Listener(path, publishes, self._take)
-        self.listener.bind()
+        self.listener = Listener(publishes, self._take)
+        self.listener.bind(path)
 
     def _take(self, parts: list[bytes]) -> bool:
         self.came.put_nowait(parts)

@@ -34,7 +34,7 @@ async def test_its_file_was_removed(router: House, connect: Connect) -> None:
     await router.receive()
     router.path.unlink()
 
-    router.listener.bind()
+    router.listener.bind(router.path)
 
     after = connect(router, zmq.DEALER, b"after")
     for client, name in ((before, b"before"), (after, b"after")):
@@ -47,15 +47,14 @@ async def test_a_place_that_is_gone(publisher: House, connect: Connect) -> None:
     sub = connect(publisher, zmq.SUB)
     await publisher.receive()
     there = publisher.path
-    publisher.listener.move(there.parent / "gone" / "s")
     with pytest.raises(FileNotFoundError):
-        publisher.listener.bind()
+        publisher.listener.bind(there.parent / "gone" / "s")
 
     assert not publisher.listener.awaits_subscriptions()
     publisher.listener.send([b"t", b"1"])
 
     assert [b"t", b"1"] == await asyncio.wait_for(sub.recv_multipart(), SECONDS)
-    publisher.listener.move(there)
+    publisher.listener.bind(there)
 
 
 @pytest.mark.parametrize("turns", range(4))

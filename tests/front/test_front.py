@@ -23,8 +23,8 @@ from front.world import INFO, KEY, Msg, Parts, read
 from remote_kernels.front import held_requests, passage
 from remote_kernels.front.front import Front, connection_info
 from remote_kernels.front.interfaces import ClientSockets, Request
-from remote_kernels.front.jupyter_message import Speaker
 from remote_kernels.front.standin import StandIn
+from remote_kernels.front.voice import Voice
 
 SECONDS = 10.0
 KNOWN = {**INFO, "protocol_version": "5.3"}
@@ -56,11 +56,10 @@ class Kernel:
     def __init__(self) -> None:
         self.came: asyncio.Queue[tuple[str, Msg]] = asyncio.Queue()
         self.topics: list[bytes] = []
-        self._sockets: ClientSockets | None = None
-        self._speaker = Speaker(KEY)
+        self._voice = Voice(KEY)
 
     def serve(self, sockets: ClientSockets | None) -> None:
-        self._sockets = sockets
+        self._voice.sockets = sockets
 
     def subscribed(self, topic: bytes) -> bool:
         self.topics.append(topic)
@@ -76,9 +75,7 @@ class Kernel:
         return [msg["content"]["code"] for _, msg in came]
 
     def publish(self, text: str) -> None:
-        assert self._sockets is not None
-        parts = self._speaker.publication("stream", stream(text), {})
-        self._sockets.send("iopub", parts)
+        self._voice.publish("stream", stream(text), {})
 
 
 class Process:
@@ -87,7 +84,7 @@ class Process:
     def __init__(self, directory: Path, curve: tuple[bytes, bytes] | None) -> None:
         directory.mkdir()
         self._context = zmq.asyncio.Context()
-        self.speaker = Speaker(KEY)
+        self.voice = Voice(KEY)
         self.back: dict[str, Path] = {}
         self.sockets: dict[str, zmq.asyncio.Socket] = {}
         for target in ("shell", "control", "stdin", "hb", "iopub"):
@@ -112,7 +109,7 @@ class Process:
 
     async def say(self, target: str, to: Parts, kind: str, cell: Msg) -> None:
         content = {"name": "stdout", "text": kind, "prompt": "", "status": "ok"}
-        parts = self.speaker.message(to, kind, content, cell["header"])
+        parts = self.voice.message(to, kind, content, cell["header"])
         await self.sockets[target].send_multipart(parts)
 
     def end(self) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jupyter_client.session import DELIM, Session
 
-from remote_kernels.front.jupyter_message import Head, Speaker, read
+from remote_kernels.front.jupyter_message import Head, read
 
 KEY = b"k" * 32
 PARENT = {"msg_id": "p1", "session": "s1", "msg_type": "execute_request"}
@@ -106,44 +106,3 @@ def test_no_bytes_are_an_error(parts: list[bytes]) -> None:
 
     if found is not None:
         found.content()
-
-
-def test_what_we_say_has_a_signature_that_jupyter_accepts() -> None:
-    """And topic, parent and content are there."""
-    content = {"name": "stderr", "text": "ä"}
-
-    parts = Speaker(KEY).publication("stream", content, PARENT)
-
-    session = Session(key=KEY)
-    identities, rest = session.feed_identities(parts)
-    msg = session.deserialize(rest)
-    assert [b"stream"] == identities
-    assert ("stream", content) == (msg["msg_type"], msg["content"])
-    assert PARENT == msg["parent_header"]
-
-
-def test_what_another_key_has_signed() -> None:
-    """Jupyter would not accept it."""
-    parts = Speaker(b"x" * 32).publication("stream", {}, PARENT)
-
-    session = Session(key=KEY)
-    with pytest.raises(ValueError, match="Invalid Signature"):
-        session.deserialize(session.feed_identities(parts)[1])
-
-
-def test_an_answer_goes_to_who_asked() -> None:
-    """By the identities of the request."""
-    parts = Speaker(KEY).message([b"a", b"b"], "kernel_info_reply", {}, PARENT)
-
-    assert [b"a", b"b", DELIM] == parts[:3]
-
-
-def test_we_speak_in_the_kernel_s_name() -> None:
-    """As soon as we know its session; each message has an id of its own."""
-    speaker = Speaker(KEY)
-    speaker.speak_as("kernel")
-
-    heads = [head(speaker.publication("status", {}, {})) for _ in range(2)]
-
-    assert ["kernel"] * 2 == [found.header["session"] for found in heads]
-    assert heads[0].id != heads[1].id

@@ -7,6 +7,8 @@ Rules: values only. Unknown input is normal: a state that no driver knows is
 from __future__ import annotations
 
 import enum
+import os
+import pwd
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,6 +83,11 @@ class Completed:
         """Return an error that tells all that the command said."""
         said = self.stdout, self.stderr
         return kind(summary, self.argv, self.returncode, *said, advice)
+
+    def check(self, kind: type[E], summary: str, advice: str = "") -> None:
+        """Raise such an error if the command failed."""
+        if self.returncode != 0:
+            raise self.error(kind, summary, advice)
 
 
 @dataclass(frozen=True)
@@ -176,3 +183,11 @@ class JobStatus:
     name: str = ""
     by_itself: bool = False
     vague: bool = False
+
+
+def login_name() -> str:
+    """Return this user's name; the number where it has none, as in some containers."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

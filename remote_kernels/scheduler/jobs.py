@@ -2,17 +2,16 @@
 
 Rules: a driver, a way to run commands, and one poller; questions about single jobs that
 come together become one; a batch system that does not answer says nothing about a job;
-a submission is never left half done. `Jobs` belongs to one event loop; `shared` gives
-all kernels of a process the same. Called by kernel/.
+a submission is never left half done. `Jobs` belongs to one event loop; kernel/ has one
+for all kernels of a process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import pwd
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 from remote_kernels import harmless
 from remote_kernels.errors import CommandError, ConfigError, ControllerError
@@ -20,7 +19,16 @@ from remote_kernels.errors import CommandError, ConfigError, ControllerError
 from . import command
 from .driver import Clusters, Driver, Ends, Extends, Preflight
 from .drivers import environment
-from .job import OUR_NAME, Completed, JobId, JobRequest, JobStatus, Phase, Query
+from .job import (
+    OUR_NAME,
+    Completed,
+    JobId,
+    JobRequest,
+    JobStatus,
+    Phase,
+    Query,
+    login_name,
+)
 from .poller import Poller
 from .submission import Submitting
 
@@ -30,7 +38,6 @@ T = TypeVar("T")
 Run = Callable[..., Awaitable[Completed]]
 
 GATHER = 0.2  # seconds in which questions about single jobs come together
-_NAME_TIMEOUT = 30.0
 _ENDED_TIMEOUT = 20.0  # seconds; an accounting database may be down
 _CANCEL_PAUSES = (1.0, 2.0, 4.0, 8.0)
 
@@ -62,7 +69,10 @@ class Jobs:
         self.driver = driver
         self._runner = run
         self._environ = environ
-        self._poller = Poller(driver, self.statuses, self.ask, poll_interval)
+        # What watches and lists is the poller's.
+        self._poller = poller = Poller(driver, self.statuses, self.ask, poll_interval)
+        self.listed, self.watch = poller.listed, poller.watch
+        self.wait_ended = poller.wait_ended
         self._cluster: str | None = None
         self._gathered: dict[JobId, asyncio.Future[JobStatus]] = {}
         self._asker: asyncio.Future[None] | None = None
@@ -97,14 +107,13 @@ class Jobs:
         `on_notice` is called with what the site says besides of a job that was taken.
         Cancelled half way, it cancels the job, then lets the cancellation pass.
         """
-        ways = self.driver, self._run, self.cancel, self._cancel_name, self.own
-        return await Submitting(*ways, script, request, environ, on_notice).job_id()
+        return await Submitting(self, script, request, environ, on_notice).job_id()
 
     # --- one question ---------------------------------------------------------------
 
     async def ask(self, query: Query[T], timeout: float = 60.0) -> T:
         """Return what a command says. CommandError if it does not."""
-        return query.parse(await self._run(query.argv, timeout=timeout))
+        return query.parse(await self.run(query.argv, timeout=timeout))
 
     async def status(self, job_id: JobId) -> JobStatus:
         """Return the job's state now. ControllerError if the batch system does not answer.
@@ -167,7 +176,7 @@ class Jobs:
 
     async def own(self) -> list[JobStatus]:
         """Return this user's live jobs with names of ours. ControllerError: no answer."""
-        listed = [await self.ask(query) for query in self.driver.own(_user())]
+        listed = [await self.ask(query) for query in self.driver.own(login_name())]
         every = [status for each in listed for status in each]
         return [status for status in every if OUR_NAME.fullmatch(status.name)]
 
@@ -204,12 +213,7 @@ class Jobs:
             await asyncio.sleep(pause)
         self._poller.look_now()
 
-    async def _cancel_name(self, request: JobRequest) -> None:
-        """End the job of that request if there is one."""
-        argv = self.driver.cancel_by_name(request)
-        await self._run(argv, timeout=_NAME_TIMEOUT)
-
-    async def _run(
+    async def run(
         self,
         argv: Sequence[str],
         *,
@@ -217,33 +221,8 @@ class Jobs:
         timeout: float = 60.0,
         environ: Mapping[str, str] | None = None,
     ) -> Completed:
+        """Run a command of the batch system's; with `environ` for a job."""
         environ = environ or self._environ
         if environ is None:
             environ = environment(self.driver, os.environ)
         return await self._runner(argv, input=input, env=environ, timeout=timeout)
-
-    # --- watching, and lists ----------------------------------------------------------
-
-    async def listed(
-        self, job_ids: Sequence[JobId], **options: Any
-    ) -> Mapping[JobId, JobStatus] | None:
-        """Return the last word on jobs that somebody wants listed: see the poller."""
-        return await self._poller.listed(job_ids, **options)
-
-    def watch(self, job_id: JobId) -> AsyncGenerator[JobStatus, None]:
-        """Yield the job's status now and at every change; the last one is ENDED.
-
-        To be closed (contextlib.aclosing) where it is left early.
-        """
-        return self._poller.watch(job_id)
-
-    async def wait_ended(self, job_id: JobId, timeout: float) -> JobStatus | None:
-        """Return the status with which the job ended; None if it has not, in that time."""
-        return await self._poller.wait_ended(job_id, timeout)
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())

@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from remote_kernels import harmless
 from remote_kernels.errors import CommandError, SubmitError
 
 from . import command
-from .driver import Driver
-from .job import Completed, JobId, JobRequest, JobStatus, Phase
+from .job import Completed, JobId, JobRequest, Phase
+
+if TYPE_CHECKING:
+    from .jobs import Jobs
 
 log = harmless.logger(__name__)
 
@@ -27,23 +30,13 @@ _LOOKS = (0.0, 0.5, 1.0, 2.0, 4.0)  # seconds before each look for a job by its 
 
 @dataclass(frozen=True)
 class Submitting:
-    """What is submitted, and the ways to submit it and to take it back.
+    """What is submitted: see `Jobs.submit` for the parameters."""
 
-    `run` is like Jobs', with `environ` for the job. `cancel` ends a job by its id,
-    `cancel_name` one that may be there by its name, `own` lists the user's; all may
-    raise CommandError. `on_notice` is called with what the site says of a job that was
-    taken.
-    """
-
-    driver: Driver
-    run: Callable[..., Awaitable[Completed]]
-    cancel: Callable[[JobId], Awaitable[None]]
-    cancel_name: Callable[[JobRequest], Awaitable[None]]
-    own: Callable[[], Awaitable[list[JobStatus]]]
+    jobs: Jobs
     script: str
     request: JobRequest
     environ: Mapping[str, str] | None
-    on_notice: Callable[[str], None] = lambda text: None
+    on_notice: Callable[[str], None]
 
     async def job_id(self) -> JobId:
         """Submit; return the ID of the new job. SubmitError if there is none.
@@ -59,10 +52,10 @@ class Submitting:
             raise
 
     async def _submit(self) -> JobId:
-        way = self.driver.submission(self.request, self.script)
+        way = self.jobs.driver.submission(self.request, self.script)
         argv = way.argv
         try:
-            done = await self.run(
+            done = await self.jobs.run(
                 argv, input=way.stdin, timeout=_TIMEOUT, environ=self.environ
             )
         except CommandError as error:
@@ -71,7 +64,7 @@ class Submitting:
         if done.returncode == 0:
             return await self._taken(done, way.parse)
         refused = self._refused(done)
-        if self.driver.is_no_answer(done):
+        if self.jobs.driver.is_no_answer(done):
             await self._end_unknown()
             refused.transient = True
         raise refused
@@ -87,7 +80,7 @@ class Submitting:
         if job_id is None:
             await self._end_unknown()
             raise self._nameless(done)
-        notice = self.driver.notice(done)
+        notice = self.jobs.driver.notice(done)
         if notice:
             self.on_notice(notice)
         return job_id
@@ -97,7 +90,7 @@ class Submitting:
         for pause in _LOOKS:
             await asyncio.sleep(pause)
             try:
-                listed = await self.own()
+                listed = await self.jobs.own()
             except CommandError as error:
                 log.info("job %s is looked for again: %s", self.request.name, error)
                 continue
@@ -116,7 +109,7 @@ class Submitting:
             SubmitError,
             f"{command} ended without an error, but told no job's number, and no job "
             f"called {self.request.name} is in the queue.",
-            self.driver.submit_advice(done)
+            self.jobs.driver.submit_advice(done)
             or f"Is the {command} that comes first on PATH a wrapper of this site? "
             f"`type -a {command}` lists all; put the directory of the scheduler's own "
             "before it in the PATH of the notebook server, or ask the administrators "
@@ -124,14 +117,15 @@ class Submitting:
         )
 
     def _refused(self, done: Completed) -> SubmitError:
-        summary = f"The scheduler ({self.driver.name}) did not take the job."
-        return done.error(SubmitError, summary, self.driver.submit_advice(done))
+        driver = self.jobs.driver
+        summary = f"The scheduler ({driver.name}) did not take the job."
+        return done.error(SubmitError, summary, driver.submit_advice(done))
 
     async def _undo(self, task: asyncio.Future[JobId]) -> None:
         """End the job that a cancelled submission may have made."""
         await asyncio.wait([task], timeout=_UNDO_TIMEOUT)
         if task.done() and not task.cancelled() and task.exception() is None:
-            await _quietly(self.cancel(task.result()))
+            await _quietly(self.jobs.cancel(task.result()))
         elif not task.done():
             task.cancel()
             await asyncio.wait([task])
@@ -139,7 +133,8 @@ class Submitting:
 
     async def _end_unknown(self) -> None:
         """End the job that may have been taken although we never learned its ID."""
-        await _quietly(self.cancel_name(self.request))
+        argv = self.jobs.driver.cancel_by_name(self.request)
+        await _quietly(self.jobs.run(argv, timeout=_UNDO_TIMEOUT))
 
 
 def _not_taken(error: CommandError, argv: Sequence[str]) -> SubmitError:
@@ -150,7 +145,7 @@ def _not_taken(error: CommandError, argv: Sequence[str]) -> SubmitError:
     )
 
 
-async def _quietly(work: Awaitable[None]) -> None:
+async def _quietly(work: Awaitable[object]) -> None:
     try:
         await work
     except CommandError as error:

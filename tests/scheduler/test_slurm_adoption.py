@@ -8,14 +8,15 @@ import itertools
 import pytest
 from front.world import timeless
 
+from remote_kernels.scheduler.job import JobId
 from remote_kernels.scheduler.slurm.adoption import (
     APART,
     ENDING,
     AdoptingNode,
-    SlurmAdoptions,
+    SlurmAdoption,
     adopter,
-    is_told,
 )
+from remote_kernels.scheduler.slurm.driver import Slurm
 
 V1 = b"""\
 4:memory:/slurm_c1/uid_20001/job_47/step_extern/task_0
@@ -32,13 +33,13 @@ def now() -> float:
 @pytest.mark.parametrize(("said", "job"), [(V1, "47"), (V2, "47"), (NONE, "")])
 def test_the_job(said: bytes, job: str) -> None:
     """As either version of control groups tells it."""
-    assert is_told(said)
+    assert SlurmAdoption(AdoptingNode(), "1").is_told(said)
     assert job == adopter(said)
 
 
 def test_what_a_shell_says_first() -> None:
     """It is not taken for the answer."""
-    assert not is_told(b"Welcome to c1\n")
+    assert not SlurmAdoption(AdoptingNode(), "1").is_told(b"Welcome to c1\n")
 
 
 @timeless
@@ -106,7 +107,7 @@ async def test_one_look_at_a_time() -> None:
 @timeless
 async def test_its_own_job() -> None:
     """Its end is the kernel's, and nobody is to be doubted for it."""
-    adoption = SlurmAdoptions().on("mars", "c1", "47")
+    adoption = Slurm().adoption("mars", "c1", JobId("47"))
     adoption.lost(V1)
     adoption.lost(NONE)
     adoption.lost(b"")
@@ -117,9 +118,9 @@ async def test_its_own_job() -> None:
 @timeless
 async def test_all_carriers_to_a_node() -> None:
     """They know the same of it, and nothing of a node of that name elsewhere."""
-    adoptions = SlurmAdoptions()
-    adoptions.on("mars", "c1", "46").lost(V1)
+    slurm, other = Slurm(), JobId("48")
+    slurm.adoption("mars", "c1", JobId("46")).lost(V1)
 
-    assert adoptions.on("mars", "c1", "48").in_doubt
-    assert not adoptions.on("mars", "c1", "48").keeps(V2)
-    assert not adoptions.on("venus", "c1", "48").in_doubt
+    assert slurm.adoption("mars", "c1", other).in_doubt
+    assert not slurm.adoption("mars", "c1", other).keeps(V2)
+    assert not slurm.adoption("venus", "c1", other).in_doubt

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import pwd
 import re
 import shlex
 import sys
@@ -21,8 +20,9 @@ from remote_kernels.errors import CommandError
 from remote_kernels.magics import command
 from remote_kernels.magics.failure import Failure
 from remote_kernels.magics.own_job import Magic
-from remote_kernels.scheduler.job import Completed
+from remote_kernels.scheduler.job import Completed, login_name
 from remote_kernels.scheduler.slurm import DRIVER
+from remote_kernels.scheduler.slurm.driver import PARSABLE, SUBMITTED
 
 from . import environment, tables
 from .own_job import asks_back, own_job, why_not_cancel
@@ -37,10 +37,6 @@ _PRINTING = {
     "sstat": "What the steps of a running job use.",
     "strigger": "Programs that Slurm runs at events; --get lists them.",
 }
-_SUBMITTED = re.compile(
-    r"^Submitted batch job (\d+)(?: on cluster (\S+))?", re.MULTILINE
-)
-_PARSABLE = re.compile(r"^(\d+)(?:;(\S+))?\s*$", re.MULTILINE)
 
 
 class Text(str):
@@ -94,7 +90,7 @@ class SlurmMagics:
 
         Takes squeue's options; `%squeue --all` lists everyone's jobs.
         """
-        words = _words(line) or [f"--user={_user()}"]
+        words = _words(line) or [f"--user={login_name()}"]
         return self._table("squeue", words)
 
     def sinfo(self, line: str) -> Any:
@@ -285,19 +281,12 @@ def _environment() -> dict[str, str]:
     return environment.for_submission(os.environ, environment.at_birth())
 
 
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container without this user; squeue takes the number
-        return str(os.getuid())
-
-
 def _job_id(stdout: str) -> JobNumber | None:
     """Return the last job number in this output; None if there is none (`--test-only`).
 
     The last one, because a site's plugins may print lines of their own before it.
     """
-    found = _SUBMITTED.findall(stdout) or _PARSABLE.findall(stdout)
+    found = SUBMITTED.findall(stdout) or PARSABLE.findall(stdout)
     if not found:
         return None
     job = JobNumber(found[-1][0])

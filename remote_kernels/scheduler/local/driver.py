@@ -99,9 +99,7 @@ class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Enters):
 
     def cancel(self, job_id: JobId) -> Query[None]:
         def parse(completed: Completed) -> None:
-            if completed.returncode != 0:
-                summary = "The local job could not be cancelled."
-                raise completed.error(CommandError, summary)
+            completed.check(CommandError, "The local job could not be cancelled.")
 
         return Query(_argv("cancel", _full(job_id)), parse)
 
@@ -150,17 +148,13 @@ def _submitted(completed: Completed) -> JobId:
 
 
 def _states(completed: Completed) -> dict[JobId, JobStatus]:
-    if completed.returncode != 0:
-        summary = "The state of the local jobs could not be read."
-        raise completed.error(ControllerError, summary)
+    completed.check(ControllerError, "The state of the local jobs could not be read.")
     rows = (line.rsplit("|", 5) for line in completed.stdout.splitlines())
     return {_job_id(row[0]): _status(*row) for row in rows if len(row) == 6}
 
 
 def _own(completed: Completed) -> list[JobStatus]:
-    if completed.returncode != 0:
-        summary = "The local jobs could not be listed."
-        raise completed.error(ControllerError, summary)
+    completed.check(ControllerError, "The local jobs could not be listed.")
     rows = (line.partition("|")[::2] for line in completed.stdout.splitlines())
     return [replace(_status(*row.rsplit("|", 5)), name=name) for name, row in rows]
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 from remote_kernels import harmless
 
@@ -26,11 +26,6 @@ APART = 1.0  # seconds between looks; slurmd signals a job that is ending each s
 # What the node tells of a session that was adopted: cgroups(7), of either version.
 SAYS = "/proc/self/cgroup"
 _JOB = re.compile(rb"/job_(\d+)/step_extern")
-
-
-def is_told(said: bytes) -> bool:
-    """Return whether it is that file's text: `hierarchy:controllers:path` in each line."""
-    return b":/" in said
 
 
 def adopter(said: bytes) -> str:
@@ -92,7 +87,8 @@ class SlurmAdoption:
         await self._node.look()
 
     def is_told(self, said: bytes) -> bool:
-        return is_told(said)
+        """Return whether it is that file's text: `hierarchy:controllers:path`s."""
+        return b":/" in said
 
     @property
     def in_doubt(self) -> bool:
@@ -106,19 +102,6 @@ class SlurmAdoption:
         if job and job != self._job:
             log.info("job %s, which adopted this ssh session, ended it", job)
             self._node.ended(job)
-
-
-class SlurmAdoptions:
-    """What is known of all nodes. One for all carriers of a process."""
-
-    def __init__(self) -> None:
-        self._nodes: dict[Hashable, AdoptingNode] = {}
-
-    def on(self, cluster: str, node: str, job: str) -> SlurmAdoption:
-        """Return what to know to reach an agent that is this job, on a node of a cluster."""
-        return SlurmAdoption(
-            self._nodes.setdefault((cluster, node), AdoptingNode()), job
-        )
 
 
 def _now() -> float:

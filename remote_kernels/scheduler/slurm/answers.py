@@ -35,9 +35,8 @@ _UNANSWERED = re.compile(
     r"can't be reached now|Protocol authentication error|temporarily unable",
     re.IGNORECASE,
 )
-_GONE = re.compile(
-    r"Invalid job id|already completing or completed|already finished", re.IGNORECASE
-)
+# There is no such job, or not any more.
+GONE = r"(?i)Invalid job id|already completing or completed|already finished"
 # Reasons may hold spaces, commas and bars; nothing else in a row does.
 ROW = "%i|%T|%r|%B|%N|%S|%e"
 PLACES = "%i|%P|%Q|%r"
@@ -62,11 +61,6 @@ def is_no_answer(stderr: str) -> bool:
     return bool(_UNANSWERED.search(stderr))
 
 
-def is_gone(stderr: str) -> bool:
-    """Return whether that says that there is no such job, or not any more."""
-    return bool(_GONE.search(stderr))
-
-
 def no_answer(completed: Completed) -> ControllerError:
     """Return the error that says that Slurm did not answer."""
     return completed.error(
@@ -83,9 +77,7 @@ def listed(completed: Completed, known: Mapping[str, JobId]) -> dict[JobId, JobS
     A single unknown number fails with "Invalid job id"; among others it is absent.
     With -M a line "CLUSTER: name" comes first, even with -h.
     """
-    if completed.returncode != 0 and is_gone(completed.stderr):
-        return {}
-    rows = (_row(line, known) for line in answer(completed).splitlines())
+    rows = (_row(line, known) for line in answer(completed, GONE).splitlines())
     return {status.job_id: status for status in rows if status}
 
 

@@ -25,7 +25,7 @@ from remote_kernels.scheduler.job import (
 )
 
 from . import answers, offers, options, script, site, steps, words
-from .adoption import SlurmAdoption, SlurmAdoptions
+from .adoption import AdoptingNode, SlurmAdoption
 from .commands import cluster_option, detached, groups, job_number, step
 
 # A site may need these three to find its controller; all other SLURM_* variables of
@@ -38,8 +38,8 @@ _OF_THE_JOB = (
     *("ZE_AFFINITY_MASK", "XDG_RUNTIME_DIR"),
 )
 # What sbatch prints with --parsable, and without (22.05, src/sbatch/sbatch.c).
-_PARSABLE = re.compile(r"^(\d+)(?:;(\S+))?[^\S\n]*$", re.MULTILINE)
-_SUBMITTED = re.compile(
+PARSABLE = re.compile(r"^(\d+)(?:;(\S+))?[^\S\n]*$", re.MULTILINE)
+SUBMITTED = re.compile(
     r"^(?:sbatch: )?Submitted batch job (\d+)(?: on cluster (\S+))?[^\S\n]*$",
     re.MULTILINE,
 )
@@ -81,7 +81,8 @@ class Slurm(
     by_number = (*step(JobId("{job}")), "--relative={node}")
 
     def __init__(self) -> None:
-        self._adoptions = SlurmAdoptions()
+        # By cluster and name; for all carriers of a process.
+        self._nodes: dict[tuple[str, str], AdoptingNode] = {}
 
     def contradictions(self, config: Mapping[str, Any]) -> Iterator[str]:
         if "mem" in config and "mem-per-cpu" in config:
@@ -143,7 +144,7 @@ class Slurm(
         if completed.argv[0] != self.command:
             return ""
         said = f"{completed.stderr}\n{completed.stdout}"
-        said = _SUBMITTED.sub("", _PARSABLE.sub("", said))
+        said = SUBMITTED.sub("", PARSABLE.sub("", said))
         lines = (line.rstrip().removeprefix("sbatch: ") for line in said.splitlines())
         return "\n".join(filter(None, lines))[:_NOTICE]
 
@@ -178,11 +179,8 @@ class Slurm(
         sacct = ["sacct", *where, "-X", "-n", "-P", "-j", own, "-o", fields]
 
         def shown(completed: Completed) -> JobStatus | None:
-            if completed.returncode != 0 and answers.is_gone(completed.stderr):
-                return None
-            if completed.returncode != 0:
-                raise answers.no_answer(completed)
-            return steps.or_its_job(answers.shown(completed.stdout, job_id), job_id)
+            text = answers.answer(completed, unless=answers.GONE)
+            return steps.or_its_job(answers.shown(text, job_id), job_id)
 
         def accounted(completed: Completed) -> JobStatus | None:
             """Without accounting sacct says so and exits with 1: it does not know."""
@@ -204,13 +202,10 @@ class Slurm(
         limit = f"TimeLimit=+{minutes}"
 
         def parse(completed: Completed) -> None:
-            if completed.returncode == 0:
-                return
             if self.is_no_answer(completed):
                 raise answers.no_answer(completed)
-            kind = DeniedError if _DENIED.search(completed.stderr) else CommandError
-            raise completed.error(
-                kind,
+            completed.check(
+                DeniedError if _DENIED.search(completed.stderr) else CommandError,
                 f"The time limit of job {job_id} was not moved.",
                 "Most sites let only their staff move it: ask them, or save your work "
                 "and start the kernel anew with more 'time'.",
@@ -222,11 +217,10 @@ class Slurm(
 
     def cancel(self, job_id: JobId) -> Query[None]:
         def parse(completed: Completed) -> None:
-            if completed.returncode == 0 or answers.is_gone(completed.stderr):
-                return
             if self.is_no_answer(completed):
                 raise answers.no_answer(completed)
-            raise completed.error(CommandError, "The job could not be cancelled.")
+            if not re.search(answers.GONE, completed.stderr):
+                completed.check(CommandError, "The job could not be cancelled.")
 
         return Query(["scancel", *cluster_option(job_id), job_id.number], parse)
 
@@ -248,7 +242,8 @@ class Slurm(
         return [*step(job_id, node), *quiet, *argv]
 
     def adoption(self, cluster: str, node: str, job_id: JobId) -> SlurmAdoption:
-        return self._adoptions.on(cluster, node, job_number(job_id))
+        known = self._nodes.setdefault((cluster, node), AdoptingNode())
+        return SlurmAdoption(known, job_number(job_id))
 
     # Its words
 
@@ -295,7 +290,7 @@ def _submitted(completed: Completed) -> JobId:
 
     A site's wrapper may drop --parsable; then it is a sentence.
     """
-    for form in (_PARSABLE, _SUBMITTED):
+    for form in (PARSABLE, SUBMITTED):
         for own, where in reversed(form.findall(completed.stdout)):
             return JobId(own, where)
     text = "sbatch printed no job id"

@@ -13,6 +13,23 @@ from dataclasses import dataclass
 Table = Mapping[str, str]
 
 
+def table(*, flags: str, valued: str, perhaps: str = "") -> Table:
+    """Return a table of options, each a word: its name, or "LETTER:NAME".
+
+    Parameters
+    ----------
+    flags, valued, perhaps : str
+        Those that take no value, those that must have one, and those that may.
+    """
+    kinds = {"": flags, "=": valued, "?": perhaps}
+    found: dict[str, str] = {}
+    for kind, words in kinds.items():
+        for word in words.split():
+            letter, _, name = word.rpartition(":")
+            found[name] = letter + kind
+    return found
+
+
 @dataclass(frozen=True)
 class Scanned:
     """Options by their long names, in order, and the other words."""
@@ -20,9 +37,10 @@ class Scanned:
     options: tuple[tuple[str, str | None], ...]
     others: tuple[str, ...]
 
-    def has(self, name: str) -> bool:
-        """Return whether the option was given."""
-        return any(name == option for option, _ in self.options)
+    @property
+    def names(self) -> list[str]:
+        """The names of the options."""
+        return [name for name, _ in self.options]
 
     def value(self, name: str) -> str | None:
         """Return the option's last value, which is the one that counts."""

@@ -18,43 +18,21 @@ from remote_kernels.scheduler.job import Completed, JobId
 from remote_kernels.scheduler.slurm import DRIVER
 from remote_kernels.scheduler.slurm.driver import memory_of_job
 
-from .options import Scanned, Table, scan
+from .options import Scanned, scan, table
 
 PATIENCE = 20.0  # seconds for an answer about the end time
 
-_SCANCEL: Table = {
-    "account": "A=",
-    "batch": "b",
-    "clusters": "M=",
-    "ctld": "",
-    "full": "f",
-    "hurry": "H",
-    "interactive": "i",
-    "jobname": "=",
-    "me": "",
-    "name": "n=",
-    "nodelist": "w=",
-    "partition": "p=",
-    "qos": "q=",
-    "quiet": "Q",
-    "reservation": "R=",
-    "signal": "s=",
-    "state": "t=",
-    "user": "u=",
-    "verbose": "v",
-    "wckey": "=",
-}
+_SCANCEL = table(
+    flags="b:batch ctld f:full H:hurry i:interactive me Q:quiet v:verbose",
+    valued="A:account M:clusters jobname n:name w:nodelist p:partition q:qos "
+    "R:reservation s:signal t:state u:user wckey",
+)
 # Those that choose jobs, and what squeue calls them.
+_CHOOSE = ("account", "name", "nodelist", "partition", "qos", "reservation", "user")
 _FILTERS = {
-    "account": "account",
+    **dict(zip(_CHOOSE, _CHOOSE, strict=True)),
     "jobname": "name",
-    "name": "name",
-    "nodelist": "nodelist",
-    "partition": "partition",
-    "qos": "qos",
-    "reservation": "reservation",
     "state": "states",
-    "user": "user",
 }
 
 
@@ -116,7 +94,7 @@ def asks_back(words: Sequence[str]) -> bool:
     scanned = scan(words, _SCANCEL)
     if scanned is None:
         return "-i" in words
-    return scanned.has("interactive")
+    return "interactive" in scanned.names
 
 
 def why_not_cancel(
@@ -173,7 +151,7 @@ def _is_own(word: str, job: SlurmJob) -> bool:
 
 def _lookup(scanned: Scanned) -> list[str] | None:
     """Return a squeue that makes the same choice; None if there is none."""
-    if scanned.has("wckey"):
+    if "wckey" in scanned.names:
         return None
     argv = ["squeue", "-a", "-h", "-o", "%i"]
     for name, value in scanned.options:

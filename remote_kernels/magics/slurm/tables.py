@@ -14,88 +14,31 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .options import Scanned, Table, scan
+from .options import Scanned, scan, table
 
 FIELD = "\x1f"  # ASCII's own separators of fields and of records
 RECORD = "\x1e"
 
-_SQUEUE: Table = {
-    "account": "A=",
-    "all": "a",
-    "array": "r",
-    "array-unique": "",
-    "format": "o=",
-    "hide": "",
-    "jobs": "j?",
-    "licenses": "L=",
-    "long": "l",
-    "me": "",
-    "name": "n=",
-    "noconvert": "",
-    "nodelist": "w=",
-    "partition": "p=",
-    "priority": "P",
-    "qos": "q=",
-    "reservation": "R=",
-    "sort": "S=",
-    "start": "",
-    "state": "=",
-    "states": "t=",
-    "steps": "s?",
-    "user": "u=",
-    "users": "=",
-}
-_SINFO: Table = {
-    "all": "a",
-    "dead": "d",
-    "exact": "e",
-    "format": "o=",
-    "hide": "",
-    "list-reasons": "R",
-    "long": "l",
-    "noconvert": "",
-    "Node": "N",
-    "nodes": "n=",
-    "partition": "p=",
-    "responding": "r",
-    "sort": "S=",
-    "states": "t=",
-    "summarize": "s",
-}
-_SACCT: Table = {
-    "accounts": "A=",
-    "allocations": "X",
-    "allusers": "a",
-    "associations": "x=",
-    "brief": "b",
-    "constraints": "C=",
-    "duplicates": "D",
-    "endtime": "E=",
-    "flags": "F=",
-    "format": "o=",
-    "gid": "g=",
-    "group": "=",
-    "jobs": "j=",
-    "long": "l",
-    "name": "=",
-    "ncpus": "I=",
-    "nnodes": "i=",
-    "noconvert": "",
-    "nodelist": "N=",
-    "parsable2": "P",
-    "partition": "r=",
-    "qos": "q=",
-    "reason": "R=",
-    "starttime": "S=",
-    "state": "s=",
-    "timelimit-max": "K=",
-    "timelimit-min": "k=",
-    "truncate": "T",
-    "uid": "=",
-    "units": "=",
-    "user": "u=",
-    "wckeys": "W=",
-    "whole-hetjob": "=",
+_OPTIONS = {
+    "squeue": table(
+        flags="a:all r:array array-unique hide l:long me noconvert P:priority start",
+        valued="A:account o:format L:licenses n:name w:nodelist p:partition q:qos "
+        "R:reservation S:sort state t:states u:user users",
+        perhaps="j:jobs s:steps",
+    ),
+    "sinfo": table(
+        flags="a:all d:dead e:exact hide R:list-reasons l:long noconvert N:Node "
+        "r:responding s:summarize",
+        valued="o:format n:nodes p:partition S:sort t:states",
+    ),
+    "sacct": table(
+        flags="X:allocations a:allusers b:brief D:duplicates l:long noconvert "
+        "P:parsable2 T:truncate",
+        valued="A:accounts x:associations C:constraints E:endtime F:flags o:format "
+        "g:gid group j:jobs name I:ncpus i:nnodes N:nodelist r:partition q:qos R:reason "
+        "S:starttime s:state K:timelimit-max k:timelimit-min uid units u:user W:wckeys "
+        "whole-hetjob",
+    ),
 }
 
 # The fields of each layout, by the options that choose it.
@@ -115,15 +58,6 @@ _LAYOUTS: Mapping[str, Mapping[frozenset[str], str]] = {
         frozenset({"list-reasons"}): "EuHN",
         frozenset({"list-reasons", "long"}): "EUHtN",
     },
-}
-_CHOOSE = {
-    "squeue": frozenset({"long", "start", "steps"}),
-    "sinfo": frozenset({"long", "Node", "summarize", "list-reasons"}),
-}
-# With these set, what a user sees is not the usual layout: letters, and words.
-_FORMATS = {
-    "squeue": ("SQUEUE_FORMAT", "SQUEUE_FORMAT2"),
-    "sinfo": ("SINFO_FORMAT", "SINFO_FORMAT2"),
 }
 
 # Columns that count something. Job ids are no numbers: think of 12_3 and 12+0.
@@ -145,14 +79,11 @@ def argv(
     command: str, words: Sequence[str], environ: Mapping[str, str]
 ) -> list[str] | None:
     """Return a command whose output `parse` can read; None if there is none."""
-    if command == "sacct":
-        scanned = scan(words, _SACCT)
-        if scanned is None:
-            return None
-        return ["sacct", *words, "--parsable2", f"--delimiter={FIELD}"]
-    scanned = scan(words, _SQUEUE if command == "squeue" else _SINFO)
+    scanned = scan(words, _OPTIONS[command])
     if scanned is None:
         return None
+    if command == "sacct":
+        return ["sacct", *words, "--parsable2", f"--delimiter={FIELD}"]
     fields = _fields(command, scanned, environ)
     if fields is None:
         return None
@@ -185,14 +116,15 @@ def _fields(command: str, scanned: Scanned, environ: Mapping[str, str]) -> str |
     """Return the letters of the fields that the user would see."""
     own = scanned.value("format")
     if own is not None:
-        return None if scanned.has("long") else _letters(own)
-    chosen = frozenset(n for n, _ in scanned.options if n in _CHOOSE[command])
-    letters, words = _FORMATS[command]
-    if not chosen and environ.get(words):
+        return None if "long" in scanned.names else _letters(own)
+    layouts, variable = _LAYOUTS[command], f"{command.upper()}_FORMAT"
+    chosen = frozenset(scanned.names).intersection(frozenset[str]().union(*layouts))
+    # With these set, what a user sees is not the usual layout: words, and letters.
+    if not chosen and environ.get(f"{variable}2"):
         return None
-    if not chosen and environ.get(letters):
-        return _letters(environ[letters])
-    return _LAYOUTS[command].get(chosen)
+    if not chosen and environ.get(variable):
+        return _letters(environ[variable])
+    return layouts.get(chosen)
 
 
 def _letters(format: str) -> str | None:

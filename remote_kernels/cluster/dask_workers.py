@@ -14,13 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from remote_kernels.cluster import step
 from remote_kernels.cluster.allocation import Allocation, Node, share
-from remote_kernels.cluster.running import (
-    Cluster,
-    Starting,
-    opened,
-    reached,
-    starting,
-)
+from remote_kernels.cluster.running import Cluster, Starting, reached, starting
 from remote_kernels.cluster.step import Order
 
 if TYPE_CHECKING:
@@ -95,10 +89,9 @@ def dask(
             node.name: limits(node, counts[node.name], threads, memory)
             for node in here.nodes
         }
-        order = _scheduler(here, files, dashboard)
-        info = _info(work, work.step("Dask's scheduler", order))
-        order = _workers(info["address"], files, values)
-        work.step("Dask's workers", order, nodes=here.names)
+        scheduler = work.step("Dask's scheduler", _scheduler(here, files, dashboard))
+        info = _info(work, scheduler)
+        work.step("Dask's workers", _workers(info["address"], files, values))
         left = max(1.0, work.end - time.monotonic())
         client = Client(info["address"], security=security, timeout=left)
         work.stack.callback(client.close)
@@ -108,7 +101,7 @@ def dask(
         )
         port = info.get("services", {}).get("dashboard") if dashboard else None
         page = reached("Dashboard", port, here.job, "/status") if port else ""
-        return opened(client, f"Dask: {wanted} workers", here.names, work.stack, page)
+        return work.opened(client, f"Dask: {wanted} workers", page)
 
 
 def limits(
@@ -153,7 +146,7 @@ def _workers(
         *("--memory-limit", "{memory}", "--local-directory", "{dir}"),
         *("--death-timeout", "60"),
     ]
-    return Order(argv, files=files, values=values)
+    return Order(argv, files=files, values=values, nodes=list(values))
 
 
 def _program(name: str) -> list[str]:

@@ -19,7 +19,7 @@ from remote_kernels import harmless
 from remote_kernels.cluster import step
 from remote_kernels.cluster.allocation import Allocation
 from remote_kernels.cluster.launcher import Launcher
-from remote_kernels.cluster.running import Cluster, Starting, opened, starting
+from remote_kernels.cluster.running import Cluster, Starting, starting
 from remote_kernels.cluster.step import Order
 
 if TYPE_CHECKING:
@@ -91,9 +91,8 @@ def ipyparallel(
         each = engines or min(node.cpus for node in here.nodes)
         kind = _kind(here.launcher) if mpi is None else mpi
         security = _security(work, work.step("ipcontroller", _controller(here)))
-        order = _engine((security / _ENGINE).read_text(), kind)
-        what = "IPython Parallel's engines"
-        work.step(what, order, nodes=here.names, tasks=each, mpi=kind)
+        order = _engines((security / _ENGINE).read_text(), here.names, each, kind)
+        work.step("IPython Parallel's engines", order)
         client = Client(str(security / _CLIENT))
         work.stack.callback(client.close)
         wanted = each * len(here.nodes)
@@ -101,7 +100,7 @@ def ipyparallel(
         what = f"IPython Parallel: {wanted} engines"
         if kind != "none":
             what += f" of one MPI program ({kind})"
-        return opened(client, what, here.names, work.stack)
+        return work.opened(client, what)
 
 
 def _controller(here: Allocation) -> Order:
@@ -114,14 +113,13 @@ def _controller(here: Allocation) -> Order:
     return Order(argv, env=_DIRECTORIES)
 
 
-def _engine(connection: str, mpi: str) -> Order:
+def _engines(connection: str, nodes: list[str], each: int, mpi: str) -> Order:
     argv = [
         *("{python}", "-m", "ipyparallel.engine", "--profile-dir={dir}"),
-        "--file={dir}/engine.json",
+        *("--file={dir}/engine.json", *([] if mpi == "none" else ["--mpi"])),
     ]
-    if mpi != "none":
-        argv.append("--mpi")
-    return Order(argv, env=_DIRECTORIES, files={"engine.json": connection})
+    files = {"engine.json": connection}
+    return Order(argv, _DIRECTORIES, files, nodes=nodes, tasks=each, mpi=mpi)
 
 
 def _security(work: Starting, controller: step.Step) -> Path:

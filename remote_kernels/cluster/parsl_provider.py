@@ -59,10 +59,9 @@ class Block(ExecutionProvider):
                 node.name: {"cpus": str(node.cpus), "memory": _gigabytes(node.memory)}
                 for node in self._allocation.nodes
             },
+            nodes=self._allocation.names,
         )
-        started = step.start(
-            "Parsl's workers", self._allocation, order, nodes=self._allocation.names
-        )
+        started = step.start("Parsl's workers", self._allocation, order)
         self.steps.append(started)
         return str(len(self.steps))
 

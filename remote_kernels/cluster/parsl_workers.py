@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from remote_kernels.cluster import step
-from remote_kernels.cluster.running import Cluster, opened, starting
+from remote_kernels.cluster.running import Cluster, starting
 from remote_kernels.cluster.step import Order
 
 if TYPE_CHECKING:
@@ -88,4 +88,4 @@ def parsl(
         found = sum(
             manager["worker_count"] for manager in executor.connected_managers()
         )
-        return opened(kernel, f"Parsl: {found} workers", here.names, stack)
+        return work.opened(kernel, f"Parsl: {found} workers")

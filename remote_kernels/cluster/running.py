@@ -41,17 +41,9 @@ class Starting:
     stack: contextlib.ExitStack
     steps: list[Step] = field(default_factory=list)
 
-    def step(
-        self,
-        what: str,
-        order: Order,
-        *,
-        nodes: Sequence[str] | None = None,
-        tasks: int = 1,
-        mpi: str = "none",
-    ) -> Step:
-        """Start a step; the parameters are those of `step.start`."""
-        started = start(what, self.here, order, nodes=nodes, tasks=tasks, mpi=mpi)
+    def step(self, what: str, order: Order) -> Step:
+        """Start a step; `what` names it in errors."""
+        started = start(what, self.here, order)
         self.stack.callback(started.close)
         self.steps.append(started)
         return started
@@ -59,6 +51,15 @@ class Starting:
     def until(self, what: str, ready: Callable[[], bool]) -> None:
         """Wait for `ready()` to be true. Raises StepError when it is too late."""
         until(what, ready, self.steps, self.end)
+
+    def opened(self, client: T, what: str, page: str = "") -> Cluster[T]:
+        """Return a Cluster that ends all of it in time, and print what there is."""
+        nodes = self.here.names
+        text = f"{what} on {', '.join(nodes)}"
+        cluster = Cluster(client, text, nodes, self.stack.pop_all())
+        atexit.register(cluster.close)
+        print(f"{text}.{page}")
+        return cluster
 
 
 @contextlib.contextmanager
@@ -105,21 +106,6 @@ class Cluster(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<{self._what}>"
-
-
-def opened(
-    client: T,
-    what: str,
-    nodes: list[str],
-    stack: contextlib.ExitStack,
-    page: str = "",
-) -> Cluster[T]:
-    """Return a Cluster that ends what `stack` would end, and print what there is."""
-    text = f"{what} on {', '.join(nodes)}"
-    cluster = Cluster(client, text, nodes, stack.pop_all())
-    atexit.register(cluster.close)
-    print(f"{text}.{page}")
-    return cluster
 
 
 def reached(what: str, port: int, job: str, path: str = "") -> str:

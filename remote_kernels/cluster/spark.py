@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from remote_kernels.cluster import step
 from remote_kernels.cluster.allocation import MIB, Allocation, Node, share
-from remote_kernels.cluster.running import Cluster, opened, reached, starting
+from remote_kernels.cluster.running import Cluster, reached, starting
 from remote_kernels.cluster.step import Order
 from remote_kernels.errors import AllocationError
 
@@ -102,7 +102,7 @@ def pyspark(
         found = master.find(url)
         assert found is not None
         order = _workers(home, here, found[1], shared, cores, executor)
-        work.step("Spark's workers", order, nodes=here.names)
+        work.step("Spark's workers", order)
         driver = master.directory(work.end) / "driver.conf"
         context = _context(SparkContext, found[1], driver, stack)
         session = SparkSession(context)
@@ -113,7 +113,7 @@ def pyspark(
         address = context.uiWebUrl or ""
         port = address.rpartition(":")[2]
         page = reached("Spark's page", int(port), here.job) if port.isdigit() else ""
-        return opened(session, f"Spark: {count} executors", here.names, stack, page)
+        return work.opened(session, f"Spark: {count} executors", page)
 
 
 def properties(values: Mapping[str, str]) -> str:
@@ -188,7 +188,7 @@ def _workers(
     ]
     values = {node.name: {"cores": str(cores or node.cpus)} for node in here.nodes}
     env = {**_ENV, "PYTHONPATH": _python_path()}
-    return Order(argv, env=env, files=files, values=values)
+    return Order(argv, env=env, files=files, values=values, nodes=here.names)
 
 
 def _program(home: Path, name: str) -> list[str]:

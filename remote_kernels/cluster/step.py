@@ -38,7 +38,7 @@ _LAUNCH = "import os, sys; os.setpgid(0, 0); os.execvp(sys.argv[1], sys.argv[1:]
 
 @dataclass(frozen=True)
 class Order:
-    """What a step is to run.
+    """What a step is to run, and where.
 
     Words may hold {dir}, {node}, {address}, {python}, and the names in `values`.
 
@@ -52,12 +52,21 @@ class Order:
         Files of mode 0600 to make first in the private directory {dir}, by name.
     values : mapping of str to mapping
         For each node, what stands for other {words}.
+    nodes : sequence of str
+        The names of the nodes; if there is none, the kernel's, without its GPUs.
+    tasks : int
+        How often to run it on each node.
+    mpi : str
+        See Launcher.argv.
     """
 
     argv: Sequence[str] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    nodes: Sequence[str] = ()
+    tasks: int = 1
+    mpi: str = "none"
 
     def line(self, first: str, launcher: Launcher) -> bytes:
         """Return the order as `node.py` reads it.
@@ -184,15 +193,7 @@ class Step:
                 subprocess.run(argv, check=False, timeout=ENDS)
 
 
-def start(
-    what: str,
-    allocation: Allocation,
-    order: Order,
-    *,
-    nodes: Sequence[str] | None = None,
-    tasks: int = 1,
-    mpi: str = "none",
-) -> Step:
+def start(what: str, allocation: Allocation, order: Order) -> Step:
     """Start a step.
 
     Parameters
@@ -203,23 +204,20 @@ def start(
         Where it runs.
     order : Order
         What to run.
-    nodes : sequence of str, optional
-        On which nodes; if None on the kernel's own, without GPUs.
-    tasks : int
-        How often on each node.
-    mpi : str
-        What the launcher is to give MPI programs: a word that its `list_mpi` lists.
 
     Raises
     ------
     StepError
         The launcher is not there, or cannot be started.
     """
-    where = [allocation.here] if nodes is None else list(nodes)
     launcher = allocation.launcher
-    program = [sys.executable, "-I", "-S", str(Path(node.__file__))]
     argv = launcher.argv(
-        allocation, where, program, tasks=tasks, mpi=mpi, gpus=nodes is not None
+        allocation,
+        order.nodes or [allocation.here],
+        [sys.executable, "-I", "-S", str(Path(node.__file__))],
+        tasks=order.tasks,
+        mpi=order.mpi,
+        gpus=bool(order.nodes),
     )
     step = Step(what, argv, allocation)
     if shutil.which(launcher.command) is None:

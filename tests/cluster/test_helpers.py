@@ -13,8 +13,9 @@ from py4j.protocol import Py4JJavaError
 
 from remote_kernels import cluster
 from remote_kernels.cluster import dask_workers, ipyparallel_engines, spark
-from remote_kernels.cluster.allocation import MIB, Node
-from remote_kernels.cluster.running import Cluster, opened, reached
+from remote_kernels.cluster.allocation import MIB, Allocation, Node
+from remote_kernels.cluster.running import Cluster, Starting, reached
+from remote_kernels.cluster.slurm import Srun
 from remote_kernels.errors import AllocationError
 
 HELPERS: dict[str, tuple[Callable[[], Cluster[object]], str]] = {
@@ -31,6 +32,7 @@ MPI plugin types are...
 \tpmi2
 specific pmix plugin versions available: pmix_v4
 """  # srun --mpi=list, Slurm 22.05.8
+HERE = Allocation("56", "c1", (Node("c1", 4, None), Node("c2", 4, None)), Srun())
 MPICH = "MPICH Version:      5.0.2"
 
 
@@ -68,7 +70,7 @@ def test_close(capsys: pytest.CaptureFixture[str]) -> None:
     with contextlib.ExitStack() as stack:
         stack.callback(ended.append, "scheduler")
         stack.callback(ended.append, "workers")
-        running = opened(7, "Dask: 2 workers", ["c1", "c2"], stack)
+        running = Starting(HERE, 0.0, stack).opened(7, "Dask: 2 workers")
     assert "Dask: 2 workers on c1, c2.\n" == capsys.readouterr().out
     assert "<Dask: 2 workers on c1, c2>" == repr(running)
     with running as client:
@@ -89,7 +91,7 @@ def test_an_error_of_java() -> None:
     with contextlib.ExitStack() as stack:
         stack.callback(jvm.clear)
         stack.push(spark._in_words)
-        running = opened(7, "Spark: 2 executors", ["c1", "c2"], stack)
+        running = Starting(HERE, 0.0, stack).opened(7, "Spark: 2 executors")
 
     with pytest.raises(AllocationError, match="o42") as caught, running:
         raise error

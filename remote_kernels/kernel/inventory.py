@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import time
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +18,13 @@ from typing import Any, NamedTuple
 from remote_kernels import harmless, records
 from remote_kernels.bounded import waited
 from remote_kernels.config import Settings, parse
-from remote_kernels.errors import CommandError, RecordError
 from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 from remote_kernels.scheduler.jobs import Jobs
 
-from .allocation import allocation_of, allocations
-from .job import id_in, name_of
+from .allocation import allocation_of
+from .job import id_in
 from .job_end import end_of
 from .model import KernelModel, kernel_model
 from .runtime import Runtime
@@ -124,46 +122,6 @@ class Recorded:
         return "it was shut down." if facts is None else _sealed_end(facts).text
 
 
-@dataclass(frozen=True)
-class Stray:
-    """A job with a name like ours, of which no record is left."""
-
-    scheduler: str
-    name: str
-    status: JobStatus
-
-
-async def strays(runtime: Runtime, bases: Iterable[Path]) -> list[Stray]:
-    """Return jobs without a record in any of these state directories.
-
-    A job ends itself when its record is removed; what is left is one that waits in
-    the queue, or whose state directory is not among these.
-    """
-    found, _ = await _own(runtime)
-    # Looked for last: the record of a kernel that starts now is there before its job.
-    bases = list(bases)
-    known = {name_of(record.kernel_id) for record in records_in(bases)}
-    known |= {place.job_name for base in bases for place in allocations(base)}
-    return [stray for stray in found if stray.name not in known]
-
-
-async def _own(runtime: Runtime) -> tuple[list[Stray], bool]:
-    """Return the user's jobs, recorded or not, and whether every scheduler answered."""
-    found, asked = [], True
-    for scheduler in DRIVERS:
-        jobs = _jobs(runtime, scheduler)
-        if jobs is None:
-            continue
-        try:
-            own = await jobs.own()
-        except CommandError as exc:
-            log.warning("the scheduler does not answer: %s", exc)
-            asked = False
-            continue
-        found += [Stray(scheduler, status.name, status) for status in own]
-    return found, asked
-
-
 async def cancel(runtime: Runtime, scheduler: str, job_id: JobId) -> None:
     """End a job. Raises CommandError."""
     await runtime.jobs(DRIVERS[scheduler]).cancel(job_id)
@@ -214,7 +172,7 @@ async def end(
     return alone
 
 
-def _jobs(runtime: Runtime, scheduler: str) -> Jobs | None:
+def jobs_here(runtime: Runtime, scheduler: str) -> Jobs | None:
     """Return the jobs of a scheduler; None if its commands are not installed."""
     driver = DRIVERS[scheduler]
     return runtime.jobs(driver) if driver.is_here(os.environ) else None
@@ -224,84 +182,6 @@ def records_in(bases: Iterable[Path]) -> Iterator[records.Record]:
     """Yield every record in these state directories, once."""
     for base in dict.fromkeys(bases):
         yield from records.every_record(base)
-
-
-def unsubmitted(bases: Iterable[Path], seconds: float) -> list[records.Record]:
-    """Return records that got no job in all that time: their makers were killed."""
-    oldest = time.time() - seconds
-    return [record for record in records_in(bases) if _without_job(record, oldest)]
-
-
-def _without_job(record: records.Record, oldest: float) -> bool:
-    """Return whether it has no job; one that cannot be read may have one."""
-    try:
-        facts = record.read("record.json")
-        submitted = facts is not None and facts["job_id"] is not None
-        return not submitted and record.path.stat().st_mtime < oldest
-    except (OSError, RecordError):  # see `damaged`
-        return False
-
-
-@dataclass(frozen=True)
-class Damaged:
-    """A record that cannot be read.
-
-    `job` is the one that is there for it, `asked` whether that is known.
-    """
-
-    record: records.Record
-    why: str
-    scheduler: str = ""
-    job: JobStatus | None = None
-    asked: bool = True
-
-
-async def damaged(runtime: Runtime, bases: Iterable[Path]) -> list[Damaged]:
-    """Return records that cannot be read, and the scheduler's jobs of their names."""
-    bases = list(bases)
-    found = [(r, why) for r in records_in(bases) if (why := _damage(r))]
-    if not found:
-        return []
-    own, asked = await _own(runtime)
-    jobs = {one.name: (one.scheduler, one.status) for one in own}
-    names = {record.kernel_id: name_of(record.kernel_id) for record, _ in found}
-    for place in (place for base in bases for place in allocations(base)):
-        members = [kernel for kernel in names if place.has_member(kernel)]
-        names.update(dict.fromkeys(members, place.job_name))
-    items = []
-    for record, why in found:
-        scheduler, job = jobs.get(names[record.kernel_id]) or ("", None)
-        sure = asked and not await _is_elsewhere(runtime, record)
-        items.append(Damaged(record, why, scheduler, job, sure))
-    return items
-
-
-async def _is_elsewhere(runtime: Runtime, record: records.Record) -> bool:
-    """Return whether its job seems to be of a scheduler that was not asked here."""
-    try:
-        facts = records.read_private(record.path / "record.json")
-    except (OSError, ValueError):
-        return False
-    scheduler, cluster = facts.get("scheduler"), facts.get("cluster")
-    if not isinstance(scheduler, str) or scheduler not in DRIVERS:
-        return False
-    jobs = _jobs(runtime, scheduler)
-    if jobs is None:
-        return True
-    return cluster is not None and await jobs.cluster() not in (None, cluster)
-
-
-def _damage(record: records.Record) -> str:
-    """Return what is wrong with what must be in it; "" if nothing is."""
-    try:
-        facts = record.read("record.json") or {"job_id": None}
-        if record.is_live:
-            record.read("spec.json")
-    except RecordError as exc:
-        return str(exc)
-    if facts["job_id"] is None or facts["scheduler"] in DRIVERS:
-        return ""
-    return f"{record.path}: there is no scheduler '{facts['scheduler']}'"
 
 
 class _Entry(NamedTuple):
@@ -366,7 +246,7 @@ async def _of_scheduler(
     patience: float | None,
     watching: bool,
 ) -> list[Recorded]:
-    driver, jobs = DRIVERS[name], _jobs(runtime, name)
+    driver, jobs = DRIVERS[name], jobs_here(runtime, name)
     if jobs is None:
         return []
     naming = asyncio.ensure_future(jobs.cluster())

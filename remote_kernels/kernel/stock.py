@@ -6,17 +6,24 @@ never got a job, records that cannot be read, jobs without a record. Called by `
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from remote_kernels import records
+from remote_kernels import harmless, records
+from remote_kernels.errors import CommandError, RecordError
+from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 
 from . import inventory
-from .inventory import Damaged, Recorded, Stray
+from .allocation import allocations
+from .inventory import Recorded, records_in
+from .job import name_of
 from .runtime import Runtime
+
+log = harmless.logger(__name__)
 
 UNSUBMITTED = 600.0  # seconds after which a start without a job is a dead one
 
@@ -43,25 +50,6 @@ class Item:
         await inventory.end(runtime, self.record, self.scheduler, job, whole_job=True)
 
 
-async def take(runtime: Runtime, bases: Iterable[Path], everything: bool) -> list[Item]:
-    """Return all that is there; `everything`: kernels that run are to end, too."""
-    bases = list(bases)
-    known = await inventory.recorded(runtime, bases)
-    items = [_kernel(found, everything) for found in known]
-    items += [
-        _item(record.kernel_id, None, "was never submitted", REMOVE, record=record)
-        for record in inventory.unsubmitted(bases, UNSUBMITTED)
-    ]
-    shown = {found.record.path for found in known}
-    items += [
-        _damaged(one, everything)
-        for one in await inventory.damaged(runtime, bases)
-        if one.record.path not in shown
-    ]
-    strays = await inventory.strays(runtime, bases)
-    return items + [_stray(stray, everything) for stray in strays]
-
-
 def _item(
     kernel: str, status: JobStatus | None, what: str, action: str, **more: Any
 ) -> Item:
@@ -74,6 +62,20 @@ def _item(
         }
     what = " ".join(what.split())
     return Item(kernel, what=what, action=action, **{**known, **more})
+
+
+async def take(runtime: Runtime, bases: Iterable[Path], everything: bool) -> list[Item]:
+    """Return all that is there; `everything`: kernels that run are to end, too."""
+    bases = list(bases)
+    known = await inventory.recorded(runtime, bases)
+    shown = {found.record.path for found in known}
+    hurt = await damaged(runtime, bases, everything)
+    return [
+        *(_kernel(found, everything) for found in known),
+        *unsubmitted(bases, UNSUBMITTED),
+        *(item for record, item in hurt if record.path not in shown),
+        *await strays(runtime, bases, everything),
+    ]
 
 
 def _kernel(found: Recorded, everything: bool) -> Item:
@@ -95,23 +97,135 @@ def _kernel(found: Recorded, everything: bool) -> Item:
     )
 
 
-def _damaged(one: Damaged, everything: bool) -> Item:
-    """Return what is left of it; removing the record of a living job would end that."""
-    gone = one.job is None and one.asked
-    action = REMOVE if gone or everything else ""
-    if one.job is not None and everything:
-        action = END
-    more = {"scheduler": one.scheduler, "record": one.record}
-    return _item(one.record.kernel_id, one.job, one.why, action, **more)
+# --- jobs without a record ----------------------------------------------------------
 
 
-def _stray(stray: Stray, everything: bool) -> Item:
+class _OwnJob(NamedTuple):
+    """A job of the user's, with a name like those of ours."""
+
+    scheduler: str
+    status: JobStatus
+
+
+async def strays(
+    runtime: Runtime, bases: Iterable[Path], everything: bool
+) -> list[Item]:
+    """Return jobs without a record in any of these state directories.
+
+    A job ends itself when its record is removed; what is left is one that waits in
+    the queue, or whose state directory is not among these.
+    """
+    found, _ = await _own_jobs(runtime)
+    # Looked for last: the record of a kernel that starts now is there before its job.
+    bases = list(bases)
+    known = {name_of(record.kernel_id) for record in records_in(bases)}
+    known |= {place.job_name for base in bases for place in allocations(base)}
+    return [_stray(job, everything) for job in found if job.status.name not in known]
+
+
+def _stray(job: _OwnJob, everything: bool) -> Item:
     """Return a job without a record; one that runs is not ours to end unasked.
 
     An agent ends by itself when its record is removed. So this one has a record, in
     a state directory that no kernelspec here names.
     """
-    waits = stray.status.phase is Phase.PENDING
+    waits = job.status.phase is Phase.PENDING
     action = CANCEL if waits or everything else ""
-    kernel, what = stray.name.removeprefix("jupyter-"), "has no record here"
-    return _item(kernel, stray.status, what, action, scheduler=stray.scheduler)
+    kernel, what = job.status.name.removeprefix("jupyter-"), "has no record here"
+    return _item(kernel, job.status, what, action, scheduler=job.scheduler)
+
+
+async def _own_jobs(runtime: Runtime) -> tuple[list[_OwnJob], bool]:
+    """Return the user's jobs, recorded or not, and whether every scheduler answered."""
+    found, asked = [], True
+    for scheduler in DRIVERS:
+        jobs = inventory.jobs_here(runtime, scheduler)
+        if jobs is None:
+            continue
+        try:
+            own = await jobs.own()
+        except CommandError as exc:
+            log.warning("the scheduler does not answer: %s", exc)
+            asked = False
+            continue
+        found += [_OwnJob(scheduler, status) for status in own]
+    return found, asked
+
+
+# --- records without a job ----------------------------------------------------------
+
+
+def unsubmitted(bases: Iterable[Path], seconds: float) -> list[Item]:
+    """Return records that got no job in all that time: their makers were killed."""
+    oldest = time.time() - seconds
+    return [
+        _item(record.kernel_id, None, "was never submitted", REMOVE, record=record)
+        for record in records_in(bases)
+        if _without_job(record, oldest)
+    ]
+
+
+def _without_job(record: records.Record, oldest: float) -> bool:
+    """Return whether it has no job; one that cannot be read may have one."""
+    try:
+        facts = record.read("record.json")
+        submitted = facts is not None and facts["job_id"] is not None
+        return not submitted and record.path.stat().st_mtime < oldest
+    except (OSError, RecordError):  # see `damaged`
+        return False
+
+
+async def damaged(
+    runtime: Runtime, bases: Iterable[Path], everything: bool
+) -> list[tuple[records.Record, Item]]:
+    """Return records that cannot be read, with the schedulers' jobs of their names.
+
+    To remove the record of a living job would end that.
+    """
+    bases = list(bases)
+    found = [(r, why) for r in records_in(bases) if (why := _damage(r))]
+    if not found:
+        return []
+    own, asked = await _own_jobs(runtime)
+    jobs = {job.status.name: job for job in own}
+    places = [place for base in bases for place in allocations(base)]
+    items = []
+    for record, why in found:
+        kernel = record.kernel_id
+        shared = [place.job_name for place in places if place.has_member(kernel)]
+        scheduler, job = jobs.get((shared or [name_of(kernel)])[-1], ("", None))
+        gone = job is None and asked and not await _is_elsewhere(runtime, record)
+        action = REMOVE if gone or everything else ""
+        if job is not None and everything:
+            action = END
+        more = {"scheduler": scheduler, "record": record}
+        items.append((record, _item(kernel, job, why, action, **more)))
+    return items
+
+
+async def _is_elsewhere(runtime: Runtime, record: records.Record) -> bool:
+    """Return whether its job seems to be of a scheduler that was not asked here."""
+    try:
+        facts = records.read_private(record.path / "record.json")
+    except (OSError, ValueError):
+        return False
+    scheduler, cluster = facts.get("scheduler"), facts.get("cluster")
+    if not isinstance(scheduler, str) or scheduler not in DRIVERS:
+        return False
+    jobs = inventory.jobs_here(runtime, scheduler)
+    if jobs is None:
+        return True
+    return cluster is not None and await jobs.cluster() not in (None, cluster)
+
+
+def _damage(record: records.Record) -> str:
+    """Return what is wrong with what must be in it; "" if nothing is."""
+    try:
+        facts = record.read("record.json") or {"job_id": None}
+        if record.is_live:
+            record.read("spec.json")
+    except RecordError as exc:
+        return str(exc)
+    if facts["job_id"] is None or facts["scheduler"] in DRIVERS:
+        return ""
+    return f"{record.path}: there is no scheduler '{facts['scheduler']}'"

@@ -20,8 +20,8 @@ from remote_kernels import records
 from remote_kernels.cli import rows, running
 from remote_kernels.errors import ControllerError
 from remote_kernels.kernel import inventory, stock
-from remote_kernels.kernel.inventory import Stray
 from remote_kernels.kernel.runtime import Runtime
+from remote_kernels.kernel.stock import Item
 from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 from remote_kernels.scheduler.slurm.driver import Slurm
@@ -39,14 +39,15 @@ def here(
     """Records are in `tmp_path`; other people's jobs on this machine are not seen."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(Slurm, "command", str(tmp_path / "no-sbatch"))
-    everybody_s = inventory.strays
+    everybody_s, ours = stock.strays, STRAY.removeprefix("jupyter-")
 
-    async def strays(runtime: Runtime, bases: list[Path]) -> list[Stray]:
-        return [
-            stray for stray in await everybody_s(runtime, bases) if stray.name == STRAY
-        ]
+    async def strays(
+        runtime: Runtime, bases: list[Path], everything: bool
+    ) -> list[Item]:
+        found = await everybody_s(runtime, bases, everything)
+        return [item for item in found if item.kernel == ours]
 
-    monkeypatch.setattr(inventory, "strays", strays)
+    monkeypatch.setattr(stock, "strays", strays)
 
 
 @pytest.fixture
@@ -213,7 +214,8 @@ def test_a_job_that_runs_without_a_record(run: Run, jobs: Callable[..., JobId]) 
 def test_a_job_that_waits_without_a_record() -> None:
     """It would wait for nothing."""
     for phase, action in ((Phase.PENDING, "cancel job"), (Phase.SUSPENDED, "")):
-        stray = Stray("slurm", "jupyter-12345678", JobStatus(JobId("17"), phase, "ANY"))
+        status = JobStatus(JobId("17"), phase, "ANY", name="jupyter-12345678")
+        stray = stock._OwnJob("slurm", status)
         assert action == stock._stray(stray, everything=False).action
 
 

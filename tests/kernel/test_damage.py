@@ -247,9 +247,10 @@ async def no_answer(argv: Sequence[str], **options: Any) -> Completed:
 @pytest.fixture
 def scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     drivers = {"local": Local()}
-    monkeypatch.setattr(inventory, "DRIVERS", drivers)
+    for module in (inventory, stock):
+        monkeypatch.setattr(module, "DRIVERS", drivers)
     monkeypatch.setattr(
-        inventory, "_jobs", lambda runtime, name: Jobs(Local(), run=answer)
+        inventory, "jobs_here", lambda runtime, name: Jobs(Local(), run=answer)
     )
 
 
@@ -282,15 +283,15 @@ async def look(base: Path, record: Record) -> None:
     assert WHOLE in {one.model.kernel_id for one in known}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            inventory, "_jobs", lambda runtime, name: Jobs(Local(), run=no_answer)
+            inventory, "jobs_here", lambda runtime, name: Jobs(Local(), run=no_answer)
         )
         known = await service.others(Runtime(), [base], (), 5.0)
     for one in known:
         json.dumps(one.model.as_json()).encode()
 
     service.unreadable([base])
-    inventory.unsubmitted([base], 0)
-    await inventory.strays(Runtime(), [base])
+    stock.unsubmitted([base], 0)
+    await stock.strays(Runtime(), [base], everything=False)
     completion._words(completion._records(), "")
     for old in records.every_record(base):
         old.purge_if_old()
@@ -420,7 +421,7 @@ async def test_a_damaged_record_whose_job_is_there(
     """To remove it would end a kernel, so that is done on demand only."""
     base = tmp_path / "state"
     monkeypatch.setattr(kernelspec, "state_dirs", lambda: [base])
-    monkeypatch.setattr(inventory, "DRIVERS", {"local": Local()})
+    monkeypatch.setattr(stock, "DRIVERS", {"local": Local()})
     record = whole(base, HURT)
     (record.path / "record.json").write_text("null")
     runtime = Runtime()

@@ -16,13 +16,11 @@ from scheduler.captured import captured
 
 from remote_kernels.kernel.inventory import (
     cancel,
-    damaged,
     recorded,
-    strays,
-    unsubmitted,
 )
 from remote_kernels.kernel.job import as_facts
 from remote_kernels.kernel.runtime import Runtime
+from remote_kernels.kernel.stock import damaged, strays, unsubmitted
 from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.job import JobId, JobRequest, Phase
 from remote_kernels.scheduler.jobs import Jobs as AllJobs
@@ -239,13 +237,11 @@ async def test_a_job_without_a_record(tmp_path: Path, jobs: Jobs) -> None:
 
     found = [
         stray
-        for stray in await strays(Runtime(), [tmp_path])
-        if stray.status.job_id in ids
+        for stray in await strays(Runtime(), [tmp_path], everything=False)
+        if stray.job in ids
     ]
 
-    assert [(f"jupyter-{kernels[1]}", ids[1])] == [
-        (stray.name, stray.status.job_id) for stray in found
-    ]
+    assert [(kernels[1], ids[1])] == [(stray.kernel, stray.job) for stray in found]
     await cancel(Runtime(), "local", ids[1])
     ended = await jobs.queue.wait_ended(ids[1], TIMEOUT)
     assert ended is not None
@@ -262,10 +258,10 @@ async def test_a_kernel_that_starts_while_the_jobs_are_listed(
     program("sbatch", "exit 1")
     program("squeue", f"mkdir -p {record.path}\necho 'jupyter-abcdef12|{row}'")
 
-    found = await strays(Runtime(), [tmp_path])
+    found = await strays(Runtime(), [tmp_path], everything=False)
 
     assert record.path.exists()
-    assert "jupyter-abcdef12" not in [stray.name for stray in found]
+    assert "abcdef12" not in [stray.kernel for stray in found]
 
 
 def test_records_that_never_got_a_job(tmp_path: Path) -> None:
@@ -280,7 +276,7 @@ def test_records_that_never_got_a_job(tmp_path: Path) -> None:
 
     found = unsubmitted([tmp_path, tmp_path], 600)
 
-    assert ["old"] == [record.kernel_id for record in found]
+    assert ["old"] == [item.kernel for item in found]
 
 
 @pytest.mark.asyncio
@@ -303,6 +299,6 @@ async def test_a_record_that_cannot_be_read(
     record = record_of(tmp_path, job_id=JobId("7"), **facts)
     record.write("record.json", {"format": 99, "job_id": "7", **facts})
 
-    (found,) = await damaged(Runtime(), [tmp_path])
+    ((_, found),) = await damaged(Runtime(), [tmp_path], everything=False)
 
-    assert (None, asked) == (found.job, found.asked)
+    assert (None, "remove record" if asked else "") == (found.job, found.action)

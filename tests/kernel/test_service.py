@@ -84,7 +84,7 @@ async def test_a_server_with_kernels_of_its_own(
 ) -> None:
     """Nobody is asked for them, nor for those that have ended."""
     played = Played(Local())
-    monkeypatch.setattr(inventory, "_jobs", lambda runtime, name: played.jobs)
+    monkeypatch.setattr(inventory, "jobs_here", lambda runtime, name: played.jobs)
     record_of(base, "mine")
     record_of(base, "sealed", end="It ended.")
 
@@ -124,7 +124,7 @@ async def test_before_anybody_has_answered(
     """The kernel is there, nothing is said of it, and nothing is done to its job."""
     played = Played(Local(), Completed((), 0, "", ""))
     played.jobs.ask_no_more_than_every(3600.0)
-    monkeypatch.setattr(inventory, "_jobs", lambda runtime, name: played.jobs)
+    monkeypatch.setattr(inventory, "jobs_here", lambda runtime, name: played.jobs)
     record_of(base, "k1", job_id="1-1")
     await service.others(Runtime(), [base], (), 5.0)
     later = record_of(base, "k2", job_id="2-1")

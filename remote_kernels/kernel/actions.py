@@ -184,8 +184,8 @@ class Actions:
 
     async def _leave(self) -> None:
         if self._status.job is not None:
-            self._status.record.worker.post(self._status.job.leave)
-            await self._status.written()
+            self._status.record.later(self._status.job.leave)
+            await self._status.record.written()
 
     async def _cancel(self) -> None:
         """Cancel the job, or leave it. Raises JobError when it may still be there."""
@@ -213,8 +213,8 @@ class Actions:
 
     async def _remove(self) -> None:
         record = self._status.record
-        record.worker.post(record.remove)
-        await self._status.written()
+        record.later(record.remove)
+        await record.written()
 
     def farewell(self) -> None:
         """jupyter_server (2.21) calls no cleanup for a kernel that died."""
@@ -238,4 +238,4 @@ class Actions:
             await self._status.local.close()
             self._status.closed()
         self._status.exited(0)
-        await self._status.written()
+        await self._status.record.written()

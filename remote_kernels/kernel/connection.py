@@ -16,7 +16,7 @@ from typing import Any
 
 from remote_kernels import harmless
 from remote_kernels.bounded import within
-from remote_kernels.errors import AgentError, RecordError
+from remote_kernels.errors import AgentError
 from remote_kernels.front.clients import Clients
 from remote_kernels.front.front import Front
 from remote_kernels.front.standin import StandIn
@@ -194,13 +194,7 @@ class Connection:
     def _note_info(self, info: dict[str, Any]) -> None:
         """Keep what the kernel said of itself, for the server that comes next."""
         self._on_info(info)
-        self._record.worker.post(lambda: self._write_info(info))
-
-    def _write_info(self, info: dict[str, Any]) -> None:
-        try:
-            self._record.write(INFO, info)
-        except RecordError as exc:
-            log.warning("kernel=%s %s", self.kernel_id, exc)
+        self._record.write_later(INFO, info)
 
     def _tell_delivered(self, target: str, through: int, forget: int) -> None:
         self.send(control.Delivered(self.kernel_id, target, through, forget))

@@ -14,6 +14,7 @@ import secrets
 import socket
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,6 @@ from .lifecycle import (
 from .model import KernelModel, kernel_model
 from .news import MARKS, NEWS, News, OnNews
 from .previous_kernel import PreviousKernel
-from .record_writer import RecordWriter
 
 if TYPE_CHECKING:
     from .local_end import LocalEnd
@@ -68,7 +68,6 @@ class KernelStatus:
         self.spec_name = spec_name
         self.outlives = outlives
         self.record = Record(state_dir(settings.state_dir), kernel_id)
-        self._writer = RecordWriter(self.record)
         self.secret = secrets.token_bytes(32)  # the job's
         self.state = State.NEW
         self.end: JobEnd | None = None
@@ -86,6 +85,12 @@ class KernelStatus:
         self._user = _user()  # once: it may ask a directory service, and need a file
         self._exit_code: int | None = None  # where no connection tells it
         self._exited = asyncio.Event()
+
+    @property
+    def here(self) -> LocalEnd:
+        """What it has on this host, where there must be something."""
+        assert self.local is not None
+        return self.local
 
     @property
     def job_id(self) -> JobId | None:
@@ -299,19 +304,22 @@ class KernelStatus:
             "directory": str(self.directory or ""),
             "carrier": self.carrier,
             "notebook": self.notebook,
-            "times": self.times,
+            "times": dict(self.times),
             **({"end": asdict(self.end)} if self.end is not None else {}),
         }
 
     async def save(self) -> None:
         """Write the record, so that the kernel is found again. Raises RecordError."""
         if self.job is not None and self.state not in NOT_OURS:
-            await self._writer.write("record.json", self._facts(self.job))
+            await self._write("record.json", self._facts(self.job))
 
     def save_news(self) -> None:
         """Write what has changed, in a while."""
         if self.job is not None and self.state not in NOT_OURS:
-            self._writer.write_later("record.json", self._facts(self.job))
+            self.record.write_later("record.json", self._facts(self.job))
+
+    async def _write(self, name: str, body: dict[str, Any]) -> None:
+        await self.record.worker.run(partial(self.record.write, name, body))
 
     def take_secret(self, secret: bytes | None) -> bool:
         """Note the job's secret, if it has one of its own; return whether it has."""
@@ -321,11 +329,11 @@ class KernelStatus:
 
     async def write_spec(self, process: ProcessSpec) -> None:
         """Write what the agent starts, and what whoever attaches later must know."""
-        await self._writer.write("spec.json", self._spec(process))
+        await self._write("spec.json", self._spec(process))
 
     def note_spec(self, process: ProcessSpec) -> None:
         """Write what a new process was started with; its agent has been told."""
-        self._writer.write_later("spec.json", self._spec(process))
+        self.record.write_later("spec.json", self._spec(process))
 
     def _spec(self, process: ProcessSpec) -> dict[str, Any]:
         self.cwd = process.cwd
@@ -355,24 +363,25 @@ class KernelStatus:
     def save_sessions(self) -> None:
         """Write the notebooks in the record, of a new job, too."""
         if self.sessions and self.state not in NOT_OURS:
-            self._writer.write_later("sessions.json", self.sessions)
+            self.record.write_later("sessions.json", self.sessions)
 
     def note_held(self, held: list[Request], known: int) -> None:
         """Keep requests for a server that comes after this one; it can do without."""
         if self.outlives:
-            self._writer.hold_later(held, known)
+            self.record.later(self._hold, list(held), known)
+
+    def _hold(self, held: list[Request], known: int) -> None:
+        if self.record.is_live:
+            self.record.held.write(held, known)
 
     async def seal(self) -> None:
         """Write in the record how the job ended, and remove its secrets."""
         assert self.end is not None
         self.save_news()  # when it ended, too
-        leave = self.job.leave if self.job is not None else lambda: None
-        self._writer.seal_later(self.end, leave)
-        await self.written()
-
-    async def written(self) -> None:
-        """Return once all is in the record, or not for a file server that stalls."""
-        await self._writer.written()
+        if self.job is not None:
+            self.record.later(self.job.leave)
+        self.record.later(self.record.seal, self.end)
+        await self.record.written()
 
 
 def _user() -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from remote_kernels import harmless
 from remote_kernels.errors import RecordError
 from remote_kernels.relay import private
 
@@ -17,7 +21,10 @@ from .held import HeldFile
 from .job_end import JobEnd
 from .trouble import cannot, is_passing, tell_once
 
+log = harmless.logger(__name__)
+
 MEMORY = 24 * 3600.0  # seconds
+STALLED = 5.0  # seconds after which a record that is being written is not waited for
 
 
 class Record(Directory):
@@ -50,6 +57,31 @@ class Record(Directory):
         except OSError as exc:
             what = f"keep this kernel's record in {self.path}"
             raise cannot(what, self.base, exc) from exc
+
+    def write_later(self, name: str, body: dict[str, Any]) -> None:
+        """Write one of the JSON files after all that was to be written before."""
+        self.later(self.write, name, body)
+
+    def later(self, write: Callable[..., None], *what: Any) -> None:
+        """Call this after all that was to be written before, off the event loop.
+
+        A failure is logged: a full disk ends no kernel.
+        """
+        self.worker.post(partial(self._told, write, *what))
+
+    def _told(self, write: Callable[..., None], *what: Any) -> None:
+        try:
+            write(*what)
+        except RecordError as exc:
+            if self.path.exists():
+                log.warning("kernel=%s %s", self.kernel_id, exc)
+            else:  # `stop` has done so, or a person
+                log.info("kernel=%s its record was removed", self.kernel_id)
+
+    async def written(self) -> None:
+        """Return once all is written, or not for a file server that stalls."""
+        done = self.worker.run(lambda: None)
+        await asyncio.wait((asyncio.ensure_future(done),), timeout=STALLED)
 
     def sessions(self) -> dict[str, Any]:
         """Return the notebooks that use the kernel; if that is damaged, none."""

@@ -196,6 +196,7 @@ async def test_what_the_kernel_says_of_itself(
     await reached.record.worker.run(lambda: None)
     assert INFORMATION == reached.record.read(INFO)
     reached.record.remove()
+    reached.record.path.touch()  # in its place
     reached.connection._note_info(INFORMATION)
     await reached.record.worker.run(lambda: None)
 

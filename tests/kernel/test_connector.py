@@ -168,7 +168,7 @@ async def opened(directory: Path, *answers: object, **config: Any) -> KernelStat
     try:
         await connector.open(take=False)
     finally:
-        await status.written()
+        await status.record.written()
     return status
 
 

@@ -14,13 +14,13 @@ import pytest
 from scheduler.asking import job
 
 from remote_kernels.errors import RecordError, RemoteKernelError, TunnelError
-from remote_kernels.kernel import record_writer
 from remote_kernels.kernel.connection import Connection
 from remote_kernels.kernel.connector import Connector
 from remote_kernels.kernel.lifecycle import Event, State
 from remote_kernels.kernel.news import News
 from remote_kernels.kernel.waiting import Waiting
 from remote_kernels.records import JobEnd
+from remote_kernels.records import record as record_module
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.worker import Worker
 
@@ -63,7 +63,7 @@ async def test_another_kernel_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From its start to its end; and the one whose record stalls is reached, too."""
-    monkeypatch.setattr(record_writer, "STALLED", 0.01)
+    monkeypatch.setattr(record_module, "STALLED", 0.01)
     hurry(monkeypatch)
     stalled, other = World(tmp_path), World(tmp_path, "other")
     await stalled.run()
@@ -117,7 +117,7 @@ async def test_a_kernel_that_is_shut_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its job, and what it has here; its record goes as soon as that can be."""
-    monkeypatch.setattr(record_writer, "STALLED", 0.01)
+    monkeypatch.setattr(record_module, "STALLED", 0.01)
     world = World(tmp_path)
     await world.run()
     record = world.status.record
@@ -185,7 +185,7 @@ async def test_what_is_written_while_it_stalls_comes_in_its_order(
         world.status.note_sessions(SESSIONS, "b.ipynb")
     await asyncio.wait((waits,), timeout=SECONDS)
     waits.exception()  # what it got in the end is the kernel's affair
-    await world.status.written()
+    await world.status.record.written()
 
     assert SESSIONS == record.sessions()
     assert "b.ipynb" == (record.read("record.json") or {})["notebook"]

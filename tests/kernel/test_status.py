@@ -74,7 +74,7 @@ async def test_a_record_that_was_removed(
     shutil.rmtree(world.status.record.path)
 
     world.status.save_news()
-    await world.status.written()
+    await world.status.record.written()
 
     assert "its record was removed" in caplog.text
     assert not [one for one in caplog.records if one.levelname == "WARNING"]
@@ -91,7 +91,7 @@ async def test_a_record_that_cannot_be_written(
     (record.path / "sessions.json").mkdir()
 
     world.status.note_sessions({"s": {"path": "a.ipynb"}}, "a.ipynb")
-    await world.status.written()
+    await world.status.record.written()
 
     assert "Cannot write" in caplog.text
     assert "a.ipynb" == (record.read("record.json") or {})["notebook"]
@@ -108,12 +108,12 @@ async def test_what_clients_ask_while_they_wait(tmp_path: Path, outlives: bool) 
     )
     status.record.create()
     status.note_held(HELD, 0)
-    await status.written()
+    await status.record.written()
     assert [] == status.record.held.read(), "it is not there yet, or not any more"
 
     status.record.write("spec.json", {"secret": "00"})
     status.note_held(HELD, 0)
-    await status.written()
+    await status.record.written()
 
     assert (HELD if outlives else []) == status.record.held.read()
 
@@ -141,7 +141,7 @@ async def test_its_sockets_move(tmp_path: Path) -> None:
     assert world.status.moved(tmp_path / "new")
     assert not world.status.moved(tmp_path / "new")
 
-    await world.status.written()
+    await world.status.record.written()
     facts = world.status.record.read("record.json")
     assert facts is not None
     assert str(tmp_path / "new") == facts["directory"]
@@ -153,7 +153,7 @@ async def test_a_job_of_another_process(tmp_path: Path) -> None:
     first = World(tmp_path)
     await first.submit()
     first.status.note_sessions({"s": {"path": "a.ipynb"}}, "a.ipynb")
-    await first.status.written()
+    await first.status.record.written()
     record = first.status.record
     facts, spec = record.read("record.json"), record.read("spec.json")
     assert facts is not None
@@ -204,7 +204,7 @@ async def test_nothing_is_written_to_another_server_s_record(tmp_path: Path) -> 
 
     world.status.note_sessions({"s": {"path": "b.ipynb"}}, "b.ipynb")
     await world.status.save()
-    await world.status.written()
+    await world.status.record.written()
 
     assert before == world.status.record.read("record.json")
     assert {} == world.status.record.sessions()

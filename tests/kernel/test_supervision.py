@@ -109,7 +109,7 @@ async def test_a_kernel_that_is_taken(
     hurry(monkeypatch)
     world = World(tmp_path)
     await (world.run() if runs else world.connect())
-    await world.status.written()
+    await world.status.record.written()
     before = world.status.record.read("record.json")
 
     world.tunnel.ended.set_result(Over("replaced", Farewell.REPLACED))

@@ -6,7 +6,6 @@ Called by startup.py.
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from remote_kernels.bounded import within
 from remote_kernels.errors import ChoiceError
@@ -18,10 +17,7 @@ PROMPT = "In which of them is this kernel to run? Its number:"
 
 
 async def choose_job(
-    standin: StandIn,
-    choice: ChoiceError,
-    introduction: Introduction,
-    directory: Path,
+    standin: StandIn, choice: ChoiceError, introduction: Introduction
 ) -> str:
     """Ask until somebody has named one of the jobs; return its number.
 
@@ -34,11 +30,9 @@ async def choose_job(
     introduction:
         By which the stand-in learns what kernel it stands for; else no page lets
         anybody run a cell.
-    directory:
-        A private directory with a short path.
     """
     answers: asyncio.Queue[str] = asyncio.Queue()
-    meeting = asyncio.create_task(introduction(standin, directory))
+    meeting = asyncio.create_task(introduction())
     standin.ask(str(choice), PROMPT, answers.put_nowait)
     try:
         while True:

@@ -16,13 +16,12 @@ from typing import Any
 from remote_kernels import harmless
 from remote_kernels.agent.environment import filled
 from remote_kernels.front.standin import StandIn
-from remote_kernels.scheduler.job import JobStatus
 from remote_kernels.wrapping import WIDTH, wrapped
 
-from .job import Job
 from .kernel_info_cache import KernelInfoCache
 from .launch import ProcessSpec
 from .progress import progress
+from .status import KernelStatus
 
 log = harmless.logger(__name__)
 
@@ -32,7 +31,7 @@ SAY_STATE = 60.0  # seconds; servers cull kernels after minutes of silence
 
 OnProgress = Callable[[list[str]], None]
 # `introduce` for one kernel
-Introduction = Callable[[StandIn, Path], Coroutine[Any, Any, None]]
+Introduction = Callable[[], Coroutine[Any, Any, None]]
 
 HINT = (
     "The cell runs as soon as the kernel is there. Interrupt cancels the cell; "
@@ -42,36 +41,22 @@ HINT = (
 
 @asynccontextmanager
 async def queue_display(
-    standin: StandIn,
-    job: Job,
-    stands: Callable[[], JobStatus | None],
-    since: float,
-    introduction: Introduction,
-    directory: Path,
-    on_progress: OnProgress,
+    status: KernelStatus, introduction: Introduction, on_progress: OnProgress
 ) -> AsyncIterator[None]:
     """Keep people informed until the context is left.
 
     Parameters
     ----------
-    standin:
-        Who speaks to clients meanwhile.
-    job:
-        The job that is waited for.
-    stands:
-        How it stands: the scheduler's last word, None before the first.
-    since:
-        When it was submitted: seconds since the epoch.
+    status:
+        What is known of the kernel; its job was submitted.
     introduction:
         Tells the stand-in about the kernel.
-    directory:
-        A private directory with a short path.
     on_progress:
         Called with the lines of progress.progress, less and less often.
     """
     tasks = [
-        asyncio.create_task(_show(standin, job, stands, since, on_progress)),
-        asyncio.create_task(introduction(standin, directory)),
+        asyncio.create_task(_show(status, on_progress)),
+        asyncio.create_task(introduction()),
     ]
     for task in tasks:
         task.add_done_callback(_note_failure)
@@ -89,20 +74,16 @@ def _note_failure(task: asyncio.Task[None]) -> None:
         log.error("%s failed", task.get_coro(), exc_info=task.exception())
 
 
-async def _show(
-    standin: StandIn,
-    job: Job,
-    stands: Callable[[], JobStatus | None],
-    since: float,
-    on_progress: OnProgress,
-) -> None:
+async def _show(status: KernelStatus, on_progress: OnProgress) -> None:
+    job, standin, since = status.job, status.here.standin, status.times["submitted"]
+    assert job is not None
+    assert job.id is not None
     said = time.time()
     await asyncio.sleep(FIRST_LOOK - (said - since))
     while True:
         now = time.time()
         waited = now - since
-        assert job.id is not None
-        lines = progress(job.id, job.driver, stands(), waited, now)
+        lines = progress(job.id, job.driver, status.job_status, waited, now)
         standin.show(wrapped("\n".join([*lines, HINT]), WIDTH))
         on_progress(lines)
         if now - said > SAY_STATE:

@@ -146,8 +146,8 @@ class RemoteKernel:
             base = self._record.base
             await self._record.worker.run(lambda: _purge(base))
             self.status.move(Event.START)
-            local = self._open(self._stand_in(launch.key, launch.language))
-            return await self._startup.begin(local, launch, wait=wait)
+            self._open(self._stand_in(launch.key, launch.language))
+            return await self._startup.begin(launch, wait=wait)
         except BaseException as exc:
             try:
                 await asyncio.shield(self._undo())
@@ -169,11 +169,9 @@ class RemoteKernel:
             language=language,
         )
 
-    def _open(self, standin: StandIn) -> LocalEnd:
+    def _open(self, standin: StandIn) -> None:
         """Make a place for it on this host."""
-        local = LocalEnd(self.status.settings, standin, self._moved)
-        self.status.opened(local)
-        return local
+        self.status.opened(LocalEnd(self.status.settings, standin, self._moved))
 
     def _moved(self, directory: Path) -> None:
         if self.status.moved(directory):
@@ -222,14 +220,12 @@ class RemoteKernel:
             standin = StandIn(process.key)
             if waits:
                 standin = self._stand_in(process.key, process.language)
-            local = self._open(standin)
-            await local.start_watchdog(job, keep=True)
+            self._open(standin)
+            await self.status.here.start_watchdog(job, keep=True)
             if waits:
-                return await self._startup.adopt(local, job, before)
-            attached = self._supervision.attach(
-                local, job, before, take=take, patient=patient
-            )
-            return await attached
+                return await self._startup.adopt(job, before)
+            attach = self._supervision.attach
+            return await attach(job, before, take=take, patient=patient)
         except BaseException:
             await asyncio.shield(self.detach())
             raise
@@ -259,18 +255,17 @@ class RemoteKernel:
         AgentError
             The new process does not start or does not listen in time.
         """
-        local = self.status.local
-        if local is None or not self.status.restartable:  # its job ended meanwhile
+        if not self.status.restartable:  # its job ended meanwhile
             raise JobError(self.status.end_text or "The kernel was shut down.")
         if not self.status.arrived:
-            return await self._restart_waiting(local, launch)
+            return await self._restart_waiting(launch)
         actions = self.status.move(Event.RESTART)
         assert actions == (Action.START_PROCESS,)
-        connection = self.status.connection
+        connection, here = self.status.connection, self.status.here
         assert connection is not None
         process = launch.process(self.status.settings)
-        info = local.open(launch.key)
-        await local.settled()
+        info = here.open(launch.key)
+        await here.settled()
         self.status.note_spec(process)
         connection.start(process.as_json(), process.curve)
         patience = max(RESTART_TIMEOUT, self.status.settings.start_timeout)
@@ -278,17 +273,17 @@ class RemoteKernel:
         await self._supervision.serve()
         return info
 
-    async def _restart_waiting(self, local: LocalEnd, launch: Launch) -> dict[str, Any]:
-        local.standin.restart()
+    async def _restart_waiting(self, launch: Launch) -> dict[str, Any]:
+        self.status.here.standin.restart()
         if self.status.state is State.FAILED:
-            return await self._startup.again(local, launch)
+            return await self._startup.again(launch)
         if self.status.state is State.CHOOSING:
             self._startup.choose_for(launch)
         else:
             process = launch.process(self.status.settings)
             self.status.note_spec(process)  # read when the job starts
             self.status.lives()
-        return local.open(launch.key)
+        return self.status.here.open(launch.key)
 
     # End
 

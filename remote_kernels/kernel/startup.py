@@ -30,7 +30,6 @@ from .job_end import end_of
 from .kernel_info_cache import KernelInfoCache
 from .launch import Launch, ProcessSpec
 from .lifecycle import Event
-from .local_end import LocalEnd
 from .news import News
 from .previous_kernel import previous_kernel
 from .previous_owner import PreviousOwner
@@ -75,21 +74,20 @@ class Startup:
 
     # Its job
 
-    async def submit(self, local: LocalEnd, launch: Launch) -> Job:
+    async def _submit(self, launch: Launch) -> tuple[Job, ProcessSpec]:
         """Submit a job. What can be wrong with it is looked for before."""
-        status = self._status
+        status, settings = self._status, self._status.settings
         check_room()
-        allocation = status.settings.allocation
-        job = job_for(self._runtime, status.settings, status.record, allocation)
+        job = job_for(self._runtime, settings, status.record, settings.allocation)
         status.begin(job, launch.env.get("JPY_SESSION_NAME", ""))
         worker = status.record.worker
         await worker.run(status.record.create)
-        await local.start_watchdog(job)
+        await status.here.start_watchdog(job)
         if status.previous_kernel is None:
             look = partial(previous_kernel, status.record.base, status.notebook)
             status.follows(await worker.run(look))
         status.mark("submitting")
-        process = launch.process(status.settings)
+        process = launch.process(settings)
         await status.write_spec(process)
         await job.submit(launch)
         if status.take_secret(await worker.run(lambda: job.secret)):
@@ -98,38 +96,27 @@ class Startup:
         await status.save()
         status.save_sessions()
         if status.outlives:
-            local.outlive_server()
+            status.here.outlive_server()
         status.happened(Event.SUBMITTED)
-        return job
+        return job, process
 
-    async def begin(
-        self, local: LocalEnd, launch: Launch, *, wait: bool
-    ) -> dict[str, Any]:
+    async def begin(self, launch: Launch, *, wait: bool) -> dict[str, Any]:
         """Submit a job, and return Jupyter's connection info; see RemoteKernel.start."""
         try:
-            job = await self.submit(local, launch)
+            job, process = await self._submit(launch)
         except ChoiceError as exc:
             if wait:
                 raise
-            return self._ask_first(local, launch, exc)
-        process = launch.process(self._status.settings)
-        return await self.follow(local, job, process, wait=wait)
+            return self._ask_first(launch, exc)
+        return await self._follow(job, process, wait=wait)
 
-    async def follow(
-        self,
-        local: LocalEnd,
-        job: Job,
-        process: ProcessSpec,
-        *,
-        wait: bool,
-        take: bool = True,
+    async def _follow(
+        self, job: Job, process: ProcessSpec, *, wait: bool = False, take: bool = True
     ) -> dict[str, Any]:
         """Open sockets; the stand-in answers there until the kernel is there.
 
         Parameters
         ----------
-        local:
-            Where the kernel's clients are.
         job:
             What is waited for.
         process:
@@ -139,70 +126,64 @@ class Startup:
         take:
             Whether to take the kernel from a server that has it.
         """
-        info = local.open(process.key)
+        info = self._status.here.open(process.key)
         self._status.lives()
+        run = self._run if wait else self._run_and_tell
+        task = self._actions.run(STARTUP, run(job, process, take=take))
         if wait:
-            run = self.run(local, job, process, take=take, probe=False)
-            await self._actions.run(STARTUP, run)
-        else:
-            run = self.run_and_tell(local, job, process, take=take)
-            self._actions.run(STARTUP, run)
+            await task
         return info
 
-    async def again(self, local: LocalEnd, launch: Launch) -> dict[str, Any]:
+    async def again(self, launch: Launch) -> dict[str, Any]:
         """Submit a new job for a kernel that did not start. Raises RemoteKernelError."""
         try:
             await self._actions.carry_out(Event.RESTART, alone=True)
         except JobError as exc:  # it has ended, or does so without its record
             log.warning("kernel=%s %s", self._status.kernel_id, exc)
         try:
-            job = await self.submit(local, launch)
-            process = launch.process(self._status.settings)
-            return await self.follow(local, job, process, wait=False)
+            job, process = await self._submit(launch)
+            return await self._follow(job, process)
         except (OSError, RecordError) as exc:
             raise JobError(str(exc)) from exc
 
-    async def adopt(
-        self, local: LocalEnd, job: Job, before: PreviousOwner
-    ) -> dict[str, Any]:
+    async def adopt(self, job: Job, before: PreviousOwner) -> dict[str, Any]:
         """Wait for a kernel for which another process has waited so far."""
         before.refuse_if_it_waits()
         self._status.happened(Event.ADOPTED)
-        info = await self.follow(local, job, before.process, wait=False, take=False)
+        info = await self._follow(job, before.process, take=False)
         record = self._status.record
-        local.standin.restore(await record.worker.run(record.held.read))
+        held = await record.worker.run(record.held.read)
+        self._status.here.standin.restore(held)
         before.clear_away()
         self._status.save_news()
         return info
 
     # There is no job before a person has chosen one
 
-    def _ask_first(
-        self, local: LocalEnd, launch: Launch, choice: ChoiceError
-    ) -> dict[str, Any]:
+    def _ask_first(self, launch: Launch, choice: ChoiceError) -> dict[str, Any]:
         self._status.record.worker.post(self._status.record.remove)
         self._status.happened(Event.CHOOSE)
         self.choose_for(launch)
-        self._actions.run(STARTUP, self._choose(local, choice))
-        return local.open(launch.key)
+        self._actions.run(STARTUP, self._choose(choice))
+        return self._status.here.open(launch.key)
 
     def choose_for(self, launch: Launch) -> None:
         """Start this, once somebody has chosen a job."""
         self._launch = launch
         self._status.lives()
 
-    async def _choose(self, local: LocalEnd, choice: ChoiceError) -> None:
+    async def _choose(self, choice: ChoiceError) -> None:
         assert self._launch is not None
         status = self._status
         about = self._introduction(self._launch.process(status.settings), probe=True)
         try:
-            value = await choose_job(local.standin, choice, about, local.directory)
+            value = await choose_job(status.here.standin, choice, about)
             status.choose(choice.option, value)
-            job = await self.submit(local, self._launch)
+            job, process = await self._submit(self._launch)
         except Exception as exc:  # noqa: BLE001 - nobody awaits it
             await self._failed(str(exc) or repr(exc))
             return
-        await self.run_and_tell(local, job, self._launch.process(status.settings))
+        await self._run_and_tell(job, process)
 
     # Until the kernel answers
 
@@ -211,31 +192,20 @@ class Startup:
         settings = self._status.settings
         known = KernelInfoCache.of(self._status.record.base, settings, process.argv)
         tried = probe and not (settings.prologue or settings.prefix)
-        return partial(introduce, known, process if tried else None)
+        here = self._status.here
+        to_try = process if tried else None
+        return partial(introduce, known, to_try, here.standin, here.directory)
 
-    async def run(
-        self,
-        local: LocalEnd,
-        job: Job,
-        process: ProcessSpec,
-        *,
-        take: bool,
-        probe: bool,
+    async def _run(
+        self, job: Job, process: ProcessSpec, *, take: bool = True, probe: bool = False
     ) -> None:
         """Return once the kernel answers. Raises RemoteKernelError."""
         status, supervision = self._status, self._supervision
-        async with queue_display(
-            local.standin,
-            job,
-            lambda: status.job_status,
-            status.times["submitted"],
-            self._introduction(process, probe=probe),
-            local.directory,
-            self._on_progress,
-        ):
+        introduction = self._introduction(process, probe=probe)
+        async with queue_display(status, introduction, self._on_progress):
             agent = await job.agent(self._waits)
             status.reported(str(agent["node"]))
-            connection = await supervision.connect(local, agent, process)
+            connection = await supervision.connect(agent, process)
             connector = Connector(status, job, agent, connection)
             try:
                 supervision.reached(job, await connector.open(take=take))
@@ -243,8 +213,7 @@ class Startup:
                 end = await self._end_of_job(job)
                 raise (JobError(end.text) if end is not None else exc) from exc
             connection.expect(1)
-            start_timeout = status.settings.start_timeout
-            await supervision.await_running(connection, start_timeout)
+            await supervision.await_running(connection, status.settings.start_timeout)
             status.mark("kernel")
             if status.previous_kernel is not None:
                 connection.notice(status.previous_kernel.text)
@@ -274,15 +243,15 @@ class Startup:
         elif found.phase is Phase.PENDING:
             status.tell(News.PENDING, found.reason)
 
-    async def run_and_tell(
-        self, local: LocalEnd, job: Job, process: ProcessSpec, *, take: bool = True
+    async def _run_and_tell(
+        self, job: Job, process: ProcessSpec, *, take: bool = True
     ) -> None:
         """Run, unawaited, and tell those who wait for the kernel what went wrong.
 
         And what the site said of the job: a program that awaits it has that in its log.
         """
         try:
-            await self.run(local, job, process, take=take, probe=True)
+            await self._run(job, process, take=take, probe=True)
             if job.notice and self._status.connection is not None:
                 self._status.connection.notice(f"The site says: {job.notice}")
         except RemoteKernelError as exc:

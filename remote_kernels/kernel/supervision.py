@@ -22,7 +22,6 @@ from .job_end import until_the_end
 from .kernel_info_cache import KernelInfoCache
 from .launch import ProcessSpec
 from .lifecycle import Event
-from .local_end import LocalEnd
 from .news import News
 from .previous_owner import PreviousOwner
 from .status import KernelStatus
@@ -50,9 +49,7 @@ class Supervision:
 
     # The agent and the kernel's process answer
 
-    async def connect(
-        self, local: LocalEnd, agent: dict[str, Any], spec: ProcessSpec
-    ) -> Connection:
+    async def connect(self, agent: dict[str, Any], spec: ProcessSpec) -> Connection:
         """Return a connection to that agent, not yet open."""
         status = self._status
         known = KernelInfoCache.of(status.record.base, status.settings, spec.argv)
@@ -63,7 +60,7 @@ class Supervision:
             status.kernel_id,
             spec.key,
             spec.curve,
-            local.directory,
+            status.here.directory,
             status.record,
             node,
             status.settings.dead_after,
@@ -76,17 +73,11 @@ class Supervision:
         return connection
 
     async def attach(
-        self,
-        local: LocalEnd,
-        job: Job,
-        before: PreviousOwner,
-        *,
-        take: bool,
-        patient: bool,
+        self, job: Job, before: PreviousOwner, *, take: bool, patient: bool
     ) -> dict[str, Any]:
         """Attach to an agent that has reported; see `RemoteKernel.attach`."""
         assert before.agent is not None
-        connection = await self.connect(local, before.agent, before.process)
+        connection = await self.connect(before.agent, before.process)
         connector = Connector(self._status, job, before.agent, connection)
         try:
             self.reached(job, await connector.open(take=take))
@@ -97,7 +88,7 @@ class Supervision:
             self._actions.run(WATCH, self._come_back(job, connector))
         else:  # whoever had it is gone
             before.clear_away()
-        info = local.open(connection.key)
+        info = self._status.here.open(connection.key)
         await self.serve()
         return info
 
@@ -125,9 +116,8 @@ class Supervision:
     async def serve(self) -> None:
         """Let the kernel answer its clients: its process listens."""
         status = self._status
-        assert status.local is not None
         assert status.connection is not None
-        await status.local.hand_over(status.connection)
+        await status.here.hand_over(status.connection)
         tunnel = status.connection.tunnel
         if tunnel is None or not tunnel.carrier:
             status.happened(Event.LOST)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -44,7 +43,7 @@ class Endless:
     def __init__(self) -> None:
         self.cancelled = False
 
-    async def __call__(self, standin: StandIn, directory: Path) -> None:
+    async def __call__(self) -> None:
         try:
             await asyncio.Event().wait()
         finally:
@@ -54,15 +53,10 @@ class Endless:
 class Choice:
     """What is under way."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self) -> None:
         self.asked, self.introduction = Asked(), Endless()
         self.made: Awaitable[str] = asyncio.ensure_future(
-            choose_job(
-                cast("StandIn", self.asked),
-                CHOICE,
-                self.introduction,
-                directory,
-            )
+            choose_job(cast("StandIn", self.asked), CHOICE, self.introduction)
         )
 
     async def until(self, is_so: Callable[[], bool]) -> None:
@@ -74,9 +68,9 @@ class Choice:
 
 
 @pytest.mark.asyncio
-async def test_an_answer(tmp_path: Path) -> None:
+async def test_an_answer() -> None:
     """With the spaces that people type; then nobody is asked or introduced any more."""
-    choice = Choice(tmp_path)
+    choice = Choice()
     await choice.until(lambda: bool(choice.asked.questions))
 
     choice.asked.answer(" 12 ")
@@ -88,9 +82,9 @@ async def test_an_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_an_answer_that_is_none(tmp_path: Path) -> None:
+async def test_an_answer_that_is_none() -> None:
     """It is asked again, with what was wrong."""
-    choice = Choice(tmp_path)
+    choice = Choice()
     await choice.until(lambda: bool(choice.asked.questions))
 
     choice.asked.answer("13")
@@ -103,10 +97,10 @@ async def test_an_answer_that_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers hear that it lives, again and again."""
     monkeypatch.setattr(job_choice, "SAY_STATE", 0.0)
-    choice = Choice(tmp_path)
+    choice = Choice()
 
     await choice.until(lambda: choice.asked.states > 2)
     choice.asked.answer("11")
@@ -115,9 +109,9 @@ async def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.asyncio
-async def test_the_kernel_is_shut_down_instead(tmp_path: Path) -> None:
+async def test_the_kernel_is_shut_down_instead() -> None:
     """Nothing goes on."""
-    choice = Choice(tmp_path)
+    choice = Choice()
     await choice.until(lambda: bool(choice.asked.questions))
 
     cast("asyncio.Future[str]", choice.made).cancel()

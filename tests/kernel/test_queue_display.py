@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from front.reception import Client, Reception
@@ -20,6 +20,7 @@ from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.kernel_info_cache import KernelInfoCache
 from remote_kernels.kernel.launch import Launch, ProcessSpec
 from remote_kernels.kernel.queue_display import introduce, queue_display
+from remote_kernels.kernel.status import KernelStatus
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.scheduler.slurm.driver import Slurm
 
@@ -35,6 +36,17 @@ class Waiting(Job):
         self.id = job("7")
         self.driver = Slurm()
         self.status = PENDING
+
+
+class Status:
+    """What is known of the kernel."""
+
+    def __init__(self, here: Reception, job: Job, since: float) -> None:
+        self.here, self.job, self.times = here, job, {"submitted": since}
+
+    @property
+    def job_status(self) -> JobStatus | None:
+        return self.job.status
 
 
 class Clock:
@@ -61,15 +73,10 @@ class Wait:
     ) -> None:
         """Wait for so long, with a job that was submitted so long `ago`."""
         since = self._begun = Clock().time()
-        async with queue_display(
-            self.reception.standin,
-            self.job,
-            lambda: self.job.status,
-            since - ago,
-            partial(introduce, self.known, spec),
-            self._directory,
-            self._tell,
-        ):
+        status = cast("KernelStatus", Status(self.reception, self.job, since - ago))
+        standin = self.reception.standin
+        meet = partial(introduce, self.known, spec, standin, self._directory)
+        async with queue_display(status, meet, self._tell):
             await asyncio.sleep(seconds)
 
     def _now(self) -> float:

@@ -203,8 +203,7 @@ class World:
         await self.submit()
         self.status.happened(Event.JOB_RUNS)
         process = LAUNCH.process(self.status.settings)
-        local = cast("LocalEnd", self.local)
-        connection = await self.supervision.connect(local, AGENT, process)
+        connection = await self.supervision.connect(AGENT, process)
         connection.tunnel = cast("Tunnel", self.tunnel)
         self.supervision.reached(self.job, cast("Tunnel", self.tunnel))
         return connection

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from remote_kernels import bundle, harmless
@@ -42,6 +41,17 @@ class Job:
     record:
         The kernel's record.
 
+    Attributes
+    ----------
+    place:
+        The record that is the job's.
+    name:
+        The job's name in the scheduler's lists.
+    allocation:
+        The name of the allocation that other kernels may share, if there is one.
+    traces:
+        Files and directories that go with this kernel.
+
     Raises
     ------
     ConfigError
@@ -52,6 +62,10 @@ class Job:
         self.runtime = runtime
         self._settings = settings
         self._record = record
+        self.place: Directory = record
+        self.name = name_of(record.kernel_id)
+        self.allocation: str | None = None
+        self.traces = [record.path]
         self.id: JobId | None = None
         self.notice = ""  # what the site said when it took the job
         self.cluster: str | None = None
@@ -77,29 +91,9 @@ class Job:
             raise ConfigError(wrong)
 
     @property
-    def allocation(self) -> str | None:
-        """The name of the allocation that other kernels may share, if there is one."""
-        return None
-
-    @property
-    def traces(self) -> list[Path]:
-        """Files and directories that go with this kernel."""
-        return [self._record.path]
-
-    @property
-    def place(self) -> Directory:
-        """The record that is the job's."""
-        return self._record
-
-    @property
     def secret(self) -> bytes | None:
         """The job's secret, if it has one that is not this kernel's own."""
         return None
-
-    @property
-    def name(self) -> str:
-        """The job's name in the scheduler's lists."""
-        return name_of(self._record.kernel_id)
 
     @property
     def cancel_argv(self) -> list[str]:

@@ -9,7 +9,6 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from remote_kernels import harmless
@@ -50,6 +49,8 @@ class SharedJob(Job):
         The allocation's directory.
     """
 
+    place: SharedAllocation
+
     def __init__(
         self,
         runtime: Runtime,
@@ -58,36 +59,19 @@ class SharedJob(Job):
         place: SharedAllocation,
     ) -> None:
         super().__init__(runtime, settings, record)
-        self._place = place
-
-    @property
-    def allocation(self) -> str:
-        """The name of the allocation."""
-        return self._place.name
-
-    @property
-    def place(self) -> SharedAllocation:
-        """The allocation's directory."""
-        return self._place
-
-    @property
-    def name(self) -> str:
-        """The job's name in the scheduler's lists."""
-        return self._place.job_name
+        self.place = place
+        self.name = place.job_name
+        self.allocation = place.name
+        self.traces.append(place.member(record.kernel_id))
 
     @property
     def cancel_argv(self) -> list[str]:
         """No command: others may be in the job, and an agent without members ends."""
         return []
 
-    @property
-    def traces(self) -> list[Path]:
-        """Files and directories that go with this kernel."""
-        return [*super().traces, self._place.member(self._record.kernel_id)]
-
     async def submit(self, launch: Launch) -> None:
         """Find the job, or submit it. Raises RecordError, too."""
-        place, run = self._place, self._place.worker.run
+        place, run = self.place, self.place.worker.run
         async with place.entered(self._record.kernel_id, self.runtime):
             await run(self._link_log)
             if await self._found():
@@ -99,17 +83,17 @@ class SharedJob(Job):
 
     def _link_log(self) -> None:
         self._record.job_log.unlink(missing_ok=True)
-        self._record.job_log.symlink_to(self._place.job_log)
+        self._record.job_log.symlink_to(self.place.job_log)
 
     def _prepare(self, node_script: str) -> None:
         """Write what the job's agents need. Raises RecordError."""
-        self._place.begin(self._record.kernel_id)
-        self._place.write("spec.json", self._spec())
-        write_private(self._place.path / "node.sh", node_script)
+        self.place.begin(self._record.kernel_id)
+        self.place.write("spec.json", self._spec())
+        write_private(self.place.path / "node.sh", node_script)
 
     async def _found(self) -> bool:
         """Return whether there is a job that can take one more kernel."""
-        place = self._place
+        place = self.place
         known = await place.worker.run(partial(place.read, "record.json"))
         if known is None or known["job_id"] is None:
             return False
@@ -149,16 +133,15 @@ class SharedJob(Job):
     @property
     def secret(self) -> bytes | None:
         """The job's secret. Raises RecordError."""
-        spec = self._place.read("spec.json")
+        spec = self.place.read("spec.json")
         if spec is None:
-            msg = f"There is no allocation in {self._place.path}."
+            msg = f"There is no allocation in {self.place.path}."
             raise RecordError(msg)
         return bytes.fromhex(spec["secret"])
 
     async def agent(self, on_status: Callable[[JobStatus], None]) -> dict[str, Any]:
         """Return what the agent on the kernel's node writes. Raises TunnelError, too."""
-        node = self._settings.node
-        place = self._place
+        node, place = self._settings.node, self.place
         agent = await place.worker.run(partial(place.agent, node))
         if agent is None:
             agent = await super().agent(on_status)
@@ -168,7 +151,7 @@ class SharedJob(Job):
 
     async def _sends_us_elsewhere(self, agent: dict[str, Any]) -> bool:
         """Ask the first agent to start one on the kernel's node; whether it does so."""
-        secret = await self._place.worker.run(lambda: self.secret)
+        secret = await self.place.worker.run(lambda: self.secret)
         assert secret is not None
         tunnel = Tunnel(
             await carriers_to(agent, self, self._settings, self._record.base),
@@ -206,7 +189,7 @@ class SharedJob(Job):
 
     def leave(self) -> None:
         """Leave the job: this kernel has ended."""
-        self._place.leave(self._record.kernel_id)
+        self.place.leave(self._record.kernel_id)
 
     async def cancel(self) -> RemoteKernelError | None:
         """Leave it; who leaves last takes a job along that has not begun."""
@@ -216,7 +199,7 @@ class SharedJob(Job):
             failed.extend(filter(None, [await super(SharedJob, self).cancel()]))
 
         try:
-            await self._place.give_up(self._record.kernel_id, self.runtime, cancel)
+            await self.place.give_up(self._record.kernel_id, self.runtime, cancel)
         except RecordError as exc:  # without members the job ends as soon as it begins
             log.warning("job=%s not cancelled: %s", self.id, exc)
         return failed[0] if failed else None

@@ -246,7 +246,7 @@ async def test_a_start_that_fails_in_a_shared_job(tmp_path: Path) -> None:
     """The job goes on, so the process in it is ended by its agent."""
     world = World(tmp_path)
     await world.connect()
-    world.job.of = "team"
+    world.job.allocation = "team"
 
     await world.actions.carry_out(Event.FAILED, JobEnd("not-started", text="No."))
 

@@ -51,11 +51,6 @@ class FakeJob(Job):
         self.over: asyncio.Future[JobStatus]
         self.over = asyncio.get_running_loop().create_future()
         self.fails: RemoteKernelError | None = None
-        self.of: str | None = None
-
-    @property
-    def allocation(self) -> str | None:
-        return self.of
 
     async def submit(self, launch: Launch) -> None:
         self.did.append("submit")

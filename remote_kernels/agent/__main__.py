@@ -7,7 +7,7 @@ agent was told to end, 98 it could not do its work (the job's log says why).
     run --record DIR --node-dir DIR [--node NODE]
                    DIR: the job's record; a private directory here; NODE: see sharing.py
     connect SOCKET                     standard input and output to the agent's socket
-    inside WHAT RECORD KERNEL ...      what a person does in the job (see inside.py)
+    inside WHAT DIR KERNEL ...         what a person does in the job (see inside.py)
     tidy DIR                           after an agent that was killed (see node_dir.py)
 """
 
@@ -49,18 +49,6 @@ def _run(record: str, node_dir: str, node: str) -> int:
     return serve(spec, kernels, record, place, node, early)
 
 
-def _inside(words: list[str]) -> int:
-    from remote_kernels.agent.inside import run
-
-    try:
-        return run(words)
-    except (OSError, ValueError, KeyError) as exc:
-        sys.stderr.write(
-            f"remote-kernels: the kernel's agent was not found here: {exc}\n"
-        )
-        return FAILED
-
-
 def main(argv: list[str]) -> int:
     """Run what the arguments ask for; return the exit code."""
     if len(argv) in (5, 7) and argv[0] == "run":
@@ -78,7 +66,9 @@ def main(argv: list[str]) -> int:
 
         return connect(argv[1])
     if len(argv) >= 5 and argv[0] == "inside":
-        return _inside(argv[1:])
+        from remote_kernels.agent.inside import run
+
+        return run(argv[1:])
     if len(argv) == 2 and argv[0] == "tidy":
         from remote_kernels.agent.node_dir import tidy
 

@@ -1,12 +1,13 @@
-"""`agent.pyz inside WHAT RECORD KERNEL ...`: what a person does in a kernel's job.
+"""`agent.pyz inside WHAT DIRECTORY KERNEL ...`: what a person does in a kernel's job.
 
 Started by the agent for the commands `shell`, `exec`, `stack` and `top` (see exec.py),
-from the zipped application that it was itself started from.
+as its child, from the zipped application that it was itself started from. DIRECTORY is
+the agent's own on the node.
 
-    exec  RECORD KERNEL OPTIONS COMMAND...
+    exec  DIRECTORY KERNEL OPTIONS COMMAND...
                                       becomes the command, in the kernel's environment
-    stack RECORD KERNEL OPTIONS       prints one JSON object (see stack.py)
-    top   RECORD KERNEL OPTIONS       prints lines of JSON (see top.py)
+    stack DIRECTORY KERNEL OPTIONS    prints one JSON object (see stack.py)
+    top   DIRECTORY KERNEL OPTIONS    prints lines of JSON (see top.py)
 """
 
 from __future__ import annotations
@@ -19,35 +20,34 @@ from typing import Any
 
 from . import processes
 from .environment import directory
-from .record import agent_pid, kernel_pid
+from .node_dir import kernel_pid
 
 NOT_FOUND, NOT_STARTED = 127, 126  # as a shell says them
 
 
 def run(words: list[str]) -> int:
-    """Run what is asked for; return the exit code. Raises OSError without an agent."""
-    what, record, kernel, text, *command = words
+    """Run what is asked for; return the exit code."""
+    what, node_dir, kernel, text, *command = words
     options = json.loads(text)
     if what == "exec":
-        return _become(record, kernel, options, command)
+        return _become(node_dir, kernel, options, command)
     if what == "stack":
         from .stack import stack
 
-        sys.stdout.write(json.dumps(stack(record, kernel, options)))
+        sys.stdout.write(json.dumps(stack(node_dir, kernel, options)))
         return 0
     from .top import stream
 
-    return stream(record, kernel, options)
+    return stream(node_dir, kernel, options)
 
 
-def environment(record: str, kernel: str) -> dict[str, str]:
-    """Return the kernel's variables; the agent's where the kernel does not tell."""
-    pids = [kernel_pid(record, kernel, processes.every()), agent_pid(record)]
-    return next((env for env in map(processes.environ, pids) if env), {**os.environ})
+def environment(kernel: int) -> dict[str, str]:
+    """Return a kernel's variables; ours, which are the agent's, where it does not tell."""
+    return processes.environ(kernel) or {**os.environ}
 
 
 def _become(
-    record: str, kernel: str, options: dict[str, Any], command: list[str]
+    node_dir: str, kernel: str, options: dict[str, Any], command: list[str]
 ) -> int:
     """Become the command; come back only if it cannot be started.
 
@@ -60,9 +60,10 @@ def _become(
         import termios
 
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    env = {**environment(record, kernel), **options["env"]}
+    pid = kernel_pid(node_dir, kernel, processes.every())
+    env = {**environment(pid), **options["env"]}
     os.chdir(directory(options["cwd"]))
-    umask = processes.umask(kernel_pid(record, kernel, processes.every()))
+    umask = processes.umask(pid)
     if umask is not None:
         os.umask(umask)
     for signum in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them

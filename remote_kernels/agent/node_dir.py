@@ -30,7 +30,7 @@ from typing import Any
 
 from remote_kernels.relay import private
 
-from .processes import kill, session, started
+from .processes import Process, kill, session, started
 from .small_files import text_in
 
 FRESH = 600.0  # seconds; a cleaner's patience is counted in days, or hours
@@ -173,6 +173,12 @@ def noted_session(directory: str, kernel: str) -> tuple[int, int]:
             pid, begun = map(int, file.read().split())
         return pid, begun
     return 0, 0
+
+
+def kernel_pid(directory: str, kernel: str, there: dict[int, Process]) -> int:
+    """Return a kernel's process, which leads a session; 0: it has none now."""
+    pid, begun = noted_session(directory, kernel)
+    return pid if pid in there and there[pid].started == begun else 0
 
 
 def tidy(directory: str) -> None:

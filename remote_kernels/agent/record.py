@@ -10,9 +10,6 @@ from typing import Any
 
 from remote_kernels.relay import private
 
-from .node_dir import noted_session
-from .processes import Process
-
 
 def read(record: str, name: str) -> dict[str, Any]:
     """Return the object in a file of a record. Raises OSError, ValueError."""
@@ -39,21 +36,6 @@ def check(record: str, *names: str) -> None:
     with _opened(record, "") as (directory, _):
         for name in names:
             private.read(directory, name)
-
-
-def agent_pid(record: str) -> int:
-    """Return the agent's process. Raises OSError where it is not to be found."""
-    return int(read(record, "agent.json")["pid"])
-
-
-def kernel_pid(record: str, kernel: str, there: dict[int, Process]) -> int:
-    """Return a kernel's process, which leads a session; 0: it has none now.
-
-    As the agent has noted it in its directory. Raises OSError where there is no agent.
-    """
-    directory = os.path.dirname(read(record, "agent.json")["socket"])
-    pid, begun = noted_session(directory, kernel)
-    return pid if pid in there and there[pid].started == begun else 0
 
 
 @contextlib.contextmanager

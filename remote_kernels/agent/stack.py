@@ -14,16 +14,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import processes
+from .node_dir import kernel_pid
 from .processes import Process
-from .record import kernel_pid
 from .small_files import number_in
 
 PATIENCE = 30.0  # seconds for one process; one in an NFS server's hands never stops
 _DENIED = "Permission Denied"  # py-spy 0.4
 
 
-def stack(record: str, kernel: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Look at a kernel by py-spy. Raises OSError where its agent is not to be found.
+def stack(node_dir: str, kernel: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Look at a kernel by py-spy.
 
     options:
         `all` (all of its Python processes), `locals`, `native`, `json`; `spies`: where
@@ -34,7 +34,7 @@ def stack(record: str, kernel: str, options: dict[str, Any]) -> dict[str, Any]:
     with pid, parent, command, and `text` or `threads`, or an `error`.
     """
     there = processes.every()
-    pid = kernel_pid(record, kernel, there)
+    pid = kernel_pid(node_dir, kernel, there)
     pythons = [p for p in processes.below([pid], there) if _is_python(p)]
     tried = places(pid, pythons, options["spies"])
     spy = next((path for path in tried if _is_program(path)), "")

@@ -221,7 +221,7 @@ class Kernel:
             "terminal": request.terminal is not None,
         }
         pyz = os.path.join(self.node_dir, PYZ)
-        words = [request.program, self._record, self.id, json.dumps(options)]
+        words = [request.program, self.node_dir, self.id, json.dumps(options)]
         argv = [sys.executable, "-I", "-S", pyz, "inside", *words]
         return [*argv, *request.command]
 

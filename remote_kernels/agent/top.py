@@ -15,18 +15,18 @@ from typing import Any
 
 from . import job_facts, processes
 from .gpus import Gpus
+from .node_dir import kernel_pid
 from .processes import Process
-from .record import agent_pid, kernel_pid
-from .usage import memory, usable_cpus
+from .usage import of_job
 
 FIRST = 1.0  # seconds from the first look, which knows no speeds, to the second
 
 
 class Look:
-    """At the processes of one job."""
+    """At the processes of one job, by a child of its agent's."""
 
-    def __init__(self, record: str, kernel: str) -> None:
-        self._record = record
+    def __init__(self, node_dir: str, kernel: str) -> None:
+        self._node_dir = node_dir
         self._kernel = kernel
         self._mark = job_facts.mark()
         self._ours: dict[tuple[int, int], bool] = {}
@@ -41,13 +41,12 @@ class Look:
         the kernel's, if it has one.
         """
         there = processes.every()
-        kernel = kernel_pid(self._record, self._kernel, there)
+        kernel = kernel_pid(self._node_dir, self._kernel, there)
         found = [there[pid] for pid in self._of_job(there)]
         now = time.monotonic()
         speeds = [self._speed(process, now) for process in found]
         self._before = {(p.pid, p.started): p.cpu for p in found}
         self._at = now
-        used, limit = memory({p.session for p in found})
         rows = [_row(p, speed) for p, speed in zip(found, speeds)]
         rows.sort(key=lambda row: (row["pid"] != kernel, -row["cpu_percent"]))
         return {
@@ -55,10 +54,7 @@ class Look:
             "node": job_facts.node(),
             "kernel_pid": kernel or None,
             "cpu_percent": round(sum(speeds), 1),
-            "cpus": usable_cpus(),
-            "memory": used,
-            "memory_limit": limit,
-            "gpus": self._gpus.now(),
+            **of_job({p.session for p in found}, self._gpus),
             "processes": rows,
         }
 
@@ -71,12 +67,11 @@ class Look:
     def _of_job(self, there: dict[int, Process]) -> list[int]:
         """Return what the agent started, and what says in its environment whose it is.
 
-        Not this process, and not the step's that it is in.
+        Not this process.
         """
-        mine = [os.getpid()]
-        found = processes.below([agent_pid(self._record)], there)
+        found = processes.below([os.getppid()], there)
         found += [pid for pid in there if pid not in found and self._says(there[pid])]
-        return [pid for pid in found if pid not in mine]
+        return [pid for pid in found if pid != os.getpid()]
 
     def _says(self, process: Process) -> bool:
         """Its environment does not change, and is read once."""
@@ -101,9 +96,9 @@ def _row(process: Process, speed: float) -> dict[str, Any]:
     }
 
 
-def stream(record: str, kernel: str, options: dict[str, Any]) -> int:
+def stream(node_dir: str, kernel: str, options: dict[str, Any]) -> int:
     """Print a line of JSON every `interval` seconds; with `once`, one."""
-    look = Look(record, kernel)
+    look = Look(node_dir, kernel)
     look.sample()
     wait = FIRST
     while not select.select([0], [], [], wait)[0] or os.read(0, 4096):

@@ -15,11 +15,11 @@ from typing import Any
 from . import cgroup
 from .culling import cpu_seconds
 from .gpus import Gpus
+from .processes import every
 
 Sample = dict[str, Any]
 
 NEARLY = 0.1  # of the greatest process have all others together
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Sampler:
@@ -52,14 +52,8 @@ class Sampler:
             (bytes); None for what a GPU does not tell.
         """
         sessions = self._sessions()
-        used, limit = memory(sessions)
-        return {
-            "cpu_percent": self._cpu_percent(sessions),
-            "cpus": usable_cpus(),
-            "memory": used,
-            "memory_limit": limit,
-            "gpus": self._gpus.now(),
-        }
+        speed = self._cpu_percent(sessions)
+        return {"cpu_percent": speed, **of_job(sessions, self._gpus)}
 
     def _cpu_percent(self, sessions: list[int]) -> float | None:
         now, (used, _) = time.monotonic(), cpu_seconds(sessions)
@@ -76,9 +70,15 @@ def usable_cpus() -> int:
     return allowed if quota is None else min(allowed, quota)
 
 
-def memory(sessions: Iterable[int]) -> tuple[int, int | None]:
-    """Return bytes used, and the limit; of these sessions, where the job has none."""
-    return cgroup.memory() or (resident(sessions), None)
+def of_job(sessions: Iterable[int], gpus: Gpus) -> Sample:
+    """Return what `Sampler.sample` tells besides the use of CPUs, of these sessions."""
+    used, limit = cgroup.memory() or (resident(sessions), None)
+    return {
+        "cpus": usable_cpus(),
+        "memory": used,
+        "memory_limit": limit,
+        "gpus": gpus.now(),
+    }
 
 
 def resident(sessions: Iterable[int]) -> int:
@@ -89,22 +89,12 @@ def resident(sessions: Iterable[int]) -> int:
     But Linux walks through all pages for that (10 ms a GiB were seen), so not where one
     process has nearly all.
     """
-    wanted, sizes = set(sessions), {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):  # it has ended
-                if os.getsid(int(name)) in wanted:
-                    sizes[f"/proc/{name}"] = _resident_size(f"/proc/{name}")
+    wanted = set(sessions)
+    sizes = {p.pid: p.memory for p in every().values() if p.session in wanted}
     total, greatest = sum(sizes.values()), max(sizes.values(), default=0)
     if total - greatest <= NEARLY * greatest:
         return total
-    return sum(_share(directory, size) for directory, size in sizes.items())
-
-
-def _resident_size(directory: str) -> int:
-    """Source: proc(5), statm. Raises OSError."""
-    with open(f"{directory}/statm", "rb") as file:
-        return int(file.read().split()[1]) * _PAGE
+    return sum(_share(f"/proc/{pid}", size) for pid, size in sizes.items())
 
 
 def _share(directory: str, size: int) -> int:

@@ -92,18 +92,18 @@ class Person:
 
 
 @asynccontextmanager
-async def job(record: Path | None = None) -> AsyncIterator[tuple[Joined, Executions]]:
-    """A session, and the agent's side of it; by way of inside.py if there is a record."""
+async def job(node_dir: Path | None = None) -> AsyncIterator[tuple[Joined, Executions]]:
+    """A session, and the agent's side of it; by way of inside.py if there is a directory."""
 
     def argv(request: Request) -> Sequence[str]:
-        if record is None:
+        if node_dir is None:
             return request.command
-        options: dict[str, Any] = {"cwd": str(record), "env": dict(request.env)}
+        options: dict[str, Any] = {"cwd": str(node_dir), "env": dict(request.env)}
         options["terminal"] = request.terminal is not None
-        words = ["inside", "exec", str(record), "k", json.dumps(options)]
+        words = ["inside", "exec", str(node_dir), "k", json.dumps(options)]
         return [sys.executable, "-c", MAIN, *words, *request.command]
 
-    executions = Executions(argv, str(record or os.devnull))
+    executions = Executions(argv, str(node_dir or os.devnull))
 
     async def connect(kernel: str, target: str, channel: Channel) -> None:
         executions.attach(channel)
@@ -116,10 +116,8 @@ async def job(record: Path | None = None) -> AsyncIterator[tuple[Joined, Executi
 
 
 @pytest.fixture
-def record(tmp_path: Path) -> Path:
+def node_dir(tmp_path: Path) -> Path:
     """Of an agent that is this process, without a kernel."""
-    agent = {"pid": os.getpid(), "socket": str(tmp_path / "agent")}
-    (tmp_path / "agent.json").write_text(json.dumps(agent))
     return tmp_path
 
 
@@ -216,11 +214,11 @@ sys.exit(6)
 """
 
 
-async def test_a_process_in_a_terminal(record: Path) -> None:
+async def test_a_process_in_a_terminal(node_dir: Path) -> None:
     """It is its own: keys, Ctrl-C, size and new sizes, and its end."""
     argv = [sys.executable, "-c", IN_TERMINAL]
     request = Request("exec", argv, {}, {"TERM": "dumb"}, (40, 100))
-    async with job(record) as (session, _):
+    async with job(node_dir) as (session, _):
         person = Person(session, request)
         await person.until(b"ready")
         person.send(wire.encode(FrameKind.STDIN, b"word\n"))
@@ -237,9 +235,9 @@ async def test_a_process_in_a_terminal(record: Path) -> None:
     assert b"" == person.said[FrameKind.STDERR]
 
 
-async def test_a_command_that_is_not_there(record: Path) -> None:
+async def test_a_command_that_is_not_there(node_dir: Path) -> None:
     """It says so on standard error, as a shell does."""
-    async with job(record) as (session, _):
+    async with job(node_dir) as (session, _):
         person = Person(session, Request("exec", ["no-such-command"]))
         assert 127 == await person.end()
     assert b"no-such-command cannot be started" in person.said[FrameKind.STDERR]
@@ -247,12 +245,12 @@ async def test_a_command_that_is_not_there(record: Path) -> None:
 
 @pytest.mark.parametrize("terminal", [None, (24, 80)])
 async def test_a_channel_that_is_closed_ends_its_process(
-    record: Path, monkeypatch: pytest.MonkeyPatch, terminal: tuple[int, int] | None
+    node_dir: Path, monkeypatch: pytest.MonkeyPatch, terminal: tuple[int, int] | None
 ) -> None:
     """By SIGHUP; who ignores that is killed, with all that is in its session."""
     monkeypatch.setattr(module, "GRACE", 0.3)
     script = "trap '' HUP; (trap '' HUP; sleep 300) & echo $$ $! end; sleep 300"
-    async with job(record) as (session, executions):
+    async with job(node_dir) as (session, executions):
         polite = Person(session, sh("echo $$ end; sleep 300", terminal=terminal))
         stubborn = Person(session, sh(script, terminal=terminal))
         pids = []
@@ -331,10 +329,10 @@ async def test_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("terminal", [None, (24, 80)])
 async def test_what_it_leaves_writing_does_not_keep_its_end(
-    record: Path, terminal: tuple[int, int] | None
+    node_dir: Path, terminal: tuple[int, int] | None
 ) -> None:
     """Nor is more told of that than was written before."""
-    async with job(record) as (session, _):
+    async with job(node_dir) as (session, _):
         person = Person(
             session, sh("yes & yes & yes & yes & exit 5", terminal=terminal)
         )
@@ -353,17 +351,17 @@ async def test_nothing_follows_the_exit_code() -> None:
     assert FrameKind.EXIT is person.last
 
 
-async def test_whoever_tidies_up_knows_of_it(record: Path) -> None:
+async def test_whoever_tidies_up_knows_of_it(node_dir: Path) -> None:
     """Its session is noted as long as it lives: an agent may be killed."""
-    async with job(record) as (session, _):
+    async with job(node_dir) as (session, _):
         person = Person(session, sh("echo $$; read line"))
         await person.until(b"\n")
         pid = int(person.said[FrameKind.STDOUT])
-        noted = noted_session(str(record), f"exec-{pid}")
+        noted = noted_session(str(node_dir), f"exec-{pid}")
         assert (pid, started(pid)) == noted
         person.send(wire.encode(FrameKind.STDIN_END))
         await person.end()
-        await until(lambda: not [*record.glob("session-*")])
+        await until(lambda: not [*node_dir.glob("session-*")])
 
 
 async def test_no_descriptor_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from remote_kernels.agent import inside, processes, stack
-from remote_kernels.agent.node_dir import note_session
-from remote_kernels.agent.record import kernel_pid
+from remote_kernels.agent.node_dir import kernel_pid, note_session
 
 # Starts another, which sleeps; both have said so when the line is there.
 PAIR = """
@@ -47,10 +46,8 @@ class Kernel:
 
 
 @pytest.fixture
-def record(tmp_path: Path) -> str:
+def node_dir(tmp_path: Path) -> str:
     """Of an agent, which is this process."""
-    agent = {"pid": os.getpid(), "socket": str(tmp_path / "agent")}
-    (tmp_path / "agent.json").write_text(json.dumps(agent))
     return str(tmp_path)
 
 
@@ -61,16 +58,16 @@ def kernel(tmp_path: Path) -> Iterator[Kernel]:
         yield made
 
 
-def test_what_a_kernel_started(record: str, kernel: Kernel) -> None:
+def test_what_a_kernel_started(node_dir: str, kernel: Kernel) -> None:
     """It is the agent's child; below it are its own, whatever session they are in."""
     there = processes.every()
-    assert kernel.pid == kernel_pid(record, "k1", there)
+    assert kernel.pid == kernel_pid(node_dir, "k1", there)
     pid, child = processes.below([kernel.pid], there)
     assert (kernel.pid, kernel.pid) == (pid, there[child].parent)
     assert there[child].session == child
 
 
-def test_which_of_two(record: str, tmp_path: Path) -> None:
+def test_which_of_two(node_dir: str, tmp_path: Path) -> None:
     """As the agent has noted them; what else leads a session is none of them."""
     with ExitStack() as started:
         started.enter_context(closing(Kernel()))
@@ -79,31 +76,42 @@ def test_which_of_two(record: str, tmp_path: Path) -> None:
             made[name] = started.enter_context(closing(Kernel()))
             note_session(str(tmp_path), name, made[name].pid)
         there = processes.every()
-        found = {name: kernel_pid(record, name, there) for name in made}
+        found = {name: kernel_pid(node_dir, name, there) for name in made}
     assert {name: kernel.pid for name, kernel in made.items()} == found
 
 
-def test_a_kernel_without_a_process(record: str) -> None:
+def test_a_kernel_without_a_process(node_dir: str) -> None:
     """While it is started anew: the environment is the agent's."""
-    assert 0 == kernel_pid(record, "k1", processes.every())
-    assert processes.environ(os.getpid()) == inside.environment(record, "k1")
+    assert 0 == kernel_pid(node_dir, "k1", processes.every())
+    assert {**os.environ} == inside.environment(0)
 
 
-def test_its_environment(record: str, kernel: Kernel) -> None:
-    assert "Kernel" == inside.environment(record, "k1")["MARK"]
+def test_its_environment(kernel: Kernel) -> None:
+    assert "Kernel" == inside.environment(kernel.pid)["MARK"]
 
 
-def test_an_agent_that_is_not_here(tmp_path: Path) -> None:
-    """Its record tells nothing; there is no traceback."""
+def test_a_directory_that_was_removed(tmp_path: Path) -> None:
+    """A command runs in the agent's environment; there is no traceback."""
     package = "from remote_kernels.agent.__main__ import main; import sys; "
-    program = (
-        f"{package}sys.exit(main(['inside', 'top', {str(tmp_path)!r}, 'k', '{{}}']))"
+    program = f"{package}sys.exit(main(['inside', *sys.argv[1:]]))"
+    options = json.dumps({"cwd": "/", "env": {"OURS": "1"}, "terminal": False})
+    words = [
+        "exec",
+        str(tmp_path / "gone"),
+        "k",
+        options,
+        "sh",
+        "-c",
+        "echo $MARK$OURS",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        env={**os.environ, "MARK": "agent"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    argv = [sys.executable, "-c", program]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert 98 == done.returncode
-    assert done.stderr.startswith("remote-kernels: the kernel's agent was not found")
-    assert 1 == done.stderr.count("\n")
+    assert (0, "agent1\n", "") == (done.returncode, done.stdout, done.stderr)
 
 
 # --- py-spy -------------------------------------------------------------------------
@@ -117,9 +125,9 @@ def spy(directory: Path, script: str) -> str:
     return str(path)
 
 
-def ask(record: str, path: str, **options: bool) -> dict[str, Any]:
+def ask(node_dir: str, path: str, **options: bool) -> dict[str, Any]:
     usual = {"all": False, "locals": False, "native": False, "json": False}
-    return stack.stack(record, "k1", {**usual, **options, "spies": [path]})
+    return stack.stack(node_dir, "k1", {**usual, **options, "spies": [path]})
 
 
 @pytest.fixture
@@ -133,35 +141,35 @@ def no_other(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_other")
-def test_how_py_spy_is_called(record: str, kernel: Kernel, tmp_path: Path) -> None:
+def test_how_py_spy_is_called(node_dir: str, kernel: Kernel, tmp_path: Path) -> None:
     """For each Python process, with what was asked for."""
     path = spy(tmp_path, 'echo "$@"')
-    told = ask(record, path, all=True, locals=True, native=True)
+    told = ask(node_dir, path, all=True, locals=True, native=True)
     first, second = told["processes"]
     assert path == told["spy"]
     words = f"dump --pid {kernel.pid} --locals --native\n"
     assert (kernel.pid, words) == (first["pid"], first["text"])
     assert kernel.pid == second["parent"]
-    assert 1 == len(ask(record, path)["processes"])
+    assert 1 == len(ask(node_dir, path)["processes"])
 
 
 @pytest.mark.usefixtures("no_other")
 def test_one_that_cannot_be_stopped(
-    record: str, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    node_dir: str, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is read as it runs."""
     monkeypatch.setattr(stack, "PATIENCE", 0.5)
     script = 'case "$*" in *--nonblocking) echo read;; *) exec sleep 60;; esac'
-    (process,) = ask(record, spy(tmp_path, script))["processes"]
+    (process,) = ask(node_dir, spy(tmp_path, script))["processes"]
     assert "read\n" == process["text"]
-    (process,) = ask(record, spy(tmp_path, "exec sleep 60"))["processes"]
+    (process,) = ask(node_dir, spy(tmp_path, "exec sleep 60"))["processes"]
     assert "py-spy did not end within 0.5 s" == process["error"]
 
 
 @pytest.mark.usefixtures("no_other")
-def test_no_py_spy(record: str, kernel: Kernel, tmp_path: Path) -> None:
+def test_no_py_spy(node_dir: str, kernel: Kernel, tmp_path: Path) -> None:
     """Where it was looked for."""
-    told = ask(record, str(tmp_path / "py-spy"))
+    told = ask(node_dir, str(tmp_path / "py-spy"))
     beside = str(Path(sys.executable).with_name("py-spy"))
     assert "" == told["spy"]
     assert {beside, str(tmp_path / "py-spy")} <= set(told["tried"])

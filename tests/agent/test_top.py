@@ -24,10 +24,8 @@ STREAM += "sys.exit(main(['inside', 'top', *sys.argv[1:]]))"
 
 
 @pytest.fixture
-def record(tmp_path: Path) -> str:
+def node_dir(tmp_path: Path) -> str:
     """Of an agent, which is this process."""
-    agent = {"pid": os.getpid(), "socket": str(tmp_path / "agent")}
-    (tmp_path / "agent.json").write_text(json.dumps(agent))
     return str(tmp_path)
 
 
@@ -44,11 +42,11 @@ def kernel(tmp_path: Path) -> Iterator[int]:
         process.kill()
 
 
-def sampler(record: str, **options: Any) -> subprocess.Popen[str]:
+def sampler(node_dir: str, **options: Any) -> subprocess.Popen[str]:
     asked = json.dumps({"interval": 0.1, "once": False, **options})
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        [sys.executable, "-c", STREAM, record, "k1", asked],
+        [sys.executable, "-c", STREAM, node_dir, "k1", asked],
         stdin=pipe,
         stdout=pipe,
         stderr=pipe,
@@ -57,9 +55,9 @@ def sampler(record: str, **options: Any) -> subprocess.Popen[str]:
     )
 
 
-def test_a_line_for_each_look(record: str, kernel: int) -> None:
+def test_a_line_for_each_look(node_dir: str, kernel: int) -> None:
     """Until its input ends."""
-    with sampler(record) as process:
+    with sampler(node_dir) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         first, second = (json.loads(process.stdout.readline()) for _ in "ab")
@@ -77,18 +75,18 @@ def test_a_line_for_each_look(record: str, kernel: int) -> None:
     assert rest.count("\n") == rest.count("kernel_pid")  # whole lines only
 
 
-def test_once(record: str, kernel: int) -> None:
+def test_once(node_dir: str, kernel: int) -> None:
     """One line, and the end, while its input is still there."""
-    with sampler(record, once=True) as process:
+    with sampler(node_dir, once=True) as process:
         assert process.stdout is not None
         lines = process.stdout.readlines()
         assert 0 == process.wait(TIMEOUT)
     assert 1 == len(lines)
 
 
-def test_nobody_reads(record: str, kernel: int) -> None:
+def test_nobody_reads(node_dir: str, kernel: int) -> None:
     """It ends, without a word."""
-    with sampler(record) as process:
+    with sampler(node_dir) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
@@ -97,13 +95,13 @@ def test_nobody_reads(record: str, kernel: int) -> None:
     assert "" == said
 
 
-def test_a_process_is_measured_from_its_start(record: str) -> None:
+def test_a_process_is_measured_from_its_start(node_dir: str) -> None:
     """Its pid may have been another's before."""
 
     def seen(started: int, cpu: float) -> Process:
         return Process(5, 1, 5, "a", "R", cpu, 1, 0, started)
 
-    look = Look(record, "k1")
+    look = Look(node_dir, "k1")
     look._before = {(5, 100): 10.0}
     look._at = 0.0
     assert 50.0 == look._speed(seen(100, 11.0), 2.0)

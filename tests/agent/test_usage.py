@@ -197,11 +197,14 @@ def test_memory_of_one_process(child: Child, monkeypatch: pytest.MonkeyPatch) ->
     assert 0 == resident([child.pid])
 
 
-def test_the_size_of_a_process(tmp_path: Path) -> None:
-    """In pages, what is in memory, not what is mapped."""
-    (tmp_path / "statm").write_text("1000 50 20 1 0 300 0\n")
+def test_the_size_of_a_process(child: Child) -> None:
+    """What is in memory, not what is mapped: proc(5), statm."""
+    child.does("import mmap; kept.append(mmap.mmap(-1, 2**30))")
+    words = Path(f"/proc/{child.pid}/statm").read_text().split()
+    mapped, used, *_ = (int(word) * os.sysconf("SC_PAGE_SIZE") for word in words)
 
-    assert 50 * os.sysconf("SC_PAGE_SIZE") == usage._resident_size(str(tmp_path))
+    assert mapped > 2**30
+    assert resident([child.pid]) == pytest.approx(used, abs=MIB)
 
 
 def test_a_process_that_does_not_tell_what_it_shares(tmp_path: Path) -> None:

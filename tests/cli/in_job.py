@@ -33,10 +33,11 @@ MAIN += "sys.exit(main(sys.argv[1:]))"
 class Played:
     """What was asked for in a job, and who answers: `inside.py` or another program."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, directory: str) -> None:
         self.asked: list[Request] = []
         self.instead: Sequence[str] = ()
         self._record = record
+        self._directory = directory
 
     def argv(self, request: Request) -> Sequence[str]:
         self.asked.append(request)
@@ -50,7 +51,7 @@ class Played:
             "env": dict(request.env),
             "terminal": request.terminal is not None,
         }
-        words = [request.program, str(self._record.path), self._record.kernel_id]
+        words = [request.program, self._directory, self._record.kernel_id]
         argv = [sys.executable, "-c", MAIN, "inside", *words, json.dumps(options)]
         return [*argv, *request.command]
 
@@ -66,7 +67,7 @@ def in_job(record: Record) -> Iterator[Played]:
         facts = record.read("record.json") or {}
         here = {"host": socket.gethostname(), "directory": directory}
         record.write("record.json", {**facts, **here})
-        played = Played(record)
+        played = Played(record, directory)
         with _served(Path(directory) / WAY_IN, played.argv):
             yield played
 

@@ -183,53 +183,39 @@ class Execution:
     # The process
 
     def start(self, argv: Sequence[str], terminal: tuple[int, int] | None) -> int:
-        """Start the process; return its pid. Raises OSError, ValueError."""
-        stream = subprocess.PIPE
-        if terminal is not None:
-            self._master, stream = pty.openpty()
-            _resize(self._master, *terminal)
+        """Start the process; return its pid. Raises OSError, ValueError.
+
+        The channel is joined to its streams: standard input first, then its outputs.
+        """
         self._leash = Leash()
+        stream = subprocess.PIPE
+        ours: list[IO[bytes]] = []
         try:
-            process = subprocess.Popen(
-                argv,
-                stdin=stream,
-                stdout=stream,
-                stderr=stream,
-                start_new_session=True,
-                pass_fds=self._leash.pass_fds,
+            if terminal is not None:
+                self._master, stream = pty.openpty()
+                _resize(self._master, *terminal)
+                for mode in ("wb", "rb"):
+                    ours.append(os.fdopen(os.dup(self._master), mode, 0))
+            process = self._leash.start(
+                argv, stdin=stream, stdout=stream, stderr=stream
             )
-            try:
-                self._leash.tie(process.pid)
-                self._join(process)
-            except BaseException:
-                process.kill()
-                with process:  # closes its streams, and waits for its end
-                    raise
         except BaseException:
             self._leash.let_go()
             self._close()
+            for end in ours:
+                end.close()
             raise
         finally:
             if stream >= 0:
                 os.close(stream)
+        ours += [end for end in (process.stdin, process.stdout, process.stderr) if end]
+        self._input = Input(ours[0], self._grant)
+        self._outputs = [
+            Output(end, functools.partial(self._say, kind))
+            for end, kind in zip(ours[1:], (FrameKind.STDOUT, FrameKind.STDERR))
+        ]
         self._process = process
         return process.pid
-
-    def _join(self, process: subprocess.Popen[bytes]) -> None:
-        """Join the channel to the process's streams, or to its terminal. Raises OSError."""
-        if self._master >= 0:
-            read = {FrameKind.STDOUT: os.dup(self._master)}
-            written = os.dup(self._master)
-        else:
-            read = {
-                FrameKind.STDOUT: _taken(process.stdout),
-                FrameKind.STDERR: _taken(process.stderr),
-            }
-            written = _taken(process.stdin)
-        self._input = Input(written, self._grant)
-        self._outputs = [
-            Output(fd, functools.partial(self._say, kind)) for kind, fd in read.items()
-        ]
 
     async def run(self) -> None:
         """Follow the process to the end of all that it has started; tell its exit code."""
@@ -326,10 +312,3 @@ def _left(leader: int) -> dict[int, int]:
     """Return what is left of the session of a process that has ended."""
     there = session(leader)
     return {} if leader in there else there  # its number is another's by now
-
-
-def _taken(stream: IO[bytes] | None) -> int:
-    """Return the descriptor of a pipe, which is ours from now on."""
-    assert stream is not None
-    with stream:
-        return os.dup(stream.fileno())

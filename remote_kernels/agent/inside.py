@@ -42,8 +42,8 @@ def run(words: list[str]) -> int:
 
 
 def environment(kernel: int) -> dict[str, str]:
-    """Return a kernel's variables; ours, which are the agent's, where it does not tell."""
-    return processes.environ(kernel) or {**os.environ}
+    """Return a kernel's variables; the agent's where the kernel does not tell."""
+    return processes.environ(kernel) or processes.environ(os.getppid())
 
 
 def _become(

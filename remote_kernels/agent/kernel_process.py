@@ -77,7 +77,6 @@ class KernelProcess:
             self.remove()
             raise
         self.pid = self._process.pid
-        self._leash.tie(self.pid)
         self._note()
         assert self._process.stdout is not None
         log = os.path.join(record, "kernel.log")
@@ -91,15 +90,13 @@ class KernelProcess:
         if cwd != wanted:
             self.lacks = wanted
         file = self.sockets.file
-        return subprocess.Popen(
+        return self._leash.start(
             [arg.replace("{connection_file}", file) for arg in spec["argv"]],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environment(spec, os.environ),
             cwd=cwd,
-            start_new_session=True,
-            pass_fds=self._leash.pass_fds,
         )
 
     def _note(self) -> None:

@@ -13,6 +13,9 @@ import contextlib
 import fcntl
 import os
 import signal
+import subprocess
+from collections.abc import Sequence
+from typing import Any
 
 
 class Leash:
@@ -23,20 +26,23 @@ class Leash:
         with contextlib.suppress(OSError):  # no descriptor: a kernel is worth more
             self._theirs, self._ours = os.pipe()
 
-    @property
-    def pass_fds(self) -> tuple[int, ...]:
-        """What the kernel's process inherits."""
-        return (self._theirs,) if self._theirs >= 0 else ()
+    def start(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Start a process that leads a session, and tie it. Raises OSError, ValueError.
 
-    def tie(self, group: int) -> None:
-        """Tie a process group, which has the other end by now."""
+        `options` are those of `subprocess.Popen`.
+        """
+        inherited = (self._theirs,) if self._theirs >= 0 else ()
+        process = subprocess.Popen(
+            argv, start_new_session=True, pass_fds=inherited, **options
+        )
         if self._theirs >= 0:
             with contextlib.suppress(OSError):
                 fcntl.fcntl(self._theirs, fcntl.F_SETSIG, signal.SIGKILL)
-                fcntl.fcntl(self._theirs, fcntl.F_SETOWN, -group)
+                fcntl.fcntl(self._theirs, fcntl.F_SETOWN, -process.pid)
                 fcntl.fcntl(self._theirs, fcntl.F_SETFL, fcntl.FASYNC)
             os.close(self._theirs)
             self._theirs = -1
+        return process
 
     def let_go(self) -> None:
         """Let go, as the process has ended or never began; the rest of its group is killed."""

@@ -1,10 +1,11 @@
-"""Descriptors of a process's streams on the event loop. Called by exec.py."""
+"""A process's streams on the event loop. Called by exec.py."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import Callable
+from typing import IO
 
 from remote_kernels.wire.exec import HEAD_BYTES
 from remote_kernels.wire.frames import MAX_DATA
@@ -17,19 +18,20 @@ class Output:
 
     Parameters
     ----------
-    fd : int
-        Its descriptor, which is closed with it.
+    end : file
+        Our end, which is closed with it; nothing is buffered in it.
     say : callable
         Takes what was read.
     """
 
-    def __init__(self, fd: int, say: Callable[[bytes], None]) -> None:
-        self._fd = fd
+    def __init__(self, end: IO[bytes], say: Callable[[bytes], None]) -> None:
+        self._end = end
+        self._fd = end.fileno()
         self._say = say
         self._loop = asyncio.get_running_loop()
         self.is_open = True
-        os.set_blocking(fd, False)
-        self._loop.add_reader(fd, self.read)
+        os.set_blocking(self._fd, False)
+        self._loop.add_reader(self._fd, self.read)
 
     def read(self) -> int:
         """Pass on what is there; returns how many bytes that were."""
@@ -60,7 +62,7 @@ class Output:
         if self.is_open:
             self._loop.remove_reader(self._fd)
             self.is_open = False
-            os.close(self._fd)
+            self._end.close()
 
 
 class Input:
@@ -68,20 +70,21 @@ class Input:
 
     Parameters
     ----------
-    fd : int
-        Its descriptor, which is closed with it.
+    end : file
+        Our end, which is closed with it; nothing is buffered in it.
     taken : callable
         Called with how many bytes the process has taken, or will never take.
     """
 
-    def __init__(self, fd: int, taken: Callable[[int], None]) -> None:
-        self._fd = fd
+    def __init__(self, end: IO[bytes], taken: Callable[[int], None]) -> None:
+        self._end = end
+        self._fd = end.fileno()
         self._taken = taken
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._ends = False
         self._is_open = True
-        os.set_blocking(fd, False)
+        os.set_blocking(self._fd, False)
 
     def write(self, data: bytes) -> None:
         """Hand data to the process; what nobody reads any more is dropped."""
@@ -119,7 +122,7 @@ class Input:
         if self._is_open:
             self._loop.remove_writer(self._fd)
             self._is_open = False
-            os.close(self._fd)
+            self._end.close()
             count = len(self._buffer)
             self._buffer.clear()
             self._taken(count)

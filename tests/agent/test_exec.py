@@ -365,20 +365,21 @@ async def test_whoever_tidies_up_knows_of_it(node_dir: Path) -> None:
 
 
 async def test_no_descriptor_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reason is told, and the process that was started already is no more."""
+    """The reason is told, and no process is left, nor a descriptor."""
+    before = {*Path("/proc/self/fd").iterdir()}
 
     def dup(fd: int) -> int:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     async with job() as (session, executions):
         monkeypatch.setattr(module.os, "dup", dup)
-        person = Person(session, sh("sleep 300"))
+        person = Person(session, sh("sleep 300", terminal=(24, 80)))
         await asyncio.wait_for(person.is_over.wait(), TIMEOUT)
         monkeypatch.undo()
         assert b"Too many open files" in person.said[FrameKind.FAILED]
         assert not executions._running
-        children = Path(f"/proc/self/task/{os.getpid()}/children")
-        assert not children.read_text()
+        assert "" == Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+    assert before == {*Path("/proc/self/fd").iterdir()}
 
 
 async def test_who_leaves_before_a_request_leaves_nothing_behind() -> None:

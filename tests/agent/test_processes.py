@@ -83,7 +83,7 @@ def test_which_of_two(node_dir: str, tmp_path: Path) -> None:
 def test_a_kernel_without_a_process(node_dir: str) -> None:
     """While it is started anew: the environment is the agent's."""
     assert 0 == kernel_pid(node_dir, "k1", processes.every())
-    assert {**os.environ} == inside.environment(0)
+    assert processes.environ(os.getppid()) == inside.environment(0)
 
 
 def test_its_environment(kernel: Kernel) -> None:
@@ -95,23 +95,14 @@ def test_a_directory_that_was_removed(tmp_path: Path) -> None:
     package = "from remote_kernels.agent.__main__ import main; import sys; "
     program = f"{package}sys.exit(main(['inside', *sys.argv[1:]]))"
     options = json.dumps({"cwd": "/", "env": {"OURS": "1"}, "terminal": False})
-    words = [
-        "exec",
-        str(tmp_path / "gone"),
-        "k",
-        options,
-        "sh",
-        "-c",
-        "echo $MARK$OURS",
-    ]
+    words = ["exec", str(tmp_path / "gone"), "k", options, "sh", "-c", "echo $OURS"]
     done = subprocess.run(
         [sys.executable, "-c", program, *words],
-        env={**os.environ, "MARK": "agent"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (0, "agent1\n", "") == (done.returncode, done.stdout, done.stderr)
+    assert (0, "1\n", "") == (done.returncode, done.stdout, done.stderr)
 
 
 # --- py-spy -------------------------------------------------------------------------

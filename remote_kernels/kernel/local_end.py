@@ -7,7 +7,6 @@ through restarts, because clients keep to them. Made by remote_kernel.py.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ class LocalEnd:
         on_moved: Callable[[Path], None] = lambda directory: None,
     ) -> None:
         self._settings = settings
-        self.directory = socket_directory.make(self._base())
+        self.directory = socket_directory.new(self._settings.runtime_dir)
         self.standin = standin
         self._on_moved = on_moved
         self._look: asyncio.TimerHandle | None = None
@@ -123,11 +122,6 @@ class LocalEnd:
     # Their directory may be removed: logind does so with /run/user/UID at the user's
     # last logout, though a server in tmux lives on.
 
-    def _base(self) -> Path:
-        return socket_directory.choose_base(
-            self._settings.runtime_dir, dict(os.environ)
-        )
-
     def _look_later(self) -> None:
         if self._look is not None:
             self._look.cancel()
@@ -166,7 +160,7 @@ class LocalEnd:
             private.check(str(before))
         except OSError:
             try:
-                self.directory = socket_directory.make(self._base())
+                self.directory = socket_directory.new(self._settings.runtime_dir)
             except RecordError:
                 self.directory = socket_directory.make(socket_directory.TMP)
             self.remove_at_death(self.directory)

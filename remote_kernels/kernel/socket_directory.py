@@ -78,6 +78,14 @@ def make(base: Path) -> Path:
         raise RecordError(msg) from exc
 
 
+def new(configured: str | None) -> Path:
+    """Make a directory where the user wants it, or where there is a place for it.
+
+    Raises ConfigError, RecordError.
+    """
+    return make(choose_base(configured, dict(os.environ)))
+
+
 def room_for(file: Path, instead: Path | None) -> Path:
     """Return where a file can be made whose directory is missing: there, made anew.
 

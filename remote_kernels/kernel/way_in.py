@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import threading
 from collections.abc import Coroutine, Iterator
@@ -47,26 +46,18 @@ class _Run(Protocol):
 def check_open(found: Recorded) -> KernelModel:
     """Return how a kernel is, into whose job one can go now. Raises JobError."""
     model = found.model()
-    if model.state in ("waiting", "suspended", "ending") or not model.node:
-        raise JobError(_refusal(found, model))
-    if not found.record.has("agent.json"):
+    if model.state == "waiting":
+        raise JobError(waits(found, model))
+    if model.state in ("suspended", "ending"):
+        msg = f"Nothing can be started in job {found.job_id} now: {model.text}."
+        raise JobError(msg)
+    if not model.node:
         msg = (
-            f"The agent of kernel {model.kernel_id} has not said yet where it is: "
+            f"The node of kernel {model.kernel_id} (job {found.job_id}) is not known: "
             f"{model.text}.\nTry again in a while."
         )
         raise JobError(msg)
     return model
-
-
-def _refusal(found: Recorded, model: KernelModel) -> str:
-    if model.state == "waiting":
-        return waits(found, model)
-    if model.state in ("suspended", "ending"):
-        return f"Nothing can be started in job {found.job_id} now: {model.text}."
-    return (
-        f"The node of kernel {model.kernel_id} (job {found.job_id}) is not known: "
-        f"{model.text}.\nTry again in a while."
-    )
 
 
 @contextlib.contextmanager
@@ -91,9 +82,7 @@ def way_in(found: Recorded, settings: Settings) -> Iterator[Path]:
     if path is not None:
         yield path
         return
-    directory = socket_directory.make(
-        socket_directory.choose_base(settings.runtime_dir, dict(os.environ))
-    )
+    directory = socket_directory.new(settings.runtime_dir)
     try:
         with _loop() as loop:
             tunnel = loop(_opened(found, settings, directory / WAY_IN))
@@ -108,9 +97,13 @@ def way_in(found: Recorded, settings: Settings) -> Iterator[Path]:
 async def _opened(found: Recorded, settings: Settings, path: Path) -> Tunnel:
     """Open a session beside the owner's, and the socket that leads to it."""
     record, facts = found.record, found.facts
-    agent, spec = record.read("agent.json"), record.read("spec.json")
+    agent = record.read("agent.json")
+    spec = record.read("spec.json") if agent is not None else None
     if agent is None or spec is None or "socket" not in agent:
-        msg = f"The agent of kernel {found.kernel_id} has not said yet where it is."
+        msg = (
+            f"The agent of kernel {found.kernel_id} has not said yet where it is: "
+            f"{found.model().text}.\nTry again in a while."
+        )
         raise JobError(msg)
     remembered = CarrierCache(record.base).carrier(kind_of_node(agent))
     ways = carriers(

@@ -25,7 +25,7 @@ from wire.pair import Pair
 
 from remote_kernels.front import jupyter_message
 from remote_kernels.front.delivery import Delivery
-from remote_kernels.kernel.kernel_info_cache import KernelInfoCache
+from remote_kernels.records import KernelInfoCache
 from remote_kernels.relay.spool import Spool
 from remote_kernels.wire import control, messages, target, zmtp
 from remote_kernels.wire.codes import Farewell

@@ -21,6 +21,8 @@ from typing import Any
 from jupyter_client.asynchronous.client import AsyncKernelClient
 
 from remote_kernels import harmless
+from remote_kernels.front.front import connection_info
+from remote_kernels.records import write_for_user
 from remote_kernels.wire import kernel_sockets
 
 log = harmless.logger(__name__)
@@ -47,15 +49,9 @@ async def probe(
     if not argv or shutil.which(argv[0], path=env.get("PATH")) is None:
         return None
     file = directory / "probe.json"
-    info = {
-        "transport": "ipc",
-        "ip": str(directory / "p"),
-        **kernel_sockets.port_fields(kernel_sockets.NUMBERS),
-        "key": secrets.token_hex(16),
-        "signature_scheme": "hmac-sha256",
-    }
-    file.touch(0o600)
-    file.write_text(json.dumps(info), encoding="utf-8")
+    key = secrets.token_hex(16)
+    info = {**connection_info(str(directory / "p"), key.encode()), "key": key}
+    write_for_user(file, json.dumps(info))
     command = [arg.replace("{connection_file}", str(file)) for arg in argv]
     try:
         process = await asyncio.create_subprocess_exec(

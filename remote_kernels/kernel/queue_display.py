@@ -16,9 +16,9 @@ from typing import Any
 from remote_kernels import harmless
 from remote_kernels.agent.environment import filled
 from remote_kernels.front.standin import StandIn
+from remote_kernels.records import KernelInfoCache
 from remote_kernels.wrapping import WIDTH, wrapped
 
-from .kernel_info_cache import KernelInfoCache
 from .launch import ProcessSpec
 from .progress import progress
 from .status import KernelStatus

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import json
 import os
 import shutil
 import socket
@@ -17,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 import zmq
@@ -25,6 +23,7 @@ import zmq
 from remote_kernels import harmless, records
 from remote_kernels.config import Settings, own_names, parse
 from remote_kernels.errors import CommandError, ConfigError, RemoteKernelError
+from remote_kernels.records import Cache
 from remote_kernels.scheduler import command
 from remote_kernels.scheduler.driver import Driver, Enters, Site
 from remote_kernels.scheduler.drivers import DRIVERS, detected, environment
@@ -99,11 +98,9 @@ async def offers(option: str) -> list[str]:
 
     It is asked once in a while, and never for long.
     """
-    file = platformdirs.user_cache_path("remote_kernels") / "offers.json"
+    cache = Cache(platformdirs.user_cache_path("remote_kernels"), "offers.json")
     key = f"{option} on {socket.gethostname()}"  # clusters may share a home
-    kept: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        kept = dict(json.loads(file.read_text(encoding="utf-8")))
+    kept = cache.load()
     with contextlib.suppress(KeyError, ValueError, TypeError):
         made, names = kept[key]
         if time.time() - float(made) < FRESH:
@@ -122,10 +119,7 @@ async def offers(option: str) -> list[str]:
         names = query.parse(done)
     except RemoteKernelError:
         return []
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({**kept, key: [time.time(), names]})
-        records.write_for_user(file, text)
+    cache.keep({**kept, key: [time.time(), names]})
     return names
 
 
@@ -228,9 +222,9 @@ def try_state_dir(settings: Settings) -> Path:
 
 def try_socket_dir(settings: Settings) -> Path:
     """Make a directory for sockets and remove it; return where. Raises ConfigError."""
-    base = socket_directory.choose_base(settings.runtime_dir, dict(os.environ))
-    socket_directory.remove(socket_directory.make(base))
-    return base
+    made = socket_directory.new(settings.runtime_dir)
+    socket_directory.remove(made)
+    return made.parent
 
 
 def ssh_ways() -> tuple[list[str], list[str]]:

@@ -6,6 +6,7 @@ kernel does not come, it says why. Made by remote_kernel.py.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from remote_kernels.errors import (
     RemoteKernelError,
     TunnelError,
 )
-from remote_kernels.records import NOT_STARTED, JobEnd
+from remote_kernels.records import NOT_STARTED, JobEnd, KernelInfoCache
 from remote_kernels.scheduler.job import JobStatus, Phase
 
 from .actions import CLOCK, STARTUP, WATCH, Actions
@@ -27,7 +28,6 @@ from .descriptors import check_room
 from .job import Job
 from .job_choice import choose_job
 from .job_end import end_of
-from .kernel_info_cache import KernelInfoCache
 from .launch import Launch, ProcessSpec
 from .lifecycle import Event
 from .news import News
@@ -44,6 +44,7 @@ log = harmless.logger(__name__)
 ENDS = 20.0  # seconds for the scheduler to say how a job that is ending ended
 
 
+@dataclass
 class Startup:
     """The start of one kernel.
 
@@ -57,28 +58,20 @@ class Startup:
         Called with how the job stands, by line.
     """
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        status: KernelStatus,
-        actions: Actions,
-        supervision: Supervision,
-        on_progress: OnProgress,
-    ) -> None:
-        self._runtime = runtime
-        self._status = status
-        self._actions = actions
-        self._supervision = supervision
-        self._on_progress = on_progress
-        self._launch: Launch | None = None  # while somebody must choose a job
+    runtime: Runtime
+    status: KernelStatus
+    actions: Actions
+    supervision: Supervision
+    on_progress: OnProgress
+    _launch: Launch | None = field(default=None, init=False)  # while one must choose
 
     # Its job
 
     async def _submit(self, launch: Launch) -> tuple[Job, ProcessSpec]:
         """Submit a job. What can be wrong with it is looked for before."""
-        status, settings = self._status, self._status.settings
+        status, settings = self.status, self.status.settings
         check_room()
-        job = job_for(self._runtime, settings, status.record, settings.allocation)
+        job = job_for(self.runtime, settings, status.record, settings.allocation)
         status.begin(job, launch.env.get("JPY_SESSION_NAME", ""))
         worker = status.record.worker
         await worker.run(status.record.create)
@@ -126,10 +119,10 @@ class Startup:
         take:
             Whether to take the kernel from a server that has it.
         """
-        info = self._status.here.open(process.key)
-        self._status.lives()
+        info = self.status.here.open(process.key)
+        self.status.lives()
         run = self._run if wait else self._run_and_tell
-        task = self._actions.run(STARTUP, run(job, process, take=take))
+        task = self.actions.run(STARTUP, run(job, process, take=take))
         if wait:
             await task
         return info
@@ -137,9 +130,9 @@ class Startup:
     async def again(self, launch: Launch) -> dict[str, Any]:
         """Submit a new job for a kernel that did not start. Raises RemoteKernelError."""
         try:
-            await self._actions.carry_out(Event.RESTART, alone=True)
+            await self.actions.carry_out(Event.RESTART, alone=True)
         except JobError as exc:  # it has ended, or does so without its record
-            log.warning("kernel=%s %s", self._status.kernel_id, exc)
+            log.warning("kernel=%s %s", self.status.kernel_id, exc)
         try:
             job, process = await self._submit(launch)
             return await self._follow(job, process)
@@ -149,32 +142,32 @@ class Startup:
     async def adopt(self, job: Job, before: PreviousOwner) -> dict[str, Any]:
         """Wait for a kernel for which another process has waited so far."""
         before.refuse_if_it_waits()
-        self._status.happened(Event.ADOPTED)
+        self.status.happened(Event.ADOPTED)
         info = await self._follow(job, before.process, take=False)
-        record = self._status.record
+        record = self.status.record
         held = await record.worker.run(record.held.read)
-        self._status.here.standin.restore(held)
+        self.status.here.standin.restore(held)
         before.clear_away()
-        self._status.save_news()
+        self.status.save_news()
         return info
 
     # There is no job before a person has chosen one
 
     def _ask_first(self, launch: Launch, choice: ChoiceError) -> dict[str, Any]:
-        self._status.record.worker.post(self._status.record.remove)
-        self._status.happened(Event.CHOOSE)
+        self.status.record.worker.post(self.status.record.remove)
+        self.status.happened(Event.CHOOSE)
         self.choose_for(launch)
-        self._actions.run(STARTUP, self._choose(choice))
-        return self._status.here.open(launch.key)
+        self.actions.run(STARTUP, self._choose(choice))
+        return self.status.here.open(launch.key)
 
     def choose_for(self, launch: Launch) -> None:
         """Start this, once somebody has chosen a job."""
         self._launch = launch
-        self._status.lives()
+        self.status.lives()
 
     async def _choose(self, choice: ChoiceError) -> None:
         assert self._launch is not None
-        status = self._status
+        status = self.status
         about = self._introduction(self._launch.process(status.settings), probe=True)
         try:
             value = await choose_job(status.here.standin, choice, about)
@@ -189,10 +182,11 @@ class Startup:
 
     def _introduction(self, process: ProcessSpec, *, probe: bool) -> Introduction:
         """`probe`: try on this host what kernel it is, if nobody knows."""
-        settings = self._status.settings
-        known = KernelInfoCache.of(self._status.record.base, settings, process.argv)
+        settings = self.status.settings
+        command = (*settings.prologue, *process.argv)
+        known = KernelInfoCache(self.status.record.base, command)
         tried = probe and not (settings.prologue or settings.prefix)
-        here = self._status.here
+        here = self.status.here
         to_try = process if tried else None
         return partial(introduce, known, to_try, here.standin, here.directory)
 
@@ -200,9 +194,9 @@ class Startup:
         self, job: Job, process: ProcessSpec, *, take: bool = True, probe: bool = False
     ) -> None:
         """Return once the kernel answers. Raises RemoteKernelError."""
-        status, supervision = self._status, self._supervision
+        status, supervision = self.status, self.supervision
         introduction = self._introduction(process, probe=probe)
-        async with queue_display(status, introduction, self._on_progress):
+        async with queue_display(status, introduction, self.on_progress):
             agent = await job.agent(self._waits)
             status.reported(str(agent["node"]))
             connection = await supervision.connect(agent, process)
@@ -232,11 +226,11 @@ class Startup:
         except CommandError:
             return None
         end = await job.end("", ended)
-        self._status.move(Event.JOB_ENDED, end)
+        self.status.move(Event.JOB_ENDED, end)
         return end
 
     def _waits(self, found: JobStatus) -> None:
-        status = self._status
+        status = self.status
         log.info("kernel=%s job=%s %s", status.kernel_id, status.job_id, found.state)
         if found.phase is Phase.RUNNING:
             status.happened(Event.JOB_RUNS)
@@ -252,26 +246,26 @@ class Startup:
         """
         try:
             await self._run(job, process, take=take, probe=True)
-            if job.notice and self._status.connection is not None:
-                self._status.connection.notice(f"The site says: {job.notice}")
+            if job.notice and self.status.connection is not None:
+                self.status.connection.notice(f"The site says: {job.notice}")
         except RemoteKernelError as exc:
             await self._failed(str(exc))
         except Exception as exc:
-            log.exception("kernel=%s did not start", self._status.kernel_id)
+            log.exception("kernel=%s did not start", self.status.kernel_id)
             await self._failed(repr(exc))
 
     async def _failed(self, why: str) -> None:
         """Note that it did not start; the stand-in stays, to say so."""
-        self._actions.stop(WATCH)
-        self._actions.stop(CLOCK)
+        self.actions.stop(WATCH)
+        self.actions.stop(CLOCK)
         try:
-            await self._actions.carry_out(Event.FAILED, self._end(why))
+            await self.actions.carry_out(Event.FAILED, self._end(why))
         except JobError as exc:
-            log.warning("kernel=%s %s", self._status.kernel_id, exc)
+            log.warning("kernel=%s %s", self.status.kernel_id, exc)
 
     def _end(self, why: str) -> JobEnd:
         """Return the job's end, if it was that which the kernel did not survive."""
-        job = self._status.job
+        job = self.status.job
         found = job.status if job is not None else None
         if found is not None and found.phase is Phase.ENDED:
             return end_of(found, why)

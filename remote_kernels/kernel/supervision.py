@@ -11,7 +11,7 @@ from typing import Any
 
 from remote_kernels import harmless
 from remote_kernels.errors import AgentError, JobError, TunnelError
-from remote_kernels.records import TAKEN, JobEnd
+from remote_kernels.records import TAKEN, JobEnd, KernelInfoCache
 from remote_kernels.tunnel.tunnel import Tunnel
 
 from .actions import CLOCK, WATCH, Actions
@@ -19,7 +19,6 @@ from .connection import INFO, Connection
 from .connector import Connector
 from .job import Job
 from .job_end import until_the_end
-from .kernel_info_cache import KernelInfoCache
 from .launch import ProcessSpec
 from .lifecycle import Event
 from .news import News
@@ -52,7 +51,8 @@ class Supervision:
     async def connect(self, agent: dict[str, Any], spec: ProcessSpec) -> Connection:
         """Return a connection to that agent, not yet open."""
         status = self._status
-        known = KernelInfoCache.of(status.record.base, status.settings, spec.argv)
+        command = (*status.settings.prologue, *spec.argv)
+        known = KernelInfoCache(status.record.base, command)
         node = str(agent["node"])
         worker = status.record.worker
         said = await worker.run(lambda: status.record.read_if_good(INFO))

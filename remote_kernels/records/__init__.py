@@ -18,7 +18,9 @@ taken for nothing before it was looked at: whose it is (relay/private.py), and w
 it has the shape that it should have (shapes.py). Called by kernel/ and the doors.
 """
 
-from .carrier_cache import CarrierCache as CarrierCache
+from .caches import Cache as Cache
+from .caches import CarrierCache as CarrierCache
+from .caches import KernelInfoCache as KernelInfoCache
 from .directory import Directory as Directory
 from .files import read_private as read_private
 from .files import write_for_user as write_for_user

@@ -39,6 +39,7 @@ class Directory:
         self.below = kind, name  # as seen from the state directory
         self.path = base / kind / name
         self.job_log = self.path / "job.log"
+        self._logs = [self.job_log]
         self.worker = Worker()  # for who must not wait for a stalled file server
 
     def make(self, *below: str) -> None:
@@ -99,7 +100,7 @@ class Directory:
 
     def logs(self) -> str:
         """Return the ends of its logs, for an error's text."""
-        return logs.tails((self.job_log,))
+        return logs.tails(self._logs)
 
     def remove(self) -> None:
         """Remove the directory, or whatever is there in its place."""

@@ -15,7 +15,6 @@ from remote_kernels import harmless
 from remote_kernels.errors import RecordError
 from remote_kernels.relay import private
 
-from . import logs
 from .directory import Directory
 from .held import HeldFile
 from .job_end import JobEnd
@@ -42,6 +41,7 @@ class Record(Directory):
         super().__init__(base, "kernels", kernel_id)
         self.kernel_id = kernel_id
         self.kernel_log = self.path / "kernel.log"
+        self._logs.append(self.kernel_log)
         self.held = HeldFile(self)
 
     def create(self) -> None:
@@ -104,10 +104,6 @@ class Record(Directory):
                 return None
             return f"its last word cannot be read ({exc})"
         return None if own is None else str(own["reason"])
-
-    def logs(self) -> str:
-        """Return the ends of both logs, for an error's text."""
-        return logs.tails((self.job_log, self.kernel_log))
 
     @property
     def is_live(self) -> bool:

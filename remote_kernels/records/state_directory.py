@@ -36,20 +36,18 @@ def every_record(base: Path) -> list[Record]:
 
 
 def names(base: Path, kind: str) -> list[str]:
-    """Return what is in a directory of the state directory, as far as it is ours."""
+    """Return what is in a directory of the state directory, as far as it is ours.
+
+    A name that is no text is nothing of ours.
+    """
     try:
         with private.opened(str(base), kind) as directory:
-            return sorted(filter(_can_be_said, os.listdir(directory)))  # noqa: PTH208
+            return sorted(filter(str.isprintable, os.listdir(directory)))  # noqa: PTH208
     except private.NotPrivateError as exc:
         tell_once(RecordError(str(exc)))
     except OSError:
         pass
     return []
-
-
-def _can_be_said(name: str) -> bool:
-    """Return whether a name is text: no kernel has another one."""
-    return name.isprintable()
 
 
 def left(base: Path) -> list[str]:

@@ -35,10 +35,16 @@ from remote_kernels.kernel.allocation import (
 )
 from remote_kernels.kernel.attached import _sockets_here
 from remote_kernels.kernel.job import name_of
-from remote_kernels.kernel.kernel_info_cache import KernelInfoCache
 from remote_kernels.kernel.previous_owner import previous_owner
 from remote_kernels.kernel.runtime import Runtime
-from remote_kernels.records import CarrierCache, Directory, JobEnd, Record, trouble
+from remote_kernels.records import (
+    CarrierCache,
+    Directory,
+    JobEnd,
+    KernelInfoCache,
+    Record,
+    trouble,
+)
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.job import Completed, JobRequest
 from remote_kernels.scheduler.jobs import Jobs
@@ -73,7 +79,6 @@ def files(kernel: str) -> dict[str, Any]:
             "job_id": "1-1",
             "job_where": "/nowhere/job.log",
             "node": "c1",
-            "user": "alice",
             "cluster": os.uname().nodename,
             "allocation": None,
             "host": os.uname().nodename,

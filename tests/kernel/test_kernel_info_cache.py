@@ -1,4 +1,4 @@
-"""kernel.kernel_info_cache: what kernels said of themselves, by command."""
+"""records.KernelInfoCache: what kernels said of themselves, by command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from remote_kernels.kernel.kernel_info_cache import KernelInfoCache
+from remote_kernels.records import KernelInfoCache
 
 INFO = {"status": "ok", "banner": "Grüße"}
 COMMAND = ["python", "-m", "ipykernel"]

@@ -17,10 +17,10 @@ from scheduler.asking import job
 from remote_kernels.config import parse
 from remote_kernels.kernel import queue_display as module
 from remote_kernels.kernel.job import Job
-from remote_kernels.kernel.kernel_info_cache import KernelInfoCache
 from remote_kernels.kernel.launch import Launch, ProcessSpec
 from remote_kernels.kernel.queue_display import introduce, queue_display
 from remote_kernels.kernel.status import KernelStatus
+from remote_kernels.records import KernelInfoCache
 from remote_kernels.scheduler.job import JobStatus, Phase
 from remote_kernels.scheduler.slurm.driver import Slurm
 

@@ -16,8 +16,13 @@ from remote_kernels.agent import record as at_the_agent
 from remote_kernels.errors import RecordError
 from remote_kernels.kernel import socket_directory
 from remote_kernels.kernel.allocation import SharedAllocation, allocations
-from remote_kernels.kernel.kernel_info_cache import KernelInfoCache
-from remote_kernels.records import CarrierCache, Record, every_record, write_for_user
+from remote_kernels.records import (
+    CarrierCache,
+    KernelInfoCache,
+    Record,
+    every_record,
+    write_for_user,
+)
 from remote_kernels.relay import private
 
 SECRET = {"secret": "c0ffee"}

@@ -8,7 +8,6 @@ comes later goes (the next server, the command line). Made by remote_kernel.py.
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
 import secrets
 import socket
@@ -82,7 +81,6 @@ class KernelStatus:
         self.times: dict[str, float] = {}  # stage: seconds since the epoch
         self.cwd: str | None = None  # where the kernel's process starts
         self._on_news = on_news
-        self._user = _user()  # once: it may ask a directory service, and need a file
         self._exit_code: int | None = None  # where no connection tells it
         self._exited = asyncio.Event()
 
@@ -295,7 +293,6 @@ class KernelStatus:
             "scheduler": job.driver.name,
             **as_facts(job.id),
             "node": self.node,
-            "user": self._user,
             "cluster": job.cluster,
             "allocation": job.allocation,
             "host": socket.gethostname(),
@@ -382,10 +379,3 @@ class KernelStatus:
             self.record.later(self.job.leave)
         self.record.later(self.record.seal, self.end)
         await self.record.written()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # one whom no passwd knows, as in a container
-        return str(os.getuid())

@@ -199,7 +199,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             env={**session, **self._given},
             cwd=str(kwargs.get("cwd") or os.getcwd()),  # noqa: PTH109
             key=self._manager.session.key,
-            curve_pair=self._curve,
+            curve=self._curve,
             env_lines=dict(self.kernel_spec.env),
             language=self.kernel_spec.language,
         )

@@ -28,7 +28,7 @@ class Launch:
         The HMAC key of the connection.
     language:
         The kernelspec's, for who stands in for the kernel.
-    curve_pair:
+    curve:
         CURVE public and secret key (Z85), for kernels that listen on TCP.
     """
 
@@ -36,22 +36,18 @@ class Launch:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str | None = None
     key: bytes = b""
-    curve_pair: tuple[bytes, bytes] | None = None
+    curve: tuple[bytes, bytes] | None = None
     env_lines: Mapping[str, str] = field(default_factory=dict)
     language: str = ""
 
     def process(self, settings: Settings) -> ProcessSpec:
         """Return what the agent is to start, with the kernelspec's config."""
         transport = transport_for(settings, self.argv)
+        curve = self.curve if transport == "tcp" else None
+        argv = (*settings.prefix, *self.argv)
         return ProcessSpec(
-            argv=(*settings.prefix, *self.argv),
-            env=self.env,
-            env_lines=self.env_lines,
-            cwd=self.cwd,
-            language=self.language,
+            **{**vars(self), "argv": argv, "curve": curve},
             transport=transport,
-            key=self.key,
-            curve=self.curve_pair if transport == "tcp" else None,
             spool=settings.spool * 1024 * 1024,
             gpus=settings.visible_gpus,
         )
@@ -64,35 +60,24 @@ class Launch:
 
 
 @dataclass(frozen=True)
-class ProcessSpec:
+class ProcessSpec(Launch):
     """The process that the agent starts: what `Launch` makes, and spec.json keeps.
 
-    For `argv` to `language` see `Launch`.
+    Its command has all that the kernelspec's config puts before it.
 
     Parameters
     ----------
     transport:
         Where the kernel listens: `ipc` or `tcp`.
-    key:
-        The HMAC key of its messages.
-    curve:
-        CURVE public and secret key (Z85), for a kernel that uses them.
     spool:
         Bytes on the node's disk that each of its streams may take.
     gpus:
         Those of the job's GPUs that it sees; None: as the job has them.
     """
 
-    argv: tuple[str, ...]
-    env: Mapping[str, str]
-    env_lines: Mapping[str, str]
-    cwd: str | None
-    language: str
-    transport: str
-    key: bytes
-    curve: tuple[bytes, bytes] | None
-    spool: int | None
-    gpus: Any
+    transport: str = "ipc"
+    spool: int | None = None
+    gpus: Any = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the agent wants it."""

@@ -25,7 +25,7 @@ def test_what_is_kept_is_what_is_started(transport: str) -> None:
         cwd="/home/alice",
         key=b"key",
         language="R",
-        curve_pair=PAIR,
+        curve=PAIR,
     )
 
     process = launch.process(settings)

@@ -74,13 +74,9 @@ class Recorded:
         """Return the kernel as data."""
         sessions = self.record.sessions()
         driver = DRIVERS[self.facts["scheduler"]]
+        end = self.end
         return kernel_model(
-            self.kernel_id,
-            self.facts,
-            sessions,
-            driver,
-            self.status,
-            end=self.end,
+            self.kernel_id, self.facts, sessions, driver, self.status, end=end
         )
 
     @property

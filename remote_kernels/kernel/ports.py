@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ MOST = 32  # of one kernel
 PATIENCE = 3.0  # seconds for the agent to say whether somebody listens
 
 
+@dataclass(eq=False)
 class Port:
     """One of them.
 
@@ -35,16 +37,15 @@ class Port:
     None: the agent did not say, as while the connection to it is lost.
     """
 
-    def __init__(self, id: str, node: str, forward: ForwardedPort) -> None:
-        self.id = id
-        self.node = node
-        self.listening: bool | None = None
-        self._forward = forward
+    id: str
+    node: str
+    forward: ForwardedPort
+    listening: bool | None = None
 
     @property
     def target(self) -> Target:
         """Where it leads in the job."""
-        return self._forward.target
+        return self.forward.target
 
     @property
     def name(self) -> str:
@@ -57,17 +58,17 @@ class Port:
     @property
     def local_socket(self) -> Path:
         """The Unix socket on this host."""
-        return self._forward.path
+        return self.forward.path
 
     @property
     def trouble(self) -> str:
         """Why the last connection was not made, in plain words."""
-        return self._forward.trouble
+        return self.forward.trouble
 
     async def open(self, local_port: int | None) -> None:
         """Begin to listen. Raises PortError."""
         try:
-            await self._forward.open(local_port)
+            await self.forward.open(local_port)
         except OSError as exc:
             where = f"port {local_port}" if local_port else str(self.local_socket)
             advice = " Choose another one, or 0 for any." if local_port else ""
@@ -78,11 +79,7 @@ class Port:
 
     async def try_out(self) -> None:
         """Note whether somebody listens at the target."""
-        self.listening = await self._forward.try_out(PATIENCE)
-
-    async def close(self) -> None:
-        """Close the port and its connections."""
-        await self._forward.close()
+        self.listening = await self.forward.try_out(PATIENCE)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the REST API and `--json` show it."""
@@ -94,8 +91,8 @@ class Port:
             "socket": target.path if isinstance(target, Unix) else None,
             "node": self.node,
             "local_socket": str(self.local_socket),
-            "local_port": self._forward.port,
-            "connections": len(self._forward.connections),
+            "local_port": self.forward.port,
+            "connections": len(self.forward.connections),
             "listening": self.listening,
             "trouble": self.trouble,
         }
@@ -176,7 +173,7 @@ class Ports:
         """Close a port; without effect on one that is not there."""
         port = self._ports.pop(id, None)
         if port is not None:
-            await port.close()
+            await port.forward.close()
 
     async def close_all(self) -> None:
         """Close all, for good."""

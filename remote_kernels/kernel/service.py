@@ -78,13 +78,7 @@ async def own(kernels: Iterable[RemoteKernel]) -> list[Known]:
     One whose job is not submitted yet is left out.
     """
     return [
-        Known(
-            kernel.status.model(),
-            records.Record(
-                state_dir(kernel.status.settings.state_dir), kernel.kernel_id
-            ),
-            ours=True,
-        )
+        Known(kernel.status.model(), kernel.status.record, ours=True)
         for kernel in kernels
         if kernel.status.job_id is not None
     ]

@@ -35,12 +35,12 @@ class Item:
     """A kernel, a record or a job; `action` is "", REMOVE, CANCEL or END."""
 
     kernel: str
-    name: str
-    job: JobId | None
-    state: str
-    node: str
     what: str
     action: str
+    name: str = ""
+    job: JobId | None = None
+    state: str = ""
+    node: str = ""
     scheduler: str = ""
     record: records.Record | None = None
 
@@ -53,15 +53,11 @@ class Item:
 def _item(
     kernel: str, status: JobStatus | None, what: str, action: str, **more: Any
 ) -> Item:
-    known: dict[str, Any] = {"name": "", "job": None, "state": "", "node": ""}
+    said: dict[str, Any] = {}
     if status is not None:
-        known |= {
-            "job": status.job_id,
-            "state": status.state,
-            "node": status.node or "",
-        }
-    what = " ".join(what.split())
-    return Item(kernel, what=what, action=action, **{**known, **more})
+        node = status.node or ""
+        said = {"job": status.job_id, "state": status.state, "node": node}
+    return Item(kernel, " ".join(what.split()), action, **{**said, **more})
 
 
 async def take(runtime: Runtime, bases: Iterable[Path], everything: bool) -> list[Item]:

@@ -76,16 +76,10 @@ class Watchdog:
 
         `keep`: the job is to live on, unless `cancel_job` is called.
         """
+        args = ["remote-kernels", KEEP if keep else "", *self._cancel]
         try:
             self._shell = subprocess.Popen(
-                [
-                    "/bin/sh",
-                    "-c",
-                    _SCRIPT,
-                    "remote-kernels",
-                    KEEP if keep else "",
-                    *self._cancel,
-                ],
+                ["/bin/sh", "-c", _SCRIPT, *args],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

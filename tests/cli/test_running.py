@@ -241,9 +241,8 @@ def test_table(
     run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a terminal: a table; what looks like markup is shown as it is."""
-    item = stock.Item(
-        "12345678-9", "[red]hot", JobId("17", "x"), "RUNNING", "n1", "w", "act"
-    )
+    job, state = JobId("17", "x"), "RUNNING"
+    item = stock.Item("12345678-9", "w", "act", "[red]hot", job, state, "n1")
     console = Console(width=200)
     monkeypatch.setattr(rows, "Console", lambda: console)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)

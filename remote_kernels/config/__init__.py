@@ -186,15 +186,10 @@ def _table(driver: Driver) -> dict[str, Option]:
 
     Another batch system's are known, too, so that it can be said whose they are.
     """
-    keys: dict[str, Option] = {}
-    for option in every_option():
-        keys[_key(option.name)] = option
-    for option in (*driver.options, *OPTIONS):
-        keys[_key(option.name)] = option
-    for option in driver.options:
-        if option.portable:
-            keys[_key(option.portable)] = option
-    return keys
+    every = (*every_option(), *driver.options, *OPTIONS)
+    keys = {_key(option.name): option for option in every}
+    portable = {_key(own.portable): own for own in driver.options if own.portable}
+    return {**keys, **portable}
 
 
 def _key(name: str) -> str:

@@ -14,7 +14,6 @@ from typing import Any
 from remote_kernels import harmless
 from remote_kernels.errors import JobError
 from remote_kernels.records import JobEnd
-from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire import control
 
 from .descriptors import is_exhaustion
@@ -150,11 +149,6 @@ class Actions:
             status.connection.set_exited(end.exit_code or 1, None)
         status.exited(end.exit_code or 1)
 
-    @property
-    def _tunnel(self) -> Tunnel | None:
-        connection = self._status.connection
-        return connection.tunnel if connection is not None else None
-
     async def _stop_agent(self) -> None:
         """Stop the agent, and with it its job, which need not be cancelled then."""
         if await self._stop():
@@ -167,7 +161,8 @@ class Actions:
 
     async def _stop(self) -> bool:
         """Stop the agent, or its kernel in a shared job; return whether it ended."""
-        tunnel = self._tunnel
+        connection = self._status.connection
+        tunnel = connection.tunnel if connection is not None else None
         if tunnel is not None and tunnel.connected:
             tunnel.send(control.Stop())
             await asyncio.wait((tunnel.ended,), timeout=STOP_TIMEOUT)

@@ -10,12 +10,13 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from remote_kernels import bundle, harmless
-from remote_kernels.bounded import spread
+from remote_kernels.bounded import backoff
 from remote_kernels.config import Settings
 from remote_kernels.errors import InUseError, TunnelError
 from remote_kernels.records import CarrierCache, JobEnd
@@ -44,6 +45,7 @@ HEARD_SINCE = 0.75
 LAST_RETRY = 30.0  # seconds between attempts to reach a kernel that was left alone
 
 
+@dataclass(frozen=True)
 class Connector:
     """The way to one agent.
 
@@ -59,17 +61,10 @@ class Connector:
         What is to be opened.
     """
 
-    def __init__(
-        self,
-        status: KernelStatus,
-        job: Job,
-        agent: Mapping[str, Any],
-        connection: Connection,
-    ) -> None:
-        self._status = status
-        self._job = job
-        self._agent = agent
-        self._connection = connection
+    status: KernelStatus
+    job: Job
+    agent: Mapping[str, Any]
+    connection: Connection
 
     async def open(self, *, take: bool) -> Tunnel:
         """Connect by the first carrier that works.
@@ -99,25 +94,25 @@ class Connector:
             except Refused as exc:
                 asked = _now() - (refused or _now())  # seconds since the first time
                 lives = exc.heard < HEARD_SINCE * asked
-                if lives or _now() > begun + self._status.settings.dead_after:
-                    kernel = self._status.kernel_id
+                if lives or _now() > begun + self.status.settings.dead_after:
+                    kernel = self.status.kernel_id
                     msg = f"Another server has kernel {kernel}: {exc.detail}"
                     raise InUseError(msg) from exc
                 refused = _now() if refused is None else refused
             await asyncio.sleep(AGAIN)
 
     async def _open(self, *, take: bool) -> Tunnel:
-        status, agent = self._status, self._agent
+        status, agent = self.status, self.agent
         base = status.record.base
-        choice = await carriers_to(agent, self._job, status.settings, base)
+        choice = await carriers_to(agent, self.job, status.settings, base)
         try:
-            tunnel = await self._connection.open(choice, status.secret, take=take)
+            tunnel = await self.connection.open(choice, status.secret, take=take)
         except TunnelError as exc:
             more = await status.record.worker.run(status.record.logs)
             if exc.silent:
-                assert self._job.id is not None
+                assert self.job.id is not None
                 here, node = socket.gethostname(), str(agent["node"])
-                more = no_answer(exc.silent, here, node, self._job.id, self._job.driver)
+                more = no_answer(exc.silent, here, node, self.job.id, self.job.driver)
             raise TunnelError(f"{exc}\n{more}".rstrip(), exc.silent) from exc
         except Refused as exc:
             if exc.code is RefusalCode.IN_USE:
@@ -126,7 +121,7 @@ class Connector:
             raise TunnelError(msg) from exc
         for name, reason in tunnel.rejected.items():
             log.warning("kernel=%s carrier %s: %s", status.kernel_id, name, reason)
-        carrier = self._connection.carrier
+        carrier = self.connection.carrier
         if carrier is not None and status.settings.carrier == "auto":
             cache, kind = CarrierCache(base), kind_of_node(agent)
             status.record.worker.post(lambda: cache.remember(kind, carrier))
@@ -134,18 +129,17 @@ class Connector:
 
     async def again(self) -> Tunnel | JobEnd:
         """Try until the agent answers or its job has ended; nothing is taken."""
-        delay = 1.0
+        pauses = backoff(1.0, LAST_RETRY)
         while True:
-            status = await self._job.ended(spread(delay))
+            status = await self.job.ended(next(pauses))
             if status is not None:
-                return await self._job.end("", status)
+                return await self.job.end("", status)
             try:
                 return await self.open(take=False)
             except InUseError as exc:
-                return self._job.taken(str(exc))
+                return self.job.taken(str(exc))
             except TunnelError as exc:
-                log.info("kernel=%s %s", self._status.kernel_id, exc)
-                delay = min(delay * 2, LAST_RETRY)
+                log.info("kernel=%s %s", self.status.kernel_id, exc)
 
 
 async def carriers_to(

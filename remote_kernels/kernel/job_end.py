@@ -49,7 +49,7 @@ async def until_the_end(
         await tunnel.lost()
         if not tunnel.ended.done():
             tell(Event.LOST)
-        status = await _ended_or_resumed(tunnel, job)
+        status: JobStatus | None = await first_of(job.ended(), tunnel.resumed())
         if status is not None:
             return await job.end("", status)
         if not tunnel.ended.done():
@@ -61,8 +61,3 @@ async def until_the_end(
         return await job.end(over.text, None)
     status = await job.ended(TIMEOUT)
     return await job.end(over.text, status)
-
-
-async def _ended_or_resumed(tunnel: Tunnel, job: Job) -> JobStatus | None:
-    """Return the job's end; None when the session goes on, or is over."""
-    return await first_of(job.ended(), tunnel.resumed())

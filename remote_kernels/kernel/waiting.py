@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ FIRST_LOOK = 0.02  # seconds between looks for the agent's file, growing to
 LAST_LOOK = 0.5  # seconds
 
 
+@dataclass
 class Waiting:
     """The wait for one job's agent.
 
@@ -41,25 +43,17 @@ class Waiting:
         Called with each change of the job.
     """
 
-    def __init__(
-        self,
-        job_id: JobId,
-        jobs: Jobs,
-        record: Directory,
-        settings: Settings,
-        on_status: Callable[[JobStatus], None],
-    ) -> None:
-        self._job_id = job_id
-        self._jobs = jobs
-        self._record = record
-        self._settings = settings
-        self._on_status = on_status
-        self._running = False
-        self._deadline: float | None = None  # loop time
+    job_id: JobId
+    jobs: Jobs
+    record: Directory
+    settings: Settings
+    on_status: Callable[[JobStatus], None]
+    _running: bool = field(default=False, init=False)
+    _deadline: float | None = field(default=None, init=False)  # loop time
 
     async def agent(self) -> dict[str, Any]:
         """Return what the agent writes of itself, once it has; see `Job.agent`."""
-        self._deadline = _after(self._settings.queue_timeout)
+        self._deadline = _after(self.settings.queue_timeout)
         agent: dict[str, Any] = await first_of(
             self._look_for_agent(), self._watch_start()
         )
@@ -71,18 +65,18 @@ class Waiting:
     async def _look_for_agent(self) -> dict[str, Any]:
         delay = FIRST_LOOK
         while True:
-            agent = await self._record.worker.run(self._agent)
+            agent = await self.record.worker.run(self._agent)
             if agent is not None:
                 return agent
             if self._deadline is not None and _now() > self._deadline:
-                raise JobError(await self._record.worker.run(self._too_late))
+                raise JobError(await self.record.worker.run(self._too_late))
             await asyncio.sleep(delay)
             delay = min(delay * 1.05, LAST_LOOK)
 
     def _agent(self) -> dict[str, Any] | None:
         """Return what it has written, if that can be seen. Raises RecordError."""
         try:
-            return self._record.read("agent.json")
+            return self.record.read("agent.json")
         except RecordError as exc:
             if not is_passing(exc):
                 raise
@@ -90,54 +84,54 @@ class Waiting:
             return None
 
     def _too_late(self) -> str:
-        if self._settings.queue_timeout is not None and not self._running:
+        if self.settings.queue_timeout is not None and not self._running:
             return (
-                f"Job {self._job_id} did not start within queue_timeout "
-                f"({self._settings.queue_timeout:g} s); it was cancelled."
+                f"Job {self.job_id} did not start within queue_timeout "
+                f"({self.settings.queue_timeout:g} s); it was cancelled."
             )
         why = script.explain_silence(began=self._began, login=self._login)
         text = (
-            f"Job {self._job_id} has been running for start_timeout "
-            f"({self._settings.start_timeout:g} s), but its agent has not reported in "
-            f"{self._record.path}; the job was cancelled. A slow file system or "
+            f"Job {self.job_id} has been running for start_timeout "
+            f"({self.settings.start_timeout:g} s), but its agent has not reported in "
+            f"{self.record.path}; the job was cancelled. A slow file system or "
             "prologue needs a longer start_timeout; a state_dir that the node does "
             "not share would never work."
         )
-        return "\n".join(filter(None, (text, why, self._record.logs())))
+        return "\n".join(filter(None, (text, why, self.record.logs())))
 
     async def _watch_start(self) -> Any:
         """Follow the job; ends only by raising why there will be no agent."""
-        async for status in self._jobs.watch(self._job_id):
-            self._on_status(status)
+        async for status in self.jobs.watch(self.job_id):
+            self.on_status(status)
             if status.phase is Phase.RUNNING and not self._running:
                 self._running = True
-                self._deadline = _after(self._settings.start_timeout)
-            never = self._jobs.driver.never(status, self._settings.options)
+                self._deadline = _after(self.settings.start_timeout)
+            never = self.jobs.driver.never(status, self.settings.options)
             if never:
-                msg = f"Job {self._job_id} was cancelled. {never}"
+                msg = f"Job {self.job_id} was cancelled. {never}"
                 raise JobError(msg)
             if status.phase is Phase.ENDED:
                 early = partial(self._ended_early, status)
-                raise JobError(await self._record.worker.run(early))
+                raise JobError(await self.record.worker.run(early))
 
     @property
     def _login(self) -> bool:
-        return bool(self._settings.prologue)
+        return bool(self.settings.prologue)
 
     @property
     def _began(self) -> bool:
-        return self._record.has(script.BEGAN)
+        return self.record.has(script.BEGAN)
 
     def _ended_early(self, status: JobStatus) -> str:
         ours = script.explain_exit(status.exit_code or 0)
         if ours is None and status.by_itself and not status.signal:
             ours = script.explain_end(began=self._began, login=self._login)
-        text = ours or self._jobs.driver.ended_text(status)
+        text = ours or self.jobs.driver.ended_text(status)
         where = f" on {status.node}" if status.node else ""
         return (
-            f"Job {self._job_id} ended{where} before its kernel was ready "
+            f"Job {self.job_id} ended{where} before its kernel was ready "
             f"({status.state}, exit code {status.exit_code}).\n{text}\n"
-            f"{self._record.logs()}"
+            f"{self.record.logs()}"
         ).rstrip()
 
 

@@ -182,7 +182,7 @@ class Execution:
 
     # The process
 
-    def start(self, argv: Sequence[str], terminal: tuple[int, int] | None) -> int:
+    def start(self, argv: Sequence[str], terminal: Sequence[int] | None) -> int:
         """Start the process; return its pid. Raises OSError, ValueError.
 
         The channel is joined to its streams: standard input first, then its outputs.

@@ -6,13 +6,12 @@ Frozen dataclasses at both ends; JSON only here.
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from typing import Any, Union
 
 from . import objects
 from .codes import Cause, ProcessState
-from .frames import MAX_PAYLOAD, LocalProtocolError, RemoteProtocolError
+from .frames import MAX_PAYLOAD, RemoteProtocolError
 
 
 @dataclass(frozen=True)
@@ -130,12 +129,9 @@ def encode(message: Message) -> bytes:
 
     Raises LocalProtocolError for a message that is too large for one.
     """
-    name, body = _NAMES[type(message)], dataclasses.asdict(message)
-    payload = json.dumps({"type": name, **body}).encode()
-    if len(payload) > MAX_PAYLOAD:
-        msg = f"a {name!r} message has {len(payload)} bytes (at most {MAX_PAYLOAD})"
-        raise LocalProtocolError(msg)
-    return payload
+    name = _NAMES[type(message)]
+    body = {"type": name, **dataclasses.asdict(message)}
+    return objects.encode(body, f"a {name!r} message", MAX_PAYLOAD)
 
 
 def decode(payload: bytes) -> Message:

@@ -6,15 +6,14 @@ end, by the command line.
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
 from . import objects
-from .frames import LocalProtocolError, RemoteProtocolError
+from .frames import RemoteProtocolError
 
 TARGET = "exec"
 WINDOW = 256 * 1024  # bytes of standard input that may be under way at first
@@ -63,7 +62,7 @@ class Request:
         What the program itself takes.
     env : mapping of str to str
         Variables that go over those of the kernel.
-    terminal : tuple of int, or None
+    terminal : sequence of int, or None
         Rows and columns; None for a process without a terminal.
     """
 
@@ -71,16 +70,13 @@ class Request:
     command: Sequence[str] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
-    terminal: tuple[int, int] | None = None
+    terminal: Sequence[int] | None = None
 
     def encode(self) -> bytes:
         """Return it as a frame. Raises LocalProtocolError for what is too large."""
-        body = {**self.__dict__, "command": list(self.command)}
-        data = json.dumps(body).encode()  # words that are not UTF-8 are escaped
-        if len(data) > LARGEST:
-            msg = f"a command of {len(data)} bytes (at most {LARGEST})"
-            raise LocalProtocolError(msg)
-        return encode(FrameKind.REQUEST, data)
+        return encode(
+            FrameKind.REQUEST, objects.encode(vars(self), "a command", LARGEST)
+        )
 
 
 def encode(kind: FrameKind, payload: bytes = b"") -> bytes:
@@ -104,30 +100,17 @@ def decode_numbers(kind: FrameKind, payload: bytes) -> tuple[int, ...]:
 
 def decode_request(payload: bytes) -> Request:
     """Return what a REQUEST asks for. Raises RemoteProtocolError."""
-    body = objects.decode(payload, "a request for a process", LARGEST)
-    values = [body.get(field.name) for field in fields(Request)]
-    program, command, options, env, terminal = values
+    what = "a request for a process"
+    request = objects.build(Request, objects.decode(payload, what, LARGEST), what)
+    size = request.terminal
     if (
-        program in PROGRAMS
-        and isinstance(command, list)
-        and (command or program != "exec")
-        and isinstance(options, dict)
-        and isinstance(env, dict)
-        and all(isinstance(word, str) for word in (*command, *env.values()))
-        and (terminal is None or _is_size(terminal))
+        request.program not in PROGRAMS
+        or (request.program == "exec" and not request.command)
+        or (size is not None and (len(size) != 2 or max(size) > LARGEST_SIZE))
     ):
-        size = None if terminal is None else (terminal[0], terminal[1])
-        return Request(program, tuple(command), options, env, size)
-    msg = f"a request for a process that is none: {payload[:200]!r}"
-    raise RemoteProtocolError(msg)
-
-
-def _is_size(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and all(type(number) is int and 0 <= number <= LARGEST_SIZE for number in value)
-    )
+        msg = f"{what} that is none: {payload[:200]!r}"
+        raise RemoteProtocolError(msg)
+    return request
 
 
 class ExecDecoder:

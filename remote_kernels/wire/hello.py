@@ -25,6 +25,7 @@ MAX_BANNER = 64 * 1024
 _LINE = "a line of the hello"
 
 
+@dataclasses.dataclass(eq=False)
 class Refused(ProtocolError):
     """The other end answered, and said no.
 
@@ -38,13 +39,12 @@ class Refused(ProtocolError):
         Seconds since the agent heard the login end that has the kernel, if one has it.
     """
 
-    def __init__(
-        self, code: RefusalCode, detail: str = "", heard: float = math.inf
-    ) -> None:
-        super().__init__(f"{code}: {detail}" if detail else str(code))
-        self.code = code
-        self.detail = detail
-        self.heard = heard
+    code: RefusalCode
+    detail: str = ""
+    heard: float = math.inf
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}" if self.detail else str(self.code)
 
 
 def _mac(secret: bytes, *parts: bytes) -> bytes:
@@ -96,13 +96,6 @@ class Ask:
 @dataclasses.dataclass(frozen=True)
 class _Acceptance:
     received: int
-
-
-@dataclasses.dataclass(frozen=True)
-class _Refusal:
-    refused: RefusalCode
-    detail: str = ""
-    heard: float = math.inf
 
 
 class Hello:
@@ -198,9 +191,8 @@ class LoginHello(Hello):
             return self._request + b" " + mac + b"\n"
         text = self._signed(line, b"agent", self._offer, self._request)
         answer = _load(text)
-        if "refused" in answer:
-            no = objects.build(_Refusal, answer, _LINE)
-            raise Refused(no.refused, no.detail, no.heard)
+        if "code" in answer:
+            raise objects.build(Refused, answer, _LINE)
         self.peer_received = objects.build(_Acceptance, answer, _LINE).received
         self.done = True
         return b""
@@ -238,7 +230,7 @@ class AgentHello(Hello):
             answer: dict[str, Any] = {"received": received}
             self.done = True
         except Refused as exc:
-            answer = {"refused": exc.code, "detail": exc.detail}
+            answer = {"code": exc.code, "detail": exc.detail}
             if math.isfinite(exc.heard):
                 answer["heard"] = exc.heard
         body = _dump(answer)

@@ -14,7 +14,7 @@ import re
 from typing import Any, NoReturn, TypeVar
 
 from .codes import Code
-from .frames import RemoteProtocolError
+from .frames import LocalProtocolError, RemoteProtocolError
 
 DEPTH = 100  # objects and lists within each other; Python gives up at about 1000
 _DIGITS = 20  # with a sign; reading more takes long
@@ -29,8 +29,19 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "float": (float, int),
     "float | None": (float, int, type(None)),
     "dict[str, Any]": (dict,),
+    "Mapping[str, Any]": (dict,),
+    "Mapping[str, str]": (dict,),
     "list[dict[str, Any]]": (list,),
+    "Sequence[str]": (list,),
+    "Sequence[int] | None": (list, type(None)),
     **dict.fromkeys(_CODES, (str,)),
+}
+# And what is in them.
+_ITEMS = {
+    "Mapping[str, str]": "str",
+    "list[dict[str, Any]]": "dict[str, Any]",
+    "Sequence[str]": "str",
+    "Sequence[int] | None": "int",
 }
 T = TypeVar("T")
 _HALF_OF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -59,6 +70,15 @@ def _constant(text: str) -> NoReturn:
 _decoder = json.JSONDecoder(
     parse_int=_integer, parse_float=_number, parse_constant=_constant
 )
+
+
+def encode(body: dict[str, Any], what: str, limit: int) -> bytes:
+    """Return an object as JSON. Raises LocalProtocolError above `limit` bytes."""
+    data = json.dumps(body).encode()  # what is not UTF-8 is escaped
+    if len(data) > limit:
+        msg = f"{what} has {len(data)} bytes (at most {limit})"
+        raise LocalProtocolError(msg)
+    return data
 
 
 def decode(
@@ -133,7 +153,9 @@ def build(cls: type[T], body: dict[str, Any], what: str) -> T:
 
 
 def _fits(value: Any, kind: str) -> bool:
-    if isinstance(value, int) and value < 0:
+    if type(value) not in _TYPES[kind] or (isinstance(value, int) and value < 0):
         return False
-    items = value if isinstance(value, list) else ()
-    return type(value) in _TYPES[kind] and all(isinstance(it, dict) for it in items)
+    if kind not in _ITEMS or value is None:
+        return True
+    items = value.values() if isinstance(value, dict) else value
+    return all(_fits(item, _ITEMS[kind]) for item in items)

@@ -7,7 +7,6 @@ out as events. No socket, no clock, no task, no logger. Driven by relay.link.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterator
 
@@ -29,7 +28,6 @@ from .frames import (
     MAX_PAYLOAD,
     Frame,
     FrameDecoder,
-    LocalProtocolError,
     RemoteProtocolError,
     Type,
     encode,
@@ -82,10 +80,8 @@ class Session:
 
         Raises LocalProtocolError for a name that is too long for a frame.
         """
-        body = json.dumps({"kernel": kernel, "target": target}).encode()
-        if len(body) > MAX_PAYLOAD:
-            msg = f"an OPEN of {len(body)} bytes (at most {MAX_PAYLOAD})"
-            raise LocalProtocolError(msg)
+        names = {"kernel": kernel, "target": target}
+        body = objects.encode(names, "an OPEN", MAX_PAYLOAD)
         channel, self._next_channel = self._next_channel, self._next_channel + 2
         self._add_channel(channel, kernel, target)
         self._first.append((Type.OPEN, channel, body))
@@ -143,7 +139,8 @@ class Session:
 
     def goodbye(self, code: Farewell, detail: str = "") -> None:
         """Tell that this pipe is closed on purpose, and why."""
-        body = json.dumps({"code": code, "detail": detail[:1000]}).encode()
+        said = {"code": code, "detail": detail[:1000]}
+        body = objects.encode(said, "a GOODBYE", MAX_PAYLOAD)
         self._unnumbered.append(encode(Type.GOODBYE, 0, 0, body))
 
     def limit(self, channel: int, high_water: int) -> None:

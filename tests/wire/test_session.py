@@ -327,7 +327,7 @@ def test_what_is_too_large_for_a_frame() -> None:
 
     with pytest.raises(LocalProtocolError, match="'start' message has"):
         session.control(control.StartKernel("k", {"env": "x" * MAX_PAYLOAD}))
-    with pytest.raises(LocalProtocolError, match="an OPEN of"):
+    with pytest.raises(LocalProtocolError, match="an OPEN has"):
         session.open("k", "unix:/" + "x" * MAX_PAYLOAD)
 
     assert idle(session)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import cast
 
 from remote_kernels.wire.codes import Farewell
 from remote_kernels.wire.events import Goodbye
@@ -46,8 +47,8 @@ class Link(asyncio.Protocol):
         Our part of the hello.
     attach : callable
         Called once the hello is done; returns the mux that this link serves.
-    hello_timeout, dead_after : float
-        Seconds.
+    dead_after : float
+        Seconds of silence after which the pipe is given up.
 
     `ready` is done when frames may flow (or with the reason why not); `lost` is done,
     with the reason, when the pipe is gone. Neither is ever cancelled by us.
@@ -58,12 +59,10 @@ class Link(asyncio.Protocol):
         hello: Hello,
         attach: Callable[[], Mux],
         *,
-        hello_timeout: float = HELLO_TIMEOUT,
         dead_after: float = DEAD_AFTER,
     ) -> None:
         self._hello = hello
         self._attach = attach
-        self._hello_timeout = hello_timeout
         self._ping_after = dead_after / PINGS
         self._dead_after = dead_after
         self._loop = asyncio.get_running_loop()
@@ -82,13 +81,10 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the first part of the hello."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=BATCH)
-        first = self._hello.start()
-        if first:
-            transport.write(first)
-        self._watch = self._loop.call_later(self._hello_timeout, self._hello_late)
+        self._transport = cast(asyncio.Transport, transport)  # or what is like one
+        self._transport.set_write_buffer_limits(high=BATCH)
+        self._transport.write(self._hello.start())
+        self._watch = self._loop.call_later(HELLO_TIMEOUT, self._hello_late)
 
     def data_received(self, data: bytes) -> None:
         """Take the hello, then frames; what breaks the rules closes the pipe."""
@@ -145,13 +141,13 @@ class Link(asyncio.Protocol):
         return self._hello.rest
 
     def _answer(self, answer: bytes) -> None:
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(answer)
 
     def _hello_late(self) -> None:
         said = getattr(self._hello, "banner", b"")
         heard = f"; it said {said!r}" if said else ""
-        self.close(f"no hello within {self._hello_timeout:g} s{heard}")
+        self.close(f"no hello within {HELLO_TIMEOUT:g} s{heard}")
 
     # Frames
 
@@ -163,7 +159,8 @@ class Link(asyncio.Protocol):
                 mux.on_goodbye()
                 return
             mux.handle(event)
-        self._schedule_ack(mux)
+        if self._ack is None and mux.session.ack_pending:
+            self._ack = self._loop.call_later(ACK_DELAY, self._send_ack)
         self.flush_soon()
 
     def flush_soon(self) -> None:
@@ -177,16 +174,14 @@ class Link(asyncio.Protocol):
         self._flushing = False
         mux, transport = self._mux, self._transport
         while mux is not None and transport is not None and not self._paused:
+            if transport.is_closing():
+                return
             data, events = mux.session.data_to_send(BATCH)
             if not data:
                 return
             transport.write(data)
             for event in events:
                 mux.handle(event)
-
-    def _schedule_ack(self, mux: Mux) -> None:
-        if self._ack is None and mux.session.ack_pending:
-            self._ack = self._loop.call_later(ACK_DELAY, self._send_ack)
 
     def _send_ack(self) -> None:
         self._ack = None

@@ -7,27 +7,11 @@ one, for the addresses of a node.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-
-
-@dataclass
-class Attempt(Generic[T]):
-    """One way to what is wanted.
-
-    Parameters
-    ----------
-    run : callable
-        Tries it. An exception says that it is no way.
-    head_start : callable
-        How long the next attempt waits for this one; not at all once it has failed.
-    """
-
-    run: Callable[[], Coroutine[Any, Any, T]]
-    head_start: Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass
@@ -51,14 +35,26 @@ class Outcome(Generic[T]):
 
 
 async def race(
-    attempts: Sequence[Attempt[T]],
+    attempts: Iterable[Callable[[], Coroutine[Any, Any, T]]],
+    head_start: Callable[[int], Coroutine[Any, Any, None]],
     discard: Callable[[T], None],
     final: type[Exception] | tuple[()] = (),
 ) -> Outcome[T]:
-    """Wait until one succeeds or all have failed. A `final` error is raised at once.
+    """Wait until one succeeds or all have failed.
 
-    `discard` gets what another has made in the same moment. Cancelled, or with a final
-    error, it leaves when all attempts have come to their end.
+    Cancelled, or with a final error, it leaves when all attempts have come to their end.
+
+    Parameters
+    ----------
+    attempts : iterable of callable
+        Each tries one way. An exception says that it is none.
+    head_start : callable
+        How long the next attempt waits for the one of that number; not at all once that
+        has failed.
+    discard : callable
+        Gets what another has made in the same moment as the winner.
+    final : exception type
+        An error of this kind is raised at once.
     """
     outcome: Outcome[T] = Outcome()
     running = outcome.losers
@@ -68,8 +64,8 @@ async def race(
         while (waiting or running) and outcome.winner is None:
             if waiting and (pause is None or pause.done()):
                 number, attempt = waiting.pop(0)
-                running[asyncio.ensure_future(attempt.run())] = number
-                pause = asyncio.ensure_future(attempt.head_start())
+                running[asyncio.ensure_future(attempt())] = number
+                pause = asyncio.ensure_future(head_start(number))
             pauses = [pause] if pause and not pause.done() else []
             await asyncio.wait({*running, *pauses}, return_when=asyncio.FIRST_COMPLETED)
             newest = max(running.values())

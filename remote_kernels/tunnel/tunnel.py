@@ -30,7 +30,7 @@ from remote_kernels.wire.target import Target
 
 from .carriers.base import Carrier, CarrierError, Pipe
 from .forward import ForwardedPort, stop_listening
-from .race import Attempt, race
+from .race import race
 
 log = harmless.logger(__name__)
 
@@ -131,14 +131,10 @@ class Tunnel:
     async def _connect_any(self, *, resume: bool) -> None:
         """Try each carrier once, side by side. Raises TunnelError, or Refused by the agent."""
         carriers = list(self._carriers)
-        turn = _Turn()
+        turn = asyncio.Lock()
         outcome = await race(
-            [
-                Attempt(
-                    partial(self._connect, it, turn, resume), partial(_head_start, it)
-                )
-                for it in carriers
-            ],
+            [partial(self._connect, it, turn, resume) for it in carriers],
+            lambda number: _head_start(carriers[number]),
             lambda made: made[1].close("another was faster"),
             Refused,
         )
@@ -160,9 +156,9 @@ class Tunnel:
         self._carriers.insert(0, self.carrier)
 
     async def _connect(
-        self, carrier: Carrier, turn: _Turn, resume: bool
+        self, carrier: Carrier, turn: asyncio.Lock, resume: bool
     ) -> tuple[Pipe, Link]:
-        """Open the session by this carrier, if no other had its `turn` with the agent."""
+        """Open the session by this carrier, when it is its `turn` to ask the agent."""
         ask = replace(self._ask, received=self._mux.session.received, resume=resume)
         hello = LoginHello(self._secret, ask)
         pipe, link = await carrier.connect(
@@ -170,13 +166,13 @@ class Tunnel:
         )
         try:
             await link.there()
-            async with turn.lock:
-                if turn.over:  # we are being cancelled
-                    link.close("another was faster")
-                else:
-                    link.ask()
+            await turn.acquire()  # for good, if it succeeds: the others are cancelled
+            try:
+                link.ask()
                 await asyncio.shield(link.ready)
-                turn.over = True
+            except BaseException:
+                turn.release()
+                raise
         except LinkLost as exc:
             said = await self._put_away(pipe)
             if isinstance(exc.__cause__, Refused):
@@ -260,11 +256,6 @@ class Tunnel:
         """Return a port of the node for `kernel`; not open yet, and its owner closes it."""
         return ForwardedPort(self._mux, kernel, target, path)
 
-    async def _stop_listening(self) -> None:
-        await stop_listening([server for server, _ in self._servers])
-        for _, path in self._servers:
-            path.unlink(missing_ok=True)
-
     def channel(self, kernel: str, target: str) -> Channel:
         """Return a channel to a socket of `kernel`, opened when its local end is there."""
         return self._mux.channel(kernel, target)
@@ -283,21 +274,15 @@ class Tunnel:
             self._keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
-        await self._stop_listening()
+        await stop_listening([server for server, _ in self._servers])
+        for _, path in self._servers:
+            path.unlink(missing_ok=True)
         self._mux.close(Farewell.DETACHED)
         if self._pipe is not None:
             await self._pipe.close()
         if self._endings:
             await asyncio.wait(self._endings)
         self._end(Over("closed at this end"))
-
-
-class _Turn:
-    """Who may ask the agent for the session."""
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.over = False
 
 
 class _Suitor(Link):

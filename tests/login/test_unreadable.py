@@ -81,7 +81,7 @@ async def test_from_both_ends() -> None:
         assert 2 == len(deep), [parts[:1] for parts in came]
         assert await run(client, "print(kept)") == "1"
 
-        os.kill(tunnel._pipe._process.process.get_pid(), signal.SIGKILL)
+        os.kill(tunnel._pipe.process.get_pid(), signal.SIGKILL)
         assert await run(client, "print(kept)") == "1"
         assert session == repr(tunnel).partition(" sent")[0]
 

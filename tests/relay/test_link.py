@@ -21,6 +21,7 @@ class Command(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
+        self._closing = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
@@ -30,8 +31,11 @@ class Command(asyncio.Transport):
     ) -> None:
         pass
 
+    def is_closing(self) -> bool:
+        return self._closing
+
     def close(self) -> None:
-        pass
+        self._closing = True
 
 
 @pytest.mark.asyncio

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
-from remote_kernels.tunnel.race import Attempt, Outcome, race
+from remote_kernels.tunnel.race import Outcome, race
 from tunnel.chaos import Clock
+
+Attempt = Callable[[], Coroutine[Any, Any, str]]
+
+
+async def head_start(number: int) -> None:
+    await asyncio.sleep(2.0)
 
 
 class World:
@@ -20,7 +28,7 @@ class World:
 
     def attempt(
         self, name: str, seconds: float, error: Exception | None = None
-    ) -> Attempt[str]:
+    ) -> Attempt:
         async def run() -> str:
             self.begun[name] = asyncio.get_running_loop().time()
             try:
@@ -33,11 +41,11 @@ class World:
                 raise error
             return name
 
-        return Attempt(run, lambda: asyncio.sleep(2.0))
+        return run
 
-    def race(self, *attempts: Attempt[str]) -> tuple[Outcome[str], float]:
+    def race(self, *attempts: Attempt) -> tuple[Outcome[str], float]:
         async def main() -> tuple[Outcome[str], float]:
-            outcome = await race(attempts, self.discarded.append, KeyError)
+            outcome = await race(attempts, head_start, self.discarded.append, KeyError)
             now = asyncio.get_running_loop().time()
             if outcome.losers:
                 await asyncio.wait(outcome.losers)
@@ -125,8 +133,7 @@ def test_one_succeeds_as_it_is_called_off() -> None:
             await there.wait()
             return "made"
 
-        attempts = [Attempt(run, lambda: asyncio.sleep(9))]
-        racing = asyncio.ensure_future(race(attempts, discarded.append))
+        racing = asyncio.ensure_future(race([run], head_start, discarded.append))
         await asyncio.sleep(1)
         there.set()
         await asyncio.sleep(0)  # in the next turn it is there
@@ -144,7 +151,9 @@ def test_it_is_called_off() -> None:
 
     async def main() -> None:
         attempts = [world.attempt("a", 9), world.attempt("b", 9)]
-        racing = asyncio.ensure_future(race(attempts, world.discarded.append))
+        racing = asyncio.ensure_future(
+            race(attempts, head_start, world.discarded.append)
+        )
         await asyncio.sleep(3)
         racing.cancel()
         await asyncio.wait((racing,))

@@ -47,9 +47,7 @@ class Recorder(StdioCarrier):
 
     async def connect(self, make):  # type: ignore[no-untyped-def]
         pipe, link = await super().connect(make)
-        process = pipe._process.process
-        assert process is not None
-        self.pids = [*getattr(self, "pids", []), process.get_pid()]
+        self.pids = [*getattr(self, "pids", []), pipe.process.get_pid()]
         return pipe, link
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from remote_kernels.errors import TunnelError
 
@@ -27,43 +27,6 @@ class Pipe(Protocol):
 
     async def close(self) -> str:
         """Close it, wait (bounded) for what it was made of, and return what that said."""
-
-
-class TransportOver(asyncio.Transport):
-    """A transport that hands on what a `Link` tells it.
-
-    Parameters
-    ----------
-    below : Any
-        Another transport, or what has its methods, such as a channel of asyncssh's.
-    """
-
-    def __init__(self, below: Any) -> None:
-        super().__init__()
-        self._below = below
-
-    def write(self, data: Any) -> None:
-        """Write, unless it is closing."""
-        if not self.is_closing():
-            self._below.write(data)
-
-    def set_write_buffer_limits(
-        self, high: int | None = None, low: int | None = None
-    ) -> None:
-        """Set above how many bytes its protocol is to pause."""
-        self._below.set_write_buffer_limits(high, low)
-
-    def is_closing(self) -> bool:
-        """Return whether it is closing, or closed."""
-        return bool(self._below.is_closing())
-
-    def close(self) -> None:
-        """Close, once all is written."""
-        self._below.close()
-
-    def abort(self) -> None:
-        """Close at once."""
-        self._below.abort()
 
 
 class Carrier(Protocol):

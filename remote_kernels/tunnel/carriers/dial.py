@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from remote_kernels.bounded import within
-from remote_kernels.tunnel.race import Attempt, race
+from remote_kernels.tunnel.race import race
 
 from .base import CarrierError
 
@@ -83,7 +83,7 @@ class Dialer:
         """Return the next connection that can be had; None: there are no more."""
         hosts = list(self._left)
         outcome = await race(
-            [Attempt(partial(self._host, host), _apart) for host in hosts], _hang_up
+            [partial(self._host, host) for host in hosts], _apart, _hang_up
         )
         for number, error in sorted(outcome.errors.items()):
             if isinstance(error, CarrierError):
@@ -115,8 +115,7 @@ class Dialer:
         addresses = [(*entry[:3], entry[4]) for entry in found]
         fresh = [address for address in addresses if address not in self._tried]
         outcome = await race(
-            [Attempt(partial(self._address, host, at), _apart) for at in fresh],
-            _hang_up,
+            [partial(self._address, host, at) for at in fresh], _apart, _hang_up
         )
         if outcome.winner is not None:
             await asyncio.gather(*outcome.losers, return_exceptions=True)
@@ -165,5 +164,5 @@ def _hang_up(line: Line) -> None:
         line.sock.close()
 
 
-async def _apart() -> None:
+async def _apart(number: int) -> None:
     await asyncio.sleep(APART)

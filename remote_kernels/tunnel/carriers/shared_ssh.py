@@ -29,9 +29,8 @@ class SshPool:
 
     def __init__(self) -> None:
         self.signers: dict[str, str] = {}  # see ssh_login.Login
-        self._connections: dict[Hashable, _SharedConnection] = {}
-        self._turns: weakref.WeakValueDictionary[Hashable, asyncio.Lock]
-        self._turns = weakref.WeakValueDictionary()
+        self._nodes: weakref.WeakValueDictionary[Hashable, _SharedNode]
+        self._nodes = weakref.WeakValueDictionary()
 
     def carrier(
         self,
@@ -53,23 +52,9 @@ class SshPool:
         own = SshCarrier(to, port, adoption, self.signers)
         return SharedSshCarrier(own, self, (sharers, to.hosts[0])) if sharers else own
 
-    def turn(self, key: Hashable) -> asyncio.Lock:
-        """Return the lock of whoever makes the connection for those who come meanwhile."""
-        return self._turns.setdefault(key, asyncio.Lock())
-
-    def get(self, key: Hashable) -> _SharedConnection | None:
-        """Return the connection that is shared; None if there is none."""
-        return self._connections.get(key)
-
-    def put(self, key: Hashable, pipe: SshPipe) -> _SharedConnection:
-        """Let a connection be everybody's from now on."""
-        made = self._connections[key] = _SharedConnection(pipe)
-        return made
-
-    def drop(self, key: Hashable, connection: _SharedConnection) -> None:
-        """Forget a connection that nobody uses any more."""
-        if self._connections.get(key) is connection:
-            del self._connections[key]
+    def node(self, key: Hashable) -> _SharedNode:
+        """Return the node of those who share a connection to it; kept by its users."""
+        return self._nodes.setdefault(key, _SharedNode())
 
 
 class SharedSshCarrier:
@@ -89,16 +74,25 @@ class SharedSshCarrier:
 
     async def connect(self, make: Callable[[], P]) -> tuple[Pipe, P]:
         """Join a protocol to the agent, over the shared connection if it works."""
-        pool, key = self._pool, (asyncio.get_running_loop(), self._key)
-        async with pool.turn(key):
-            connection = pool.get(key)
+        node = self._pool.node((asyncio.get_running_loop(), self._key))
+        async with node.turn:
+            connection = node.connection
             if connection is not None:
                 joined = await join(connection.pipe, self._own.to, make)
                 if joined is not None:
-                    return _Lease(pool, key, connection, joined[0]), joined[1]
+                    return _Lease(node, connection, joined[0]), joined[1]
                 log.debug("= the connection for %s is dead", self._own)
             pipe, protocol = await self._own.connect(make)
-            return _Lease(pool, key, pool.put(key, pipe), pipe), protocol
+            connection = node.connection = _SharedConnection(pipe)
+            return _Lease(node, connection, pipe), protocol
+
+
+class _SharedNode:
+    """A node to which carriers share a connection."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()  # of who makes it, for those who come meanwhile
+        self.connection: _SharedConnection | None = None
 
 
 class _SharedConnection:
@@ -113,10 +107,9 @@ class _Lease:
     """One kernel's use of a connection."""
 
     def __init__(
-        self, pool: SshPool, key: Hashable, connection: _SharedConnection, pipe: SshPipe
+        self, node: _SharedNode, connection: _SharedConnection, pipe: SshPipe
     ) -> None:
-        self._pool = pool
-        self._key = key
+        self._node = node
         self._connection = connection
         self._pipe = pipe
         connection.users.add(self)
@@ -127,5 +120,6 @@ class _Lease:
         self._pipe.channel.close()
         if connection.users:
             return self._pipe.said.meaning()
-        self._pool.drop(self._key, connection)
+        if self._node.connection is connection:
+            self._node.connection = None
         return await connection.pipe.close()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from remote_kernels import harmless
 from remote_kernels.bounded import within
 
-from .base import CarrierError, P, TransportOver
+from .base import CarrierError, P
 from .destination import Destination
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _session(protocol: asyncio.Protocol, said: Errors) -> Any:
 
     class PipeSession(asyncssh.SSHUNIXSession[bytes], asyncssh.SSHClientSession[bytes]):
         def connection_made(self, chan: Any) -> None:
-            protocol.connection_made(TransportOver(chan))
+            protocol.connection_made(chan)
 
         def data_received(self, data: bytes, datatype: Any) -> None:
             if datatype is None:

@@ -13,34 +13,45 @@ import shlex
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from .base import CarrierError, P, TransportOver
+from .base import CarrierError, P
 
 GRACE = 3.0  # seconds from closing standard input to SIGTERM, and on to SIGKILL
 STDERR_BYTES = 4096
 
 
-class _Transport(TransportOver):
+class _Transport(asyncio.Transport):
     """The command's standard input and output: one socket, and so one descriptor.
 
     Closing it ends the input alone; what the command still says is heard.
     """
 
-    _closing = False
+    def __init__(self, socket: asyncio.Transport) -> None:
+        super().__init__()
+        self._socket = socket
+        self._closing = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._socket.write(data)
+
+    def set_write_buffer_limits(
+        self, high: int | None = None, low: int | None = None
+    ) -> None:
+        self._socket.set_write_buffer_limits(high, low)
 
     def is_closing(self) -> bool:
-        return self._closing or super().is_closing()
+        return self._closing or self._socket.is_closing()
 
     def close(self) -> None:
         self._closing = True
-        self._below.write_eof()
+        self._socket.write_eof()
 
     def abort(self) -> None:
         self._closing = True
-        super().abort()
+        self._socket.abort()
 
 
 class _Stream(asyncio.Protocol):
@@ -53,7 +64,7 @@ class _Stream(asyncio.Protocol):
         self.transport: _Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = _Transport(transport)
+        self.transport = _Transport(cast(asyncio.Transport, transport))
         self._protocol.connection_made(self.transport)
 
     def data_received(self, data: bytes) -> None:
@@ -74,21 +85,21 @@ class _Stream(asyncio.Protocol):
 
 
 class _Process(asyncio.SubprocessProtocol):
-    """The command, and when all of it is over."""
+    """The command as a pipe, and when all of it is over."""
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
         self._protocol = protocol
         self.stream = _Stream(protocol, self._over)
-        self.stderr = b""
-        self.ended = asyncio.get_running_loop().create_future()
-        self.process: asyncio.SubprocessTransport | None = None
+        self._stderr = b""
+        self._ended = asyncio.get_running_loop().create_future()
+        self.process: asyncio.SubprocessTransport
         self._left = 2  # the command, and the socket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.process = cast(asyncio.SubprocessTransport, transport)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self.stderr = (self.stderr + data)[-STDERR_BYTES:]
+        self._stderr = (self._stderr + data)[-STDERR_BYTES:]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Learn that the command has ended, and nobody writes to its standard error."""
@@ -98,18 +109,11 @@ class _Process(asyncio.SubprocessProtocol):
         self._left -= 1
         if not self._left:
             self._protocol.connection_lost(None)
-            if not self.ended.done():
-                self.ended.set_result(None)
-
-
-class _Pipe:
-    def __init__(self, process: _Process) -> None:
-        self._process = process
+            if not self._ended.done():
+                self._ended.set_result(None)
 
     async def close(self) -> str:
-        process = self._process.process
-        assert process is not None
-        stream = self._process.stream
+        stream = self.stream
         if stream.transport is not None:
             stream.transport.close()
         # Nobody there sees that end if nobody was heard of.
@@ -117,17 +121,17 @@ class _Pipe:
         # By SIGTERM Slurm's (22.05) ends its step, though one that finds no way back
         # to it only when that has timed out on the node, some 20 s later.
         for signum, grace in ((signal.SIGTERM, first), (signal.SIGKILL, then)):
-            await asyncio.wait([self._process.ended], timeout=grace)
-            if self._process.ended.done():
+            await asyncio.wait([self._ended], timeout=grace)
+            if self._ended.done():
                 break
             # To its group: launchers and wrapper scripts have children.
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.get_pid(), signum)
-        await asyncio.wait([self._process.ended], timeout=GRACE)
-        process.close()
+                os.killpg(self.process.get_pid(), signum)
+        await asyncio.wait([self._ended], timeout=GRACE)
+        self.process.close()
         if stream.transport is not None:
             stream.transport.abort()
-        return self._process.stderr.decode(errors="replace").strip()
+        return self._stderr.decode(errors="replace").strip()
 
 
 class StdioCarrier:
@@ -163,7 +167,7 @@ class StdioCarrier:
     def __repr__(self) -> str:
         return f"<StdioCarrier {self.name}: {shlex.join(self._argv)}>"
 
-    async def connect(self, make: Callable[[], P]) -> tuple[_Pipe, P]:
+    async def connect(self, make: Callable[[], P]) -> tuple[_Process, P]:
         """Run the command, and join a protocol to it. Raises CarrierError."""
         protocol = make()
         # Not cancelled: asyncio would kill it, and its step would stay in the job.
@@ -176,9 +180,9 @@ class StdioCarrier:
         except asyncio.CancelledError:
             await asyncio.wait((starting,))
             if starting.exception() is None:
-                await _Pipe(starting.result()).close()
+                await starting.result().close()
             raise
-        return _Pipe(process), protocol
+        return process, protocol
 
     async def _start(self, protocol: asyncio.Protocol) -> _Process:
         loop = asyncio.get_running_loop()
@@ -200,16 +204,10 @@ class StdioCarrier:
         await loop.create_unix_connection(lambda: process.stream, sock=ours)
         return process
 
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[int]:
-        """Where standard error goes."""
-        try:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
-            fd = os.open(self._log, flags) if self._log is not None else None
-        except OSError:
-            fd = None
-        try:
-            yield subprocess.PIPE if fd is None else fd
-        finally:
-            if fd is not None:
-                os.close(fd)
+    def _errors(self) -> contextlib.AbstractContextManager[Any]:
+        """Return where standard error goes, to be closed at this end."""
+        with contextlib.suppress(OSError):
+            if self._log is not None:
+                flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
+                return os.fdopen(os.open(self._log, flags), "ab")
+        return contextlib.nullcontext(subprocess.PIPE)

@@ -6,10 +6,12 @@ Ends when either side ends.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
 import threading
+from collections.abc import Callable
 
 CHUNK = 256 * 1024
 
@@ -23,32 +25,27 @@ def connect(path: str) -> int:
         sys.stderr.write(f"agent: cannot connect to {path}: {exc}\n")
         return 1
     threading.Thread(target=_upstream, args=(sock,), daemon=True).start()
-    while True:
-        data = sock.recv(CHUNK)
-        if not data or not _write_all(data):
-            return 0
+    _copy(sock.recv, _write)
+    return 0
 
 
 def _upstream(sock: socket.socket) -> None:
-    while True:
-        try:
-            data = os.read(0, CHUNK)
-        except OSError:  # a socket that was closed with something unread in it
-            data = b""
-        try:
-            if not data:
-                sock.shutdown(socket.SHUT_WR)
-                return
-            sock.sendall(data)
-        except OSError:
-            return  # the agent has closed; the main thread sees it, too
+    _copy(lambda size: os.read(0, size), sock.sendall)
+    with contextlib.suppress(OSError):  # the agent has closed; the main thread sees it
+        sock.shutdown(socket.SHUT_WR)
 
 
-def _write_all(data: bytes) -> bool:
+def _copy(read: Callable[[int], bytes], write: Callable[[bytes], None]) -> None:
+    """Copy until there is no more, or nobody takes it.
+
+    A socket that was closed with something unread in it ends with an error, too.
+    """
+    with contextlib.suppress(OSError):
+        while data := read(CHUNK):
+            write(data)
+
+
+def _write(data: bytes) -> None:
     view = memoryview(data)
     while view:
-        try:
-            view = view[os.write(1, view) :]
-        except ConnectionError:
-            return False
-    return True
+        view = view[os.write(1, view) :]

@@ -211,24 +211,19 @@ class Agent:
     # Carriers
 
     def _link(self) -> Link:
-        chosen: list[tuple[KernelSession, Mux]] = []
+        chosen: list[Mux] = []
 
         def decide(ask: Ask) -> int:
             session = self._sessions.get(ask.kernel or self._own) or self._join(ask)
-            chosen[:] = [(session, session.decide(ask))]
-            return chosen[0][1].session.received
-
-        def attach() -> Mux:
-            session, mux = chosen[0]
-            session.attached(mux)
-            return mux
+            chosen[:] = [session.decide(ask)]
+            return chosen[0].session.received
 
         def forget(_: object) -> None:
             if not self._end.is_set():
                 self._links.discard(link)
 
         hello = AgentHello(self._secret, self._id, decide)
-        link = Link(hello, attach, dead_after=self._dead_after)
+        link = Link(hello, lambda: chosen[0], dead_after=self._dead_after)
         self._links.add(link)
         link.lost.add_done_callback(forget)
         return link

@@ -189,7 +189,10 @@ class KernelSession:
     # The session
 
     def decide(self, ask: Ask) -> Mux:
-        """Return the mux of a session, which begins here if it is new. Raises Refused."""
+        """Return the mux of a session, which begins here if it is new. Raises Refused.
+
+        Who asked is attached from now on.
+        """
         if ask.beside:
             return self._visits.decide(ask)
         # Who did not hear our answer asks again.
@@ -198,7 +201,10 @@ class KernelSession:
             if not ask.take:
                 self._require_silence()
             mux = self._mux = self._new(ask.session)
-        return resumable(mux, ask)
+        mux = resumable(mux, ask)
+        if self._alone is not None:
+            self._alone.cancel()
+        return mux
 
     def _require_silence(self) -> None:
         """Raise Refused if whoever has the session was heard lately."""
@@ -228,11 +234,6 @@ class KernelSession:
         if self._mux is not None:
             self._mux.close(Farewell.DETACHED)
             self._mux = None
-
-    def attached(self, mux: Mux) -> None:
-        """Learn that we are connected to the login end of a session."""
-        if mux is self._mux and self._alone is not None:
-            self._alone.cancel()
 
     # Channels
 

@@ -25,7 +25,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from remote_kernels.relay import private
@@ -196,23 +195,19 @@ def sweep(own: str) -> None:
     for name in names:
         path = os.path.join(base, name)
         if name.startswith("rk-") and path != own:
-            with contextlib.suppress(*_NO_NOTE), _if_left(path):
-                _remove(path, just_now=False)
+            with contextlib.suppress(*_NO_NOTE):
+                _remove_if_left(path)
 
 
-@contextlib.contextmanager
-def _if_left(path: str) -> Iterator[None]:
-    """Locked by us now. Raises one of _NO_NOTE if it is not left over."""
+def _remove_if_left(path: str) -> None:
+    """Remove it, if it is ours and nobody has it. Raises one of _NO_NOTE if it is not."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        if os.fstat(fd).st_uid != os.getuid():
-            msg = "it is another user's"
-            raise ValueError(msg)
-        if _owner(path)["node"] != os.uname().nodename:  # a directory that nodes share
-            msg = "it is another node's"
-            raise ValueError(msg)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        # Nodes may share the directory above.
+        is_of_node = _owner(path)["node"] == os.uname().nodename
+        if is_of_node and os.fstat(fd).st_uid == os.getuid():
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(path, just_now=False)
     finally:
         os.close(fd)
 

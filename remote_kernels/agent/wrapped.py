@@ -13,7 +13,7 @@ import os
 import signal
 import time
 
-from .processes import Process, argv, every
+from .processes import Process, argv, below, every
 
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -40,10 +40,10 @@ class Wrapped:
             raise ProcessLookupError(msg)
         self._kernel = there[kernel]
         self._outer = outer
-        below = _below(outer, there)
+        started = below([outer], there)
         # Else some server has started it, whose group may be many others', too.
-        self._has_group = kernel in below or self._kernel.group in (kernel, outer)
-        self._has_session = self._kernel.session in below
+        self._has_group = kernel in started or self._kernel.group in (kernel, outer)
+        self._has_session = self._kernel.session in started
         self._ready = time.clock_gettime(time.CLOCK_BOOTTIME) * _TICK
 
     @property
@@ -94,13 +94,13 @@ class Wrapped:
         found = [p for p in there.values() if self._is_of_group(p)]
         if self._has_group:
             return found
-        own = _below(self._kernel.pid, there) if self._is_in(there) else ()
+        own = below([self._kernel.pid], there) if self._is_in(there) else ()
         return [p for p in found if p.pid in own]
 
     def _group(self, there: dict[int, Process]) -> list[int]:
         """Return its group's others, less what stood around the kernel before it listened."""
-        own = _below(self._kernel.pid, there)
-        around = _below(self._outer, there) - own
+        own = below([self._kernel.pid], there)
+        around = {*below([self._outer], there)} - {*own}
         above = _above(self._kernel.pid, there)
         return [
             p.pid
@@ -112,7 +112,7 @@ class Wrapped:
 
 def kill_below(outer: int) -> None:
     """Kill a wrapper with all that it has started, before a kernel is known."""
-    _kill([*_below(outer, every())], signal.SIGKILL)
+    _kill(below([outer], every()), signal.SIGKILL)
 
 
 def blind(outer: int, file: str) -> set[Life]:
@@ -125,7 +125,7 @@ def blind(outer: int, file: str) -> set[Life]:
     word = os.fsencode(file)
     told = {
         pid
-        for pid in _below(outer, there)
+        for pid in below([outer], there)
         if any(word in os.fsencode(arg) for arg in argv(pid))
     }
     outside = {above for pid in told for above in _above(pid, there)}
@@ -143,15 +143,6 @@ def _sees(pid: int, file: str) -> bool:
         return os.path.samestat(ours, os.stat(f"/proc/{pid}/root{file}"))
     except OSError:
         return False
-
-
-def _below(root: int, there: dict[int, Process]) -> set[int]:
-    """With itself, by who started whom."""
-    found, new = set[int](), {root} & set(there)
-    while new:
-        found |= new
-        new = {p.pid for p in there.values() if p.parent in new} - found
-    return found
 
 
 def _above(pid: int, there: dict[int, Process]) -> list[int]:

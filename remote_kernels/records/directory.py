@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +50,18 @@ class Directory:
 
     def write(self, name: str, body: dict[str, Any]) -> None:
         """Write one of the JSON files. Raises RecordError."""
+        self._put(private.write, name, json.dumps(body, indent=1))
+
+    def append(self, name: str, body: dict[str, Any]) -> None:
+        """Add an object to a file that is there. Raises RecordError."""
+        self._put(private.append, name, f"\n{json.dumps(body)}")
+
+    def _put(
+        self, put: Callable[[int, str, bytes], None], name: str, text: str
+    ) -> None:
         try:
             with self.opened(name) as (directory, file):
-                private.write(directory, file, json.dumps(body, indent=1).encode())
+                put(directory, file, text.encode())
         except OSError as exc:
             what = f"write {self.path / name}"
             raise cannot(what, self.base, exc) from exc

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from remote_kernels import shapes
 from remote_kernels.errors import RecordError
-from remote_kernels.relay import private
 
 from .directory import Directory
 from .files import parsed
-from .trouble import cannot, tell_once
+from .trouble import tell_once
 
 NAME = "held.json"
 HELD_BYTES = 4 * 1024 * 1024  # of requests; more than that is not kept
@@ -41,35 +39,25 @@ class HeldFile:
         The first `known` were written by the call before: the others are added, so
         that many cells take no longer each than few.
         """
-        if self._size is None:
-            known = 0
+        if not known or self._size is None:
+            known = self._size = 0
         added = held[known:]
-        before = self._size if known and self._size is not None else 0
-        size = before + sum(len(part) for _, parts in added for part in parts)
+        size = self._size + sum(len(part) for _, parts in added for part in parts)
         if size <= HELD_BYTES:
             self._size = None  # until that is done
             lines = [
                 [target, *(base64.b64encode(part).decode() for part in parts)]
                 for target, parts in added
             ]
-            if not known:
-                self._directory.write(NAME, {"held": lines})
-            elif not self._add({"held": lines}):
-                self.write(held)
+            put = self._directory.append if known else self._directory.write
+            try:
+                put(NAME, {"held": lines})
+            except RecordError as exc:
+                if not (known and isinstance(exc.__cause__, FileNotFoundError)):
+                    raise
+                self.write(held)  # the record was made anew
                 return
         self._size = size
-
-    def _add(self, body: dict[str, Any]) -> bool:
-        """Add a line to a file; return whether that was there. Raises RecordError."""
-        try:
-            with self._directory.opened(NAME) as (directory, file):
-                private.append(directory, file, b"\n" + json.dumps(body).encode())
-        except FileNotFoundError:  # the record was made anew
-            return False
-        except OSError as exc:
-            what = f"write {self._directory.path / NAME}"
-            raise cannot(what, self._directory.base, exc) from exc
-        return True
 
     def read(self) -> list[tuple[str, list[bytes]]]:
         """Return what `write` wrote; if that is damaged, nothing."""

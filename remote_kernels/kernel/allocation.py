@@ -96,9 +96,8 @@ class SharedAllocation(records.Directory):
         leave = partial(self.leave, kernel_id)
         if not await self.worker.run(leave):
             return False
-        async with self.entered(
-            kernel_id, runtime
-        ):  # who comes now is not to find the job
+        # Who comes now is not to find the job.
+        async with self.entered(kernel_id, runtime):
             if not await self.worker.run(leave):
                 return False
             await cancel()

@@ -58,6 +58,8 @@ class Job:
         This machine cannot submit such a job.
     """
 
+    ended_itself = "It ended: {}."  # for a reason that its agent has told
+
     def __init__(self, runtime: Runtime, settings: Settings, record: Record) -> None:
         self.runtime = runtime
         self._settings = settings
@@ -197,7 +199,7 @@ class Job:
         """
         own = self._record.last_word()
         if own is not None:
-            return f"It ended: {own}."
+            return self.ended_itself.format(own)
         if status is None:
             return f"Its agent ended ({reason}), and the scheduler does not say why."
         ours = script.explain_exit(status.exit_code or 0)

@@ -50,6 +50,7 @@ class SharedJob(Job):
     """
 
     place: SharedAllocation
+    ended_itself = "The kernel ended: {}. The job goes on."
 
     def __init__(
         self,
@@ -179,13 +180,6 @@ class SharedJob(Job):
         while await worker.run(self._record.last_word) is None:  # noqa: ASYNC110 - a file
             await asyncio.sleep(spread(LOOK))
         return JobStatus(self.id, Phase.ENDED, KERNEL_ENDED)
-
-    def why_ended(self, reason: str, status: JobStatus | None) -> str:
-        """Return why the kernel ended, which may be without its job."""
-        own = self._record.last_word()
-        if own is not None:
-            return f"The kernel ended: {own}. The job goes on."
-        return super().why_ended(reason, status)
 
     def leave(self) -> None:
         """Leave the job: this kernel has ended."""

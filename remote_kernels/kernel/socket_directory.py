@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import tempfile
 from pathlib import Path
 
@@ -52,12 +51,7 @@ def choose_base(configured: str | None, environ: dict[str, str]) -> Path:
 
 
 def _is_ours(path: Path) -> bool:
-    try:
-        status = path.lstat()
-    except OSError:
-        return False
-    private = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077
-    return private and status.st_uid == os.getuid()
+    return private.is_ours(str(path)) and not path.lstat().st_mode & 0o077
 
 
 def make(base: Path) -> Path:

@@ -89,7 +89,7 @@ class Waiting:
                 f"Job {self.job_id} did not start within queue_timeout "
                 f"({self.settings.queue_timeout:g} s); it was cancelled."
             )
-        why = script.explain_silence(began=self._began, login=self._login)
+        why = script.explain_silence(**self._seen())
         text = (
             f"Job {self.job_id} has been running for start_timeout "
             f"({self.settings.start_timeout:g} s), but its agent has not reported in "
@@ -114,18 +114,15 @@ class Waiting:
                 early = partial(self._ended_early, status)
                 raise JobError(await self.record.worker.run(early))
 
-    @property
-    def _login(self) -> bool:
-        return bool(self.settings.prologue)
-
-    @property
-    def _began(self) -> bool:
-        return self.record.has(script.BEGAN)
+    def _seen(self) -> dict[str, bool]:
+        """Return whether the job's script has begun, and whether in a login shell."""
+        began, login = self.record.has(script.BEGAN), bool(self.settings.prologue)
+        return {"began": began, "login": login}
 
     def _ended_early(self, status: JobStatus) -> str:
         ours = script.explain_exit(status.exit_code or 0)
         if ours is None and status.by_itself and not status.signal:
-            ours = script.explain_end(began=self._began, login=self._login)
+            ours = script.explain_end(**self._seen())
         text = ours or self.jobs.driver.ended_text(status)
         where = f" on {status.node}" if status.node else ""
         return (

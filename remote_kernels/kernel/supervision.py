@@ -94,11 +94,8 @@ class Supervision:
 
     def reached(self, job: Job, tunnel: Tunnel) -> None:
         """Watch for the end of the job from now on: the connection is open."""
-        self._actions.run(WATCH, self._watch(job, tunnel))
-        self._mind_time_limit(job)
-
-    def _mind_time_limit(self, job: Job) -> None:
         warn_before = self._status.settings.warn_before
+        self._actions.run(WATCH, self._watch(job, tunnel))
         self._actions.run(CLOCK, mind_time_limit(job, warn_before, self._warn))
         self._status.mark("attached")
         self._status.save_news()
@@ -108,10 +105,9 @@ class Supervision:
         found = await connector.again()
         if isinstance(found, JobEnd):
             await self._ended(found)
-            return
-        self._status.happened(Event.RESUMED)
-        self._mind_time_limit(job)
-        await self._watch(job, found)
+        else:
+            self._status.happened(Event.RESUMED)
+            self.reached(job, found)
 
     async def serve(self) -> None:
         """Let the kernel answer its clients: its process listens."""

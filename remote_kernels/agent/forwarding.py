@@ -62,8 +62,9 @@ async def _tcp(target: Tcp) -> socket.socket:
     host = target.host
     for ip in await (_resolved(host) if host else _where(target.port)):
         try:
-            if ip in LOOPBACK:
-                _require_ours(ip, target.port)
+            owner = _owner(_listening(target.port), ip) if ip in LOOPBACK else None
+            if owner is not None:
+                _require_trusted(owner, target.port)
             family = socket.AF_INET6 if ":" in ip else socket.AF_INET
             return await _connected(family, (ip, target.port))
         except OSError as exc:
@@ -132,12 +133,6 @@ async def _where(port: int) -> list[str]:
         _require_trusted(owner, port)
     msg = f"nothing listens on port {port} of {here}"
     raise ConnectionRefusedError(msg)
-
-
-def _require_ours(ip: str, port: int) -> None:
-    owner = _owner(_listening(port), ip)
-    if owner is not None:
-        _require_trusted(owner, port)
 
 
 def _require_trusted(uid: int, port: int) -> None:

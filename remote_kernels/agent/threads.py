@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -13,25 +13,14 @@ T = TypeVar("T")
 
 def in_thread(work: Callable[[], T]) -> Awaitable[T]:
     """Return what `work` returns; neither the event loop waits, nor the agent's end."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def finish(result: T | Exception) -> None:
-        if done.done():  # cancelled
-            return
-        if isinstance(result, Exception):
-            done.set_exception(result)
-        else:
-            done.set_result(result)
+    done: Future[T] = Future()
+    done.set_running_or_notify_cancel()  # who cancels it only waits no longer
 
     def do() -> None:
-        result: T | Exception
         try:
-            result = work()
+            done.set_result(work())
         except Exception as exc:  # noqa: BLE001 - raised where it is awaited
-            result = exc
-        with contextlib.suppress(RuntimeError):  # the loop is gone
-            loop.call_soon_threadsafe(finish, result)
+            done.set_exception(exc)
 
     threading.Thread(target=do, daemon=True).start()
-    return done
+    return asyncio.wrap_future(done)

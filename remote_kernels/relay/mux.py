@@ -10,17 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from remote_kernels.wire import control
+from remote_kernels.wire import control, events
 from remote_kernels.wire.codes import Farewell
-from remote_kernels.wire.events import (
-    Controlled,
-    Data,
-    Drained,
-    Event,
-    Finished,
-    Opened,
-    Reset,
-)
 from remote_kernels.wire.frames import ProtocolError
 from remote_kernels.wire.session import Session
 
@@ -104,37 +95,37 @@ class Mux:
 
     # Called by the link
 
-    def handle(self, event: Event) -> None:
+    def handle(self, event: events.Event) -> None:
         """Take an event of the session. Raises ProtocolError."""
-        if isinstance(event, Data):
+        if isinstance(event, events.Data):
             channel = self.channels.get(event.channel)
             if channel is not None:
                 channel.receive(event.data)
             else:  # the local end is gone; keep the channel's credit flowing
                 self.session.consumed(event.channel, len(event.data))
-        elif isinstance(event, Controlled):
+        elif isinstance(event, events.Controlled):
             self._on_control(event.message)
-        elif isinstance(event, Opened):
+        elif isinstance(event, events.Opened):
             self._opened(event)
-        elif isinstance(event, (Finished, Reset, Drained)):
+        elif isinstance(event, (events.Finished, events.Reset, events.Drained)):
             channel = self.channels.get(event.channel)
             if channel is None:
                 return
-            if isinstance(event, Finished):
+            if isinstance(event, events.Finished):
                 channel.finished()
-            elif isinstance(event, Drained):
+            elif isinstance(event, events.Drained):
                 channel.drained()
             else:
                 del self.channels[event.channel]
                 channel.closed(event.reason)
 
-    def _opened(self, event: Opened) -> None:
+    def _opened(self, event: events.Opened) -> None:
         channel = self.channels[event.channel] = Channel(self, number=event.channel)
         task = asyncio.ensure_future(self._reach(event, channel))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    async def _reach(self, event: Opened, channel: Channel) -> None:
+    async def _reach(self, event: events.Opened, channel: Channel) -> None:
         try:
             if self._connect is None:
                 msg = "this end opens no sockets"

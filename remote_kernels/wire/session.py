@@ -10,19 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from . import control, objects
+from . import control, events, objects
 from .channels import ChannelEvent, ChannelPhase, ChannelState
 from .codes import Farewell
-from .events import (
-    Controlled,
-    Data,
-    Drained,
-    Event,
-    Finished,
-    Goodbye,
-    Opened,
-    Reset,
-)
+from .events import Event
 from .frames import (
     MAX_DATA,
     MAX_PAYLOAD,
@@ -191,17 +182,17 @@ class Session:
     def data_to_send(self, limit: int) -> tuple[bytes, list[Event]]:
         """Return about `limit` bytes for the pipe (empty: nothing to send), and `Drained`s."""
         parts: list[bytes] = []
-        events: list[Event] = []
+        drained: list[Event] = []
         size = 0
         while size < limit:
-            data = self._next_frame(events)
+            data = self._next_frame(drained)
             if data is None:
                 break
             parts.append(data)
             size += len(data)
-        return b"".join(parts), events
+        return b"".join(parts), drained
 
-    def _next_frame(self, events: list[Event]) -> bytes | None:
+    def _next_frame(self, drained: list[Event]) -> bytes | None:
         if self._unnumbered:
             return self._unnumbered.popleft()
         again = self._out.again()
@@ -209,9 +200,9 @@ class Session:
             return again
         if self._first:
             return self._out.number(*self._first.popleft())
-        return self._next_data(events)
+        return self._next_data(drained)
 
-    def _next_data(self, events: list[Event]) -> bytes | None:
+    def _next_data(self, drained: list[Event]) -> bytes | None:
         """Return the next DATA or FIN; channels without credit lose their turn."""
         while self._turn:
             id = self._turn.popleft()
@@ -223,7 +214,7 @@ class Session:
                 self._turn.append(id)
                 if id in self._waiting and ch.queued < ch.high_water // 2:
                     self._waiting.discard(id)
-                    events.append(Drained(id))
+                    drained.append(events.Drained(id))
                 return self._out.number(Type.DATA, id, payload)
             if ch.owes_fin:
                 leaving = ch.state is ChannelPhase.LEAVING
@@ -265,7 +256,7 @@ class Session:
     def _give_up(self, channel: int, reason: str) -> Iterator[Event]:
         if channel in self._channels:
             self.reset(channel, reason)
-            yield Reset(channel, reason)
+            yield events.Reset(channel, reason)
         elif channel:  # the other end has opened it, as it believes
             self._say_reset(channel, reason)
 
@@ -284,14 +275,14 @@ class Session:
             self._unnumbered.append(encode(Type.PONG, 0, 0))
         elif frame.type is Type.GOODBYE:
             body = objects.decode(frame.payload, "a GOODBYE", MAX_PAYLOAD)
-            yield objects.build(Goodbye, body, "a GOODBYE")
+            yield objects.build(events.Goodbye, body, "a GOODBYE")
 
     def _numbered_frame(self, frame: Frame) -> Event | None:
         ch = self._channels.get(frame.channel)
         if ch is not None and frame.type is not Type.OPEN:
             return self._channel_frame(ch, frame)
         if frame.type is Type.CONTROL and not frame.channel:
-            return Controlled(control.decode(frame.payload))
+            return events.Controlled(control.decode(frame.payload))
         if frame.type is Type.OPEN:
             return self._opened(frame)
         if not self._was_opened(frame.channel):
@@ -307,14 +298,14 @@ class Session:
             return 0 < channel < self._next_channel
         return 0 < channel <= self._last_of_peer
 
-    def _opened(self, frame: Frame) -> Opened:
+    def _opened(self, frame: Frame) -> events.Opened:
         if self._is_ours(frame.channel) or self._was_opened(frame.channel):
             msg = f"an OPEN of channel {frame.channel}"
             raise RemoteProtocolError(msg)
         self._last_of_peer = frame.channel
         body = objects.decode(frame.payload, "an OPEN", MAX_PAYLOAD)
         body["channel"] = frame.channel
-        opened = objects.build(Opened, body, "an OPEN")
+        opened = objects.build(events.Opened, body, "an OPEN")
         self._add_channel(opened.channel, opened.kernel, opened.target)
         return opened
 
@@ -325,7 +316,7 @@ class Session:
         size = len(frame.payload)
         if frame.type is Type.DATA and 0 < size <= MAX_DATA:
             ch.came(size)
-            return Data(ch.id, frame.payload)
+            return events.Data(ch.id, frame.payload)
         if frame.type is Type.CREDIT and size == _CREDIT:
             ch.credit(int.from_bytes(frame.payload, "big"))
             self._wants_turn(ch.id)
@@ -333,10 +324,10 @@ class Session:
         if frame.type is Type.FIN and not size:
             ch.step(ChannelEvent.GOT_FIN)
             self._is_dropped(ch)
-            return Finished(ch.id)
+            return events.Finished(ch.id)
         if frame.type is Type.RST:
             ch.step(ChannelEvent.GOT_RST)
             self._is_dropped(ch)
-            return Reset(ch.id, frame.payload.decode(errors="replace"))
+            return events.Reset(ch.id, frame.payload.decode(errors="replace"))
         msg = f"a {frame.type.name} of {size} bytes on a channel"
         raise RemoteProtocolError(msg)

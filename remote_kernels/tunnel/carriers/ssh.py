@@ -57,9 +57,7 @@ class SshCarrier:
         self._port = port
         self._adoption = adoption or Unadopted()
         signers = {} if signers is None else signers
-        self._login = Login(
-            destination, port, signers, lambda visit: self._adoption.lost(visit.said)
-        )
+        self._login = Login(destination, port, signers, self._adoption)
         self.answers = False
 
     def __repr__(self) -> str:
@@ -160,7 +158,7 @@ class SshCarrier:
         """Open the session with the agent; None: a job that is ending has adopted it."""
         # sshd turns Nagle's algorithm off only once a session channel has run a
         # command (9.2p1): without this one, small messages wait 40 ms for an ACK.
-        session = _listener(visit, self._adoption)
+        session = _listener(visit)
         idle = await run(
             connection,
             self._adoption.command,
@@ -174,14 +172,14 @@ class SshCarrier:
         return await open_pipe(connection, self.to, make, idle)
 
 
-def _listener(visit: Visit, adoption: Adoption) -> Any:
+def _listener(visit: Visit) -> Any:
     """Make an SSH session that hears who has adopted it."""
     import asyncssh
 
     class AdoptionSession(asyncssh.SSHClientSession[bytes]):
         def data_received(self, data: bytes, datatype: Any) -> None:
             # The user's shell may say something first.
-            if not visit.told.is_set() and adoption.is_told(data):
+            if not visit.told.is_set() and visit.adoption.is_told(data):
                 visit.said = data
                 visit.told.set()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from remote_kernels import harmless
 from remote_kernels.bounded import backoff
 
 from . import host_based
-from .base import CarrierError
+from .base import Adoption, CarrierError
 from .destination import Destination
 from .dial import Line
 
@@ -43,8 +43,8 @@ class HungUpError(CarrierError):
 class Visit:
     """A connection to a node, and what the node says in it."""
 
-    def __init__(self, lost: Callable[[Visit], None]) -> None:
-        self.lost = lost
+    def __init__(self, adoption: Adoption) -> None:
+        self.adoption = adoption
         self.banner: list[str] = []  # there sshd says why it refuses
         self.said = b""  # by the command that each session runs
         self.told = asyncio.Event()  # it has said it, or will not
@@ -64,14 +64,14 @@ class Login:
     signers : dict
         By host, the program that signs for it where no key would do: known to all
         carriers of a process, and added to.
-    lost : callable
-        Called when the node has ended a connection.
+    adoption : Adoption
+        What the node does with ssh sessions.
     """
 
     to: Destination
     port: int
     signers: dict[str, str]
-    lost: Callable[[Visit], None]
+    adoption: Adoption
 
     async def log_in(self, line: Line) -> tuple[asyncssh.SSHClientConnection, Visit]:
         """Log in; again if sshd hangs up, as when a class begins and dozens log in at once.
@@ -113,7 +113,7 @@ class Login:
 
         # Its INFO tells each step of each connection: too much for a server's log.
         asyncssh.set_log_level("WARNING")
-        visit = Visit(self.lost)
+        visit = Visit(self.adoption)
         try:
             connection, _ = await asyncssh.create_connection(
                 lambda: _client(visit),
@@ -211,6 +211,6 @@ def _client(visit: Visit) -> Any:
 
         def connection_lost(self, exc: Exception | None) -> None:
             if exc is not None:
-                visit.lost(visit)
+                visit.adoption.lost(visit.said)
 
     return Client()

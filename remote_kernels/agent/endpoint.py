@@ -202,11 +202,9 @@ class Agent:
         await asyncio.gather(*endings)
         for link in list(self._links):
             link.close("the agent ends")
-        deadline = asyncio.get_running_loop().time() + LAST_WORDS
-        while not all(link.closed for link in self._links):
-            if asyncio.get_running_loop().time() > deadline:
-                break
-            await asyncio.sleep(0.01)
+        if self._links:
+            closings = [link.closed for link in self._links]
+            await asyncio.wait(closings, timeout=LAST_WORDS)
 
     # Carriers
 

@@ -269,8 +269,8 @@ class MessageBuffer:
 
     async def drained(self) -> None:
         """Wait until all that a process said before its end has been read."""
-        clients = [buffer.client for buffer in self._buffers.values()]
-        gone = [client.gone for client in clients if client is not None]
+        buffers = self._buffers.values()
+        gone = [buffer.client.gone for buffer in buffers if buffer.client is not None]
         if gone:  # a child of the kernel may hold the sockets open
             await asyncio.wait(gone, timeout=LAST_WORDS)
         self.disconnect()

@@ -68,7 +68,8 @@ class Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self.lost: asyncio.Future[LinkLost] = self._loop.create_future()
-        self.closed = False  # the transport is gone, all that was written has left
+        # The transport is gone, all that was written has left.
+        self.closed: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._mux: Mux | None = None
         self._paused = False
@@ -108,7 +109,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Learn that the pipe is gone."""
-        self.closed = True
+        self.closed.set_result(None)
         self.close(f"the pipe broke: {exc}" if exc else "the pipe was closed")
 
     def pause_writing(self) -> None:

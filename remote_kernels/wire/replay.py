@@ -96,8 +96,3 @@ class Inbound:
         self._acked = self.received
         self.unacked_bytes = 0
         return encode(Type.ACK, 0, self.received)
-
-    def forget_acks(self) -> None:
-        """Owe no acknowledgement on a new pipe: hello has told our position."""
-        self._acked = self.received
-        self.unacked_bytes = 0

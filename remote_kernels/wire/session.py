@@ -167,7 +167,7 @@ class Session:
         """Begin on a new pipe: forget half a frame, send again what the other end lacks."""
         self._decoder = FrameDecoder()
         self._unnumbered.clear()
-        self._in.forget_acks()
+        self._in.ack()  # none is owed on a new pipe: hello has told our position
         self._out.resume(peer_received)
 
     @property

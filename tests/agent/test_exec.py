@@ -372,7 +372,7 @@ async def test_no_descriptor_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     async with job() as (session, executions):
-        monkeypatch.setattr(module.os, "dup", dup)
+        monkeypatch.setattr(os, "dup", dup)
         person = Person(session, sh("sleep 300", terminal=(24, 80)))
         await asyncio.wait_for(person.is_over.wait(), TIMEOUT)
         monkeypatch.undo()

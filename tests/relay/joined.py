@@ -76,7 +76,7 @@ async def joined(connect: Connect) -> AsyncIterator[Joined]:
     finally:
         made.login.close(Farewell.DETACHED)
         made.agent.close(Farewell.ENDING)
-        await until(lambda: all(link.closed for link in links))
+        await until(lambda: all(link.closed.done() for link in links))
 
 
 async def _link(hello: Hello, mux: Mux, sock: socket.socket) -> Link:

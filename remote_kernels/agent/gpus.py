@@ -33,9 +33,8 @@ class Gpus:
 
 def gpus() -> list[dict[str, Any]]:
     """Return the job's GPUs. Raises OSError, ValueError if nvidia-smi does not tell."""
-    if _visible(os.environ) == []:
-        return []
-    return parse(_ask(), _visible(os.environ))
+    visible = _visible(os.environ)
+    return [] if visible == [] else parse(_ask(), visible)
 
 
 def _visible(env: Mapping[str, str]) -> list[str] | None:

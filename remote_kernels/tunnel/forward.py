@@ -119,10 +119,9 @@ class _ForwardedConnection(SocketChannel):
         self._forward = forward
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
         if len(self._forward.connections) >= MOST:
             self._forward.refused(f"more than {MOST} connections at a time")
-            transport.abort()
+            transport.close()
             return
         self._forward.connections.add(self)
         super().connection_made(transport)

@@ -131,7 +131,7 @@ async def _cat(process: asyncssh.SSHServerProcess[bytes]) -> None:
 async def sshd(tmp_path: Path) -> AsyncIterator[Sshd]:
     async with Sshd(tmp_path).running() as found:
         yield found
-    assert not any(node.connection for node in found.pool._nodes.values())
+    assert not any(node.pipe for node in found.pool._nodes.values())
 
 
 async def connect(sshd: Sshd) -> tuple[Pipe, Echo]:

@@ -76,50 +76,39 @@ class SharedSshCarrier:
         """Join a protocol to the agent, over the shared connection if it works."""
         node = self._pool.node((asyncio.get_running_loop(), self._key))
         async with node.turn:
-            connection = node.connection
-            if connection is not None:
-                joined = await join(connection.pipe, self._own.to, make)
+            if node.pipe is not None:
+                joined = await join(node.pipe, self._own.to, make)
                 if joined is not None:
-                    return _Lease(node, connection, joined[0]), joined[1]
+                    return _Lease(node, joined[0]), joined[1]
                 log.debug("= the connection for %s is dead", self._own)
             pipe, protocol = await self._own.connect(make)
-            connection = node.connection = _SharedConnection(pipe)
-            return _Lease(node, connection, pipe), protocol
+            node.pipe, node.users = pipe, set()
+            return _Lease(node, pipe), protocol
 
 
 class _SharedNode:
-    """A node to which carriers share a connection."""
+    """A node, and the connection to it that carriers share."""
 
     def __init__(self) -> None:
         self.turn = asyncio.Lock()  # of who makes it, for those who come meanwhile
-        self.connection: _SharedConnection | None = None
-
-
-class _SharedConnection:
-    """One that is shared, and who uses it."""
-
-    def __init__(self, pipe: SshPipe) -> None:
-        self.pipe = pipe
+        self.pipe: SshPipe | None = None  # the first one over it
         self.users: set[_Lease] = set()
 
 
 class _Lease:
-    """One kernel's use of a connection."""
+    """One kernel's use of a node's connection, also when others have another by now."""
 
-    def __init__(
-        self, node: _SharedNode, connection: _SharedConnection, pipe: SshPipe
-    ) -> None:
+    def __init__(self, node: _SharedNode, pipe: SshPipe) -> None:
         self._node = node
-        self._connection = connection
         self._pipe = pipe
-        connection.users.add(self)
+        self._users = node.users
+        self._users.add(self)
 
     async def close(self) -> str:
-        connection = self._connection
-        connection.users.discard(self)
-        self._pipe.channel.close()
-        if connection.users:
+        self._users.discard(self)
+        if self._users:
+            self._pipe.channel.close()
             return self._pipe.said.meaning()
-        if self._node.connection is connection:
-            self._node.connection = None
-        return await connection.pipe.close()
+        if self._node.users is self._users:
+            self._node.pipe = None
+        return await self._pipe.close()

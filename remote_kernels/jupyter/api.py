@@ -9,22 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
+from functools import partial, wraps
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
-from jupyter_server.utils import ensure_async, url_escape, url_path_join
+from jupyter_server.utils import url_escape, url_path_join
 from tornado import web
 
 from remote_kernels.config import every_option
+from remote_kernels.errors import NotFoundError, RemoteKernelError
 from remote_kernels.kernel.ports import Port, Ports
 
-from . import api_input, api_ports
-from .api_errors import Method, Refusal, told
+from . import api_input
+from .api_errors import Refusal, status_of
 from .api_kernels import Kernels, log_end
 from .api_start import start
+from .proxied import PROXY, ProxyHandler, may_execute
+
+Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
 ROOT = "/remote-kernels/api"
 DOCUMENT = Path(__file__).with_name("openapi.yaml")
@@ -46,7 +52,15 @@ def document() -> str:
 
 def guarded(method: Method) -> Method:
     """Let in only users who may; an error of ours becomes an answer."""
-    return web.authenticated(authorized(told(method)))  # type: ignore[return-value]
+
+    @wraps(method)
+    async def told(*args: Any, **kwargs: Any) -> None:
+        try:
+            await method(*args, **kwargs)
+        except RemoteKernelError as error:
+            raise Refusal(status_of(error), str(error)) from error
+
+    return web.authenticated(authorized(told))  # type: ignore[return-value]
 
 
 class Handler(APIHandler):
@@ -66,20 +80,13 @@ class Handler(APIHandler):
         """Return the path of a resource at this server."""
         return str(url_path_join(self.base_url, ROOT, *map(url_escape, parts)))
 
-    async def may_execute(self) -> bool:
-        """Return whether this user may run code in kernels."""
-        user = self.current_user
-        allowed = self.authorizer.is_authorized(self, user, "execute", "kernels")
-        return bool(await ensure_async(allowed))
-
-    async def ports_of(self, kernel_id: str) -> Ports:
-        """Return a kernel's forwarded ports. Raises NotFoundError, StateError."""
-        known = await self.kernels.find(kernel_id)
-        return api_ports.ports_of(self.kernels.manager, known)
-
     def port_as_json(self, kernel_id: str, port: Port) -> dict[str, Any]:
-        """Return what is told of a port."""
-        return api_ports.as_json(port, self.base_url, kernel_id)
+        """Return what is told of a port, with its URL's path here if it has one."""
+        url = None
+        if port.name and ProxyHandler is not None:
+            parts = map(url_escape, (kernel_id, port.name))
+            url = url_path_join(self.base_url, PROXY, *parts, "/")
+        return {**port.as_json(), "url": url}
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer as Jupyter does; a text of ours goes out as it is."""
@@ -116,7 +123,7 @@ class KernelsHandler(Handler):
         """Start a kernel."""
         api_input.nothing(self.request.query_arguments)
         asked = api_input.start(self.request.body)
-        kernel_id = await start(self.serverapp, asked, self.may_execute)
+        kernel_id = await start(self.serverapp, asked, partial(may_execute, self))
         known = await self.kernels.find(kernel_id)
         self.set_status(HTTPStatus.CREATED)
         self.set_header("Location", self.url_of("kernels", kernel_id))
@@ -175,7 +182,7 @@ class PortsHandler(Handler):
     async def get(self, kernel_id: str) -> None:
         """List them."""
         api_input.nothing(self.request.query_arguments)
-        ports = await self.ports_of(kernel_id)
+        ports = await self.kernels.ports(kernel_id)
         self.answer([self.port_as_json(kernel_id, port) for port in ports.all()])
 
     @guarded
@@ -183,8 +190,8 @@ class PortsHandler(Handler):
         """Forward one more."""
         api_input.nothing(self.request.query_arguments)
         asked = api_input.forward(self.request.body)
-        ports = await self.ports_of(kernel_id)
-        if not await self.may_execute():
+        ports = await self.kernels.ports(kernel_id)
+        if not await may_execute(self):
             text = "Who may not run code in kernels may not use their ports either."
             raise Refusal(HTTPStatus.FORBIDDEN, text)
         opening = ports.open(asked.target, asked.local_port)
@@ -201,7 +208,7 @@ class PortHandler(Handler):
     async def get(self, kernel_id: str, port_id: str) -> None:
         """Tell of the port, and whether somebody listens there now."""
         api_input.nothing(self.request.query_arguments)
-        port = api_ports.find(await self.ports_of(kernel_id), port_id)
+        port = _port(await self.kernels.ports(kernel_id), port_id)
         await self.kernels.run(port.try_out())
         self.answer(self.port_as_json(kernel_id, port))
 
@@ -209,10 +216,19 @@ class PortHandler(Handler):
     async def delete(self, kernel_id: str, port_id: str) -> None:
         """Forward it no more."""
         api_input.nothing(self.request.query_arguments)
-        ports = await self.ports_of(kernel_id)
-        await self.kernels.run(ports.close(api_ports.find(ports, port_id).id))
+        ports = await self.kernels.ports(kernel_id)
+        await self.kernels.run(ports.close(_port(ports, port_id).id))
         self.set_status(HTTPStatus.NO_CONTENT)
         self.finish()
+
+
+def _port(ports: Ports, id: str) -> Port:
+    """Return one of a kernel's forwarded ports. Raises NotFoundError."""
+    port = ports.find(id)
+    if port is None:
+        msg = f"No port of this kernel is forwarded as {id!r}."
+        raise NotFoundError(msg)
+    return port
 
 
 class SpecHandler(Handler):

@@ -6,32 +6,23 @@ Each error of ours has a status, and its text goes out as it is: it says what ca
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Mapping
 
 from tornado import web
 
 from remote_kernels import errors
 from remote_kernels.errors import CommandError, RemoteKernelError
 
-Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
-
-_STATUSES: tuple[tuple[type[RemoteKernelError], int], ...] = (
-    (errors.ConfigError, 400),
-    (errors.KernelspecError, 400),
-    (errors.NotFoundError, 404),
-    (errors.StateError, 409),
-    (errors.InUseError, 409),
-    (errors.PortError, 409),
-    (errors.SubmitError, 409),  # refused: the request and the site do not fit
-    (errors.UnknownError, 503),
-    (errors.ControllerError, 503),
-    (errors.DeniedError, 403),
-    (errors.ResourceError, 503),
-    (errors.RecordError, 500),
-    (RemoteKernelError, 502),  # the job, its node or a command there failed
-)
+_STATUSES: Mapping[int, tuple[type[RemoteKernelError], ...]] = {
+    400: (errors.ConfigError, errors.KernelspecError),
+    403: (errors.DeniedError,),
+    404: (errors.NotFoundError,),
+    # A submission that was refused: the request and the site do not fit.
+    409: (errors.StateError, errors.InUseError, errors.PortError, errors.SubmitError),
+    500: (errors.RecordError,),
+    503: (errors.UnknownError, errors.ControllerError, errors.ResourceError),
+    502: (RemoteKernelError,),  # the job, its node or a command there failed
+}
 
 
 class Refusal(web.HTTPError):
@@ -45,21 +36,10 @@ class Refusal(web.HTTPError):
         self.text = text
 
 
-def told(method: Method) -> Method:
-    """Let an error of ours become an answer."""
-
-    @functools.wraps(method)
-    async def wrapper(*args: Any, **kwargs: Any) -> None:
-        try:
-            await method(*args, **kwargs)
-        except RemoteKernelError as error:
-            raise Refusal(status_of(error), str(error)) from error
-
-    return wrapper  # type: ignore[return-value]  # takes and gives the same
-
-
 def status_of(error: RemoteKernelError) -> int:
     """Return the HTTP status that says what kind of failure it was."""
     if isinstance(error, CommandError) and error.unanswered:
         return 503
-    return next(status for kind, status in _STATUSES if isinstance(error, kind))
+    return next(
+        status for status, kinds in _STATUSES.items() if isinstance(error, kinds)
+    )

@@ -17,6 +17,7 @@ from jupyter_server.utils import ensure_async
 from remote_kernels.errors import JobError, NotFoundError, RecordError
 from remote_kernels.kernel import RemoteKernel, service
 from remote_kernels.kernel.model import KernelModel
+from remote_kernels.kernel.ports import Ports
 from remote_kernels.kernel.service import Known
 
 from .process import ProcessGlobals
@@ -72,6 +73,12 @@ class Kernels:
                     return known
         msg = f"No kernel of yours has the ID {kernel_id!r}."
         raise NotFoundError(msg)
+
+    async def ports(self, kernel_id: str) -> Ports:
+        """Return a kernel's forwarded ports. Raises NotFoundError, StateError."""
+        known = await self.find(kernel_id)
+        kernel = kernel_of(self.manager, kernel_id) if known.ours else None
+        return service.ports(known, kernel)
 
     async def _ours(self) -> list[Known]:
         ids = self.manager.list_kernel_ids()

@@ -71,11 +71,21 @@ def _config(specs: Mapping[str, Any], name: str) -> dict[str, object]:
     """Return the kernelspec's config. What a site forbids is not among `specs`."""
     if name not in specs:
         raise Refusal(400, f"There is no kernelspec called {name!r}.")
-    stanza = specs[name]["spec"].get("metadata", {}).get("kernel_provisioner", {})
-    if stanza.get("provisioner_name") != "remote-kernels":
+    config = own_config(specs[name]["spec"])
+    if config is None:
         text = f"The kernelspec {name!r} does not start its kernel in a job."
         raise Refusal(400, text)
-    return dict(stanza.get("config", {}))
+    return config
+
+
+def own_config(spec: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the config of a kernelspec of ours; None if it is no such one.
+
+    Raises what a file written by hand leads to.
+    """
+    stanza = spec.get("metadata", {}).get("kernel_provisioner", {})
+    is_ours = stanza.get("provisioner_name") == "remote-kernels"
+    return dict(stanza.get("config", {})) if is_ours else None
 
 
 def _is_plain(options: Mapping[str, object]) -> bool:

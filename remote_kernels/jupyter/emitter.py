@@ -12,14 +12,14 @@ from typing import Any
 
 from remote_kernels.kernel.model import KernelModel
 
-from .news import NewsWire
+from .process import NewsWire
 
 SCHEMA = Path(__file__).with_name("events") / "kernel_v1.yaml"
 SCHEMA_ID = "https://events.remote-kernels.org/kernel/v1"
 
 
 class Emitter:
-    """From this process's news to one server's event logger.
+    """From this process's news to one server's event logger, until `stop`.
 
     Parameters
     ----------
@@ -35,11 +35,8 @@ class Emitter:
         self._news = news
         self._logger = logger
         self._loop = loop
-
-    def start(self) -> None:
-        """Emit events from now on."""
-        self._logger.register_event_schema(SCHEMA)
-        self._news.listen(self._hear)
+        logger.register_event_schema(SCHEMA)
+        news.listen(self._hear)
 
     def stop(self) -> None:
         """Emit no more."""
@@ -47,10 +44,8 @@ class Emitter:
 
     def _hear(self, action: str, view: KernelModel, text: str) -> None:
         """On the background loop's thread. A closed loop takes nothing, silently."""
-        self._loop.add_callback(self._emit, event(action, view, text))
-
-    def _emit(self, data: dict[str, Any]) -> None:
-        self._logger.emit(schema_id=SCHEMA_ID, data=data)
+        data = event(action, view, text)
+        self._loop.add_callback(self._logger.emit, schema_id=SCHEMA_ID, data=data)
 
 
 def event(action: str, view: KernelModel, text: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from remote_kernels.kernel.inventory import Recorded, recorded
 
 from . import api, proxied
 from .api_kernels import Kernels
+from .api_start import own_config
 from .emitter import Emitter
 from .process import process
 from .provisioner import RemoteKernelProvisioner
@@ -71,11 +72,10 @@ class RemoteKernelsApp(ExtensionApp):
         self._note_sessions()
         loop = self._server.io_loop
         self._emitter = Emitter(process().news, self._server.event_logger, loop)
-        self._emitter.start()
         if asyncio.get_event_loop_policy().get_event_loop().is_running():
-            loop.add_callback(self._begin)
+            loop.add_callback(self._bring_back_all)
         else:  # no request is served yet
-            loop.run_sync(self._begin)
+            loop.run_sync(self._bring_back_all)
 
     def initialize_handlers(self) -> None:
         """Add our routes. Called by ExtensionApp.initialize."""
@@ -97,11 +97,8 @@ class RemoteKernelsApp(ExtensionApp):
 
     # Start
 
-    async def _begin(self) -> None:
-        service.ask_at_most_every(process().runtime, self.poll_interval)
-        await self._bring_back_all()
-
     async def _bring_back_all(self) -> None:
+        service.ask_at_most_every(process().runtime, self.poll_interval)
         log = self._kernels.log
         log.addFilter(_is_no_traceback)
         try:
@@ -131,14 +128,13 @@ class RemoteKernelsApp(ExtensionApp):
         yield service.state_dir(None)
         for name, spec in self._server.kernel_spec_manager.get_all_specs().items():
             try:
-                configured = _own_state_dir(spec["spec"])
+                config = own_config(spec["spec"])
+                if config is not None:
+                    yield service.state_dir(config.get("state_dir"))
             except (AttributeError, TypeError, ValueError, RuntimeError) as exc:
                 if name not in self._told:  # this is looked at again and again
                     self._told.add(name)
                     self.log.warning("Kernelspec %s is left out: %s", name, exc)
-                continue
-            if configured is not None:
-                yield configured
 
     async def _bring_back(self, found: Recorded) -> None:
         try:
@@ -213,11 +209,10 @@ class RemoteKernelsApp(ExtensionApp):
             # One that is just starting is not listed yet, and shut down by nobody.
             process().lasting.discard(self._kernels)
             return
-        kept = []
-        for kernel_id in self._kernels.list_kernel_ids():
-            manager = self._kernels.get_kernel(kernel_id)
-            if isinstance(manager.provisioner, RemoteKernelProvisioner):
-                kept.append(manager)
+        managers = map(self._kernels.get_kernel, self._kernels.list_kernel_ids())
+        kept = [
+            m for m in managers if isinstance(m.provisioner, RemoteKernelProvisioner)
+        ]
         for manager in kept:
             manager.stop_restarter()
             self._kernels.remove_kernel(manager.kernel_id)
@@ -235,14 +230,6 @@ class RemoteKernelsApp(ExtensionApp):
 def _is_no_traceback(record: logging.LogRecord) -> bool:
     """jupyter_client (8.10) logs one for each start that fails; we say it in a line."""
     return not (record.exc_info and isinstance(record.exc_info[1], RemoteKernelError))
-
-
-def _own_state_dir(spec: dict[str, Any]) -> Path | None:
-    """Where such kernels' records are. Raises what a file written by hand leads to."""
-    provisioner = spec.get("metadata", {}).get("kernel_provisioner", {})
-    if provisioner.get("provisioner_name") != "remote-kernels":
-        return None
-    return service.state_dir(provisioner.get("config", {}).get("state_dir"))
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:

@@ -12,13 +12,50 @@ from __future__ import annotations
 import functools
 import os
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from remote_kernels import harmless
+
 from .background import Background
-from .news import NewsWire
 
 if TYPE_CHECKING:
+    from remote_kernels.kernel.model import KernelModel
+
     from .provisioner import RemoteKernelProvisioner
+
+# submitted, pending, running, attached, lost, resumed, warning, ended
+Listener = Callable[[str, "KernelModel", str], None]
+
+log = harmless.logger(__name__)
+
+
+class NewsWire:
+    """Passes on what happens to kernels, to all who want to know.
+
+    The provisioner tells, on the background loop; listeners must not block, and go to
+    a loop of their own.
+    """
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener(action, view, text)` at each piece of news from now on."""
+        self._listeners.append(listener)
+
+    def unlisten(self, listener: Listener) -> None:
+        """Call it no more; it is no error if it was not called before."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    def tell(self, action: str, view: KernelModel, text: str = "") -> None:
+        """Call all listeners; one that fails is only logged."""
+        for listener in tuple(self._listeners):  # others come and go, in another thread
+            try:
+                listener(action, view, text)
+            except Exception:  # no kernel is lost for it
+                log.exception("%s of kernel %s was not told", action, view.kernel_id)
 
 
 class ProcessGlobals:

@@ -23,12 +23,7 @@ from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
 from remote_kernels import forked, harmless
 from remote_kernels.bounded import within
-from remote_kernels.errors import (
-    AgentError,
-    JobError,
-    RecordError,
-    RemoteKernelError,
-)
+from remote_kernels.errors import AgentError, JobError, RecordError, RemoteKernelError
 
 from .manager_adapter import ManagerAdapter
 from .process import process
@@ -66,10 +61,6 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._options: dict[str, Any] = {}  # of this start, over the kernelspec's
         self.left = ""  # what could not be ended, in plain words
         self._given: dict[str, str] = {}  # variables that the caller gives the kernel
-
-    @property
-    def _manager(self) -> KernelManager:
-        return self._adapter.manager
 
     @property
     def _is_lasting(self) -> bool:
@@ -164,7 +155,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         """Let the connection file go with the kernel, now that it is written."""
         await super().post_launch(**kwargs)
         if self.remote_kernel is not None:
-            path = Path(self._manager.connection_file).absolute()  # noqa: ASYNC240
+            path = Path(self._adapter.manager.connection_file).absolute()  # noqa: ASYNC240
             self.remote_kernel.remove_at_death(path)
         self._adapter.on_restart(self._note_unasked, self._given_up)
 
@@ -198,7 +189,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             argv=tuple(cmd),
             env={**session, **self._given},
             cwd=str(kwargs.get("cwd") or os.getcwd()),  # noqa: PTH109
-            key=self._manager.session.key,
+            key=self._adapter.manager.session.key,
             curve=self._curve,
             env_lines=dict(self.kernel_spec.env),
             language=self.kernel_spec.language,
@@ -226,7 +217,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             self.kernel_id,
             parse(over(self._config, self._options)),
             self.kernel_spec.display_name,
-            self._manager.kernel_name,
+            self._adapter.manager.kernel_name,
             runtime=process().runtime,
             outlives=self._is_lasting,
             instead_of=ended,
@@ -276,7 +267,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             await kernel.release()
         # Exit hooks that come after ours may still ask for a shutdown: all is done.
         self.remote_kernel, self._has_process = None, False
-        self._manager.cleanup_connection_file()
+        self._adapter.clean_up_dead()
 
     def note_sessions(self, sessions: dict[str, Any], notebook: str) -> None:
         """Keep the notebooks that use this kernel, for the server that comes next.
@@ -297,7 +288,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         self._let_go()
         if kernel is not None:
             await process().background.finish(kernel.detach())
-        self._manager.cleanup_connection_file()
+        self._adapter.clean_up_dead()
 
     def resolve_path(self, path: str) -> str | None:
         """Return a path as the kernel sees it: from where its process started.

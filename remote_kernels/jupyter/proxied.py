@@ -20,7 +20,6 @@ from remote_kernels.kernel.ports import Port
 
 from .api_errors import Refusal
 from .api_kernels import kernel_of
-from .api_ports import NOT_INSTALLED, PROXY
 from .withheld import Secrets, of_same_origin
 
 try:
@@ -28,7 +27,21 @@ try:
 except ImportError:
     ProxyHandler = None
 
+PROXY = "/remote-kernels/proxy"
+_NOT_INSTALLED = (
+    "jupyter-server-proxy is not installed in the notebook server's environment, so "
+    "that forwarded ports have no URL. Either install it (pip install "
+    "jupyter-server-proxy) and start the server anew, or use the port's Unix socket, "
+    "as `remote-kernels forward` shows."
+)
 _TIMED_OUT = 599  # tornado's own, when a server does not answer
+
+
+async def may_execute(handler: JupyterHandler) -> bool:
+    """Return whether the user who asks may run code in kernels."""
+    user, authorizer = handler.current_user, handler.authorizer
+    allowed = authorizer.is_authorized(handler, user, "execute", "kernels")
+    return bool(await ensure_async(allowed))
 
 
 class Telling(JupyterHandler):
@@ -50,7 +63,7 @@ class NotInstalled(Telling):
     @web.authenticated
     def get(self, *path: str) -> None:
         """Refuse, with what can be done."""
-        raise Refusal(HTTPStatus.NOT_IMPLEMENTED, NOT_INSTALLED)
+        raise Refusal(HTTPStatus.NOT_IMPLEMENTED, _NOT_INSTALLED)
 
 
 if ProxyHandler is not None:
@@ -82,9 +95,7 @@ if ProxyHandler is not None:
                 raise Refusal(
                     HTTPStatus.FORBIDDEN, "Asked by a page of another origin."
                 )
-            user = self.current_user
-            allowed = self.authorizer.is_authorized(self, user, "execute", "kernels")
-            if not await ensure_async(allowed):
+            if not await may_execute(self):
                 text = "You are not authorized to use the ports of kernels."
                 raise Refusal(HTTPStatus.FORBIDDEN, text)
             kernel_id, name, _ = self.path_args

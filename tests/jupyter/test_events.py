@@ -20,7 +20,7 @@ from tornado.websocket import websocket_connect
 
 from remote_kernels.jupyter.api import DOCUMENT
 from remote_kernels.jupyter.emitter import SCHEMA, SCHEMA_ID, Emitter, event
-from remote_kernels.jupyter.news import NewsWire
+from remote_kernels.jupyter.process import NewsWire
 from remote_kernels.kernel.model import STATES, UNKNOWN, KernelModel
 from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.job import JobId
@@ -76,7 +76,6 @@ async def emitter(news: NewsWire) -> AsyncIterator[asyncio.Queue[dict[str, Any]]
 
     logger = EventLogger()
     made = Emitter(news, logger, IOLoop.current())
-    made.start()
     logger.add_listener(schema_id=SCHEMA_ID, listener=listener)
     try:
         yield events

@@ -26,8 +26,8 @@ from served.server import API, TOKEN, Answer, Home, Server, home, served
 from tornado.httpclient import HTTPRequest
 
 from remote_kernels.errors import StateError
-from remote_kernels.jupyter import api_ports
 from remote_kernels.jupyter.api_errors import status_of
+from remote_kernels.kernel import service
 from remote_kernels.kernel.service import Known
 
 pytestmark = pytest.mark.timeout(120)
@@ -256,9 +256,7 @@ def test_what_makes_no_sense(server: Server, body: object, why: str) -> None:
         ("waiting", True, r"no node yet: its job 4711 is waiting \(text\)"),
     ],
 )
-def test_a_kernel_that_has_no_ports(
-    monkeypatch: pytest.MonkeyPatch, state: str, ours: bool, why: str
-) -> None:
+def test_a_kernel_that_has_no_ports(state: str, ours: bool, why: str) -> None:
     """It is said what it waits for, or who is to be asked."""
     view: Any = SimpleNamespace(
         kernel_id="k1",
@@ -268,12 +266,11 @@ def test_a_kernel_that_has_no_ports(
         pid=17,
         host="login1",
     )
-    waiting = SimpleNamespace(connection=None)
-    monkeypatch.setattr(api_ports, "kernel_of", lambda manager, kernel_id: waiting)
+    waiting: Any = SimpleNamespace(status=SimpleNamespace(connection=None))
     record: Any = None
 
     with pytest.raises(StateError, match=why) as caught:
-        api_ports.ports_of(None, Known(view, record, ours=ours))
+        service.ports(Known(view, record, ours=ours), waiting if ours else None)
 
     assert 409 == status_of(caught.value)
 

@@ -42,7 +42,7 @@ class AgentChannels:
         self._reopening: dict[str, asyncio.TimerHandle] = {}
 
     def connect(self, open_channel: OpenChannel) -> None:
-        """Open all of them in a new session with the agent."""
+        """Open all of them in a new session with the agent: what it kept comes first."""
         self.close()
         self._inbox.reset()
         for target in KEPT:

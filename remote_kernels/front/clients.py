@@ -15,14 +15,14 @@ from typing import Any
 from . import jupyter_message
 from .agent_channels import AgentChannels
 from .cells import Cells, ShownState
+from .delivery import DeliveryReports
 from .inbox import Inbox, KernelMessage
-from .interfaces import ClientSockets, OnDelivered, OpenChannel
+from .interfaces import ClientSockets, OnDelivered
 from .jupyter_message import Head
 from .kernel_info import KernelInfo
 from .notices import TOO_LARGE, Notices
 from .outbox import Outbox
 from .presence import Presence
-from .reports import DeliveryReports
 from .voice import Voice
 
 
@@ -62,15 +62,14 @@ class Clients:
         self._state = ShownState(voice, cells)
         self._info = KernelInfo(voice, cells, self._state, info, on_info)
         self._notices = Notices(voice, cells)
+        self.notice = self._notices.notice
         self._outbox = Outbox(voice, presence, self._notices, reports, directory)
         inbox = Inbox(self._message, self._outbox.begin, reports.handed_on)
         self._channels = AgentChannels(inbox, self._has_room)
+        self.connect, self.adopt = self._channels.connect, presence.adopt
+        self.move = self._outbox.move
 
-    # Called by kernel/
-
-    def connect(self, open_channel: OpenChannel) -> None:
-        """Begin a session with the agent: all that it kept comes first."""
-        self._channels.connect(open_channel)
+    # Called by kernel/, as are connect, adopt, notice and move
 
     async def handshake(self, timeout: float) -> str:
         """Wait until the kernel has answered us, at most so many seconds.
@@ -78,10 +77,6 @@ class Clients:
         Returns the session ID by which we can speak in its name.
         """
         return await self._info.handshake(self.request, timeout)
-
-    def adopt(self, requests: set[str]) -> None:
-        """Expect requests that clients sent to an earlier server."""
-        self._presence.adopt(requests)
 
     def attach(self, sessions: set[str]) -> None:
         """Count clients as there that have spoken to who was here before us."""
@@ -91,14 +86,6 @@ class Clients:
     def new_process(self) -> None:
         """Expect another process of the kernel: nobody has asked that one to end."""
         self.shutdown_requested = False
-
-    def notice(self, text: str) -> None:
-        """Show a text to the person: in the running cell, or else in the next one."""
-        self._notices.notice(text)
-
-    def move(self, directory: Path) -> None:
-        """Hold in another directory what is held from now on."""
-        self._outbox.move(directory)
 
     def close(self) -> None:
         """Stop, and leave to the next server what was not delivered."""

@@ -1,4 +1,4 @@
-"""Which of a kernel's messages its clients surely have. Pure; time is an argument.
+"""Which of a kernel's messages its clients surely have; the agent is told now and then.
 
 Nobody tells us what has reached a browser. So a message counts as delivered when it
 was handed on SETTLE seconds ago, and the output of a cell is asked for again from its
@@ -8,13 +8,19 @@ cell's output and repeats all of it, which is right wherever we stopped.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 
+from remote_kernels.wire.kernel_sockets import KEPT
+
+from .interfaces import OnDelivered
+
 SETTLE = 2.0  # seconds for a message to pass through the notebook server
+REPORT_AFTER = SETTLE * 1.05  # seconds
 
 
 class Delivery:
-    """What has been delivered of one channel."""
+    """What has been delivered of one channel. Pure; time is an argument."""
 
     def __init__(self) -> None:
         self._recent: deque[tuple[int, float]] = deque()
@@ -61,3 +67,43 @@ class Delivery:
             self._open.pop(self._ends.popleft()[1], None)
         forget = min([through, *(first - 1 for first in self._open.values())])
         return through, forget
+
+
+class DeliveryReports:
+    """The deliveries of one kernel, from all its sockets whose messages are kept.
+
+    Called with each message's fate.
+    """
+
+    def __init__(self, on_delivered: OnDelivered) -> None:
+        self._on_delivered = on_delivered
+        self.deliveries = {target: Delivery() for target in KEPT}
+        self._reported = dict.fromkeys(KEPT, (0, 0))
+        self._timer: asyncio.TimerHandle | None = None
+
+    def held(self, target: str, number: int) -> None:
+        """Note that a message's client is away."""
+        self.deliveries[target].held(number)
+
+    def handed_on(self, target: str, number: int) -> None:
+        """Note that a message is on its way to its client."""
+        loop = asyncio.get_running_loop()
+        self.deliveries[target].handed_on(number, loop.time())
+        if self._timer is None:
+            self._timer = loop.call_later(REPORT_AFTER, self._report)
+
+    def _report(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer, now = None, loop.time()
+        for target, delivery in self.deliveries.items():
+            positions = delivery.positions(now)
+            if positions != self._reported[target]:
+                self._reported[target] = positions
+                self._on_delivered(target, *positions)
+            if delivery.is_unsettled and self._timer is None:
+                self._timer = loop.call_later(REPORT_AFTER, self._report)
+
+    def close(self) -> None:
+        """Report no more."""
+        if self._timer is not None:
+            self._timer.cancel()

@@ -93,7 +93,7 @@ class EarlyInfo:
             self._answers_due = self._later(PATIENCE, self.answer_held)
 
     def introduce(self, info: dict[str, Any]) -> None:
-        """Answer with this content from now on, also those who wait for it."""
+        """Answer with this content of a kernel_info_reply, also those who wait for it."""
         self._info = info
         self.answer_held()
 

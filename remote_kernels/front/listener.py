@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
 from remote_kernels.wire import zmtp
 
@@ -35,7 +34,8 @@ class Listener:
     def __init__(self, publishes: bool, take: Callable[[list[bytes]], bool]) -> None:
         self._publishes = publishes
         self._take = take
-        self._acceptor = Acceptor(self._make_client)
+        self._acceptor = acceptor = Acceptor(self._make_client)
+        self.bind, self.is_reachable = acceptor.bind, acceptor.is_reachable
         self._clients: dict[ClientConnection, None] = {}
         self._by_identity: dict[bytes, ClientConnection] = {}
         self._waiting: deque[list[bytes]] = deque()  # not taken yet
@@ -46,16 +46,6 @@ class Listener:
 
     def _make_client(self) -> ClientConnection:
         return ClientConnection(self, "XPUB" if self._publishes else "ROUTER")
-
-    # Its place
-
-    def bind(self, path: Path) -> None:
-        """Listen at this path; also anew, see Acceptor. Raises OSError."""
-        self._acceptor.bind(path)
-
-    def is_reachable(self) -> bool:
-        """Whether new clients find it."""
-        return self._acceptor.is_reachable()
 
     def close(self) -> None:
         """Close it, and the connections of all clients."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .delivery import DeliveryReports
 from .held_messages import HeldMessages
 from .inbox import KernelMessage
 from .interfaces import LargeMessage
@@ -15,7 +16,6 @@ from .jupyter_message import RUN
 from .listener import Broadcast
 from .notices import Notices
 from .presence import Presence
-from .reports import DeliveryReports
 from .voice import Voice
 
 
@@ -49,6 +49,7 @@ class Outbox:
         self._notices = notices
         self._reports = reports
         self._held = HeldMessages(directory, self._handed_on)
+        self.move = self._held.move
         self._retold: set[str] = set()  # cells of an earlier server, begun anew here
 
     def put(self, message: KernelMessage, parts: list[bytes]) -> bool:
@@ -104,10 +105,6 @@ class Outbox:
 
     def _handed_on(self, message: KernelMessage) -> None:
         self._reports.handed_on(message.target, message.number)
-
-    def move(self, directory: Path) -> None:
-        """Hold in another directory what is held from now on."""
-        self._held.move(directory)
 
     def close(self) -> None:
         """Forget what is held: the agent has it for the next server."""

@@ -42,7 +42,17 @@ class Question:
         self.text = ""  # what is asked; "" if nothing is
 
     def ask(self, text: str, prompt: str, on_answer: Callable[[str], None]) -> None:
-        """Ask until `stop`; for the parameters see StandIn.ask."""
+        """Ask below the first cell of each client, now and later, until `stop`.
+
+        Parameters
+        ----------
+        text:
+            What is asked; also the error of a cell whose client cannot be asked.
+        prompt:
+            Its last line, before the field for the answer.
+        on_answer:
+            Called with each answer, of whomever.
+        """
         self.text, self._prompt, self._on_answer = text, prompt, on_answer
         for cell in self._held.first_cells().values():
             self._put(cell)

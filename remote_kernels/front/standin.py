@@ -82,6 +82,9 @@ class StandIn:
         self._display = CellDisplay(voice, held)
         self._question = Question(voice, held, self._display, later)
         self._info = EarlyInfo(voice, held, language, self.say_state, later)
+        self.introduce, self.show = self._info.introduce, self._display.show
+        self.ask, self.stop_asking = self._question.ask, self._question.stop
+        self.restore = held.restore
         self.topics: set[bytes] = set()  # subscribed to
         self.sessions: set[str] = set()  # of clients that have spoken
 
@@ -144,7 +147,7 @@ class StandIn:
             self._held.add_cell(target, cell, parts)
             self._question.cell_came(cell)
 
-    # Called by kernel/
+    # Called by kernel/, as are introduce, show, ask, stop_asking and restore
 
     @property
     def is_known(self) -> bool:
@@ -156,44 +159,12 @@ class StandIn:
         """The requests, by ID, that an earlier server held."""
         return self._held.restored
 
-    def introduce(self, info: dict[str, Any]) -> None:
-        """Answer with the kernel's own kernel_info from now on.
-
-        Parameters
-        ----------
-        info:
-            The content of its kernel_info_reply.
-        """
-        self._info.introduce(info)
-
     def say_state(self) -> None:
         """Tell the state; again and again, as servers cull who says nothing.
 
         Of a kernel that failed "idle", so that somebody runs a cell, and hears why.
         """
         self._voice.status("idle" if self._failure else "starting", {})
-
-    def show(self, text: str) -> None:
-        """Show how the job stands; nothing is sent where it is shown already."""
-        self._display.show(text)
-
-    def ask(self, question: str, prompt: str, on_answer: Callable[[str], None]) -> None:
-        """Ask below the first cell of each client, now and later.
-
-        Parameters
-        ----------
-        question:
-            What is asked; also the error of a cell whose client cannot be asked.
-        prompt:
-            Its last line, before the field for the answer.
-        on_answer:
-            Called with each answer, of whomever.
-        """
-        self._question.ask(question, prompt, on_answer)
-
-    def stop_asking(self) -> None:
-        """Stop asking."""
-        self._question.stop()
 
     def interrupt(self) -> None:
         """Cancel the cells that wait; the job goes on waiting."""
@@ -205,10 +176,6 @@ class StandIn:
         self.interrupt()
         self._held.take_all()
         self._resume()
-
-    def restore(self, held: list[Request]) -> None:
-        """Hold what clients asked an earlier server."""
-        self._held.restore(held)
 
     def fail(self, why: str) -> None:
         """Say below the cells, now and later, why there will be no kernel."""

@@ -1,4 +1,4 @@
-"""front.reports: when the agent is told what clients surely have."""
+"""front.delivery: when the agent is told what clients surely have."""
 
 from __future__ import annotations
 

@@ -87,40 +87,61 @@ class Order:
 
 
 class Step:
-    """A step that runs. `what` names it in errors."""
+    """A step that runs.
 
-    def __init__(self, what: str, argv: Sequence[str], allocation: Allocation) -> None:
+    Parameters
+    ----------
+    what : str
+        What it is called in errors.
+    argv : sequence of str
+        The launcher's command.
+    allocation : Allocation
+        Where it runs.
+    order : bytes
+        What it is to run: see `Order.line`.
+
+    Raises
+    ------
+    OSError
+        The launcher cannot be started.
+    """
+
+    def __init__(
+        self, what: str, argv: Sequence[str], allocation: Allocation, order: bytes
+    ) -> None:
         self.what = what
         self._allocation = allocation
         self.directories: dict[str, Path] = {}
         self._argv = list(argv)
         self._number = ""
         self._lines: collections.deque[str] = collections.deque(maxlen=LINES)
-        self._process: subprocess.Popen[str] | None = None
-        self._reader = threading.Thread(
-            target=self._read, name=f"reads {what}", daemon=True
-        )
-
-    def start(self, order: bytes) -> None:
-        """Start the launcher, and send the order."""
         launch = [sys.executable, "-I", "-S", "-c", _LAUNCH]
         self._process = subprocess.Popen(
-            [*launch, *self._argv],
-            env=self._allocation.launcher.environment(os.environ),
+            [*launch, *argv],
+            env=allocation.launcher.environment(os.environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
         )
+        self._reader = threading.Thread(
+            target=self._read, name=f"reads {what}", daemon=True
+        )
         self._reader.start()
+        try:
+            self._send(order.decode())
+        except BaseException:
+            self.close()
+            raise
+
+    def _send(self, order: str) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # `check` tells why
-            self._process.stdin.write(order.decode())
+            self._process.stdin.write(order)
             self._process.stdin.flush()
 
     def _read(self) -> None:
-        assert self._process is not None
         assert self._process.stdout is not None
         for line in self._process.stdout:
             found = re.match(rf"(?:\d+: )?{re.escape(node.READY)}(.*)", line)
@@ -147,7 +168,7 @@ class Step:
     @property
     def returncode(self) -> int | None:
         """The launcher's exit code; None while it runs."""
-        return None if self._process is None else self._process.poll()
+        return self._process.poll()
 
     def find(self, pattern: str) -> re.Match[str] | None:
         """Return where its output matches a pattern; None if it does not yet."""
@@ -167,8 +188,6 @@ class Step:
     def close(self) -> None:
         """End the step, and return when nothing of it is left."""
         process = self._process
-        if process is None:
-            return
         assert process.stdin is not None
         with contextlib.suppress(OSError):
             process.stdin.close()
@@ -219,7 +238,6 @@ def start(what: str, allocation: Allocation, order: Order) -> Step:
         mpi=order.mpi,
         gpus=bool(order.nodes),
     )
-    step = Step(what, argv, allocation)
     if shutil.which(launcher.command) is None:
         summary = (
             f"{what} could not be started: no `{launcher.command}` is on the kernel's "
@@ -228,14 +246,10 @@ def start(what: str, allocation: Allocation, order: Order) -> Step:
         advice = "Some sites want a module to be loaded: see 'prologue'."
         raise StepError(summary, argv, None, advice=advice)
     try:
-        step.start(order.line(allocation.address(), launcher))
+        return Step(what, argv, allocation, order.line(allocation.address(), launcher))
     except OSError as error:
         summary = f"{what} could not be started: {error}."
-        raise step.error(summary) from error
-    except BaseException:
-        step.close()
-        raise
-    return step
+        raise StepError(summary, argv, None) from error
 
 
 def until(

@@ -15,6 +15,7 @@ from remote_kernels.errors import StepError
 
 srun = Srun()
 HERE = Allocation("56", "c1", (Node("c1", 2, None), Node("c2", 2, None)), srun)
+ORDER = Order().line("127.0.0.1", srun)
 # Like srun: passes its standard input on, and ends with it.
 SRUN = "import sys; print(sys.stdin.readline(), flush=True); print(sys.stdin.read())"
 
@@ -52,8 +53,7 @@ def test_what_it_says() -> None:
         '{"node": "c2", "directory": "/tmp/rk-1", "step": "4"}\')\n'
         "print('1: at tls://c1:99')\nimport sys\nsys.stdin.read()"
     )
-    one = Step("A program", [sys.executable, "-c", code], HERE)
-    one.start(Order().line("127.0.0.1", srun))
+    one = Step("A program", [sys.executable, "-c", code], HERE, ORDER)
     try:
         wanted = r"tls://(\S+)"
         step.until(
@@ -68,8 +68,9 @@ def test_what_it_says() -> None:
 
 def test_it_ends_before_it_is_ready() -> None:
     """The error has its command and its last words."""
-    one = Step("A program", [sys.executable, "-c", "raise SystemExit('no room')"], HERE)
-    one.start(Order().line("127.0.0.1", srun))
+    one = Step(
+        "A program", [sys.executable, "-c", "raise SystemExit('no room')"], HERE, ORDER
+    )
     with pytest.raises(StepError, match=r"A program ended(.|\n)*no room"):
         step.until("nothing", lambda: False, [one], time.monotonic() + 30)
     one.close()
@@ -77,8 +78,7 @@ def test_it_ends_before_it_is_ready() -> None:
 
 def test_waiting_in_vain() -> None:
     """The error says what for, and how to wait longer."""
-    one = Step("A program", [sys.executable, "-c", SRUN], HERE)
-    one.start(Order().line("127.0.0.1", srun))
+    one = Step("A program", [sys.executable, "-c", SRUN], HERE, ORDER)
     try:
         with pytest.raises(StepError, match=r"Gave up waiting for 4 workers; timeout="):
             step.until("4 workers", lambda: False, [one], time.monotonic())

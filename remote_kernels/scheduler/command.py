@@ -13,7 +13,7 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from remote_kernels.bounded import within
@@ -39,7 +39,8 @@ async def run(
     timeout: float = 60.0,
 ) -> Completed:
     """Run argv; whatever its exit code is. CommandError if it cannot or will not end."""
-    process = await _started(argv, env)
+    # asyncio would kill it alone, not its group, if it is cancelled here.
+    process = await or_undo(_start(argv, env), _end_started)
     out, err = _Bounded(), _Bounded()
     try:
         await within(_talk(process, input, out, err), timeout)
@@ -50,6 +51,23 @@ async def run(
         await _end(process)
         raise
     return Completed(tuple(argv), process.returncode or 0, out.text(), err.text())
+
+
+async def or_undo(
+    work: Coroutine[Any, Any, T],
+    undo: Callable[[asyncio.Future[T]], Coroutine[Any, Any, None]],
+) -> T:
+    """Return what some work comes to.
+
+    Cancelled half way, it has `undo` see to what the work may have done, then lets the
+    cancellation pass.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await to_the_end(undo(task))
+        raise
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
@@ -65,18 +83,6 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
         task.exception()  # seen; the cancellation is what the caller asked for
         raise cancelled
     return task.result()
-
-
-async def _started(
-    argv: Sequence[str], env: Mapping[str, str] | None
-) -> asyncio.subprocess.Process:
-    """Start the process. asyncio would kill it alone, not its group, if cancelled here."""
-    task = asyncio.ensure_future(_start(argv, env))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await to_the_end(_end_started(task))
-        raise
 
 
 async def _end_started(task: asyncio.Future[asyncio.subprocess.Process]) -> None:

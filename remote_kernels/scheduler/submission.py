@@ -44,12 +44,7 @@ class Submitting:
         Cancelled half way, it learns the id, cancels the job, then lets the
         cancellation pass.
         """
-        task = asyncio.ensure_future(self._submit())
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await command.to_the_end(self._undo(task))
-            raise
+        return await command.or_undo(self._submit(), self._undo)
 
     async def _submit(self) -> JobId:
         way = self.jobs.driver.submission(self.request, self.script)

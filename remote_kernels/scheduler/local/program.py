@@ -43,12 +43,14 @@ def main() -> int:
     if args.command == "submit":
         return _submit(sys.stdin.buffer.read(), args.output, args.grace)
     if args.command == "status":
-        return _status(args.jobs)
-    if args.command == "own":
-        return _own()
-    if args.command == "cancel":
-        return _cancel(args.jobs)
-    return _cancel_name(args.name)
+        _status(args.jobs)
+    elif args.command == "own":
+        _own()
+    elif args.command == "cancel":
+        _cancel(args.jobs)
+    else:
+        _cancel_name(args.name)
+    return 0
 
 
 # --- submit -------------------------------------------------------------------------
@@ -202,11 +204,10 @@ def _kill(pids: list[int], number: int) -> None:
 # --- status and cancel --------------------------------------------------------------
 
 
-def _status(jobs: list[str]) -> int:
+def _status(jobs: list[str]) -> None:
     """Print a line for each job: ID|STATE|CODE|SIGNAL|END|NODE."""
     for job in jobs:
         print(_line(job))
-    return 0
 
 
 def _line(job: str) -> str:
@@ -221,31 +222,28 @@ def _line(job: str) -> str:
     return f"{job}|{state}||||{socket.gethostname()}"
 
 
-def _own() -> int:
+def _own() -> None:
     """Print a line for each live job of this user: NAME|, then as `_status` does."""
     for pid, options in _holders():
         with contextlib.suppress(OSError):  # it has just ended
             if Path(f"/proc/{pid}").stat().st_uid == os.getuid():
                 job = f"{pid}-{_start_time(pid)};{options.get('--output', '')}"
                 print(f"{options.get('--name', '')}|{_line(job)}")
-    return 0
 
 
-def _cancel(jobs: list[str]) -> int:
+def _cancel(jobs: list[str]) -> None:
     """Ask the holders; they do the rest, so this returns at once."""
     for job in jobs:
         pid = _holder(job.partition(";")[0])
         if pid is not None:
             _kill([pid], signal.SIGTERM)
-    return 0
 
 
-def _cancel_name(name: str) -> int:
+def _cancel_name(name: str) -> None:
     for pid, options in _holders():
         if options.get("--name") == name:
             with contextlib.suppress(PermissionError):
                 _kill([pid], signal.SIGTERM)
-    return 0
 
 
 def _holders() -> Iterator[tuple[int, dict[str, str]]]:

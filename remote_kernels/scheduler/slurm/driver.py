@@ -24,7 +24,7 @@ from remote_kernels.scheduler.job import (
     Submission,
 )
 
-from . import answers, offers, options, script, site, steps, words
+from . import answers, options, script, site, steps, words
 from .adoption import AdoptingNode, SlurmAdoption
 from .commands import cluster_option, detached, groups, job_number, step
 
@@ -108,7 +108,7 @@ class Slurm(
         return site.doubts(request.options)
 
     def offers(self, option: str, user: str) -> Query[list[str]] | None:
-        return offers.offers(option, user)
+        return site.offers(option, user)
 
     def cluster(self) -> Query[str | None]:
         return Query(["scontrol", "show", "config"], _cluster)

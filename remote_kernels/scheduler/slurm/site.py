@@ -1,8 +1,8 @@
-"""What a request asks for that no partition of this cluster could give.
+"""What this Slurm has, and what of a request no partition of it could give.
 
-Rules: pure; a guess that never refuses anything: what is not known is not doubted, as
-sites hide partitions and nodes (PrivateData), and plugins and QOS move limits.
-Called by `driver.py`. Forms of sinfo as 20.11 to 26.05 print them.
+Rules: pure; argv out, text in. A doubt is a guess that never refuses anything: what is
+not known is not doubted, as sites hide partitions and nodes (PrivateData), and plugins
+and QOS move limits. Called by `driver.py`. Forms of sinfo as 20.11 to 26.05 print them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from remote_kernels.scheduler.job import Completed, Query
 
 # All partitions, hidden ones too; a row for each kind of node (-e: no "4000+").
 _ARGV = ["sinfo", "-a", "-e", "-h", "-o", "%P|%l|%m|%c|%D|%G|%f"]
+_ASSOCIATIONS = ("sacctmgr", "--noheader", "--parsable2", "show", "assoc")
 _SHOWN = 12  # partitions that are named
 # What is not Slurm's own to join them; `*2` is a count of nodes.
 _FEATURE = r"(?<![^&|()\[\],!\s])[^&|()\[\]*,!\s]+"
@@ -235,3 +236,23 @@ def _clock(minutes: float) -> str:
     days, rest = divmod(round(minutes), 1440)
     hour, minute = divmod(rest, 60)
     return f"{days}-{hour:02}:{minute:02}:00" if days else f"{hour}:{minute:02}:00"
+
+
+# For completion in the shell
+
+
+def offers(option: str, user: str) -> Query[list[str]] | None:
+    """Ask what this option can be, for this user (a login name)."""
+    mine = [*_ASSOCIATIONS, "where", f"user={user}"]
+    argvs = {
+        "partition": ["sinfo", "--noheader", "--format=%R"],
+        "account": [*mine, "format=account"],
+        "qos": [*mine, "format=qos"],
+    }
+    return Query(argvs[option], _names) if option in argvs else None
+
+
+def _names(completed: Completed) -> list[str]:
+    """Return the names, each once: one in a line, or several with commas."""
+    names = re.split(r"[\n,]", completed.stdout)
+    return sorted({name.strip() for name in names} - {""})

@@ -181,7 +181,7 @@ def _server(found: Recorded) -> Server:
     view = found.model()
     if view.state == "waiting":
         raise JobError(waits(found, view))
-    server = servers.of(view.host, view.pid)
+    server = servers.that_has(view)
     if server is None:
         msg = (
             f"No notebook server on this host has kernel {view.kernel_id}; it was last "

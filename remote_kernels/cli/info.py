@@ -78,7 +78,7 @@ async def _kernel(wanted: str) -> tuple[Recorded, KernelModel]:
 def _more(found: Recorded, view: KernelModel) -> dict[str, Any]:
     """Return what a view does not hold."""
     record = found.record
-    server = servers.of(view.host, view.pid)
+    server = servers.that_has(view)
     return {
         "advice": found.advice if view.state == "waiting" else "",
         "server": server.url if server is not None else None,

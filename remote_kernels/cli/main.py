@@ -17,7 +17,6 @@ import click
 from remote_kernels import __version__, harmless
 from remote_kernels.cli.completion import completion
 from remote_kernels.cli.doctor import doctor
-from remote_kernels.cli.exec import exec_
 from remote_kernels.cli.forward import forward
 from remote_kernels.cli.info import info
 from remote_kernels.cli.install import install
@@ -25,7 +24,7 @@ from remote_kernels.cli.kernels import list_kernels, remove
 from remote_kernels.cli.logs import logs
 from remote_kernels.cli.ls import ls
 from remote_kernels.cli.running import attach, clean
-from remote_kernels.cli.shell import shell
+from remote_kernels.cli.shell import exec_, shell
 from remote_kernels.cli.stack import stack
 from remote_kernels.cli.stop import stop
 from remote_kernels.cli.top import top

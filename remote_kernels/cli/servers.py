@@ -75,6 +75,11 @@ def of(host: str, pid: int) -> Server | None:
         return None
 
 
+def that_has(view: KernelModel) -> Server | None:
+    """Return the server here that has this kernel, if one has it."""
+    return of(view.host, view.pid)
+
+
 def here() -> list[Server]:
     """Return all of this user's servers that run on this host."""
     files = Path(jupyter_runtime_dir()).glob("jpserver-*.json")
@@ -99,18 +104,16 @@ async def laid_over(views: list[KernelModel]) -> list[KernelModel]:
     Each kernel is asked for by itself: for a list of all, a server would ask the batch
     system.
     """
-    places = {(view.host, view.pid) for view in views if view.state != "ended"}
-    found = {place: of(*place) for place in places}
-    asked = [(view, found.get((view.host, view.pid))) for view in views]
-    return list(await asyncio.gather(*(_laid_over(*pair) for pair in asked)))
+    return list(await asyncio.gather(*map(_laid_over, views)))
 
 
-async def _laid_over(view: KernelModel, server: Server | None) -> KernelModel:
+async def _laid_over(view: KernelModel) -> KernelModel:
     """Return a view with what its server tells.
 
     A kernel whose job has ended has ended, even if its server has not noticed yet.
     """
-    if server is None or view.state == "ended":
+    server = None if view.state == "ended" else that_has(view)
+    if server is None:
         return view
     news = await _told(server, view.kernel_id)
     if (news.get("host"), news.get("pid")) != (view.host, view.pid):
@@ -127,14 +130,13 @@ async def _laid_over(view: KernelModel, server: Server | None) -> KernelModel:
 
 async def _told(server: Server, kernel_id: str) -> dict[str, Any]:
     """Return a server's view of a kernel; {} if it gives no sensible answer."""
-    path = f"remote-kernels/api/kernels/{quote(kernel_id, safe='')}"
+    path = f"kernels/{quote(kernel_id, safe='')}"
     try:
-        status, body = await _answer(server, "GET", path, ANSWER)
-        told = json.loads(body) if status == HTTPStatus.OK else {}
-    except (ServerError, ValueError) as exc:
-        log.debug("%s tells nothing: %s", server, exc)
+        status, told = await request(server, "GET", path, seconds=ANSWER)
+    except ServerError as exc:
+        log.debug("%s", exc)
         return {}
-    return told if isinstance(told, dict) else {}
+    return told if status == HTTPStatus.OK and isinstance(told, dict) else {}
 
 
 async def end(server: Server, kernel_id: str) -> str:
@@ -149,9 +151,14 @@ async def end(server: Server, kernel_id: str) -> str:
 
 
 async def request(
-    server: Server, method: str, path: str, body: object = None
+    server: Server,
+    method: str,
+    path: str,
+    body: object = None,
+    *,
+    seconds: float = ENDING,
 ) -> tuple[int, Any]:
-    """Ask a server's REST API of ours.
+    """Ask a server's REST API of ours, for so many seconds at most.
 
     Returns
     -------
@@ -166,7 +173,7 @@ async def request(
     data = b"" if body is None else json.dumps(body).encode()
     path = f"remote-kernels/api/{path}"
     try:
-        status, answer = await _answer(server, method, path, ENDING, data)
+        status, answer = await _answer(server, method, path, seconds, data)
         return status, json.loads(answer) if answer else None
     except (ServerError, ValueError) as exc:
         msg = f"The server ({server}) does not answer as one of ours: {exc}."

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import click
 
@@ -27,12 +26,8 @@ from remote_kernels.kernel.runtime import Runtime
 _HEADER = ("Kernel", "Notebook", "Job", "State", "To do")
 
 
-@dataclass(frozen=True)
-class _Work:
-    """A kernel to end, and the server that is to end it, if one here has it."""
-
-    kernel: Recorded
-    server: Server | None
+# A kernel to end, and the server that is to end it, if one here has it.
+_Work = tuple[Recorded, Server | None]
 
 
 @click.command()
@@ -52,7 +47,7 @@ def stop(kernels: Sequence[str], everything: bool, dry_run: bool, yes: bool) -> 
         msg = "Name the kernels to end, or give --all."
         raise click.UsageError(msg)
     work = asyncio.run(_work(kernels))
-    rows = [_row(item) for item in work]
+    rows = [_row(kernel, server) for kernel, server in work]
     show(_HEADER, rows, "No kernel of yours waits or runs here.")
     if dry_run or not work:
         return
@@ -70,19 +65,14 @@ async def _work(wanted: Sequence[str]) -> list[_Work]:
     live = [kernel for kernel in known if not kernel.ended]
     chosen = [choose(known, name, LIVE) for name in wanted] if wanted else live
     found = {kernel.kernel_id: kernel for kernel in chosen}
-    return [_Work(kernel, _server(kernel)) for kernel in found.values()]
+    return [(kernel, servers.that_has(kernel.model())) for kernel in found.values()]
 
 
-def _server(kernel: Recorded) -> Server | None:
+def _row(kernel: Recorded, server: Server | None) -> tuple[str, ...]:
     view = kernel.model()
-    return servers.of(view.host, view.pid)
-
-
-def _row(item: _Work) -> tuple[str, ...]:
-    view = item.kernel.model()
-    how = f"by its server ({item.server})"
-    if item.server is None:
-        shared = item.kernel.facts.get("allocation")
+    how = f"by its server ({server})"
+    if server is None:
+        shared = kernel.facts.get("allocation")
         how = f"leave allocation {shared}" if shared else "cancel its job"
     columns = words.notebooks(view), view.job_id, words.state(view)
     return (view.kernel_id, *columns, how)
@@ -91,13 +81,12 @@ def _row(item: _Work) -> tuple[str, ...]:
 async def _end_all(work: list[_Work]) -> bool:
     """Return whether every kernel could be ended, after a line for each."""
     runtime = Runtime()
-    return all(await asyncio.gather(*(_end(runtime, item) for item in work)))
+    return all(await asyncio.gather(*(_end(runtime, *item) for item in work)))
 
 
-async def _end(runtime: Runtime, item: _Work) -> bool:
-    kernel = item.kernel
-    if item.server is not None:
-        trouble = await servers.end(item.server, kernel.kernel_id)
+async def _end(runtime: Runtime, kernel: Recorded, server: Server | None) -> bool:
+    if server is not None:
+        trouble = await servers.end(server, kernel.kernel_id)
         if not trouble:
             say(f"{kernel.kernel_id}: ended by its server", err=True)
             return True

@@ -25,7 +25,7 @@ _REQUIRED = object()
 
 def shaped(name: str, body: Any) -> dict[str, Any]:
     """Return the body of the file of that name, if it can be one. Raises ValueError."""
-    reader = _AGENT if name.startswith("nodes/") else _FILES.get(name, _map(_any))
+    reader = _agent if name.startswith("nodes/") else _FILES.get(name, _map(_any))
     found: dict[str, Any] = reader(body, "")
     return found
 
@@ -170,7 +170,6 @@ _PLACE = _object(
         "host_keys": (_list(_text), []),
     }
 )
-_AGENT: Reader = _agent
 _CONNECTION = _object(
     {
         "transport": (_text, "tcp"),
@@ -227,7 +226,7 @@ _FILES: dict[str, Reader] = {
             "kernels": (_map(_KERNEL), {}),
         }
     ),
-    "agent.json": _AGENT,
+    "agent.json": _agent,
     "ended.json": _object({"reason": _REQUIRED_TEXT}),
     "sessions.json": _map(_SESSION),
     "held.json": _object({"held": (_list(_request), _REQUIRED)}),

@@ -27,6 +27,7 @@ try:
 except ImportError:
     ProxyHandler = None
 
+CAN_PROXY = ProxyHandler is not None
 PROXY = "/remote-kernels/proxy"
 _NOT_INSTALLED = (
     "jupyter-server-proxy is not installed in the notebook server's environment, so "
@@ -66,7 +67,7 @@ class NotInstalled(Telling):
         raise Refusal(HTTPStatus.NOT_IMPLEMENTED, _NOT_INSTALLED)
 
 
-if ProxyHandler is not None:
+if CAN_PROXY:
 
     class Proxied(Telling, ProxyHandler):  # type: ignore[misc]  # it has no types
         """One forwarded port. Path: the kernel's ID, the port, and what is asked of it."""
@@ -158,6 +159,6 @@ if ProxyHandler is not None:
 def routes(manager: Any) -> list[tuple[str, type[JupyterHandler], dict[str, Any]]]:
     """Return what the server's application adds; it puts its base_url before it."""
     path = rf"{PROXY}/([^/]+)/([^/]+)(/.*|)"
-    if ProxyHandler is None:
+    if not CAN_PROXY:
         return [(path, NotInstalled, {})]
     return [(path, Proxied, {"manager": manager})]

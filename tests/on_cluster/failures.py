@@ -98,7 +98,7 @@ FAILURES = {
         r"time limit\. Ask for more with 'time'",
         FOR_AGES,
         stands_still(603),
-        act=("scontrol", "update", "JobId={job}", "EndTime=now"),
+        act=("scontrol", "update", "JobId={job}", "EndTime=now+1"),
     ),
     "node_dir": Failure(
         r"No private directory could be made", {"node_dir": "/proc/nosuch"}

@@ -20,18 +20,7 @@ from remote_kernels.options import PORTABLE, Option
 from remote_kernels.scheduler.driver import Driver
 from remote_kernels.scheduler.drivers import DRIVERS, detected
 
-from .options import OPTIONS
-
-__all__ = [
-    "OPTIONS",
-    "Settings",
-    "every_option",
-    "over",
-    "own_names",
-    "owner",
-    "parse",
-    "portable_options",
-]
+from .options import OPTIONS as OPTIONS
 
 AUTO = "auto"
 

@@ -46,8 +46,6 @@ class Connection:
 
     Parameters
     ----------
-    kernel_id:
-        The kernel's ID.
     key:
         The HMAC key of its messages.
     curve:
@@ -72,7 +70,6 @@ class Connection:
 
     def __init__(
         self,
-        kernel_id: str,
         key: bytes,
         curve: tuple[bytes, bytes] | None,
         directory: Path,
@@ -85,14 +82,14 @@ class Connection:
         spec_name: str = "",
         info: dict[str, Any] | None = None,
     ) -> None:
-        self.kernel_id = kernel_id
+        self.kernel_id = record.kernel_id
         self.key = key
         self.curve = curve
         self.tunnel: Tunnel | None = None
         self.exit_code: int | None = None
         self.state: control.KernelState | None = None
         self.usage: dict[str, Any] | None = None  # the last sample, and its `time`
-        self.ports = Ports(kernel_id, directory, node, lambda: self.tunnel)
+        self.ports = Ports(record.kernel_id, directory, node, lambda: self.tunnel)
         self._directory = directory
         self._record = record
         self._node = node

@@ -57,7 +57,6 @@ class Supervision:
         worker = status.record.worker
         said = await worker.run(lambda: status.record.read_if_good(INFO))
         connection = Connection(
-            status.kernel_id,
             spec.key,
             spec.curve,
             status.here.directory,

@@ -33,7 +33,7 @@ INFORMATION = {"implementation": "test"}
 async def test_a_beat_that_comes_early(tmp_path: Path) -> None:
     """It is lost; the next goes to the agent that is reached, not to one that was not."""
     record = Record(tmp_path, "k")
-    connection = Connection("k", b"key", None, tmp_path, record, "node", 15.0)
+    connection = Connection(b"key", None, tmp_path, record, "node", 15.0)
     first, second = MagicMock(carrier=None), MagicMock(carrier="srun")
     heart = Heartbeat(MagicMock(), connection._heartbeat)
 
@@ -97,7 +97,7 @@ class Reached:
         self.infos: list[dict[str, Any]] = []
         self.exits = 0
         self.connection = Connection(
-            *("k", b"key", curve, directory, self.record, "c1", 15.0),
+            *(b"key", curve, directory, self.record, "c1", 15.0),
             self.infos.append,
             self._exited,
             spec_name="py",

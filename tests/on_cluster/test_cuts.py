@@ -429,7 +429,7 @@ def test_ssh_in_another_job_s_care(
     programs[host].stop()
     programs.pop(host).result(seconds=60)
     # It can't end while sessions keep coming, and the node would be drained.
-    wait_for("its end", lambda: host not in {job.id for job in cluster.jobs()}, 20)
+    wait_for("its end", lambda: host not in {job.id for job in cluster.jobs()}, 60)
     (spared,) = programs.values()
     spared.stop()
 

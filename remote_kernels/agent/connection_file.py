@@ -70,7 +70,10 @@ class Sockets:
         return f"{self._ip}-{self._ports[target]}"
 
     def address(self, target: str) -> Address:
-        """Return where `target` is. Raises KeyError for a name that is none of SOCKETS."""
+        """Return where `target` is. Raises ConnectionRefusedError if it is no socket."""
+        if target not in self._ports:
+            msg = f"a kernel has no socket {target}"
+            raise ConnectionRefusedError(msg)
         if self.transport != "ipc":
             return (self._ip, self._ports[target])
         if target in self._held and not os.path.exists(self._path(target)):

@@ -68,7 +68,11 @@ class Agent:
         self._id = str(spec["agent"])
         self._secret = bytes.fromhex(spec["secret"])
         self._own = next(iter(kernels), "")  # for which the job was made
-        self._sharing = _sharing(spec, record, node)
+        self._sharing: Sharing | None = None  # the job is one kernel's own
+        if "keep" in spec:
+            from .sharing import Sharing  # few need it
+
+            self._sharing = Sharing(spec, record, node)
         self._dead_after = float(spec.get("dead_after", DEAD_AFTER))
         self._path = ""
         self._server: asyncio.AbstractServer | None = None
@@ -263,15 +267,6 @@ class Agent:
         self._sharing.enter(ask.kernel)
         session.begin()
         return session
-
-
-def _sharing(spec: dict[str, Any], record: str, node: str) -> Sharing | None:
-    """None: the job is one kernel's own."""
-    if "keep" not in spec:
-        return None
-    from .sharing import Sharing  # few need it
-
-    return Sharing(spec, record, node)
 
 
 def _announce(record: str, name: str, path: str) -> None:

@@ -27,6 +27,7 @@ from remote_kernels.wire.target import target_of
 from .culling import forgotten
 from .forwarding import connect
 from .kernel_process import GRACE
+from .message_buffer import connected
 from .record import write
 from .supervisor import Kernel
 from .visits import Visits, resumable
@@ -239,30 +240,20 @@ class KernelSession:
 
     async def _connect(self, kernel: str, target: str, channel: Channel) -> None:
         """Join `channel` to the kernel's socket, or a port of the node. Raises OSError."""
-        mine = self.kernel
+        mine = self.kernel if kernel == self.id else None
         port, trial = target_of(target)
-        if kernel == self.id and port is not None:
+        if mine is not None and port is not None:
             await connect(port, channel, trial=trial)
-            return
-        if kernel == self.id and target == EXEC:
+        elif mine is not None and target == EXEC:
             self._execute(channel)
-            return
-        if kernel == self.id and mine.buffer is not None and target in mine.buffer:
+        elif mine is not None and mine.buffer is not None and target in mine.buffer:
             mine.buffer.attach(target, channel)
-            return
-        if kernel != self.id or mine.sockets is None:
+        elif mine is not None and mine.sockets is not None:
+            address = mine.sockets.address(target)
+            await connected(lambda: SocketChannel(channel), address)
+        else:
             msg = f"kernel {kernel} is not running"
             raise ConnectionRefusedError(msg)
-        try:
-            address = mine.sockets.address(target)
-        except KeyError:
-            msg = f"a kernel has no socket {target}"
-            raise ConnectionRefusedError(msg) from None
-        loop = asyncio.get_running_loop()
-        if isinstance(address, str):
-            await loop.create_unix_connection(lambda: SocketChannel(channel), address)
-        else:
-            await loop.create_connection(lambda: SocketChannel(channel), *address)
 
     def _execute(self, channel: Channel) -> None:
         from .exec import Executions  # few ask for it

@@ -97,6 +97,15 @@ class _Client(asyncio.Protocol):
             self._transport.abort()
 
 
+async def connected(make: Callable[[], asyncio.Protocol], address: Address) -> None:
+    """Join a protocol from `make` to a kernel's socket. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    if isinstance(address, str):
+        await loop.create_unix_connection(make, address)
+    else:
+        await loop.create_connection(make, *address)
+
+
 class _SocketBuffer:
     """One of the kernel's sockets: its spool, its client, and who listens now."""
 
@@ -249,12 +258,7 @@ class MessageBuffer:
             peer = zmtp.Peer("SUB", piece=PIECE)
         take = buffer.take if subscribes else functools.partial(self._take, buffer)
         client = buffer.client = _Client(peer, take, buffer.full)
-        loop = asyncio.get_running_loop()
-        where = address(buffer.target)
-        if isinstance(where, str):
-            await loop.create_unix_connection(lambda: client, where)
-        else:
-            await loop.create_connection(lambda: client, *where)
+        await connected(lambda: client, address(buffer.target))
         try:
             await asyncio.wait_for(asyncio.shield(client.ready), HANDSHAKE_TIMEOUT)
         except asyncio.TimeoutError:

@@ -58,7 +58,10 @@ class NodeDir:
         return os.path.join(self.path, name)
 
     def _lock(self) -> None:
+        """Lock it, if we have not, or only one that was removed. Raises OSError."""
         if self._fd >= 0:
+            if os.path.samestat(os.fstat(self._fd), os.lstat(self.path)):
+                return
             os.close(self._fd)
             self._fd = -1
         with contextlib.suppress(OSError):  # NFS locks no directory
@@ -93,16 +96,9 @@ class NodeDir:
         self._failed = ""
         return True
 
-    def _is_locked(self) -> bool:
-        """Return whether we have locked it, and not one that was removed."""
-        if self._fd < 0:
-            return False
-        return os.path.samestat(os.fstat(self._fd), os.lstat(self.path))
-
     def _mend(self) -> None:
         ensure(self.path)
-        if not self._is_locked():
-            self._lock()
+        self._lock()
         if self._pyz >= 0 and not os.path.exists(self._file(PYZ)):
             size = os.fstat(self._pyz).st_size
             _write(self._file(PYZ), os.pread(self._pyz, size, 0))

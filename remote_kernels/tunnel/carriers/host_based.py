@@ -7,6 +7,7 @@ ssh-keysign(8) of OpenSSH 9.2. Used by ssh.py.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import stat
 from pathlib import Path
 
@@ -42,8 +43,6 @@ def enabled(config: str) -> bool:
 
 def _may_sign(path: str) -> bool:
     """As root, or of the group that may read the host's keys."""
-    try:
-        mode = Path(path).stat().st_mode
-    except OSError:
-        return False
-    return bool(mode & (stat.S_ISUID | stat.S_ISGID))
+    with contextlib.suppress(OSError):
+        return bool(Path(path).stat().st_mode & (stat.S_ISUID | stat.S_ISGID))
+    return False

@@ -158,12 +158,7 @@ class SshCarrier:
         """Open the session with the agent; None: a job that is ending has adopted it."""
         # sshd turns Nagle's algorithm off only once a session channel has run a
         # command (9.2p1): without this one, small messages wait 40 ms for an ACK.
-        session = _listener(visit)
-        idle = await run(
-            connection,
-            self._adoption.command,
-            lambda: session,
-        )
+        idle = await run(connection, self._adoption.command, _listener(visit))
         if self._adoption.in_doubt:
             await visit.told.wait()
             if not self._adoption.keeps(visit.said):

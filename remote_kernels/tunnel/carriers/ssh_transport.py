@@ -106,20 +106,13 @@ async def open_pipe(
     channel: SSHChannel[bytes]
     try:
         channel, _ = await connection.create_unix_connection(
-            lambda: _session(protocol, said),
-            to.socket,
-            encoding=None,
-            window=WINDOW,
+            lambda: _session(protocol, said), to.socket, encoding=None, window=WINDOW
         )
     except asyncssh.ChannelOpenError as exc:
         log.debug("= no forward to the agent's socket: %s", exc)
         if idle is not None:
             idle.close()
-        channel = await run(
-            connection,
-            to.connect,
-            lambda: _session(protocol, said),
-        )
+        channel = await run(connection, to.connect, _session(protocol, said))
     return SshPipe(connection, channel, said), protocol
 
 
@@ -157,14 +150,14 @@ def _let_go(opening: asyncio.Future[tuple[SshPipe, P]]) -> None:
 async def run(
     connection: asyncssh.SSHClientConnection,
     argv: Sequence[str],
-    session: Callable[[], asyncssh.SSHClientSession[bytes]],
+    session: asyncssh.SSHClientSession[bytes],
 ) -> asyncssh.SSHClientChannel[bytes]:
     """Run a command on the node. Raises OSError, asyncssh.Error or CarrierError."""
     import asyncssh
 
     try:
         channel, _ = await connection.create_session(
-            session, shlex.join(argv), encoding=None, window=WINDOW
+            lambda: session, shlex.join(argv), encoding=None, window=WINDOW
         )
     except asyncssh.ChannelOpenError as exc:
         msg = f"sshd opens no session: {exc}"

@@ -308,10 +308,7 @@ class _Suitor(Link):
 
     async def there(self) -> None:
         """Until the agent has spoken. Raises LinkLost."""
-        waits = (self._offered, self.ready)
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        if self.ready.done():
-            self.ready.result()
+        await first_of(asyncio.shield(self.ready), asyncio.shield(self._offered))
 
     def ask(self) -> None:
         """Unless it was lost meanwhile, of which `ready` tells."""

@@ -91,15 +91,13 @@ class MessageDecoder:
     def _parts(self, begin: int, end: int) -> list[bytes]:
         parts = []
         with memoryview(self._buffer) as view:
-            while begin < end:
-                if end - begin < _FRAME.size:
-                    break
+            while end - begin >= _FRAME.size:
                 (size,) = _FRAME.unpack_from(view, begin)
-                begin += _FRAME.size
-                if begin + size > end:
+                after = begin + _FRAME.size + size
+                if after > end:
                     break
-                parts.append(bytes(view[begin : begin + size]))
-                begin += size
+                parts.append(bytes(view[begin + _FRAME.size : after]))
+                begin = after
         if begin != end:
             msg = "a message whose frames do not fit into it"
             raise RemoteProtocolError(msg)

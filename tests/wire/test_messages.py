@@ -90,10 +90,11 @@ def test_a_message_above_the_limit_is_refused(parts: list[bytes]) -> None:
         (0, b""),
         (HEAD.size - 5, b""),
         (HEAD.size - 4 + 3, b"\0\0\0"),
+        (HEAD.size - 4 + 4, b"\0\0\0\2"),
         (HEAD.size - 4 + 6, b"\0\0\0\3ab"),
         (HEAD.size - 4 + 8, b"\0\0\0\2ab" + b"\0\0"),
     ],
-    ids=["empty", "half a head", "half a length", "half a frame", "rest"],
+    ids=["empty", "half a head", "half a length", "no frame", "half a frame", "rest"],
 )
 def test_frames_that_do_not_fill_their_message(size: int, body: bytes) -> None:
     """Neither too few bytes nor too many: the pipe must be closed."""

@@ -68,7 +68,7 @@ class Agent:
         self._id = str(spec["agent"])
         self._secret = bytes.fromhex(spec["secret"])
         self._own = next(iter(kernels), "")  # for which the job was made
-        self._sharing: Sharing | None = None  # the job is one kernel's own
+        self._sharing: Sharing | None = None  # if the job is one kernel's own
         if "keep" in spec:
             from .sharing import Sharing  # few need it
 
@@ -77,7 +77,7 @@ class Agent:
         self._path = ""
         self._server: asyncio.AbstractServer | None = None
         self._sessions = {
-            id: KernelSession(id, kernel, spec, record, self._give_up)
+            id: KernelSession(kernel, spec, self._give_up)
             for id, kernel in kernels.items()
         }
         self._links: set[Link] = set()
@@ -262,7 +262,7 @@ class Agent:
         except (OSError, ValueError, KeyError) as exc:
             msg = f"kernel {ask.kernel} can't be started: {exc!r}"
             raise Refused(RefusalCode.NO_KERNEL, msg) from exc
-        session = KernelSession(ask.kernel, kernel, spec, ask.record, self._give_up)
+        session = KernelSession(kernel, spec, self._give_up)
         self._sessions[ask.kernel] = session
         self._sharing.enter(ask.kernel)
         session.begin()

@@ -53,38 +53,31 @@ class KernelSession:
 
     Parameters
     ----------
-    id : str
-        The kernel's ID.
     kernel : Kernel
         It, spawned.
     spec : dict
         The record's spec.json: optionally linger, attach, silence, dead_after, and
         usage, how often to measure it (seconds; never if not given).
-    record : str
-        The record's directory.
     give_up : callable
         Called when the kernel is to end.
     """
 
     def __init__(
         self,
-        id: str,
         kernel: Kernel,
         spec: dict[str, Any],
-        record: str,
         give_up: Callable[[KernelSession], None],
     ) -> None:
-        self.id = id
+        self.id = kernel.id
         self.kernel = kernel
         self._dead_after = float(spec.get("dead_after", DEAD_AFTER))
-        self._record = record
         self._give_up = give_up
         self._linger = float(spec.get("linger", LINGER))
         self._attach = float(spec.get("attach", ATTACH))
         self._silence = float(spec.get("silence", SILENCE))
         self._usage = float(spec.get("usage") or 0)
         self._mux: Mux | None = None
-        self._visits = Visits(id, self._execute, self._dead_after)
+        self._visits = Visits(self.id, self._execute, self._dead_after)
         self._executions: Executions | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._lingering: asyncio.TimerHandle | None = None
@@ -124,7 +117,7 @@ class KernelSession:
         self._visits.close(code, detail)
 
     async def _guard(self) -> None:
-        about = self._record, self._is_attended, lambda: self.kernel.sessions
+        about = self.kernel.record, self._is_attended, lambda: self.kernel.sessions
         self._lapse(await forgotten(self._silence, *about))
 
     def _is_attended(self) -> bool:
@@ -136,7 +129,7 @@ class KernelSession:
         """Nobody told us to end it: its record says why, and that it is no more."""
         self._say(f"ends: {reason}")
         with contextlib.suppress(OSError):
-            write(self._record, "ended.json", {"reason": reason})
+            write(self.kernel.record, "ended.json", {"reason": reason})
         self._give_up(self)
 
     def _say(self, text: str) -> None:

@@ -54,7 +54,7 @@ class Kernel:
         The kernel's ID.
     spec : dict
         argv (with `{connection_file}`), env, env_lines (see environment.py), cwd,
-        connection (see connection_file.Sockets), gpus (see visible.py; None: as the job has
+        connection (see connection_file.Sockets), gpus (see visible_gpus; None: as the job has
         them).
     node_dir : str
         A private directory on the node.
@@ -70,7 +70,7 @@ class Kernel:
         self.buffer: MessageBuffer | None = None
         self._incarnation = 1
         self._spec = spec
-        self._record = record
+        self.record = record
         self._process: KernelProcess | None = None
         self._state = ProcessState.STARTING
         self._cause = Cause.NONE
@@ -85,7 +85,7 @@ class Kernel:
         spec, self._process = self._spec, None
         try:
             self._process = KernelProcess(
-                self.id, self._incarnation, spec, self.node_dir, self._record
+                self.id, self._incarnation, spec, self.node_dir, self.record
             )
             self._lacks = self._process.lacks
         except (OSError, ValueError) as exc:  # ValueError: of a NUL, or a name with =

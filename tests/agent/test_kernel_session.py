@@ -18,8 +18,8 @@ from remote_kernels.wire.hello import Ask, Refused
 async def test_who_missed_the_answer_asks_by_another_carrier() -> None:
     """He is not told that somebody else has the kernel; another one is."""
     state = control.KernelState("k", 1, ProcessState.RUNNING)
-    kernel: Any = SimpleNamespace(state=lambda: state)
-    session = KernelSession("k", kernel, {}, "", lambda _: None)
+    kernel: Any = SimpleNamespace(id="k", state=lambda: state)
+    session = KernelSession(kernel, {}, lambda _: None)
     mine = session.decide(Ask("mine", take=False))
     link: Any = SimpleNamespace(silence=0.1, flush_soon=lambda: None)
     mine.link = link
@@ -34,8 +34,8 @@ async def test_who_missed_the_answer_asks_by_another_carrier() -> None:
 async def test_who_lets_go_leaves_nothing_open() -> None:
     """His session is over, with the ports and processes that it had; the next one begins."""
     state = control.KernelState("k", 1, ProcessState.RUNNING)
-    kernel: Any = SimpleNamespace(state=lambda: state)
-    session = KernelSession("k", kernel, {}, "", lambda _: None)
+    kernel: Any = SimpleNamespace(id="k", state=lambda: state)
+    session = KernelSession(kernel, {}, lambda _: None)
     mine = session.decide(Ask("mine"))
 
     mine.on_goodbye()
@@ -51,8 +51,8 @@ async def test_who_lets_go_leaves_nothing_open() -> None:
 async def test_a_session_beside_it() -> None:
     """It takes nothing from who has the kernel, nor does who comes take anything of it."""
     state = control.KernelState("k", 1, ProcessState.RUNNING)
-    kernel: Any = SimpleNamespace(state=lambda: state)
-    session = KernelSession("k", kernel, {}, "", lambda _: None)
+    kernel: Any = SimpleNamespace(id="k", state=lambda: state)
+    session = KernelSession(kernel, {}, lambda _: None)
     mine = session.decide(Ask("mine", take=False))
     visit = session.decide(Ask("beside", take=False, beside=True))
 

@@ -13,8 +13,8 @@ from remote_kernels.wire import control
 
 
 def session(buffer: Any, told: list[control.Message]) -> module.KernelSession:
-    kernel: Any = SimpleNamespace(buffer=buffer)
-    made = module.KernelSession("k", kernel, {}, "", lambda _: None)
+    kernel: Any = SimpleNamespace(id="k", buffer=buffer)
+    made = module.KernelSession(kernel, {}, lambda _: None)
     mux: Any = SimpleNamespace(control=told.append)
     made._mux = mux
     return made

@@ -37,9 +37,11 @@ LATE = 1.0  # second between a sample and its arrival
 class Process:
     """Stands where the agent has a Kernel: unless told otherwise, this session."""
 
+    id = "k"
     buffer = sockets = None
 
-    def __init__(self) -> None:
+    def __init__(self, record: str) -> None:
+        self.record = record
         self.pid, self.alive = os.getsid(0), True
         self.sessions = [self.pid]
 
@@ -57,7 +59,7 @@ class World:
     """An agent, and a login end that comes when it is told to."""
 
     def __init__(self, directory: Path, weathers: list[Weather], **spec: Any) -> None:
-        self.kernel = Process()
+        self.kernel = Process(str(directory))
         self.usage: asyncio.Queue[tuple[float, control.Usage]] = asyncio.Queue()
         spec |= {"agent": "a", "secret": SECRET.hex(), "attach": 1e6, "silence": 1e6}
         kernels = {"k": cast(Kernel, self.kernel)}

@@ -1,10 +1,10 @@
-"""agent.visible: a kernel sees some of the GPUs that its job has."""
+"""agent.environment: a kernel sees some of the GPUs that its job has."""
 
 from __future__ import annotations
 
 import pytest
 
-from remote_kernels.agent.visible import visible_gpus
+from remote_kernels.agent.environment import visible_gpus
 
 CUDA = "CUDA_VISIBLE_DEVICES"
 ROCR = "ROCR_VISIBLE_DEVICES"

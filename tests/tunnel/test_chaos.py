@@ -154,13 +154,14 @@ def _encode(message: Message) -> bytes:
 class Speaker:
     """Stands where the agent has a Kernel, its buffer and its sockets."""
 
-    pid, alive = 0, True
+    id, pid, alive = "k", 0, True
     sessions: Sequence[int] = ()
 
     def __init__(self, talk: Talk, directory: Path) -> None:
         self.talk = talk
         self.buffer = self.sockets = self
         self._directory = directory
+        self.record = str(directory)
 
     def watch(self, tell: Callable[[control.KernelState], None]) -> None:
         self.tell = tell

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -110,7 +110,9 @@ def decode_request(payload: bytes) -> Request:
     ):
         msg = f"{what} that is none: {payload[:200]!r}"
         raise RemoteProtocolError(msg)
-    return request
+    return replace(
+        request, command=tuple(request.command), terminal=size and tuple(size)
+    )
 
 
 class ExecDecoder:

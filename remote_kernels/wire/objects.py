@@ -11,7 +11,6 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from .codes import Code
@@ -36,12 +35,6 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "Sequence[str]": (list,),
     "Sequence[int] | None": (list, type(None)),
     **dict.fromkeys(_CODES, (str,)),
-}
-# What those become that are not taken as they are.
-_MADE: dict[str, Callable[[Any], Any]] = {
-    **_CODES,
-    "Sequence[str]": tuple,
-    "Sequence[int] | None": tuple,
 }
 # And what is in them.
 _ITEMS = {
@@ -151,8 +144,7 @@ def build(cls: type[T], body: dict[str, Any], what: str) -> T:
             if not _fits(value, kind):
                 msg = f"{what} that is none, by its {name}: {body!r:.200}"
                 raise RemoteProtocolError(msg)
-            as_it_is = value is None or kind not in _MADE
-            values[name] = value if as_it_is else _MADE[kind](value)
+            values[name] = _CODES[kind](value) if kind in _CODES else value
     try:
         return cls(**values)
     except TypeError as exc:  # a field is missing

@@ -28,7 +28,7 @@ from . import api_input
 from .api_errors import Refusal, status_of
 from .api_kernels import Kernels, log_end
 from .api_start import start
-from .proxied import CAN_PROXY, PROXY, may_execute
+from .proxied import IS_INSTALLED, PROXY, may_execute
 
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
@@ -83,7 +83,7 @@ class Handler(APIHandler):
     def port_as_json(self, kernel_id: str, port: Port) -> dict[str, Any]:
         """Return what is told of a port, with its URL's path here if it has one."""
         url = None
-        if port.name and CAN_PROXY:
+        if port.name and IS_INSTALLED:
             parts = map(url_escape, (kernel_id, port.name))
             url = url_path_join(self.base_url, PROXY, *parts, "/")
         return {**port.as_json(), "url": url}

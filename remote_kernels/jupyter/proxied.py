@@ -27,7 +27,7 @@ try:
 except ImportError:
     ProxyHandler = None
 
-CAN_PROXY = ProxyHandler is not None
+IS_INSTALLED = ProxyHandler is not None
 PROXY = "/remote-kernels/proxy"
 _NOT_INSTALLED = (
     "jupyter-server-proxy is not installed in the notebook server's environment, so "
@@ -67,7 +67,7 @@ class NotInstalled(Telling):
         raise Refusal(HTTPStatus.NOT_IMPLEMENTED, _NOT_INSTALLED)
 
 
-if CAN_PROXY:
+if IS_INSTALLED:
 
     class Proxied(Telling, ProxyHandler):  # type: ignore[misc]  # it has no types
         """One forwarded port. Path: the kernel's ID, the port, and what is asked of it."""
@@ -159,6 +159,6 @@ if CAN_PROXY:
 def routes(manager: Any) -> list[tuple[str, type[JupyterHandler], dict[str, Any]]]:
     """Return what the server's application adds; it puts its base_url before it."""
     path = rf"{PROXY}/([^/]+)/([^/]+)(/.*|)"
-    if not CAN_PROXY:
+    if not IS_INSTALLED:
         return [(path, NotInstalled, {})]
     return [(path, Proxied, {"manager": manager})]

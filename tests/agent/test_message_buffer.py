@@ -249,8 +249,8 @@ async def speaker(
         came.put_nowait(parts)
         return True
 
-    made = Listener(path, True, take)
-    made.bind()
+    made = Listener(True, take)
+    made.bind(path)
     await buffer.connect(lambda t: str(path) if t == "iopub" else kernel.address(t))
     await asyncio.wait_for(came.get(), 10)
     yield made

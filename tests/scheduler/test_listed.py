@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from front.world import timeless
 
@@ -39,7 +40,7 @@ class Machine:
         await asyncio.sleep(self.delay)
         return replace(self.said, argv=tuple(argv))
 
-    async def look(self, *numbers: str, **options: object) -> dict[str, str] | None:
+    async def look(self, *numbers: str, **options: Any) -> dict[str, str] | None:
         """The states by number."""
         found = await self.jobs.listed([job(n) for n in numbers], **options)
         return None if found is None else {str(i): s.state for i, s in found.items()}

@@ -1,4 +1,4 @@
-"""front.held_messages: how much is held for clients that are away, and for how long."""
+"""front.outbox: how much is held for clients that are away, and for how long."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from front.conftest import Serve
 from front.world import Agent, Browser, Kernel, Scene, Server, timeless
-from remote_kernels.front import held_messages
+from remote_kernels.front import outbox
 from remote_kernels.front.delivery import SETTLE
-from remote_kernels.front.held_messages import HELD_TIME
+from remote_kernels.front.outbox import HELD_TIME
 
 MIB = 1 << 20
 
@@ -21,7 +21,7 @@ async def test_more_is_held_than_there_is_room_for(
     agent: Agent, kernel: Kernel, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oldest is dropped; how much is told in one line."""
-    monkeypatch.setattr(held_messages, "DISK_BYTES", 0)
+    monkeypatch.setattr(outbox, "DISK_BYTES", 0)
     browser = Browser("one")
     cell = browser.ask(serve())
     kernel.busy(cell)

@@ -8,7 +8,7 @@ import pytest
 
 from front.conftest import Serve
 from front.world import Agent, Browser, Kernel, Scene, timeless
-from remote_kernels.front import held_messages
+from remote_kernels.front import outbox
 from remote_kernels.front.delivery import SETTLE
 
 MIB = 1 << 20
@@ -280,7 +280,7 @@ async def test_more_is_lost_before_a_held_message(
     agent: Agent, kernel: Kernel, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the agent dropped and what was dropped here are told as one number."""
-    monkeypatch.setattr(held_messages, "DISK_BYTES", 0)
+    monkeypatch.setattr(outbox, "DISK_BYTES", 0)
     browser = Browser("one")
     cell = browser.ask(serve())
     kernel.busy(cell)

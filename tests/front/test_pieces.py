@@ -1,4 +1,4 @@
-"""front.pieces: messages that come in pieces, because their last frame is large."""
+"""front.inbox: messages that come in pieces, because their last frame is large."""
 
 from __future__ import annotations
 

@@ -26,8 +26,7 @@ from remote_kernels.kernel.ports import Port, Ports
 
 from . import api_input
 from .api_errors import Refusal, status_of
-from .api_kernels import Kernels, log_end
-from .api_start import start
+from .api_kernels import Kernels, log_end, start
 from .proxied import IS_INSTALLED, PROXY, may_execute
 
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])

@@ -24,8 +24,7 @@ from remote_kernels.kernel import service
 from remote_kernels.kernel.inventory import Recorded, recorded
 
 from . import api, proxied
-from .api_kernels import Kernels
-from .api_start import own_config
+from .api_kernels import Kernels, own_config
 from .emitter import Emitter
 from .process import process
 from .provisioner import RemoteKernelProvisioner

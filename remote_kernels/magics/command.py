@@ -44,6 +44,25 @@ os.execv(sys.argv[2], sys.argv[3:])
 """
 
 
+class Failure(CommandError):
+    """A command that failed, shown without a traceback of ours.
+
+    It ends the cell, so that Run All stops there.
+    """
+
+    def __init__(self, error: CommandError, advice: str = "") -> None:
+        text = f"{error}\n{advice}" if advice else str(error)
+        Exception.__init__(self, text)
+        self.argv = error.argv
+        self.returncode = error.returncode
+        self.stdout = error.stdout
+        self.stderr = error.stderr
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows instead of a traceback."""
+        return str(self).splitlines()
+
+
 def run(
     argv: Sequence[str],
     *,

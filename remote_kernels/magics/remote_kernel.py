@@ -16,7 +16,7 @@ from IPython.core.error import UsageError
 from remote_kernels import spans
 from remote_kernels.agent.usage import Sampler
 from remote_kernels.errors import CommandError
-from remote_kernels.magics.failure import Failure
+from remote_kernels.magics.command import Failure
 from remote_kernels.magics.own_job import OwnJob, own_job
 from remote_kernels.magics.report import Report
 from remote_kernels.magics.time_left import Warnings

@@ -16,7 +16,7 @@ from scheduler.captured import captured
 
 from magics.commands import Commands, run, wait_until
 from remote_kernels.magics import remote_kernel
-from remote_kernels.magics.failure import Failure
+from remote_kernels.magics.command import Failure
 from remote_kernels.scheduler.job import Completed
 
 JOB = "40"  # as captured

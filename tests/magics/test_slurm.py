@@ -17,7 +17,7 @@ from scheduler.captured import captured as answered
 
 from magics.capture import NAMES
 from magics.commands import Commands, captured, run
-from remote_kernels.magics.failure import Failure
+from remote_kernels.magics.command import Failure
 from remote_kernels.magics.slurm.commands import JobNumber, Text
 from remote_kernels.scheduler.job import Completed
 

@@ -18,7 +18,7 @@ from IPython.core.error import UsageError
 
 from remote_kernels.errors import CommandError
 from remote_kernels.magics import command
-from remote_kernels.magics.failure import Failure
+from remote_kernels.magics.command import Failure
 from remote_kernels.magics.own_job import Magic
 from remote_kernels.scheduler.job import Completed, login_name
 from remote_kernels.scheduler.slurm import DRIVER

@@ -110,9 +110,12 @@ def test_every_time_format_of_slurm(time: object) -> None:
     assert "time" in parse({"time": time}).options
 
 
-def test_auto_is_slurm_where_sbatch_is(tmp_path: Path) -> None:
+def test_auto_is_slurm_where_sbatch_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else the local scheduler."""
     (tmp_path / "sbatch").touch(0o755)
 
-    assert "slurm" == detected({"PATH": str(tmp_path)}).name
-    assert "local" == detected({"PATH": "/nowhere"}).name
+    for path, name in ((tmp_path, "slurm"), ("/nowhere", "local")):
+        monkeypatch.setenv("PATH", str(path))
+        assert name == detected().name

@@ -36,11 +36,9 @@ DRIVERS: Mapping[str, Driver] = _found()
 """All of them, by the names that a kernelspec gives them; the last resort last."""
 
 
-def detected(environ: Mapping[str, str] | None = None) -> Driver:
+def detected() -> Driver:
     """Return the batch system of this host: what `scheduler` "auto" stands for."""
-    environ = os.environ if environ is None else environ
-    here = [driver for driver in DRIVERS.values() if driver.is_here(environ)]
-    return here[0]
+    return next(driver for driver in DRIVERS.values() if driver.is_here(os.environ))
 
 
 def environment(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from remote_kernels import harmless
@@ -69,10 +69,8 @@ class Jobs:
         self.driver = driver
         self._runner = run
         self._environ = environ
-        # What watches and lists is the poller's.
         self._poller = poller = Poller(driver, self.statuses, self.ask, poll_interval)
-        self.listed, self.watch = poller.listed, poller.watch
-        self.wait_ended = poller.wait_ended
+        self.listed, self.wait_ended = poller.listed, poller.wait_ended
         self._cluster: str | None = None
         self._gathered: dict[JobId, asyncio.Future[JobStatus]] = {}
         self._asker: asyncio.Future[None] | None = None
@@ -226,3 +224,10 @@ class Jobs:
         if environ is None:
             environ = environment(self.driver, os.environ)
         return await self._runner(argv, input=input, env=environ, timeout=timeout)
+
+    def watch(self, job_id: JobId) -> AsyncGenerator[JobStatus, None]:
+        """Yield the job's status now and at every change; the last one is ENDED.
+
+        To be closed (contextlib.aclosing) where it is left early.
+        """
+        return self._poller.watch(job_id)

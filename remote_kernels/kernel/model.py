@@ -20,7 +20,14 @@ from .job import id_in
 from .lifecycle import ARRIVED, State
 
 
-class ModelState(str, enum.Enum):
+class Word(str, enum.Enum):
+    """A word that programs are told: as text, and as a key, it is its value."""
+
+    __str__ = str.__str__
+    __hash__ = str.__hash__
+
+
+class ModelState(Word):
     """What people and programs are told of a kernel's state, in the order of its life."""
 
     WAITING = "waiting"
@@ -31,9 +38,6 @@ class ModelState(str, enum.Enum):
     ENDING = "ending"
     ENDED = "ended"
     UNKNOWN = "unknown"  # the scheduler does not answer
-
-    __str__ = str.__str__
-    __hash__ = str.__hash__
 
 
 *STATES, UNKNOWN = ModelState

@@ -5,14 +5,13 @@ Used by status.py, and by who tells.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 
 from .lifecycle import Event
-from .model import KernelModel
+from .model import KernelModel, Word
 
 
-class News(str, enum.Enum):
+class News(Word):
     """What listeners are told of; see jupyter/events/kernel_v1.yaml."""
 
     SUBMITTED = "submitted"
@@ -23,9 +22,6 @@ class News(str, enum.Enum):
     RESUMED = "resumed"
     WARNING = "warning"
     ENDED = "ended"
-
-    __str__ = str.__str__
-    __hash__ = str.__hash__
 
 
 NEWS = {

@@ -169,7 +169,9 @@ def test_the_first_cell_says_why(
             page.screenshot(path=shots / f"failed-{_word(name)}.png")
             if not re.search(failure.words, " ".join(text.split())):
                 wrong.append((name, text))
-            if max(opened, late) > SOON or max(trips) > 5 * SOON:
+            # A cell beside takes as long as this machine is busy.
+            soon = SOON + max(trips)
+            if max(opened, late) > soon or max(trips) > 5 * SOON:
                 wrong.append((name, f"{opened:.2f} {late:.2f} {max(trips):.2f}"))
         other.screenshot(path=shots / "failed-beside.png")
     assert [] == wrong

@@ -9,6 +9,7 @@ from typing import IO
 
 LOG_BYTES = 8 * 1024 * 1024  # of kernel.log, then it becomes kernel.log.1
 TAIL_BYTES = 8 * 1024  # of output told to the login end
+LAST_WORDS = 1.0  # seconds: a child of the kernel may hold the pipe open
 
 
 class _File:
@@ -67,7 +68,10 @@ class KernelLog:
                 with contextlib.suppress(OSError):
                     file.write(data)
 
+    def wait(self) -> None:
+        """Block until all that an ended process wrote has been read."""
+        self._thread.join(LAST_WORDS)
+
     def tail(self) -> str:
-        """Return the end of what was written, once the process has ended."""
-        self._thread.join(1.0)  # a child of the kernel may hold the pipe open
+        """Return the end of what was written."""
         return self._tail.decode(errors="replace")

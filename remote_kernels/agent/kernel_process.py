@@ -136,7 +136,7 @@ class KernelProcess:
 
     @property
     def output(self) -> str:
-        """The end of what it wrote, once it has ended."""
+        """The end of what it wrote, as far as that has been read."""
         return self._log.tail()
 
     @property
@@ -200,6 +200,12 @@ class KernelProcess:
         from .threads import in_thread
 
         await in_thread(self._process.wait)
+
+    async def drained(self) -> None:
+        """Wait until what an ended process wrote has been read, for `output`."""
+        from .threads import in_thread
+
+        await in_thread(self._log.wait)
 
     def signal(self, signum: int) -> None:
         """Signal the kernel; what stands around it ends with it, and gets only SIGKILL."""

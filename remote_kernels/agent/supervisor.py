@@ -174,6 +174,7 @@ class Kernel:
                 continue
             process.signal(signal.SIGKILL)  # what the kernel started and left behind
             process.remove()
+            await process.drained()
             if self.alive:
                 self._state = ProcessState.EXITED
                 if process.lacked_memory:

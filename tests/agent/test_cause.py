@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from remote_kernels.agent import kernel_process
+from remote_kernels.agent import kernel_log, kernel_process
 from remote_kernels.agent.supervisor import Kernel
 from remote_kernels.wire.codes import Cause, ProcessState
+from remote_kernels.wire.control import KernelState
 
 CONNECTION = {"transport": "ipc", "key": "", "signature_scheme": "hmac-sha256"}
 
@@ -52,3 +55,33 @@ def test_a_node_without_loopback(
     monkeypatch.setattr(kernel_process, "Sockets", sockets)
 
     assert _spawned(tmp_path).state().cause is Cause.NO_LOOPBACK
+
+
+def test_a_child_that_holds_the_output_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent goes on for its other kernels, and then tells all that was written."""
+    monkeypatch.setattr(kernel_log, "LAST_WORDS", 30.0)
+    begun, let_go = tmp_path / "begun", tmp_path / "let-go"
+    os.mkfifo(begun)
+    os.mkfifo(let_go)
+    child = f"echo first; echo > {begun}; read line < {let_go}; echo later"
+    holds = f"setsid sh -c '{child}' & read line < {begun}"
+    told: list[KernelState] = []
+
+    async def main() -> None:
+        spec = {"argv": ["sh", "-c", holds], "connection": CONNECTION}
+        kernel = Kernel("k", spec, str(tmp_path), str(tmp_path))
+        kernel.spawn()
+        kernel.watch(told.append)
+        while [*tmp_path.glob("*.json")]:  # until what it had has been removed
+            await asyncio.sleep(0.01)
+        assert 1 == len(told)
+        let_go.write_text("\n")
+        while len(told) < 2:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+    assert ProcessState.EXITED is told[1].state
+    assert "first\nlater\n" == told[1].output

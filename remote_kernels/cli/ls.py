@@ -114,7 +114,7 @@ def _unreadable(records: list[Path]) -> str:
 def _row(view: KernelModel) -> tuple[str, ...]:
     row = (
         view.kernel_id,
-        words.notebooks(view),
+        view.called,
         view.job_id,
         words.state(view),
         view.node or "",

@@ -74,7 +74,7 @@ def _row(kernel: Recorded, server: Server | None) -> tuple[str, ...]:
     if server is None:
         shared = kernel.facts.get("allocation")
         how = f"leave allocation {shared}" if shared else "cancel its job"
-    columns = words.notebooks(view), view.job_id, words.state(view)
+    columns = view.called, view.job_id, words.state(view)
     return (view.kernel_id, *columns, how)
 
 

@@ -23,11 +23,6 @@ _STYLES = {
 }
 
 
-def notebooks(view: KernelModel) -> str:
-    """Return the paths of a kernel's notebooks; its own name if it has none."""
-    return ", ".join(view.notebooks) or view.name
-
-
 def state(view: KernelModel) -> str:
     """Return on one line what the other columns do not say."""
     if view.state in ("starting", "running", "suspended", "ending"):

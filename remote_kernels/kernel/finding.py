@@ -50,7 +50,7 @@ def choose(
         msg = f"No kernel of yours {verb} here.{_waiting(kernels)}"
         raise RecordError(msg)
     lines = "\n".join(
-        harmless.line(f"  {k.kernel_id}  job {k.job_id}  {_called(k)}")
+        harmless.line(f"  {k.kernel_id}  job {k.job_id}  {k.model().called}")
         for k in found or listed
     )
     if wanted is None:
@@ -89,10 +89,6 @@ def waits(kernel: Recorded, model: KernelModel) -> str:
         f"Kernel {model.kernel_id} has no node yet: its job {kernel.job_id} waits "
         f"({model.text}).\n`remote-kernels ls --watch` shows when it starts."
     )
-
-
-def _called(kernel: Recorded) -> str:
-    return ", ".join(kernel.model().notebooks) or str(kernel.facts.get("name", ""))
 
 
 def _waiting(kernels: list[Recorded]) -> str:

@@ -104,6 +104,11 @@ class KernelModel:
         """The job's number, for people; "" if it has none yet."""
         return "" if self.job is None else str(self.job)
 
+    @property
+    def called(self) -> str:
+        """What people know it by: the paths of its notebooks, else its own name."""
+        return ", ".join(self.notebooks) or self.name
+
 
 def kernel_model(
     kernel_id: str,

@@ -149,13 +149,15 @@ while not pathlib.Path("stop").exists():
     time.sleep(0.01)
 begin = time.monotonic()
 client.execute_interactive(
-    "for n in range(6000):\\n"
-    " display({'text/plain': 'x' * 10_000}, raw=True, metadata={'n': n})",
+    "import time\\n"
+    "for n in range(2500):\\n"
+    " n % 100 or time.sleep(0.1)\\n"
+    " display({'text/plain': 'x' * 24_000}, raw=True, metadata={'n': n})",
     timeout=120, output_hook=take)
 took = time.monotonic() - begin
 client.stop_channels()
 manager.shutdown_kernel()
-missing = sorted(set(range(6000)) - set(seen))
+missing = sorted(set(range(2500)) - set(seen))
 pathlib.Path("result.json").write_text(json.dumps([missing, seen == sorted(seen), took]))
 """
 
@@ -353,7 +355,11 @@ def test_a_cleaner_of_tmp_and_a_cut(
 def test_a_slow_link(
     cluster: Cluster, desk: Desk, client: Callable[[str], Client]
 ) -> None:
-    """6,000 messages of 10 kB through 10 MB/s: more than any queue of libzmq's."""
+    """2,500 messages of 24 kB through 10 MB/s: more than any queue of libzmq's.
+
+    With pauses for the kernel's own thread that sends: on a busy machine its socket drops
+    what is more than 1,000 messages behind, also of a local kernel.
+    """
     desk.spec({})
     program = client(FLOOD)
     cluster.slow("login1", "80mbit")

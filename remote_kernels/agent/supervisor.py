@@ -173,8 +173,8 @@ class Kernel:
                 self.spawn()
                 continue
             process.signal(signal.SIGKILL)  # what the kernel started and left behind
-            process.remove()
             await process.drained()
+            process.remove()  # last: until then, mend() may put it back
             if self.alive:
                 self._state = ProcessState.EXITED
                 if process.lacked_memory:

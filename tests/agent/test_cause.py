@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,13 @@ def test_a_child_that_holds_the_output_open(
 ) -> None:
     """The agent goes on for its other kernels, and then tells all that was written."""
     monkeypatch.setattr(kernel_log, "LAST_WORDS", 30.0)
+    waits, wait = threading.Event(), kernel_log.KernelLog.wait
+
+    def waited(log: kernel_log.KernelLog) -> None:
+        waits.set()
+        wait(log)
+
+    monkeypatch.setattr(kernel_log.KernelLog, "wait", waited)
     begun, let_go = tmp_path / "begun", tmp_path / "let-go"
     os.mkfifo(begun)
     os.mkfifo(let_go)
@@ -74,12 +82,14 @@ def test_a_child_that_holds_the_output_open(
         kernel = Kernel("k", spec, str(tmp_path), str(tmp_path))
         kernel.spawn()
         kernel.watch(told.append)
-        while [*tmp_path.glob("*.json")]:  # until what it had has been removed
+        while not waits.is_set():
             await asyncio.sleep(0.01)
+        kernel.mend()  # in that time, and nothing stays behind
         assert 1 == len(told)
         let_go.write_text("\n")
         while len(told) < 2:
             await asyncio.sleep(0.01)
+        assert not [*tmp_path.glob("*.json")]
 
     asyncio.run(asyncio.wait_for(main(), 20))
 

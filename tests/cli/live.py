@@ -37,6 +37,7 @@ from remote_kernels.scheduler.jobs import Jobs
 from remote_kernels.scheduler.local.driver import Local
 
 TIMEOUT = 30.0
+START = 120.0  # of a server: its imports alone took 20 s on a busy machine
 GONE = JobId("1-1", "/nowhere/job.log")
 CONFIG: dict[str, object] = {"scheduler": "local", "dead_after": 2, "silence": 60}
 ARGV = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}")
@@ -296,8 +297,9 @@ class Server:
 
     def wait(self) -> None:
         """Until it answers: jupyter_server says so before it listens."""
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + START
         while not self._answers():
+            assert self.program.poll() is None, f"ended: {self.program.returncode}"
             assert time.monotonic() < deadline, "no server"
             time.sleep(0.05)
 

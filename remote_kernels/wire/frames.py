@@ -1,6 +1,6 @@
 """One frame to bytes and back. SPEC.md section 2.
 
-Used by session.py only. Nothing here knows what the frames mean.
+Nothing here knows what the frames mean. The frames are used by session.py only.
 """
 
 from __future__ import annotations
@@ -76,9 +76,12 @@ class FrameDecoder:
         frames: list[Frame] = []
         at = 0
         while len(data) - at >= HEADER.size:
-            number, _, _, channel, length, seq = HEADER.unpack_from(data, at)
+            number, zero, zeros, channel, length, seq = HEADER.unpack_from(data, at)
             if length > MAX_PAYLOAD:
                 msg = f"a frame of {length} bytes (at most {MAX_PAYLOAD})"
+                raise RemoteProtocolError(msg)
+            if zero or zeros:
+                msg = f"a frame with {zero} and {zeros} where there are zeros"
                 raise RemoteProtocolError(msg)
             begin = at + HEADER.size
             if begin + length > len(data):

@@ -2,7 +2,7 @@
 
 Two small state machines, one for each end: `receive()` takes bytes and returns
 bytes to send; `done` turns true when frames may follow; what came after the hello
-is in `rest`. Used by relay.link.
+is in `rest`. Joined to a pipe by relay.link.
 """
 
 from __future__ import annotations
@@ -170,13 +170,12 @@ class LoginHello(Hello):
         if self._offer:
             return True
         before, marker, rest = self._buffer.partition(MARKER)
-        if not marker:
-            self.banner = self._buffer[:MAX_LINE]
-            if len(before) > MAX_BANNER:
-                msg = f"no agent behind this carrier; it said {self.banner[:400]!r}"
-                raise RemoteProtocolError(msg)
-            return False
         self.banner = before[:MAX_LINE]
+        if len(before) > MAX_BANNER:
+            msg = f"no agent behind this carrier; it said {self.banner[:400]!r}"
+            raise RemoteProtocolError(msg)
+        if not marker:
+            return False
         if b"\n" not in rest and len(rest) <= MAX_LINE:
             return False
         self._buffer = rest

@@ -27,6 +27,7 @@ from .replay import Inbound, Outbound
 
 ACK_BYTES = 256 * 1024
 _CREDIT = 4  # bytes of its payload
+MOST_OWED = 10_000  # frames that wait to be numbered, when one more channel is opened
 
 
 class Session:
@@ -48,14 +49,16 @@ class Session:
         self._high_water = high_water
         self._first_channel = first_channel
         self._next_channel = first_channel
-        self._last_of_peer = 0  # the highest channel that the other end has opened
+        self._last_of_peer = 1 - first_channel  # the last that the other end has opened
         self._channels: dict[int, ChannelState] = {}
         self._turn: deque[int] = deque()  # channels with something to send
         self._waiting: set[int] = set()  # channels whose reader was told to stop
         self._out = Outbound()
         self._in = Inbound()
         self._first: deque[tuple[Type, int, bytes]] = deque()  # before any DATA
-        self._unnumbered: deque[bytes] = deque()
+        self._unnumbered: dict[
+            Type, bytes
+        ] = {}  # one of each: it says all of those before
         self._decoder = FrameDecoder()
 
     def __repr__(self) -> str:
@@ -126,13 +129,13 @@ class Session:
 
     def ping(self) -> None:
         """Ask the other end for a sign of life."""
-        self._unnumbered.append(encode(Type.PING, 0, 0))
+        self._unnumbered[Type.PING] = encode(Type.PING, 0, 0)
 
     def goodbye(self, code: Farewell, detail: str = "") -> None:
         """Tell that this pipe is closed on purpose, and why."""
         said = {"code": code, "detail": detail[:1000]}
         body = objects.encode(said, "a GOODBYE", MAX_PAYLOAD)
-        self._unnumbered.append(encode(Type.GOODBYE, 0, 0, body))
+        self._unnumbered[Type.GOODBYE] = encode(Type.GOODBYE, 0, 0, body)
 
     def limit(self, channel: int, high_water: int) -> None:
         """Set another `high_water` for one channel."""
@@ -177,7 +180,7 @@ class Session:
 
     def ack(self) -> None:
         """Acknowledge what was received."""
-        self._unnumbered.append(self._in.ack())
+        self._unnumbered[Type.ACK] = self._in.ack()
 
     def data_to_send(self, limit: int) -> tuple[bytes, list[Event]]:
         """Return about `limit` bytes for the pipe (empty: nothing to send), and `Drained`s."""
@@ -194,7 +197,7 @@ class Session:
 
     def _next_frame(self, drained: list[Event]) -> bytes | None:
         if self._unnumbered:
-            return self._unnumbered.popleft()
+            return self._unnumbered.pop(next(iter(self._unnumbered)))
         again = self._out.again()
         if again is not None or self._out.full:
             return again
@@ -272,7 +275,7 @@ class Session:
         if frame.type is Type.ACK:
             self._out.acked(frame.seq)
         elif frame.type is Type.PING:
-            self._unnumbered.append(encode(Type.PONG, 0, 0))
+            self._unnumbered[Type.PONG] = encode(Type.PONG, 0, 0)
         elif frame.type is Type.GOODBYE:
             body = objects.decode(frame.payload, "a GOODBYE", MAX_PAYLOAD)
             yield objects.build(events.Goodbye, body, "a GOODBYE")
@@ -299,10 +302,13 @@ class Session:
         return 0 < channel <= self._last_of_peer
 
     def _opened(self, frame: Frame) -> events.Opened:
-        if self._is_ours(frame.channel) or self._was_opened(frame.channel):
-            msg = f"an OPEN of channel {frame.channel}"
+        if frame.channel != self._last_of_peer + 2:
+            msg = f"an OPEN of channel {frame.channel}, after {self._last_of_peer}"
             raise RemoteProtocolError(msg)
         self._last_of_peer = frame.channel
+        if len(self._first) >= MOST_OWED:
+            msg = f"an OPEN from an end that has not taken {MOST_OWED} frames"
+            raise RemoteProtocolError(msg)
         body = objects.decode(frame.payload, "an OPEN", MAX_PAYLOAD)
         body["channel"] = frame.channel
         opened = objects.build(events.Opened, body, "an OPEN")

@@ -50,8 +50,8 @@ def decode(text: str) -> Target | None:
     if kind == "unix" and rest.startswith("/"):
         return Unix(rest)
     host, _, port = rest.rpartition(":")
-    digits = port.isascii() and port.isdigit()
-    if kind == "tcp" and digits and 1 <= int(port[:6]) <= LARGEST_PORT:
+    digits = port.isascii() and port.isdigit() and len(port) <= len(str(LARGEST_PORT))
+    if kind == "tcp" and digits and 1 <= int(port) <= LARGEST_PORT:
         return Tcp(int(port), host)
     return None
 

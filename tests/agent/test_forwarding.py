@@ -154,6 +154,7 @@ async def test_whom_a_connection_reaches(
         ("tcp:", (None, False)),
         ("tcp:0", (None, False)),
         ("tcp:65536", (None, False)),
+        ("tcp:0000199999", (None, False)),
         ("tcp:1e3", (None, False)),
         ("tcp:" + "9" * 5000, (None, False)),
         ("unix:a", (None, False)),

@@ -116,6 +116,8 @@ def test_an_endless_banner_is_given_up() -> None:
 
     with pytest.raises(RemoteProtocolError, match="no agent behind"):
         login.receive(b"login: " * 20_000)
+    with pytest.raises(RemoteProtocolError, match="no agent behind"):
+        LoginHello(SECRET, Ask("s")).receive(b"x" * 200_000 + MARKER)
 
 
 def test_an_endless_line_is_given_up() -> None:

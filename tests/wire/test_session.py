@@ -27,7 +27,7 @@ from remote_kernels.wire.frames import (
     Type,
     encode,
 )
-from remote_kernels.wire.session import ACK_BYTES, Session
+from remote_kernels.wire.session import ACK_BYTES, MOST_OWED, Session
 from wire.pair import Pair, idle
 
 
@@ -263,6 +263,7 @@ DEEP = b'{"kernel": "k", "target": "shell", "x": %b}' % (b"[" * 3000 + b"]" * 30
         pytest.param(Type.OPEN, 1, OPEN, "an OPEN of channel 1", id="twice"),
         pytest.param(Type.OPEN, 4, OPEN, "an OPEN of channel 4", id="the other's"),
         pytest.param(Type.OPEN, 0, OPEN, "an OPEN of channel 0", id="none"),
+        pytest.param(Type.OPEN, 7, OPEN, "channel 7, after 3", id="gap"),
         pytest.param(Type.OPEN, 5, DEEP, "an OPEN", id="deep"),
         pytest.param(Type.OPEN, 5, b'{"kernel": 1, "target": "a"}', "OPEN", id="type"),
         pytest.param(Type.CONTROL, 0, DEEP, "a control message", id="control"),
@@ -301,6 +302,35 @@ def test_a_number_is_not_used_again() -> None:
 
     with pytest.raises(RemoteProtocolError, match="an OPEN of channel 1"):
         [*agent.receive(open_ + reset + encode(Type.OPEN, 1, 3, OPEN))]
+
+
+def test_channel_0_is_nobody_s_to_open() -> None:
+    """It would be no channel for control messages any more."""
+    with pytest.raises(RemoteProtocolError, match="an OPEN of channel 0"):
+        [*Session("s", 1, 1).receive(encode(Type.OPEN, 0, 1, OPEN))]
+
+
+def test_a_header_has_its_zeros() -> None:
+    """What is there may mean something in a later version."""
+    for place in (1, 2, 3):
+        frame = bytearray(encode(Type.PING, 0, 0))
+        frame[place] = 1
+        with pytest.raises(RemoteProtocolError, match="where there are zeros"):
+            [*Session("s", 1, 1).receive(bytes(frame))]
+
+
+def test_answers_that_nobody_takes() -> None:
+    """A peer that asks and never reads costs a bounded memory."""
+    agent = Session("s", 2, 1)
+    [*agent.receive(encode(Type.PING, 0, 0) * 1000)]
+
+    assert encode(Type.PONG, 0, 0) == agent.data_to_send(9999)[0]
+
+    for number in range(1, MOST_OWED + 1):
+        [*agent.receive(encode(Type.OPEN, 2 * number - 1, number, OPEN))]
+        agent.reset(2 * number - 1, "no")
+    with pytest.raises(RemoteProtocolError, match="has not taken"):
+        [*agent.receive(encode(Type.OPEN, 2 * number + 1, number + 1, OPEN))]
 
 
 @pytest.mark.parametrize(

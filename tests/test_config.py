@@ -66,6 +66,7 @@ def test_one_option_under_two_names() -> None:
         ({"start_timeout": -1}, "option 'start_timeout'"),
         ({"allocation": "../x"}, "option 'allocation'"),
         ({"allocation": "team", "jobid": 7}, "exclude each other"),
+        ({"jobid": "auto", "time": 5}, "with 'jobid' the kernel runs in a job"),
         ({"node": 1}, "give 'allocation', too"),
         ({"node": "../x", "allocation": "team"}, "option 'node'"),
         ({"visible_gpus": "0-1"}, "option 'visible_gpus'"),

@@ -65,7 +65,7 @@ class Executions:
 
     def _start(self, execution: Execution, request: Request) -> None:
         """Start a process. Raises OSError, ValueError."""
-        if len(self._running) >= MOST:
+        if sum(not it.has_exited for it in self._running) >= MOST:
             msg = f"{MOST} processes that people started are in the job already"
             raise OSError(msg)
         pid = execution.start(self._argv(request), request.terminal)
@@ -114,6 +114,7 @@ class Execution:
         self._granted = 0  # bytes of it that were taken, and not yet told
         self._full = False  # the channel takes no output for now
         self._room = asyncio.Event()
+        self.has_exited = False  # and all that it said has been sent
         self._hung_up = False
         self._killing: asyncio.TimerHandle | None = None
 
@@ -226,6 +227,7 @@ class Execution:
         self._close()
         if self._killing is not None:
             self._killing.cancel()
+        self.has_exited = True
         self._channel.send(wire.encode_numbers(FrameKind.EXIT, code))
         await in_thread(lambda: kill(_left(pid)))
         self._leash.let_go()

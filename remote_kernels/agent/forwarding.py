@@ -2,7 +2,7 @@
 
 Where several users share a node, a port on it may be anybody's, and the pages of a
 stranger would be shown as the user's own. So on this node only listeners of this user,
-or of root, are connected to. Called by endpoint.py.
+or of root, are connected to. Called by kernel_session.py.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ the agent's own on the node.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -27,6 +28,7 @@ NOT_FOUND, NOT_STARTED = 127, 126  # as a shell says them
 
 def run(words: list[str]) -> int:
     """Run what is asked for; return the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # it is for the command
     what, node_dir, kernel, text, *command = words
     options = json.loads(text)
     if what == "exec":
@@ -69,11 +71,13 @@ def _become(
     for signum in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them
         signal.signal(signum, signal.SIG_DFL)
     try:
+        if not command[0]:  # a ValueError to Python 3.11
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         os.execvpe(command[0], command, env)  # noqa: S606 -- this is what it is for
     except OSError as exc:
         sys.stderr.write(
-            f"remote-kernels: {command[0]} cannot be started on {os.uname().nodename}: "
-            f"{exc.strerror}\n"
+            f"remote-kernels: {command[0] or repr('')} cannot be started on "
+            f"{os.uname().nodename}: {exc.strerror}\n"
         )
         missing = isinstance(exc, (FileNotFoundError, NotADirectoryError))
         return NOT_FOUND if missing else NOT_STARTED

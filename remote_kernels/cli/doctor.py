@@ -214,14 +214,17 @@ async def examine(
     return works[0] if works else None
 
 
-def _summary(carrier: str | None, findings: list[Finding]) -> str:
+def _summary(carrier: str | None, findings: list[Finding], *, tried: bool) -> str:
     if carrier is None:
         return "Kernels do not work here yet; see above what failed."
     bad = [finding.stage for finding in findings if finding.state == FAILED]
     if bad:
-        return f"Kernels work over '{carrier}'. Not working: {', '.join(bad)}."
+        works = f"Kernels work over '{carrier}'. " if tried else ""
+        return f"{works}Not working: {', '.join(bad)}."
     warned = [finding.stage for finding in findings if finding.state == WARNING]
     but = f" But see the warning: {', '.join(warned)}." if warned else ""
+    if not tried:
+        return f"Nothing wrong was found at this end; no job was tried.{but}"
     return f"Kernels work; carrier 'auto' would choose '{carrier}'.{but}"
 
 
@@ -237,7 +240,8 @@ def doctor(
 
     Submits a tiny job for each carrier and measures a kernel in it. With KERNEL, an
     installed kernel of ours, it goes by that one's options and command; options
-    given here replace them. Exit code 0: kernels can be used.
+    given here replace them. Exit code 0: kernels can be used, or with
+    --no-job: nothing is wrong at this end.
 
     \b
     remote-kernels doctor
@@ -271,11 +275,11 @@ def doctor(
 
     physician = Doctor(tell)
     carrier = asyncio.run(examine(physician, config, argv, not no_job))
-    summary = _summary(carrier, physician.findings)
+    summary = _summary(carrier, physician.findings, tried=not no_job)
     console.print(harmless.text(summary), markup=False, soft_wrap=True)
     if as_json:
         body = {
-            "usable": carrier is not None,
+            "usable": None if carrier and no_job else carrier is not None,
             "carrier": carrier,
             "summary": summary,
             "findings": [dataclasses.asdict(finding) for finding in physician.findings],

@@ -36,7 +36,7 @@ def info(kernel: str | None, as_json: bool) -> None:
     """Show everything known of a kernel, or of this installation.
 
     KERNEL is a kernel's ID or the beginning of it, its job's ID, or the name or path
-    of its notebook. A kernel that has ended can be looked at for a day. Without KERNEL:
+    of its notebook. A kernel that ended by itself can be looked at for a day. Without KERNEL:
     version, scheduler, directories, servers.
     """
     if kernel is None:

@@ -22,7 +22,7 @@ from remote_kernels.cli.say import say
 from remote_kernels.errors import ConfigError
 from remote_kernels.kernel import service
 
-_HEADER = ("Name", "Display name", "Scheduler options", "Where")
+_HEADER = ("Name", "Display name", "Options", "Where")
 _NOTHING = (
     "No kernelspec here starts its kernel in a job. To add one:\n"
     "  remote-kernels install python-compute"
@@ -75,24 +75,26 @@ def _tell_left(base: Path) -> None:
     if not left:
         return
     how = "`remote-kernels clean --all` ends and removes that, too"
+    if kernelspec.ours():
+        how = "`remote-kernels clean` shows it, and removes what has ended"
     if base not in kernelspec.state_dirs():
         how = f"no kernelspec names that directory any more: rm -r {shlex.quote(str(base))}"
     say(f"Left in {base}: {left}; {how}.", err=True)
 
 
 def summary(settings: dict[str, object]) -> str:
-    """Return the batch system and the options for it, as one would type them."""
+    """Return the batch system and the other options, as one would type them."""
     words = [str(settings.get("scheduler", "auto"))]
-    for option in config.every_option():
-        value = settings.get(option.name)
-        if option in config.OPTIONS or value in (None, False):
+    for option in sorted(config.every_option(), key=config.OPTIONS.__contains__):
+        value, name = settings.get(option.name), f"--{option.name.replace('_', '-')}"
+        if option.name == "scheduler" or value in (None, False):
             continue
         if isinstance(value, list):
-            words += map(str, value)
+            is_further = option not in config.OPTIONS
+            words += [str(it) if is_further else f"{name}={it}" for it in value]
         else:
-            name = f"--{option.name}"
             words.append(name if value is True else f"{name}={value}")
-    return " ".join(words)
+    return " ".join(map(shlex.quote, words))
 
 
 def _problem(kernel: Kernelspec) -> str | None:

@@ -8,6 +8,7 @@ Called by the two script entry points in pyproject.toml.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 from typing import Any
@@ -101,4 +102,14 @@ for command in (*_KERNELSPECS, *_KERNELS, *_INSIDE, doctor, completion):
 
 def main() -> None:
     """Run the command line. Ends the process."""
+    _open_standard_streams()
     cli(prog_name=NAME)
+
+
+def _open_standard_streams() -> None:
+    """Else what is opened next would be one: a socket, into which output goes."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)

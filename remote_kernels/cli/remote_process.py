@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import sys
@@ -15,6 +16,7 @@ import termios
 import tty
 from collections.abc import Callable, Iterator, Mapping
 
+from remote_kernels.errors import AgentError
 from remote_kernels.kernel.remote_process import STDOUT, RemoteProcess
 
 PASSED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -59,6 +61,9 @@ def _copied(process: RemoteProcess, signalled: socket.socket) -> int:
                 _write(1, payload)
             except BrokenPipeError:
                 return 128 + signal.SIGPIPE
+            except OSError as exc:
+                msg = f"Its output cannot be written here: {exc.strerror}"
+                raise AgentError(msg) from exc
         else:
             with contextlib.suppress(OSError):  # nobody reads it
                 _write(2, payload)
@@ -68,7 +73,10 @@ def _copied(process: RemoteProcess, signalled: socket.socket) -> int:
 
 def _write(fd: int, data: bytes) -> None:
     while data:
-        data = data[os.write(fd, data) :]
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:  # somebody has made it so for all who have it
+            select.select([], [fd], [])
 
 
 @contextlib.contextmanager

@@ -46,7 +46,7 @@ from remote_kernels.kernel.stock import Item
     type=click.Path(dir_okay=False),
     metavar="[PATH]",
     help="Write a connection file instead of opening a console, and hold the "
-    "connection until Ctrl-C.",
+    "connection until Ctrl-C, unless a notebook server on this host holds it.",
 )
 @click.option(
     "--take",
@@ -159,7 +159,12 @@ def _on_signals(callback: Callable[[], object], *signals: signal.Signals) -> Non
 @click.option("--all", "everything", is_flag=True, help="End kernels that run, too.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only show what would be done.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON; asks nothing.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print it as JSON; only shows, but with --yes.",
+)
 def clean(everything: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Show your kernels, and remove what is left of those that ended.
 

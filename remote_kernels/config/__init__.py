@@ -135,12 +135,24 @@ def own_names(config: Mapping[str, object], scheduler: object) -> dict[str, obje
         What may have names that all batch systems share, and "-" or "_" in names.
     scheduler : object
         Which batch system is meant, as a config says it.
+
+    Raises
+    ------
+    ConfigError
+        An option is there under two names.
     """
     table = _table(_driver(scheduler))
-    return {
-        table[_key(name)].name if _key(name) in table else name: value
-        for name, value in config.items()
-    }
+    found: dict[str, object] = {}
+    for name, value in config.items():
+        own = table[_key(name)].name if _key(name) in table else name
+        if own in found:
+            raise ConfigError(_twice(own))
+        found[own] = value
+    return found
+
+
+def _twice(name: str) -> str:
+    return f"option '{name}' is given twice"
 
 
 def over(config: Mapping[str, object], options: Mapping[str, object]) -> dict[str, Any]:
@@ -196,7 +208,7 @@ def _known(
         if option is None:
             problems.append(_unknown(key, driver))
         elif option.name in seen:
-            problems.append(f"option '{option.name}' is given twice")
+            problems.append(_twice(option.name))
         elif value is not None:
             seen.add(option.name)
             yield option, value

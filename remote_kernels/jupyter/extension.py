@@ -215,12 +215,13 @@ class RemoteKernelsApp(ExtensionApp):
         for manager in kept:
             manager.stop_restarter()
             self._kernels.remove_kernel(manager.kernel_id)
+        living = [m for m in kept if not m.provisioner.has_ended]
         await asyncio.gather(*(manager.provisioner.detach() for manager in kept))
-        if kept:
+        if living:
             self.log.info(
                 "%d remote kernels go on in their jobs, and come back with the next "
                 "server. `remote-kernels clean` shows them.",
-                len(kept),
+                len(living),
             )
         if self._emitter is not None:
             self._emitter.stop()

@@ -308,6 +308,11 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         """Whether there is a process, for all that Jupyter has to know."""
         return self._has_process
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is no kernel, or its job has ended."""
+        return self.remote_kernel is None or self.remote_kernel.status.end is not None
+
     async def poll(self) -> int | None:
         """Return None while the kernel lives, else its exit code.
 

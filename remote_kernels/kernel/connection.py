@@ -118,6 +118,11 @@ class Connection:
             return None
         return self.tunnel.carrier.name
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the agent is connected, as far as is known."""
+        return self.tunnel is not None and self.tunnel.connected
+
     # The session
 
     async def open(

@@ -19,6 +19,7 @@ from .runtime import Runtime
 ATTACHABLE = "that runs"  # it has an agent
 LIVE = "that waits or runs"
 ON_RECORD = "on record"  # also one that ended
+PATIENCE = 5.0  # seconds for a batch system to say whether its job is still there
 
 
 async def find(
@@ -27,8 +28,12 @@ async def find(
     wanted: str | None,
     among: str = ATTACHABLE,
 ) -> Recorded:
-    """Return the kernel in these state directories that is meant. Raises RecordError."""
-    return choose(await recorded(runtime, bases), wanted, among)
+    """Return the kernel in these state directories that is meant. Raises RecordError.
+
+    Whoever is reached by its agent need not wait for a batch system that hangs.
+    """
+    patience = PATIENCE if among == ATTACHABLE else None
+    return choose(await recorded(runtime, bases, patience=patience), wanted, among)
 
 
 def choose(
@@ -56,7 +61,7 @@ def choose(
     if wanted is None:
         msg = f"Which of these kernels?\n{lines}"
     else:
-        few = f"No kernel {among} is {wanted!r}. These are there:"
+        few = f"No kernel {among} matches {wanted!r}. These are there:"
         many = f"More than one kernel matches {wanted!r}:"
         msg = f"{many if found else few}\n{lines}"
     raise RecordError(msg)

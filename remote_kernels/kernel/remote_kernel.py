@@ -19,7 +19,7 @@ from typing import Any
 
 from remote_kernels import harmless
 from remote_kernels.config import Settings
-from remote_kernels.errors import JobError, ResourceError
+from remote_kernels.errors import JobError, RecordError, ResourceError
 from remote_kernels.front.standin import StandIn
 from remote_kernels.records import GIVEN_UP, SHUT_DOWN, JobEnd, every_record
 from remote_kernels.scheduler.command import ROOM
@@ -144,7 +144,7 @@ class RemoteKernel:
         """
         try:
             base = self._record.base
-            await self._record.worker.run(lambda: _purge(base))
+            self._runtime.housekeeping.post(lambda: _purge(base))
             self.status.move(Event.START)
             self._open(self._stand_in(launch.key, launch.language))
             return await self._startup.begin(launch, wait=wait)
@@ -313,7 +313,10 @@ class RemoteKernel:
 
 
 def _purge(base: Path) -> None:
-    for record in every_record(base):
-        record.purge_if_old()
-    for place in allocations(base):
-        place.purge_if_old()
+    try:
+        for record in every_record(base):
+            record.purge_if_old()
+        for place in allocations(base):
+            place.purge_if_old()
+    except (OSError, RecordError) as exc:
+        log.info("old records stay: %s", exc)

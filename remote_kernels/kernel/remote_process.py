@@ -138,6 +138,9 @@ class RemoteProcess:
                     room = min(self._credit, _CHUNK)
                 try:
                     data = os.read(fd, room)
+                except BlockingIOError:  # somebody has made it so for all who have it
+                    select.select([fd], [], [])
+                    continue
                 except OSError:  # EIO: the terminal has hung up
                     data = b""
                 if not data:

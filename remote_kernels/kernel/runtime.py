@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from remote_kernels.scheduler.driver import Driver
 from remote_kernels.scheduler.jobs import Jobs
 from remote_kernels.tunnel.carriers.shared_ssh import SshPool
+from remote_kernels.worker import Worker
 
 if TYPE_CHECKING:
     from .watchdog import Watchdog
@@ -28,6 +29,8 @@ class Runtime:
     ----------
     ssh : SshPool
         The SSH connections to nodes that are used together.
+    housekeeping : Worker
+        What may stall, and nobody waits for.
     notices : set of str
         What the site has said of jobs, and people have been told.
     watchdogs : weakref.WeakSet of Watchdog
@@ -36,6 +39,7 @@ class Runtime:
 
     def __init__(self) -> None:
         self.ssh = SshPool()
+        self.housekeeping = Worker()
         self.notices: set[str] = set()
         self.watchdogs: weakref.WeakSet[Watchdog] = weakref.WeakSet()
         self._jobs: dict[str, Jobs] = {}
@@ -58,7 +62,7 @@ class Runtime:
         return jobs
 
     def turn(self, place: Path) -> asyncio.Lock:
-        """Return the lock of whoever is in a directory that one of us may be in."""
+        """Return the lock of an allocation's directory: one kernel at a time joins or leaves."""
         return self._turns.setdefault(place, asyncio.Lock())
 
     def forked(self) -> None:

@@ -267,6 +267,7 @@ class KernelStatus:
         """Return it as data."""
         assert self.job is not None
         connection = self.connection
+        cut = self.arrived and connection is not None and not connection.is_up
         return kernel_model(
             self.kernel_id,
             self._facts(self.job),
@@ -274,7 +275,7 @@ class KernelStatus:
             self.job.driver,
             self.job_status,
             end=self.end,
-            own=self.state,
+            own=State.LOST if cut else self.state,
             usage=connection.usage if connection is not None else None,
         )
 

@@ -11,14 +11,16 @@ import importlib
 import os
 import pkgutil
 from collections.abc import Mapping, Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
-from remote_kernels import scheduler
+from remote_kernels import harmless, scheduler
 
 from .driver import Driver
 from .environment import ALLOWED, GUARDED, matches
 
 GROUP = "remote_kernels.schedulers"
+
+log = harmless.logger(__name__)
 
 
 def _found() -> dict[str, Driver]:
@@ -27,9 +29,28 @@ def _found() -> dict[str, Driver]:
         for module in pkgutil.iter_modules(scheduler.__path__)
         if module.ispkg
     ]
-    drivers += [point.load() for point in entry_points(group=GROUP)]
+    drivers += filter(None, map(_loaded, entry_points(group=GROUP)))
     drivers.sort(key=lambda driver: driver.is_fallback)  # as it is chosen, and shown
-    return {driver.name: driver for driver in drivers}
+    found: dict[str, Driver] = {}
+    for driver in drivers:
+        if found.setdefault(driver.name, driver) is not driver:
+            log.warning("a second batch system '%s' is left out", driver.name)
+    return found
+
+
+def _loaded(point: EntryPoint) -> Driver | None:
+    """Return another package's driver; a package that is broken harms no other."""
+    try:
+        driver = point.load()
+        if not isinstance(driver, Driver):
+            msg = f"{driver!r} is no Driver"
+            raise TypeError(msg)
+    except Exception as exc:  # noqa: BLE001 - whatever its import does
+        log.warning(
+            "the batch system '%s' is left out: %s: %r", point.name, point.value, exc
+        )
+        return None
+    return driver
 
 
 DRIVERS: Mapping[str, Driver] = _found()

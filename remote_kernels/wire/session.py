@@ -27,7 +27,7 @@ from .replay import Inbound, Outbound
 
 ACK_BYTES = 256 * 1024
 _CREDIT = 4  # bytes of its payload
-MOST_OWED = 10_000  # frames that wait to be numbered, when one more channel is opened
+MOST_OPEN = 10_000  # channels, and frames that wait to be numbered
 
 
 class Session:
@@ -306,8 +306,8 @@ class Session:
             msg = f"an OPEN of channel {frame.channel}, after {self._last_of_peer}"
             raise RemoteProtocolError(msg)
         self._last_of_peer = frame.channel
-        if len(self._first) >= MOST_OWED:
-            msg = f"an OPEN from an end that has not taken {MOST_OWED} frames"
+        if len(self._channels) + len(self._first) >= MOST_OPEN:
+            msg = f"an OPEN beyond {MOST_OPEN} channels, and answers not taken"
             raise RemoteProtocolError(msg)
         body = objects.decode(frame.payload, "an OPEN", MAX_PAYLOAD)
         body["channel"] = frame.channel

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -325,6 +326,24 @@ async def test_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
         assert b"1 processes that people started" in second.said[FrameKind.FAILED]
         first.send(wire.encode(FrameKind.STDIN_END))
         await first.end()
+
+
+async def test_one_that_has_ended_is_no_more_in_the_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Though what it left is still being looked for."""
+    looked = threading.Event()
+    monkeypatch.setattr(module, "MOST", 1)
+    monkeypatch.setattr(module, "_left", lambda pid: looked.wait(TIMEOUT) and {})
+    async with job() as (session, _):
+        first = Person(session, sh("exit 3"))
+        while not first.said[FrameKind.EXIT]:
+            await asyncio.sleep(0.001)
+        second = Person(session, sh("exit 4"))
+        while not second.said[FrameKind.EXIT] and not second.is_over.is_set():
+            await asyncio.sleep(0.001)
+        looked.set()
+        assert (3, 4) == (await first.end(), await second.end())
 
 
 @pytest.mark.parametrize("terminal", [None, (24, 80)])

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from cli.live import record_of
 
 from remote_kernels.errors import RecordError
-from remote_kernels.kernel.finding import ATTACHABLE, LIVE, ON_RECORD, choose
+from remote_kernels.kernel import finding
+from remote_kernels.kernel.finding import (
+    ATTACHABLE,
+    LIVE,
+    ON_RECORD,
+    PATIENCE,
+    choose,
+    find,
+)
 from remote_kernels.kernel.inventory import Recorded
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 
@@ -51,9 +62,9 @@ def test_one_by_its_beginning_or_job(four: list[Recorded], wanted: str) -> None:
     ("wanted", "text"),
     [
         (None, "Which of these kernels?"),
-        ("", "No kernel that runs is ''."),
+        ("", "No kernel that runs matches ''."),
         ("aa", "More than one kernel matches 'aa':"),
-        ("d", "No kernel that runs is 'd'."),
+        ("d", "No kernel that runs matches 'd'."),
     ],
 )
 def test_not_one(four: list[Recorded], wanted: str | None, text: str) -> None:
@@ -165,3 +176,20 @@ def test_notebooks_of_one_name(four: list[Recorded]) -> None:
 
     assert "More than one kernel matches" in str(caught.value)
     assert "  aa1  job 17  a/fit.ipynb" in str(caught.value)
+
+
+def test_a_batch_system_that_hangs(
+    four: list[Recorded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who speaks to the agent does not wait for it; who asks for the job does."""
+    waited: list[float | None] = []
+
+    async def recorded(*_: Any, patience: float | None) -> list[Recorded]:
+        waited.append(patience)
+        return four
+
+    monkeypatch.setattr(finding, "recorded", recorded)
+    for among in (ATTACHABLE, LIVE):
+        assert "aa1" == asyncio.run(find(Runtime(), [], "aa1", among)).kernel_id
+
+    assert [PATIENCE, None] == waited

@@ -204,7 +204,7 @@ def test_what_all_batch_systems_have_is_one_option(run: Run) -> None:
     words = "--queue gpu --cores 4 --memory 8G --name mine"
     run("install", "python-compute", *words.split())
     again = ["install", "--from", "mine", "--name", "mine", "--dry-run"]
-    config = config_of(dry(run(*again, "--mem", "9G", "--memory", "16G", "-p", "a")))
+    config = config_of(dry(run(*again, "--memory", "16G", "-p", "a")))
     assert config == {
         "scheduler": "slurm",
         "partition": "a",
@@ -523,6 +523,8 @@ def test_names_that_cannot_be(run: Run, jupyter: Path, name: str) -> None:
         (["--time", "soon"], "option 'time' is \"soon\""),
         (["--nodes", "0"], "option 'nodes' is 0"),
         (["--mem", "1G", "--mem-per-cpu", "1G"], "exclude each other"),
+        (["--queue", "a", "--partition", "b"], "option 'partition' is given twice"),
+        (["--jobid", "auto", "--mem", "4G"], "and cannot have mem"),
         (["--sbatch-arg", "--output=x"], "cannot be given to sbatch here"),
         (["--carrier", "pigeon"], "'pigeon' is not one of 'auto', 'ssh'"),
         (["--exclusive=none"], "option 'exclusive' is \"none\""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -77,8 +78,7 @@ def test_list_as_table(
         "Name",
         "Display",
         "name",
-        "Scheduler",
-        "options",
+        "Options",
         "Where",
     ]
     assert row.split()[:4] == ["python-gpu", "[red]hot", "slurm", "--gpus=1"]
@@ -146,6 +146,11 @@ def test_remove_names_what_is_left(run: Run, tmp_path: Path) -> None:
     result = run("remove", "-y", "python-compute")
     assert "clean --all` ends and removes that, too" in result.stderr
 
+    run("install", "python-compute")
+    run("install", "python-gpu")
+    result = run("remove", "-y", "python-compute")
+    assert "`remote-kernels clean` shows it, and removes what" in result.stderr
+
 
 def test_remove_asks(run: Run, jupyter: Path) -> None:
     """Without -y each is asked for; no answer is a no."""
@@ -171,3 +176,19 @@ def test_remove_spares_the_others(
     result = run("remove", "-y", "python-compute", "none")
     assert "no kernelspec called 'none'; known: ir, python-compute" in result.stderr
     assert names(jupyter) == ["ir", "python-compute"]
+
+
+def test_the_summary_has_all_that_is_not_usual() -> None:
+    """As one would type it."""
+    config = {
+        "scheduler": "slurm",
+        "mem": "4G",
+        "exclusive": True,
+        "sbatch_args": ["-x"],
+    }
+    ours = {"allocation": "team", "prologue": ["module load x"], "usage": None}
+
+    assert kernels.summary({**ours, **config}).split(" ", 1)[0] == "slurm"
+    words = shlex.split(kernels.summary({**ours, **config}))
+    assert {"--mem=4G", "--exclusive", "-x"} == {*words[1:4]}
+    assert ["--allocation=team", "--prologue=module load x"] == sorted(words[4:])

@@ -209,3 +209,21 @@ def test_completion_of_notebooks() -> None:
     assert ["a/fit.ipynb"] == complete("stop", "a/")
     assert ["b/same.ipynb"] == complete("logs", "b")
     assert [""] == complete("logs", "$")
+
+
+def test_a_standard_stream_that_is_closed(tmp_path: Path) -> None:
+    """No socket or file of ours gets its number, and with it what is written there."""
+    seen = tmp_path / "seen"
+    program = (
+        "import os, sys; from remote_kernels.cli import main\n"
+        "links = lambda: [os.readlink(f'/proc/self/fd/{n}') for n in range(3)]\n"
+        "main.cli = lambda **_: open(sys.argv[1], 'w').write(str(links()))\n"
+        "main.main()"
+    )
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "-", sys.executable, "-c", program]
+
+    subprocess.run(
+        [*closed, str(seen)], cwd=tmp_path, timeout=live.TIMEOUT, check=False
+    )
+
+    assert str(["/dev/null"] * 3) == seen.read_text()

@@ -135,7 +135,8 @@ async def test_a_job_that_runs_is_cancelled(
 
     assert status.node
     assert not over.by_itself
-    assert system.driver.ended_text(over) != system.driver.ended_text(by_itself)
+    if by_itself.by_itself:  # else the batch system cannot tell
+        assert system.driver.ended_text(over) != system.driver.ended_text(by_itself)
 
 
 async def test_a_job_that_waits_is_cancelled(

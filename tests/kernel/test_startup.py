@@ -33,6 +33,7 @@ from remote_kernels.tunnel.tunnel import Over, Tunnel
 from remote_kernels.wire import control
 from remote_kernels.wire.codes import Farewell, ProcessState
 
+from .test_stalled import frozen
 from .world import AGENT, KERNEL, LAUNCH, TIMEOUT, FakeJob, FakeTunnel
 
 PLACE = {**AGENT, "socket": "/tmp/a", "pyz": "/tmp/a.pyz", "python": "python3"}
@@ -608,4 +609,17 @@ async def test_a_job_with_a_secret_of_its_own(
     assert spec is not None
     assert (b"s" * 32).hex() == spec["secret"]
     assert b"s" * 32 == here.kernel.status.secret
+    await here.kernel.release()
+
+
+@pytest.mark.asyncio
+async def test_another_kernel_s_directory_stalls(site: Make, tmp_path: Path) -> None:
+    """What is old is cleared away beside the start, which does not wait for it."""
+    here = site()
+    other = Record(here.kernel.status.record.base, "other")
+    other.create()
+
+    with frozen(other.path):
+        await asyncio.wait_for(here.start(), 10)
+
     await here.kernel.release()

@@ -240,3 +240,17 @@ def test_a_kernel_before_it(tmp_path: Path) -> None:
         return [*found, status.previous_kernel]
 
     assert [before, None] == asyncio.run(known())
+
+
+@pytest.mark.asyncio
+async def test_no_connection_while_it_restarts(tmp_path: Path) -> None:
+    """It says lost, as at any other time."""
+    world = World(tmp_path)
+    await world.run()
+    world.status.move(Event.RESTART)
+    world.tunnel.connected = False
+
+    world.status.happened(Event.LOST)
+
+    assert (State.RESTARTING, News.LOST) == (world.status.state, world.news[-1])
+    assert "lost" == world.models[-1].state

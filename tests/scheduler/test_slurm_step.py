@@ -119,8 +119,8 @@ def test_without_a_word_of_gpus() -> None:
 
 def test_what_only_a_new_job_could_obey() -> None:
     asked = {"time": 5, "mem": 1, "sbatch_args": ("--x",), "jobid": "1"}
-    with pytest.raises(ConfigError, match="asks for time, mem, sbatch_args"):
-        step.check(JobRequest("j", "/log", asked))
+    (text,) = step.contradictions(asked)
+    assert "cannot have time, mem, sbatch_args. Take" in text
 
 
 def after_dashes(found: JobRequest) -> list[str]:

@@ -27,7 +27,7 @@ from remote_kernels.wire.frames import (
     Type,
     encode,
 )
-from remote_kernels.wire.session import ACK_BYTES, MOST_OWED, Session
+from remote_kernels.wire.session import ACK_BYTES, MOST_OPEN, Session
 from wire.pair import Pair, idle
 
 
@@ -326,10 +326,10 @@ def test_answers_that_nobody_takes() -> None:
 
     assert encode(Type.PONG, 0, 0) == agent.data_to_send(9999)[0]
 
-    for number in range(1, MOST_OWED + 1):
+    for number in range(1, MOST_OPEN + 1):
         [*agent.receive(encode(Type.OPEN, 2 * number - 1, number, OPEN))]
         agent.reset(2 * number - 1, "no")
-    with pytest.raises(RemoteProtocolError, match="has not taken"):
+    with pytest.raises(RemoteProtocolError, match="beyond 10000 channels"):
         [*agent.receive(encode(Type.OPEN, 2 * number + 1, number + 1, OPEN))]
 
 

@@ -87,15 +87,12 @@ class Slurm(
     def contradictions(self, config: Mapping[str, Any]) -> Iterator[str]:
         if "mem" in config and "mem-per-cpu" in config:
             yield "options 'mem' and 'mem-per-cpu' exclude each other; give one of them"
-        if "jobid" in config and config.get("start") == "salloc":
-            yield "options 'jobid' and 'start' exclude each other: the job is there already"
         if "jobid" in config and "allocation" in config:
             yield "options 'jobid' and 'allocation' exclude each other; give one of them"
-
-    def check(self, request: JobRequest) -> None:
-        super().check(request)
-        if "jobid" in request.options:
-            steps.check(request)
+        if "jobid" in config:
+            yield from steps.contradictions(
+                option.name for option in self.options if option.name in config
+            )
 
     # Before it is submitted
 

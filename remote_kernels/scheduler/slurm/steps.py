@@ -8,7 +8,7 @@ Called by `driver.py`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from remote_kernels.errors import ChoiceError, ConfigError
@@ -44,17 +44,16 @@ def is_step(job_id: JobId) -> bool:
     return "." in job_id.number
 
 
-def check(request: JobRequest) -> None:
-    """Raise ConfigError: what only a new job could obey must not look granted."""
-    asked = [name for name in request.options if name not in OBEYED]
-    if asked:
-        text = (
-            f"the kernelspec asks for {', '.join(asked)}, but with 'jobid' the "
-            "kernel runs in a job that has been given its resources already. Take "
-            "these options out ('nodelist' chooses one of the job's nodes, 'gpus' "
-            "how many of its GPUs the kernel sees), or take out 'jobid'."
+def contradictions(asked: Iterable[str]) -> Iterator[str]:
+    """Yield why options are refused: what only a new job could obey must not look granted."""
+    refused = [name for name in asked if name not in OBEYED]
+    if refused:
+        yield (
+            f"with 'jobid' the kernel runs in a job that has been given its resources "
+            f"already, and cannot have {', '.join(refused)}. Take these options out "
+            "('nodelist' chooses one of the job's nodes, 'gpus' how many of its GPUs "
+            "the kernel sees), or take out 'jobid'"
         )
-        raise ConfigError(text)
 
 
 # Which job
@@ -62,7 +61,6 @@ def check(request: JobRequest) -> None:
 
 def questions(request: JobRequest) -> list[Query[Completed]]:
     """Return what must be asked about the job, and about the node that is wanted."""
-    check(request)
     jobid = _jobid(request)
     query = ["squeue", *cluster_option(jobid), "-a", "-h"]
     which = [f"--user={request.user}", "-t", "RUNNING"]

@@ -100,7 +100,7 @@ def abacus(directory: Path) -> System:
         {**environ, "ABACUS_HOME": "/nowhere"},
         {"patience": 1},
         lambda job_id, state: f"{job_id}/{state}/name/here/\n",
-        JobId("ab.17"),
+        JobId("ƒ17;b"),
     )
 
 

@@ -65,17 +65,17 @@ def test_a_kernel_lives_there(run: Run, tmp_path: Path) -> None:
 
     assert 0 == done.returncode, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
-    assert "ab.1" == told["before"][0] == told["after"][0]
+    assert "ƒ1;b" == told["before"][0] == told["after"][0]
     assert told["before"][1] != told["after"][1]
     listed = told["listed"]
-    assert ("abacus", "ab.1", "abjoin") == (
+    assert ("abacus", "ƒ1;b", "abjoin") == (
         listed["scheduler"],
         listed["job_id"],
         listed["carrier"],
     )
     assert ("inside\n", "KeyboardInterrupt") == (told["inside"], told["interrupted"])
     assert [] == told["left"]
-    (job,) = (tmp_path / "home").glob("ab.*")
+    (job,) = (tmp_path / "home").glob("ƒ*")
     assert 2 == json.loads((job / "job").read_text())["beads"]
     assert (job / "ended").exists()
 
@@ -98,7 +98,7 @@ def test_what_it_does_not_know(
 
     assert 0 != done.returncode
     assert words in " ".join(done.stderr.split())
-    assert [] == [*(tmp_path / "home").glob("ab.*")]
+    assert [] == [*(tmp_path / "home").glob("ƒ*")]
 
 
 def test_its_options_are_in_the_help(run: Run) -> None:

@@ -41,7 +41,7 @@ class Abacus(driver.Driver, driver.Ends, driver.Enters):
     carriers = ("abjoin",)
     allowed = ("ABACUS_HOME",)
     guarded = ("ABACUS_*",)
-    number = r"ab\.\d+"
+    number = r"ƒ\d+;b"
     says_little = True
     options = (
         Option("beads", _BEADS, "N", 4, "Beads to count with.", portable="cores"),
@@ -93,7 +93,7 @@ class Abacus(driver.Driver, driver.Ends, driver.Enters):
 
 
 def _submitted(completed: Completed) -> JobId:
-    found = re.search(r"your job is (ab\.\d+)", completed.stdout)
+    found = re.search(r"your job is (ƒ\d+;b)", completed.stdout)
     if found is None:
         text = "no job was named"
         raise ValueError(text)

@@ -22,8 +22,8 @@ LOOK = 0.02  # seconds
 
 def absub() -> int:
     wanted = json.load(sys.stdin)
-    number = len([*HOME.glob("ab.*")]) + 1
-    job = HOME / f"ab.{number}"
+    number = len([*HOME.glob("ƒ*")]) + 1
+    job = HOME / f"ƒ{number};b"
     job.mkdir()
     (job / "job").write_text(json.dumps(wanted))
     log = os.open(wanted["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -69,7 +69,7 @@ def put(path: Path, text: str) -> None:
 
 
 def abstat() -> int:
-    for name in sys.argv[2:] or sorted(job.name for job in HOME.glob("ab.*")):
+    for name in sys.argv[2:] or sorted(job.name for job in HOME.glob("ƒ*")):
         job = HOME / name
         if not job.exists():
             continue
@@ -101,7 +101,7 @@ def lives(job: Path) -> bool:
 
 def abdel() -> int:
     for wanted in sys.argv[2:]:
-        for job in HOME.glob("ab.*"):
+        for job in HOME.glob("ƒ*"):
             name = json.loads((job / "job").read_text())["name"]
             if wanted in (job.name, name) and not state_of(job)[2]:
                 (job / "swept").touch()

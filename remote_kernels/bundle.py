@@ -1,7 +1,7 @@
 """Pack what runs in the job into one zipped application, agent.pyz.
 
 The package list below is the agent's declaration of dependencies: nothing else of
-ours is there in the job. Called by kernel/, and by cli/ to run its other commands.
+ours is there in the job. Called by kernel/.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 LINGER = 60.0  # seconds without a living process, then the kernel is given up
 ATTACH = 300.0  # seconds for somebody to come; else whoever submitted us is dead
-SPOOL_BYTES = 64 * 1024 * 1024  # of a kernel socket's output kept in memory
+QUEUE_BYTES = 64 * 1024 * 1024  # of output queued on one channel, before less is read
 SILENCE = 3600.0  # seconds without a login end and without work, then it is forgotten
 # Messages that a PUB socket surely keeps for us: libzmq's ZMQ_SNDHWM is 1000, and what
 # has been taken counts in steps of half of that (pipe.cpp, 4.3). ipykernel (7.4) has no
@@ -215,7 +215,7 @@ class KernelSession:
         if self._mux is not None:
             self._mux.close(Farewell.REPLACED)
         mux = Mux(
-            Session(session, first_channel=2, high_water=SPOOL_BYTES),
+            Session(session, first_channel=2, high_water=QUEUE_BYTES),
             self._obey,
             self._connect,
             self._detached,

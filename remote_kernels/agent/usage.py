@@ -1,7 +1,7 @@
 """What a kernel uses of its node: CPU, memory, GPUs.
 
 Read from /proc, from the control groups and from nvidia-smi. A sample may take a
-while, so the agent takes it in a thread. Called by endpoint.py.
+while, so the agent takes it in a thread. Called by kernel_session.py and top.py.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ def info(kernel: str | None, as_json: bool) -> None:
     """Show everything known of a kernel, or of this installation.
 
     KERNEL is a kernel's ID or the beginning of it, its job's ID, or the name or path
-    of its notebook. A kernel that ended by itself can be looked at for a day. Without KERNEL:
-    version, scheduler, directories, servers.
+    of its notebook. Without KERNEL: version, scheduler, directories, servers.
+    What is known of a kernel that ended by itself is kept for a day.
     """
     if kernel is None:
         body = asyncio.run(_installation())
@@ -102,7 +102,7 @@ def _of_kernel(view: KernelModel, more: dict[str, Any]) -> Lines:
         ("Carrier", view.carrier or ""),
         ("Submitted", words.moment(view.submitted)),
         ("Ready", words.moment(view.ready)),
-        ("Time limit", words.moment(view.ends)),
+        ("Ends", words.moment(view.ends)),
         ("Memory", words.memory(view.usage)),
         ("CPU", words.processors(view.usage)),
         *gpus,

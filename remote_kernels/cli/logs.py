@@ -43,13 +43,15 @@ SOON = 5.0  # the same, when there is news in the job's log
     help="How many lines of each log.",
 )
 @click.option("--job", "only", flag_value="job", help="Only what the job wrote.")
-@click.option("--kernel", "only", flag_value="kernel", help="Only what the kernel did.")
+@click.option(
+    "--kernel", "only", flag_value="kernel", help="Only what the kernel wrote."
+)
 def logs(kernel: str | None, follow: bool, lines: int, only: str | None) -> None:
     """Show the end of what a kernel and its job wrote.
 
     KERNEL is a kernel's ID or the beginning of it, its job's ID, or the name or path
-    of its notebook; it may be left out when there is only one. A kernel that has ended
-    can be looked at for a day. What cells print is in their notebooks; here is what
+    of its notebook; it may be left out when there is only one. The logs of a kernel
+    that ended by itself are kept for a day. What cells print is in their notebooks; here is what
     programs write past Jupyter, and why a kernel died.
     """
     found = asyncio.run(find(Runtime(), kernelspec.state_dirs(), kernel, ON_RECORD))

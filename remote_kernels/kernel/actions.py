@@ -212,7 +212,7 @@ class Actions:
         await record.written()
 
     def farewell(self) -> None:
-        """jupyter_server (2.21) calls no cleanup for a kernel that died."""
+        """Close all on this host in a while: jupyter_server (2.21) does not, after an end."""
         self.run(CLOCK, self._farewell())
 
     async def _farewell(self) -> None:

@@ -120,7 +120,7 @@ class SharedAllocation(records.Directory):
         return found if found is not None and "error" not in found else None
 
     def purge_if_old(self) -> None:
-        """Remove what nobody has been in for a day, nor for as long as it is kept."""
+        """Remove it once nobody was in it for a day, and for longer than it is kept."""
         try:
             left = time.time() - self.members.stat().st_mtime
             keep = float((self.read("spec.json") or {}).get("keep", 0))

@@ -1,6 +1,6 @@
 """Reach one kernel's agent: by which carriers, past whom, and for how long.
 
-Called by remote_kernel.py, and by startup.py for an agent that has just reported.
+Called by startup.py and supervision.py; its carriers also by way_in.py.
 """
 
 from __future__ import annotations

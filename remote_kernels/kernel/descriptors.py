@@ -1,7 +1,8 @@
 """Whether this process may open what one more kernel takes.
 
 Found before a job is submitted: where descriptors run out half way, the commands that
-take the job back cannot be started either. Called by remote_kernel.py.
+take the job back cannot be started either. Called by startup.py; what such an
+error looks like, also by remote_kernel.py and actions.py.
 """
 
 from __future__ import annotations

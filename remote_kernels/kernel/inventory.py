@@ -18,10 +18,12 @@ from typing import Any, NamedTuple
 from remote_kernels import harmless, records
 from remote_kernels.bounded import waited
 from remote_kernels.config import Settings, parse
+from remote_kernels.errors import UnknownError
 from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 from remote_kernels.scheduler.jobs import Jobs
+from remote_kernels.worker import Worker
 
 from .allocation import allocation_of
 from .job import id_in
@@ -30,6 +32,8 @@ from .model import KernelModel, kernel_model
 from .runtime import Runtime
 
 log = harmless.logger(__name__)
+
+STALLED = 1.0  # seconds after which a look at the disk is not begun beside another
 
 
 @dataclass(frozen=True)
@@ -208,25 +212,50 @@ async def recorded(
     without:
         IDs of kernels that are left out.
     patience:
-        Seconds to wait for each batch system; None waits for as long as it takes.
+        Seconds to wait for the disk, and for each batch system; None waits for as long
+        as it takes.
     watching:
         Whether this is asked again and again: then a batch system is asked less and
         less often while nothing changes.
+
+    Raises
+    ------
+    UnknownError
+        A state directory does not answer in time.
     """
     found: list[Recorded] = []
-    for name, entries in (await asyncio.to_thread(_entries, bases, without)).items():
-        found += await _of_scheduler(runtime, name, entries, patience, watching)
+    for name, entries in (await _read(runtime, bases, patience)).items():
+        mine = [each for each in entries if each.record.kernel_id not in without]
+        if mine:
+            found += await _of_scheduler(runtime, name, mine, patience, watching)
     return found
 
 
-def _entries(
-    bases: Iterable[Path], without: Collection[str]
+async def _read(
+    runtime: Runtime, bases: Iterable[Path], patience: float | None
 ) -> dict[str, list[_Entry]]:
+    """Return what the disk says; where it stalls, all who ask wait for one answer."""
+    key, now = tuple(dict.fromkeys(bases)), asyncio.get_running_loop().time()
+    begun, reading = runtime.readings.get(key, (now, None))
+    if reading is None or reading.done() or now - begun < STALLED:
+        reading = asyncio.ensure_future(Worker().run(lambda: _entries(key)))
+        runtime.readings[key] = now, reading
+    await asyncio.wait((reading,), timeout=patience)
+    if not reading.done():
+        places = ", ".join(map(str, key))
+        msg = (
+            f"The file server does not answer for the kernels' records in {places}. "
+            "Try again later; kernels go on."
+        )
+        raise UnknownError(msg)
+    found: dict[str, list[_Entry]] = reading.result()
+    return found
+
+
+def _entries(bases: Iterable[Path]) -> dict[str, list[_Entry]]:
     """Return what the disk says of each kernel, by scheduler."""
     found: dict[str, list[_Entry]] = {}
     for record in records_in(bases):
-        if record.kernel_id in without:
-            continue
         facts = record.read_if_good("record.json") or {}
         if facts.get("job_id") and facts.get("scheduler") in DRIVERS:
             files = tuple(map(record.has, ("agent.json", "ended.json")))

@@ -1,6 +1,6 @@
 """The process that had a kernel before us: what it left on record and on this host.
 
-Called by remote_kernel.py.
+Called by remote_kernel.py; its answer goes to startup.py and supervision.py.
 """
 
 from __future__ import annotations

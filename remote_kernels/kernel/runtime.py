@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from remote_kernels.scheduler.driver import Driver
 from remote_kernels.scheduler.jobs import Jobs
@@ -31,6 +31,8 @@ class Runtime:
         The SSH connections to nodes that are used together.
     housekeeping : Worker
         What may stall, and nobody waits for.
+    readings : dict
+        The last look at all records in some state directories, and when it began.
     notices : set of str
         What the site has said of jobs, and people have been told.
     watchdogs : weakref.WeakSet of Watchdog
@@ -41,6 +43,7 @@ class Runtime:
         self.ssh = SshPool()
         self.housekeeping = Worker()
         self.notices: set[str] = set()
+        self.readings: dict[tuple[Path, ...], tuple[float, asyncio.Future[Any]]] = {}
         self.watchdogs: weakref.WeakSet[Watchdog] = weakref.WeakSet()
         self._jobs: dict[str, Jobs] = {}
         self._turns: weakref.WeakValueDictionary[Path, asyncio.Lock]

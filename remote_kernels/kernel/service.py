@@ -85,7 +85,10 @@ async def own(kernels: Iterable[RemoteKernel]) -> list[Known]:
 
 
 async def others(
-    runtime: Runtime, bases: Iterable[Path], without: Collection[str], patience: float
+    runtime: Runtime,
+    bases: Iterable[Path],
+    without: Collection[str],
+    patience: float | None,
 ) -> list[Known]:
     """Return all other kernels on record; for the parameters see `recorded`."""
     found = await inventory.recorded(runtime, bases, without, patience=patience)
@@ -95,7 +98,7 @@ async def others(
 
 
 def ask_at_most_every(runtime: Runtime, seconds: float) -> None:
-    """Let nobody with this runtime ask a batch system more often, for a list."""
+    """Have lists of kernels ask each batch system no more often than that."""
     for driver in DRIVERS.values():
         runtime.jobs(driver, seconds)
 

@@ -111,7 +111,7 @@ class KernelStatus:
 
     @property
     def arrived(self) -> bool:
-        """Whether the kernel itself answers its clients, or is to be made to."""
+        """Whether the kernel itself answers its clients, or does so after a restart."""
         return self.state in ARRIVED
 
     # What happens to it

@@ -3,7 +3,7 @@
 What is ours is 0700 or 0600 by mode, whatever the umask. What is there already is
 used only if it belongs to us and nobody else can write to it; it is opened step by
 step, without following links, and looked at through what was opened, so nobody can
-exchange it in between. Called by records/, front/ and agent/.
+exchange it in between. Called by records/, kernel/ and agent/.
 """
 
 from __future__ import annotations

@@ -53,7 +53,10 @@ class Driver(abc.ABC):
         return shutil.which(cls.command, path=environ.get("PATH")) is not None
 
     def knows(self, job_id: JobId) -> bool:
-        """Return whether this could be a job of its own; else asking spoils a query."""
+        """Return whether this could be a job of its own.
+
+        What is none may make the batch system refuse the whole question.
+        """
         return re.fullmatch(self.number, job_id.number) is not None
 
     def contradictions(self, config: Mapping[str, Any]) -> Iterator[str]:
@@ -93,7 +96,10 @@ class Driver(abc.ABC):
 
     @abc.abstractmethod
     def cancel_by_name(self, request: JobRequest) -> list[str]:
-        """Return a command that ends the job of this request, if there is one."""
+        """Return a command that ends the job of this request, if that has one.
+
+        `["true"]` where jobs are not found by their names.
+        """
 
     def script_head(self, request: JobRequest) -> str:
         """Return the lines of shell with which its batch script begins.
@@ -198,7 +204,7 @@ class Enters(abc.ABC):
     is_private: ClassVar[bool] = False
     """Whether nobody can read or change what passes there."""
     says_little: ClassVar[bool] = False
-    """Whether its standard error may go to the job's log, which errors quote."""
+    """Whether it writes so little on standard error that it may go to the job's log."""
     way_back: ClassVar[str] = ""
     """What may be in the way where it gets no answer, for people."""
 

@@ -55,7 +55,7 @@ class JobRequest:
     options : mapping
         The driver's options, by the names that the driver has for them.
     user : str
-        The number of the user.
+        The user's number (UID), as text.
     login : bool
         Whether the script wants a login shell.
     variables : mapping

@@ -1,7 +1,7 @@
 """What an `exec` channel carries: a process's streams, size, signals and end.
 
 SPEC.md section 7. Pure: bytes in, frames out. Used by agent/exec.py and, at the login
-end, by the command line.
+end, by kernel/remote_process.py.
 """
 
 from __future__ import annotations

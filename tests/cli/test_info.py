@@ -99,7 +99,7 @@ def test_a_kernel_that_waits(run: Run, slurm: FakeSlurm) -> None:
     assert "Asking for less" in lines["Advice"]
     assert "17 (slurm on test): PENDING Resources" == lines["Job"]
     assert "last used by process 17 on login1" == lines["Server"]
-    assert not {"Node", "Ready", "Memory", "Time limit"} & set(lines)
+    assert not {"Node", "Ready", "Memory", "Ends"} & set(lines)
 
 
 def test_a_kernel_that_ended(run: Run) -> None:

@@ -110,7 +110,7 @@ def test_one_that_is_not_there(run: Run, record: Record) -> None:
     """Those that are, are listed."""
     result = run("logs", "x")
     assert 1 == result.exit_code
-    assert "No kernel on record is 'x'" in result.stderr
+    assert "No kernel on record matches 'x'" in result.stderr
     assert "  k1  job " in result.stderr
 
 

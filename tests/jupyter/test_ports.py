@@ -1,4 +1,4 @@
-"""jupyter.api_ports and jupyter.proxied: a real server and kernel, and real requests.
+"""jupyter.api and jupyter.proxied: a real server and kernel, and real requests.
 
 What the ports lead to is played by this process: the kernel's node is this machine.
 """

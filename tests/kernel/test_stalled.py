@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +14,18 @@ from typing import cast
 import pytest
 from scheduler.asking import job
 
-from remote_kernels.errors import RecordError, RemoteKernelError, TunnelError
+from remote_kernels.errors import (
+    RecordError,
+    RemoteKernelError,
+    TunnelError,
+    UnknownError,
+)
+from remote_kernels.kernel import inventory, service
 from remote_kernels.kernel.connection import Connection
 from remote_kernels.kernel.connector import Connector
 from remote_kernels.kernel.lifecycle import Event, State
 from remote_kernels.kernel.news import News
+from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.kernel.waiting import Waiting
 from remote_kernels.records import JobEnd
 from remote_kernels.records import record as record_module
@@ -128,6 +136,26 @@ async def test_a_kernel_that_is_shut_down(
     await asyncio.wait_for(record.worker.run(lambda: None), SECONDS)
 
     assert not record.path.exists()
+
+
+@pytest.mark.asyncio
+async def test_lists_of_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks is told so, however often; one thread waits for all of them."""
+    monkeypatch.setattr(inventory, "STALLED", 0.01)
+    world, runtime = World(tmp_path), Runtime()
+    await world.submit()
+    base = world.status.record.base
+
+    with frozen(world.status.record.path):
+        before = threading.active_count()
+        for _ in range(5):
+            with pytest.raises(UnknownError, match="file server does not answer"):
+                await service.others(runtime, [base], [], 0.05)
+        assert before + 1 == threading.active_count()
+
+    await asyncio.wait_for(service.others(runtime, [base], [], None), SECONDS)
 
 
 def unreached() -> Connection:

@@ -1,7 +1,7 @@
 """Host-based authentication: the login host vouches for its users to the nodes.
 
 ssh-keysign, which may read the host's own keys, signs for who asks. Source: ssh_config(5),
-ssh-keysign(8) of OpenSSH 9.2. Used by ssh.py.
+ssh-keysign(8) of OpenSSH 9.2. Used by ssh_login.py.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ def test_nothing_is_ended_unasked(
     [
         ([], 2, "Name the kernels to end, or give --all."),
         (["k1", "--all"], 2, "Name the kernels to end, or give --all."),
-        (["k1", "x"], 1, "No kernel that waits or runs is 'x'."),
+        (["k1", "x"], 1, "No kernel that waits or runs matches 'x'."),
         (["ended"], 1, "Kernel ended has ended: "),
     ],
 )

@@ -50,8 +50,8 @@ def logs(kernel: str | None, follow: bool, lines: int, only: str | None) -> None
     """Show the end of what a kernel and its job wrote.
 
     KERNEL is a kernel's ID or the beginning of it, its job's ID, or the name or path
-    of its notebook; it may be left out when there is only one. The logs of a kernel
-    that ended by itself are kept for a day. What cells print is in their notebooks; here is what
+    of its notebook; it may be left out when there is only one. The logs of a kernel that
+    ended by itself are kept for a day. What cells print is in their notebooks; here is what
     programs write past Jupyter, and why a kernel died.
     """
     found = asyncio.run(find(Runtime(), kernelspec.state_dirs(), kernel, ON_RECORD))

@@ -56,9 +56,8 @@ class Session:
         self._out = Outbound()
         self._in = Inbound()
         self._first: deque[tuple[Type, int, bytes]] = deque()  # before any DATA
-        self._unnumbered: dict[
-            Type, bytes
-        ] = {}  # one of each: it says all of those before
+        # One of each: it says all that those before it would have said.
+        self._unnumbered: dict[Type, bytes] = {}
         self._decoder = FrameDecoder()
 
     def __repr__(self) -> str:

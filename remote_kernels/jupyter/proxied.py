@@ -147,11 +147,15 @@ if IS_INSTALLED:
         async def _pass_on(self, path: str) -> None:
             try:
                 await self.proxy("localhost", self._number, path)
-            except web.HTTPError as error:
-                failed = error.status_code in (500, _TIMED_OUT)
-                if not failed or self._headers_written:
+            except (web.HTTPError, OSError) as error:
+                said: object = error
+                if isinstance(error, web.HTTPError):
+                    said = error.log_message or "it did not answer"
+                    if error.status_code not in (500, _TIMED_OUT):
+                        raise
+                if self._headers_written:
                     raise
-                why = self._port.trouble or error.log_message or "it did not answer"
+                why = self._port.trouble or said
                 text = f"{self._port.target} of the kernel's node: {why}"
                 raise Refusal(HTTPStatus.BAD_GATEWAY, text) from error
 

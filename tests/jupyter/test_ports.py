@@ -26,7 +26,8 @@ from served.server import API, TOKEN, Answer, Home, Server, home, served
 from tornado.httpclient import HTTPRequest
 
 from remote_kernels.errors import StateError
-from remote_kernels.jupyter.api_errors import status_of
+from remote_kernels.jupyter.api_errors import Refusal, status_of
+from remote_kernels.jupyter.proxied import Proxied
 from remote_kernels.kernel import service
 from remote_kernels.kernel.service import Known
 
@@ -199,6 +200,22 @@ def test_a_port_at_which_nobody_listens(
     assert port["trouble"].startswith(f"nothing listens on port {free} of ")
     assert 502 == answer.status
     assert f"nothing listens on port {free}".encode() in answer.body
+
+
+def test_a_connection_that_breaks_before_it_was_asked() -> None:
+    """A refused port does so at times: tornado (6.5) lets the system's error through."""
+
+    async def broken(*_: object) -> None:
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    port = SimpleNamespace(trouble="", target="port 8787")
+    handler: Any = SimpleNamespace(proxy=broken, _port=port, _number=8787)
+    handler._headers_written = False
+
+    with pytest.raises(Refusal, match=r"port 8787 of the kernel's node: .*reset") as no:
+        asyncio.run(Proxied._pass_on(handler, "/"))
+
+    assert 502 == no.value.status_code
 
 
 def test_a_socket_of_the_node(

@@ -158,7 +158,7 @@ async def test_jobs_in_which_no_kernel_can_be(cluster: Cluster, desk: Desk) -> N
         text = await refusal(cluster, desk, {"jobid": number, "nodelist": "x9"})
         assert "Node x9 is not in job" in text
         text = await refusal(cluster, desk, {"jobid": number, "time": 5})
-        assert "the kernelspec asks for time" in text
+        assert "its resources already, and cannot have time." in text
         text = await refusal(cluster, desk, {"jobid": number, "gpus": 1})
         assert "Invalid generic resource" in text
     text = await refusal(cluster, desk, {"jobid": number})

@@ -103,25 +103,32 @@ class Watchdog:
     async def cancel_job(self) -> bool:
         """Cancel the job now, with descriptors of its own; whether that was done."""
         shell = self._shell
-        if shell is None or not self._cancel:
+        if shell is None or not self._cancel or not self._say(NOW):
             return False
-        self._say(NOW)
         return await _ended(shell, NOW_TIMEOUT) == 0
 
     async def stop(self) -> None:
-        """Stop the shell: all is cleaned up, and nothing is left to do."""
+        """Stop the shell: all is cleaned up, and nothing is left to do.
+
+        To be called again if it was cancelled.
+        """
         self._say(STOP)
-        shell, self._shell = self._shell, None
+        shell = self._shell
         if shell is not None and shell.stdin is not None:
             with contextlib.suppress(OSError):  # somebody killed it
                 shell.stdin.close()
             await _ended(shell, END_TIMEOUT)
+            self._shell = None
 
-    def _say(self, line: str) -> None:
-        if self._shell is not None and self._shell.stdin is not None:
-            with contextlib.suppress(OSError):  # somebody killed it
-                self._shell.stdin.write(f"{line}\n")
-                self._shell.stdin.flush()
+    def _say(self, line: str) -> bool:
+        """Tell the shell; return whether it may have heard."""
+        stdin = self._shell.stdin if self._shell is not None else None
+        if stdin is None or stdin.closed:
+            return False
+        with contextlib.suppress(OSError):  # somebody killed it
+            stdin.write(f"{line}\n")
+            stdin.flush()
+        return True
 
     def forked(self) -> None:
         """Let go of the shell, in a child of this process: it is the parent's."""

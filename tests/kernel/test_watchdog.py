@@ -183,6 +183,26 @@ async def test_a_stopped_shell_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> 
     shell.wait()
 
 
+@pytest.mark.asyncio
+async def test_a_stop_that_is_cancelled(tmp_path: Path) -> None:
+    """The next one waits for the shell, which cancels no job meanwhile."""
+    mark = tmp_path / "mark"
+    watchdog = marking(mark)
+    watchdog.start()
+    shell = shell_of(watchdog)
+    shell.send_signal(signal.SIGSTOP)
+    stopping = asyncio.ensure_future(watchdog.stop())
+    await asyncio.sleep(0)
+    stopping.cancel()
+    await asyncio.wait([stopping])
+
+    assert not await watchdog.cancel_job()
+    shell.send_signal(signal.SIGCONT)
+    await watchdog.stop()
+
+    assert (0, 0) == (shell.returncode, rounds(mark))
+
+
 def test_a_forked_child(tmp_path: Path) -> None:
     """It has no watchdog: when its parent dies, its copy of the pipe is not in the way."""
     mark = tmp_path / "mark"

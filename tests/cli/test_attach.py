@@ -6,6 +6,7 @@ import json
 import signal
 import stat
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -161,8 +162,9 @@ def test_beside_a_server(run: Run, tmp_path: Path) -> None:
 def test_in_use(run: Run, kernel: Record, tmp_path: Path) -> None:
     """One that we cannot join keeps it; it is told which; --take takes it."""
     with held(tmp_path / "k.json") as holder:
-        directory = Path((kernel.read("record.json") or {})["directory"])
-        directory.rename(tmp_path / "away")
+        while (facts := kernel.read("record.json") or {})["pid"] != holder.pid:
+            time.sleep(0.01)  # it is written a little later
+        Path(facts["directory"]).rename(tmp_path / "away")
         result = run("attach", "--file", str(tmp_path / "k2.json"))
         assert "Another server has kernel" in result.stderr
         assert f"last used by process {holder.pid} on" in result.stderr

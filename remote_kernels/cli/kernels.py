@@ -17,6 +17,7 @@ from remote_kernels import config, harmless
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.completion import names_of
 from remote_kernels.cli.kernelspec import Kernelspec
+from remote_kernels.cli.options import as_typed
 from remote_kernels.cli.rows import show
 from remote_kernels.cli.say import say
 from remote_kernels.errors import ConfigError
@@ -74,11 +75,12 @@ def _tell_left(base: Path) -> None:
     left = ", ".join(service.left(base, kernels=True))
     if not left:
         return
-    how = "`remote-kernels clean --all` ends and removes that, too"
-    if kernelspec.ours():
-        how = "`remote-kernels clean` shows it, and removes what has ended"
     if base not in kernelspec.state_dirs():
         how = f"no kernelspec names that directory any more: rm -r {shlex.quote(str(base))}"
+    elif kernelspec.ours():
+        how = "`remote-kernels clean` shows it, and removes what has ended"
+    else:
+        how = "`remote-kernels clean --all` ends and removes that, too"
     say(f"Left in {base}: {left}; {how}.", err=True)
 
 
@@ -86,14 +88,13 @@ def summary(settings: dict[str, object]) -> str:
     """Return the batch system and the other options, as one would type them."""
     words = [str(settings.get("scheduler", "auto"))]
     for option in sorted(config.every_option(), key=config.OPTIONS.__contains__):
-        value, name = settings.get(option.name), f"--{option.name.replace('_', '-')}"
+        value = settings.get(option.name)
         if option.name == "scheduler" or value in (None, False):
             continue
-        if isinstance(value, list):
-            is_further = option not in config.OPTIONS
-            words += [str(it) if is_further else f"{name}={it}" for it in value]
+        if isinstance(value, list) and option not in config.OPTIONS:  # words already
+            words += map(str, value)
         else:
-            words.append(name if value is True else f"{name}={value}")
+            words += as_typed(option, value)
     return " ".join(map(shlex.quote, words))
 
 

@@ -97,6 +97,17 @@ def _names(option: Option) -> list[str]:
     return [_parameter(option), *short, f"--{name.replace('_', '-')}"]
 
 
+def as_typed(option: Option, value: object) -> list[str]:
+    """Return the words that give an option this value: what `_value` reads."""
+    flag = _names(option)[-1]
+    if value is True:
+        return [flag]
+    if not isinstance(value, list):
+        return [f"{flag}={value}"]
+    values = value if _repeats(option) else [shlex.join(value)]
+    return [f"{flag}={each}" for each in values]
+
+
 def _parameter(option: Option) -> str:
     """Return the name inside click: `config_prefix` is not install's `prefix`."""
     return "config_" + option.name.replace("-", "_")

@@ -187,8 +187,14 @@ def test_the_summary_has_all_that_is_not_usual() -> None:
         "sbatch_args": ["-x"],
     }
     ours = {"allocation": "team", "prologue": ["module load x"], "usage": None}
+    renamed = {"prefix": ["nice", "a b"], "python": "/p"}
 
-    assert kernels.summary({**ours, **config}).split(" ", 1)[0] == "slurm"
-    words = shlex.split(kernels.summary({**ours, **config}))
+    words = shlex.split(kernels.summary({**ours, **renamed, **config}))
+    assert words[0] == "slurm"
     assert {"--mem=4G", "--exclusive", "-x"} == {*words[1:4]}
-    assert ["--allocation=team", "--prologue=module load x"] == sorted(words[4:])
+    assert [
+        "--agent-python=/p",
+        "--allocation=team",
+        "--command-prefix=nice 'a b'",
+        "--prologue=module load x",
+    ] == sorted(words[4:])

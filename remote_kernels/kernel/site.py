@@ -77,7 +77,7 @@ async def doubts(config: Mapping[str, object]) -> list[str]:
         if query is None:
             return []
         environ = environment(driver, os.environ, settings.env_keep)
-        return query.parse(await command.run(query.argv, env=environ, timeout=TIMEOUT))
+        return query.answer(await command.run(query.argv, env=environ, timeout=TIMEOUT))
     except RemoteKernelError as error:
         log.debug("nothing is known of the site: %s", error)
         return []
@@ -116,7 +116,7 @@ async def offers(option: str) -> list[str]:
         done = await command.run(query.argv, timeout=PATIENCE)
         if done.returncode != 0:
             return []
-        names = query.parse(done)
+        names = query.answer(done)
     except RemoteKernelError:
         return []
     cache.keep({**kept, key: [time.time(), names]})
@@ -187,7 +187,7 @@ async def _about(driver: Driver, jobs: Jobs, path: str) -> str:
     if isinstance(driver, Site):
         query = driver.version()
         with contextlib.suppress(CommandError):
-            version = query.parse(await command.run(query.argv, timeout=10))
+            version = query.answer(await command.run(query.argv, timeout=10))
     return f"{', '.join(filter(None, (path, version)))}; the controller answers"
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from remote_kernels.errors import CommandError
+from remote_kernels.errors import CommandError, ControllerError, RemoteKernelError
 
 OUR_NAME = re.compile(r"jupyter-[0-9a-f]{8}")
 """The names of our jobs: "jupyter-" and the beginning of the kernel's ID."""
@@ -101,11 +101,21 @@ class Query(Generic[T_co]):
     parse : callable
         Makes a value of what it said. Raises ControllerError where the batch system
         did not answer, which says nothing about any job, and CommandError for a
-        refusal.
+        refusal. Called by `answer`.
     """
 
     argv: Sequence[str]
     parse: Callable[[Completed], T_co]
+
+    def answer(self, completed: Completed) -> T_co:
+        """Return what the command's answer means; one that has no sense is none."""
+        try:
+            return self.parse(completed)
+        except RemoteKernelError:
+            raise
+        except Exception as error:  # as of half an answer, or of another version's
+            msg = f"The answer of {self.argv[0]} is not understood ({error!r})."
+            raise completed.error(ControllerError, msg) from error
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from typing import TypeVar
 
 from remote_kernels import harmless
-from remote_kernels.errors import (
-    CommandError,
-    ConfigError,
-    ControllerError,
-    RemoteKernelError,
-)
+from remote_kernels.errors import CommandError, ConfigError, ControllerError
 
 from . import command
 from .driver import Clusters, Driver, Ends, Extends, Preflight
@@ -116,14 +111,7 @@ class Jobs:
 
     async def ask(self, query: Query[T], timeout: float = 60.0) -> T:
         """Return what a command says. CommandError if it does not."""
-        completed = await self.run(query.argv, timeout=timeout)
-        try:
-            return query.parse(completed)
-        except RemoteKernelError:
-            raise
-        except Exception as error:  # as of half an answer, or of another version's
-            msg = f"The answer of {self.driver.title} is not understood ({error!r})."
-            raise completed.error(ControllerError, msg) from error
+        return query.answer(await self.run(query.argv, timeout=timeout))
 
     async def status(self, job_id: JobId) -> JobStatus:
         """Return the job's state now. ControllerError if the batch system does not answer.

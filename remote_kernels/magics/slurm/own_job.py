@@ -57,7 +57,7 @@ class SlurmJob(OwnJob):
         (query,) = DRIVER.status([job_id])
         env = environment(DRIVER, os.environ)
         completed = command.run(query.argv, env=env, timeout=PATIENCE)
-        found = query.parse(completed)
+        found = query.answer(completed)
         if job_id not in found:
             summary = f"Slurm does not list job {self.id}."
             raise completed.error(ControllerError, summary)

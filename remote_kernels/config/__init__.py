@@ -144,7 +144,8 @@ def own_names(config: Mapping[str, object], scheduler: object) -> dict[str, obje
     table = _table(_driver(scheduler))
     found: dict[str, object] = {}
     for name, value in config.items():
-        own = table[_key(name)].name if _key(name) in table else name
+        option = table.get(_key(name))
+        own = option.name if option is not None else name
         if own in found:
             raise ConfigError(_twice(own))
         found[own] = value

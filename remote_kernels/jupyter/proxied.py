@@ -148,14 +148,14 @@ if IS_INSTALLED:
             try:
                 await self.proxy("localhost", self._number, path)
             except (web.HTTPError, OSError) as error:
-                said: object = error
-                if isinstance(error, web.HTTPError):
-                    said = error.log_message or "it did not answer"
-                    if error.status_code not in (500, _TIMED_OUT):
-                        raise
-                if self._headers_written:
+                failed = isinstance(error, OSError) or error.status_code in (
+                    500,
+                    _TIMED_OUT,
+                )
+                if not failed or self._headers_written:
                     raise
-                why = self._port.trouble or said
+                said = str(error) if isinstance(error, OSError) else error.log_message
+                why = self._port.trouble or said or "it did not answer"
                 text = f"{self._port.target} of the kernel's node: {why}"
                 raise Refusal(HTTPStatus.BAD_GATEWAY, text) from error
 

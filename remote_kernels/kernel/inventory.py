@@ -240,7 +240,7 @@ async def _read(
     if reading is None or reading.done() or now - begun < STALLED:
         reading = asyncio.ensure_future(Worker().run(lambda: _entries(key)))
         runtime.readings[key] = now, reading
-    await asyncio.wait((reading,), timeout=patience)
+    await waited(reading, patience)
     if not reading.done():
         places = ", ".join(map(str, key))
         msg = (

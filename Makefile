@@ -6,13 +6,15 @@ SHELL := /bin/bash
 ROOT := $(filter 0,$(shell id -u))
 ENV ?= $(if $(ROOT),/opt/remote_kernels-dev/env,$(HOME)/.cache/remote_kernels-dev/env)
 export ENV
+SCHEDULER ?= slurm
+export RK_CLUSTER_SCHEDULER := $(SCHEDULER)
 
 .PHONY: help demo lab test suites soak bench lint unit clean
 
 help:  ## this text
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-demo:  ## a notebook through a compute-node kernel, on a cluster made for it
+demo:  ## a notebook through a compute-node kernel, on a cluster made for it (SCHEDULER=gridengine)
 	@tests/run demo
 
 lab:  ## JupyterLab on the login host of the cluster; open it in a browser
@@ -27,7 +29,7 @@ suites:  ## the test suites of Jupyter's packages, with our provisioner: an hour
 soak:  ## the long versions of tests: half an hour and more
 	@tests/run soak
 
-bench:  ## what remote kernels cost; writes benchmark-results/ (ARGS="--help")
+bench:  ## what remote kernels cost; writes benchmark-results/ (ARGS="--help", SCHEDULER=gridengine)
 	@tests/run bench
 
 lint:  ## only ruff, mypy and import-linter

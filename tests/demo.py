@@ -17,7 +17,7 @@ from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
 
 WHERE = """
 import os, socket
-print(f"host {socket.gethostname()}, job {os.environ.get('SLURM_JOB_ID', '(none)')}, "
+print(f"host {socket.gethostname()}, job {os.environ.get('RK_JOB_ID', '(none)')}, "
       f"process {os.getpid()}")
 """
 CELLS = [

@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 
 from on_cluster import lab as labs
+from on_cluster.system import SYSTEM
 from playwright.sync_api import Locator, Page, expect
 
 KERNEL = "Python (Compute Node)"
-WHERE = "import os; print(os.environ['SLURM_JOB_ID'], os.getpid())"
+WHERE = f"import os; print(os.environ['{SYSTEM.job_variable}'], os.getpid())"
 
 
 class Notebook:
@@ -64,5 +65,16 @@ def card(page: Page) -> Locator:
 
 def jobs(lab: labs.Lab) -> list[str]:
     """The jobs of this JupyterLab: their output goes to its directory."""
-    rows = lab.run("squeue", "-h", "-u", "alice", "-O", "JobID:20,STDOUT:300")
-    return [row.split()[0] for row in rows.splitlines() if f"{lab.home}/" in row]
+    return [job.id for job in lab.cluster.jobs() if _is_of(lab, job.id)]
+
+
+def _is_of(lab: labs.Lab, job: str) -> bool:
+    (ask,) = (argv for argv in SYSTEM.tell_all(job) if job in argv)
+    said = lab.cluster.run(labs.HOST, labs.USER, ask, check=False)
+    return f"{lab.home}/" in said.stdout
+
+
+def cancel(lab: labs.Lab) -> None:
+    """End the jobs of this JupyterLab, of which a test that failed may have left some."""
+    for job in jobs(lab):
+        lab.cluster.run(labs.HOST, labs.USER, SYSTEM.cancel(job), check=False)

@@ -19,9 +19,11 @@ USER = "bob"
 def desk(cluster: Cluster) -> Iterator[Desk]:
     """A Jupyter of bob's, and an end to whatever jobs it leaves."""
     desk = Desk(cluster, USER)
-    yield desk
-    cluster.run("ctl", "root", ["scancel", f"--user={USER}"])
-    wait_for(
-        "the end of jobs", lambda: USER not in {j.user for j in cluster.jobs()}, 30
-    )
-    desk.remove()
+    try:
+        yield desk
+        cluster.run("ctl", "root", cluster.system.cancel_all(USER))
+        wait_for(
+            "the end of jobs", lambda: USER not in {j.user for j in cluster.jobs()}, 90
+        )
+    finally:
+        desk.remove()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from on_cluster.system import SYSTEM
 from testbed.api import Cluster
 
 FOR_AGES = {"start_timeout": 120}
@@ -30,13 +31,14 @@ class Failure:
     """One of them.
 
     `words`: what is said. `config`, `argv`: of the kernelspec. `act`: done to the job
-    by root, once its kernel is starting.
+    by root, once its kernel is starting. `is_slurm_s`: others have no such means.
     """
 
     words: str
     config: dict[str, Any] = field(default_factory=dict)
     argv: list[str] | None = None
     act: tuple[str, ...] = ()
+    is_slurm_s: bool = False
 
 
 def python(code: str) -> list[str]:
@@ -48,7 +50,7 @@ def stands_still(seconds: int) -> list[str]:
     return ["sleep", str(seconds)]
 
 
-FAILURES = {
+EVERY = {
     "interpreter": Failure(
         r"cannot start /nonexistent/python .*No such file",
         argv=[
@@ -71,10 +73,10 @@ FAILURES = {
         {"prefix": ["nosuch-container", "exec", "image.sif"]},
     ),
     "start-up file that exits": Failure(
-        r"\.bash_profile", {"prologue": ["true"], "mem": "101M"}
+        r"\.bash_profile", {"prologue": ["true"], "mem": "101M"}, is_slurm_s=True
     ),
     "start-up file that is another shell": Failure(
-        r"\.bash_profile", {"prologue": ["true"], "mem": "102M"}
+        r"\.bash_profile", {"prologue": ["true"], "mem": "102M"}, is_slurm_s=True
     ),
     "no Python on the node": Failure(
         r"No Python 3\.9 or later was found", {"python": "python-nosuch"}
@@ -89,20 +91,26 @@ FAILURES = {
         argv=python("import nosuch"),
     ),
     "cancelled": Failure(
-        r"CANCELLED.*was cancelled",
+        SYSTEM.cancelled_words,
         FOR_AGES,
         stands_still(602),
-        act=("scancel", "{job}"),
+        act=(*SYSTEM.cancel("{job}"),),
     ),
     "time limit": Failure(
         r"time limit\. Ask for more with 'time'",
         FOR_AGES,
         stands_still(603),
         act=("scontrol", "update", "JobId={job}", "EndTime=now+1"),
+        is_slurm_s=True,
     ),
     "node_dir": Failure(
         r"No private directory could be made", {"node_dir": "/proc/nosuch"}
     ),
+}
+FAILURES = {
+    name: failure
+    for name, failure in EVERY.items()
+    if SYSTEM.scheduler == "slurm" or not failure.is_slurm_s
 }
 assert all(re.compile(failure.words) for failure in FAILURES.values())
 

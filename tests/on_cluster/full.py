@@ -12,23 +12,23 @@ class Full:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        argv = ["sbatch", "--parsable", "--exclusive", "--output=/dev/null"]
-        argv += ["--nodes=2", "--wrap=sleep 3000"]
+        argv = cluster.system.submit("sleep 3000", whole=True)
         self._job = cluster.run("login1", "alice", argv).stdout.strip()
 
     @staticmethod
     def is_full(cluster: Cluster) -> bool:
         """Whether somebody has all nodes already."""
-        states = cluster.run("ctl", "root", ["sinfo", "-h", "-o", "%t"]).stdout
-        return set(states.split()) == {"alloc"}
+        states = {job.state for job in cluster.jobs() if job.user == "alice"}
+        return states == {"RUNNING"}  # some systems want a job for each node
 
     def until_full(self) -> None:
         """Until it runs."""
         end = time.monotonic() + 30
-        argv = ["squeue", "-h", "-j", self._job, "-o", "%T"]
-        while "RUNNING" not in self._cluster.run("login1", "alice", argv).stdout:
+        while not self.is_full(self._cluster):
             assert time.monotonic() < end
             time.sleep(0.2)
 
     def free(self) -> None:
-        self._cluster.run("login1", "alice", ["scancel", self._job])
+        self._cluster.run(
+            "login1", "alice", self._cluster.system.cancel(self._job), check=False
+        )

@@ -66,7 +66,7 @@ class Server:
             cwd=str(self._desk.given("")),
             stdin=subprocess.DEVNULL,
         )
-        await until("the server", self._answers, 30)
+        await until("the server", self._answers, 120)
 
     async def _answers(self) -> bool:
         assert self._process is not None

@@ -10,16 +10,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from on_cluster.system import SYSTEM
 from on_cluster.traces import Desk, left_over, traces
 from testbed.api import Cluster
+from testbed.hosts import wait_for
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from benchmarks.__main__ import PARTS
+from benchmarks.__main__ import ALL, PARTS, left_out
 from benchmarks.host import USER, Host
 from benchmarks.results import Figure
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(120),
+    pytest.mark.only("slurm", "gridengine", "benchmarks are of these two"),
+]
 
 NAMES = {
     "imports": ["import"],
@@ -42,7 +48,10 @@ def host(cluster: Cluster, desk: Desk) -> Iterator[Host]:
         yield made
 
 
-@pytest.mark.parametrize("part", NAMES)
+HERE = [part for part in NAMES if not left_out(part, SYSTEM.scheduler)]
+
+
+@pytest.mark.parametrize("part", HERE)
 def test_a_part(host: Host, cluster: Cluster, part: str) -> None:
     """One round of it; nothing is left."""
     before = traces(cluster, USER)
@@ -56,7 +65,26 @@ def test_a_part(host: Host, cluster: Cluster, part: str) -> None:
     assert [] == left_over(cluster, USER, before, 20)
 
 
+def test_what_the_user_asks_is_counted(host: Host, cluster: Cluster) -> None:
+    """By the controller itself, whatever the command is."""
+    for argv in cluster.system.status_commands():
+        with host.counting() as calls:
+            before = calls()
+
+            cluster.run("login1", USER, argv)
+
+            wait_for(f"{argv} to be counted", lambda: calls() > before, 10)  # noqa: B023
+
+
 def test_all_parts_are_known() -> None:
     """Those that are left out here, too."""
     longer = {"streaming", "output", "backlog", "sizes", "many", "pending", "peers"}
-    assert set(PARTS) == {*NAMES, *longer}
+    assert set(ALL) == {*NAMES, *longer, "gridengine"}
+
+
+def test_what_does_not_suit_a_batch_system_is_left_out() -> None:
+    """With the reason; what suits has none."""
+    assert "" == left_out("peers", "slurm")
+    assert "is Slurm's" in left_out("peers", "gridengine")
+    assert "" == left_out("start", "gridengine")
+    assert "Grid Engine already" in left_out("gridengine", "gridengine")

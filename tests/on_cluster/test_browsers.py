@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from on_cluster import lab as labs
+from on_cluster.book import cancel, jobs
 from on_cluster.browsers import BROWSERS, async_window, window
 from playwright.sync_api import Page, expect
 from testbed.api import Cluster
@@ -57,16 +58,9 @@ def lab(cluster: Cluster) -> Iterator[labs.Lab]:
     home = cluster.run("login1", "alice", make).stdout.strip()
     with labs.lab(cluster, home) as running:
         yield running
-    if mine := jobs(running):
-        running.run("scancel", *mine)
-        wait_for("the end of jobs", lambda: not jobs(running), 30)
+    cancel(running)
+    wait_for("the end of jobs", lambda: not jobs(running), 30)
     running.run("rm", "-r", home)
-
-
-def jobs(lab: labs.Lab) -> list[str]:
-    """The jobs of this JupyterLab: their output goes to its directory."""
-    rows = lab.run("squeue", "-h", "-u", "alice", "-O", "JobID:20,STDOUT:300")
-    return [row.split()[0] for row in rows.splitlines() if f"{lab.home}/" in row]
 
 
 @pytest.mark.parametrize("browser", BROWSERS)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from on_cluster.system import SYSTEM
 from on_cluster.traces import BIN, Desk, left_over, traces
 from testbed.api import Cluster
 from testbed.hosts import wait_for
@@ -256,8 +257,12 @@ def cut(cluster: Cluster, seconds: float) -> None:
 
 
 def end_processes(cluster: Cluster, host: str, word: str) -> int:
-    """SIGKILL bob's processes of this name; how many there were."""
-    found = [p for p in cluster.processes(host, USER) if word in p.cmdline[0]]
+    """SIGKILL bob's processes of this name, or what runs one as another user; how many."""
+    found = [
+        process
+        for process in cluster.processes(host, USER)
+        if word in process.cmdline[0] or word in process.cmdline
+    ]
     for process in found:
         with contextlib.suppress(ProcessLookupError):  # ended with its parent
             os.kill(process.pid, signal.SIGKILL)
@@ -268,11 +273,13 @@ def break_sshd(cluster: Cluster) -> int:
     return sum(end_processes(cluster, host, "sshd") for host in ("c1", "c2"))
 
 
-def break_srun(cluster: Cluster) -> int:
-    return end_processes(cluster, "login1", "srun")
+def break_own(cluster: Cluster) -> int:
+    return end_processes(cluster, "login1", SYSTEM.carrier)
 
 
-BREAK = {"ssh": break_sshd, "srun": break_srun}
+BREAK = {"ssh": break_sshd}
+if SYSTEM.carrier_may_break:
+    BREAK[SYSTEM.carrier] = break_own
 
 
 def spans(count: int, longest: float) -> list[float]:
@@ -340,10 +347,11 @@ def test_a_cleaner_of_tmp_and_a_cut(
     cluster: Cluster, desk: Desk, client: Callable[..., Client], carrier: str
 ) -> None:
     """Socket and agent.pyz were removed on the node: the next pipe comes about."""
-    desk.spec({"carrier": carrier, "nodelist": "c1"})
+    desk.spec({"carrier": carrier, **SYSTEM.on("c1")})
     program = client(CLIENT.format(least=100, lines=LINES, pace=0.01, kernel="k"))
 
-    cluster.run("c1", "root", ["sh", "-c", "rm -r /tmp/rk-*"])
+    there = f"rm -r $(find {SYSTEM.job_tmp} -name 'rk-*')"
+    cluster.run("c1", "root", ["sh", "-c", there])
     wait_for("a pipe to break", lambda: BREAK[carrier](cluster), 20)
     program.stop()
 
@@ -378,7 +386,7 @@ def test_the_controller_is_away(
     """A kernel that runs notices nothing, even when its cable is cut meanwhile."""
     desk.spec({"dead_after": 4})
     program = client(CLIENT.format(least=100, lines=LINES, pace=0.01, kernel="k"))
-    cluster.stop_slurmctld()
+    cluster.stop_controller()
     try:
         time.sleep(seconds / 3)
         cut(cluster, 6)
@@ -386,7 +394,7 @@ def test_the_controller_is_away(
         program.stop()
         result = program.result(seconds=120)
     finally:
-        cluster.start_slurmctld()
+        cluster.start_controller()
 
     assert ([], 0) == (result["wrong"], result["doubled"])
     assert result["asked"] == result["cells"] >= 100
@@ -396,26 +404,27 @@ def test_the_controller_is_away_while_a_job_waits(
     cluster: Cluster, desk: Desk, client: Callable[..., Client]
 ) -> None:
     """The start goes on waiting, and says for what."""
-    desk.spec({"sbatch_args": ["--begin=now+8"]})
+    desk.spec(SYSTEM.later(8))
     program = client(WAITS)
     wait_for("its job", lambda: USER in {job.user for job in cluster.jobs()}, 20)
-    cluster.stop_slurmctld()
+    cluster.stop_controller()
     try:
         wait_for("its word", lambda: "does not answer; jobs go on" in program.said, 30)
         time.sleep(8)  # it is due meanwhile
         assert program.process.poll() is None, program.said
     finally:
-        cluster.start_slurmctld()
+        cluster.start_controller()
 
     assert "ok" == program.result(seconds=60)
 
 
+@pytest.mark.only("slurm", "it alone takes ssh sessions into jobs")
 @pytest.mark.skipif(not has_cgroup_v1(), reason="pam_slurm_adopt needs cgroup v1")
 def test_ssh_in_another_job_s_care(
     cluster: Cluster, desk: Desk, client: Callable[..., Client]
 ) -> None:
     """pam_slurm_adopt puts all sessions into one job, and ends them with that job."""
-    desk.spec({"carrier": "ssh", "nodelist": "c1"})
+    desk.spec({"carrier": "ssh", **SYSTEM.on("c1")})
     program = CLIENT.format(least=100, lines=LINES, pace=0.01, kernel="k")
     programs: dict[str, Client] = {}
     for name in ("first", "second"):

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from on_cluster.notebook import Page, notebook, until
+from on_cluster.system import SYSTEM
 from on_cluster.traces import BIN, IPYKERNEL, Desk, left_over, traces
 from testbed.api import Cluster, Job
 from testbed.machine import has_cgroup_v1
@@ -25,8 +26,12 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240), pytest.mark.asyncio
 
 USER = "bob"
 Act = Callable[[Cluster, Job], object]
+MEMORY = pytest.mark.only(
+    "slurm", "htcondor", "others limit addresses: a MemoryError in the cell"
+)
+NODES = pytest.mark.only("slurm", "others count jobs of a silent node as running")
 WAIT = "import time\ntime.sleep(600)"
-ON_C2 = {"nodelist": "c2"}
+ON_C2 = SYSTEM.on("c2")
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,8 @@ def by_root(*argv: str) -> Act:
     return act
 
 
-def scancel(cluster: Cluster, job: Job) -> None:
-    cluster.run("login1", USER, ["scancel", job.id])
+def cancel(cluster: Cluster, job: Job) -> None:
+    cluster.run("login1", USER, SYSTEM.cancel(job.id))
 
 
 def kill_agent(cluster: Cluster, job: Job) -> None:
@@ -90,34 +95,62 @@ IN_ITS_JOB = {
         r"more memory than it asked for\. Ask for more 'memory'",
         20,
         "x = b'x' * 400_000_000",
-        config={"mem": "250M"},
+        config={"memory": "250M"},
     ),
 }
-OF_ITS_JOB = {
+OF_ANY_JOB = {
     "SIGKILL of the agent": End(r"agent .* was killed", 10, act=kill_agent),
-    "time limit": End(
-        r"TIMEOUT.*time limit\. Ask for more with 'time'",
-        60,
-        act=by_root("scontrol", "update", "JobId={job.id}", "EndTime=now"),
-    ),
-    "scancel by its user": End("CANCELLED.*cancelled", 10, act=scancel),
-    "scancel by root": End(
-        "CANCELLED.*cancelled", 10, act=by_root("scancel", "{job.id}")
-    ),
-    "preemption": End(
-        "PREEMPTED.*higher priority",
-        15,
-        act=preempt,
-        config={"partition": "cheap"},
-        undo=leave_c2,
-    ),
-    "node down": End(
-        "NODE_FAIL.*node failed",
-        30,
-        act=by_root("scontrol", "update", "NodeName=c2", "State=DOWN", "Reason=test"),
-        config=ON_C2,
+    "cancelled by its user": End(SYSTEM.cancelled_words, 20, act=cancel),
+    "cancelled by root": End(
+        SYSTEM.cancelled_words, 20, act=by_root(*SYSTEM.cancel("{job.id}"))
     ),
 }
+OF_A_JOB: dict[str, dict[str, End]] = {
+    "gridengine": {
+        "time limit": End(
+            r"time limit\. Ask for more with 'time'",
+            90,
+            config={"time": "30s", "warn_before": []},
+        ),
+    },
+    "htcondor": {
+        "time limit": End(
+            r"time limit \(.*\)\. Ask for more with 'allowed_job_duration'",
+            90,
+            config={"time": "30s", "warn_before": []},
+        ),
+    },
+    "oar": {
+        "time limit": End(
+            r"time limit \(WALLTIME\)\. Ask for more with 'walltime'",
+            90,
+            config={"walltime": "0:0:40", "warn_before": []},
+        ),
+    },
+    "slurm": {
+        "time limit": End(
+            r"TIMEOUT.*time limit\. Ask for more with 'time'",
+            60,
+            act=by_root("scontrol", "update", "JobId={job.id}", "EndTime=now"),
+        ),
+        "preemption": End(
+            "PREEMPTED.*higher priority",
+            15,
+            act=preempt,
+            config={"partition": "cheap"},
+            undo=leave_c2,
+        ),
+        "node down": End(
+            "NODE_FAIL.*node failed",
+            30,
+            act=by_root(
+                "scontrol", "update", "NodeName=c2", "State=DOWN", "Reason=test"
+            ),
+            config=ON_C2,
+        ),
+    },
+}
+OF_ITS_JOB = {**OF_ANY_JOB, **OF_A_JOB[SYSTEM.scheduler]}
 # Slurm waits for SlurmdTimeout before it gives a node up.
 CRASH = End(
     "NODE_FAIL.*node failed",
@@ -155,13 +188,19 @@ async def said(cluster: Cluster, page: Page, end: End) -> Job:
     return job
 
 
-@pytest.mark.parametrize("name", IN_ITS_JOB)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[MEMORY] if name.startswith("memory") else [])
+        for name in IN_ITS_JOB
+    ],
+)
 async def test_a_kernel_that_died_in_its_job(
     cluster: Cluster, desk: Desk, name: str
 ) -> None:
     """Jupyter restarts it there."""
     end = IN_ITS_JOB[name]
-    if "mem" in end.config and not has_cgroup_v1():
+    if "memory" in end.config and not has_cgroup_v1():
         pytest.skip("memory limits need cgroup v1")
     desk.spec(end.config)
     before = traces(cluster, USER)
@@ -182,7 +221,7 @@ async def test_a_kernel_that_died_in_its_job(
 @pytest.mark.parametrize(
     "end",
     [pytest.param(end, id=name) for name, end in OF_ITS_JOB.items()]
-    + [pytest.param(CRASH, id="node crash", marks=pytest.mark.soak)],
+    + [pytest.param(CRASH, id="node crash", marks=[pytest.mark.soak, NODES])],
 )
 async def test_a_job_that_ended(cluster: Cluster, desk: Desk, end: End) -> None:
     """Its kernel is dead; nothing is left, and no other job comes unasked."""
@@ -228,7 +267,7 @@ async def test_a_page_that_comes_while_the_end_is_said(
         await works(page)
         (job,) = jobs(cluster)
         waited = []
-        scancel(cluster, job)
+        cancel(cluster, job)
         while "dead" not in page.states:
             waited.append(await server.knock(page.kernel_id))
             await asyncio.sleep(0.05)
@@ -254,6 +293,7 @@ async def test_a_kernel_that_dies_again_and_again(cluster: Cluster, desk: Desk) 
         assert listed == cluster.run("login1", USER, tool, env=desk.env).stdout
 
 
+@pytest.mark.only("slurm", "draining is its word")
 async def test_a_drained_node(cluster: Cluster, desk: Desk) -> None:
     """Slurm lets its jobs go on, and so do we."""
     desk.spec(ON_C2)
@@ -271,6 +311,7 @@ async def test_a_drained_node(cluster: Cluster, desk: Desk) -> None:
         assert "dead" not in page.states
 
 
+@pytest.mark.only("slurm", "written for its --signal")
 @pytest.mark.parametrize("number", [signal.SIGUSR1])
 async def test_a_warning_before_the_limit(
     cluster: Cluster, desk: Desk, number: signal.Signals

@@ -10,16 +10,21 @@ from pathlib import Path
 
 import pytest
 from on_cluster.notebook import Page, notebook, until
+from on_cluster.system import SYSTEM
 from on_cluster.traces import BIN, Desk, left_over, traces
 from testbed.api import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(390)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(390),
+    pytest.mark.only("slurm", "gridengine", "the helpers know no other batch system"),
+]
 
 USER = "bob"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TOTALS = {"dask": 332833500, "ipyparallel": 332833500, "parsl": 2470}
 TOTALS |= {"pyspark": 332833500}
-TWO_NODES = {"nodes": 2, "time": 10, "mem": "2000M"}
+TWO_NODES = {"time": "0:10:00", **SYSTEM.two_nodes}
 RANKS = """\
 from remote_kernels import cluster
 def rank():
@@ -27,6 +32,12 @@ def rank():
     return MPI.COMM_WORLD.Get_rank(), MPI.COMM_WORLD.allreduce(1)
 with cluster.ipyparallel(engines=1) as client:
     print(sorted(client[:].apply_sync(rank)))
+"""
+ENGINES = """\
+import socket
+from remote_kernels import cluster
+with cluster.ipyparallel(engines=2, mpi="none") as client:
+    print(*sorted(client[:].apply_sync(socket.gethostname)))
 """
 SECONDS = 30.0  # for all traces to go
 
@@ -88,22 +99,72 @@ def kill_kernel(cluster: Cluster) -> None:
 
 @pytest.mark.asyncio
 async def test_a_step_on_both_nodes(cluster: Cluster, desk: Desk) -> None:
-    """`!srun -N2 hostname` works in a cell, also beside workers of ours."""
+    """The batch system's own launcher works in a cell, also beside workers of ours."""
     desk.spec(TWO_NODES)
     async with notebook(cluster, desk) as (_, page):
         await page.open()
 
-        assert ["c1", "c2"] == sorted(await run(page, "!srun -N2 hostname"))
+        assert ["c1", "c2"] == sorted(await run(page, f"!{SYSTEM.on_both}"))
 
         lines = await run(
             page,
             "from remote_kernels import cluster\n"
             "with cluster.dask(workers=1) as client:\n"
-            "    !srun -N2 hostname\n",
+            f"    !{SYSTEM.on_both}\n",
         )
         assert {"c1", "c2"} <= set(lines)
         forward = r"remote-kernels forward \d+ \d+"
         assert re.search(forward, lines[0]), lines
+
+
+@pytest.mark.only("gridengine", "of its parallel environments")
+@pytest.mark.asyncio
+async def test_an_environment_without_tasks(cluster: Cluster, desk: Desk) -> None:
+    """It is said what to change, nothing is left, and the kernel's own node works."""
+    desk.spec({**TWO_NODES, "pe": "untied"})
+    async with notebook(cluster, desk) as (_, page):
+        await page.open()
+        await run(page, "from remote_kernels import cluster\nprint(cluster.nodes())")
+        before = workers(cluster)
+
+        cell = page.run("cluster.dask(workers=1)")
+        await page.finish(cell, 60)
+        assert cell.reply is not None
+        assert "control_slaves FALSE" in cell.reply["evalue"]
+        assert set() == workers(cluster) - before
+
+        code = "with cluster.dask(workers=1, nodes=['c1']) as client:"
+        lines = await run(
+            page, f"{code}\n    print(client.submit(sum, [1, 2]).result())"
+        )
+        assert "3" == lines[-1]
+
+
+@pytest.mark.only("gridengine", "of its tasks, of which there are as many as slots")
+@pytest.mark.asyncio
+async def test_more_helpers_than_tasks(cluster: Cluster, desk: Desk) -> None:
+    """One that gets no task ends at once and whole, and says why."""
+    desk.spec({**TWO_NODES, "pe": "single", "slots": 1})
+    async with notebook(cluster, desk) as (_, page):
+        await page.open()
+        # 8.1.9 takes one task more than there are slots.
+        held = "import os, subprocess\nargv = ['qrsh', '-inherit', 'c2', 'sleep 600']\n"
+        held += "tasks = [subprocess.Popen(argv, stdin=-1) for _ in range(2)]"
+        await run(page, f"from remote_kernels import cluster\n{held}")
+        await until("both tasks", lambda: _sleepers(cluster) == 2, 30)
+        before = workers(cluster)
+
+        cell = page.run("cluster.ipyparallel(engines=2, timeout=100)")
+        await page.finish(cell, 60)
+
+        assert cell.reply is not None
+        assert "ask for more 'slots'" in cell.reply["evalue"]
+        assert set() == workers(cluster) - before
+
+
+def _sleepers(cluster: Cluster) -> int:
+    found = [" ".join(p.cmdline) for p in cluster.processes("c2", USER)]
+    return len([words for words in found if words == "sleep 600"])
 
 
 @pytest.mark.asyncio
@@ -127,6 +188,21 @@ async def test_an_interrupt_ends_the_cell_alone(cluster: Cluster, desk: Desk) ->
         assert ["3"] == await run(page, "print(client.submit(sum, [1, 2]).result())")
 
 
+@pytest.mark.asyncio
+async def test_several_engines_of_a_node(cluster: Cluster, desk: Desk) -> None:
+    """There are as many as asked for, and none is left."""
+    desk.spec(TWO_NODES)
+    async with notebook(cluster, desk) as (_, page):
+        await page.open()
+        await run(page, "print('here')")
+        before = workers(cluster)
+
+        assert "c1 c1 c2 c2" == (await run(page, ENGINES))[-1]
+
+        assert set() == workers(cluster) - before
+
+
+@pytest.mark.only("slurm", "Grid Engine's launcher starts no MPI programs")
 @pytest.mark.asyncio
 async def test_engines_are_ranks(cluster: Cluster, desk: Desk) -> None:
     """IPython Parallel's engines are one MPI program where mpi4py is installed."""
@@ -162,7 +238,8 @@ async def test_workers_end_with_their_kernel(
         elif end == "killed":
             kill_kernel(cluster)
         else:
-            cluster.run("login1", USER, ["scancel", *jobs(cluster)])
+            (job,) = jobs(cluster)
+            cluster.run("login1", USER, SYSTEM.cancel(job))
             before = outside
 
         end_at = asyncio.get_running_loop().time() + SECONDS

@@ -25,7 +25,7 @@ BACK = ("login1", "61000-61999")  # SrunPortRange: where srun waits for the node
 
 # Says as JSON how a kernel was reached, and what of the ways not taken is left.
 START = """\
-import json, subprocess, sys, time
+import json, os, subprocess, sys, time
 import psutil
 from jupyter_client.manager import KernelManager
 from remote_kernels.tunnel import tunnel
@@ -56,7 +56,9 @@ if "error" not in said:
     kernel = manager.provisioner.remote_kernel
     said["carrier"] = kernel.status.carrier
     def left():
-        children = [p.pid for p in psutil.Process().children() if p.name() == "srun"]
+        every = [p.info for p in psutil.process_iter(["pid", "ppid", "name"])]
+        mine = [p for p in every if p["ppid"] == os.getpid()]
+        children = [p["pid"] for p in mine if p["name"] == "srun"]
         lines = [c for c in psutil.Process().net_connections("tcp") if c.raddr.port == 22]
         job = str(kernel.status.job_id)
         asked = ["squeue", "-h", "-s", "-j", job, "-o", "%i"]

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from on_cluster.system import SYSTEM
 from on_cluster.traces import BIN, Desk
 from testbed.api import Cluster
 from testbed.hosts import wait_for
@@ -74,12 +75,12 @@ def forbidden(cluster: Cluster) -> Iterator[None]:
         cluster.run("login1", "root", ["umount", SRUN])
 
 
-@pytest.fixture(params=["ssh", "srun"])
+@pytest.fixture(params=["ssh", SYSTEM.carrier])
 def kernel(
     request: pytest.FixtureRequest, cluster: Cluster, desk: Desk
 ) -> Iterator[str]:
     """One that runs, whose session is up; then srun and ssh are forbidden."""
-    desk.spec({"nodelist": NODE, "time": 10, "carrier": request.param})
+    desk.spec({**SYSTEM.on(NODE), "time": "0:10:00", "carrier": request.param})
     desk.write("hold.py", HOLD)
     holder = cluster.popen(
         "login1",

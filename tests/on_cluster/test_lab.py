@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from on_cluster import lab as labs
 from on_cluster.book import Notebook, card, jobs
 from on_cluster.lab import CHROMIUM, FLAGS
+from on_cluster.system import SYSTEM
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 from testbed.api import Cluster
 from testbed.hosts import wait_for
@@ -205,12 +207,12 @@ def drag(page: Page, handle: Locator, distance: int) -> None:
 def lose_the_job(book: Notebook, lab: labs.Lab) -> None:
     """The next cell runs in a new one, and says so."""
     job, _ = book.where()
-    lab.run("scancel", job)
+    lab.run(*SYSTEM.cancel(job))
     expect(book.page.locator(".jp-Toolbar-kernelName")).to_contain_text("No Kernel")
     output = book.run("print('kept' in globals())")
     expect(output).to_contain_text("False")
     expect(output).to_contain_text("This is a new kernel in a new job.")
-    expect(output).to_contain_text("The job was cancelled")
+    expect(output).to_contain_text(re.compile(SYSTEM.cancelled_words))
     book.shot("new-job")
     assert job not in jobs(lab)
 
@@ -225,23 +227,46 @@ def shut_down(book: Notebook, lab: labs.Lab) -> None:
     wait_for("nothing to be left", lambda: not left(lab), 60)
 
 
-def test_the_error_dialog_shows_sbatch_s_words(
+def test_the_error_dialog_shows_the_batch_system_s_words(
     page: Page, lab: labs.Lab, shots: Path
 ) -> None:
-    """A partition that is not there: what sbatch said, what to do, nothing left."""
-    spec = f"{lab.home}/data/kernels/python-compute/kernel.json"
-    kernel = json.loads(lab.run("cat", spec))
-    kernel["metadata"]["kernel_provisioner"]["config"]["partition"] = "nosuch"
-    lab.run("tee", spec, input=json.dumps(kernel))
+    """A queue that is not there: what it said, what to do, nothing left."""
+    ask(lab, queue="nosuch")
 
     card(page).click()
 
     dialog = page.locator(".jp-Dialog")
     expect(dialog).to_contain_text("Error Starting Kernel")
-    expect(dialog).to_contain_text("Invalid partition name specified")
-    expect(dialog).to_contain_text("sinfo -s")
+    expect(dialog).to_contain_text(SYSTEM.refuses_word)
+    expect(dialog).to_contain_text("Change '")
     page.screenshot(path=shots / "error-dialog.png")
     assert ([], []) == (jobs(lab), left(lab))
+
+
+def test_the_time_limit(page: Page, lab: labs.Lab, shots: Path) -> None:
+    """The running cell has a warning, and then what ended it."""
+    ask(lab, time="0:01:00", warn_before=[40])
+    book = Notebook(page, shots)
+    card(page).click()
+    book.idle()
+
+    output = book.run("import time\nfor n in range(600):\n    time.sleep(1)")
+    expect(output).to_contain_text(re.compile(r"\d+ seconds left: job"))
+    book.shot("warning")
+
+    kernel = page.locator(".jp-Toolbar-kernelName")
+    expect(kernel).to_contain_text("No Kernel", timeout=2 * PATIENCE)
+    expect(output).to_contain_text(re.compile("time limit", re.IGNORECASE))
+    book.shot("time-limit")
+    wait_for("nothing to be left", lambda: not (jobs(lab) or left(lab)), 60)
+
+
+def ask(lab: labs.Lab, **config: object) -> None:
+    """Have the launcher's kernel ask for that."""
+    spec = f"{lab.home}/data/kernels/python-compute/kernel.json"
+    kernel = json.loads(lab.run("cat", spec))
+    kernel["metadata"]["kernel_provisioner"]["config"] |= config
+    lab.run("tee", spec, input=json.dumps(kernel))
 
 
 def test_make_lab_serves_until_ctrl_c(cluster: Cluster, home: str) -> None:

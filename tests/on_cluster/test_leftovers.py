@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import threading
@@ -21,9 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from on_cluster.system import SYSTEM
 from on_cluster.traces import BIN, PLAIN, Desk, left_over, traces
 from testbed.api import Cluster
 from testbed.hosts import wait_for
+
+from remote_kernels.scheduler.drivers import DRIVERS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -31,7 +35,7 @@ USER = "bob"
 SECONDS = 20.0  # for all traces to go
 PORT = 8917
 TOKEN = "token-of-a-test"  # noqa: S105
-LATER: dict[str, Any] = {"sbatch_args": ["--begin=now+1hour"]}
+LATER = SYSTEM.later(3600)
 NOBODY = "10.197.53.99"  # an address of the cluster's network that no host has
 
 CELL = "open({ran!r}, 'w').close()\nimport time\ntime.sleep({sleep})\n"
@@ -102,7 +106,7 @@ class Caller:
             stdin=self._terminal[1],
         )
         if name == "server":
-            wait_for("the server", self._is_up, 30)
+            wait_for("the server", self._is_up, 120)
             self.own = traces(cluster, USER)
             self.ask("POST", "/api/kernels", {"name": "k"})
 
@@ -214,7 +218,7 @@ def caller(cluster: Cluster, desk: Desk) -> Iterator[Callable[[str], Caller]]:
 
 CARRIERS: dict[str, dict[str, Any]] = {
     "ssh": {"carrier": "ssh"},
-    "srun": {"carrier": "srun"},
+    SYSTEM.carrier: {"carrier": SYSTEM.carrier},
     "tcp": {"transport": "tcp"},
 }
 
@@ -289,14 +293,18 @@ def set_up(desk: Desk, spoilt: Spoilt) -> None:
 
 # --- starts that fail ---------------------------------------------------------------
 
+CANCELS = pytest.mark.only(
+    *("slurm", "gridengine", "oar"), "HTCondor knows nobody on a node who could cancel"
+)
+CANCEL = " ".join(SYSTEM.cancel(f"${SYSTEM.job_variable}"))
 # A word of the message that says why, and how to make it come.
 FAILURES: dict[str, tuple[str, Spoilt]] = {
-    "sbatch refuses": ("invalid partition", Spoilt({"partition": "none"})),
+    "refused": (SYSTEM.refuses_word, Spoilt({"queue": "none"})),
     "queue timeout": ("queue_timeout", Spoilt({**LATER, "queue_timeout": 1})),
     "prologue": ("prologue failed", Spoilt({"prologue": ["false"]})),
     "cancelled": (
         "ancelled",
-        Spoilt({"prologue": ["scancel $SLURM_JOB_ID; sleep 30"]}),
+        Spoilt({"prologue": [f"{CANCEL}; sleep 30"]}),
     ),
     "start timeout": (
         "start_timeout",
@@ -307,9 +315,12 @@ FAILURES: dict[str, tuple[str, Spoilt]] = {
     "state not shared": ("not shared", Spoilt({"state_dir": "{private}"})),
     "no such name": ("No carrier", Spoilt({"carrier": "ssh", "address": "no.invalid"})),
     "nobody there": ("No carrier", Spoilt({"carrier": "ssh", "address": NOBODY})),
-    "srun refused": (
+    "its own carrier refused": (
         "No carrier",
-        Spoilt({"carrier": "srun"}, programs={"srun": "echo no >&2; exit 1"}),
+        Spoilt(
+            {"carrier": SYSTEM.carrier},
+            programs={SYSTEM.carrier: "echo no >&2; exit 1"},
+        ),
     ),
     "no such kernel": ("could not be started", Spoilt(argv=["/no/such/kernel"])),
     "kernel ends": ("ended on c", Spoilt(argv=["sh", "-c", "echo no; exit 3"])),
@@ -318,9 +329,12 @@ FAILURES: dict[str, tuple[str, Spoilt]] = {
 
 @pytest.mark.parametrize(
     ("name", "failure"),
-    [("script", failure) for failure in FAILURES]
+    [
+        pytest.param("script", failure, marks=CANCELS if failure == "cancelled" else ())
+        for failure in FAILURES
+    ]
     + [("nbconvert", "prologue")]
-    + [("server", name) for name in ("sbatch refuses", "no such name", "kernel ends")],
+    + [("server", name) for name in ("refused", "no such name", "kernel ends")],
 )
 def test_after_a_start_that_failed(
     cluster: Cluster,
@@ -338,7 +352,7 @@ def test_after_a_start_that_failed(
     if name == "server":
         wait_for("the server's answer", lambda: started.answers, 60)
         status, kernel = started.answers.pop()
-        if failure == "sbatch refuses":
+        if failure == "refused":
             assert 500 == status, kernel
         else:  # it is there, to say what went wrong
             assert 201 == status, kernel
@@ -383,10 +397,11 @@ def is_attached(cluster: Cluster, desk: Desk) -> bool:
 
 
 # How to see that a start is at this stage, and how to keep it there.
-SLOW_SBATCH = 'touch {given}/submitting; sleep 3; exec /usr/bin/sbatch "$@"'
+SUBMIT = DRIVERS[SYSTEM.scheduler].command
+SLOW = f'touch {{given}}/submitting; sleep 3; exec /usr/bin/{SUBMIT} "$@"'
 SLOW_KERNEL = ["sh", "-c", "touch {given}/starting; sleep 100; true"]
 STAGES: dict[str, tuple[Reached, Spoilt]] = {
-    "submitting": (has_file("submitting"), Spoilt(programs={"sbatch": SLOW_SBATCH})),
+    "submitting": (has_file("submitting"), Spoilt(programs={SUBMIT: SLOW})),
     "pending": (is_pending, Spoilt(LATER)),
     "agent awaited": (
         has_file("prologue"),
@@ -452,14 +467,16 @@ def test_after_a_signal(
 
 def of_the_job(cluster: Cluster) -> dict[str, int]:
     """The agent and the batch script on c1, by the machine's numbers."""
-    found = {}
-    for process in cluster.processes("c1", USER):
-        words = " ".join(process.cmdline)
-        if "agent.pyz run" in words:
-            found["agent"] = process.pid
-        elif words.endswith("slurm_script"):
-            found["script"] = process.pid
-    return found
+    (agent,) = (
+        process.pid
+        for process in cluster.processes("c1", USER)
+        if "agent.pyz run" in " ".join(process.cmdline)
+    )
+    status = Path(f"/proc/{agent}/status").read_text()
+    return {
+        "agent": agent,
+        "script": int(re.findall(r"^PPid:\t(\d+)", status, re.MULTILINE)[0]),
+    }
 
 
 @pytest.mark.parametrize(
@@ -474,7 +491,7 @@ def test_after_a_kill_on_the_node(
 
     Nor does a file, once the user's next kernel has been on that node.
     """
-    desk.spec({"transport": "tcp", "sbatch_args": ["--nodelist=c1"]})
+    desk.spec({"transport": "tcp", **SYSTEM.on("c1")})
     before = traces(cluster, USER)
     lengthen(desk)
     program = caller("script")
@@ -482,7 +499,7 @@ def test_after_a_kill_on_the_node(
 
     there = of_the_job(cluster)
     for name in killed:
-        with contextlib.suppress(ProcessLookupError):  # Slurm was quicker
+        with contextlib.suppress(ProcessLookupError):  # the batch system was quicker
             os.kill(there[name], signal.SIGKILL)
 
     def running() -> list[str]:

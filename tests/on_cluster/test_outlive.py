@@ -7,6 +7,7 @@ import signal
 
 import pytest
 from on_cluster.notebook import Cell, Page, Server, notebook, until
+from on_cluster.system import SYSTEM
 from on_cluster.traces import PLAIN, Desk, left_over, traces
 from testbed.api import Cluster
 
@@ -39,7 +40,8 @@ async def is_as_before(server: Server, page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "carrier"), [("SIGKILL", "ssh"), ("SIGKILL", "srun"), ("SIGTERM", "ssh")]
+    ("name", "carrier"),
+    [("SIGKILL", "ssh"), ("SIGKILL", SYSTEM.carrier), ("SIGTERM", "ssh")],
 )
 async def test_the_server_dies_and_comes_back(
     cluster: Cluster, desk: Desk, name: str, carrier: str
@@ -97,6 +99,9 @@ async def test_the_server_dies_twice(cluster: Cluster, desk: Desk) -> None:
         await is_as_before(server, page)
 
 
+@pytest.mark.only(
+    "slurm", "gridengine", "HTCondor's jobs are the login host's own, and end with it"
+)
 async def test_the_login_host_dies(cluster: Cluster, desk: Desk) -> None:
     """A server on another login host goes on with it."""
     desk.spec({})
@@ -116,6 +121,9 @@ async def test_the_login_host_dies(cluster: Cluster, desk: Desk) -> None:
             cluster.boot("login1")
 
 
+@pytest.mark.only(
+    "slurm", "gridengine", "each login host of HTCondor's has jobs of its own"
+)
 async def test_a_second_server_takes_nothing(cluster: Cluster, desk: Desk) -> None:
     """A kernel that a living server has stays with it, and is not waited for."""
     desk.spec({"dead_after": 60})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +13,7 @@ from on_cluster.full import Full
 from on_cluster.notebook import Page, Server, notebook, until
 from on_cluster.traces import Desk, left_over, traces
 from testbed.api import Cluster
+from tornado.httpclient import HTTPClientError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180), pytest.mark.asyncio]
 
@@ -179,19 +181,30 @@ async def test_the_job_starts_while_no_server_is_there(
     assert ["late"] == await page.finish(cell)
 
 
+@pytest.mark.only(
+    "slurm", "gridengine", "a pool of HTCondor may get machines as jobs ask for them"
+)
 async def test_a_job_that_can_never_start(cluster: Cluster, desk: Desk) -> None:
-    """It is cancelled, and the cell says why, and what to change."""
-    desk.spec({"cpus-per-task": 99})
+    """It is cancelled, or not taken (24.11): the notebook is told why, and what to change."""
+    desk.spec({"cores": 99})
     async with notebook(cluster, desk) as (server, page):
-        await page.open()
-        cell = page.run("print(1)")
+        said = await refusal(page)
 
-        # Such a reason is believed after 20 s, at the next question.
-        await until("its end", lambda: cell.done, 120)
-
-        assert cell.reply is not None
-        assert "can never start as asked" in cell.reply["evalue"]
+        assert re.search("can never start as asked|No node has what is asked", said)
         assert [] == jobs(cluster)
-        await until("its death", lambda: page.states[-1] == "dead", 30)
         await page.close()
         server.end()
+
+
+async def refusal(page: Page) -> str:
+    """What is said of a kernel that cannot be: as it is to start, or in its first cell."""
+    try:
+        await page.open()
+    except HTTPClientError as error:
+        return error.response.body.decode() if error.response else str(error)
+    cell = page.run("print(1)")
+    # Such a reason is believed after 20 s, at the next question.
+    await until("its end", lambda: cell.done, 120)
+    await until("its death", lambda: page.states[-1] == "dead", 30)
+    assert cell.reply is not None
+    return str(cell.reply["evalue"])

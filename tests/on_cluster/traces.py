@@ -128,9 +128,11 @@ class Desk:
         cluster.run("login1", user, ["mkdir", "-p", kernels])
 
     def remove(self) -> None:
-        shutil.rmtree(self._here)
-        self.cluster.run("login1", self.user, ["rm", "-rf", str(self.private)])
-        os.close(self._lock)
+        try:
+            shutil.rmtree(self._here)
+            self.cluster.run("login1", self.user, ["rm", "-rf", str(self.private)])
+        finally:
+            os.close(self._lock)  # or the next one waits for ever
 
     def _give(self) -> None:
         for path in (self._here, *self._here.rglob("*")):
@@ -177,7 +179,11 @@ class Desk:
         **more: Any,
     ) -> None:
         """Write a kernelspec."""
-        config = {"scheduler": "slurm", "state_dir": str(self.path / "state"), **config}
+        scheduler = self.cluster.system.scheduler
+        state = str(self.path / "state")
+        if config.get("carrier") == self.cluster.system.carrier:
+            config = {**self.cluster.system.inside, **config}
+        config = {"scheduler": scheduler, "state_dir": state, **config}
         provisioner = {"provisioner_name": "remote-kernels", "config": config}
         metadata = {"kernel_provisioner": provisioner, **more.pop("metadata", {})}
         body = {

@@ -15,7 +15,8 @@ if __name__ == "__main__" and not __package__:
 from testbed import machine
 from testbed.apart import apart
 from testbed.api import Cluster
-from testbed.layout import HOSTS, ClusterError
+from testbed.layout import HOSTS, ClusterError, default_scheduler
+from testbed.systems import SYSTEMS, named
 
 PASSED_ON = {
     signal.SIGINT,
@@ -32,20 +33,22 @@ def parser() -> argparse.ArgumentParser:
     """All commands with their arguments."""
     top = argparse.ArgumentParser(
         prog="python3 tests/testbed",
-        description="A small Slurm cluster of real parts on one machine.",
+        description="A small cluster of real parts on one machine.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     up = commands.add_parser("up", help="bring the cluster up")
     up.add_argument("--login2", action="store_true", help="with a second login host")
+    with_scheduler(up)
     for name, text in {
         "down": "take it down and leave nothing",
         "status": "show hosts, nodes and jobs",
-        "install": "install the Debian packages that it needs",
-        "stop-slurmctld": "stop the controller",
-        "start-slurmctld": "start the controller",
+        "stop-controller": "stop the batch system's controller",
+        "start-controller": "start it again",
         "logs": "show the end of every log",
     }.items():
         commands.add_parser(name, help=text)
+    text = "install the Debian packages that it needs"
+    with_scheduler(commands.add_parser("install", help=text))
     for name, text in {
         "cut": "cut a host's cable: packets vanish",
         "mend": "mend the cable",
@@ -72,6 +75,12 @@ def parser() -> argparse.ArgumentParser:
     apart = commands.add_parser("apart", help="run a command where no cluster is")
     apart.add_argument("argv", nargs="+", metavar="-- CMD", help="the command")
     return top
+
+
+def with_scheduler(command: argparse.ArgumentParser) -> None:
+    """The argument of commands that can be about any batch system."""
+    text = "the batch system ($RK_CLUSTER_SCHEDULER, or else slurm)"
+    command.add_argument("--scheduler", choices=SYSTEMS, help=text)
 
 
 def add_run(run: argparse.ArgumentParser) -> None:
@@ -114,14 +123,14 @@ def status(cluster: Cluster) -> None:
     if not cluster.is_up():
         print("not up; start it with: python3 tests/testbed up")
         return
-    for command in (["sinfo"], ["squeue"]):
+    for command in cluster.system.status_commands():
         done = cluster.run("ctl", "root", command, check=False, timeout=30)
         print(done.stdout + done.stderr, end="")
 
 
-def install() -> None:
+def install(scheduler: str | None) -> None:
     """Install what is missing."""
-    names = machine.install()
+    names = machine.install(named(scheduler or default_scheduler()), print)
     print(f"installed {' '.join(names)}" if names else "nothing is missing")
 
 
@@ -148,7 +157,7 @@ def main() -> int:
 def do(cluster: Cluster, name: str, options: argparse.Namespace) -> None:
     """The commands that have no exit code of their own."""
     if name == "up":
-        cluster.up(options.login2)
+        cluster.up(options.login2, scheduler=options.scheduler)
     elif name == "slow":
         cluster.slow(options.host, options.rate or "")
     elif name in ("block", "unblock"):
@@ -156,7 +165,7 @@ def do(cluster: Cluster, name: str, options: argparse.Namespace) -> None:
     elif name == "status":
         status(cluster)
     elif name == "install":
-        install()
+        install(options.scheduler)
     elif name == "logs":
         print(cluster.logs())
     elif "host" in options:

@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from testbed import files, hosts, machine, network
+from testbed import files, hosts, machine, network, systems
 from testbed.hosts import Process, wait_for
 from testbed.layout import (
     COMPUTE,
@@ -29,22 +29,12 @@ from testbed.layout import (
     Host,
     Layout,
     default_directory,
+    default_scheduler,
     host_named,
 )
+from testbed.systems import Job, System
 
-JOB_FIELDS = "%i|%u|%j|%P|%T|%r|%N"
-
-
-class Job(NamedTuple):
-    """One row of squeue."""
-
-    id: str
-    user: str
-    name: str
-    partition: str
-    state: str
-    reason: str
-    nodes: str
+__all__ = ["Cluster", "Job"]
 
 
 class Cluster:
@@ -59,20 +49,39 @@ class Cluster:
         self._say = say
         self._pids: dict[str, int] = {}
 
+    @property
+    def system(self) -> System:
+        """The batch system: that of the cluster that is up, or of the next one."""
+        try:
+            return systems.named(self.layout.scheduler.read_text())
+        except OSError:
+            return systems.named(default_scheduler())
+
     # Life of the cluster
 
-    def up(self, login2: bool = False, owner: int | None = None) -> None:
+    def up(
+        self,
+        login2: bool = False,
+        owner: int | None = None,
+        scheduler: str | None = None,
+    ) -> None:
         """Bring the cluster up; one that is up already stays as it is.
 
         `owner` is the PID of a process that the cluster is not to outlive: when it is
-        gone, the next `up` starts afresh.
+        gone, the next `up` starts afresh. `scheduler` is the batch system's name.
         """
-        machine.require()
+        system = systems.named(scheduler or default_scheduler())
+        machine.require(system)
         with machine.locked():
             if self.is_up():
                 self._say(f"up already, in {self.layout.root}")
+                if scheduler not in (None, self.system.name):
+                    raise ClusterError(
+                        f"the cluster that is up has {self.system.name}; take it down "
+                        "first: python3 tests/testbed down"
+                    )
             else:
-                self._make(owner)
+                self._make(system, owner)
             if login2 and not self.is_running("login2"):
                 self._boot(host_named("login2"))
 
@@ -91,16 +100,23 @@ class Cluster:
         wanted = owner is None or Path(f"/proc/{owner}").exists()
         return wanted and self.is_running("ctl")
 
-    def _make(self, owner: int | None) -> None:
+    def _make(self, system: System, owner: int | None) -> None:
         begun = time.monotonic()
         self._clean()
-        files.write_all(self.layout)
+        files.write_all(self.layout, system)
         network.make_bridge(self.layout.root)
         if not machine.has_cgroup_v1():
             self._say("no cgroup v1 here: no memory limits, ssh to nodes needs no job")
         try:
             for name in ("ctl", "login1", "c1", "c2"):
                 self._boot(host_named(name))
+                if name == system.controller_host:
+                    wait_for(
+                        f"{system.controller} to answer",
+                        partial(system.answers, self),
+                        20,
+                    )
+                    system.configure(self)
             self._settle()
         except ClusterError as error:
             raise ClusterError(f"{error}\n{self.logs()}") from error
@@ -187,12 +203,13 @@ class Cluster:
         network.plug_in(host, hosts.start(self.layout, host))
         batch = network.inside_commands(host)
         self.run(host.name, "root", ["ip", "-batch", "-"], input=batch)
-        for user, daemon in daemons(host):
-            self._start_daemon(host, user, daemon)
+        self.system.prepare(self, host)
+        for user, daemon in [*self.system.daemons(host), SSHD]:
+            self.start_daemon(host, user, daemon)
         wait_for(f"sshd on {host.name}", lambda: answers(host.address), 10)
         self._say(f"{host.name}: up ({time.monotonic() - begun:.1f} s)")
 
-    def _start_daemon(self, host: Host, user: str, argv: list[str]) -> None:
+    def start_daemon(self, host: Host, user: str, argv: list[str]) -> None:
         """Start a daemon, which goes to the background by itself when it is ready."""
         log = self.layout.logs(host.name) / "start.log"
         with log.open("a") as output:
@@ -290,16 +307,12 @@ class Cluster:
         return sorted("/" + str(entry.relative_to(top)) for entry in found)
 
     def jobs(self) -> list[Job]:
-        """The jobs that squeue shows: pending, running and just ending."""
-        command = ["squeue", "--noheader", "--all", "--format", JOB_FIELDS]
-        rows = self.run("ctl", "root", command).stdout.splitlines()
-        return [Job(*row.split("|")) for row in rows]
+        """The jobs that wait, run or are just ending."""
+        return self.system.jobs(self)
 
     def nodes(self) -> dict[str, str]:
-        """The state of every compute node, as sinfo names it."""
-        command = ["sinfo", "--noheader", "--Node", "--format", "%N %T"]
-        rows = self.run("ctl", "root", command).stdout.splitlines()
-        return dict(row.split() for row in rows)
+        """The state of every compute node, in the batch system's words."""
+        return self.system.nodes(self)
 
     # Trouble
 
@@ -335,70 +348,60 @@ class Cluster:
         """Undo `slow`."""
         self.slow(name, "")
 
-    def stop_slurmctld(self) -> None:
-        """Stop the controller: commands find nobody, jobs run on."""
-        for process in self._slurmctld():
-            os.kill(process.pid, signal.SIGTERM)
-        wait_for("the end of slurmctld", lambda: not self._slurmctld(), 20)
+    def stop_controller(self) -> None:
+        """Stop the batch system's controller: commands find nobody, jobs run on."""
+        self.system.stop(self)
+        self._await_its_end()
+        self.system.stopped(self)
 
-    def start_slurmctld(self) -> None:
+    def kill_controller(self) -> None:
+        """Let the controller end at once, without having put anything in order."""
+        self.system.kill(self)
+        self._await_its_end()
+
+    def _await_its_end(self) -> None:
+        wait_for(
+            "the end of the controller",
+            lambda: not self.system.controllers(self),
+            20,
+        )
+
+    def start_controller(self) -> None:
         """Start the controller again and wait until the nodes are back."""
-        if self._slurmctld():
-            raise ClusterError("slurmctld runs already")
-        self._start_daemon(host_named("ctl"), "root", ["slurmctld"])
+        if self.system.controllers(self):
+            raise ClusterError(f"{self.system.controller} runs already")
+        self.system.start(self)
         self._settle()
 
-    def _slurmctld(self) -> list[Process]:
-        return [p for p in self.processes("ctl") if "slurmctld" in p.cmdline[0]]
-
     def _lose_jobs(self, host: Host) -> None:
-        """Let the controller know that the node failed, before it is back.
-
-        A real node is away for minutes and the controller notices (here: after 45 s).
-        Ours is back in half a second, and slurmctld 22.05.8 then goes on believing in
-        the jobs that ran there.
-        """
-        if host.role == "compute" and self._can_talk("ctl") and self._slurmctld():
-            down = ["state=down", "reason=crashed"]
-            update = ["scontrol", "update", f"nodename={host.name}", *down]
-            self.run("ctl", "root", update)
+        """Let the controller know that the node failed, before it is back."""
+        if host.role == "compute" and self._has_controller():
+            self.system.lose_jobs(self, host)
 
     def _settle(self) -> None:
         """Wait until the controller answers and has heard of every node that is up."""
-        if not (self._can_talk("ctl") and self._slurmctld()):
+        if not self._has_controller():
             return
-        wait_for("slurmctld to answer", self._controller_answers, 20)
+        name = self.system.controller
+        wait_for(f"{name} to answer", partial(self.system.answers, self), 20)
         names = [host.name for host in COMPUTE if self._can_talk(host.name)]
-        wait_for(f"slurmctld to hear of {names}", partial(self._known, names), 20)
+        # An execd of Grid Engine tries again each half minute.
+        wait_for(f"{name} to hear of {names}", partial(self._known, names), 60)
+
+    def _has_controller(self) -> bool:
+        there = self._can_talk(self.system.controller_host)
+        return there and bool(self.system.controllers(self))
 
     def _can_talk(self, name: str) -> bool:
         return self.is_running(name) and not self.is_cut(name)
 
-    def _controller_answers(self) -> bool:
-        ping = self.run("ctl", "root", ["scontrol", "ping"], check=False)
-        return ping.returncode == 0
-
     def _known(self, names: list[str]) -> bool:
-        """Whether slurmctld knows the state of these nodes; "*" is no answer."""
+        """Whether the controller has heard of these nodes."""
         states = self.nodes()
-        unknown = ("unknown", "down")
-        return not any(
-            states[name].startswith(unknown) or states[name].endswith("*")
-            for name in names
-        )
+        return not any(states.get(name, "down").startswith("down") for name in names)
 
 
-def daemons(host: Host) -> list[tuple[str, list[str]]]:
-    """What runs on a host: the user and the command of each, in order."""
-    munged = [
-        "/usr/sbin/munged",
-        "--key-file=/etc/munge/munge.key",
-        "--seed-file=/run/munge/seed",
-    ]
-    own = {"controller": ["slurmctld"], "compute": ["slurmd"]}.get(host.role)
-    slurm = [("root", own)] if own else []
-    sshd = ("root", ["/usr/sbin/sshd", "-E", "/var/log/sshd.log"])
-    return [("munge", munged), *slurm, sshd]
+SSHD = ("root", ["/usr/sbin/sshd", "-E", "/var/log/sshd.log"])
 
 
 def answers(address: str) -> bool:

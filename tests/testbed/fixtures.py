@@ -19,9 +19,9 @@ from testbed.api import Cluster
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The cluster, with its nodes idle; skips where none can be made."""
-    if reason := machine.why_not():
-        pytest.skip(reason)
     cluster = Cluster(say=print)
+    if reason := machine.why_not(cluster.system):
+        pytest.skip(reason)
     keep = cluster.is_up() or os.environ.get("RK_CLUSTER_KEEP") == "1"
     cluster.up(owner=None if keep else os.getpid())
     yield cluster

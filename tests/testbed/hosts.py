@@ -120,9 +120,10 @@ def kill(pid: int, host: Host) -> None:
 
 
 def remove_cgroups(host: Host) -> None:
-    """Remove what slurmd left in the machine's cgroup tree."""
-    for top in CGROUP.glob(f"*/slurm_{host.name}"):
-        remove_cgroup(top)
+    """Remove what batch systems left in the machine's cgroup tree."""
+    for name in ("slurm", "htcondor", "oar"):
+        for top in CGROUP.glob(f"*/{name}_{host.name}"):
+            remove_cgroup(top)
 
 
 def remove_cgroup(top: Path) -> None:

@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 
 # <linux/sched.h>; `os.unshare` is there from Python 3.12 on.
+LIBC = ctypes.CDLL(None, use_errno=True)
 NEWNS, NEWUTS, NEWIPC, NEWPID, NEWNET = (
     0x00020000,
     0x04000000,
@@ -28,6 +29,14 @@ NEWNS, NEWUTS, NEWIPC, NEWPID, NEWNET = (
     0x20000000,
     0x40000000,
 )
+MNT_DETACH = 2
+
+
+def call(function: str, *arguments: object) -> None:
+    """Call a function of libc's."""
+    if LIBC[function](*arguments):
+        error = ctypes.get_errno()
+        raise OSError(error, f"{function}: {os.strerror(error)}")
 
 
 def mount(*arguments: str) -> None:
@@ -37,10 +46,7 @@ def mount(*arguments: str) -> None:
 
 def make_namespaces() -> None:
     """Come back as the first process of namespaces of our own."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(NEWNS | NEWUTS | NEWIPC | NEWPID | NEWNET):
-        error = ctypes.get_errno()
-        raise OSError(error, f"unshare: {os.strerror(error)}")
+    call("unshare", NEWNS | NEWUTS | NEWIPC | NEWPID | NEWNET)
     if os.fork():
         os._exit(0)
     os.setsid()
@@ -55,25 +61,42 @@ def make_directories(directories: list[tuple[str, str, int]]) -> None:
         Path(path).chmod(mode)
 
 
-def mount_all(binds: list[tuple[str, str]]) -> None:
-    """Private copies of what a machine does not share with its neighbours."""
-    mount("--make-rprivate", "/")
+def mount_all(binds: list[tuple[str, str]], top: str) -> None:
+    """Private copies of what a machine does not share with its neighbours.
+
+    `top` is where the host's root is, "" for the machine's own.
+    """
     for source, target in binds:
-        mount("--bind", source, target)
-    mount("-t", "tmpfs", "-o", "mode=755", "rk-run", "/run")
-    mount("-t", "tmpfs", "-o", "mode=1777", "rk-shm", "/dev/shm")
+        mount("--bind", source, top + target)
+    mount("-t", "tmpfs", "-o", "mode=755", "rk-run", f"{top}/run")
+    mount("-t", "tmpfs", "-o", "mode=1777", "rk-shm", f"{top}/dev/shm")
     options = "newinstance,ptmxmode=0666,mode=620,gid=5"
-    mount("-t", "devpts", "-o", options, "rk-pts", "/dev/pts")
-    mount("-t", "proc", "proc", "/proc")
-    mount_sys()
+    mount("-t", "devpts", "-o", options, "rk-pts", f"{top}/dev/pts")
+    mount("-t", "proc", "proc", f"{top}/proc")
+    mount_sys(top)
 
 
-def mount_sys() -> None:
+def mount_sys(top: str) -> None:
     """Show the host's own network devices, by which UCX goes, beside the cgroups."""
-    mount("--rbind", "/sys/fs/cgroup", "/mnt")
-    mount("-t", "sysfs", "sysfs", "/sys")
-    mount("--rbind", "/mnt", "/sys/fs/cgroup")
-    subprocess.run(["umount", "--lazy", "/mnt"], check=True)
+    mount("--rbind", "/sys/fs/cgroup", f"{top}/mnt")
+    mount("-t", "sysfs", "sysfs", f"{top}/sys")
+    mount("--rbind", f"{top}/mnt", f"{top}/sys/fs/cgroup")
+    subprocess.run(["umount", "--lazy", f"{top}/mnt"], check=True)
+
+
+def mount_root(lower: str, own: str) -> str:
+    """A root of the host's own: what it writes is in `own`. Where it is for now."""
+    top = f"{own}/top"
+    layers = f"lowerdir={lower},upperdir={own}/upper,workdir={own}/work"
+    mount("-t", "overlay", "-o", layers, "rk-root", top)
+    mount("--rbind", "/dev", f"{top}/dev")
+    return top
+
+
+def take_root(top: str) -> None:
+    """Leave the machine's root for the one that is there."""
+    subprocess.run(["pivot_root", ".", "mnt"], cwd=top, check=True)
+    call("umount2", b"/mnt", MNT_DETACH)
 
 
 def main() -> None:
@@ -85,7 +108,11 @@ def main() -> None:
     # The old /proc is still there and knows us by the machine's number.
     pid = Path("/proc/self").readlink().name
     socket.sethostname(name)
-    mount_all(description["mounts"])
+    mount("--make-rprivate", "/")
+    top = mount_root(*description["root"]) if description["root"] else ""
+    mount_all(description["mounts"], top)
+    if top:
+        take_root(top)
     make_directories(description["directories"])
     os.chdir("/")
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -68,6 +68,11 @@ def host_named(name: str) -> Host:
     return HOSTS[name]
 
 
+def default_scheduler() -> str:
+    """The batch system of a new cluster, unless told otherwise."""
+    return os.environ.get("RK_CLUSTER_SCHEDULER", "slurm")
+
+
 def default_directory() -> Path:
     """Where the cluster keeps all its files unless told otherwise."""
     path = os.environ.get("RK_CLUSTER_DIR", "/var/tmp/remote_kernels-cluster")
@@ -81,6 +86,7 @@ class Layout:
         self.root = root
         self.marker = root / "this-is-a-test-cluster"
         self.ready = root / "ready.json"
+        self.scheduler = root / "scheduler"
         self.home = root / "home"
         self.etc = root / "etc"
 
@@ -88,12 +94,20 @@ class Layout:
         """The private files of one host."""
         return self.root / "hosts" / name
 
+    def owner(self, user: str) -> tuple[int, int]:
+        """The user's and the group's number, as the hosts have it; /etc is there."""
+        rows = (self.etc / "passwd").read_text().splitlines()
+        fields = (row.split(":") for row in rows)
+        return next((int(of[2]), int(of[3])) for of in fields if of[0] == user)
+
     def logs(self, name: str) -> Path:
         """What the host sees as /var/log."""
         return self.host(name) / "log"
 
-    def mounts(self, host: Host) -> list[tuple[Path, str]]:
-        """What is mounted where on the host, in order."""
+    def mounts(
+        self, host: Host, more: list[tuple[Path, str]]
+    ) -> list[tuple[Path, str]]:
+        """What is mounted where on the host, in order; `more` is the batch system's."""
         own = self.host(host.name)
         mounts = [
             # Whole: a mount over one file of the machine's is gone as soon as that
@@ -107,6 +121,7 @@ class Layout:
             (own / "tmp", "/tmp"),
             (own / "var-tmp", "/var/tmp"),
             (self.home, "/home"),
+            *more,
         ]
         # The mount that hides our own directory comes last.
         return sorted(mounts, key=lambda mount: self.root.is_relative_to(mount[1]))

@@ -9,24 +9,24 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from testbed import roots
 from testbed.layout import ClusterError
 
-# Programs that we call, and the Debian package of each.
+if TYPE_CHECKING:
+    from testbed.systems import System
+
+# Programs that we call, and the Debian package of each; a batch system has more.
 PROGRAMS = {
-    "slurmctld": "slurmctld",
-    "slurmd": "slurmd",
-    "sbatch": "slurm-client",
-    "munged": "munge",
     "sshd": "openssh-server",
     "ssh": "openssh-client",
     "ip": "iproute2",
     "bridge": "iproute2",
 }
-ADOPT = "libpam-slurm-adopt"
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 POLICY = Path("/usr/sbin/policy-rc.d")
 CGROUP = Path("/sys/fs/cgroup")
@@ -43,43 +43,50 @@ def has_cgroup_v1() -> bool:
     return all((CGROUP / name / "cgroup.procs").exists() for name in CONTROLLERS)
 
 
-def missing_packages() -> list[str]:
+def missing_packages(system: System) -> list[str]:
     """Debian packages that must be installed first."""
+    more = {**system.programs, **(roots.PROGRAMS if system.root else {})}
     missing = {
         package
-        for program, package in PROGRAMS.items()
+        for program, package in {**PROGRAMS, **more}.items()
         if shutil.which(program, path=SBIN) is None
     }
-    places = [Path("/lib/security"), *Path("/lib").glob("*/security")]
-    modules = [place / "pam_slurm_adopt.so" for place in places]
-    if has_cgroup_v1() and not any(module.exists() for module in modules):
-        missing.add(ADOPT)
-    return sorted(missing)
+    return sorted(missing | system.missing_packages())
 
 
-def why_not() -> str:
+def why_not(system: System) -> str:
     """Why no cluster can be made here, or nothing."""
     if os.geteuid():
         return "the test cluster needs root: it makes namespaces and mounts"
-    if missing := missing_packages():
+    command = f"python3 tests/testbed install --scheduler {system.name}"
+    if missing := missing_packages(system):
+        names = " ".join(missing)
         return (
-            f"these Debian packages are missing: {' '.join(missing)}. "
-            "Install them with: python3 tests/testbed install"
+            f"these Debian packages are missing: {names}. Install them with: {command}"
         )
+    if system.root and not system.root.is_made:
+        what = f"{system.root.path}, a root file system of Debian {system.root.suite}"
+        return f"{what}, is missing. Make it with: {command}"
     return ""
 
 
-def require() -> None:
+def require(system: System) -> None:
     """Stop unless a cluster can be made here."""
-    if reason := why_not():
+    if reason := why_not(system):
         raise ClusterError(reason)
 
 
-def install() -> list[str]:
-    """Install what is missing, without starting the packages' daemons here."""
-    missing = missing_packages()
-    if not missing:
-        return []
+def install(system: System, say: Callable[[str], object]) -> list[str]:
+    """Install what is missing, and make the hosts' root; what was installed."""
+    missing = missing_packages(system)
+    if missing:
+        _install(missing)
+    made = system.root is not None and system.root.make(say)
+    return [*missing, *([str(system.root.path)] if system.root and made else [])]
+
+
+def _install(missing: list[str]) -> None:
+    """Install packages, without starting their daemons here."""
     if os.geteuid() or shutil.which("apt-get") is None:
         names = " ".join(missing)
         raise ClusterError(f"needs root and apt-get to install: {names}")
@@ -87,12 +94,11 @@ def install() -> list[str]:
     with no_daemons():
         for command in (["update"], ["install", "--no-install-recommends", *missing]):
             subprocess.run(["apt-get", "-qy", *command], check=True, env=environment)
-    return missing
 
 
 @contextmanager
 def no_daemons() -> Iterator[None]:
-    """Keep apt from starting slurmd, munged and sshd on the machine itself."""
+    """Keep apt from starting daemons on the machine itself."""
     if POLICY.exists():
         yield
         return

@@ -203,11 +203,11 @@ def test_the_network_can_be_slow(cluster: Cluster) -> None:
 
 def test_the_controller_can_be_away(cluster: Cluster) -> None:
     """Without slurmctld commands fail with its words, and all is well afterwards."""
-    cluster.stop_slurmctld()
+    cluster.stop_controller()
     try:
         done = cluster.run("login1", "alice", ["squeue"], check=False)
     finally:
-        cluster.start_slurmctld()
+        cluster.start_controller()
     assert "Unable to contact slurm controller" in done.stderr
     assert "" == cluster.run("login1", "alice", ["squeue", "--noheader"]).stdout
 

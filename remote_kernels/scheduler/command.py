@@ -124,12 +124,13 @@ async def _talk(
 
 async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
     assert process.stdin is not None
-    try:
+    # It may end without reading; its exit code says why.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         process.stdin.write(data)
         await process.stdin.drain()
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # it ended without reading; its exit code says why
     process.stdin.close()
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        await process.stdin.wait_closed()  # or asyncio (3.11) logs it
 
 
 def _too_slow(
@@ -155,7 +156,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    # It may have become another user, as programs with the set-user-ID bit do.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
 
 

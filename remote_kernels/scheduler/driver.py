@@ -10,6 +10,7 @@ its launcher in `cluster/` knows its commands, variables, options or words.
 from __future__ import annotations
 
 import abc
+import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,18 +33,28 @@ class Driver(abc.ABC):
     """The program that must be there: a name on PATH, or a path."""
     is_fallback: ClassVar[bool] = False
     """Whether it is chosen only where no other one is here."""
+    rank: ClassVar[int] = 50
+    """Where nothing else decides, the lower one comes first: more sites have it."""
     carriers: ClassVar[tuple[str, ...]] = ("ssh",)
     """The carriers that can reach its jobs, the best one first."""
     options: ClassVar[tuple[Option, ...]] = ()
     """What may be asked of a job, by the batch system's own names."""
     further: ClassVar[str] = ""
     """The option that takes further arguments for its command, if there is one."""
+    further_form: ClassVar[tuple[str, ...]] = ("--{}=...",)
+    """How an option of that name would be given there."""
+    lacks: ClassVar[Mapping[str, str]] = {}
+    """What others can be asked for and it cannot, and what to do instead: sentences."""
     allowed: ClassVar[tuple[str, ...]] = ()
     """Variables of the server's environment that its commands need."""
     guarded: ClassVar[tuple[str, ...]] = ()
     """Patterns of variables that speak of the job they were found in."""
     number: ClassVar[str] = r"\d+"
     """What the numbers of its jobs look like: a regular expression."""
+    question: ClassVar[tuple[str, ...]] = ()
+    """A command by which `recognizes` can tell whether it is here; quick, harmless."""
+    is_login: ClassVar[bool] = False
+    """Whether it runs every script in a login shell, asked to or not."""
 
     # Which one is here, and what may be asked of it
 
@@ -51,6 +62,13 @@ class Driver(abc.ABC):
     def is_here(cls, environ: Mapping[str, str]) -> bool:
         """Return whether jobs can be submitted from this host, by a look at PATH."""
         return shutil.which(cls.command, path=environ.get("PATH")) is not None
+
+    def recognizes(self, completed: Completed) -> bool:
+        """Return whether the answer to `question` is this batch system's.
+
+        Another one may have commands of these names; this one may be silent.
+        """
+        return True
 
     def knows(self, job_id: JobId) -> bool:
         """Return whether this could be a job of its own.
@@ -70,6 +88,32 @@ class Driver(abc.ABC):
         if asked:
             text = f"scheduler '{self.name}' has no option {', '.join(asked)}"
             raise ConfigError(text)
+
+    def lacking(self, option: Option) -> str:
+        """Return what to say of an option that only others have, and what to do."""
+        for name in (option.name, option.portable, option.like):
+            if name in self.lacks:
+                return f"option '{option.name}': {self.lacks[name]}"
+        shared = {option.portable, option.like} - {""}
+        for own in self.options:
+            if shared & {own.portable, own.like}:
+                text = f"option '{option.name}': {self.title} has '{own.name}' for that"
+                return f"{text}, for example {_as_json(own.name, own.example)}"
+        if option.elsewhere:
+            return f"option '{option.name}': {self.title} {option.elsewhere}"
+        text = f"option '{option.name}': {self.title} has no such option"
+        if not self.further:
+            return text
+        return f"{text}; what else {self.command} takes is given as '{self.further}'"
+
+    def further_text(self, name: str) -> str:
+        """Return how an option is given that its command may have; "" if there is no way."""
+        if not self.further:
+            return ""
+        given = [word.format(name) for word in self.further_form]
+        return (
+            f"an option of {self.command} is given as {_as_json(self.further, given)}"
+        )
 
     # A job
 
@@ -98,6 +142,7 @@ class Driver(abc.ABC):
     def cancel_by_name(self, request: JobRequest) -> list[str]:
         """Return a command that ends the job of this request, if that has one.
 
+        It fails only where it is not known whether there is none: it is tried again.
         `["true"]` where jobs are not found by their names.
         """
 
@@ -145,6 +190,11 @@ class Driver(abc.ABC):
         """Return how a job ended, in plain words, and what to change."""
 
 
+def _as_json(name: str, value: object) -> str:
+    """Return how kernel.json has it."""
+    return json.dumps({name: value})[1:-1]
+
+
 # What some can
 
 
@@ -171,6 +221,9 @@ class Preflight(abc.ABC):
 class Ends(abc.ABC):
     """Somebody can be asked how a job ended."""
 
+    late: ClassVar[float] = 0.0
+    """Seconds until who is asked is sure to know it."""
+
     @abc.abstractmethod
     def ended(self, job_id: JobId) -> Sequence[Query[JobStatus | None]]:
         """Return ways to ask, in the order in which to try them.
@@ -190,6 +243,25 @@ class Places(abc.ABC):
         """
 
 
+class Reasons(abc.ABC):
+    """What a job waits for has to be asked for besides."""
+
+    @abc.abstractmethod
+    def reasons(self, job_ids: Sequence[JobId]) -> Query[dict[JobId, str]]:
+        """Ask what these jobs wait for: to be asked seldom."""
+
+
+class Limits(abc.ABC):
+    """A job that asked for no time limit may have its queue's, to be asked for besides."""
+
+    @abc.abstractmethod
+    def limits(self, queues: Sequence[str]) -> Query[dict[str, float]]:
+        """Ask for how many seconds these queues (JobStatus.queue) let a job run.
+
+        One without a limit is missing in the answer.
+        """
+
+
 class Extends(abc.ABC):
     """Time limits can be moved while a job runs."""
 
@@ -205,6 +277,10 @@ class Enters(abc.ABC):
     """Whether nobody can read or change what passes there."""
     says_little: ClassVar[bool] = False
     """Whether it writes so little on standard error that it may go to the job's log."""
+    slow: ClassVar[float] = 0.0
+    """Seconds that it may need to get there, where the job has just begun."""
+    caution: ClassVar[str] = ""
+    """What else is to be known before a kernel is left to it, as a clause."""
     way_back: ClassVar[str] = ""
     """What may be in the way where it gets no answer, for people."""
 
@@ -214,6 +290,10 @@ class Enters(abc.ABC):
 
         Its standard input and output are clean and binary.
         """
+
+    def closed(self, options: Mapping[str, Any]) -> str:
+        """Return why no command comes into a job with these options; "" if one does."""
+        return ""
 
 
 class OtherNodes(abc.ABC):
@@ -249,6 +329,14 @@ class Site(abc.ABC):
     @abc.abstractmethod
     def offers(self, option: str, user: str) -> Query[list[str]] | None:
         """Ask what this option of its own can be; None if nobody knows."""
+
+    def slow_starts(self) -> Query[str | None] | None:
+        """Ask whether jobs start late here even where there is room for them.
+
+        The answer is what the site could change, in a sentence for people, or None;
+        None instead of a question where nothing of that kind can be asked.
+        """
+        return None
 
 
 class Adopts(abc.ABC):

@@ -1,14 +1,13 @@
-"""The batch systems that we know, and which of them is here.
+"""The batch systems that we know.
 
 Each is a package beside this file that has a `DRIVER`; others come with packages of
 their own, under the entry point `remote_kernels.schedulers`. Called by whoever reads a
-kernelspec's `scheduler`, or asks all that are here.
+kernelspec's `scheduler`, or asks all of them. Which one is here: `here.py`.
 """
 
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -30,7 +29,8 @@ def _found() -> dict[str, Driver]:
         if module.ispkg
     ]
     drivers += filter(None, map(_loaded, entry_points(group=GROUP)))
-    drivers.sort(key=lambda driver: driver.is_fallback)  # as it is chosen, and shown
+    # As it is chosen, and shown.
+    drivers.sort(key=lambda driver: (driver.is_fallback, driver.rank, driver.name))
     found: dict[str, Driver] = {}
     for driver in drivers:
         if found.setdefault(driver.name, driver) is not driver:
@@ -55,11 +55,6 @@ def _loaded(point: EntryPoint) -> Driver | None:
 
 DRIVERS: Mapping[str, Driver] = _found()
 """All of them, by the names that a kernelspec gives them; the last resort last."""
-
-
-def detected() -> Driver:
-    """Return the batch system of this host: what `scheduler` "auto" stands for."""
-    return next(driver for driver in DRIVERS.values() if driver.is_here(os.environ))
 
 
 def environment(

@@ -10,6 +10,7 @@ import enum
 import os
 import pwd
 import re
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -177,6 +178,8 @@ class JobStatus:
         Whether its script ended, as against something that ended the job.
     vague : bool
         Whether another way of asking may tell more.
+    queue : str
+        The queue on its node, where that may limit the job's time.
     """
 
     job_id: JobId
@@ -193,6 +196,15 @@ class JobStatus:
     name: str = ""
     by_itself: bool = False
     vague: bool = False
+    queue: str = ""
+
+
+def named_signal(number: int) -> str:
+    """Return a signal's number, with its name where it has one: "9 (SIGKILL)"."""
+    try:
+        return f"{number} ({signal.Signals(number).name})"
+    except ValueError:
+        return str(number)
 
 
 def login_name() -> str:

@@ -10,14 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from dataclasses import replace
 from typing import TypeVar
 
 from remote_kernels import harmless
 from remote_kernels.errors import CommandError, ConfigError, ControllerError
 
 from . import command
-from .driver import Clusters, Driver, Ends, Extends, Preflight
+from .driver import Clusters, Driver, Ends, Extends, Limits, Preflight
 from .drivers import environment
 from .job import (
     OUR_NAME,
@@ -39,7 +47,9 @@ Run = Callable[..., Awaitable[Completed]]
 
 GATHER = 0.2  # seconds in which questions about single jobs come together
 _ENDED_TIMEOUT = 20.0  # seconds; an accounting database may be down
+_SAME_START = 2.0  # seconds by which two who tell when a job started may differ
 _CANCEL_PAUSES = (1.0, 2.0, 4.0, 8.0)
+_CANCEL_PATIENCE = 20.0  # seconds; scancel alone takes 10 s until it gives up
 
 
 class Jobs:
@@ -72,6 +82,9 @@ class Jobs:
         self._poller = poller = Poller(driver, self.statuses, self.ask, poll_interval)
         self.listed, self.wait_ended = poller.listed, poller.wait_ended
         self._cluster: str | None = None
+        self._seen: dict[JobId, JobStatus] = {}  # those that live, as they were last
+        self._gone: dict[JobId, float] = {}  # when they were missed first
+        self._limits: dict[JobId, float | None] = {}  # of queues, for their jobs
         self._gathered: dict[JobId, asyncio.Future[JobStatus]] = {}
         self._asker: asyncio.Future[None] | None = None
 
@@ -79,6 +92,11 @@ class Jobs:
     def poll_interval(self) -> float:
         """Least time between two questions, in seconds."""
         return self._poller.poll_interval
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the batch system did not answer when it was last asked for jobs."""
+        return self._poller.is_silent
 
     def ask_no_more_than_every(self, seconds: float) -> None:
         """Poll as seldom as anybody asks for."""
@@ -105,7 +123,9 @@ class Jobs:
         `on_notice` is called with what the site says besides of a job that was taken.
         Cancelled half way, it cancels the job, then lets the cancellation pass.
         """
-        return await Submitting(self, script, request, environ, on_notice).job_id()
+        job_id = await Submitting(self, script, request, environ, on_notice).job_id()
+        self._seen[job_id] = JobStatus(job_id, Phase.PENDING, "submitted")
+        return job_id
 
     # --- one question ---------------------------------------------------------------
 
@@ -147,18 +167,81 @@ class Jobs:
         rows: dict[JobId, JobStatus] = {}
         for query in self.driver.status(job_ids):
             rows.update(await self.ask(query))
-        return {
+        found = {
             job_id: await self._settled(job_id, rows.get(job_id)) for job_id in job_ids
         }
+        if isinstance(self.driver, Limits):
+            await self._ask_for_limits(self.driver, found.values())
+        return {job_id: self._limited(status) for job_id, status in found.items()}
+
+    async def _ask_for_limits(self, driver: Limits, found: Iterable[JobStatus]) -> None:
+        """Ask for the limits of queues, once for each job that has none of its own."""
+        new = {
+            each.job_id: each.queue
+            for each in found
+            if each.phase is Phase.RUNNING
+            and each.end_time is None
+            and each.queue
+            and each.job_id not in self._limits
+        }
+        if not new:
+            return
+        told: Mapping[str, float] = {}
+        try:
+            told = await self.ask(driver.limits([*dict.fromkeys(new.values())]))
+        except ControllerError as error:
+            log.info("limits of queues are asked for again: %s", error)
+            return
+        except CommandError as error:
+            log.info("limits of queues are not known: %s", error)
+        self._limits.update({job_id: told.get(queue) for job_id, queue in new.items()})
+
+    def _limited(self, status: JobStatus) -> JobStatus:
+        """Return it with the end that its queue sets, if it is known to be that."""
+        limit, start = self._limits.get(status.job_id), status.start_time
+        if limit is None or start is None or status.end_time is not None:
+            return status
+        return replace(status, end_time=start + limit)
 
     async def _settled(self, job_id: JobId, row: JobStatus | None) -> JobStatus:
         """How it ended, for a job that has: the list of jobs has no exit codes."""
         if row is not None and row.phase is not Phase.ENDED:
+            self._seen[job_id] = row
             return row
         found = row or JobStatus(job_id, Phase.ENDED, "UNKNOWN", vague=True)
-        if not isinstance(self.driver, Ends):
-            return found
-        for query in self.driver.ended(job_id):
+        if isinstance(self.driver, Ends):
+            found = await self._told_end(self.driver, job_id, found)
+        if found.phase is Phase.ENDED:
+            self._seen.pop(job_id, None)
+            self._gone.pop(job_id, None)
+            self._limits.pop(job_id, None)
+        return found
+
+    async def _told_end(
+        self, driver: Ends, job_id: JobId, found: JobStatus
+    ) -> JobStatus:
+        """Return the end that somebody tells of; ENDING while the news may be late."""
+        found = await self._account(driver, job_id, found)
+        seen = self._seen.get(job_id)
+        if found.vague and seen is not None and found.start_time is not None:
+            # An end of what we saw, not of what ran inside, or had its number before.
+            began = seen.start_time if seen.phase is not Phase.PENDING else None
+            same = abs((began or 0) - found.start_time) <= _SAME_START
+            found = replace(found, vague=not same)
+        if found.vague and seen is not None and self._is_early(driver, job_id):
+            return replace(seen, phase=Phase.ENDING)
+        return found
+
+    def _is_early(self, driver: Ends, job_id: JobId) -> bool:
+        """Whether who tells how jobs ended may not have heard of this one's end yet."""
+        now = asyncio.get_running_loop().time()
+        return now - self._gone.setdefault(job_id, now) < driver.late
+
+    async def _account(
+        self, driver: Ends, job_id: JobId, found: JobStatus
+    ) -> JobStatus:
+        """Ask one after the other how it ended, until one knows."""
+        for query in driver.ended(job_id):
             try:
                 said = await self.ask(query, _ENDED_TIMEOUT)
             except ControllerError:
@@ -193,19 +276,31 @@ class Jobs:
         ConfigError where jobs have none, DeniedError where this user may not.
         """
         if not isinstance(self.driver, Extends):
-            msg = f"A job of scheduler '{self.driver.name}' has no time limit."
+            msg = (
+                f"{self.driver.title} cannot move a running job's time limit. Ask for a "
+                "longer 'time' when the kernel's next job starts."
+            )
+            if self.driver.is_fallback:
+                msg = f"A job of scheduler '{self.driver.name}' has no time limit."
             raise ConfigError(msg)
         await self.ask(self.driver.extend(job_id, minutes))
 
     async def cancel(self, job_id: JobId) -> None:
-        """End the job; no error if it has ended. Tries again while nobody answers."""
+        """End the job; no error if it has ended. Tries again while nobody answers.
+
+        Not for long: a person waits for that.
+        """
         query = self.driver.cancel(job_id)
+        if job_id in self._seen:
+            self._gone[job_id] = float("-inf")  # how it ends is known
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _CANCEL_PATIENCE
         for pause in (*_CANCEL_PAUSES, None):
             try:
                 await self.ask(query)
                 break
             except CommandError as error:
-                if pause is None or not (error.transient or error.returncode is None):
+                if pause is None or loop.time() + pause > end or not error.unanswered:
                     raise
                 log.info("job=%s cancel is tried again: %s", job_id, error)
             await asyncio.sleep(pause)

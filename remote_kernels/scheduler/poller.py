@@ -19,7 +19,7 @@ from remote_kernels import harmless
 from remote_kernels.bounded import waited, within
 from remote_kernels.errors import CommandError
 
-from .driver import Driver, Places
+from .driver import Driver, Places, Reasons
 from .job import JobId, JobStatus, Phase, Query
 
 log = harmless.logger(__name__)
@@ -29,6 +29,7 @@ _Updates = asyncio.Queue[JobStatus | Exception]
 SLOWEST = 60.0  # seconds between two queries while nothing changes
 PLACES = 300.0  # seconds between two looks at the whole queue, which may be long
 PLACES_AFTER = 20.0  # seconds that a job must have waited for that
+REASONS = 30.0  # seconds, growing to PLACES, until it is asked again why jobs wait
 _GROWTH = 1.5
 _TOLD = operator.attrgetter(
     "phase", "state", "reason", "node", "place", "start_time", "end_time"
@@ -85,6 +86,15 @@ class Poller:
         self._found: Mapping[JobId, JobStatus] | None = None
         self._places: dict[JobId, int] = {}
         self._places_asked = float("-inf")
+        self._reasons: dict[JobId, str] = {}
+        self._reasons_for: object = None
+        self._reasons_asked = float("-inf")
+        self._reasons_pause = REASONS
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the last question had no answer; nothing said since is true for sure."""
+        return self._silent
 
     def look_now(self) -> None:
         """Ask at once, as something has happened."""
@@ -166,17 +176,28 @@ class Poller:
         finally:
             await self._unwatch(job_id, updates)
 
-    async def wait_ended(self, job_id: JobId, timeout: float) -> JobStatus | None:
-        """Return the status with which the job ended; None if it has not, in that time."""
+    async def wait_ended(
+        self,
+        job_id: JobId,
+        timeout: float,
+        on_status: Callable[[JobStatus], None] = lambda status: None,
+    ) -> JobStatus | None:
+        """Return the status with which the job ended; None if it has not, in that time.
+
+        `on_status` is called with each status until then.
+        """
         try:
-            return await within(self._ended(job_id), timeout)
+            return await within(self._ended(job_id, on_status), timeout)
         except asyncio.TimeoutError:
             return None
 
-    async def _ended(self, job_id: JobId) -> JobStatus:
+    async def _ended(
+        self, job_id: JobId, on_status: Callable[[JobStatus], None]
+    ) -> JobStatus:
         async with aclosing(self.watch(job_id)) as watching:
             async for status in watching:
                 last = status
+                on_status(status)
         return last
 
     def _watch(self, job_id: JobId, updates: _Updates) -> None:
@@ -226,6 +247,7 @@ class Poller:
         try:
             found = await self._query([*dict.fromkeys((*self._watched, *self._listed))])
             await self._look_at_places(found)
+            found = await self._with_reasons(found)
         except CommandError as error:
             if not self._silent:
                 log.warning("the scheduler does not answer; jobs go on: %s", error)
@@ -268,6 +290,34 @@ class Poller:
             self._places = await self._ask(self._driver.places(waiting))
         except CommandError as error:  # what else is known is told
             log.info("no places in the queue: %s", error)
+
+    async def _with_reasons(
+        self, found: dict[JobId, JobStatus]
+    ) -> dict[JobId, JobStatus]:
+        """Ask what waiting jobs wait for: when one is new, and now and then."""
+        if not isinstance(self._driver, Reasons):
+            return found
+        waiting = {
+            job_id: status.state
+            for job_id, status in found.items()
+            if status.phase is Phase.PENDING and not status.reason
+        }
+        is_new = waiting != self._reasons_for
+        is_time = _now() - self._reasons_asked >= self._reasons_pause
+        if waiting and (is_new or is_time):
+            grown = min(self._reasons_pause * _GROWTH, PLACES)
+            self._reasons_pause = REASONS if is_new else grown
+            self._reasons_for, self._reasons_asked = waiting, _now()
+            try:
+                self._reasons = await self._ask(self._driver.reasons([*waiting]))
+            except CommandError as error:  # what else is known is told
+                log.info("no reasons for waiting: %s", error)
+        return {
+            job_id: replace(status, reason=self._reasons.get(job_id, ""))
+            if job_id in waiting
+            else status
+            for job_id, status in found.items()
+        }
 
     def _tell(self, status: JobStatus) -> bool:
         watched = self._watched.get(status.job_id)

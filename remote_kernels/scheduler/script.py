@@ -218,7 +218,7 @@ rk_clean() {{
   exit "$code"
 }}
 trap rk_clean EXIT
-trap 'exit 143' TERM
+trap 'exit 143' TERM ${{rk_ends:-}}
 trap 'exit 130' INT
 trap 'exit 129' HUP
 if [ "${{rk_restarted:-0}}" != 0 ]; then
@@ -311,10 +311,11 @@ _RUN = """\
   --node-dir "$rk_dir" ${1:+--node "$1"} <&"$rk_input" &
 rk_agent=$!
 for rk_signal in TERM INT HUP USR1 USR2; do
-  trap "rk_trapped=1; kill -$rk_signal $rk_agent 2>/dev/null" "$rk_signal"
+  trap "rk_trapped=$rk_signal; kill -$rk_signal $rk_agent 2>/dev/null" "$rk_signal"
 done
-rk_code=0 rk_trapped=1
+rk_code=0 rk_trapped=1 rk_told=0
 while [ "$rk_trapped" ]; do
+  case " TERM ${rk_ends:-} " in *" $rk_trapped "*) rk_told=143 ;; esac
   rk_trapped=
   wait "$rk_agent"  # a signal ends it early; 127: its code has been told before
   rk_waited=$?
@@ -325,5 +326,6 @@ done
 if [ "$rk_code" -gt 128 ] && [ -O "$rk_dir" ] && [ -O "$rk_dir/agent.pyz" ]; then
   "$rk_python" -I -S "$rk_dir/agent.pyz" tidy "$rk_dir"
 fi
+[ "$rk_code" != 0 ] || rk_code=$rk_told  # that it did not end on its own
 exit "$rk_code"
 """

@@ -1,8 +1,9 @@
 """One job handed to the scheduler: its id, or no job at all.
 
 Where the answer has no id (a site may wrap the command), the job is looked for by its
-name. Where it is not known whether the scheduler took the job (no answer, or a cancellation
-half way), whatever there may be of it is ended. Called by `jobs.py`.
+name. Where it is not known whether the scheduler took the job (no answer, a failure
+after a job's number, or a cancellation half way), whatever there may be of it is ended.
+Called by `jobs.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ log = harmless.logger(__name__)
 
 _TIMEOUT = 120.0
 _UNDO_TIMEOUT = 30.0
+_NOTICE = 2000  # characters of a notice; what is more is no notice
 _LOOKS = (0.0, 0.5, 1.0, 2.0, 4.0)  # seconds before each look for a job by its name
 
 
@@ -59,9 +61,9 @@ class Submitting:
         if done.returncode == 0:
             return await self._taken(done, way.parse)
         refused = self._refused(done)
-        if self.jobs.driver.is_no_answer(done):
+        refused.transient = self.jobs.driver.is_no_answer(done)
+        if refused.transient or _names_a_job(done, way.parse):
             await self._end_unknown()
-            refused.transient = True
         raise refused
 
     async def _taken(
@@ -75,7 +77,7 @@ class Submitting:
         if job_id is None:
             await self._end_unknown()
             raise self._nameless(done)
-        notice = self.jobs.driver.notice(done)
+        notice = self.jobs.driver.notice(done)[:_NOTICE]
         if notice:
             self.on_notice(notice)
         return job_id
@@ -130,6 +132,15 @@ class Submitting:
         """End the job that may have been taken although we never learned its ID."""
         argv = self.jobs.driver.cancel_by_name(self.request)
         await _quietly(self.jobs.run(argv, timeout=_UNDO_TIMEOUT))
+
+
+def _names_a_job(done: Completed, parse: Callable[[Completed], JobId]) -> bool:
+    """Return whether a command that failed had submitted: a site may wrap it."""
+    try:
+        parse(done)
+    except ValueError:
+        return False
+    return True
 
 
 def _not_taken(error: CommandError, argv: Sequence[str]) -> SubmitError:

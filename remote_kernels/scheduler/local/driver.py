@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from remote_kernels.errors import CommandError, ConfigError, ControllerError
+from remote_kernels.options import Option
 from remote_kernels.scheduler import driver
 from remote_kernels.scheduler.job import (
     Completed,
@@ -68,6 +69,12 @@ class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Enters):
                 "cluster, or load the batch system's module before."
             )
             raise ConfigError(text)
+
+    def lacking(self, option: Option) -> str:
+        return (
+            f"option '{option.name}': its job would run on this machine itself "
+            "(scheduler 'local'), where no batch system obeys that"
+        )
 
     def cluster(self) -> Query[str | None]:
         """Ask for the host: others that share the home directory know nothing of its jobs."""

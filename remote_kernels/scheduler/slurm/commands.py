@@ -9,6 +9,16 @@ from pathlib import Path
 from remote_kernels.scheduler.job import JobId, JobRequest
 
 _DETACH = str(Path(__file__).with_name("detach.py"))
+# From 24.05 on, an srun with CPUs per task, but without a number of tasks (as in a job
+# of sbatch -c), takes only nodes on which no step runs, and steps with --overlap count
+# (_mark_busy_nodes in src/stepmgr/stepmgr.c): it would wait for as long as ours runs.
+# Steps of mpirun's do not count, and so not ours. 23.11 has such steps, too, but a
+# controller before 23.11.7 may crash after one that could not begin.
+_UNLESS_OLD = (
+    "case $(srun --version) in *\\ 2[0-3].*) ;; "
+    '*) export SLURM_EXTERNAL_LAUNCHER=1 ;; esac; exec "$@"'
+)
+UNCOUNTED = ("sh", "-c", _UNLESS_OLD, "sh")
 
 
 def cluster_option(job_id: JobId) -> list[str]:
@@ -29,9 +39,13 @@ def groups(job_ids: Sequence[JobId]) -> list[list[JobId]]:
     return list(found.values())
 
 
-def step(job_id: JobId, node: str = "") -> list[str]:
-    """Return how to begin a step beside all others of the job, whatever those use."""
-    argv = ["srun", *cluster_option(job_id), f"--jobid={job_number(job_id)}"]
+def step(job_id: JobId, node: str = "", *, some: bool = False) -> list[str]:
+    """Return how to begin a step beside all others of the job, whatever those use.
+
+    It has all that the job has there, unless it is to have `some` of the GPUs.
+    """
+    argv = [] if some else [*UNCOUNTED]
+    argv += ["srun", *cluster_option(job_id), f"--jobid={job_number(job_id)}"]
     argv += ["--overlap", "--nodes=1", "--ntasks=1"]
     argv += [f"--nodelist={node}"] if node else []
     return [*argv, "--mem=0", "--cpu-bind=none", "--mpi=none"]

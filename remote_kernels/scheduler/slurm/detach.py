@@ -124,18 +124,27 @@ def _be_holder(words: list[str], script: int, log: Log, *, allocate: bool) -> No
 def _allocated(salloc: list[str], srun: list[str], log: Log) -> list[str]:
     """Return what to be once there is a job; empty: there will be none."""
     process = subprocess.Popen(salloc)
-    # Not its end: it also waits until all nodes are ready, which srun does, too.
     job = log.wait_for(GRANTED, process.pid)
     if not job:
         return []
+    # The step is told the job's nodes under names of ours, as srun sets its own.
+    shown = _shown(job)
+    os.environ["RK_NODES"] = shown.get("NodeList", "")
+    os.environ["RK_NODE_COUNT"] = shown.get("NumNodes", "")
+    # salloc also waits until all nodes are ready, which srun does, too; but not where a
+    # node of the job manages its steps (24.05 to 26.05).
+    if shown.get("StepMgrEnabled") == "Yes":
+        process.wait()
     srun = [word.replace("{job}", job) for word in srun]
-    # A shell is smaller than we are, and this may take days. The step is told the
-    # job's nodes under a name of ours, as srun sets its own.
-    nodes = (
-        f"rk_nodes=$(squeue -h -j {job} -o '%N|%D'); "
-        "export RK_NODES=${rk_nodes%|*} RK_NODE_COUNT=${rk_nodes#*|}"
-    )
-    return ["/bin/sh", "-c", f'{nodes}; "$@"; exec scancel {job}', "sh", *srun]
+    # A shell is smaller than we are, and this may take days.
+    return ["/bin/sh", "-c", f'"$@"; exec scancel {job}', "sh", *srun]
+
+
+def _shown(job: str) -> dict[str, str]:
+    """Return what scontrol shows of a job, the first of each name; empty: nothing."""
+    argv = ["scontrol", "-o", "show", "job", job]
+    done = subprocess.run(argv, check=False, stdout=subprocess.PIPE, text=True)
+    return dict(reversed(re.findall(r"(?:^|\s)(\w+)=(\S*)", done.stdout)))
 
 
 if __name__ == "__main__":

@@ -44,7 +44,6 @@ SUBMITTED = re.compile(
     re.MULTILINE,
 )
 _DENIED = re.compile(r"permission denied", re.IGNORECASE)
-_NOTICE = 2000  # characters of a notice; what is more is no notice
 
 
 class Slurm(
@@ -64,6 +63,8 @@ class Slurm(
     name = "slurm"
     title = "Slurm"
     command = "sbatch"
+    rank = 1
+    question = ("scontrol", "ping")
     carriers = ("ssh", "srun")
     options = options.OPTIONS
     further = "sbatch_args"
@@ -95,6 +96,11 @@ class Slurm(
             )
 
     # Before it is submitted
+
+    def recognizes(self, completed: Completed) -> bool:
+        """Return whether it spoke of a slurmctld, or as Slurm's commands complain."""
+        said = completed.stdout + completed.stderr
+        return re.search("slurm|scontrol: ", said, re.IGNORECASE) is not None
 
     def version(self) -> Query[str]:
         return Query(["sbatch", "--version"], _version)
@@ -143,7 +149,7 @@ class Slurm(
         said = f"{completed.stderr}\n{completed.stdout}"
         said = SUBMITTED.sub("", PARSABLE.sub("", said))
         lines = (line.rstrip().removeprefix("sbatch: ") for line in said.splitlines())
-        return "\n".join(filter(None, lines))[:_NOTICE]
+        return "\n".join(filter(None, lines))
 
     def submit_advice(self, completed: Completed) -> str:
         return words.submit(completed)

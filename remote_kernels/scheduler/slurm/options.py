@@ -15,6 +15,7 @@ from remote_kernels.options import (
     Option,
     Value,
     choice,
+    in_units,
     matching,
     one_of,
     text,
@@ -43,6 +44,16 @@ def _exclusive(value: object) -> Value:
     if isinstance(value, bool):
         return value
     return choice("user", "mcs", "topo")(value)
+
+
+_LIMIT = whole_or(
+    r"\d+(:\d{1,2}){0,2}|\d+-\d{1,2}(:\d{1,2}){0,2}|UNLIMITED|INFINITE", least=0
+)
+
+
+def _time(value: object) -> Value:
+    """Read a time as Slurm writes it, or one with a unit as others do: 90m, 2h."""
+    return in_units(value) or _LIMIT(value)
 
 
 def _job(value: object) -> str:
@@ -101,7 +112,7 @@ def _refuse(arg: str) -> None:
 # One row a line, as a table is read.
 # fmt: off
 _TEXT = Kind(("string",), "text without line breaks", text)
-_TIME = Kind(("string", "integer"), "a time limit: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED", whole_or(r"\d+(:\d{1,2}){0,2}|\d+-\d{1,2}(:\d{1,2}){0,2}|UNLIMITED|INFINITE", least=0))
+_TIME = Kind(("string", "integer"), "a time limit: 2h, 90m, minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED", _time)
 _SIZE = Kind(("string", "integer"), "a size: megabytes, or a number with K, M, G or T", whole_or(r"\d+([KMGT]B?)?", least=0))
 _COUNT = Kind(("integer",), "a whole number above 0", whole, bounds=(("minimum", 1),))
 _NODES = Kind(("integer", "string"), "a whole number above 0, or a range such as 1-2", whole_or(r"[1-9]\d*(-[1-9]\d*)?", least=1))
@@ -114,22 +125,22 @@ OPTIONS = (
     Option("partition", _TEXT, "NAME", "gpu", "Partition (queue) to submit to.", short="-p", portable="queue"),
     Option("account", _TEXT, "NAME", "proj42", "Account that pays for the job.", short="-A", portable="account"),
     Option("qos", _TEXT, "NAME", "interactive", "Quality of service.", short="-q"),
-    Option("time", _TIME, "TIME", "2:00:00", "Time limit of the job, and so of the kernel: minutes, or D-HH:MM:SS.", short="-t", portable="time"),
+    Option("time", _TIME, "TIME", "2:00:00", "Time limit of the job, and so of the kernel: 2h, 90m, minutes, or D-HH:MM:SS.", short="-t", portable="time"),
     Option("nodes", _NODES, "N", 1, "Number of nodes; the kernel runs on the first.", short="-N", portable="nodes"),
     Option("ntasks", _COUNT, "N", 1, "Number of tasks to allocate for; a kernel is one.", short="-n"),
     Option("cpus-per-task", _COUNT, "N", 4, "CPUs for the kernel.", short="-c", portable="cores"),
     Option("mem", _SIZE, "SIZE", "4G", "Memory per node: 4G, 500M, or megabytes.", portable="memory", instead_of="mem-per-cpu"),
     Option("mem-per-cpu", _SIZE, "SIZE", "2G", "Memory per CPU, instead of mem.", instead_of="mem"),
-    Option("gres", _TEXT, "LIST", "gpu:1", "Generic resources, such as gpu:1.", instead_of="gpus"),
+    Option("gres", _TEXT, "LIST", "gpu:1", "Generic resources, such as gpu:1.", instead_of="gpus", elsewhere="has no generic resources; GPUs are 'gpus' on any batch system"),
     Option("gpus", _GPUS, "[TYPE:]N", 1, "Number of GPUs, with a type if wanted: a100:1.", short="-G", portable="gpus", instead_of="gres"),
-    Option("constraint", _TEXT, "LIST", "skylake", "Features that the node must have.", short="-C"),
-    Option("reservation", _TEXT, "NAME", "course", "Reservation to run in."),
-    Option("exclusive", _HOW, "HOW", True, "Share the node with no other job, or with none of other users (user)."),
-    Option("signal", _SIGNAL, "SIG@SECONDS", "USR1@120", "Signal that the kernel gets before its time limit, to save its state. Without a handler it ends the kernel."),
-    Option("nodelist", _TEXT, "LIST", "node[01-02]", "Nodes that the job must get.", short="-w"),
+    Option("constraint", _TEXT, "LIST", "skylake", "Features that the node must have.", short="-C", like="properties"),
+    Option("reservation", _TEXT, "NAME", "course", "Reservation to run in.", like="reservation"),
+    Option("exclusive", _HOW, "HOW", True, "Share the node with no other job, or with none of other users (user).", like="exclusive"),
+    Option("signal", _SIGNAL, "SIG@SECONDS", "USR1@120", "Signal that the kernel gets before its time limit, to save its state. Without a handler it ends the kernel.", like="signal"),
+    Option("nodelist", _TEXT, "LIST", "node[01-02]", "Nodes that the job must get.", short="-w", like="hosts"),
     Option("sbatch_args", _ARGS, "ARG", ["--mail-type=FAIL"], "Further argument for sbatch.", is_plain=False),
-    Option("jobid", _JOBID, "JOB", "auto", "Job of yours that is running, in which the kernel is to start; auto: your only one; with several, the first cell asks which. The kernel's end leaves the job as it was."),
-    Option("start", one_of("sbatch", "salloc"), "HOW", "salloc", "How to ask for the job. salloc is faster than sbatch where nodes are free, but the kernel ends with the login node's processes of yours."),
+    Option("jobid", _JOBID, "JOB", "auto", "Job of yours that is running, in which the kernel is to start; auto: your only one; with several, the first cell asks which. The kernel's end leaves the job as it was.", elsewhere="cannot start a kernel in a job that is there already. 'allocation' lets several kernels share one job that the first of them makes"),
+    Option("start", one_of("sbatch", "salloc"), "HOW", "salloc", "How to ask for the job. salloc is faster than sbatch where nodes are free, but the kernel ends with the login node's processes of yours.", elsewhere="has one way to ask for a job; leave it out"),
 )
 # fmt: on
 _NOT_FLAGS = ("sbatch_args", "jobid", "start")

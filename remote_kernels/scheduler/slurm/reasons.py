@@ -5,7 +5,7 @@ reason, a clause that says what it means, and a sentence that says what can be d
 ("" where there is only to wait). Matched by family, as Slurm has some 200 reasons and
 adds more with each release. No reason fits two rows, so their order means nothing.
 
-Known from Slurm's sources (22.05 to 25.11): src/common/job_state_reason.c has the
+Known from Slurm's sources (22.05 to 26.05): src/common/job_state_reason.c has the
 reasons, src/slurmctld sets them, and instead of some it shows a text of its own (such
 as "Reservation course was deleted"), which is matched too.
 """
@@ -101,6 +101,7 @@ WAITS: tuple[Row, ...] = (
     (r"Cleaning", "an earlier start of the job is being cleaned up", ""),
     (r"FedJobLock", "the clusters are agreeing on which of them runs it", ""),
     (r"MpiPortsBusy", "all network ports for parallel programs are in use", ""),
+    (r"NvidiaImexChannels", "all channels through which GPUs of several nodes share memory are in use", ""),
     (r"JobArrayTaskLimit", "as many jobs of its array run as it allows", "Take --array out of 'sbatch_args'; a kernel is one job."),
     (r"SchedDefer", "it was to start at once, which the site does not allow", "Take --immediate out of 'sbatch_args'."),
     (r"DeadLine", "it cannot end before its deadline", "Ask for less with 'time', or take --deadline out of 'sbatch_args'."),

@@ -7,7 +7,6 @@ and QOS move limits. Called by `driver.py`. Forms of sinfo as 20.11 to 26.05 pri
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from remote_kernels.scheduler.job import Completed, Query
+from remote_kernels.scheduler.offered import instead
 
 # All partitions, hidden ones too; a row for each kind of node (-e: no "4000+").
 _ARGV = ["sinfo", "-a", "-e", "-h", "-o", "%P|%l|%m|%c|%D|%G|%f"]
 _ASSOCIATIONS = ("sacctmgr", "--noheader", "--parsable2", "show", "assoc")
-_SHOWN = 12  # partitions that are named
+_SHOWN = 12  # features that are named
 # What is not Slurm's own to join them; `*2` is a count of nodes.
 _FEATURE = r"(?<![^&|()\[\],!\s])[^&|()\[\]*,!\s]+"
 _CLOCK = r"(?:(\d{1,18})-)?(\d{1,18})(?::(\d{1,18}))?(?::(\d{1,18}))?"
@@ -69,13 +69,7 @@ def _doubts(completed: Completed, options: Mapping[str, Any]) -> list[str]:
 
 
 def _missing(name: str, there: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, there, 1)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
-    shown = ", ".join(there[:_SHOWN]) + (", ..." if len(there) > _SHOWN else "")
-    return (
-        f"sinfo shows no partition '{name}' on this cluster{hint or '.'} There are: "
-        f"{shown}"
-    )
+    return f"sinfo shows no partition '{name}' on this cluster{instead(name, there)}"
 
 
 def _time(

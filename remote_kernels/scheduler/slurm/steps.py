@@ -31,12 +31,27 @@ OBEYED = ("jobid", "nodelist", "gpus")
 
 _FIELDS = ("job_id", "user", "state", "nodes", "count", "gres", "name")
 _FORM = "%A|%U|%T|%N|%D|%b|%j"
-# One query for the jobs and one for the steps in them, as squeue lists either.
-_BOTH = 'form=$1; shift; squeue "$@" -a -h -t all -o "$form" && squeue "$@" -h -s -o "step|%i"'
-_BY_NAME = (
-    'squeue -h -s --user="$1" -o "%i|%j" | '
-    'while IFS="|" read -r id name; do [ "$name" != "$2" ] || scancel "$id"; done'
-)
+# One query for the jobs and one for the steps in them. A step that squeue does not list
+# may run all the same, where a node of the job manages its steps (stepmgr, 24.05 to
+# 26.05): sattach asks that node, and says whether there is none, or no answer.
+_BOTH = """\
+form=$1 steps=$2; shift 2
+squeue "$@" -a -h -t all -o "$form" && listed=$(squeue "$@" -h -s -o "step|%i") || exit
+echo "$listed"
+for step in $steps; do
+  echo "$listed" | grep -qxF "step|$step" || ! sattach --layout "$step" >/dev/null ||
+    echo "step|$step"
+done
+:"""
+# Of all jobs of the user, and of one, whose steps squeue may not list.
+_BY_NAME = """\
+user=$1 name=$2 job=$3; shift 3
+squeue "$@" -h -s --user="$user" -o "%i|%j" | while IFS="|" read -r id step; do
+  [ "$step" != "$name" ] || scancel "$@" "$id"
+done
+[ -z "$job" ] || scontrol "$@" -o show step "$job" | while read -r id rest; do
+  case $rest in *" Name=$name "*) scancel "$@" "${id#StepId=}" ;; esac
+done"""
 
 
 def is_step(job_id: JobId) -> bool:
@@ -109,9 +124,15 @@ def _jobid(request: JobRequest) -> JobId:
 
 
 def argv(request: JobRequest) -> list[str]:
-    """Return the command that starts the step."""
+    """Return the command that starts the step. ConfigError for what is not prepared."""
+    if "nodelist" not in request.options:
+        msg = (
+            f"Slurm was not asked for job {_jobid(request)} yet: `prepare` comes first."
+        )
+        raise ConfigError(msg)
     gpus = request.options.get("gpus")
-    argv = step(_jobid(request), str(request.options["nodelist"]))
+    node = str(request.options["nodelist"])
+    argv = step(_jobid(request), node, some=gpus is not None)
     if gpus is not None:
         argv.append("--gres=none" if gpus in (0, "0") else f"--gres=gpu:{gpus}")
     return detached(request, argv)
@@ -127,7 +148,7 @@ def started(completed: Completed) -> JobId:
 
 
 def status(job_ids: Sequence[JobId]) -> Query[dict[JobId, JobStatus]]:
-    """Ask for steps of one cluster. One that is not listed is missing, like a job."""
+    """Ask for steps of one cluster. One that does not run is missing, like a job."""
     jobs = {job_number(job_id): JobId(job_number(job_id)) for job_id in job_ids}
     query = [*cluster_option(job_ids[0]), "-j", ",".join(jobs)]
 
@@ -145,7 +166,8 @@ def status(job_ids: Sequence[JobId]) -> Query[dict[JobId, JobStatus]]:
             if job in found and job_id.number in steps
         }
 
-    return Query(["sh", "-c", _BOTH, "sh", answers.ROW, *query], parse)
+    numbers = " ".join(job_id.number for job_id in job_ids)
+    return Query(["sh", "-c", _BOTH, "sh", answers.ROW, numbers, *query], parse)
 
 
 def or_its_job(status: JobStatus | None, job_id: JobId) -> JobStatus | None:
@@ -158,7 +180,7 @@ def or_its_job(status: JobStatus | None, job_id: JobId) -> JobStatus | None:
 
 
 def own(user: str) -> Query[list[JobStatus]]:
-    """List this user's steps."""
+    """List this user's steps, as far as squeue knows them: see `_BOTH`."""
     argv = ["squeue", "-h", "-s", f"--user={user}", "-o", "%j|%i"]
 
     def parse(completed: Completed) -> list[JobStatus]:
@@ -174,7 +196,10 @@ def own(user: str) -> Query[list[JobStatus]]:
 
 def cancel_by_name(request: JobRequest) -> list[str]:
     """Return a command that ends the step of this request's name."""
-    return ["sh", "-c", _BY_NAME, "sh", request.user, request.name]
+    job = _jobid(request)
+    known = "" if job.number == AUTO else job.number
+    words = [request.user, request.name, known, *cluster_option(job)]
+    return ["sh", "-c", _BY_NAME, "sh", *words]
 
 
 def ended_text(status: JobStatus, text: str) -> str:

@@ -14,7 +14,13 @@ import shlex
 import signal
 from collections.abc import Sequence
 
-from remote_kernels.scheduler.job import Completed, JobId, JobStatus, Phase
+from remote_kernels.scheduler.job import (
+    Completed,
+    JobId,
+    JobStatus,
+    Phase,
+    named_signal,
+)
 
 from . import refusals
 from .commands import cluster_option, job_number
@@ -117,7 +123,7 @@ def _failed(status: JobStatus) -> str:
         return " ".join(failure)
     if status.signal:
         remedy = _MEMORY if status.signal == signal.SIGKILL else _LOG
-        return f"The job was ended by signal {_named(status.signal)}. {remedy}"
+        return f"The job was ended by signal {named_signal(status.signal)}. {remedy}"
     if status.exit_code:
         return f"The job's script failed with exit code {status.exit_code}. {_LOG}"
     hopeless = _match((*NEVER, *PERHAPS_NEVER), status.reason)
@@ -126,13 +132,6 @@ def _failed(status: JobStatus) -> str:
         remedy = _filled(remedy, status.job_id)
         return f"The job failed: {text} ({status.reason}). {remedy}"
     return f"The job failed ({status.reason or 'no reason given'}). {_LOG}"
-
-
-def _named(number: int) -> str:
-    try:
-        return f"{number} ({signal.Signals(number).name})"
-    except ValueError:
-        return str(number)
 
 
 def _cancelled(who: str) -> str:

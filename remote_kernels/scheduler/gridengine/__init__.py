@@ -1,0 +1,5 @@
+"""Grid Engine: Sun's, Son of, Open, Univa's and Altair's."""
+
+from .driver import GridEngine
+
+DRIVER = GridEngine()

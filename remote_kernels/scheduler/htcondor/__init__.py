@@ -1,0 +1,5 @@
+"""HTCondor."""
+
+from .driver import HTCondor
+
+DRIVER = HTCondor()

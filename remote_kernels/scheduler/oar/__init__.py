@@ -1,0 +1,5 @@
+"""OAR, as on Grid'5000 and many French sites."""
+
+from .driver import Oar
+
+DRIVER = Oar()

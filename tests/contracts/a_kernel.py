@@ -1,6 +1,8 @@
 """The life of a kernel of a kernelspec, told in JSON: run in a process of its own.
 
-python a_kernel.py KERNELSPEC
+python a_kernel.py lives KERNELSPEC
+python a_kernel.py waits KERNELSPEC
+python a_kernel.py is_ended KERNELSPEC COMMAND...    {job} in it is the job's number
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from typing import Any
 
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
+
+from remote_kernels.errors import RemoteKernelError
 
 TIMEOUT = 60.0
 CLI = "from remote_kernels.cli.main import main; main()"
@@ -52,14 +56,21 @@ def command(*words: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
-async def life(kernelspec: str) -> dict[str, Any]:
+async def listed() -> list[dict[str, Any]]:
+    kernels: list[dict[str, Any]] = json.loads(
+        await asyncio.to_thread(command, "ls", "--json")
+    )
+    return kernels
+
+
+async def lives(kernelspec: str) -> dict[str, Any]:
     manager = AsyncKernelManager(kernel_name=kernelspec)
     await manager.start_kernel()
     client = manager.client()
     client.start_channels()
     await client.wait_for_ready(timeout=TIMEOUT)
     told: dict[str, Any] = {"before": (await printed(client, WHERE)).split()}
-    (told["listed"],) = json.loads(await asyncio.to_thread(command, "ls", "--json"))
+    (told["listed"],) = await listed()
     told["inside"] = await asyncio.to_thread(command, "exec", "--", "echo", "inside")
     told["interrupted"] = await interrupted(manager, client)
     await manager.restart_kernel()
@@ -67,9 +78,48 @@ async def life(kernelspec: str) -> dict[str, Any]:
     told["after"] = (await printed(client, WHERE)).split()
     client.stop_channels()
     await manager.shutdown_kernel()
-    told["left"] = json.loads(await asyncio.to_thread(command, "ls", "--json"))
+    told["left"] = await listed()
     return told
 
 
+async def waits(kernelspec: str) -> dict[str, Any]:
+    """Its job waits for ever, and a person takes it out of the queue."""
+    manager = AsyncKernelManager(kernel_name=kernelspec)
+    start = asyncio.ensure_future(manager.start_kernel())
+    told: dict[str, Any] = {"listed": {}}
+    while told["listed"].get("job_state") is None and not start.done():
+        (told["listed"],) = await listed() or [{}]
+    await asyncio.to_thread(command, "stop", "--all", "--yes")
+    try:
+        await asyncio.wait_for(start, TIMEOUT)
+    except RemoteKernelError as error:
+        told["said"] = str(error)
+    told["left"] = await listed()
+    return told
+
+
+async def is_ended(kernelspec: str, *argv: str) -> dict[str, Any]:
+    """By somebody else, while a cell runs."""
+    manager = AsyncKernelManager(kernel_name=kernelspec)
+    await manager.start_kernel()
+    client = manager.client()
+    client.start_channels()
+    await client.wait_for_ready(timeout=TIMEOUT)
+    job = (await printed(client, WHERE)).split()[0]
+    client.execute(LOOP)
+    said = ""
+    while said.partition("looping")[2].strip() == "":
+        message = await client.get_iopub_msg(timeout=TIMEOUT)
+        said += message["content"].get("text", "")
+        if said.endswith("looping\n"):
+            words = [word.replace("{job}", job) for word in argv]
+            await asyncio.to_thread(subprocess.run, words, check=True)
+    told = {"job": job, "said": said}
+    client.stop_channels()
+    await manager.shutdown_kernel()
+    return {**told, "left": await listed()}
+
+
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(life(sys.argv[1]))))
+    act = {each.__name__: each for each in (lives, waits, is_ended)}[sys.argv[1]]
+    print(json.dumps(asyncio.run(act(*sys.argv[2:]))))

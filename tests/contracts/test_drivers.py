@@ -1,4 +1,4 @@
-"""What any batch system's driver must do, each with its batch system for real.
+"""What any batch system's driver must do, each with its batch system, real or played.
 
 A new driver is done when it passes these, with a row in `systems.py`.
 """
@@ -6,20 +6,24 @@ A new driver is done when it passes these, with a row in `systems.py`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from testbed.layout import default_scheduler
+from testbed.systems import named
 
-from contracts.systems import SYSTEMS, System
-from remote_kernels.errors import CommandError, SubmitError
+from contracts.systems import ON_CLUSTERS, SYSTEMS, WRONG, System
+from remote_kernels.errors import CommandError, ConfigError, SubmitError
 from remote_kernels.kernel.job import as_facts, id_in
 from remote_kernels.scheduler import command
-from remote_kernels.scheduler.driver import Ends
+from remote_kernels.scheduler.driver import Ends, Limits, Preflight
 from remote_kernels.scheduler.job import (
     OUR_NAME,
     Completed,
@@ -30,7 +34,10 @@ from remote_kernels.scheduler.job import (
 )
 from remote_kernels.scheduler.jobs import Jobs
 
+# Of the test cluster that is up.
+SCHEDULER = named(default_scheduler()).scheduler
 TIMEOUT = 60.0
+PATIENCE = 60.0  # seconds until the last driver believes that a job can never start
 LASTS = "#!/bin/bash\nexec sleep 600\n"
 OTHER = "jupyter-07e47e47"
 
@@ -39,8 +46,9 @@ pytestmark = pytest.mark.asyncio
 
 @pytest.fixture(
     params=[
-        pytest.param(name, marks=pytest.mark.cluster) if name == "slurm" else name
+        pytest.param(name, marks=pytest.mark.cluster) if name in ON_CLUSTERS else name
         for name in SYSTEMS
+        if name not in ON_CLUSTERS or name == SCHEDULER
     ]
 )
 def system(request: pytest.FixtureRequest, tmp_path: Path) -> System:
@@ -78,6 +86,12 @@ async def until(
         return status
 
     return await asyncio.wait_for(look(), TIMEOUT)
+
+
+async def gone(jobs: Jobs, name: str) -> None:
+    """Until none of the user's jobs is called that."""
+    while name in [status.name for status in await jobs.own()]:
+        await asyncio.sleep(0.1)
 
 
 async def ended(jobs: Jobs, job_id: JobId) -> JobStatus:
@@ -180,6 +194,103 @@ async def test_no_answer_is_not_an_end(
     await ended(jobs, job_id)
 
 
+async def test_the_batch_system_falls_silent_while_a_job_waits(
+    system: System, request_: JobRequest, log: Path
+) -> None:
+    """Between two polls: that is no end, and the wait goes on when somebody answers."""
+    if system.waits is None or system.asleep is None:
+        return
+    environ = dict(system.environ)
+    jobs = jobs_of(system, environ=environ)
+    told: list[Phase] = []
+
+    async def watch(job_id: JobId) -> None:
+        async with contextlib.aclosing(jobs.watch(job_id)) as watched:
+            async for status in watched:
+                told.append(status.phase)
+
+    async def until_it(is_so: Callable[[], bool]) -> None:
+        async def look() -> None:
+            while not is_so():
+                await asyncio.sleep(0.1)
+
+        await asyncio.wait_for(look(), TIMEOUT)
+
+    waits = replace(request_, options={**request_.options, **system.waits})
+    job_id = await jobs.submit(LASTS, waits)
+    watching = asyncio.ensure_future(watch(job_id))
+    try:
+        await until_it(lambda: Phase.PENDING in told)
+        environ |= system.asleep
+        await until_it(lambda: jobs.is_silent)
+        assert {} == await jobs.listed([job_id])
+        for name in {*system.asleep} - {*system.environ}:
+            del environ[name]
+        environ |= system.environ
+        await until_it(lambda: not jobs.is_silent)
+        assert {Phase.PENDING} == {*told}
+
+        argv = [word.replace("{job}", job_id.number) for word in system.lets_go]
+        (await command.run(argv, env=environ)).check(CommandError, "It is not let go.")
+        await until_it(lambda: Phase.RUNNING in told)
+        await jobs.cancel(job_id)
+        await asyncio.wait_for(watching, TIMEOUT)
+    finally:
+        watching.cancel()
+    assert Phase.ENDED is told[-1]
+
+
+async def said_of(jobs: Jobs, request: JobRequest) -> AsyncGenerator[str, None]:
+    """What its user is told of a request: why it is refused, or how its job waits.
+
+    As after a while, in which what is passing would have passed.
+    """
+    try:
+        job_id = await jobs.submit(LASTS, await jobs.prepare(request))
+    except (ConfigError, SubmitError) as error:
+        yield str(error)
+        return
+    try:
+        async with contextlib.aclosing(jobs.watch(job_id)) as watched:
+            async for status in watched:
+                late = replace(status, standing=PATIENCE)
+                yield jobs.driver.pending_text(status)
+                yield jobs.driver.never(late, request.options) or ""
+    finally:
+        await jobs.cancel(job_id)
+        await ended(jobs, job_id)
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+async def test_what_cannot_be_had(
+    system: System, request_: JobRequest, log: Path, wrong: str
+) -> None:
+    """It is told in words that help, and nothing is left: no job, no file."""
+    case = system.wrong[wrong]
+    if isinstance(case, str):
+        pytest.skip(case)
+    asked = replace(request_, options={**request_.options, **case.options})
+    jobs = jobs_of(system)
+    if wrong == "nobody":
+        jobs = jobs_of(system, environ=system.asleep)
+
+    said: list[str] = []
+
+    async def until_told() -> None:
+        async with contextlib.aclosing(said_of(jobs, asked)) as texts:
+            async for text in texts:
+                said.append(" ".join(text.split()))
+                if re.search(case.words, said[-1]):
+                    break
+
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(until_told(), TIMEOUT)
+
+    assert re.search(case.words, said[-1]), said
+    assert request_.name not in [s.name for s in await jobs_of(system).own()]
+    assert [] == [*log.parent.glob(f"{log.name}*")]
+
+
 async def test_a_state_that_nobody_knows_is_alive(system: System) -> None:
     """A later version may have new words."""
     job_id = system.job_id
@@ -242,10 +353,26 @@ async def test_a_job_is_found_and_cancelled_by_its_name(
 
     assert [job_id] == await named()
     argv = system.driver.cancel_by_name(request_)
-    await command.run(argv, env=system.environ)
+    first = await command.run(argv, env=system.environ)
     await ended(jobs, job_id)
+    again = await command.run(argv, env=system.environ)
 
     assert [] == await named()
+    assert (0, 0) == (first.returncode, again.returncode), again.stderr
+
+
+async def test_a_name_is_not_said_to_be_gone_by_nobody(
+    system: System, request_: JobRequest
+) -> None:
+    """Who looks for what is left tries again, unless somebody says that there is none."""
+    nobody = system.wrong["nobody"]
+    if isinstance(nobody, str):
+        pytest.skip(nobody)
+    argv = system.driver.cancel_by_name(request_)
+
+    done = await command.run(argv, env=system.asleep)
+
+    assert 0 != done.returncode, done
 
 
 async def test_a_submission_that_is_cancelled_leaves_no_job(
@@ -268,11 +395,51 @@ async def test_a_submission_that_is_cancelled_leaves_no_job(
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    async def gone() -> None:
-        while request_.name in [s.name for s in await jobs.own()]:
-            await asyncio.sleep(0.1)
+    await asyncio.wait_for(gone(jobs, request_.name), TIMEOUT)
 
-    await asyncio.wait_for(gone(), TIMEOUT)
+
+async def test_a_submission_that_fails_at_last_leaves_no_job(
+    system: System, request_: JobRequest, log: Path
+) -> None:
+    """The batch system has it, and a site's wrapper of its command fails."""
+
+    async def fails(argv: Any, **options: Any) -> Completed:
+        done = await command.run(argv, **options)
+        submits = bool(options.get("input"))  # the script
+        return replace(done, returncode=3) if submits else done
+
+    jobs = jobs_of(system, run=fails)
+    with pytest.raises(SubmitError):
+        await jobs.submit(LASTS, request_)
+
+    await asyncio.wait_for(gone(jobs, request_.name), TIMEOUT)
+
+
+async def test_a_job_that_asked_for_no_time(
+    system: System, request_: JobRequest, log: Path
+) -> None:
+    """It ends when its queue says, which is asked once, however often it is looked at."""
+    driver = system.driver
+    if system.limited is None:
+        assert not isinstance(driver, Limits)
+        return
+    assert isinstance(driver, Limits)
+    options, seconds = system.limited
+    asked: list[Sequence[str]] = []
+
+    async def run(argv: Sequence[str], **options: Any) -> Completed:
+        asked.append([*argv])
+        return await command.run(argv, **options)
+
+    jobs = jobs_of(system, run=run)
+    job_id = await jobs.submit(LASTS, replace(request_, options=options))
+    first = await until(jobs, job_id, lambda status: status.phase is Phase.RUNNING)
+    again = await jobs.status(job_id)
+    await jobs.cancel(job_id)
+
+    assert first.start_time is not None
+    assert first.start_time + seconds == first.end_time == again.end_time
+    assert 1 == asked.count([*driver.limits([first.queue]).argv])
 
 
 async def test_every_option_changes_the_submission(
@@ -280,15 +447,37 @@ async def test_every_option_changes_the_submission(
 ) -> None:
     """None is taken and then forgotten."""
 
+    jobs = jobs_of(system)
+
+    async def way(options: dict[str, Any]) -> tuple[object, ...]:
+        prepared = await jobs.prepare(replace(request_, options=options))
+        told = system.driver.submission(prepared, "")
+        return tuple(told.argv), told.stdin
+
+    plain = await way({})
+    for option in system.driver.options:
+        value = option.kind.read(option.example)
+        if option.name != "jobid":  # which needs a job
+            assert plain != await way({option.name: value}), option.name
+
+
+async def test_no_option_is_dropped_where_the_site_was_not_asked(
+    system: System, request_: JobRequest
+) -> None:
+    """What needs an answer of the site's cannot be submitted without."""
+
     def way(options: dict[str, Any]) -> tuple[object, ...]:
         told = system.driver.submission(replace(request_, options=options), "")
         return tuple(told.argv), told.stdin
 
     plain = way({})
     for option in system.driver.options:
-        value = option.kind.read(option.example)
-        if option.name != "jobid":  # which needs a job
-            assert plain != way({option.name: value}), option.name
+        try:
+            made = way({option.name: option.kind.read(option.example)})
+        except ConfigError:
+            assert isinstance(system.driver, Preflight), option.name
+        else:
+            assert plain != made, option.name
 
 
 async def test_its_words_are_for_people(system: System) -> None:

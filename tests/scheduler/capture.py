@@ -52,9 +52,19 @@ def submit_argv(*extra: str, **options: str | int) -> list[str]:
 
 
 def submit(*extra: str, script: str = SLEEP, **options: str | int) -> str:
-    done = run(submit_argv(*extra, **options), script)
+    return number(run(submit_argv(*extra, **options), script))
+
+
+def number(done: Completed) -> str:
     request = JobRequest("rk-capture", "/home/alice/capture.log")
     return str(slurm.submission(request, "").parse(done))
+
+
+def hopeless(name: str, **options: int) -> list[str]:
+    """What no node could ever give: 24.11 refuses it, 22.05 and 26.05 let it wait."""
+    done = run(submit_argv(**options), SLEEP)
+    keep(f"sbatch-{name}", done)
+    return [] if done.returncode else [number(done)]
 
 
 def ended_argvs(number: str) -> list[Sequence[str]]:
@@ -102,6 +112,13 @@ def refusals() -> None:
     keep("sbatch-cluster", run(submit_argv("-M", "nope"), SLEEP))
 
 
+def site() -> None:
+    """What this site has."""
+    query = slurm.doubts(JobRequest("rk-capture", "/home/alice/capture.log"))
+    assert query is not None
+    keep("sinfo-site", run(query.argv))
+
+
 def silence() -> None:
     """No controller: nobody listens at its port; and no configuration at all."""
     job = submit()
@@ -136,9 +153,9 @@ def waiting() -> None:
     admin("scontrol", "update", "nodename=c2", "state=drain", "reason=capture")
     try:
         jobs = [
-            submit(cpus_per_task=99),
+            *hopeless("cpus", cpus_per_task=99),
             submit(time="2:00:00"),
-            submit(nodes=5),
+            *hopeless("nodes", nodes=5),
             submit("--hold"),
             submit("--begin=now+1hour"),
             submit(gpus=1),
@@ -193,6 +210,7 @@ def main() -> None:
     version = run(["sbatch", "--version"]).stdout.split()[1]
     folder = DATA / f"slurm-{'.'.join(version.split('.')[:2])}"
     folder.mkdir(parents=True, exist_ok=True)
+    site()
     refusals()
     silence()
     waiting()

@@ -5,7 +5,8 @@ are those of `job_state_reason_string` (src/common/slurm_protocol_defs.c); of 25
 src/common/job_state_reason.c, where `MaxBBRunMinsPerAccount` and those after it are
 new. The texts that Slurm shows instead of some reasons are strings of slurmctld 22.05.8
 (src/slurmctld: job_mgr.c, job_scheduler.c, node_scheduler.c, reservation.c). The states
-are those of doc/html/job_state_codes.shtml of 25.11; `EXPEDITING` is new in it.
+are those of doc/html/job_state_codes.shtml of 25.11; `EXPEDITING` is new in it. 26.05.3
+has the same reasons and states.
 """
 
 from __future__ import annotations
@@ -147,6 +148,9 @@ WAITS = {
     "an earlier start of the job is being cleaned up": ("Cleaning "),
     "the clusters are agreeing on which of them runs it": ("FedJobLock "),
     "all network ports for parallel programs are in use": ("MpiPortsBusy "),
+    "all channels through which GPUs of several nodes share memory are in use": (
+        "NvidiaImexChannels "
+    ),
     "as many jobs of its array run as it allows": ("JobArrayTaskLimit "),
     "it was to start at once, which the site does not allow": ("SchedDefer "),
     "it cannot end before its deadline": ("DeadLine "),
@@ -183,13 +187,13 @@ VERBATIM = ["BlockMaxError", "BlockFreeAction", "InvaildReason"]
 # Nothing can be done about these, nor need be.
 JUST_WAIT = (
     "None WaitingForScheduling BurstBufferResources BurstBufferStageIn Prolog Cleaning "
-    "FedJobLock MpiPortsBusy"
+    "FedJobLock MpiPortsBusy NvidiaImexChannels"
 )
 # In the documentation only: the manual of squeue 22.05, and job_reason_codes.shtml (for
 # which the sources of all versions say AssocMaxBBMinutesPerJob).
 DOCUMENTED = {"WaitingForScheduling", "QOSMaxBBMinutesPerJob"}
 LATER = re.compile(
-    r"Max\w+RunMinsPer(User|Account)|MaxPoweredUpNodes|MpiPortsBusy|"
+    r"Max\w+RunMinsPer(User|Account)|MaxPoweredUpNodes|MpiPortsBusy|NvidiaImexChannels|"
     r"ReservationInvalid|Constraints|InvaildReason"
 )
 

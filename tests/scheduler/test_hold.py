@@ -80,7 +80,7 @@ def test_a_job(programs: Callable[..., None], tmp_path: Path) -> None:
         salloc=f"""echo salloc: Pending job allocation 61 >&2
 while ! [ -e {tmp_path}/go ]; do sleep 0.01; done
 echo salloc: Granted job allocation 61 >&2""",
-        squeue="echo 'c[1-2]|2'",
+        scontrol="echo 'JobId=61 NodeList=c[1-2] NumNodes=2 Comment=NodeList=c3'",
         srun='echo "$1 $RK_NODES $RK_NODE_COUNT"; cat',
         scancel=f'echo "$@" >{tmp_path}/cancelled',
     )
@@ -94,6 +94,28 @@ echo salloc: Granted job allocation 61 >&2""",
 
     until(tmp_path / "log", "--jobid=61 c[1-2] 2\nthe script")
     until(tmp_path / "cancelled", "61")
+
+
+def test_a_job_whose_node_manages_its_steps(
+    programs: Callable[..., None], tmp_path: Path
+) -> None:
+    """srun would be refused before that node is ready, of which salloc tells (24.11)."""
+    programs(
+        salloc=f"""echo salloc: Granted job allocation 61 >&2
+while ! [ -e {tmp_path}/go ]; do sleep 0.01; done
+echo ready >&2""",
+        scontrol=f"echo asked >{tmp_path}/asked; echo 'JobId=61 StepMgrEnabled=Yes'",
+        srun="cat",
+        scancel="",
+    )
+    words = ["--allocate", "--", "salloc", "--", "srun"]
+    done = start(tmp_path, *words)
+    assert "61\n" == done.communicate("the script\n", timeout=20)[0]
+    until(tmp_path / "asked", "asked")
+
+    (tmp_path / "go").touch()
+
+    until(tmp_path / "log", "ready\nthe script")
 
 
 def test_salloc_refuses(programs: Callable[..., None], tmp_path: Path) -> None:

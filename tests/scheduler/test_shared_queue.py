@@ -13,6 +13,7 @@ from front.world import timeless
 
 from remote_kernels.errors import CommandError, ConfigError, ControllerError
 from remote_kernels.scheduler import poller
+from remote_kernels.scheduler.gridengine.driver import GridEngine
 from remote_kernels.scheduler.job import Completed, JobStatus
 from remote_kernels.scheduler.jobs import GATHER, Jobs
 from remote_kernels.scheduler.local.driver import Local
@@ -277,4 +278,17 @@ async def test_a_job_that_has_no_time_limit() -> None:
     with pytest.raises(ConfigError, match="'local' has no time limit"):
         await Jobs(Local(), run=machine.run).extend(job("1"), 90)
 
+    assert [] == machine.asked
+
+
+@timeless
+async def test_a_batch_system_that_moves_no_time_limit() -> None:
+    """Which one that is, and what to do instead; nothing is run."""
+    machine = says(REFUSED)
+
+    with pytest.raises(ConfigError) as caught:
+        await Jobs(GridEngine(), run=machine.run).extend(job("1"), 90)
+
+    assert "Grid Engine cannot move a running job's time limit." in str(caught.value)
+    assert "Ask for a longer 'time'" in str(caught.value)
     assert [] == machine.asked

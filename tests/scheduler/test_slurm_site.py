@@ -6,7 +6,7 @@ import pytest
 
 from remote_kernels.scheduler.job import Completed, JobRequest
 from remote_kernels.scheduler.slurm.driver import Slurm
-from scheduler.captured import captured
+from scheduler.captured import VERSIONS, captured
 
 Options = dict[str, str | int | bool]
 
@@ -16,6 +16,12 @@ def doubts(options: Options, *args: str, done: Completed | None = None) -> list[
     query = Slurm().doubts(request)
     assert query is not None
     return query.parse(done or captured("sinfo-site"))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_slurm_tells_the_same(version: str) -> None:
+    """Of the same nodes."""
+    assert captured("sinfo-site").stdout == captured("sinfo-site", version).stdout
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 
 from remote_kernels.errors import ChoiceError, ConfigError, ControllerError
 from remote_kernels.scheduler.job import Completed, JobRequest, JobStatus, Phase
 from remote_kernels.scheduler.slurm.answers import first_node
+from remote_kernels.scheduler.slurm.commands import UNCOUNTED
 from remote_kernels.scheduler.slurm.driver import Slurm
 from remote_kernels.scheduler.slurm.steps import ENDED
-from scheduler.asking import how_it_ended, job, statuses
+from scheduler.asking import how_it_ended, job, status_argv, statuses
 
 step = Slurm()
 
@@ -79,7 +84,7 @@ def test_a_job_of_another_cluster() -> None:
 
     assert ["squeue", "-M", "mars"] == asked[0][:3]
     assert "60;mars" == found.options["jobid"]
-    assert ["srun", "-M", "mars", "--jobid=60"] == after_dashes(found)[:4]
+    assert ["srun", "-M", "mars", "--jobid=60"] == after_dashes(found)[4:8]
 
 
 def test_a_chosen_node() -> None:
@@ -102,8 +107,10 @@ def test_a_chosen_node() -> None:
     [(0, "--gres=none"), (1, "--gres=gpu:1"), ("a:2", "--gres=gpu:a:2")],
 )
 def test_some_of_the_job_s_gpus(gpus: str | int, gres: str) -> None:
+    """Only a step that counts can be given some."""
     found = step.prepared(request("61", gpus=gpus), [said(GPUS)])
     assert gres in step.submission(found, "").argv
+    assert "srun" == after_dashes(found)[0]
 
 
 def test_more_gpus_than_there_are() -> None:
@@ -113,8 +120,43 @@ def test_more_gpus_than_there_are() -> None:
 
 def test_without_a_word_of_gpus() -> None:
     """Then the kernel has all that the job has there."""
-    argv = step.submission(step.prepared(request("61"), [said(GPUS)]), "").argv
-    assert not [word for word in argv if "gres" in word]
+    found = step.prepared(request("61"), [said(GPUS)])
+    assert not [word for word in step.submission(found, "").argv if "gres" in word]
+
+
+def test_no_srun_of_the_user_s_waits_for_the_kernel() -> None:
+    """From Slurm 24.05 on one with -c, and without -n, would wait for a step that counts."""
+    salloc = JobRequest("jupyter-ab", "/log", {"start": "salloc"})
+    for found in (step.prepared(request("60"), [said(MINE)]), salloc):
+        words = list(step.submission(found, "").argv)
+        at = words.index("srun")
+        assert [*UNCOUNTED] == words[at - len(UNCOUNTED) : at]
+    for command in (step.by_name, step.by_number):
+        assert (*UNCOUNTED, "srun") == command[: len(UNCOUNTED) + 1]
+        assert not set("{}") & set("".join(UNCOUNTED))  # a job and a node are put in
+    assert "unset" in step.script_head(salloc)  # its own sruns are to count
+
+
+@pytest.mark.parametrize(
+    ("version", "uncounted"),
+    [
+        ("slurm 20.11.9", ""),
+        ("slurm-wlm 22.05.8", ""),
+        ("slurm 23.11.4", ""),
+        ("slurm 24.05.1", "1"),
+        ("slurm-wlm 26.05.5", "1"),
+        ("slurm 30.05.0", "1"),
+    ],
+)
+def test_which_slurms_have_such_steps(
+    tmp_path: Path, version: str, uncounted: str
+) -> None:
+    """Not a controller that might crash of one (23.11.0 to 6)."""
+    srun = f"""[ "$1" != --version ] || exec echo {version}
+echo "$SLURM_EXTERNAL_LAUNCHER|$1" """
+    done = asked(tmp_path, [*UNCOUNTED, "srun", "--jobid=60"], srun=srun)
+
+    assert f"{uncounted}|--jobid=60\n" == done.stdout
 
 
 def test_what_only_a_new_job_could_obey() -> None:
@@ -143,6 +185,65 @@ def test_a_step_that_runs() -> None:
 
 def test_a_step_that_is_not_listed() -> None:
     assert {} == statuses(step, said(ROW + "step|60.0\n"), "60.3")
+
+
+SQUEUE = """\
+case "$*" in
+  *-s*) echo 'step|60.extern'; echo 'step|60.13'; echo '60.13|jupyter-b' ;;
+  *) echo '60|RUNNING|None|login1|c1|2026-11-21T10:00:00|2026-11-21T11:00:00' ;;
+esac"""
+
+
+def asked(tmp_path: Path, argv: Sequence[str], **programs: str) -> Completed:
+    """What a driver's shell script says where Slurm's commands are these."""
+    for name, script in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(argv, env=path, capture_output=True, text=True, check=False)
+    return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("sattach", "lives"),
+    [
+        ("echo 'Job step layout:'", True),
+        (
+            "echo 'Could not get job step info: Invalid job id specified' >&2; exit 1",
+            False,
+        ),
+        ("exit 127", False),  # it may not be installed
+    ],
+)
+def test_a_step_that_a_node_manages(tmp_path: Path, sattach: str, lives: bool) -> None:
+    """Squeue lists none of those (24.11, 26.05); that node is asked."""
+    argv = status_argv(step, "60.3", "60.13")
+    done = asked(tmp_path, argv, squeue=SQUEUE, sattach=sattach)
+
+    wanted = {"60.3", "60.13"} if lives else {"60.13"}
+    assert wanted == {*statuses(step, done, "60.3", "60.13")}
+
+
+def test_a_node_that_does_not_answer_for_its_steps(tmp_path: Path) -> None:
+    """Nothing is known of them."""
+    silent = "echo 'Could not get job step info: Connection timed out' >&2; exit 1"
+    argv = status_argv(step, "60.3")
+    done = asked(tmp_path, argv, squeue=SQUEUE, sattach=silent)
+
+    with pytest.raises(ControllerError):
+        statuses(step, done, "60.3")
+
+
+@pytest.mark.parametrize(
+    ("name", "ended"), [("jupyter-a", "60.3"), ("jupyter-b", "60.13")]
+)
+def test_a_step_is_ended_by_its_name(tmp_path: Path, name: str, ended: str) -> None:
+    """Whether squeue lists it, or the node that manages the job's steps knows it."""
+    shown = "echo 'StepId=60.3 UserId=1000 Tasks=1 Name=jupyter-a Network=(null)'"
+    argv = step.cancel_by_name(JobRequest(name, "/log", {"jobid": "60"}, user="1000"))
+    programs = {"squeue": SQUEUE, "scontrol": shown, "scancel": 'echo "$@"'}
+
+    assert f"{ended}\n" == asked(tmp_path, argv, **programs).stdout
 
 
 @pytest.mark.parametrize(

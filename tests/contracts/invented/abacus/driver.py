@@ -83,6 +83,9 @@ class Abacus(driver.Driver, driver.Ends, driver.Enters):
     def is_no_answer(self, completed: Completed) -> bool:
         return completed.returncode == 3
 
+    def submit_advice(self, completed: Completed) -> str:
+        return "The abacus sleeps: wake it." if self.is_no_answer(completed) else ""
+
     def never(self, status: JobStatus, options: Mapping[str, Any]) -> str | None:
         return "There are no such beads." if options.get("beads", 0) > 99 else None
 

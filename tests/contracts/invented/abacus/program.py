@@ -26,13 +26,12 @@ def absub() -> int:
     job = HOME / f"ƒ{number};b"
     job.mkdir()
     (job / "job").write_text(json.dumps(wanted))
-    log = os.open(wanted["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
             nothing = os.open(os.devnull, os.O_RDWR)
-            for fd, to in ((nothing, 0), (log, 1), (log, 2)):
-                os.dup2(fd, to)
+            for fd in range(3):
+                os.dup2(nothing, fd)
             os.closerange(3, 64)
             count(job, wanted)
         os._exit(0)
@@ -50,12 +49,15 @@ def count(job: Path, wanted: dict[str, str]) -> None:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         while wanted.get("patience") and not (HOME / "let-in").exists():
             time.sleep(LOOK)
+        log = os.open(wanted["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         (job / "script").write_text(wanted["script"])
         told = {"ABACUS_JOB": job.name, "ABACUS_ROD": socket.gethostname()}
         process = subprocess.Popen(
             ["/bin/bash", str(job / "script")],
             env={**os.environ, **told},
             stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
         )
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         (job / "counting").touch()

@@ -1,0 +1,5 @@
+"""Flux, the resource manager of flux-core."""
+
+from .driver import Flux
+
+DRIVER = Flux()

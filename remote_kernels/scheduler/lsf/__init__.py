@@ -1,0 +1,5 @@
+"""IBM Spectrum LSF."""
+
+from .driver import Lsf
+
+DRIVER = Lsf()

@@ -1,0 +1,5 @@
+"""PBS Professional, and OpenPBS."""
+
+from .driver import Pbs
+
+DRIVER = Pbs()

@@ -1,0 +1,5 @@
+"""Torque."""
+
+from .driver import Torque
+
+DRIVER = Torque()

@@ -136,12 +136,10 @@ def _is_written(file: Path) -> bool:
 
 def _kind(launcher: Launcher) -> str:
     """Return the word by which the launcher knows the kernel's MPI."""
-    if importlib.util.find_spec("mpi4py") is None:
+    if not launcher.list_mpi or importlib.util.find_spec("mpi4py") is None:
         return "none"
     version = _answer([sys.executable, "-c", _ASK], launcher)
-    if not version or not launcher.list_mpi:
-        return "none"
-    return best(version, _answer(launcher.list_mpi, launcher))
+    return best(version, _answer(launcher.list_mpi, launcher)) if version else "none"
 
 
 def _answer(argv: Sequence[str], launcher: Launcher) -> str:

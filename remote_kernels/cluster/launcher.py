@@ -18,10 +18,12 @@ class Launcher(abc.ABC):
 
     command: ClassVar[str]
     """The program that must be on the kernel's PATH."""
+    job_variable: ClassVar[str]
+    """What names the enclosing job in the kernel's environment."""
     node_variable: ClassVar[str]
     """What names the node in the environment of what it starts."""
-    step_variable: ClassVar[str]
-    """What names the step there, for `cancel_argv`."""
+    step_variable: ClassVar[str] = ""
+    """What names the step there, for `cancel_argv`, if anything does."""
     list_mpi: ClassVar[tuple[str, ...]] = ()
     """A command that lists the words for `mpi`, if it has such."""
 
@@ -65,6 +67,14 @@ class Launcher(abc.ABC):
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return the kernel's environment without what belongs to its own step."""
 
-    @abc.abstractmethod
+    def carried(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return what of the kernel's environment it does not itself pass on."""
+        return {}
+
     def cancel_argv(self, allocation: Allocation, step: str) -> list[str]:
         """Return the command that ends a step if its launcher does not."""
+        return ["true"]
+
+    def advice(self, said: str) -> str:
+        """Return what to do about a step that has said that; "" if we do not know it."""
+        return ""

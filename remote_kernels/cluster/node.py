@@ -3,7 +3,7 @@
 Rules: the standard library alone (`python -I -S node.py`), Python 3.10. Its order is a
 line of JSON on standard input, so that what is secret in it gets into no command line,
 environment or shared file. The end of standard input is the wish to end, and also comes
-when the kernel is killed; SIGTERM, from Slurm, means the same. Then the command's
+when the kernel is killed; SIGTERM, from the batch system, means the same. Then the command's
 process group gets SIGTERM, SIGKILL after a while, and the directory is removed.
 Started by `step.py`.
 """
@@ -81,7 +81,7 @@ def _run(order: Mapping[str, Any], directory: Path, woken: socket.socket) -> int
     own = {name: fill(text, values) for name, text in order["env"].items()}
     process = subprocess.Popen(
         [fill(word, values) for word in order["argv"]],
-        env={**os.environ, "TMPDIR": str(directory), **own},
+        env={**os.environ, **order["environ"], "TMPDIR": str(directory), **own},
         cwd=cwd if os.path.isdir(cwd) else directory,  # noqa: PTH112 - of any kind
         stdin=subprocess.DEVNULL,
         start_new_session=True,

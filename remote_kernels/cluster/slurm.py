@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from remote_kernels.cluster.allocation import Allocation, Node
 from remote_kernels.cluster.launcher import Launcher
 from remote_kernels.errors import CommandError
+from remote_kernels.scheduler.slurm.commands import UNCOUNTED
 from remote_kernels.scheduler.slurm.driver import is_of_the_job, memory_of_job
 
 PATIENCE = 20.0  # seconds for scontrol, which reads slurm.conf at most
@@ -23,6 +24,7 @@ class Srun(Launcher):
     """Steps beside the kernel's, which share with it all that the job has."""
 
     command = "srun"
+    job_variable = "SLURM_JOB_ID"
     node_variable = "SLURMD_NODENAME"
     step_variable = "SLURM_STEP_ID"
     list_mpi = ("srun", "--mpi=list")
@@ -44,12 +46,15 @@ class Srun(Launcher):
         """Return the srun that runs a program on some nodes.
 
         A step gets the job's GPUs by naming none. Before Slurm 22.05 --overlap shares
-        only CPUs, so a step that needs no GPU must not have them.
+        only CPUs, so a step that needs no GPU must not have them. One that is not
+        counted has one task on each node.
         """
+        before = UNCOUNTED if tasks == 1 and mpi == "none" else ()
         # More processes than CPUs would be refused; they share them.
         more = ["--overcommit"] if tasks > 1 else []
         count, each = len(nodes), f"--ntasks-per-node={tasks}"
         return [
+            *before,
             *("srun", f"--jobid={allocation.job}", "--overlap", f"--nodes={count}"),
             *(f"--nodelist={','.join(nodes)}", f"--ntasks={count * tasks}"),
             *(each, "--cpu-bind=none", "--mem=0", f"--mpi={mpi}"),

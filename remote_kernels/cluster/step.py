@@ -77,6 +77,7 @@ class Order:
             "node_variable": launcher.node_variable,
             "step_variable": launcher.step_variable,
             "argv": list(self.argv),
+            "environ": launcher.carried(os.environ),
             "env": {"PATH": _path(), "PYTHONUNBUFFERED": "1", **self.env},
             "files": dict(self.files),
             "values": {name: dict(own) for name, own in self.values.items()},
@@ -183,7 +184,9 @@ class Step:
 
     def error(self, summary: str) -> StepError:
         """Return an error with the command and its output."""
-        return StepError(summary, self._argv, self.returncode, self.said())
+        said = self.said()
+        advice = self._allocation.launcher.advice(said)
+        return StepError(summary, self._argv, self.returncode, said, advice=advice)
 
     def close(self) -> None:
         """End the step, and return when nothing of it is left."""

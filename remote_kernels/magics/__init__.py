@@ -7,9 +7,10 @@ two functions in `remote_kernels/__init__.py` that IPython looks for.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from remote_kernels.magics.own_job import Magic, systems
+from remote_kernels.magics.own_job import Magic, system_here
 from remote_kernels.magics.remote_kernel import RemoteKernelMagic
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ _loaded: dict[int, tuple[RemoteKernelMagic, dict[tuple[str, str], Magic]]] = {}
 
 
 def load(shell: InteractiveShell) -> None:
-    """Register all magics in this shell."""
+    """Register the magics in this shell: ours, and those of the batch system here."""
     kernel = RemoteKernelMagic()
     functions: dict[tuple[str, str], Magic] = {("line", "remote_kernel"): kernel.magic}
-    for system in systems():
-        functions |= system.magics()
+    system = system_here(os.environ)
+    functions |= system.magics() if system else {}
     for (kind, name), function in functions.items():
         shell.magics_manager.register_function(function, kind, name)
     _loaded[id(shell)] = kernel, functions

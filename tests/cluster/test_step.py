@@ -12,6 +12,7 @@ from remote_kernels.cluster.allocation import Allocation, Node
 from remote_kernels.cluster.slurm import Srun
 from remote_kernels.cluster.step import Order, Step
 from remote_kernels.errors import StepError
+from remote_kernels.scheduler.slurm.commands import UNCOUNTED
 
 srun = Srun()
 HERE = Allocation("56", "c1", (Node("c1", 2, None), Node("c2", 2, None)), srun)
@@ -29,6 +30,9 @@ def test_srun() -> None:
     assert "--overcommit" in argv
     assert "--gres=none" not in argv
     assert not {"--overcommit", "--gres=none"} & set(srun.argv(HERE, ["c1"], []))
+    alone = srun.argv(HERE, ["c1"], [])
+    assert [*UNCOUNTED, "srun"] == alone[: len(UNCOUNTED) + 1]
+    assert "srun" == srun.argv(HERE, ["c1"], [], mpi="pmix")[0]
     assert "--gres=none" in srun.argv(HERE, ["c1"], [], gpus=False)
 
 

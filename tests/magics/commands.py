@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import time
@@ -11,17 +12,24 @@ from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
-from remote_kernels.scheduler.job import Completed
+from remote_kernels.scheduler.job import Completed, login_name
 
-DATA = Path(__file__).with_name("data") / "slurm-22.05"
+DATA = Path(__file__).with_name("data")
 
 
-def captured(name: str) -> Completed:
+def captured(name: str, system: str = "slurm-22.05") -> Completed:
     """One command's argv, exit code and both streams, as capture.py kept them."""
-    body = json.loads((DATA / f"{name}.json").read_text())
+    body = json.loads((DATA / system / f"{name}.json").read_text())
     return Completed(
         tuple(body["argv"]), body["returncode"], body["stdout"], body["stderr"]
     )
+
+
+def owned(said: Completed) -> Completed:
+    """The same answer of qstat's, if this user's jobs were those that alice had."""
+    name = login_name()
+    text = said.stdout.replace("<JB_owner>alice<", f"<JB_owner>{name}<")
+    return dataclasses.replace(said, stdout=text)
 
 
 class Commands:

@@ -1,6 +1,6 @@
-"""A real IPython with our magics, and programs on PATH that stand for Slurm's.
+"""A real IPython with our magics, and programs on PATH that stand for a batch system's.
 
-What those programs print was captured from Slurm; they also note how they were called.
+What those programs print was captured; they also note how they were called.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from magics.commands import Commands, run
+from remote_kernels.scheduler.drivers import DRIVERS
+from remote_kernels.scheduler.environment import matches
 
 
 @pytest.fixture(autouse=True)
 def no_job(monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside of any job, wherever these tests run."""
-    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+    guarded = [pattern for driver in DRIVERS.values() for pattern in driver.guarded]
+    for name in [name for name in os.environ if matches(name, ["RK_JOB*", *guarded])]:
         monkeypatch.delenv(name)
 
 
@@ -27,13 +30,15 @@ def no_job(monkeypatch: pytest.MonkeyPatch) -> None:
 def shell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[InteractiveShell]:
-    """With `%load_ext remote_kernels` done."""
+    """With `%load_ext remote_kernels` done, where nobody's commands are."""
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
     shell = InteractiveShell.instance(config=config)
-    run(shell, "%load_ext remote_kernels")
+    with monkeypatch.context() as context:
+        context.setenv("PATH", "/nowhere")
+        run(shell, "%load_ext remote_kernels")
     yield shell
     run(shell, "%unload_ext remote_kernels")
     InteractiveShell.clear_instance()

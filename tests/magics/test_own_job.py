@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
-from remote_kernels.errors import ControllerError
+from remote_kernels.errors import CommandError, ControllerError
+from remote_kernels.magics.own_job import OwnJob
+from remote_kernels.magics.own_job import own_job as job_of
 from remote_kernels.magics.slurm.own_job import (
     SlurmJob,
     asks_back,
@@ -13,6 +19,8 @@ from remote_kernels.magics.slurm.own_job import (
 )
 from remote_kernels.scheduler.job import Completed
 
+CAPTURES = Path(__file__).parents[1] / "scheduler" / "captures"
+PBS_JOB = "1147579.polaris-pbs-01.hsn.cm.polaris.alcf.anl.gov"
 ENV = {
     "SLURM_JOB_ID": "124",
     "SLURM_ARRAY_JOB_ID": "120",
@@ -141,3 +149,49 @@ def test_nobody_answers() -> None:
 def test_scancel_that_asks(typed: str, asks: bool) -> None:
     """At the end of its input it would ask for ever (22.05.8)."""
     assert asks == asks_back(typed.split())
+
+
+# A job of a batch system that has no magics
+
+
+@pytest.fixture
+def in_pbs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], OwnJob | None]:
+    """In a job of PBS's, on a node that has its commands and those that others have, too."""
+    answer = CAPTURES / "pbs" / "qstat-jobs-2022.1.json"
+    scripts = {
+        "qstat": f'[ "$1" = --version ] && exec echo pbs_version = 22.05.11; cat {answer}',
+        "qsub": "",
+        "pbsnodes": "",
+    }
+    for name, script in scripts.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    for name in ("sh", "cat"):
+        (tmp_path / name).symlink_to(f"/bin/{name}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return lambda number: job_of({"RK_JOB_ID": number, "RK_NODE": "n1"})
+
+
+def test_a_job_of_another_system(in_pbs: Callable[[str], OwnJob | None]) -> None:
+    """Who is here is asked who it is, and then when the job ends."""
+    found = in_pbs(PBS_JOB)
+
+    assert found is not None
+    assert ("n1", "") == (found.node, found.name)
+    assert time.mktime((2023, 11, 10, 13, 5, 50, 0, 0, -1)) == found.end_time()
+    gone = in_pbs("1.nowhere")
+    assert gone is not None
+    with pytest.raises(ControllerError, match=r"PBS.* does not list job 1\.nowhere"):
+        gone.end_time()
+
+
+def test_a_job_where_nobody_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is said."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    found = job_of({"RK_JOB_ID": "7"})
+
+    assert found is not None
+    with pytest.raises(CommandError, match="cannot be asked from here"):
+        found.end_time()

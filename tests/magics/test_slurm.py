@@ -18,7 +18,7 @@ from scheduler.captured import captured as answered
 from magics.capture import NAMES
 from magics.commands import Commands, captured, run
 from remote_kernels.magics.command import Failure
-from remote_kernels.magics.slurm.commands import JobNumber, Text
+from remote_kernels.magics.typed import JobNumber, Text
 from remote_kernels.scheduler.job import Completed
 
 SAID = "Submitted batch job 123\n"
@@ -260,9 +260,7 @@ def test_a_job_of_a_job(
 ) -> None:
     """sbatch and salloc know nothing of the kernel's job; srun makes a step of it."""
     born = {**os.environ, "SLURM_JOB_ID": "1", "SLURM_CONF": "/etc/slurm.conf"}
-    monkeypatch.setattr(
-        "remote_kernels.magics.slurm.environment.at_birth", lambda: born
-    )
+    monkeypatch.setattr("remote_kernels.magics.environment.at_birth", lambda: born)
     for name in ("SLURM_JOB_ID", "SLURM_CONF"):
         monkeypatch.setenv(name, born[name])
     for name in ("sbatch", "salloc", "srun"):

@@ -7,7 +7,8 @@ import pytest
 from magics.capture import NAMES, TABLES
 from magics.commands import captured
 from remote_kernels.magics.slurm import tables
-from remote_kernels.magics.slurm.tables import FIELD, RECORD, Rows
+from remote_kernels.magics.slurm.tables import FIELD, RECORD
+from remote_kernels.magics.typed import Rows
 
 HEADERS = {
     "squeue": "JOBID PARTITION NAME USER ST TIME NODES NODELIST(REASON)",

@@ -10,17 +10,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from remote_kernels.errors import CommandError, ControllerError
-from remote_kernels.magics import command
+from remote_kernels.errors import CommandError
 from remote_kernels.magics.own_job import OwnJob
-from remote_kernels.scheduler.drivers import environment
-from remote_kernels.scheduler.job import Completed, JobId
+from remote_kernels.scheduler.job import Completed
 from remote_kernels.scheduler.slurm import DRIVER
 from remote_kernels.scheduler.slurm.driver import memory_of_job
 
 from .options import Scanned, scan, table
-
-PATIENCE = 20.0  # seconds for an answer about the end time
 
 _SCANCEL = table(
     flags="b:batch ctld f:full H:hurry i:interactive me Q:quiet v:verbose",
@@ -51,17 +47,7 @@ class SlurmJob(OwnJob):
     numbers: frozenset[str] = frozenset()
     cluster: str = ""
 
-    def end_time(self) -> float | None:
-        """Ask Slurm when the job ends; an administrator may have moved it."""
-        job_id = JobId(self.id)
-        (query,) = DRIVER.status([job_id])
-        env = environment(DRIVER, os.environ)
-        completed = command.run(query.argv, env=env, timeout=PATIENCE)
-        found = query.answer(completed)
-        if job_id not in found:
-            summary = f"Slurm does not list job {self.id}."
-            raise completed.error(ControllerError, summary)
-        return found[job_id].end_time
+    driver = DRIVER
 
 
 def own_job(environ: Mapping[str, str]) -> SlurmJob | None:

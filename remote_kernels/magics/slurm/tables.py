@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from remote_kernels.magics.typed import Rows
 
 from .options import Scanned, scan, table
 
@@ -65,14 +66,6 @@ _COUNTS = re.compile(
     "NODES|CPUS|MEMORY|TMP_DISK|WEIGHT|AllocCPUS|AllocNodes|NCPUS|NNodes|NTasks|"
     "ReqCPUS|ReqNodes|Restarts"
 )
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A table: the names of its columns, and rows of as many fields."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str | int, ...], ...]
 
 
 def argv(

@@ -6,6 +6,7 @@ the job cannot import this file; `wire.frames.ProtocolError` is its counterpart.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import SupportsIndex
 
@@ -88,7 +89,7 @@ class CommandError(RemoteKernelError):
         self.stdout = stdout
         self.stderr = stderr
         ended = "did not end" if returncode is None else f"exit code {returncode}"
-        lines = [summary, f"  command: {' '.join(argv)}", f"  {ended}"]
+        lines = [summary, f"  command: {shlex.join(argv)}", f"  {ended}"]
         for name, text in (("stderr", stderr), ("stdout", stdout)):
             if text.strip():
                 aligned = text.strip().replace("\n", "\n" + " " * len("  stderr: "))

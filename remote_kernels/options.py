@@ -76,6 +76,10 @@ class Option:
         Its letter on the command line, with the hyphen; "" for none.
     portable : str
         Its name for all batch systems, if it has one: see PORTABLE.
+    like : str
+        What it is for, where others have something of the kind: one word for all.
+    elsewhere : str
+        What to say where a batch system cannot do that, after its title.
     instead_of : str
         The option of which the batch system takes this one or the other.
     is_plain : bool
@@ -90,14 +94,24 @@ class Option:
     short: str = ""
     portable: str = ""
     instead_of: str = ""
+    like: str = ""
+    elsewhere: str = ""
     is_plain: bool = True
 
 
 _TEXT = {"type": "string"}
 
 
-PORTABLE = ("queue", "account", "time", "nodes", "cores", "memory", "gpus")
-"""What every batch system can be asked for, under these names."""
+PORTABLE = {
+    "queue": "Queue to submit to.",
+    "account": "Account or project that pays for the job.",
+    "time": "Time limit of the job, and so of the kernel.",
+    "nodes": "Number of nodes; the kernel runs on the first.",
+    "cores": "CPUs for the kernel.",
+    "memory": "Memory on each node.",
+    "gpus": "Number of GPUs.",
+}
+"""What every batch system can be asked for, under these names, and what that is."""
 
 
 def one_of(*choices: str) -> Kind:
@@ -134,7 +148,7 @@ def matching(pattern: str) -> Callable[[object], str]:
 
 def whole(value: object, least: int = 1) -> int:
     """Read a whole number, also as text."""
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+    if isinstance(value, str) and re.fullmatch(r"\d{1,18}", value.strip(), re.ASCII):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigError
@@ -183,6 +197,72 @@ def _items(value: object) -> tuple[Any, ...]:
 def spans(value: object) -> tuple[float, ...]:
     """Read a list of numbers of seconds; the longest comes first."""
     return tuple(sorted({seconds(item) for item in _items(value)}, reverse=True))
+
+
+# A number alone means minutes to one batch system, and seconds or hours to another; so
+# does 30:00.
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_CLOCK = re.compile(r"(?:(\d{1,9})-)?(\d{1,9}):(\d{1,2}):(\d{1,2})", re.ASCII)
+_UNITS = re.compile(r"(\d{1,12})([smhd])", re.ASCII | re.IGNORECASE)
+_BYTES = re.compile(r"(\d{1,15})([KMGT])i?B?", re.ASCII | re.IGNORECASE)
+
+
+def as_seconds(value: object) -> int:
+    """Return the seconds of a time with a unit: 2:00:00, 1-12:00:00, 90m, 2h. ConfigError."""
+    found = _CLOCK.fullmatch(text(value))
+    if found:
+        days, hours, minutes, rest = (int(part or 0) for part in found.groups())
+        return ((days * 24 + hours) * 60 + minutes) * 60 + rest
+    found = _UNITS.fullmatch(text(value))
+    if not found:
+        raise ConfigError
+    return int(found[1]) * _SECONDS[found[2].lower()]
+
+
+def in_units(value: object) -> str:
+    """Return a number with s, m, h or d as H:MM:SS, which all know; "" of anything else."""
+    if not isinstance(value, str) or not _UNITS.fullmatch(value.strip()):
+        return ""
+    seconds = as_seconds(value)
+    if not 0 < seconds < LONGEST:
+        raise ConfigError
+    return clock(seconds)
+
+
+def clock(seconds: int) -> str:
+    """Return a time as most batch systems write it: H:MM:SS."""
+    return f"{seconds // 3600}:{seconds % 3600 // 60:02}:{seconds % 60:02}"
+
+
+def as_bytes(value: object) -> int:
+    """Return the bytes of a size with a unit: 500M is 500 times 2**20. ConfigError."""
+    found = _BYTES.fullmatch(text(value))
+    if not found:
+        raise ConfigError
+    power = 1 + "KMGT".index(found[2].upper())
+    return int(found[1]) << (10 * power)
+
+
+def _duration(value: object) -> str:
+    if not 0 < as_seconds(value) < LONGEST:
+        raise ConfigError
+    return text(value)
+
+
+def _size(value: object) -> str:
+    if as_bytes(value) == 0:
+        raise ConfigError
+    return text(value)
+
+
+DURATION = Kind(
+    ("string",),
+    "a time with its unit: H:MM:SS, D-HH:MM:SS, or a number with s, m, h or d",
+    _duration,
+)
+"""For batch systems that do not count as Slurm does."""
+SIZE = Kind(("string",), "a size with its unit: K, M, G or T", _size)
+"""The same, of memory."""
 
 
 def choice(*choices: str) -> Callable[[object], str]:

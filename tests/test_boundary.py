@@ -10,15 +10,32 @@ import pytest
 import remote_kernels
 
 ROOT = Path(remote_kernels.__file__).parent
-WORDS = {"slurm": r"sbatch|squeue|scontrol|srun|sacct|SLURM_"}
+WORDS = {
+    "flux": r"\bflux (batch|cancel|exec|getattr|job|jobs|run|update)\b|FLUX_",
+    "gridengine": r"qconf|qacct|qrsh|qmaster|\bSGE_",
+    "lsf": r"\b(bsub|bjobs|bkill|bmod|bhist|bqueues|bhosts|blaunch)\b|LSB_|LSF_",
+    "htcondor": r"condor_|_CONDOR_|ClassAd",
+    "oar": r"oarsub|oarstat|oardel|oarsh|oarnodes|oarwalltime|OAR_",
+    "pbs": r"PBS_|pbsnodes|pbsdsh|qselect|OpenPBS",
+    "slurm": r"sbatch|squeue|scontrol|\bsrun|sacct|SLURM_",
+    "torque": r"trqauthd|keep_completed|Maui|Moab",
+}
+RELATED = {"pbs": ["torque"]}  # whose commands and variables are the same
 
 
 @pytest.mark.parametrize("system", [*WORDS])
 def test_nobody_outside_of_its_folders_knows_it(system: str) -> None:
     """Its driver's, its magics', and its launcher for clusters."""
-    inside = [ROOT / "scheduler" / system, ROOT / "magics" / system]
-    inside += [ROOT / "cluster" / f"{system}.py"]
-    assert all(path.exists() for path in inside)
+    inside = [
+        path
+        for name in (system, *RELATED.get(system, ()))
+        for path in (
+            ROOT / "scheduler" / name,
+            ROOT / "magics" / name,
+            ROOT / "cluster" / f"{name}.py",
+        )
+    ]
+    assert inside[0].exists()
 
     found = [
         f"{path.relative_to(ROOT)}: {line.strip()}"

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
-from remote_kernels.config import OPTIONS, Settings, parse
+from remote_kernels.config import (
+    OPTIONS,
+    Settings,
+    batch_systems,
+    every_option,
+    parse,
+    portable_options,
+)
 from remote_kernels.errors import ConfigError
 from remote_kernels.options import Option
-from remote_kernels.scheduler.drivers import DRIVERS, detected
+from remote_kernels.scheduler.drivers import DRIVERS
+from remote_kernels.scheduler.here import detected
 
 
 def test_nothing_given_is_all_defaults() -> None:
@@ -19,7 +29,8 @@ def test_nothing_given_is_all_defaults() -> None:
 
 def test_scheduler_options_keep_slurm_s_names() -> None:
     """Underscores are taken, too."""
-    settings = parse({"partition": "gpu", "cpus_per_task": 4, "exclusive": True})
+    asked = {"partition": "gpu", "cpus_per_task": 4, "exclusive": True}
+    settings = parse({"scheduler": "slurm", **asked})
 
     assert {"partition": "gpu", "cpus-per-task": 4, "exclusive": True} == dict(
         settings.options
@@ -52,6 +63,15 @@ def test_one_option_under_two_names() -> None:
         parse({"scheduler": "slurm", "cores": 4, "cpus-per-task": 2})
 
 
+@pytest.mark.parametrize("value", ["2h", "90m", "2:00:00"])
+@pytest.mark.parametrize("scheduler", batch_systems())
+def test_times_that_all_understand(scheduler: str, value: str) -> None:
+    """With their units, as a number alone is minutes here and seconds there."""
+    (name,) = parse({"scheduler": scheduler, "time": value}).options
+    (option,) = (each for each in DRIVERS[scheduler].options if each.name == name)
+    assert "time" == option.portable
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [
@@ -60,7 +80,7 @@ def test_one_option_under_two_names() -> None:
         ({"time": "soon"}, "option 'time'"),
         ({"mem": "lots"}, "option 'mem'"),
         ({"cpus-per-task": 0}, "option 'cpus-per-task'"),
-        ({"scheduler": "pbs"}, "option 'scheduler'"),
+        ({"scheduler": "loadleveler"}, "option 'scheduler'"),
         ({"sbatch_args": ["--array=1-3"]}, "--array"),
         ({"sbatch_args": ["--wrap", "x"]}, "--wrap"),
         ({"start_timeout": -1}, "option 'start_timeout'"),
@@ -85,6 +105,82 @@ def test_bad_input_is_refused(config: dict[str, object], words: str) -> None:
         parse(config)
 
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "config", "words"),
+    [
+        (
+            "gridengine",
+            {"jobid": 7},
+            "Grid Engine cannot start a kernel in a job that is",
+        ),
+        ("pbs", {"jobid": "auto"}, "'allocation' lets several kernels share one job"),
+        ("local", {"jobid": 7}, "would run on this machine itself"),
+        ("oar", {"start": "salloc"}, "OAR has one way to ask for a job; leave it out"),
+        ("lsf", {"gres": "gpu:1"}, "GPUs are 'gpus' on any batch system"),
+        ("gridengine", {"partition": "x"}, "Grid Engine has 'q' for that"),
+        ("slurm", {"h_rt": "1:00:00"}, "Slurm has 'time' for that"),
+        ("gridengine", {"reservation": "x"}, "has 'ar' for that, for example \"ar\": "),
+        ("lsf", {"exclusive": True}, "LSF has 'x' for that"),
+        ("slurm", {"checkpoint": 60}, "Slurm has 'signal' for that"),
+        ("pbs", {"reservation": "x"}, "a reservation of PBS's is a queue"),
+        ("htcondor", {"queue": "x"}, "HTCondor has no queues"),
+        ("htcondor", {"partition": "x"}, "HTCondor has no queues"),
+        ("htcondor", {"nodes": 2}, "'nodes' can only be 1"),
+        ("flux", {"memory": "4G"}, "option 'memory': Flux has no option for memory"),
+        ("local", {"memory": "4G"}, "option 'memory': its job would run on this"),
+        ("torque", {"qos": "x"}, "Torque has no such option; what else qsub takes"),
+        ("torque", {"qos": []}, "Torque has no such option; what else qsub takes"),
+        ("gridengine", {"dependency": "x"}, '"qsub_args": ["-hold_jid", '),
+        ("gridengine", {"license": 1}, '"qsub_args": ["-license", "..."]'),
+        ("htcondor", {"license": 1}, '"submit_commands": ["license = ..."]'),
+        ("slurm", {"license": 1}, '"sbatch_args": ["--license=..."]'),
+        (
+            "pbs",
+            {"allocation": "a", "node": 1},
+            "PBS Professional starts no kernel on a",
+        ),
+    ],
+)
+def test_what_a_batch_system_lacks_is_said(
+    scheduler: str, config: dict[str, object], words: str
+) -> None:
+    """What it cannot do, and what to do instead."""
+    with pytest.raises(ConfigError) as caught:
+        parse({"scheduler": scheduler, **config})
+
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("scheduler", DRIVERS)
+def test_nothing_of_another_batch_system_is_dropped(scheduler: str) -> None:
+    """Nor of what all can be asked for."""
+    driver = DRIVERS[scheduler]
+    has = {name for own in driver.options for name in (own.name, own.portable)}
+    asked = {o.name: o.example for o in (*every_option(), *portable_options())}
+    if scheduler == "htcondor":
+        asked["nodes"] = 2  # it could not have more than one
+    for name in {*asked} - has - {option.name for option in OPTIONS}:
+        with pytest.raises(ConfigError, match=f"option '{name}': "):
+            parse({"scheduler": scheduler, name: asked[name]})
+
+
+@pytest.mark.parametrize("scheduler", DRIVERS)
+def test_what_to_do_instead_is_taken(scheduler: str) -> None:
+    """All that a text says for kernel.json, as it is written there."""
+    decoder = json.JSONDecoder()
+    for text in DRIVERS[scheduler].lacks.values():
+        for found in re.finditer(r'"(\w+)": (?=[\["])', text):
+            value, _ = decoder.raw_decode(text, found.end())
+            parse({"scheduler": scheduler, found[1]: value})
+
+
+def test_what_is_off_is_not_asked_for() -> None:
+    """A kernelspec may serve several batch systems."""
+    assert {} == parse({"scheduler": "gridengine", "exclusive": False}).options
+    assert {} == parse({"scheduler": "htcondor", "jobid": None}).options
+    assert {"nodes": 1} == parse({"scheduler": "htcondor", "nodes": 1}).options
 
 
 def test_all_problems_are_told_at_once() -> None:

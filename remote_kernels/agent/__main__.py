@@ -20,6 +20,7 @@ FAILED = 98
 
 
 def _run(record: str, node_dir: str, node: str) -> int:
+    from remote_kernels.agent import job_facts
     from remote_kernels.agent.node_dir import NodeDir
     from remote_kernels.agent.record import read
     from remote_kernels.agent.supervisor import Kernel
@@ -33,9 +34,12 @@ def _run(record: str, node_dir: str, node: str) -> int:
         id: Kernel(id, kernel, node_dir, record)
         for id, kernel in spec["kernels"].items()
     }
-    # A SIGTERM before the event loop is up must not leave the kernel behind.
+    # A SIGTERM before the event loop is up must not leave the kernel behind, nor a
+    # warning end the agent.
     early: list[int] = []
-    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for signum in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(signum, lambda *_: None)
+    for signum in job_facts.ends():
         signal.signal(signum, lambda number, _: early.append(number))
     # bash (5.2) ignores it in what it starts with `&`, and so would the kernel.
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)

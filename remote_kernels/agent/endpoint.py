@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from remote_kernels.wire.codes import Farewell, RefusalCode
 from remote_kernels.wire.hello import AgentHello, Ask, Refused
 from remote_kernels.wire.kernel_sockets import SUN_PATH
 
+from . import job_facts
 from .kernel_session import KernelSession
 from .node_dir import NodeDir, sweep
 from .node_facts import facts
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 LAST_WORDS = 1.0  # seconds for the last message to leave
 LOOK = 2.0  # seconds between two looks at the node directory and the batch script
+ONCE = 3.0  # seconds in which a warning that comes again is the same
 STALL = 1.0  # seconds that we did not run when we should
 SOCKET = "agent"  # in the node directory
 
@@ -83,6 +85,7 @@ class Agent:
         self._links: set[Link] = set()
         self._leaving: set[asyncio.Task[None]] = set()
         self._end = asyncio.Event()
+        self._warned: dict[int, float] = {}  # when, by the signal
 
     async def run(
         self, path: str, announce: Callable[[], None], early: list[int]
@@ -93,12 +96,12 @@ class Agent:
         """
         self._path = path
         loop = asyncio.get_running_loop()
-        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for signum in job_facts.ends():
             loop.add_signal_handler(signum, self._end.set)
         if early:
             self._end.set()
         await self._listen()
-        for signum in (signal.SIGUSR1, signal.SIGUSR2):
+        for signum in job_facts.warns():
             loop.add_signal_handler(signum, self._pass_on, signum)
         for session in self._sessions.values():
             session.begin()
@@ -165,7 +168,15 @@ class Agent:
             self._end.set()
 
     def _pass_on(self, signum: int) -> None:
-        """Pass the batch system's warning before the time limit on."""
+        """Pass a warning of the batch system's before the time limit on, once.
+
+        Some send it to all processes of the job, and the script passes it on as well.
+        """
+        now = time.monotonic()
+        warned = self._warned.get(signum, float("-inf"))
+        self._warned[signum] = now
+        if now - warned < ONCE:
+            return
         for session in self._sessions.values():
             session.kernel.signal(signum)
         if self._sharing is not None:

@@ -19,7 +19,7 @@ import signal
 import sys
 from typing import Any
 
-from . import processes
+from . import job_facts, processes
 from .environment import directory
 from .node_dir import kernel_pid
 
@@ -70,6 +70,8 @@ def _become(
         os.umask(umask)
     for signum in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them
         signal.signal(signum, signal.SIG_DFL)
+    for signum in job_facts.ignores():
+        signal.signal(signum, signal.SIG_IGN)
     try:
         if not command[0]:  # a ValueError to Python 3.11
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))

@@ -14,8 +14,10 @@ import fcntl
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from . import job_facts
 
 
 class Leash:
@@ -32,9 +34,10 @@ class Leash:
         `options` are those of `subprocess.Popen`.
         """
         inherited = (self._theirs,) if self._theirs >= 0 else ()
-        process = subprocess.Popen(
-            argv, start_new_session=True, pass_fds=inherited, **options
-        )
+        with _ignoring(job_facts.ignores()):
+            process = subprocess.Popen(
+                argv, start_new_session=True, pass_fds=inherited, **options
+            )
         if self._theirs >= 0:
             with contextlib.suppress(OSError):
                 fcntl.fcntl(self._theirs, fcntl.F_SETSIG, signal.SIGKILL)
@@ -50,3 +53,15 @@ class Leash:
             if fd >= 0:
                 os.close(fd)
         self._theirs = self._ours = -1
+
+
+@contextlib.contextmanager
+def _ignoring(signals: Sequence[signal.Signals]) -> Iterator[None]:
+    """Let what is started begin with these ignored; in the main thread."""
+    before = {signum: signal.signal(signum, signal.SIG_IGN) for signum in signals}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+            signal.siginterrupt(signum, False)  # as asyncio has it

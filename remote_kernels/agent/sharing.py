@@ -206,7 +206,10 @@ class Sharing:
         """Return what runs a command on that node. Raises OSError if the job has no such."""
         nodes, count = job_facts.nodes()
         if not self._other_nodes:
-            msg = f"There is no node {node}: this job is on {nodes} alone."
+            msg = (
+                f"There is no node {node} for kernels: those of this job are on its "
+                f"first node alone, of {nodes}. Take 'node' out of the kernelspec."
+            )
             raise OSError(msg)
         if node.isdigit() and int(node) >= count:
             msg = (

@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import click
 from rich.console import Console
@@ -104,7 +105,11 @@ async def _scheduler(runtime: Runtime, settings: Settings) -> str:
         raise Problem(msg, _NO_SCHEDULER)
     if here.is_missing:
         raise _only_fallback(here.name)
-    return f"{here.name}: {here.about}"
+    text = f"{here.name}: {here.about}"
+    slow = await site.slow_starts(settings)
+    if slow:
+        raise Problem(text, slow, WARNING)
+    return text
 
 
 def _only_fallback(name: str) -> Problem:
@@ -204,14 +209,19 @@ async def examine(
         await doctor.stage("ssh keys", lambda: _keys(tried=job))
     if not job:
         return carriers[0]
-    works = [
-        name
-        for name in carriers
-        if await doctor.stage(
-            f"carrier {name}", Trial(runtime, settings, name, argv).run
-        )
-    ]
+    works = []
+    for name in carriers:
+        stage, why_not = f"carrier {name}", site.closed(settings, name)
+        if why_not:
+            await doctor.stage(stage, partial(_untried, why_not))
+        elif await doctor.stage(stage, Trial(runtime, settings, name, argv).run):
+            works.append(name)
     return works[0] if works else None
+
+
+async def _untried(why: str) -> str:
+    msg = f"not tried: {why}"
+    raise Problem(msg, "", WARNING)
 
 
 def _summary(carrier: str | None, findings: list[Finding], *, tried: bool) -> str:
@@ -245,7 +255,7 @@ def doctor(
 
     \b
     remote-kernels doctor
-    remote-kernels doctor python-compute --partition debug --time 5
+    remote-kernels doctor python-compute --queue debug --time 0:05:00
     """
     console = Console(stderr=as_json, highlight=False)
     config: dict[str, object] = settings

@@ -101,9 +101,9 @@ def install(
 
     \b
     remote-kernels install python-compute
-    remote-kernels install python-compute --partition debug --time 30 --name quick
-    remote-kernels install python-gpu --gres gpu:a100:2 --account physics
-    remote-kernels install --from ir --mem 16G --display-name "R, 16 GB"
+    remote-kernels install python-compute --queue debug --time 2:00:00 --name short
+    remote-kernels install python-gpu --gpus 2 --cores 8 --account physics
+    remote-kernels install --from ir --memory 16G --display-name "R, 16 GB"
     remote-kernels install python-compute --python ~/venvs/torch/bin/python --name torch
     """
     prefix = _prefix(user, sys_prefix, prefix)

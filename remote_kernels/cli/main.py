@@ -76,7 +76,7 @@ def cli(verbose: int) -> None:
     """Jupyter kernels as batch jobs: the notebook stays, the kernel computes.
 
     \b
-    remote-kernels install python-compute --partition debug --time 60
+    remote-kernels install python-compute --time 2:00:00 --cores 4
     remote-kernels ls --watch
     remote-kernels logs --follow
     remote-kernels attach

@@ -9,6 +9,7 @@ names, short ones included, and have the names common to all batch systems besid
 from __future__ import annotations
 
 import functools
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +17,13 @@ from typing import Any
 import click
 
 from remote_kernels.cli.completion import offers
-from remote_kernels.config import OPTIONS, every_option, owner, portable_options
+from remote_kernels.config import (
+    OPTIONS,
+    batch_system,
+    batch_systems,
+    every_option,
+    portable_options,
+)
 from remote_kernels.options import PORTABLE, Option
 
 # Where the word in kernel.json would mislead, or is taken, on a command line.
@@ -25,9 +32,9 @@ _RENAMED = {
     "prefix": "command-prefix",
 }
 
-_EVERY = (*every_option(), *portable_options())
-_ANY_GROUP = "The same, on any batch system"
-_OTHER_GROUP = "How the job is run and reached"
+_OWN = {option.name for option in every_option()}
+_EVERY = (*every_option(), *(o for o in portable_options() if o.name not in _OWN))
+_ARGS = f"{__name__}.args"  # as they were typed, in a context's `meta`
 
 
 class ConfigOption(click.Option):
@@ -43,24 +50,45 @@ class ConfigOption(click.Option):
             others["shell_complete"] = offers
         super().__init__(names, multiple=repeats, **others)
         self.bare = "boolean" in config.kind.kinds
-        self.group = _group(config)
+        self.config = config
 
 
 class GroupedCommand(click.Command):
-    """A command whose help shows its options in groups."""
+    """A command whose help shows its options in groups.
+
+    Of the options of jobs it shows those of one batch system: there are too many. The
+    others are taken all the same.
+    """
 
     def format_options(
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
-        """Write the options, a section for each group."""
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None and isinstance(param, click.Option):
-                groups.setdefault(getattr(param, "group", "Options"), []).append(record)
-        for title, records in groups.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
+        """Write the options, a section for each group, and how to see the others."""
+        params = [p for p in self.get_params(ctx) if isinstance(p, click.Option)]
+        of_config = [p for p in params if isinstance(p, ConfigOption)]
+        groups: dict[str, Sequence[click.Option]] = {
+            "Options": [p for p in params if p not in of_config],
+            **_of_the_job(self._scheduler(ctx)),
+            "How the job is run and reached": [
+                p for p in of_config if p.config in OPTIONS
+            ],
+        }
+        for title, shown in groups.items():
+            records = [param.get_help_record(ctx) for param in shown]
+            if shown:
+                with formatter.section(title):
+                    formatter.write_dl([record for record in records if record])
+        formatter.write_paragraph()
+        formatter.write_text(
+            f"Options of other batch systems: {ctx.command_path} --scheduler NAME --help "
+            f"({', '.join(batch_systems())})"
+        )
+
+    def _scheduler(self, ctx: click.Context) -> object:
+        """Return the one that is named on this command line, before --help or after."""
+        typed, _, _ = self.make_parser(ctx).parse_args([*ctx.meta.get(_ARGS, ())])
+        option = next(p for p in self.params if p.name == "config_scheduler")
+        return option.type_cast_value(ctx, typed.get("config_scheduler"))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read options such as `--exclusive` as Slurm does: "=" before a value."""
@@ -70,6 +98,7 @@ class GroupedCommand(click.Command):
         for i, arg in enumerate(args):
             if arg in bare and (i == 0 or args[i - 1] not in take):
                 args[i] = f"{arg}=true"
+        ctx.meta[_ARGS] = [*args]
         return super().parse_args(ctx, args)
 
 
@@ -113,12 +142,27 @@ def _parameter(option: Option) -> str:
     return "config_" + option.name.replace("-", "_")
 
 
-def _group(option: Option) -> str:
-    """Return the heading of the option's group."""
-    driver = owner(option)
+def _of_the_job(scheduler: object) -> dict[str, list[ConfigOption]]:
+    """Return what can be asked of a job there, by the headings of the groups."""
+    driver = batch_system(scheduler)
     if driver is None:
-        return _ANY_GROUP if option.name in PORTABLE else _OTHER_GROUP
-    return f"Options of the job, as for {driver.command} ({driver.title})"
+        shown = [_shown(option) for option in portable_options()]
+        return {"Options of the job, for any batch system": shown}
+    shared = {option.portable: option for option in driver.options}
+    return {
+        f"Options of the job, for any batch system and as {driver.title} has them": [
+            _shown(shared[name], f"--{name}") for name in PORTABLE if name in shared
+        ],
+        f"Further options of the job, as for {driver.command} ({driver.title})": [
+            _shown(option) for option in driver.options if not option.portable
+        ],
+    }
+
+
+def _shown(option: Option, *more: str) -> ConfigOption:
+    """Return it for a help text, by its own names and by more."""
+    parameter, *names = _names(option)
+    return ConfigOption([parameter, *dict.fromkeys([*more, *names])], config=option)
 
 
 def _repeats(option: Option) -> bool:
@@ -140,7 +184,7 @@ def _value(option: Option, text: str | tuple[str, ...]) -> object:
     if "boolean" in option.kind.kinds and text in ("true", "false"):
         return text == "true"
     numbers = {"integer", "number", "numbers"}
-    if text.isdecimal() and numbers & set(option.kind.kinds):
+    if re.fullmatch(r"\d{1,18}", text, re.ASCII) and numbers & set(option.kind.kinds):
         return int(text)
     return text
 

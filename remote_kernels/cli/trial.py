@@ -55,8 +55,7 @@ class Trial:
         argv: tuple[str, ...],
     ) -> None:
         settings = dataclasses.replace(settings, carrier=carrier)
-        is_open = site.is_open(settings, carrier)
-        self._caution = "; not encrypted on the network" if is_open else ""
+        self._cautions = site.cautions(settings, carrier)
         kernel_id = str(uuid.uuid4())
         self._kernel = RemoteKernel(kernel_id, settings, "doctor", runtime=runtime)
         self._launch = Launch(argv, key=uuid.uuid4().hex.encode())
@@ -82,12 +81,13 @@ class Trial:
         more = await self._cells() if python else "no cell was run: it is not Python"
         restart = await self._restart()
         status = self._kernel.status
-        return (
+        told = (
             f"job {status.job_id} on {status.node}: started in {start:.2f} s, "
             f"round trip {statistics.median(trips) * 1e3:.1f} ms "
             f"(worst of {SAMPLES}: {max(trips) * 1e3:.1f} ms), {more}, "
-            f"restart in the job {restart:.2f} s{self._caution}"
+            f"restart in the job {restart:.2f} s"
         )
+        return "; ".join([told, *self._cautions])
 
     async def _is_python(self) -> bool:
         reply = await self._answered(self._info(), "asked what it is")

@@ -17,8 +17,10 @@ from typing import Any
 
 from remote_kernels.errors import ConfigError
 from remote_kernels.options import PORTABLE, Option
-from remote_kernels.scheduler.driver import Driver
-from remote_kernels.scheduler.drivers import DRIVERS, detected
+from remote_kernels.scheduler.driver import Driver, OtherNodes
+from remote_kernels.scheduler.drivers import DRIVERS
+from remote_kernels.scheduler.here import detected
+from remote_kernels.scheduler.job import JobRequest
 
 from .options import OPTIONS as OPTIONS
 
@@ -85,7 +87,11 @@ def parse(config: Mapping[str, object]) -> Settings:
     options: dict[str, Any] = {}
     scheduler = config.get("scheduler")
     driver = _driver(scheduler)
+    meant = _meant(driver, scheduler)
     for option, value in _known(config, driver, problems):
+        if meant is not None and not _has(meant, option, value):
+            problems.append(meant.lacking(option))
+            continue
         try:
             found = option.kind.read(value)
         except ConfigError as error:
@@ -93,7 +99,7 @@ def parse(config: Mapping[str, object]) -> Settings:
         else:
             (values if option in OPTIONS else options)[option.name] = found
     options = {name: value for name, value in options.items() if value is not False}
-    problems += _contradictions(values, driver)
+    problems += _contradictions(values, config, driver)
     for each in _owners(driver, options):
         problems += each.contradictions({**values, **options})
     if problems:
@@ -115,15 +121,22 @@ def every_option(driver: Driver | None = None) -> tuple[Option, ...]:
 
 
 def portable_options() -> tuple[Option, ...]:
-    """Return what all batch systems have, under names that are not one's own, too."""
-    every = every_option()
-    taken = {option.name for option in every}
-    found = {
-        option.portable: replace(option, name=option.portable, short="", portable="")
-        for option in reversed(every)
-        if option.portable and option.portable not in taken
-    }
-    return tuple(found[name] for name in PORTABLE if name in found)
+    """Return what all batch systems can be asked for, under the names that all share."""
+    like = {option.portable: option for option in reversed(every_option())}
+    return tuple(
+        replace(like[name], name=name, short="", portable="", help=text)
+        for name, text in PORTABLE.items()
+    )
+
+
+def batch_systems() -> tuple[str, ...]:
+    """Return what the batch systems are called that we know, here or not."""
+    return tuple(name for name, each in DRIVERS.items() if not each.is_fallback)
+
+
+def batch_system(scheduler: object) -> Driver | None:
+    """Return the one that is named, or else the one that is here; None if none is."""
+    return _meant(_driver(scheduler), scheduler)
 
 
 def own_names(config: Mapping[str, object], scheduler: object) -> dict[str, object]:
@@ -162,14 +175,13 @@ def over(config: Mapping[str, object], options: Mapping[str, object]) -> dict[st
     return {**own_names(config, scheduler), **own_names(options, scheduler)}
 
 
-def owner(option: Option) -> Driver | None:
-    """Return the batch system that has this option; None for one of ours."""
-    found = (driver for driver in DRIVERS.values() if option in driver.options)
-    return next(found, None)
-
-
 def _driver(scheduler: object) -> Driver:
     return (isinstance(scheduler, str) and DRIVERS.get(scheduler)) or detected()
+
+
+def _meant(driver: Driver, scheduler: object) -> Driver | None:
+    """Return the driver, unless it only stands in as no batch system is here."""
+    return driver if scheduler == driver.name or not driver.is_fallback else None
 
 
 def _owners(driver: Driver, options: Mapping[str, Any]) -> list[Driver]:
@@ -188,7 +200,7 @@ def _table(driver: Driver) -> dict[str, Option]:
 
     Another batch system's are known, too, so that it can be said whose they are.
     """
-    every = (*every_option(), *driver.options, *OPTIONS)
+    every = (*portable_options(), *every_option(), *driver.options, *OPTIONS)
     keys = {_key(option.name): option for option in every}
     portable = {_key(own.portable): own for own in driver.options if own.portable}
     return {**keys, **portable}
@@ -215,7 +227,20 @@ def _known(
             yield option, value
 
 
+def _has(driver: Driver, option: Option, value: object) -> bool:
+    """Return whether a batch system can be asked for that; what is off is not asked."""
+    if option in OPTIONS or value is False:
+        return True
+    try:
+        driver.check(JobRequest("", "", {option.name: value}))
+    except ConfigError:
+        return False
+    return True
+
+
 def _unknown(key: str, driver: Driver) -> str:
+    if key in driver.lacks:
+        return f"option '{key}': {driver.lacks[key]}"
     names = [option.name for option in every_option()]
     names += [option.portable for option in driver.options if option.portable]
     text = f"unknown option '{key}' in the kernelspec's config"
@@ -224,19 +249,20 @@ def _unknown(key: str, driver: Driver) -> str:
     if close:
         return f"{text}; did you mean '{close[0]}'?"
     asked = [driver] if not driver.is_fallback else [*DRIVERS.values()]
-    for each in asked:
-        if each.further:
-            further = json.dumps({each.further: [f"--{key.strip('-')}=..."]})[1:-1]
-            text += f"; an option of {each.command} is given as {further}"
-    return text
+    further = [each.further_text(key.strip("-")) for each in asked]
+    return "; ".join([text, *filter(None, further)])
 
 
 def _wrong(option: Option, value: object, reason: str) -> str:
+    """Say what is wrong with a value; the name that all share may be the one given."""
+    name = option.portable or option.name
+    said = f"option '{option.name}'"
+    said += f" ('{name}')" if name != option.name else ""
     if reason:
-        return f"option '{option.name}': {reason}"
-    example = json.dumps({option.name: option.example})[1:-1]
+        return f"{said}: {reason}"
+    example = json.dumps({name: option.example})[1:-1]
     return (
-        f"option '{option.name}' is {_shown(value)}; expected {option.kind.expected}, "
+        f"{said} is {_shown(value)}; expected {option.kind.expected}, "
         f"for example {example}"
     )
 
@@ -248,9 +274,17 @@ def _shown(value: object) -> str:
     return f"{text if len(text) <= 60 else text[:57] + '...'} ({kind})"
 
 
-def _contradictions(values: Mapping[str, Any], driver: Driver) -> Iterator[str]:
-    if "node" in values and "allocation" not in values:
+def _contradictions(
+    values: Mapping[str, Any], config: Mapping[str, object], driver: Driver
+) -> Iterator[str]:
+    if "node" in values and config.get("allocation") is None:
         yield "option 'node' is about a shared job: give 'allocation', too"
+    further = isinstance(driver, OtherNodes) or driver.is_fallback
+    if not further and values.get("node", "0").strip("0").isdigit():
+        yield (
+            f"option 'node': {driver.title} starts no kernel on a further node of its "
+            "job; leave it out"
+        )
     carrier = values.get("carrier", AUTO)
     if values.get("scheduler", AUTO) != AUTO and carrier != AUTO:
         yield from filter(None, [no_carrier(carrier, driver)])

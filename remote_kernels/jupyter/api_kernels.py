@@ -17,7 +17,7 @@ from typing import Any
 
 from jupyter_server.utils import ensure_async
 
-from remote_kernels.config import every_option, over, parse
+from remote_kernels.config import every_option, over
 from remote_kernels.errors import JobError, NotFoundError, RecordError
 from remote_kernels.kernel import RemoteKernel, service, site
 from remote_kernels.kernel.model import KernelModel
@@ -162,7 +162,6 @@ async def start(
     """
     config = _config(server.kernel_spec_manager.get_all_specs(), asked.name)
     options = asked.options
-    parse(options)  # one of them under two names is an error
     site.check(over(config, options))
     if "state_dir" in options:
         raise Refusal(400, "option 'state_dir' can only be set in the kernelspec")

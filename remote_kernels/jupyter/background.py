@@ -121,6 +121,8 @@ class Background:
         try:
             stopped.result(EXIT_TIMEOUT)
         except concurrent.futures.TimeoutError:
+            for task in asyncio.all_tasks(self.loop):
+                log.error("at exit nobody waits any longer for %r", task)
             return
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(EXIT_TIMEOUT)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from remote_kernels import harmless
-from remote_kernels.errors import JobError
+from remote_kernels.errors import CommandError, JobError
 from remote_kernels.records import JobEnd
 from remote_kernels.wire import control
 
@@ -199,10 +199,14 @@ class Actions:
             log.info("job=%s was cancelled by another process", job.id)
             return
         assert job.id is not None
+        tried = ""
+        silent = isinstance(failed, CommandError) and failed.unanswered
+        if silent and local is not None and local.cancel_job_later():
+            tried = " That is tried again for four minutes."
         command = shlex.join(job.driver.cancel(job.id).argv)
         msg = (
-            f"Job {job.id} could not be cancelled. It ends without its kernel's record, "
-            f"a minute after it has begun; to end it now:\n  {command}\n{failed}"
+            f"Job {job.id} could not be cancelled.{tried} It ends without its kernel's "
+            f"record, a minute after it has begun; to end it now:\n  {command}\n{failed}"
         )
         raise JobError(msg) from failed
 

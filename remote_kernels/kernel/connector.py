@@ -213,7 +213,8 @@ def carriers(
         assert isinstance(driver, Enters)
         env = environment(driver, os.environ, settings.env_keep)
         few = log if driver.says_little else None
-        return StdioCarrier(name, driver.into(job_id, node, argv), env, few)
+        way = driver.into(job_id, node, argv)
+        return StdioCarrier(name, way, env, few, driver.slow)
 
     return [by_ssh() if name == "ssh" else stdio(name) for name in names]
 

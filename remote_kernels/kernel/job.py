@@ -17,7 +17,7 @@ from remote_kernels.errors import ConfigError, RemoteKernelError
 from remote_kernels.records import TAKEN, Directory, JobEnd, Record
 from remote_kernels.scheduler import script
 from remote_kernels.scheduler.drivers import environment
-from remote_kernels.scheduler.job import JobId, JobRequest, JobStatus
+from remote_kernels.scheduler.job import JobId, JobRequest, JobStatus, Phase
 
 from .job_end import end_of
 from .launch import Launch
@@ -72,6 +72,7 @@ class Job:
         self.notice = ""  # what the site said when it took the job
         self.cluster: str | None = None
         self.status: JobStatus | None = None  # the scheduler's last word while we wait
+        self.suspended: JobStatus | None = None  # the same, while it says just that
         self.driver = settings.driver
         self._check()
         self.env = environment(self.driver, os.environ, settings.env_keep)
@@ -182,10 +183,25 @@ class Job:
         self.status = await self.jobs.status(self.id)
         return self.status
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the scheduler did not answer when it was last asked for jobs."""
+        return self.jobs.is_silent
+
     async def ended(self, timeout: float = 1e9) -> JobStatus | None:
-        """Return how the job ended, once it has; None after so many seconds."""
+        """Return how the job ended, once it has; None after so many seconds.
+
+        While this waits, `suspended` is known.
+        """
         assert self.id is not None
-        return await self.jobs.wait_ended(self.id, timeout)
+
+        def heard(status: JobStatus) -> None:
+            self.suspended = status if status.phase is Phase.SUSPENDED else None
+
+        try:
+            return await self.jobs.wait_ended(self.id, timeout, heard)
+        finally:
+            self.suspended = None  # nobody would hear that it goes on
 
     def why_ended(self, reason: str, status: JobStatus | None) -> str:
         """Return why the job ended: the agent's own word first, then the scheduler's.

@@ -82,6 +82,10 @@ class LocalEnd:
         """Cancel the job by the watchdog's own process; return whether that worked."""
         return await self._watchdog.cancel_job()
 
+    def cancel_job_later(self) -> bool:
+        """Have the job cancelled once the batch system answers; whether that is tried."""
+        return self._watchdog.cancel_later()
+
     def remove_at_death(self, path: Path) -> None:
         """Remove a file with this server, also if its process is killed."""
         self._watchdog.remove(path)

@@ -191,8 +191,11 @@ def _state(
     """Return its state; of our own kernels, the scheduler's word may be old."""
     if end is not None:
         return ModelState.ENDED
-    if own in ARRIVED:
-        return ModelState.LOST if own is State.LOST else ModelState.RUNNING
+    if own in ARRIVED and own is not State.LOST:
+        return ModelState.RUNNING
+    if own is State.LOST:  # a job that is suspended does not answer
+        suspended = status is not None and status.phase is Phase.SUSPENDED
+        return ModelState.SUSPENDED if suspended else ModelState.LOST
     if status is not None:
         state = _STATE_OF[status.phase]
     else:

@@ -13,7 +13,13 @@ from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 
 
 def progress(
-    job_id: JobId, driver: Driver, status: JobStatus | None, waited: float, now: float
+    job_id: JobId,
+    driver: Driver,
+    status: JobStatus | None,
+    waited: float,
+    now: float,
+    *,
+    unanswered: bool = False,
 ) -> list[str]:
     """Return what is said below a cell, by line; the first can stand alone.
 
@@ -29,9 +35,14 @@ def progress(
         Seconds since its submission.
     now:
         Seconds since the epoch.
+    unanswered:
+        Whether the scheduler did not answer the last time.
     """
     job = f"Job {job_id}"
     since = f"waited {spans.say(waited)} so far"
+    if unanswered and (status is None or status.phase is Phase.PENDING):
+        silent = f"{driver.title} does not answer at the moment, and is asked again"
+        return [f"{job} waits, for all we know: {silent}; {since}."]
     if status is None:
         return [f"{job} is submitted ({since})."]
     if status.phase is not Phase.PENDING:

@@ -83,7 +83,8 @@ async def _show(status: KernelStatus, on_progress: OnProgress) -> None:
     while True:
         now = time.time()
         waited = now - since
-        lines = progress(job.id, job.driver, status.job_status, waited, now)
+        about, silent = status.job_status, job.is_unanswered
+        lines = progress(job.id, job.driver, about, waited, now, unanswered=silent)
         standin.show(wrapped("\n".join([*lines, HINT]), WIDTH))
         on_progress(lines)
         if now - said > SAY_STATE:

@@ -26,7 +26,8 @@ from remote_kernels.errors import CommandError, ConfigError, RemoteKernelError
 from remote_kernels.records import Cache
 from remote_kernels.scheduler import command
 from remote_kernels.scheduler.driver import Driver, Enters, Site
-from remote_kernels.scheduler.drivers import DRIVERS, detected, environment
+from remote_kernels.scheduler.drivers import DRIVERS, environment
+from remote_kernels.scheduler.here import detected
 from remote_kernels.scheduler.job import JobRequest
 from remote_kernels.scheduler.jobs import Jobs
 from remote_kernels.tunnel.carriers import ssh_keys
@@ -83,6 +84,23 @@ async def doubts(config: Mapping[str, object]) -> list[str]:
         return []
 
 
+async def slow_starts(settings: Settings) -> str | None:
+    """Return why jobs start late here even where there is room, and what to change.
+
+    None if they do not, or if nobody tells.
+    """
+    driver = settings.driver
+    query = driver.slow_starts() if isinstance(driver, Site) else None
+    if query is None:
+        return None
+    environ = environment(driver, os.environ, settings.env_keep)
+    try:
+        return query.answer(await command.run(query.argv, env=environ, timeout=TIMEOUT))
+    except RemoteKernelError as error:
+        log.debug("nothing is known of starts: %s", error)
+        return None
+
+
 def usual() -> str:
     """Return the batch system that a new kernelspec names.
 
@@ -130,10 +148,25 @@ def carriers(settings: Settings) -> tuple[str, ...]:
     return settings.driver.carriers
 
 
-def is_open(settings: Settings, carrier: str) -> bool:
-    """Return whether others on the network can read what passes by that carrier."""
+def cautions(settings: Settings, carrier: str) -> list[str]:
+    """Return what is to be known of a carrier before it is relied on, a clause each."""
+    driver = _way_of(settings, carrier)
+    if driver is None:
+        return []
+    found = [] if driver.is_private else ["not encrypted on the network"]
+    return [*found, *filter(None, [driver.caution])]
+
+
+def closed(settings: Settings, carrier: str) -> str:
+    """Return why that carrier cannot reach such a job; "" if nothing speaks against it."""
+    driver = _way_of(settings, carrier)
+    return driver.closed(settings.options) if driver is not None else ""
+
+
+def _way_of(settings: Settings, carrier: str) -> Enters | None:
+    """Return whose way into a job that carrier is; None if it is not a driver's own."""
     driver = settings.driver
-    return isinstance(driver, Enters) and not driver.is_private and carrier != "ssh"
+    return driver if carrier != "ssh" and isinstance(driver, Enters) else None
 
 
 # --- what is here -------------------------------------------------------------------

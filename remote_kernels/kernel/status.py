@@ -98,7 +98,7 @@ class KernelStatus:
     @property
     def job_status(self) -> JobStatus | None:
         """The scheduler's last word, unless more is known since: that its job runs."""
-        said = self.job.status if self.job is not None else None
+        said = (self.job.suspended or self.job.status) if self.job is not None else None
         waits = said is None or said.phase is Phase.PENDING
         if waits and self.job_id is not None and self.state in BEGUN:
             return JobStatus(self.job_id, Phase.RUNNING, "RUNNING", node=self.node)
@@ -268,14 +268,16 @@ class KernelStatus:
         assert self.job is not None
         connection = self.connection
         cut = self.arrived and connection is not None and not connection.is_up
+        unknown = self.state is State.PENDING and self.job.is_unanswered
+        own = State.LOST if cut else self.state
         return kernel_model(
             self.kernel_id,
             self._facts(self.job),
             self.sessions,
             self.job.driver,
-            self.job_status,
+            None if unknown else self.job_status,
             end=self.end,
-            own=State.LOST if cut else self.state,
+            own=None if unknown else own,
             usage=connection.usage if connection is not None else None,
         )
 

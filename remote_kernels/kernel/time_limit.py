@@ -57,6 +57,9 @@ async def mind_time_limit(
                 pause = random.uniform(*AGAIN)  # noqa: S311
                 continue
         end = status.end_time
+        if end is None and status.phase is Phase.SUSPENDED:  # its time stands still
+            pause = random.uniform(*AGAIN)  # noqa: S311
+            continue
         if end is None:  # no limit
             return
         left = end - time.time()

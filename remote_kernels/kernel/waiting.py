@@ -116,8 +116,8 @@ class Waiting:
 
     def _seen(self) -> dict[str, bool]:
         """Return whether the job's script has begun, and whether in a login shell."""
-        began, login = self.record.has(script.BEGAN), bool(self.settings.prologue)
-        return {"began": began, "login": login}
+        login = bool(self.settings.prologue) or self.jobs.driver.is_login
+        return {"began": self.record.has(script.BEGAN), "login": login}
 
     def _ended_early(self, status: JobStatus) -> str:
         ours = script.explain_exit(status.exit_code or 0)
@@ -125,9 +125,11 @@ class Waiting:
             ours = script.explain_end(**self._seen())
         text = ours or self.jobs.driver.ended_text(status)
         where = f" on {status.node}" if status.node else ""
+        how = status.state
+        if status.exit_code is not None:
+            how += f", exit code {status.exit_code}"
         return (
-            f"Job {self.job_id} ended{where} before its kernel was ready "
-            f"({status.state}, exit code {status.exit_code}).\n{text}\n"
+            f"Job {self.job_id} ended{where} before its kernel was ready ({how}).\n{text}\n"
             f"{self.record.logs()}"
         ).rstrip()
 

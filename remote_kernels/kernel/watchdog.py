@@ -23,6 +23,7 @@ log = harmless.logger(__name__)
 STOP = "stop"
 KEEP = "keep"
 NOW = "now"
+LATER = "later"
 END_TIMEOUT = 5.0  # seconds for the shell to end
 NOW_TIMEOUT = 30.0  # seconds for the job to be cancelled
 FIRST_LOOK, LOOK = 0.002, 0.05  # seconds between two looks whether it has, growing
@@ -34,6 +35,15 @@ _SCRIPT = f"""\
 trap '' HUP INT TERM
 keep=$1
 shift
+again() {{
+  times=0
+  for pause in 0 4 8 16 32 64 128; do
+    sleep "$pause"
+    if "$@"; then times=$((times + 1)); fi
+    printf %s "$paths" | while IFS= read -r path; do rm -rf -- "$path"; done
+    [ "$times" -lt 2 ] || return 0
+  done
+}}
 paths= newline='
 '
 while IFS= read -r line; do
@@ -41,17 +51,12 @@ while IFS= read -r line; do
     {STOP}) exit 0 ;;
     {KEEP}) paths= ; keep={KEEP} ;;
     {NOW}) "$@" ; exit ;;
+    {LATER}) again "$@" & exit 0 ;;
     /*) paths="$paths$line$newline" ;;
   esac
 done
 [ -z "$keep" ] || set -- true
-times=0
-for pause in 0 4 8 16 32 64 128; do
-  sleep "$pause"
-  if "$@"; then times=$((times + 1)); fi
-  printf %s "$paths" | while IFS= read -r path; do rm -rf -- "$path"; done
-  [ "$times" -lt 2 ] || exit 0
-done
+again "$@"
 """
 
 
@@ -106,6 +111,16 @@ class Watchdog:
         if shell is None or not self._cancel or not self._say(NOW):
             return False
         return await _ended(shell, NOW_TIMEOUT) == 0
+
+    def cancel_later(self) -> bool:
+        """Try for four minutes to cancel the job, whatever becomes of this process.
+
+        Returns
+        -------
+        bool
+            Whether that is tried.
+        """
+        return bool(self._cancel) and self._say(LATER)
 
     async def stop(self) -> None:
         """Stop the shell: all is cleaned up, and nothing is left to do.

@@ -49,6 +49,8 @@ class Link(asyncio.Protocol):
         Called once the hello is done; returns the mux that this link serves.
     dead_after : float
         Seconds of silence after which the pipe is given up.
+    hello_within : float
+        Seconds that the other end has to answer at first.
 
     `ready` is done when frames may flow (or with the reason why not); `lost` is done,
     with the reason, when the pipe is gone. Neither is ever cancelled by us.
@@ -60,8 +62,10 @@ class Link(asyncio.Protocol):
         attach: Callable[[], Mux],
         *,
         dead_after: float = DEAD_AFTER,
+        hello_within: float = HELLO_TIMEOUT,
     ) -> None:
         self._hello = hello
+        self._hello_within = hello_within
         self._attach = attach
         self._ping_after = dead_after / PINGS
         self._dead_after = dead_after
@@ -85,7 +89,7 @@ class Link(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # or what is like one
         self._transport.set_write_buffer_limits(high=BATCH)
         self._transport.write(self._hello.start())
-        self._watch = self._loop.call_later(HELLO_TIMEOUT, self._hello_late)
+        self._watch = self._loop.call_later(self._hello_within, self._hello_late)
 
     def data_received(self, data: bytes) -> None:
         """Take the hello, then frames; what breaks the rules closes the pipe."""
@@ -148,7 +152,7 @@ class Link(asyncio.Protocol):
     def _hello_late(self) -> None:
         said = getattr(self._hello, "banner", b"")
         heard = f"; it said {said!r}" if said else ""
-        self.close(f"no hello within {HELLO_TIMEOUT:g} s{heard}")
+        self.close(f"no hello within {self._hello_within:g} s{heard}")
 
     # Frames
 

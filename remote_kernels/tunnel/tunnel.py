@@ -18,7 +18,7 @@ from remote_kernels import harmless
 from remote_kernels.bounded import backoff, first_of
 from remote_kernels.errors import TunnelError
 from remote_kernels.relay.channel import Channel
-from remote_kernels.relay.link import DEAD_AFTER, Link, LinkLost
+from remote_kernels.relay.link import DEAD_AFTER, HELLO_TIMEOUT, Link, LinkLost
 from remote_kernels.relay.mux import Mux
 from remote_kernels.relay.socket_channel import SocketChannel
 from remote_kernels.wire import control
@@ -162,7 +162,12 @@ class Tunnel:
         ask = replace(self._ask, received=self._mux.session.received, resume=resume)
         hello = LoginHello(self._secret, ask)
         pipe, link = await carrier.connect(
-            lambda: _Suitor(hello, lambda: self._mux, dead_after=self._dead_after)
+            lambda: _Suitor(
+                hello,
+                lambda: self._mux,
+                dead_after=self._dead_after,
+                hello_within=HELLO_TIMEOUT + carrier.slow,
+            )
         )
         try:
             await link.there()

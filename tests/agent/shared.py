@@ -42,6 +42,7 @@ class Straight:
 
     name = "straight"
     answers = False
+    slow = 0.0
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)

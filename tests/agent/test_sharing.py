@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -210,3 +212,29 @@ async def test_a_node_that_the_job_lacks(place: Place) -> None:
     async with running.of(sharing(place)) as run:
         await ends(run)
     assert "There is no node 1" in (record / "agent.json").read_text()
+
+
+async def test_each_warning_reaches_its_kernels_once(place: Place) -> None:
+    """One that comes twice is the same; one of another number is not."""
+    record, heard = place.add("k"), place.base / "heard"
+    traps = "; ".join(
+        f"trap 'echo {name} >>{heard}' {name}" for name in ("USR1", "USR2")
+    )
+    body = json.loads((record / "spec.json").read_text())
+    waits = f"{traps}; echo ready >>{heard}; while :; do read -t 0.02 <>{place.base}/fifo; done"
+    body["kernels"]["k"]["argv"] = ["bash", "-c", waits]
+    os.mkfifo(place.base / "fifo")
+    place.write(record, "spec.json", body)
+
+    def told() -> list[str]:
+        return heard.read_text().split() if heard.exists() else []
+
+    async with place.agent():
+        await until("the kernel is there", lambda: told() == ["ready"])
+        os.kill(os.getpid(), signal.SIGUSR1)
+        await until("it is warned", lambda: "USR1" in told())
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR2)
+        await until("it is warned otherwise", lambda: "USR2" in told())
+
+    assert ["ready", "USR1", "USR2"] == told()

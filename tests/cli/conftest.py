@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from remote_kernels.cli import kernelspec
 from remote_kernels.cli.main import cli
+from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.slurm.driver import Slurm
 
 Run = Callable[..., Result]
@@ -63,11 +64,25 @@ def add_kernel(jupyter: Path) -> AddKernel:
 
 
 @pytest.fixture
-def place(tmp_path: Path, jupyter: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Records and servers' files are in `tmp_path`, and there is no Slurm."""
+def no_batch_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of this machine's is seen; without any, Slurm is the one that is meant."""
+    monkeypatch.setattr(Slurm, "command", "/nowhere/sbatch")
+    for driver in DRIVERS.values():
+        if not driver.is_fallback and type(driver) is not Slurm:
+            away = classmethod(lambda cls, environ: False)
+            monkeypatch.setattr(type(driver), "is_here", away)
+
+
+@pytest.fixture
+def place(
+    tmp_path: Path,
+    jupyter: Path,
+    no_batch_system: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """Records and servers' files are in `tmp_path`, and there is no batch system."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
-    monkeypatch.setattr(Slurm, "command", str(tmp_path / "no-sbatch"))
     (tmp_path / "runtime").mkdir(mode=0o700)
     return tmp_path
 

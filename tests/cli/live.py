@@ -317,7 +317,12 @@ class Server:
 
     def stop(self) -> None:
         self.program.terminate()
-        self.program.wait(TIMEOUT)
+        try:
+            self.program.wait(2 * TIMEOUT)  # it may take half of that at its exit
+        except subprocess.TimeoutExpired:
+            self.program.kill()  # or it is the next test's trouble
+            self.program.wait()
+            raise
 
 
 @contextlib.contextmanager

@@ -35,17 +35,20 @@ from click.testing import Result
 
 from remote_kernels import records
 from remote_kernels.records import JobEnd, Record
-from remote_kernels.scheduler.slurm.driver import Slurm
 
 Run = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, jupyter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def here(
+    tmp_path: Path,
+    jupyter: Path,
+    no_batch_system: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Records and connection files are in `tmp_path`."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
-    monkeypatch.setattr(Slurm, "command", str(tmp_path / "no-sbatch"))
     install_kernelspec(jupyter)
 
 

@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from remote_kernels.errors import ControllerError
+from remote_kernels.scheduler.job import Completed, Query
+from remote_kernels.scheduler.slurm.driver import Slurm
+
 from .conftest import AddKernel, FakeSlurm, Run
 
 Examine = Callable[..., tuple[int, dict[str, Any]]]
@@ -111,6 +115,38 @@ def test_the_local_scheduler_where_it_is_asked_for(examine: Examine) -> None:
     code, found = examine("--scheduler", "local")
 
     assert (0, "ok") == (code, found["scheduler"]["state"])
+
+
+@pytest.mark.parametrize(
+    ("script", "advice"),
+    [("echo every minute", "every minute"), ("echo", ""), ("exit 1", "")],
+)
+def test_jobs_that_start_late_at_this_site(
+    examine: Examine,
+    slurm: FakeSlurm,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    advice: str,
+) -> None:
+    """What its administrators could change; kernels work."""
+
+    def slow(done: Completed) -> str | None:
+        done.check(ControllerError, "")
+        return done.stdout.strip() or None
+
+    question = Query(["slow"], slow)
+    monkeypatch.setattr(Slurm, "slow_starts", lambda self: question)
+    slurm.add("slow", script)
+
+    code, found = examine()
+
+    state = "warning" if advice else "ok"
+    assert (0, state, advice) == (
+        code,
+        found["scheduler"]["state"],
+        found["scheduler"]["advice"],
+    )
+    assert "the controller answers" in found["scheduler"]["text"]
 
 
 # --- ssh keys -----------------------------------------------------------------------

@@ -17,10 +17,15 @@ from cli.test_main import complete
 from click.testing import Result
 
 from remote_kernels.cli import kernelspec
-from remote_kernels.config import every_option, parse
+from remote_kernels.config import (
+    OPTIONS,
+    batch_system,
+    batch_systems,
+    every_option,
+    parse,
+)
 from remote_kernels.kernel import site
-from remote_kernels.options import Option
-from remote_kernels.scheduler.slurm.driver import Slurm
+from remote_kernels.options import PORTABLE, Option
 
 Run = Callable[..., Result]
 AddKernel = Callable[..., Path]
@@ -29,9 +34,8 @@ IPYKERNEL = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
 
 
 @pytest.fixture(autouse=True)
-def no_site(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_site(no_batch_system: None) -> None:
     """No scheduler is asked, unless a test has one."""
-    monkeypatch.setattr(Slurm, "command", "/nowhere/sbatch")
 
 
 def spec_of(jupyter: Path, name: str) -> dict[str, Any]:
@@ -83,13 +87,13 @@ def test_a_template_is_installed_for_this_user(run: Run, jupyter: Path) -> None:
 
 def test_the_command_of_the_manual(run: Run, jupyter: Path) -> None:
     """Scheduler options go into the provisioner's config, under the new name."""
-    words = "install python-compute --user --partition debug --time 30 --name mine"
+    words = "install python-compute --user --queue debug --time 2:00:00 --name mine"
     assert run(*words.split()).exit_code == 0
     spec = spec_of(jupyter, "mine")
     assert (
         spec["metadata"]["kernel_provisioner"]["provisioner_name"] == "remote-kernels"
     )
-    expected = {"scheduler": "slurm", "partition": "debug", "time": 30}
+    expected = {"scheduler": "slurm", "partition": "debug", "time": "2:00:00"}
     assert expected == config_of(spec)
     assert spec["metadata"]["debugger"] is True
     assert spec["metadata"]["supported_encryption"] == ["curve"]
@@ -127,9 +131,9 @@ def as_typed(option: Option) -> list[str]:
     renamed = {
         "python": "--agent-python",
         "prefix": "--command-prefix",
-        "sbatch_args": "--sbatch-arg",
     }
-    flag = renamed.get(option.name, "--" + option.name.replace("_", "-"))
+    name = option.name.removesuffix("s") if "_args" in option.name else option.name
+    flag = renamed.get(name, "--" + name.replace("_", "-"))
     if option.example is True:
         return [flag]
     if option.name == "prefix":
@@ -138,14 +142,103 @@ def as_typed(option: Option) -> list[str]:
     return [word for value in values for word in (flag, str(value))]
 
 
+def owner(option: Option) -> str:
+    """The batch system that has this option."""
+    drivers = filter(None, map(batch_system, batch_systems()))
+    return next(each.name for each in drivers if option in each.options)
+
+
 @pytest.mark.parametrize("option", every_option(), ids=lambda option: option.name)
 def test_every_option_has_its_flag(run: Run, option: Option) -> None:
     """Each key of kernel.json's config can be given, and arrives as it is meant."""
     template = "python-local" if option.example == "local" else "python-compute"
     words = ["install", template, "--dry-run", *as_typed(option)]
     words += ["--allocation", "team"] if option.name == "node" else []
+    words += ["--scheduler", owner(option)] if option not in OPTIONS else []
     config = config_of(dry(run(*words)))
     assert option.example == config[option.name]
+
+
+def test_what_the_batch_system_lacks_is_not_installed(run: Run, jupyter: Path) -> None:
+    """It is said here, and not when the kernel is to start."""
+    words = "install python-compute --scheduler gridengine --jobid 4711 --partition x"
+    result = run(*words.split())
+    assert result.exit_code == 1
+    assert "Grid Engine cannot start a kernel in a job that is" in result.stderr
+    assert "Grid Engine has 'q' for that" in result.stderr
+    assert not jupyter.joinpath("kernels").exists()
+
+
+def flags(said: str) -> set[str]:
+    """The long options that a help text lists."""
+    listed = (line for line in said.splitlines() if re.match(r" +-", line))
+    return {flag for line in listed for flag in re.findall(r"--[\w-]+", line)}
+
+
+@pytest.mark.parametrize("command", ["install", "doctor"])
+@pytest.mark.parametrize("name", batch_systems())
+def test_help_shows_the_batch_system_that_is_named(
+    run: Run, command: str, name: str
+) -> None:
+    """Its options under both names, ours, and none of another; before --help or after."""
+    result = run(command, "--scheduler", name, "--help")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == run(command, "-h", f"--scheduler={name}").stdout
+    driver = batch_system(name)
+    assert driver is not None
+    listed = [*driver.options, *OPTIONS]
+    expected = {as_typed(option)[0].partition("=")[0] for option in listed}
+    expected |= {f"--{o.portable}" for o in driver.options if o.portable}
+    others = {as_typed(option)[0] for option in every_option()} - expected
+    found = flags(result.stdout)
+    assert expected <= found
+    assert not others & found
+
+
+@pytest.mark.parametrize("command", [[], ["install"], ["doctor"]])
+def test_examples_in_the_help_suit_any_batch_system(
+    run: Run, command: list[str]
+) -> None:
+    """They have no name of one batch system's own."""
+    said = run(*command, "--help").stdout
+    examples = [line for line in said.splitlines() if "  remote-kernels " in line]
+    found = {flag for line in examples for flag in re.findall(r"--[\w-]+", line)}
+    own = [option for option in every_option() if option not in OPTIONS]
+    names = {as_typed(option)[0].partition("=")[0] for option in own}
+    assert found
+    assert not found & (names - {f"--{name}" for name in PORTABLE})
+
+
+def test_help_without_a_batch_system(run: Run) -> None:
+    """What all have, and in the last lines how to see one's own, with all names."""
+    said = run("install", "--help").stdout
+    found = flags(said)
+    assert {f"--{name}" for name in PORTABLE} | {"--from", "--prologue"} <= found
+    assert not {"--partition", "--mem", "--jobid", "--select", "--h-rt"} & found
+    last = " ".join(said.split("\n\n")[-1].split())
+    assert "remote-kernels install --scheduler NAME --help" in last
+    assert set(batch_systems()) <= set(re.findall(r"\w+", last))
+
+
+def test_help_where_a_batch_system_is(run: Run, slurm: FakeSlurm) -> None:
+    """The options of the one that is here; nobody is asked anything."""
+    found = flags(run("install", "--help").stdout)
+    assert {"--queue", "--partition", "--jobid"} <= found
+    assert "--select" not in found
+    assert not slurm.told("scontrol")
+
+
+def test_help_about_no_batch_system_of_ours(run: Run) -> None:
+    """A name that is misspelt is not taken for another one."""
+    result = run("install", "--help", "--scheduler", "slrum")
+    assert result.exit_code == 2
+    assert "'slrum' is not one of 'auto', 'slurm'" in result.stderr
+
+
+def test_help_about_this_machine(run: Run) -> None:
+    """Nothing can be asked of a job that is here itself."""
+    found = flags(run("install", "--scheduler", "local", "--help").stdout)
+    assert not {f"--{name}" for name in PORTABLE} & found
 
 
 def test_short_options_are_those_of_slurm(run: Run) -> None:

@@ -24,7 +24,6 @@ from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.kernel.stock import Item
 from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
-from remote_kernels.scheduler.slurm.driver import Slurm
 
 Run = Callable[..., Result]
 
@@ -34,11 +33,13 @@ STRAY = f"jupyter-{os.getpid():08x}"
 
 @pytest.fixture(autouse=True)
 def here(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    no_batch_system: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Records are in `tmp_path`; other people's jobs on this machine are not seen."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(Slurm, "command", str(tmp_path / "no-sbatch"))
     everybody_s, ours = stock.strays, STRAY.removeprefix("jupyter-")
 
     async def strays(

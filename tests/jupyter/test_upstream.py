@@ -332,7 +332,8 @@ async def test_a_new_job_that_a_person_asked_for(home: Home, works: bool) -> Non
 
         assert ["restart" if works else "dead"] == kernel.told
         assert kernel.first_job != second_job == kernel.remote.status.job_id
-        assert works == (kernel.remote.status.poll() is None)
+        status = kernel.remote.status
+        await until("its state", lambda: works == (status.poll() is None))
 
 
 # --- a connection file that a killed server left --------------------------------------

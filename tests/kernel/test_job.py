@@ -25,6 +25,7 @@ from remote_kernels.scheduler.local.driver import Local
 KERNEL = "k" * 12
 ENDED = JobStatus(job("7-7"), Phase.ENDED, "FAILED", exit_code=3)
 RUNNING = JobStatus(job("7-7"), Phase.RUNNING, "RUNNING", node="c1")
+SUSPENDED = JobStatus(job("7-7"), Phase.SUSPENDED, "S", node="c1")
 PLACE = dict.fromkeys(("socket", "pyz", "python", "node", "hostname"), "c1")
 LAUNCH = Launch(("python", "-m", "ipykernel_launcher"), key=b"key")
 
@@ -67,7 +68,9 @@ class Queue:
         yield self.status_now
         await asyncio.Event().wait()
 
-    async def wait_ended(self, job_id: JobId, timeout: float) -> JobStatus | None:
+    async def wait_ended(
+        self, job_id: JobId, timeout: float, *args: Any
+    ) -> JobStatus | None:
         return self.status_now if self.status_now.phase is Phase.ENDED else None
 
     async def cancel(self, job_id: JobId) -> None:
@@ -241,6 +244,28 @@ async def test_a_command_that_cancels_it_before_it_is_there(tmp_path: Path) -> N
     of, _ = made(tmp_path)
 
     assert ["cancel-name", f"jupyter-{'k' * 8}"] == of.cancel_argv[-2:]
+
+
+@pytest.mark.asyncio
+async def test_whether_it_is_suspended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is known for as long as its end is waited for."""
+    of, queue = made(tmp_path)
+    of.id = job("7-7")
+    seen: list[JobStatus | None] = []
+
+    async def wait_ended(
+        job_id: JobId, timeout: float, hear: Callable[[JobStatus], None]
+    ) -> None:
+        for status in (SUSPENDED, RUNNING, SUSPENDED):
+            hear(status)
+            seen.append(of.suspended)
+
+    monkeypatch.setattr(queue, "wait_ended", wait_ended)
+    await of.ended()
+
+    assert [SUSPENDED, None, SUSPENDED, None] == [*seen, of.suspended]
 
 
 def test_a_job_on_record() -> None:

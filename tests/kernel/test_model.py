@@ -112,6 +112,13 @@ def test_a_kernel_that_runs() -> None:
             "lost",
             "the connection to c1 is lost; it is being made anew",
         ),
+        (
+            replace(RUNNING, phase=Phase.SUSPENDED),
+            READY_FACTS,
+            State.LOST,
+            "suspended",
+            "its job is suspended",
+        ),
         (WAITING, READY_FACTS, State.RESTARTING, "running", "runs on c1"),
         (RUNNING, SUBMITTED_FACTS, State.PENDING, "starting", "its job runs on c1"),
         (WAITING, SUBMITTED_FACTS, State.STARTING, "starting", "its job runs on"),

@@ -16,8 +16,8 @@ NOW = time.mktime((2026, 11, 21, 12, 0, 0, 0, 0, -1))
 PENDING = JobStatus(job("17;big"), Phase.PENDING, "PENDING", "Priority")
 
 
-def said(status: JobStatus | None, waited: float = 75) -> list[str]:
-    return progress(job("17;big"), Slurm(), status, waited, NOW)
+def said(status: JobStatus | None, waited: float = 75, **more: bool) -> list[str]:
+    return progress(job("17;big"), Slurm(), status, waited, NOW, **more)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,23 @@ def test_a_job_that_waits() -> None:
     )
     assert expected == first
     assert Slurm().pending_advice(PENDING) == advice
+
+
+@pytest.mark.parametrize("status", [PENDING, None])
+def test_a_scheduler_that_does_not_answer(status: JobStatus | None) -> None:
+    """One line says so, and nothing of what was true before."""
+    expected = (
+        "Job 17 waits, for all we know: Slurm does not answer at the moment, and is "
+        "asked again; waited 1 min 15 s so far."
+    )
+    assert [expected] == said(status, unanswered=True)
+
+
+def test_a_job_that_runs_while_nobody_answers() -> None:
+    """Its own word is enough."""
+    running = JobStatus(job("17"), Phase.RUNNING, "RUNNING", node="c1")
+
+    assert said(running) == said(running, unanswered=True)
 
 
 def test_a_job_of_which_nothing_more_is_known() -> None:

@@ -12,6 +12,7 @@ from remote_kernels.scheduler.drivers import DRIVERS
 SLURM, LOCAL = DRIVERS["slurm"], DRIVERS["local"]
 PACKAGE = Path(remote_kernels.__file__).parent
 # What modules keep by themselves, each with its reason.
+DRIVER_FILES = [f"scheduler/{name}/__init__.py" for name in DRIVERS]
 KEPT = {
     "bundle.py": {"agent_pyz"},  # the same in each process
     "forked.py": {"_KEPT"},  # a child's; nothing of it may be collected
@@ -20,8 +21,8 @@ KEPT = {
     "jupyter/process.py": {"process"},  # the one place of the doors
     "magics/__init__.py": {"_loaded"},  # a shell's, in the kernel's own process
     "records/trouble.py": {"_TOLD"},  # only makes the log shorter
-    "scheduler/local/__init__.py": {"DRIVER"},  # holds nothing
-    "scheduler/slurm/__init__.py": {"DRIVER"},  # holds nothing
+    **{file: {"DRIVER"} for file in DRIVER_FILES},  # which hold nothing
+    "scheduler/here.py": {"_chosen"},  # of the host, which all kernels share
     "shapes.py": {"_REQUIRED"},  # holds nothing
 }
 

@@ -36,13 +36,22 @@ def test_what_can_be_submitted_here(
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "carrier", "is_open"),
-    [("slurm", "ssh", False), ("slurm", "srun", True), ("local", "pipe", False)],
+    ("scheduler", "carrier", "words"),
+    [
+        ("slurm", "ssh", ""),
+        ("slurm", "srun", "not encrypted"),
+        ("local", "pipe", ""),
+        ("gridengine", "qrsh", "not encrypted on the network; a kernel's job ends"),
+        ("gridengine", "ssh", ""),
+    ],
 )
-def test_what_others_can_read(scheduler: str, carrier: str, is_open: bool) -> None:
+def test_what_is_to_be_known_of_a_carrier(
+    scheduler: str, carrier: str, words: str
+) -> None:
     """Ssh encrypts; what passes within one machine nobody sees."""
-    settings = Settings(scheduler=scheduler)
-    assert is_open == site.is_open(settings, carrier)
+    said = "; ".join(site.cautions(Settings(scheduler=scheduler), carrier))
+    assert said.startswith(words)
+    assert bool(words) == bool(said)
 
 
 def test_carriers() -> None:

@@ -19,7 +19,7 @@ from remote_kernels.kernel.status import KernelStatus
 from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.job import JobStatus, Phase
 
-from .world import LAUNCH, World
+from .world import LAUNCH, FakeJob, World
 
 PENDING = JobStatus(job("7"), Phase.PENDING, "PENDING", "Resources")
 SUSPENDED = JobStatus(job("7"), Phase.SUSPENDED, "SUSPENDED")
@@ -60,6 +60,43 @@ async def test_what_the_scheduler_has_said_since(tmp_path: Path) -> None:
     says(world, SUSPENDED)
 
     assert SUSPENDED == world.status.job_status
+    await world.actions.carry_out(Event.DETACH)
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_waits_while_nobody_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How it stands is unknown, until its agent says that it runs."""
+    world = World(tmp_path)
+    await world.submit()
+    says(world, PENDING)
+    assert "waiting" == world.status.model().state
+
+    monkeypatch.setattr(FakeJob, "is_unanswered", True)
+
+    view = world.status.model()
+    assert ("unknown", "") == (view.state, view.job_state)
+    world.status.reported("n1")
+    assert "starting" == world.models[-1].state
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_is_suspended(tmp_path: Path) -> None:
+    """It is told instead of the connection, which is lost as long."""
+    world = World(tmp_path)
+    await world.run()
+    world.tunnel.change(False)
+    assert "lost" == world.status.model().state
+
+    world.job.suspended = SUSPENDED
+    assert ("suspended", "SUSPENDED") == (
+        world.status.model().state,
+        world.status.model().job_state,
+    )
+
+    world.tunnel.change(True)
+    assert "running" == world.status.model().state
     await world.actions.carry_out(Event.DETACH)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from remote_kernels.errors import AgentError, JobError
+from remote_kernels.errors import AgentError, ControllerError, JobError
 from remote_kernels.kernel import actions, supervision
 from remote_kernels.kernel.lifecycle import Event, State
 from remote_kernels.kernel.news import News
@@ -167,6 +167,21 @@ async def test_a_job_that_cannot_be_cancelled(tmp_path: Path) -> None:
 
     assert not world.status.record.path.exists()
     assert "close" == world.local.did[-1]
+
+
+@pytest.mark.asyncio
+async def test_a_batch_system_that_is_away_when_a_job_is_to_be_cancelled(
+    tmp_path: Path,
+) -> None:
+    """The process at the other end of the pipe tries it again; that is said."""
+    world = World(tmp_path)
+    await world.submit()
+    world.job.fails = ControllerError("no answer", ["scancel"], 1)
+
+    with pytest.raises(JobError, match="That is tried again for four minutes"):
+        await world.actions.carry_out(Event.RELEASE, JobEnd(SHUT_DOWN))
+
+    assert "cancel later" in world.local.did
 
 
 @pytest.mark.asyncio

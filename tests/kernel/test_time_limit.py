@@ -114,6 +114,25 @@ async def test_a_status_that_is_known_is_not_asked_for() -> None:
 
 
 @timeless
+async def test_the_time_of_a_suspended_job_stands_still() -> None:
+    """Its end is asked for until it runs again."""
+    job = Limited(HOUR)
+    assert job.status is not None
+    running = job.status
+    held = replace(running, phase=Phase.SUSPENDED, end_time=None)
+    answers = [held, held, replace(running, end_time=now() + 2 * HOUR)]
+
+    async def ask() -> JobStatus:
+        job.asked.append(now())
+        return answers[min(len(job.asked), len(answers)) - 1]
+
+    job.status, job.ask = held, ask  # type: ignore[method-assign]
+    told = await minded(job, 600)
+
+    assert about(2 * HOUR - 600) == told.moments
+
+
+@timeless
 async def test_a_job_that_was_pending_when_last_heard_of() -> None:
     """It is asked for, soon but not by all at once."""
     job = Limited(HOUR)

@@ -37,6 +37,7 @@ NO_LOG = replace(FAILED, exit_code=0, signal=53)
 KILLED = JobStatus(
     job("7"), Phase.ENDED, "CANCELLED", node="c1", exit_code=0, signal=15
 )
+NEVER_RAN = replace(KILLED, node=None, exit_code=None, signal=None)
 
 
 class Said(Jobs):
@@ -85,6 +86,7 @@ async def test_a_hopeless_job(
         (AT_ONCE, True, ["exec true"], "a line of 'prologue'"),
         (AT_ONCE, False, [], "never began."),
         (KILLED, False, ["true"], "was cancelled"),
+        (NEVER_RAN, False, [], "Job 7 ended before its kernel was ready (CANCELLED)."),
         (NO_LOG, False, [], "not shared"),
         (FAILED, True, [], "failed with exit code 3"),
     ],
@@ -106,6 +108,7 @@ async def test_a_job_that_ended_early(
 
     assert said in str(caught.value)
     assert "Start the kernel again" not in str(caught.value)
+    assert "None" not in str(caught.value)
 
 
 class Silent(Jobs):

@@ -133,11 +133,29 @@ async def test_a_job_that_is_cancelled_now(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_job_that_is_cancelled_later(tmp_path: Path) -> None:
+    """Until that succeeds twice, though nobody waits for it; files are let be."""
+    mark, kept = tmp_path / "mark", tmp_path / "kept"
+    kept.touch()
+    watchdog = marking(mark)
+    watchdog.start()
+    watchdog.remove(kept)
+    watchdog.keep()
+
+    assert watchdog.cancel_later()
+    await watchdog.stop()
+
+    assert until(lambda: rounds(mark) == 2)
+    assert kept.exists()
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("command", [[], ["false"]])
 async def test_a_job_that_cannot_be_cancelled(command: list[str]) -> None:
     """There is nothing to be done, or it fails."""
     watchdog = Watchdog(command, {"PATH": "/usr/bin:/bin"})
     assert not await watchdog.cancel_job()
+    assert not watchdog.cancel_later()
     watchdog.start()
 
     assert not await watchdog.cancel_job()

@@ -148,6 +148,10 @@ class FakeLocalEnd:
         self.did.append("cancel")
         return True
 
+    def cancel_job_later(self) -> bool:
+        self.did.append("cancel later")
+        return True
+
     def disconnect(self) -> None:
         self.did.append("disconnect")
 

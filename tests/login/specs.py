@@ -9,23 +9,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testbed.layout import default_scheduler
+from testbed.systems import named
 
 ARGV = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+
+BATCH = named(default_scheduler())
+SCHEDULER = BATCH.scheduler
+CONFIG: dict[str, Any] = {"scheduler": SCHEDULER, "time": "0:10:00"}
+"""Of a kernel in a job."""
 
 # Name: the kernelspec's config.
 KERNELS: dict[str, dict[str, Any]] = {
     "t-local": {"scheduler": "local"},
     "t-local-tcp": {"scheduler": "local", "transport": "tcp"},
-    "t-ssh": {"scheduler": "slurm", "carrier": "ssh", "time": 10},
-    "t-srun": {"scheduler": "slurm", "carrier": "srun", "time": 10},
-    "t-tcp": {"scheduler": "slurm", "transport": "tcp", "time": 10},
-    "t-curve": {"scheduler": "slurm", "transport": "tcp", "time": 10},
+    "t-ssh": {**CONFIG, "carrier": "ssh"},
+    "t-own": {**CONFIG, **BATCH.inside, "carrier": BATCH.carrier},
+    "t-tcp": {**CONFIG, "transport": "tcp"},
+    "t-curve": {**CONFIG, "transport": "tcp"},
 }
 METADATA = {"t-curve": {"supported_encryption": ["curve"]}}
 
 
 def on_cluster(name: str) -> bool:
-    return bool(KERNELS[name]["scheduler"] == "slurm")
+    return bool(KERNELS[name]["scheduler"] != "local")
 
 
 def params(*names: str) -> list[Any]:
@@ -36,7 +43,7 @@ def params(*names: str) -> list[Any]:
     ]
 
 
-EVERY_CARRIER = params("t-local", "t-ssh", "t-srun")
+EVERY_CARRIER = params("t-local", "t-ssh", "t-own")
 
 
 def write_spec(

@@ -24,7 +24,7 @@ from cli.live import done
 from jupyter_client.asynchronous.client import AsyncKernelClient
 
 from login.conftest import Running, run, running
-from login.specs import ARGV, write_spec
+from login.specs import ARGV, CONFIG, write_spec
 from login.test_running import id_of
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
@@ -46,16 +46,21 @@ cd "$OLDPWD"
 exec "$@"
 """
 
-SLURM = {"scheduler": "slurm", "time": 10}
 WAYS: dict[str, dict[str, Any]] = {
     "local": {"scheduler": "local"},
-    "sbatch": SLURM,
-    "salloc": {**SLURM, "start": "salloc"},
+    "batch": CONFIG,
+    "salloc": {**CONFIG, "start": "salloc"},
     "step": {"scheduler": "slurm", "jobid": "auto"},
-    "node": {**SLURM, "allocation": "as-local", "nodes": 2, "node": 1, "keep": 1},
+    "node": {**CONFIG, "allocation": "as-local", "nodes": 2, "node": 1, "keep": 1},
 }
+SLURM = pytest.mark.only("slurm", "others have no such way to begin a kernel")
 every_way = pytest.mark.parametrize(
-    "way", ["local", *(pytest.param(way, marks=cluster) for way in list(WAYS)[1:])]
+    "way",
+    [
+        "local",
+        *(pytest.param(way, marks=cluster) for way in ("batch", "node")),
+        *(pytest.param(way, marks=[cluster, SLURM]) for way in ("salloc", "step")),
+    ],
 )
 
 # Fields of /proc/PID/status and other files in which a kernel of ours differs from a
@@ -125,7 +130,7 @@ FOR_THE_GROUP = "0o664 0o2775 0o664"
 INSIDE = "echo $(umask) $(sed -n 's/SigIgn:.//p' /proc/$$/status)"
 
 
-@pytest.mark.parametrize("way", ["local", pytest.param("sbatch", marks=cluster)])
+@pytest.mark.parametrize("way", ["local", pytest.param("batch", marks=cluster)])
 async def test_a_prologue_s_own_umask_wins(config: dict[str, Any]) -> None:
     """As a start-up file's does in a shell."""
     write_spec(NAME, {**config, "prologue": ["umask 027"]})
@@ -233,18 +238,18 @@ async def test_a_kernel_begins_as_a_local_one(
 # --- the environment ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["local", pytest.param("sbatch", marks=cluster)])
+@pytest.mark.parametrize("way", ["local", pytest.param("batch", marks=cluster)])
 async def test_a_kernelspec_s_env_is_filled_in_in_the_job(
     config: dict[str, Any], way: str
 ) -> None:
     """A prologue's PATH stays beside that of the kernelspec."""
-    env = {"PATH": "/opt/mine:${PATH}", "JOB": "<${SLURM_JOB_ID}>"}
+    env = {"PATH": "/opt/mine:${PATH}", "JOB": "<${RK_JOB_ID}>"}
     prologue = ["export PATH=/opt/module:$PATH"]
     write_spec(NAME, {**config, "prologue": prologue}, env=env)
     async with running(NAME) as (_, client):
-        path, job, real = await printed(client, "PATH", "JOB", "SLURM_JOB_ID")
+        path, job, real = await printed(client, "PATH", "JOB", "RK_JOB_ID")
     assert path.startswith("/opt/mine:/opt/module:/")
-    assert job == (f"<{real}>" if way == "sbatch" else "<${SLURM_JOB_ID}>")
+    assert job == (f"<{real}>" if way == "batch" else "<${RK_JOB_ID}>")
 
 
 async def printed(client: AsyncKernelClient, *names: str) -> list[str]:

@@ -19,7 +19,7 @@ every_carrier = pytest.mark.parametrize("kernel", EVERY_CARRIER)
 
 WHERE = (
     "import json, os, socket; print(json.dumps([socket.gethostname(), "
-    "os.environ.get('SLURM_JOB_ID'), os.getpid(), os.environ.get('SECRET_OF_SERVER')]))"
+    "os.environ.get('RK_JOB_ID'), os.getpid(), os.environ.get('SECRET_OF_SERVER')]))"
 )
 
 

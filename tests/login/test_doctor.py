@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from login.specs import write_spec
+from login.specs import BATCH, CONFIG, write_spec
 
 BIN = Path(sys.executable).parent
 
@@ -27,6 +28,12 @@ def doctor(*argv: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
+def words(*configs: Mapping[str, Any]) -> list[str]:
+    """As options of a command."""
+    every = {name: value for config in configs for name, value in config.items()}
+    return [f"--{name}={value}" for name, value in every.items()]
+
+
 def states(report: dict[str, Any]) -> dict[str, str]:
     return {finding["stage"]: finding["state"] for finding in report["findings"]}
 
@@ -34,7 +41,7 @@ def states(report: dict[str, Any]) -> dict[str, str]:
 @pytest.mark.cluster
 def test_all_carriers_of_a_healthy_cluster_work() -> None:
     """Every stage is ok, each carrier is measured, ssh is recommended."""
-    code, report = doctor("--time", "10")
+    code, report = doctor(*words(CONFIG, BATCH.inside))
 
     assert (0, True, "ssh") == (code, report["usable"], report["carrier"])
     assert {"ok"} == set(states(report).values())
@@ -43,21 +50,21 @@ def test_all_carriers_of_a_healthy_cluster_work() -> None:
 
 @pytest.mark.cluster
 def test_one_carrier_that_fails_is_explained() -> None:
-    """ssh goes nowhere: the reason, and that srun does the work."""
-    code, report = doctor("--time", "10", "--address", "nosuchhost")
+    """ssh goes nowhere: the reason, and that the other does the work."""
+    code, report = doctor(*words(CONFIG, BATCH.inside), "--address", "nosuchhost")
 
-    assert (0, "srun") == (code, report["carrier"])
+    assert (0, BATCH.carrier) == (code, report["carrier"])
     assert "failed" == states(report)["carrier ssh"]
     assert "Not working: carrier ssh" in report["summary"]
 
 
 @pytest.mark.cluster
 def test_nothing_works() -> None:
-    """Exit code 1, and sbatch's own words."""
-    code, report = doctor("--partition", "nosuch")
+    """Exit code 1, and the batch system's own words."""
+    code, report = doctor(*words(CONFIG, BATCH.inside), "--queue", "nosuch")
 
     assert (1, False) == (code, report["usable"])
-    assert "Invalid partition name specified" in report["findings"][-1]["text"]
+    assert BATCH.refuses_word in report["findings"][-1]["text"]
 
 
 def test_without_a_batch_system() -> None:

@@ -46,4 +46,4 @@ class TestSsh(Suite, jupyter_kernel_test.KernelTests):
 
 @pytest.mark.cluster
 class TestSrun(Suite, jupyter_kernel_test.KernelTests):
-    kernel_name = "t-srun"
+    kernel_name = "t-own"

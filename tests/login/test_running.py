@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import subprocess
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,14 @@ from cli.live import TIMEOUT, command, done, line, shown, started
 from jupyter_client.manager import AsyncKernelManager
 
 from login.conftest import Running, running
-from login.specs import on_cluster, params, write_spec
+from login.specs import BATCH, CONFIG, SCHEDULER, on_cluster, params, write_spec
 from login.test_daily import where
 from remote_kernels.errors import RemoteKernelError
+from remote_kernels.scheduler.drivers import DRIVERS
+from remote_kernels.scheduler.jobs import Jobs
 
 cluster = pytest.mark.cluster
-each_scheduler = pytest.mark.parametrize("kernel", params("t-local", "t-srun"))
+each_scheduler = pytest.mark.parametrize("kernel", params("t-local", "t-own"))
 
 
 def listed(kernel: str) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def use_shell(kernel: str) -> tuple[str, int]:
     """What it says of where it is, and its exit code."""
     with shown(*command("shell", kernel, "--", "/bin/sh")) as terminal:
         # Echoed once or twice, as it was typed: that is not what it prints.
-        terminal.type("echo 'a't $(hostname) ${SLURM_JOB_ID-none}.\n")
+        terminal.type("echo 'a't $(hostname) ${RK_JOB_ID-none}.\n")
         terminal.until("at ")
         place = terminal.until(".\r\n")
         terminal.type("echo ready $((1 + 1)); cat\n")
@@ -85,11 +86,11 @@ async def test_a_command_in_the_job(kernel: str) -> None:
 
 
 @cluster
+@pytest.mark.only("slurm", "Grid Engine counts GPUs, and tells a job none of them")
 @pytest.mark.asyncio
 async def test_a_shell_sees_the_job_s_gpus(jupyter: Path) -> None:
     """As many as the kernel, and its CPUs."""
-    config = {"scheduler": "slurm", "gres": "gpu:2", "cpus-per-task": 2, "time": 10}
-    write_spec("t-gpus", {**config, "state_dir": str(jupyter / "state")})
+    write_spec("t-gpus", {**CONFIG, **BATCH.gpus, "state_dir": str(jupyter / "state")})
     async with running("t-gpus") as found:
         argv = ["sh", "-c", "echo $CUDA_VISIBLE_DEVICES; nproc"]
         result = await asyncio.to_thread(done, "shell", id_of(found), "--", *argv)
@@ -135,8 +136,8 @@ async def test_a_kernel_that_runs(kernel: str) -> None:
 @pytest.fixture
 def waits(jupyter: Path) -> str:
     """A kernelspec whose job waits for an hour."""
-    config = {"scheduler": "slurm", "time": 10, "state_dir": str(jupyter / "state")}
-    write_spec("t-waits", {**config, "sbatch_args": ["--begin=now+1hour"]})
+    config = {**CONFIG, **BATCH.later(3600), "state_dir": str(jupyter / "state")}
+    write_spec("t-waits", config)
     return "t-waits"
 
 
@@ -159,18 +160,14 @@ async def test_a_kernel_that_waits(waits: str) -> None:
         await start
     manager.context.destroy(linger=0)
 
-    assert ("waiting", "PENDING") == (view["state"], view["job_state"])
+    assert "waiting" == view["state"]
     assert row[3].startswith("waiting")
-    assert "(BeginTime)" in row[3]
-    assert "starts in about" in row[3]
+    assert re.search(rf"\((?:{BATCH.waits_word})\)", row[3])
     assert "has no node yet" in shell.stderr
     assert 0 == stop.returncode, stop.stderr
-    assert view["job_id"] not in await asyncio.to_thread(queue)
+    assert view["job_id"] not in await own_jobs()
 
 
-def queue() -> list[str]:
+async def own_jobs() -> list[str]:
     """The jobs of this user that are there."""
-    argv = ["squeue", "-h", "-o", "%i", "-u", str(os.getuid())]
-    return subprocess.run(
-        argv, capture_output=True, text=True, check=True
-    ).stdout.split()
+    return [str(status.job_id) for status in await Jobs(DRIVERS[SCHEDULER]).own()]

@@ -116,7 +116,7 @@ async def test_one_that_cannot_start(carrier: str, team: str, jupyter: Path) -> 
     async with running(team) as (_, client):
         for more, words in (
             ({"visible_gpus": 7}, "there is no GPU 7 here"),
-            ({"node": 7}, "There is no node 7"),
+            ({"node": 7}, "There is no node 7|no kernel on a further node of its job"),
         ):
             write_spec("wrong", {**config, **more})
             manager = AsyncKernelManager(kernel_name="wrong")

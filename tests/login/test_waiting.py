@@ -18,7 +18,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from login.specs import write_spec
+from login.specs import BATCH, CONFIG, write_spec
 from login.test_batch import BIN, WHERE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
@@ -31,8 +31,8 @@ TIMEOUT = f"ZMQTerminalInteractiveShell.kernel_timeout={PATIENCE}"
 @pytest.fixture
 def late(jupyter: Path) -> str:
     """A kernelspec whose jobs wait."""
-    config = {"scheduler": "slurm", "time": 10, "state_dir": str(jupyter / "state")}
-    write_spec("t-late", {**config, "sbatch_args": [f"--begin=now+{HELD}"]})
+    config = {**CONFIG, **BATCH.later(HELD), "state_dir": str(jupyter / "state")}
+    write_spec("t-late", config)
     return "t-late"
 
 

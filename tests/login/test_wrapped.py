@@ -17,7 +17,11 @@ from login.specs import write_spec
 from remote_kernels.errors import SubmitError
 from remote_kernels.jupyter.process import process
 
-pytestmark = [pytest.mark.cluster, pytest.mark.asyncio]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.asyncio,
+    pytest.mark.only("slurm", "wrappers of sbatch; forms are tested without a cluster"),
+]
 
 JOB = "import os; print(os.environ['SLURM_JOB_ID'])"
 SENTENCE = """\

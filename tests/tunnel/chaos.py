@@ -388,6 +388,7 @@ class ChaosCarrier:
     name: str
     storm: Storm
     answers = False
+    slow = 0.0
 
     async def connect(self, make: Callable[[], P]) -> tuple[Pipe, P]:
         return await self.storm.connect(make)

@@ -182,6 +182,20 @@ async def test_each_rejected_carrier_says_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_carrier_that_is_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has the time that it says it needs before the agent is heard of."""
+    monkeypatch.setattr("remote_kernels.tunnel.tunnel.HELLO_TIMEOUT", 0.0)
+    mute = StdioCarrier("mute", ["sleep", "60"], {}, slow=0.1)
+    made = Tunnel([mute], b"x" * 32, lambda message: None)
+
+    with pytest.raises(TunnelError, match=r"no hello within 0\.1 s"):
+        await made.open()
+    await made.close()
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("turns", range(4))
 async def test_a_connection_that_comes_at_the_end(tmp_path: Path, turns: int) -> None:
     """It is closed, whatever had become of it when the tunnel was."""

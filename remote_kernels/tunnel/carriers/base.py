@@ -38,6 +38,10 @@ class Carrier(Protocol):
     name: str
 
     @property
+    def slow(self) -> float:
+        """Seconds that it may need before the agent can be heard of."""
+
+    @property
     def answers(self) -> bool:
         """Whether the node was heard of in the attempt that is being made."""
 

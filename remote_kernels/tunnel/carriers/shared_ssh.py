@@ -61,6 +61,7 @@ class SharedSshCarrier:
     """As SshCarrier, for one kernel of several in a job."""
 
     name = SshCarrier.name
+    slow = SshCarrier.slow
 
     def __init__(self, own: SshCarrier, pool: SshPool, key: Hashable) -> None:
         self._own = own

@@ -45,6 +45,7 @@ class SshCarrier:
     """
 
     name = "ssh"
+    slow = 0.0
 
     def __init__(
         self,

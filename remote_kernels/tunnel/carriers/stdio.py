@@ -125,7 +125,7 @@ class _Process(asyncio.SubprocessProtocol):
             if self._ended.done():
                 break
             # To its group: launchers and wrapper scripts have children.
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.get_pid(), signum)
         await asyncio.wait([self._ended], timeout=GRACE)
         self.process.close()
@@ -148,6 +148,8 @@ class StdioCarrier:
     log : Path or None
         A file for its standard error, which then costs no descriptor; else the end of
         that is a part of an error's text.
+    slow : float
+        Seconds that it may need before the agent can be heard of.
     """
 
     answers = False  # its command is silent until the agent speaks
@@ -158,8 +160,10 @@ class StdioCarrier:
         argv: Sequence[str],
         env: Mapping[str, str],
         log: Path | None = None,
+        slow: float = 0.0,
     ) -> None:
         self.name = name
+        self.slow = slow
         self._argv = list(argv)
         self._env = dict(env)
         self._log = log

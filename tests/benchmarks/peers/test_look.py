@@ -1,10 +1,12 @@
-"""What is read from /proc and sdiag, and how traces are said in a few words."""
+"""What is read from /proc, sdiag and qping, and how traces are said in a few words."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from benchmarks.peers.look import address, brief, count, open_to
+from testbed.systems.measured import is_request, sdiag_count
+
+from benchmarks.peers.look import address, brief, open_to
 
 # Slurm 22.05.8; the RPCs by type, which come before, and the dumps after are cut.
 SDIAG = """\
@@ -23,12 +25,26 @@ Pending RPC statistics
 
 def test_requests_of_a_user() -> None:
     """The count is that of the user, not of one whose name begins alike."""
-    assert 2 == count(SDIAG, "student05")
+    assert 2 == sdiag_count(SDIAG, "student05")
 
 
 def test_requests_of_one_who_never_asked() -> None:
     """Who is not listed has asked nothing."""
-    assert 0 == count(SDIAG, "student06")
+    assert 0 == sdiag_count(SDIAG, "student06")
+
+
+# Son of Grid Engine 8.1.9.
+QPING = """\
+17:36:18.857737|ctl/qmaster/1|<-|c2/execd/1                    |   bin|     nak|    TAG_REPORT_REQUEST|     6|      0|    774|17:36:18.857732|        N.A.|        3|
+17:36:19.095961|ctl/qmaster/1|<-|login1/qstat/0                |    cm|     nak|                     0|     0|      0|    175|17:36:19.095961|00:00.000000|        4|
+17:36:19.096434|ctl/qmaster/1|<-|login1/qstat/32               |   bin|     nak|       TAG_GDI_REQUEST|     1|      0|   2254|17:36:19.096427|        N.A.|        4|
+17:36:19.096963|ctl/qmaster/1|->|login1/qstat/32               |   bin|     nak|       TAG_GDI_REQUEST|     1|      1|  12572|17:36:19.096837|00:00.000125|        4|
+"""
+
+
+def test_requests_from_the_login_host() -> None:
+    """Neither answers nor greetings, nor what nodes report."""
+    assert [False, False, True, False] == [*map(is_request, QPING.splitlines())]
 
 
 def test_addresses_of_proc() -> None:

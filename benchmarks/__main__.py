@@ -8,14 +8,17 @@ import platform
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from testbed.api import Cluster
 from testbed.layout import ClusterError
 
 from benchmarks.command import running_cluster, say
-from benchmarks.figures import cut, many, single, sizes
+from benchmarks.figures import cut, gridengine, many, single, sizes
 from benchmarks.host import Host
 from benchmarks.peers.run import measure
 from benchmarks.report.page import page
@@ -53,6 +56,9 @@ PARTS: dict[str, Part] = {
     "pending": lambda host, rounds: [many.pending(host)],
     "peers": lambda host, rounds: [measure(host.cluster, [], min(rounds, 3), say)],
 }
+# What they measure beside ssh is Slurm's own.
+OVER_SLURM = {"trips", "output", "sizes", "peers"}
+ALL = (*PARTS, gridengine.NAME)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,7 +66,11 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="What remote kernels cost, beside what they stand in for.",
-        epilog="Needs root, and the machine for itself. Parts: " + ", ".join(PARTS),
+        epilog=f"Needs root, and the machine for itself. Parts: {', '.join(ALL)}. The "
+        "last one brings up a cluster of Grid Engine's for the starts, and the calls of "
+        "its qmaster. With RK_CLUSTER_SCHEDULER=gridengine (make bench "
+        "SCHEDULER=gridengine) all parts run over it but "
+        f"{', '.join(sorted(OVER_SLURM))}, which are Slurm's.",
     )
     found.add_argument("parts", nargs="*", metavar="PART", help="all if none is given")
     found.add_argument("--rounds", type=int, default=10, help="pairs of each (10)")
@@ -74,32 +84,71 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def run(
-    host: Host, parts: Iterable[str], rounds: int, out: Path
-) -> tuple[Report, list[str]]:
+@dataclass
+class Run:
     """Part after part, each written at its end; what failed is told."""
-    failed = []
-    figures: list[Figure] = []
-    curves: list[Curve] = []
-    peers = None
-    for name in parts:
+
+    out: Path
+    figures: list[Figure] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    peers: PeerTable | None = None
+    parts: list[str] = field(default_factory=list)  # that have been begun
+    failed: list[str] = field(default_factory=list)
+
+    def part(self, name: str, measured: Callable[[], Found]) -> None:
         say(name)
+        self.parts.append(name)
         try:
-            for found in PARTS[name](host, rounds):
+            for found in measured():
                 if isinstance(found, Figure):
-                    figures.append(found)
+                    self.figures.append(found)
                 elif isinstance(found, Curve):
-                    curves.append(found)
+                    self.curves.append(found)
                 else:
-                    peers = found
+                    self.peers = found
         except Exception:  # noqa: BLE001 - of many parts, one; told, and counted
-            failed.append(name)
+            self.failed.append(name)
             say(f"{name} FAILED\n{traceback.format_exc()}")
-        report = Report(
-            datetime.now(timezone.utc), machine(), versions(), figures, curves, peers
-        )
-        write(report, out)
-    return report, failed
+        write(self.report, self.out)
+
+    @property
+    def report(self) -> Report:
+        when = datetime.now(timezone.utc)
+        found = (self.figures, self.curves, self.peers)
+        return Report(when, machine(), versions(), *found)
+
+
+def left_out(name: str, scheduler: str) -> str:
+    """Why a part does not run where the cluster has this batch system, or nothing."""
+    if name == gridengine.NAME:
+        if scheduler == gridengine.NAME:
+            return "the cluster has Grid Engine already; see start, many and pending"
+        return gridengine.why_not()
+    if name in OVER_SLURM and scheduler != "slurm":
+        return f"what it measures is Slurm's, and the cluster has {scheduler}"
+    return ""
+
+
+def measure_all(run: Run, names: Iterable[str], rounds: int) -> None:
+    """All these parts. Raises ClusterError."""
+    system = Cluster().system
+    if system.measured is None:
+        msg = f"there are no benchmarks over {system.name}, only over Slurm and Grid "
+        msg += "Engine: make bench SCHEDULER=gridengine"
+        raise ClusterError(msg)
+    reasons = {name: left_out(name, system.scheduler) for name in names}
+    for name, reason in reasons.items():
+        if reason:
+            say(f"{name} LEFT OUT: {reason}")
+    wanted = [name for name, reason in reasons.items() if not reason]
+    if here := [name for name in wanted if name in PARTS]:
+        with running_cluster() as cluster:
+            host = Host(cluster)
+            with host.programs():
+                for name in here:
+                    run.part(name, partial(PARTS[name], host, rounds))
+    if gridengine.NAME in wanted:
+        run.part(gridengine.NAME, partial(gridengine.figures, rounds))
 
 
 def write(report: Report, out: Path) -> None:
@@ -126,23 +175,22 @@ def versions() -> dict[str, str]:
 
 def main() -> int:
     arguments = parser().parse_args()
-    unknown = set(arguments.parts) - set(PARTS)
+    unknown = set(arguments.parts) - set(ALL)
     if unknown:
         parser().error(f"unknown: {', '.join(sorted(unknown))}")
+    run = Run(arguments.out)
     try:
-        with running_cluster() as cluster:
-            host = Host(cluster)
-            with host.programs():
-                parts = arguments.parts or PARTS
-                report, failed = run(host, parts, arguments.rounds, arguments.out)
+        measure_all(run, arguments.parts or ALL, arguments.rounds)
     except ClusterError as error:
         say(str(error))
         return 1
-    show(report)
+    if not run.parts:
+        return 1
+    show(run.report)
     say(f"written: {arguments.out}/results.json and index.html")
-    if failed:
-        say(f"FAILED: {', '.join(failed)}")
-    return bool(failed)
+    if run.failed:
+        say(f"FAILED: {', '.join(run.failed)}")
+    return bool(run.failed)
 
 
 if __name__ == "__main__":

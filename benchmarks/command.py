@@ -16,15 +16,15 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def running_cluster() -> Iterator[Cluster]:
+def running_cluster(scheduler: str | None = None) -> Iterator[Cluster]:
     """The test cluster, up; one that was down is down afterwards.
 
-    Raises ClusterError.
+    Raises ClusterError; also where one is up that has another batch system.
     """
     cluster = Cluster(say=say)
     found_up = cluster.is_up()
     try:
-        cluster.up(owner=None if found_up else os.getpid())
+        cluster.up(owner=None if found_up else os.getpid(), scheduler=scheduler)
         yield cluster
     finally:
         if not found_up:

@@ -9,14 +9,13 @@ import json
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from testbed.api import Cluster
-
-from benchmarks.peers import look
+from testbed.systems.measured import Measured
 
 HERE = Path(__file__).resolve().parent
 USER = "bob"
@@ -34,6 +33,13 @@ class Host:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+
+    @property
+    def system(self) -> Measured:
+        """What differs from one batch system to another."""
+        found = self.cluster.system.measured
+        assert found is not None, "the command line has looked"
+        return found
 
     @contextmanager
     def programs(self) -> Iterator[None]:
@@ -59,6 +65,8 @@ class Host:
             env={
                 "PYTHONPATH": f"{home}/{PROGRAMS}",
                 "PYTHONDONTWRITEBYTECODE": "1",
+                "BENCH_KERNEL": json.dumps(self.system.kernel),
+                "BENCH_CROWD": json.dumps(self.system.crowd),
             },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -78,9 +86,9 @@ class Host:
         if process.returncode:
             raise subprocess.CalledProcessError(process.returncode, name)
 
-    def calls(self) -> int:
-        """The user's calls of the controller so far, by the controller's own count."""
-        return look.calls(self.cluster, USER)
+    def counting(self) -> AbstractContextManager[Callable[[], int]]:
+        """A count of the user's calls of the controller so far, by its own words."""
+        return self.system.counting(self.cluster, USER)
 
 
 def _program(info: tarfile.TarInfo) -> tarfile.TarInfo | None:

@@ -27,22 +27,30 @@ def grown(host: Host, minutes: int) -> tuple[Grown, list[float], list[int]]:
     found: Grown = {"ssh": {}, "local": {}}
     cpu: list[float] = []
     calls: list[int] = []
-    before = 0
     for name, lines in found.items():
         rest = minutes if name == "ssh" else 0
-        for line in host.lines("server", name, rest, *COUNTS):
+        for line, called in counted(host, name, rest, *COUNTS):
             if "count" in line:
                 lines[line["count"]] = line
-                continue
-            if line["minute"]:
+            elif line["minute"]:
                 cpu.append(line["cpu"])
-                calls.append(host.calls() - before)
-            before = host.calls()
+                calls.append(called)
     return found, cpu, calls
 
 
+def counted(host: Host, *argv: object) -> Iterator[tuple[dict[str, Any], int]]:
+    """What the program of many kernels says, with the calls since it said the last."""
+    before = 0
+    with host.counting() as calls:
+        for line in host.lines("server", *argv):
+            now = calls()
+            yield line, now - before
+            before = now
+
+
 def figures(host: Host, minutes: int = MINUTES) -> tuple[list[Figure], list[Curve]]:
-    found, cpu, calls = grown(host, minutes)
+    with host.system.room(host.cluster):
+        found, cpu, calls = grown(host, minutes)
     first, last = COUNTS[1], COUNTS[-1]
     further = {
         name: (lines[last]["memory"] - lines[first]["memory"]) / (last - first) / MIB
@@ -64,14 +72,26 @@ def figures(host: Host, minutes: int = MINUTES) -> tuple[list[Figure], list[Curv
             Reach("at most", 1.0),
             note="The server with its connections; a minute each.",
         ),
-        Figure(
-            *("calls-running", f"Calls per minute, {last} kernels running", "", ""),
-            [float(count) for count in calls],
-            [],
-            Reach("at most", 0.0),
-        ),
+        _running(host, calls),
     ]
     return made, [*_curves(found)]
+
+
+def running(host: Host, minutes: int = MINUTES) -> Figure:
+    """The calls alone."""
+    with host.system.room(host.cluster):
+        lines = counted(host, "ssh", minutes, COUNTS[-1])
+        return _running(host, [called for line, called in lines if line.get("minute")])
+
+
+def _running(host: Host, calls: list[int]) -> Figure:
+    return Figure(
+        *("calls-running", f"Calls per minute, {COUNTS[-1]} kernels running", "", ""),
+        [float(count) for count in calls],
+        [],
+        Reach("at most", 0.0),
+        note=host.system.counts,
+    )
 
 
 def _curves(found: Grown) -> Iterator[Curve]:
@@ -105,25 +125,28 @@ def _curves(found: Grown) -> Iterator[Curve]:
     )
 
 
-def pending(host: Host, minutes: int = 3) -> Figure:
+def pending(host: Host) -> Figure:
     """With all nodes in somebody else's hands."""
+    system = host.system
+    minutes = max(3, system.minutes)
     full = Full(host.cluster)
     full.until_full()
-    calls = []
-    before = 0
     try:
-        for line in host.lines("server", "pending", BACKED_OFF + minutes, COUNTS[-1]):
-            now = host.calls()
-            if line["minute"]:
-                calls.append(float(now - before))
-            before = now
+        lines = counted(host, "pending", BACKED_OFF + minutes, COUNTS[-1])
+        calls = [float(called) for line, called in lines if line["minute"]]
     finally:
         full.free()
+    before, then = calls[:BACKED_OFF], calls[BACKED_OFF:]
+    note = f"The {BACKED_OFF} minutes before them: {before}. {system.asks}"
+    if system.minutes > 1:
+        note = f"The mean of {system.minutes} minutes: {then}. {note}"
     return Figure(
         *("calls-pending", f"Calls per minute, {COUNTS[-1]} kernels pending", "", ""),
-        calls[BACKED_OFF:],
+        [
+            statistics.fmean(then[at : at + system.minutes])
+            for at in range(0, minutes, system.minutes)
+        ],
         [],
-        Reach("at most", 2.0),
-        note=f"The {BACKED_OFF} minutes before them: {calls[:BACKED_OFF]}. A squeue "
-        "makes two calls; each 5 minutes the places in the queue are asked for.",
+        Reach("at most", system.asks_at_most),
+        note=f"{note} {system.counts}",
     )

@@ -17,22 +17,21 @@ SESSION = "ssh -L, session"
 def starts(host: Host, rounds: int) -> Iterator[Figure]:
     """Start and restart."""
     pairs: dict[str, list[list[float]]] = defaultdict(list)
-    for line in host.lines("start", rounds):
+    for line in host.lines("start", rounds, *host.system.batch):
         for name in ("start", "in-job", "shared", "restart"):
             pairs[name].append(line[name])
     yield _figure(
         *("start", "Start, to kernel_info_reply", "s"),
-        "sbatch to a first line + a local start",
+        f"{host.system.batch[0]} to a first line + a local start",
         pairs["start"],
         Reach("difference at most", 0.15),
-        note="Slurm starts a job 0.1 to 3 s after sbatch, ours and the reference's "
-        "alike: the spread is its.",
+        note=f"{host.system.cycle}, ours and the reference's alike: the spread is its.",
     )
     yield _figure(
         *("start-in-job", "Start, from the job's first line", "s", "a local start"),
         pairs["in-job"],
         Reach("difference at most", 0.15),
-        note="What Slurm does before that is the same for whoever submits.",
+        note=f"What {host.system.title} does before that is the same for whoever submits.",
     )
     yield _figure(
         *("start-shared", "Start of a second kernel in a shared job", "s"),

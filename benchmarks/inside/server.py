@@ -19,7 +19,7 @@ from typing import Any
 
 from jupyter_client.blocking.client import BlockingKernelClient
 
-from benchmarks.inside.kernels import Asked, Bench, bench, say, wait_for
+from benchmarks.inside.kernels import Asked, Bench, bench, options, say, wait_for
 from benchmarks.inside.round_trips import quantiles
 
 PORT = 8931
@@ -138,7 +138,7 @@ def rest(server: Server, minutes: int) -> None:
 
 def main(what: str, minutes: int, counts: list[int]) -> None:
     with bench() as here:
-        small = {"partition": "class", "mem": 100, "carrier": "ssh"}
+        small = {**options("CROWD"), "carrier": "ssh"}
         here.remote("ssh", **small)
         here.remote("pending", **small)
         server = Server(here)

@@ -1,7 +1,10 @@
-"""Starts and restarts, ours and a local one's: python -m benchmarks.inside.start ROUNDS.
+"""Starts and restarts, ours and a local one's.
+
+python -m benchmarks.inside.start ROUNDS COMMAND...
 
 Starts of ours are beside what none can be quicker than: the first line of a trivial
-batch script, and a local kernel; or that alone, where the job is there already.
+batch script that COMMAND submits, and a local kernel; or that alone, where the job is
+there already.
 """
 
 from __future__ import annotations
@@ -17,12 +20,11 @@ from jupyter_client.manager import KernelManager
 from benchmarks.inside.kernels import Asked, Bench, bench, say, wait_for
 
 NOTE = "echo $EPOCHREALTIME >{}"
-TWO_CYCLES = 6.0  # seconds; Slurm looks at new batch jobs each 3 s
+TWO_CYCLES = 6.0  # seconds; Slurm looks at new batch jobs each 3 s, Grid Engine each 2
 
 
-def batch(path: Path) -> float:
-    """Seconds from sbatch to the first line of its script."""
-    argv = ["sbatch", "--parsable", "--mem=100", "--time=1", "--output=/dev/null"]
+def batch(argv: list[str], path: Path) -> float:
+    """Seconds from the submission of a script to its first line."""
     script = f"#!/bin/bash\n{NOTE.format(path)}\n"
     begun = time.time()
     subprocess.run(argv, input=script, check=True, capture_output=True, text=True)
@@ -56,21 +58,21 @@ def kernel(here: Bench, spec: str) -> tuple[float, float]:
 
 
 def rest() -> None:
-    """Until Slurm is at any point of its cycle: else what came before decides."""
+    """Until the batch system is at any point of its cycle: else what came before decides."""
     time.sleep(random.uniform(0, TWO_CYCLES))  # noqa: S311
 
 
-def main(rounds: int) -> None:
+def main(rounds: int, submit: list[str]) -> None:
     with bench() as here:
         ran = here.directory / "ran"
         here.remote("ssh", carrier="ssh", prologue=[NOTE.format(ran)])
         here.remote("shared", carrier="ssh", allocation="bench", keep=1)
         with here.manager("shared") as first:
             first.start_kernel()
-            measure(here, ran, rounds)
+            measure(here, ran, rounds, submit)
 
 
-def measure(here: Bench, ran: Path, rounds: int) -> None:
+def measure(here: Bench, ran: Path, rounds: int, submit: list[str]) -> None:
     for _ in range(rounds):
         rest()
         begun = time.time()
@@ -79,10 +81,10 @@ def measure(here: Bench, ran: Path, rounds: int) -> None:
         local = kernel(here, "local")
         shared = kernel(here, "shared")
         rest()
-        both = batch(ran) + local[0]
+        both = batch(submit, ran) + local[0]
         found = {"start": [ours[0], both], "restart": [ours[1], local[1]]}
         say({**found, "in-job": [in_job, local[0]], "shared": [shared[0], local[0]]})
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2:])

@@ -6,13 +6,13 @@ Called by `run`, while `drive` waits.
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections import Counter
 from collections.abc import Iterable
 
 from on_cluster.traces import HOSTS, PLACES, Desk, Traces, left_over, listeners
 from testbed.api import Cluster
 from testbed.layout import USERS
+from testbed.systems.measured import sdiag_count
 
 STRANGER = "student10"  # who looks at what is not his
 SECONDS = 20.0  # for all traces to go
@@ -76,14 +76,7 @@ def _is_of(cluster: Cluster, host: str, user: str, path: str) -> bool:
 
 def calls(cluster: Cluster, user: str) -> int:
     """How many requests of the user the controller has answered, by sdiag."""
-    return count(cluster.run("ctl", "root", ["sdiag"]).stdout, user)
-
-
-def count(said: str, user: str) -> int:
-    """The user's count in what sdiag says; 0 for one who never asked."""
-    tail = said.partition("statistics by user")[2]
-    row = re.search(rf"^\s+{user}\s+\(\s*\d+\)\s+count:(\d+)", tail, re.MULTILINE)
-    return int(row[1]) if row else 0
+    return sdiag_count(cluster.run("ctl", "root", ["sdiag"]).stdout, user)
 
 
 def left(cluster: Cluster, user: str, before: Traces) -> list[str]:

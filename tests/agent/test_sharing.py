@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from remote_kernels.agent import endpoint
 from remote_kernels.agent.sharing import Sharing
 
 from .shared import SECONDS, Place, until
@@ -214,8 +215,11 @@ async def test_a_node_that_the_job_lacks(place: Place) -> None:
     assert "There is no node 1" in (record / "agent.json").read_text()
 
 
-async def test_each_warning_reaches_its_kernels_once(place: Place) -> None:
+async def test_each_warning_reaches_its_kernels_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that comes twice is the same; one of another number is not."""
+    monkeypatch.setattr(endpoint, "ONCE", 60.0)
     record, heard = place.add("k"), place.base / "heard"
     traps = "; ".join(
         f"trap 'echo {name} >>{heard}' {name}" for name in ("USR1", "USR2")

@@ -36,7 +36,7 @@ from remote_kernels.scheduler.job import JobId, JobRequest
 from remote_kernels.scheduler.jobs import Jobs
 from remote_kernels.scheduler.local.driver import Local
 
-TIMEOUT = 30.0
+TIMEOUT = 90.0
 START = 120.0  # of a server: its imports alone took 20 s on a busy machine
 GONE = JobId("1-1", "/nowhere/job.log")
 CONFIG: dict[str, object] = {"scheduler": "local", "dead_after": 2, "silence": 60}

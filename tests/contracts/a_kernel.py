@@ -111,7 +111,7 @@ async def is_ended(kernelspec: str, *argv: str) -> dict[str, Any]:
     while said.partition("looping")[2].strip() == "":
         message = await client.get_iopub_msg(timeout=TIMEOUT)
         said += message["content"].get("text", "")
-        if said.endswith("looping\n"):
+        if message["content"].get("text", "").endswith("looping\n"):
             words = [word.replace("{job}", job) for word in argv]
             await asyncio.to_thread(subprocess.run, words, check=True)
     told = {"job": job, "said": said}

@@ -60,12 +60,12 @@ def played(request: pytest.FixtureRequest, tmp_path: Path) -> Played:
 
 async def test_a_job_reaches_its_time_limit(played: Played) -> None:
     """It is known before, and that it was this that ended it."""
-    job_id = await played.submit(LASTS, walltime="0:00:02")
+    job_id = await played.submit(LASTS, walltime="0:00:08")
     runs = await played.runs(job_id)
     over = await played.ended(job_id)
 
     assert runs.start_time is not None
-    assert runs.start_time + 2 == runs.end_time
+    assert runs.start_time + 8 == runs.end_time
     assert not over.by_itself
     assert "reached its time limit" in played.driver.ended_text(over)
 

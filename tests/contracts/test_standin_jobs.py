@@ -100,19 +100,20 @@ def test_a_job_that_waits_is_cancelled(standin: StandIn) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "end"),
+    ("script", "patience", "end"),
     [
-        ("exec sleep 600", (None, 15, "cancel")),
-        ("trap 'exit 4' TERM; sleep 600 & wait", (4, None, "cancel")),
-        ("trap '' TERM; sleep 600; sleep 600", (None, 9, "cancel")),
+        ("{ready}; exec sleep 600", 30, (None, 15, "cancel")),
+        ("trap 'exit 4' TERM; {ready}; sleep 600 & wait", 30, (4, None, "cancel")),
+        ("trap '' TERM; {ready}; sleep 600; sleep 600", 0.3, (None, 9, "cancel")),
     ],
 )
 def test_a_job_that_runs_is_cancelled(
-    standin: StandIn, script: str, end: object
+    standin: StandIn, script: str, patience: float, end: object
 ) -> None:
     """By the signals that its batch system sends, to all of its processes."""
-    script = f"setsid sleep 600 & echo $! >{standin.home}/other; {script}"
-    number = standin.submit(script, "on_cancel=((15, 0.3),)")
+    ready = f"setsid sleep 600 & echo $! >{standin.home}/other"
+    script = script.format(ready=ready)
+    number = standin.submit(script, f"on_cancel=((15, {patience}),)")
     other = standin.home / "other"
     standin.wait(lambda: other.exists() and other.read_text() != "")
     standin.of(number, "job.cancel()")

@@ -21,10 +21,10 @@ import pytest
 from login.specs import BATCH, CONFIG, write_spec
 from login.test_batch import BIN, WHERE
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
-HELD = 15  # seconds in the queue
-PATIENCE = 10  # seconds that each program is told to wait for its kernel
+HELD = 30  # seconds in the queue
+PATIENCE = 25  # seconds that each program is told to wait for its kernel
 TIMEOUT = f"ZMQTerminalInteractiveShell.kernel_timeout={PATIENCE}"
 
 
@@ -95,7 +95,7 @@ def test_a_console_waits(late: str) -> None:
         text=True,
     )
     os.close(theirs)
-    printed, _ = process.communicate(f"{WHERE}\nexit\n", timeout=120)
+    printed, _ = process.communicate(f"{WHERE}\nexit\n", timeout=160)
     told = os.read(ours, 1 << 16).decode()
     os.close(ours)
 

@@ -114,4 +114,4 @@ def test_the_kernel_ends_with_its_timer(notebook: Notebook) -> None:
 
     client.shutdown()
 
-    wait_until("the kernel's end", lambda: not is_alive(int(pid)), 5)
+    wait_until("the kernel's end", lambda: not is_alive(int(pid)), 30)

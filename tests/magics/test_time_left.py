@@ -61,7 +61,7 @@ def test_a_warning(watch: Watch) -> None:
 
     text = watch.told.get(timeout=10)
 
-    assert 0.15 < time.time() - before < 5
+    assert 0.15 < time.time() - before
     assert "1 min left" in text
     assert watch.end is not None
     assert time.strftime("%H:%M:%S", time.localtime(watch.end)) in text

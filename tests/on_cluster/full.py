@@ -23,7 +23,7 @@ class Full:
 
     def until_full(self) -> None:
         """Until it runs."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 90
         while not self.is_full(self._cluster):
             assert time.monotonic() < end
             time.sleep(0.2)

@@ -91,7 +91,7 @@ async def test_in_a_job_from_a_terminal(cluster: Cluster, desk: Desk) -> None:
             server.end()
         assert "RUNNING" == jobs(cluster)[number].state
         cluster.run("login1", USER, ["sh", "-c", f"rm -f {desk.path}/runtime/jp*"])
-        assert [] == left_over(cluster, USER, before, 20)
+        assert [] == left_over(cluster, USER, before)
 
 
 async def test_the_job_ends(cluster: Cluster, desk: Desk) -> None:
@@ -138,7 +138,7 @@ async def refusal(cluster: Cluster, desk: Desk, config: dict[str, Any]) -> str:
         assert response is not None
         text = response.body.decode()
         server.end()
-    assert [] == left_over(cluster, USER, before, 20)
+    assert [] == left_over(cluster, USER, before)
     return text
 
 
@@ -205,7 +205,7 @@ async def test_which_of_two_jobs(cluster: Cluster, desk: Desk) -> None:
             server.end()
         assert [] == steps(cluster)
         cluster.run("login1", USER, ["sh", "-c", f"rm -f {desk.path}/runtime/jp*"])
-        assert [] == left_over(cluster, USER, before, 20)
+        assert [] == left_over(cluster, USER, before)
 
 
 async def test_a_job_that_waits(cluster: Cluster, desk: Desk) -> None:
@@ -231,7 +231,7 @@ async def test_by_salloc(cluster: Cluster, desk: Desk) -> None:
         await page.close()
         server.end()
     cluster.run("login1", USER, ["sh", "-c", f"rm -f {desk.path}/runtime/jp*"])
-    assert [] == left_over(cluster, USER, before, 20)
+    assert [] == left_over(cluster, USER, before)
 
 
 async def test_salloc_waits_and_is_given_up(cluster: Cluster, desk: Desk) -> None:
@@ -244,7 +244,7 @@ async def test_salloc_waits_and_is_given_up(cluster: Cluster, desk: Desk) -> Non
         await server.ask("DELETE", f"sessions/{page.session_id}")
         await page.close()
         server.end()
-    assert [] == left_over(cluster, USER, before, 20)
+    assert [] == left_over(cluster, USER, before)
 
 
 async def test_srun_of_salloc_is_killed(cluster: Cluster, desk: Desk) -> None:

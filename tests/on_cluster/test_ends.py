@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 import signal
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from on_cluster.traces import BIN, IPYKERNEL, Desk, left_over, traces
 from testbed.api import Cluster, Job
 from testbed.machine import has_cgroup_v1
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240), pytest.mark.asyncio]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400), pytest.mark.asyncio]
 
 USER = "bob"
 Act = Callable[[Cluster, Job], object]
@@ -82,49 +83,49 @@ def boot_c2(cluster: Cluster, job: Job) -> None:
 IN_ITS_JOB = {
     "segfault": End(
         r"signal 11 \(SIGSEGV\)\. Its job goes on",
-        5,
+        30,
         "import ctypes\nctypes.string_at(0)",
     ),
-    "os._exit": End(r"exit code 7\. Its job goes on", 5, "import os\nos._exit(7)"),
+    "os._exit": End(r"exit code 7\. Its job goes on", 30, "import os\nos._exit(7)"),
     "SIGKILL of the kernel": End(
         r"signal 9 \(SIGKILL\)\. Its job goes on",
-        5,
+        30,
         "import os\nos.kill(os.getpid(), 9)",
     ),
     "memory of the kernel": End(
         r"more memory than it asked for\. Ask for more 'memory'",
-        20,
+        60,
         "x = b'x' * 400_000_000",
         config={"memory": "250M"},
     ),
 }
 OF_ANY_JOB = {
-    "SIGKILL of the agent": End(r"agent .* was killed", 10, act=kill_agent),
-    "cancelled by its user": End(SYSTEM.cancelled_words, 20, act=cancel),
+    "SIGKILL of the agent": End(r"agent .* was killed", 60, act=kill_agent),
+    "cancelled by its user": End(SYSTEM.cancelled_words, 60, act=cancel),
     "cancelled by root": End(
-        SYSTEM.cancelled_words, 20, act=by_root(*SYSTEM.cancel("{job.id}"))
+        SYSTEM.cancelled_words, 60, act=by_root(*SYSTEM.cancel("{job.id}"))
     ),
 }
 OF_A_JOB: dict[str, dict[str, End]] = {
     "gridengine": {
         "time limit": End(
             r"time limit\. Ask for more with 'time'",
-            90,
-            config={"time": "30s", "warn_before": []},
+            150,
+            config={"time": "60s", "warn_before": []},
         ),
     },
     "htcondor": {
         "time limit": End(
             r"time limit \(.*\)\. Ask for more with 'allowed_job_duration'",
-            90,
-            config={"time": "30s", "warn_before": []},
+            150,
+            config={"time": "60s", "warn_before": []},
         ),
     },
     "oar": {
         "time limit": End(
             r"time limit \(WALLTIME\)\. Ask for more with 'walltime'",
-            90,
-            config={"walltime": "0:0:40", "warn_before": []},
+            150,
+            config={"walltime": "0:1:0", "warn_before": []},
         ),
     },
     "slurm": {
@@ -135,14 +136,14 @@ OF_A_JOB: dict[str, dict[str, End]] = {
         ),
         "preemption": End(
             "PREEMPTED.*higher priority",
-            15,
+            60,
             act=preempt,
             config={"partition": "cheap"},
             undo=leave_c2,
         ),
         "node down": End(
             "NODE_FAIL.*node failed",
-            30,
+            60,
             act=by_root(
                 "scontrol", "update", "NodeName=c2", "State=DOWN", "Reason=test"
             ),
@@ -206,7 +207,7 @@ async def test_a_kernel_that_died_in_its_job(
     before = traces(cluster, USER)
     async with notebook(cluster, desk) as (server, page):
         job = await said(cluster, page, end)
-        await until("the restart", lambda: "restarting" in page.states, 15)
+        await until("the restart", lambda: "restarting" in page.states, 60)
 
         await works(page)
 
@@ -215,7 +216,7 @@ async def test_a_kernel_that_died_in_its_job(
         await server.ask("DELETE", f"sessions/{page.session_id}")
         await page.close()
         server.end()
-    assert [] == left_over(cluster, USER, before, 20)
+    assert [] == left_over(cluster, USER, before)
 
 
 @pytest.mark.parametrize(
@@ -232,11 +233,11 @@ async def test_a_job_that_ended(cluster: Cluster, desk: Desk, end: End) -> None:
             job = await said(cluster, page, end)
         finally:
             end.undo(cluster, job)
-        await until("the dead kernel", lambda: "dead" in page.states, 15)
+        await until("the dead kernel", lambda: "dead" in page.states, 60)
         assert re.search(end.words, server.log)
         record = json.loads(desk.read(f"../state/kernels/{page.kernel_id}/record.json"))
         assert re.search(end.words, record["end"]["text"])
-        await until("the end of its job", lambda: not jobs(cluster), 30)
+        await until("the end of its job", lambda: not jobs(cluster), 60)
 
         await page.open()  # as JupyterLab does for a cell, or a person's restart
         first = page.run("print(6 * 7)")
@@ -254,7 +255,7 @@ async def test_a_job_that_ended(cluster: Cluster, desk: Desk, end: End) -> None:
     tool = str(BIN / "remote-kernels")
     done = cluster.run("login1", USER, [tool, "clean", "--yes"], env=desk.env)
     assert re.search(end.words, done.stdout)
-    assert [] == left_over(cluster, USER, before, 30)
+    assert [] == left_over(cluster, USER, before)
 
 
 async def test_a_page_that_comes_while_the_end_is_said(
@@ -273,7 +274,8 @@ async def test_a_page_that_comes_while_the_end_is_said(
             await asyncio.sleep(0.05)
     print(f"{len(waited)} times, {max(waited):.3f} s at most")
     assert 3 < len(waited)
-    assert 1 > max(waited)
+    assert 1 > statistics.median(waited)
+    assert 10 > max(waited)  # 20 s where it waited for the end
 
 
 async def test_a_kernel_that_dies_again_and_again(cluster: Cluster, desk: Desk) -> None:
@@ -289,7 +291,7 @@ async def test_a_kernel_that_dies_again_and_again(cluster: Cluster, desk: Desk) 
         listed = cluster.run("login1", USER, tool, env=desk.env).stdout
 
         assert "exit code 7, again and again" in " ".join(listed.split()), listed
-        await until("the end of its job", lambda: not jobs(cluster), 30)
+        await until("the end of its job", lambda: not jobs(cluster), 60)
         assert listed == cluster.run("login1", USER, tool, env=desk.env).stdout
 
 

@@ -63,7 +63,7 @@ def test_an_example(cluster: Cluster, desk: Desk, name: str) -> None:
     assert "allocation: c1 c2" in lines
     assert f"total: {TOTALS[name]}" in lines
     assert "worked: c1 c2" in lines
-    assert [] == left_over(cluster, USER, before, SECONDS)
+    assert [] == left_over(cluster, USER, before)
 
 
 def jobs(cluster: Cluster) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -171,7 +172,8 @@ def test_the_first_cell_says_why(
                 wrong.append((name, text))
             # A cell beside takes as long as this machine is busy.
             is_late = late > SOON + max(trips)
-            if opened > SOON or is_late or max(trips) > 5 * SOON:
+            is_slow = opened > SOON + max(trips) or statistics.median(trips) > 5 * SOON
+            if is_slow or is_late:
                 wrong.append((name, f"{opened:.2f} {late:.2f} {max(trips):.2f}"))
         other.screenshot(path=shots / "failed-beside.png")
     assert [] == wrong

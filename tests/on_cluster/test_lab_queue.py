@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 HOLD = 12.0  # seconds
 LONG = 660.0
 WAITS = re.compile(r"Job \d+ waits: .*waited", re.DOTALL)  # it may take several lines
-FREE = 2.0  # seconds until a job that nobody wants has left the queue
+FREE = 10.0  # seconds until a job that nobody wants has left the queue
 
 
 @pytest.fixture

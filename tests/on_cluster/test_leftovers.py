@@ -32,7 +32,6 @@ from remote_kernels.scheduler.drivers import DRIVERS
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
 USER = "bob"
-SECONDS = 20.0  # for all traces to go
 PORT = 8917
 TOKEN = "token-of-a-test"  # noqa: S105
 LATER = SYSTEM.later(3600)
@@ -244,7 +243,7 @@ def test_after_an_orderly_end(
 
     assert program.process.returncode == 0, said
     assert desk.has("ran"), said
-    assert left_over(cluster, USER, before, SECONDS) == [], said
+    assert left_over(cluster, USER, before) == [], said
 
 
 def test_after_a_server_shut_a_kernel_down(
@@ -262,10 +261,10 @@ def test_after_a_server_shut_a_kernel_down(
     server.ask("DELETE", f"/api/kernels/{json.loads(kernel)['id']}").join(60)
 
     assert [204] == [status for status, _ in server.answers]
-    assert [] == left_over(cluster, USER, server.own, SECONDS)
+    assert [] == left_over(cluster, USER, server.own)
     server.send(signal.SIGTERM)
     said = server.end()
-    assert left_over(cluster, USER, before, SECONDS) == [], said
+    assert left_over(cluster, USER, before) == [], said
 
 
 # --- how a start is spoilt ---------------------------------------------------------------
@@ -367,7 +366,7 @@ def test_after_a_start_that_failed(
         assert started.process.returncode != 0, said
 
     assert word in said
-    assert left_over(cluster, USER, before, SECONDS) == [], said
+    assert left_over(cluster, USER, before) == [], said
 
 
 # --- signals ------------------------------------------------------------------------
@@ -459,7 +458,7 @@ def test_after_a_signal(
     program.send(number)
     said = program.end()
 
-    assert left_over(cluster, USER, before, SECONDS) == [], said
+    assert left_over(cluster, USER, before) == [], said
 
 
 # --- killed on the node -------------------------------------------------------------
@@ -506,11 +505,11 @@ def test_after_a_kill_on_the_node(
         more = traces(cluster, USER) - before
         return [one for one in more if one.startswith(("job", "c1: proc", "c1: TCP"))]
 
-    wait_for("the end of all on the node", lambda: not running(), SECONDS)
+    wait_for("the end of all on the node", lambda: not running(), 90)
     program.process.kill()
     ran = str(desk.given("ran"))
     desk.write("cell.py", CELL.format(ran=ran, sleep=0))
     said = caller("script").end()
-    wait_for("the end of the job", lambda: not running(), SECONDS)
+    wait_for("the end of the job", lambda: not running(), 90)
     left = sorted(one for one in traces(cluster, USER) - before if "c1:" in one)
     assert [] == left, said

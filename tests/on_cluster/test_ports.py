@@ -175,7 +175,7 @@ async def test_a_page(cluster: Cluster, desk: Desk) -> None:
         program.stdout.close()
         assert "ConnectionRefusedError" == fetch(cluster, USER, port["local_port"])
         assert 404 == (await status(server, url, **HEADERS))[0]
-        assert [] == left_over(cluster, USER, before, 10)
+        assert [] == left_over(cluster, USER, before)
         await server.ask("DELETE", f"sessions/{page.session_id}")
 
 

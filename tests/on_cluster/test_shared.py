@@ -115,7 +115,7 @@ async def test_three_kernels_on_two_nodes(cluster: Cluster, desk: Desk) -> None:
         await until("the job's end", lambda: not jobs(cluster), KEEP + 20)
         server.end()
     cluster.run("login1", USER, ["sh", "-c", f"rm -f {desk.path}/runtime/jp*"])
-    assert [] == left_over(cluster, USER, before, 20)
+    assert [] == left_over(cluster, USER, before)
 
 
 async def test_the_server_dies(cluster: Cluster, desk: Desk) -> None:
@@ -148,7 +148,7 @@ async def test_the_server_dies(cluster: Cluster, desk: Desk) -> None:
         cluster.run("login1", USER, stop, env=desk.env)
         await until("the job's end", lambda: not jobs(cluster), KEEP + 45)
     cluster.run("login1", USER, ["sh", "-c", f"rm -f {desk.path}/runtime/jp*"])
-    assert [] == left_over(cluster, USER, before, 20)
+    assert [] == left_over(cluster, USER, before)
 
 
 def logins(cluster: Cluster) -> dict[str, int]:
@@ -165,7 +165,7 @@ def logins(cluster: Cluster) -> dict[str, int]:
 async def test_in_the_queue(cluster: Cluster, desk: Desk) -> None:
     """They wait together; the job starts while no server is there."""
     before = traces(cluster, USER)
-    waits = {**TEAM, "sbatch_args": ["--begin=now+8"]}
+    waits = {**TEAM, "sbatch_args": ["--begin=now+30"]}
     async with pages(cluster, desk, waits, waits, {**waits, "node": 1}) as (
         server,
         found,
@@ -177,10 +177,10 @@ async def test_in_the_queue(cluster: Cluster, desk: Desk) -> None:
         assert ["PENDING"] == [job.state for job in jobs(cluster)]
         cells = [page.run("!hostname") for page in found[1:]]
         for cell in cells:
-            await until("word of the job", functools.partial(getattr, cell, "text"), 20)
+            await until("word of the job", functools.partial(getattr, cell, "text"), 60)
         server.end(signal.SIGKILL)
 
-        await until("the job's start", lambda: is_running(cluster), 90)
+        await until("the job's start", lambda: is_running(cluster), 120)
         await server.start()
         said = [
             await page.finish(cell) for page, cell in zip(found[1:], cells, strict=True)
@@ -197,7 +197,7 @@ async def test_in_the_queue(cluster: Cluster, desk: Desk) -> None:
         await until("an empty queue", lambda: not jobs(cluster), 20)
         server.end()
     cluster.run("login1", USER, ["sh", "-c", f"rm -f {desk.path}/runtime/jp*"])
-    assert [] == left_over(cluster, USER, before, 20)
+    assert [] == left_over(cluster, USER, before)
 
 
 def is_running(cluster: Cluster) -> bool:
@@ -230,7 +230,7 @@ async def test_the_agent_of_a_node_is_killed(cluster: Cluster, desk: Desk) -> No
         server.end()
     cluster.run("login1", USER, ["sh", "-c", f"rm -f {desk.path}/runtime/jp*"])
     cluster.run("login1", USER, ["sh", "-c", f"rm -rf {desk.path}/state/kernels/*"])
-    assert [] == left_over(cluster, USER, before, 20)
+    assert [] == left_over(cluster, USER, before)
 
 
 async def test_gpus_and_nodes(cluster: Cluster, desk: Desk) -> None:

@@ -100,7 +100,7 @@ async def test_a_job_is_suspended(
         await server.ask("DELETE", f"sessions/{page.session_id}")
         await page.close()
         server.end()
-    assert [] == left_over(cluster, USER, before, 30)
+    assert [] == left_over(cluster, USER, before)
 
 
 async def is_running(server: Server) -> bool:

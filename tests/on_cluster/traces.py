@@ -24,6 +24,7 @@ from testbed.hosts import USER_PATH
 from testbed.layout import USERS
 
 HOSTS = ("login1", "c1", "c2")
+GOING = 90.0  # seconds at most for all traces to go
 PLACES = ("/tmp", "/var/tmp", "/run", "/dev/shm", "/dev/mqueue")
 BIN = Path(sys.executable).parent
 # Options of a server that no browser opens: without extensions that nobody uses then,
@@ -62,9 +63,9 @@ def traces(cluster: Cluster, user: str) -> Traces:
     return frozenset(found)
 
 
-def left_over(cluster: Cluster, user: str, before: Traces, seconds: float) -> list[str]:
+def left_over(cluster: Cluster, user: str, before: Traces) -> list[str]:
     """What there is more than before; waits for it to go, for a bounded time."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + GOING
     while more := traces(cluster, user) - before:
         if time.monotonic() > end:
             break

@@ -86,6 +86,6 @@ async def test_cancelling_ends_the_whole_group(tmp_path: Path) -> None:
 async def test_a_child_that_holds_the_output_is_ended_too() -> None:
     """The command has ended, but its streams never do."""
     with pytest.raises(CommandError) as caught:
-        await command.run(["sh", "-c", "sleep 60 & echo $!"], timeout=0.5)
+        await command.run(["sh", "-c", "sleep 60 & echo $!"], timeout=5)
 
     assert ends(caught.value.stdout)

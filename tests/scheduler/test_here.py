@@ -23,6 +23,7 @@ TORQUE = {**PBS, "qstat": (0, "Version: 6.1.2\nCommit: 661e092552de\n")}
 DOWN = captured("qconf-sss-down", "gridengine-8.1.9")
 USAGE = (2, "usage: FILE\n")
 HANGS = (-1, "")
+PATIENT = 60  # seconds; what hangs, hangs for 99
 
 Commands = Mapping[str, tuple[int, str]]
 
@@ -33,7 +34,7 @@ def bin_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("sh", "sleep"):
         (tmp_path / name).symlink_to(f"/bin/{name}")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(here, "TIMEOUT", 2.0)
+    monkeypatch.setattr(here, "TIMEOUT", 20.0)
     return tmp_path
 
 
@@ -124,29 +125,29 @@ def test_one_that_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All are asked at once; who does not answer in time has not answered."""
-    monkeypatch.setattr(here, "TIMEOUT", 0.5)
+    monkeypatch.setattr(here, "TIMEOUT", 2.0)
     put(bin_, *systems)
     began = time.monotonic()
 
     assert expected == detected().name
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PATIENT
     while processes_of(bin_):  # a process that is killed takes its time
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < PATIENT
 
 
 def test_one_that_does_not_stop_talking(
     bin_: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is ended in time, and little of what it said is kept."""
-    monkeypatch.setattr(here, "TIMEOUT", 0.5)
+    monkeypatch.setattr(here, "TIMEOUT", 2.0)
     put(bin_, SLURM, GRID_ENGINE)
     (bin_ / "qconf").write_text("#!/bin/sh\nwhile :; do echo y; done\n")
     began = time.monotonic()
 
     assert "slurm" == detected().name
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PATIENT
 
 
 def processes_of(where: Path) -> list[str]:

@@ -206,7 +206,7 @@ class Cluster:
         self.system.prepare(self, host)
         for user, daemon in [*self.system.daemons(host), SSHD]:
             self.start_daemon(host, user, daemon)
-        wait_for(f"sshd on {host.name}", lambda: answers(host.address), 10)
+        wait_for(f"sshd on {host.name}", lambda: answers(host.address), 60)
         self._say(f"{host.name}: up ({time.monotonic() - begun:.1f} s)")
 
     def start_daemon(self, host: Host, user: str, argv: list[str]) -> None:
@@ -383,7 +383,7 @@ class Cluster:
         if not self._has_controller():
             return
         name = self.system.controller
-        wait_for(f"{name} to answer", partial(self.system.answers, self), 20)
+        wait_for(f"{name} to answer", partial(self.system.answers, self), 60)
         names = [host.name for host in COMPUTE if self._can_talk(host.name)]
         # An execd of Grid Engine tries again each half minute.
         wait_for(f"{name} to hear of {names}", partial(self._known, names), 60)

@@ -114,7 +114,7 @@ def kill(pid: int, host: Host) -> None:
     space = Path(f"/proc/{pid}/ns/pid").readlink()
     os.kill(pid, signal.SIGKILL)
     # PID 1 loses its memory first, and only then the kernel ends everything else.
-    wait_for(f"the end of {host.name}", lambda: not _living(space), 20)
+    wait_for(f"the end of {host.name}", lambda: not _living(space), 60)
     network.remove(host.cable)
     remove_cgroups(host)
 
@@ -128,7 +128,7 @@ def remove_cgroups(host: Host) -> None:
 
 def remove_cgroup(top: Path) -> None:
     """Remove a cgroup with all below it, as soon as nothing uses it."""
-    wait_for(f"the end of cgroup {top}", partial(_removed, top), 10)
+    wait_for(f"the end of cgroup {top}", partial(_removed, top), 60)
 
 
 def _removed(top: Path) -> bool:

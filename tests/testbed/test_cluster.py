@@ -128,9 +128,9 @@ def test_signals_reach_the_command_itself(
 ) -> None:
     """Popen's process is the command: signals reach it, its end is Popen's."""
     process = cluster.popen("login1", "alice", ["sleep", "300"])
-    wait_for("the command", lambda: sleeping(cluster, "login1"), 5)
+    wait_for("the command", lambda: sleeping(cluster, "login1"), 60)
     process.send_signal(number)
-    assert -number == process.wait(5)
+    assert -number == process.wait(60)
 
 
 def sleeping(cluster: Cluster, host: str) -> list[int]:
@@ -143,9 +143,9 @@ def test_the_command_line_passes_signals_on(cluster: Cluster) -> None:
     """A signal to `python3 tests/testbed run` reaches the command on the host."""
     program = [sys.executable, str(Path(__file__).parent), "run", "login1", "alice"]
     with subprocess.Popen([*program, "--", "sleep", "300"]) as process:
-        wait_for("the command", lambda: sleeping(cluster, "login1"), 5)
+        wait_for("the command", lambda: sleeping(cluster, "login1"), 60)
         process.terminate()
-        assert 128 + signal.SIGTERM == process.wait(5)
+        assert 128 + signal.SIGTERM == process.wait(60)
     assert [] == sleeping(cluster, "login1")
 
 
@@ -271,7 +271,7 @@ def apart(script: str) -> subprocess.Popen[str]:
 def test_the_machine_s_users_may_change() -> None:
     """Users are known on the hosts when the machine's files of users are replaced."""
     with apart(USERS_CHANGE) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=150)
     assert (0, "alice\n") == (process.returncode, out), err
 
 

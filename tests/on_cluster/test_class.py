@@ -140,7 +140,7 @@ class Seat(Server):
         return self.desk.read("squeue.log").splitlines()
 
     def left_over(self) -> list[str]:
-        return left_over(self._cluster, self.user, self._before, 60)
+        return left_over(self._cluster, self.user, self._before)
 
 
 async def by_few(calls: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:

@@ -63,9 +63,11 @@ def traces(cluster: Cluster, user: str) -> Traces:
     return frozenset(found)
 
 
-def left_over(cluster: Cluster, user: str, before: Traces) -> list[str]:
+def left_over(
+    cluster: Cluster, user: str, before: Traces, seconds: float = GOING
+) -> list[str]:
     """What there is more than before; waits for it to go, for a bounded time."""
-    end = time.monotonic() + GOING
+    end = time.monotonic() + seconds
     while more := traces(cluster, user) - before:
         if time.monotonic() > end:
             break

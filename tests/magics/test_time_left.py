@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from remote_kernels.magics import time_left
 from remote_kernels.magics.time_left import Warnings
 
 NAME = "warns of the time limit"
+
+ONE_MINUTE = r"(1 min|5\d s) left"  # it may come a little late
 
 
 def threads() -> list[threading.Thread]:
@@ -57,12 +60,12 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
 def test_a_warning(watch: Watch) -> None:
     """It comes when so much is left, says when the end is, and then there is quiet."""
     before = time.time()
-    assert [60.0] == watch.set(60.0, left=60.2)
+    assert [60.0] == watch.set(60.0, left=61.0)
 
     text = watch.told.get(timeout=10)
 
-    assert 0.15 < time.time() - before
-    assert "1 min left" in text
+    assert 0.5 < time.time() - before
+    assert re.search(ONE_MINUTE, text)
     assert watch.end is not None
     assert time.strftime("%H:%M:%S", time.localtime(watch.end)) in text
     watch.over()
@@ -90,7 +93,7 @@ def test_what_is_too_late(watch: Watch) -> None:
 
 def test_an_end_that_was_moved(watch: Watch) -> None:
     """Slurm is asked before a warning: no false alarm, and a right one later."""
-    watch.set(60.0, left=60.1)
+    watch.set(60.0, left=61.0)
     watch.end = time.time() + 60.5
 
     watch.told.get(timeout=10)
@@ -101,7 +104,7 @@ def test_an_end_that_was_moved(watch: Watch) -> None:
 
 def test_a_limit_that_was_lifted(watch: Watch) -> None:
     """Without an end there is nothing to tell."""
-    watch.set(60.0, left=60.1)
+    watch.set(60.0, left=61.0)
     watch.end = None
 
     watch.over()
@@ -112,14 +115,14 @@ def test_a_limit_that_was_lifted(watch: Watch) -> None:
 def test_slurm_that_is_silent(watch: Watch) -> None:
     """The end is taken to be as it was."""
     watch.fails = True
-    watch.set(60.0, left=60.1)
+    watch.set(60.0, left=61.0)
 
-    assert "1 min left" in watch.told.get(timeout=10)
+    assert re.search(ONE_MINUTE, watch.told.get(timeout=10))
 
 
 def test_an_end_that_has_come(watch: Watch) -> None:
     """A job that is over needs no warning."""
-    watch.set(60.0, left=60.1)
+    watch.set(60.0, left=61.0)
     watch.end = time.time() - 1
 
     watch.over()
@@ -144,7 +147,7 @@ def test_other_times(watch: Watch) -> None:
     watch.set(60.0, left=1000.0)
     (thread,) = threads()
 
-    assert [100.0] == watch.set(100.0, left=100.1)
+    assert [100.0] == watch.set(100.0, left=101.0)
 
     assert [thread] == threads()
-    assert "1 min 40 s left" in watch.told.get(timeout=10)
+    assert re.search(r"1 min (40|3\d) s left", watch.told.get(timeout=10))

@@ -94,7 +94,7 @@ def test_what_is_too_late(watch: Watch) -> None:
 def test_an_end_that_was_moved(watch: Watch) -> None:
     """Slurm is asked before a warning: no false alarm, and a right one later."""
     watch.set(60.0, left=61.0)
-    watch.end = time.time() + 60.5
+    watch.end = time.time() + 62
 
     watch.told.get(timeout=10)
 

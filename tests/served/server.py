@@ -50,6 +50,7 @@ class Home:
             patch.setenv(name, str(directory))
         patch.setenv("JUPYTER_NO_CONFIG", "1")  # but `self.config`
         patch.setenv("XDG_STATE_HOME", str(path / "state"))
+        patch.setenv("HOME", str(path))  # a login shell reads nobody's start-up files
         patch.delenv("XDG_RUNTIME_DIR", raising=False)
         self.spec("quick", scheduler="local", poll_interval=0.1)
 

@@ -100,7 +100,7 @@ EVERY = {
         r"time limit\. Ask for more with 'time'",
         FOR_AGES,
         stands_still(603),
-        act=("scontrol", "update", "JobId={job}", "EndTime=now+1"),
+        act=("scontrol", "update", "JobId={job}", "EndTime=now+3"),
         is_slurm_s=True,
     ),
     "node_dir": Failure(

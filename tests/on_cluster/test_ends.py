@@ -44,7 +44,7 @@ class End:
     code: str = WAIT
     act: Act = lambda cluster, job: None
     config: dict[str, Any] = field(default_factory=dict)
-    undo: Act = lambda cluster, job: None
+    undo: Callable[[Cluster], object] = lambda cluster: None
 
 
 def by_root(*argv: str) -> Act:
@@ -72,11 +72,11 @@ def preempt(cluster: Cluster, job: Job) -> None:
     cluster.run("login1", "alice", ["sbatch", *options, "--wrap", "sleep 600"])
 
 
-def leave_c2(cluster: Cluster, job: Job) -> None:
+def leave_c2(cluster: Cluster) -> None:
     cluster.run("ctl", "root", ["scancel", "--user=alice", "--partition=urgent"])
 
 
-def boot_c2(cluster: Cluster, job: Job) -> None:
+def boot_c2(cluster: Cluster) -> None:
     cluster.boot("c2")
 
 
@@ -132,7 +132,8 @@ OF_A_JOB: dict[str, dict[str, End]] = {
         "time limit": End(
             r"TIMEOUT.*time limit\. Ask for more with 'time'",
             60,
-            act=by_root("scontrol", "update", "JobId={job.id}", "EndTime=now"),
+            # Not now: a later second may have begun where it is read.
+            act=by_root("scontrol", "update", "JobId={job.id}", "EndTime=now+3"),
         ),
         "preemption": End(
             "PREEMPTED.*higher priority",
@@ -232,7 +233,7 @@ async def test_a_job_that_ended(cluster: Cluster, desk: Desk, end: End) -> None:
         try:
             job = await said(cluster, page, end)
         finally:
-            end.undo(cluster, job)
+            end.undo(cluster)
         await until("the dead kernel", lambda: "dead" in page.states, 60)
         assert re.search(end.words, server.log)
         record = json.loads(desk.read(f"../state/kernels/{page.kernel_id}/record.json"))

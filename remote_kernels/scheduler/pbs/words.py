@@ -126,7 +126,16 @@ def never(status: JobStatus, options: Mapping[str, Any]) -> str | None:
 def pending(status: JobStatus) -> str:
     """Say what a job waits for, as a clause; PBS's own words are in brackets."""
     words = re.sub(f"^{_PREFIX}", "", status.reason).rstrip(".")
-    found = _waiting(status)
+    return clause(status, _waiting(status), words)
+
+
+def advice(status: JobStatus) -> str:
+    """Say what can be done about that; "" if there is only to wait."""
+    return cure(status, _waiting(status))
+
+
+def clause(status: JobStatus, found: tuple[str, str] | None, words: str) -> str:
+    """Say what was found that a job waits for, with the batch system's own words."""
     if found is None:
         own = f"{status.state} {words}".strip()
         return (
@@ -135,9 +144,9 @@ def pending(status: JobStatus) -> str:
     return f"{found[0]} ({words})" if words else found[0]
 
 
-def advice(status: JobStatus) -> str:
-    """Say what can be done about that; "" if there is only to wait."""
-    text = (_waiting(status) or ("", ""))[1]
+def cure(status: JobStatus, found: tuple[str, str] | None) -> str:
+    """Say what can be done about what was found."""
+    text = (found or ("", ""))[1]
     return text.replace("$USER", login_name()).replace("{job}", str(status.job_id))
 
 

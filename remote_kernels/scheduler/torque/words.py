@@ -11,7 +11,7 @@ import re
 import signal
 
 from remote_kernels.scheduler.job import Completed, JobStatus, Phase, login_name
-from remote_kernels.scheduler.pbs.words import AGAIN, LOG, by_status
+from remote_kernels.scheduler.pbs.words import AGAIN, LOG, by_status, clause, cure
 
 from .answers import OVER_CPUT, OVER_MEM, OVER_TIME
 
@@ -68,19 +68,12 @@ _REFUSED = (
 def pending(status: JobStatus) -> str:
     """Say what a job waits for, as a clause; Torque's own words are in brackets."""
     words = re.sub(r"^Not Running( -)?:? ", "", status.reason).rstrip(".")
-    found = _waiting(status)
-    if found is None:
-        own = f"{status.state} {words}".strip()
-        return (
-            f"waiting ({own})" if status.phase is Phase.PENDING else f"in state {own}"
-        )
-    return f"{found[0]} ({words})" if words else found[0]
+    return clause(status, _waiting(status), words)
 
 
 def advice(status: JobStatus) -> str:
     """Say what can be done about that; "" if there is only to wait."""
-    text = (_waiting(status) or ("", ""))[1]
-    return text.replace("$USER", login_name()).replace("{job}", str(status.job_id))
+    return cure(status, _waiting(status))
 
 
 def ended(status: JobStatus) -> str:

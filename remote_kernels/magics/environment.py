@@ -43,6 +43,11 @@ def for_submission(
     }
 
 
+def of_this_kernel(is_of_the_job: Callable[[str], bool]) -> dict[str, str]:
+    """Return what a job that this kernel submits now inherits; see `for_submission`."""
+    return for_submission(os.environ, at_birth(), is_of_the_job)
+
+
 def at_birth() -> dict[str, str]:
     """Return the environment that this process was started with."""
     data = Path("/proc/self/environ").read_bytes()

@@ -120,7 +120,7 @@ class GridEngineMagics(Typed):
         script = "" if cell is None else with_interpreter(cell)
         more = [] if cell is None else _interpreter(script, words)
         argv = ["qsub", *more, *words]
-        completed = self.run(argv, _environment(), script)
+        completed = self.run(argv, environment.of_this_kernel(is_of_the_job), script)
         sys.stdout.write(completed.stdout)
         return _job_id(completed.stdout)
 
@@ -172,11 +172,6 @@ def _interpreter(script: str, words: Sequence[str]) -> list[str]:
             f"{shlex.join(arguments)}"
         )
     return ["-S", path]
-
-
-def _environment() -> dict[str, str]:
-    born = environment.at_birth()
-    return environment.for_submission(os.environ, born, is_of_the_job)
 
 
 def _job_id(stdout: str) -> JobNumber | None:

@@ -144,7 +144,7 @@ class SlurmMagics(Typed):
                 "a notebook is no terminal for its shell"
             )
             raise UsageError(message)
-        self.live(["salloc", *words], _environment())
+        self.live(["salloc", *words], environment.of_this_kernel(is_of_the_job))
 
     def sattach(self, line: str) -> None:
         """Show a running step's output: `%sattach 123.0`. An interrupt leaves it."""
@@ -160,7 +160,9 @@ class SlurmMagics(Typed):
         """
         words = split(line)
         script = "" if cell is None else with_interpreter(cell)
-        completed = self.run(["sbatch", *words], _environment(), script)
+        completed = self.run(
+            ["sbatch", *words], environment.of_this_kernel(is_of_the_job), script
+        )
         sys.stdout.write(completed.stdout)
         return _job_id(completed.stdout)
 
@@ -197,11 +199,6 @@ class SlurmMagics(Typed):
 def magics() -> Mapping[tuple[str, str], Magic]:
     """Return the magics of one shell, by kind and name."""
     return SlurmMagics().magics()
-
-
-def _environment() -> dict[str, str]:
-    born = environment.at_birth()
-    return environment.for_submission(os.environ, born, is_of_the_job)
 
 
 def _job_id(stdout: str) -> JobNumber | None:

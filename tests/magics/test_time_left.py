@@ -16,7 +16,6 @@ from remote_kernels.magics import time_left
 from remote_kernels.magics.time_left import Warnings
 
 NAME = "warns of the time limit"
-
 ONE_MINUTE = r"(1 min|5\d s) left"  # it may come a little late
 
 

@@ -39,7 +39,7 @@ from remote_kernels import cluster
 with cluster.ipyparallel(engines=2, mpi="none") as client:
     print(*sorted(client[:].apply_sync(socket.gethostname)))
 """
-SECONDS = 30.0  # for all traces to go
+SECONDS = 30.0  # for what computed to go
 
 
 @pytest.mark.parametrize("name", TOTALS)

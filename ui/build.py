@@ -199,8 +199,9 @@ def _run(command: list[str], environment: dict[str, str], *, is_quiet: bool) -> 
         message = f"{said}: {error}"
         raise NotBuiltError(message) from error
     except subprocess.CalledProcessError as error:
-        end = "\n".join((error.stdout or "").splitlines()[-20:])
-        message = f"{said}: exit code {error.returncode}\n{end}"
+        lines = dict.fromkeys((error.stdout or "").splitlines())  # each once
+        telling = [line for line in lines if not re.match(r"\s+at ", line)][-20:]
+        message = "\n".join([f"{said}: exit code {error.returncode}", *telling])
         raise NotBuiltError(message) from error
 
 

@@ -37,7 +37,6 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 UI = Path(__file__).resolve().parent
 BUILT = UI / "build"  # ignored by git, and no part of an sdist
 EXTENSION = BUILT / "labextension"
-STAMP = BUILT / "made-of"
 INPUTS = (
     "build.py",
     "package.json",
@@ -147,8 +146,10 @@ def made_of(version: str) -> str:
 
 
 def is_built(version: str) -> bool:
-    """Say whether what is built is of these sources."""
-    return STAMP.exists() and STAMP.read_text() == made_of(version)
+    """Say whether what is built is of these sources, and built here."""
+    package = EXTENSION / "package.json"
+    found = json.loads(package.read_text()) if package.exists() else {}
+    return bool(found.get("madeOf") == made_of(version))
 
 
 def build(version: str) -> None:
@@ -165,7 +166,6 @@ def build(version: str) -> None:
         sys.stderr.write(f"ui: {' '.join(command)}\n")
         _run(command, environment, is_quiet=True)
     _complete(version)
-    STAMP.write_text(made_of(version))
 
 
 def tools() -> dict[str, str]:
@@ -206,10 +206,14 @@ def _run(command: list[str], environment: dict[str, str], *, is_quiet: bool) -> 
 
 
 def _complete(version: str) -> None:
-    """Give what was built our version, and the name of who installed it."""
+    """Give what was built our version, and the name of who installs it.
+
+    A build by hand takes both out again: `is_built` does not rely on it.
+    """
     package = EXTENSION / "package.json"
     content = json.loads(package.read_text())
-    package.write_text(json.dumps({**content, "version": version}, indent=2) + "\n")
+    content |= {"version": version, "madeOf": made_of(version)}
+    package.write_text(json.dumps(content, indent=2) + "\n")
     installed = {
         "packageManager": "python",
         "packageName": "remote-kernels",

@@ -116,8 +116,12 @@ async def end(runtime: Runtime, known: Known) -> None:
     await inventory.end(runtime, known.record, known.model.scheduler, job)
 
 
-async def extend(runtime: Runtime, known: Known, minutes: int) -> KernelModel:
+async def extend(
+    runtime: Runtime, known: Known, minutes: int, kernel: RemoteKernel | None = None
+) -> KernelModel:
     """Move the time limit of a kernel's job by so many minutes.
+
+    `kernel` is the kernel if this process has it: it hears of its new end.
 
     Returns
     -------
@@ -145,8 +149,9 @@ async def extend(runtime: Runtime, known: Known, minutes: int) -> KernelModel:
         if silent or isinstance(error, errors.DeniedError):
             raise
         raise StateError(str(error)) from error
+    own = kernel.status.job if kernel is not None else None
     try:
-        status = await jobs.status(model.job)
+        status = await (jobs.status(model.job) if own is None else own.ask())
     except CommandError:  # it is moved all the same
         return model
     return replace(model, ends=status.end_time)

@@ -93,9 +93,16 @@ class Kernels:
         return service.ports(known, kernel)
 
     async def _ours(self) -> list[Known]:
-        ids = self.manager.list_kernel_ids()
+        return await self.own(self.manager.list_kernel_ids())
+
+    async def own(self, ids: Iterable[str]) -> list[Known]:
+        """Return those of these kernels that this server has."""
         kernels = [k for id in ids if (k := kernel_of(self.manager, id)) is not None]
         return await self.run(service.own(kernels)) if kernels else []
+
+    def has(self, kernel_id: str) -> bool:
+        """Whether this server has it, or is just starting it."""
+        return kernel_of(self.manager, kernel_id) is not None
 
     async def stop(self, known: Known) -> None:
         """End the kernel and its job. Raises RemoteKernelError; its record then stays."""
@@ -112,7 +119,8 @@ class Kernels:
 
         Raises RemoteKernelError.
         """
-        return await self.run(service.extend(self._runtime, known, minutes))
+        kernel = kernel_of(self.manager, known.model.kernel_id)
+        return await self.run(service.extend(self._runtime, known, minutes, kernel))
 
 
 def kernel_of(manager: Any, kernel_id: str) -> RemoteKernel | None:

@@ -211,6 +211,7 @@ class RemoteKernelsApp(ExtensionApp):
         """
         if self._changes is not None:
             self._changes.stop()
+        self._found.followers.stop()
         if self.on_stop == "shutdown":
             # One that is just starting is not listed yet, and shut down by nobody.
             process().lasting.discard(self._kernels)

@@ -123,6 +123,11 @@ class Connection:
         return self.tunnel.carrier.name
 
     @property
+    def way_in(self) -> Path:
+        """The socket of this host that leads into the job."""
+        return self._directory / WAY_IN
+
+    @property
     def is_up(self) -> bool:
         """Whether the agent is connected, as far as is known."""
         return self.tunnel is not None and self.tunnel.connected
@@ -159,8 +164,7 @@ class Connection:
 
     async def _listen(self, tunnel: Tunnel) -> None:
         """Listen for processes in the job, and for what crosses the tunnel as bytes."""
-        way = self._directory / WAY_IN
-        await tunnel.listen(way, self.kernel_id, exec_.TARGET)
+        await tunnel.listen(self.way_in, self.kernel_id, exec_.TARGET)
         for target in self._passed_on():
             await tunnel.listen(self._back(target), self.kernel_id, target)
 

@@ -266,12 +266,12 @@ class _NumberOr(_WholeOr):
         return str(whole(value, self.least))
 
 
-def whole_or(pattern: str, least: int) -> Callable[[object], Value]:
+def whole_or(pattern: str, least: int) -> _WholeOr:
     """Return a reader of whole numbers, or of text in the batch system's notation."""
     return _WholeOr(whole_text(pattern), least)
 
 
-def number_or(pattern: str) -> Callable[[object], str]:
+def number_or(pattern: str) -> _NumberOr:
     """Return a reader of text that looks like this, or of whole numbers as text."""
     return _NumberOr(whole_text(pattern), 0)
 

@@ -59,7 +59,7 @@ def near(option: Option) -> st.SearchStrategy[Any]:
 
     @st.composite
     def changed(draw: st.DrawFn) -> str:
-        text = draw(st.sampled_from(words))
+        text: str = draw(st.sampled_from(words))
         for _ in range(draw(st.integers(0, 3))):
             at = draw(st.integers(0, len(text)))
             more = draw(st.text(CHARACTERS, max_size=2))

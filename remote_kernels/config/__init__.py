@@ -106,7 +106,7 @@ def parse(config: Mapping[str, object]) -> Settings:
     for each in _owners(driver, options):
         problems += each.contradictions({**values, **options})
     if problems:
-        raise ConfigError(_told(problems))
+        raise ConfigError(_told(problems), problems)
     return Settings(options=options, **values)
 
 
@@ -137,6 +137,14 @@ def schema(
     said = {name: value for name, value in given.items() if value is not None}
     defaults = {**defaults, **said}
     return schema_of(driver, {k: _as_json(v) for k, v in defaults.items()})
+
+
+def schema_for(config: Mapping[str, object]) -> dict[str, Any]:
+    """Return the schema of a kernelspec's config, for the batch system that it means.
+
+    Raises ConfigError.
+    """
+    return schema(_driver(config.get("scheduler")), config)
 
 
 def _as_json(value: object) -> object:
@@ -173,6 +181,11 @@ def batch_systems() -> tuple[str, ...]:
 def batch_system(scheduler: object) -> Driver | None:
     """Return the one that is named, or else the one that is here; None if none is."""
     return _meant(_driver(scheduler), scheduler)
+
+
+def scheduler_of(config: Mapping[str, object]) -> str:
+    """Return what is meant to run its jobs: a batch system, or this machine itself."""
+    return _driver(config.get("scheduler")).name
 
 
 def own_names(config: Mapping[str, object], scheduler: object) -> dict[str, object]:

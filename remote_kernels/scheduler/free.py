@@ -110,11 +110,9 @@ def with_nodes(queue: Queue, nodes: Iterable[NodeGroup]) -> Queue:
         before = gpus.get(each.kind, FreeGpus(each.kind, 0, 0))
         total, free = _sum(before.total, each.total), _sum(before.free, each.free)
         gpus[each.kind] = FreeGpus(each.kind, total, free)
-    count, away = (
-        sum(node.count for node in there),
-        sum(node.count for node in there if node.is_away),
-    )
-    note = f"{away} of {count} nodes take no jobs now" if away else ""
+    count = sum(node.count for node in there)
+    away = sum(node.count for node in there if node.is_away)
+    note = f"not to be had now: {away} of {count} nodes" if away else ""
     return replace(
         queue,
         nodes=Amount(count, sum(node.free for node in there)),

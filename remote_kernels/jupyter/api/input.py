@@ -130,6 +130,19 @@ def with_ended(query: Query) -> bool:
     return value == "true"
 
 
+def kernelspec(query: Query) -> str:
+    """Return of which kernelspec the query of GET options wants to know."""
+    name = _query(query, "name").get("name")
+    if name is None:
+        raise Refusal(400, "parameter 'name' is missing: the kernelspec")
+    return name
+
+
+def scheduler(query: Query) -> str:
+    """Return of which batch system the query of GET queues wants to know."""
+    return _query(query, "scheduler").get("scheduler", "auto")
+
+
 def nothing(query: Query) -> None:
     """Check that a query asks for nothing, as there is nothing to ask for."""
     _query(query)

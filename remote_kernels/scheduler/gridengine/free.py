@@ -26,6 +26,13 @@ from . import answers, site, words
 _KEPT = r'name="(slots|h_rt|mem_total|[^"]*(gpu|cuda)[^"]*)"'
 _LESS = rf"/<resource name=/{{/{_KEPT}/I!d}}; /<job_list/,/<\/job_list/d"
 _QSTAT = f"set -o pipefail; qstat -F -xml -U \"$1\" | sed -E '{_LESS}'"
+_STATES = (
+    ("u", "unreachable"),
+    ("E", "in error"),
+    ("dD", "disabled"),
+    ("sSC", "suspended"),
+    ("aA", "overloaded"),
+)
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -91,8 +98,15 @@ def _queue(name: str, hosts: Sequence[_Instance]) -> Queue:
     limits = [each.limit for each in hosts]
     longest = None if None in limits else max(each or 0 for each in limits)
     states = sorted({each.state for each in hosts})
-    queue = Queue(name, state="up" if "" in states else states[0], time_limit=longest)
+    state = "up" if "" in states else _word(states[0])
+    queue = Queue(name, state=state, time_limit=longest)
     return with_nodes(queue, [each.group for each in hosts])
+
+
+def _word(state: str) -> str:
+    """Return what the letters of a queue's state mean (qstat(1)); what comes first counts."""
+    words = (each for letters, each in _STATES if {*letters} & {*state})
+    return next(words, state)
 
 
 def _number(text: str) -> float:

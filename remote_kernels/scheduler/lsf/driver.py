@@ -22,6 +22,7 @@ from remote_kernels.scheduler.job import (
     JobStatus,
     Query,
     Submission,
+    login_name,
 )
 
 from . import answers, options, site, words

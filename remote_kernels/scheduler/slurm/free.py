@@ -39,7 +39,7 @@ _AWAY = re.compile(
     re.IGNORECASE,
 )
 _STARTS = re.compile(
-    r"to start at (\S+)(?: using (\d+) processors?)?(?: on nodes? (\S+))?"
+    r"to start at (\S+)(?:.{0,9} using (\d+) processors?)?(?: on nodes? (\S+))?"
     r"(?: in partition (\S+))?"
 )
 

@@ -203,7 +203,7 @@ def test_a_kernel_of_this_machine(server: Server) -> None:
     assert [] == found["problems"]
 
 
-BAD = [
+BAD: list[tuple[str, str, object, str]] = [
     ("GET", "/options", None, "'name' is missing"),
     ("GET", "/options?name=none", None, "no kernelspec called 'none'"),
     ("GET", "/options?name=plain", None, "does not start its kernel in a job"),

@@ -207,6 +207,7 @@ BAD: list[tuple[str, str, object, str]] = [
     ("GET", "/options", None, "'name' is missing"),
     ("GET", "/options?name=none", None, "no kernelspec called 'none'"),
     ("GET", "/options?name=plain", None, "does not start its kernel in a job"),
+    ("GET", "/queues", None, "'scheduler' is missing"),
     ("GET", "/queues?scheduler=none", None, "no batch system called 'none'"),
     ("GET", "/kernelspecs?x=1", None, "unknown parameter 'x'"),
     ("POST", "/estimate", {"name": "none"}, "no kernelspec called 'none'"),

@@ -134,7 +134,7 @@ def narrowed(document: Any) -> Any:
     (name,) = document["paths"]["/options"]["get"]["parameters"]
     name["schema"]["enum"] = ["quick"]
     (scheduler,) = document["paths"]["/queues"]["get"]["parameters"]
-    scheduler["schema"] = {"type": "string", "enum": ["local"]}
+    scheduler["schema"]["enum"] = ["local"]
     options = schemas["Options"]["properties"]
     usable = ("silence", "spool", "usage", "warn_before")
     schemas["Options"]["properties"] = {name: options[name] for name in usable}

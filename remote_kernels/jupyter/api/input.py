@@ -132,15 +132,19 @@ def with_ended(query: Query) -> bool:
 
 def kernelspec(query: Query) -> str:
     """Return of which kernelspec the query of GET options wants to know."""
-    name = _query(query, "name").get("name")
-    if name is None:
-        raise Refusal(400, "parameter 'name' is missing: the kernelspec")
-    return name
+    return _required(query, "name", "the kernelspec")
 
 
 def scheduler(query: Query) -> str:
     """Return of which batch system the query of GET queues wants to know."""
-    return _query(query, "scheduler").get("scheduler", "auto")
+    return _required(query, "scheduler", "a batch system, or auto")
+
+
+def _required(query: Query, name: str, what: str) -> str:
+    value = _query(query, name).get(name)
+    if value is None:
+        raise Refusal(400, f"parameter '{name}' is missing: {what}")
+    return value
 
 
 def nothing(query: Query) -> None:

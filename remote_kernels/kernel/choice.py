@@ -117,25 +117,37 @@ async def outlook(runtime: Runtime, config: Mapping[str, object]) -> Outlook:
         settings = site.check(config)
     except ConfigError as error:
         return Outlook(None, "", error.problems)
-    doubts, (_, said) = await asyncio.gather(
-        site.doubts(config),
-        runtime.estimates.get(_key(config), lambda: _estimate(runtime, settings)),
+    key = json.dumps(config, sort_keys=True, default=repr)
+    _, found = await runtime.estimates.get(
+        key, lambda: _ask(runtime, dict(config), settings)
     )
+    return found
+
+
+async def _ask(
+    runtime: Runtime, config: Mapping[str, object], settings: Settings
+) -> Outlook:
+    """Ask what this site has not, and when the job would start: one such question at a time."""
+    try:
+        await within(runtime.estimating.acquire(), PATIENCE)
+    except asyncio.TimeoutError:
+        return Outlook(None, f"{settings.driver.title} is slow to answer", [])
+    try:
+        doubts, said = await asyncio.gather(
+            site.doubts(config), _estimate(runtime, settings)
+        )
+    finally:
+        runtime.estimating.release()
     problems = [*doubts, *filter(None, [said.problem])]
     return Outlook(None if problems else said.start, said.text, problems)
-
-
-def _key(config: Mapping[str, object]) -> str:
-    return json.dumps(config, sort_keys=True, default=repr)
 
 
 async def _estimate(runtime: Runtime, settings: Settings) -> Estimate:
     """Ask when such a job would start, or why it would be refused."""
     driver = settings.driver
     try:
-        async with runtime.estimating:
-            asking = _first(runtime.jobs(driver), driver, settings)
-            found = await within(asking, PATIENCE)
+        asking = _first(runtime.jobs(driver), driver, settings)
+        found = await within(asking, PATIENCE)
     except ChoiceError as error:
         return Estimate(None, str(error))
     except ConfigError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remote_kernels.scheduler.driver import Driver
-from remote_kernels.scheduler.free import Estimate, Queue
+from remote_kernels.scheduler.free import Queue
 from remote_kernels.scheduler.jobs import Jobs
 from remote_kernels.tunnel.carriers.shared_ssh import SshPool
 from remote_kernels.worker import Worker
@@ -22,6 +22,7 @@ from remote_kernels.worker import Worker
 from .answers import Answers
 
 if TYPE_CHECKING:
+    from .choice import Outlook
     from .watchdog import Watchdog
 
 
@@ -53,7 +54,7 @@ class Runtime:
         self.readings: dict[tuple[Path, ...], tuple[float, asyncio.Future[Any]]] = {}
         self.watchdogs: weakref.WeakSet[Watchdog] = weakref.WeakSet()
         self.queues: Answers[list[Queue]] = Answers(fresh=30.0)
-        self.estimates: Answers[Estimate] = Answers(fresh=5.0)
+        self.estimates: Answers[Outlook] = Answers(fresh=5.0)
         self.estimating = asyncio.Lock()
         self._jobs: dict[str, Jobs] = {}
         self._turns: weakref.WeakValueDictionary[Path, asyncio.Lock]

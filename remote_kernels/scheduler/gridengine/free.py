@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from xml.etree import ElementTree
 
 from remote_kernels.scheduler.free import (
@@ -42,7 +43,9 @@ def queues(user: str) -> Query[list[Queue]]:
 
 
 def _queues(completed: Completed) -> list[Queue]:
-    top = ElementTree.fromstring(answers.answer(completed))  # noqa: S314 - as in answers
+    if completed.returncode != 0:
+        raise answers.no_answer(replace(completed, argv=("qstat", "-F", "-xml")))
+    top = ElementTree.fromstring(completed.stdout)  # noqa: S314 - as in answers
     found: dict[str, list[_Instance]] = {}
     for each in top.iter("Queue-List"):
         name = (each.findtext("name") or "").partition("@")[0]

@@ -7,31 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
-import time
-import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from testbed.layout import default_scheduler
-from testbed.systems import named
 
-from contracts.systems import ON_CLUSTERS, SYSTEMS, WRONG, System
+from contracts.systems import WRONG, System
 from remote_kernels.errors import CommandError, ConfigError, SubmitError
 from remote_kernels.kernel.job import as_facts, id_in
 from remote_kernels.scheduler import command
-from remote_kernels.scheduler.driver import (
-    Ends,
-    Estimates,
-    Limits,
-    Preflight,
-    Queues,
-)
-from remote_kernels.scheduler.free import Estimate, Queue
+from remote_kernels.scheduler.driver import Ends, Limits, Preflight
 from remote_kernels.scheduler.job import (
     OUR_NAME,
     Completed,
@@ -42,8 +30,6 @@ from remote_kernels.scheduler.job import (
 )
 from remote_kernels.scheduler.jobs import Jobs
 
-# Of the test cluster that is up.
-SCHEDULER = named(default_scheduler()).scheduler
 TIMEOUT = 60.0
 PATIENCE = 60.0  # seconds until the last driver believes that a job can never start
 LASTS = "#!/bin/bash\nexec sleep 600\n"
@@ -52,37 +38,9 @@ OTHER = "jupyter-07e47e47"
 pytestmark = pytest.mark.asyncio
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(name, marks=pytest.mark.cluster) if name in ON_CLUSTERS else name
-        for name in SYSTEMS
-        if name not in ON_CLUSTERS or name == SCHEDULER
-    ]
-)
-def system(request: pytest.FixtureRequest, tmp_path: Path) -> System:
-    return SYSTEMS[request.param](tmp_path)
-
-
 def jobs_of(system: System, **options: Any) -> Jobs:
     options = {"environ": system.environ, "poll_interval": 0.2, **options}
     return Jobs(system.driver, **options)
-
-
-@pytest.fixture
-def request_(system: System, tmp_path: Path) -> JobRequest:
-    """A small job, with a name of ours."""
-    home = Path.home() if os.getuid() else tmp_path  # which the nodes see
-    name = f"jupyter-{uuid.uuid4().hex[:8]}"
-    output = home / f"{name}.log"
-    return JobRequest(name, str(output), system.options, str(os.getuid()))
-
-
-@pytest.fixture
-def log(request_: JobRequest) -> Iterator[Path]:
-    path = Path(request_.output)
-    yield path
-    for left in path.parent.glob(f"{path.name}*"):
-        left.unlink()
 
 
 async def until(
@@ -448,107 +406,6 @@ async def test_a_job_that_asked_for_no_time(
     assert first.start_time is not None
     assert first.start_time + seconds == first.end_time == again.end_time
     assert 1 == asked.count([*driver.limits([first.queue]).argv])
-
-
-async def test_what_is_free(system: System, request_: JobRequest, log: Path) -> None:
-    """Each queue is told once, and a job that runs takes some of what was free."""
-    driver = system.driver
-    if not isinstance(driver, Queues):
-        return
-    jobs = jobs_of(system)
-
-    async def free() -> list[Queue]:
-        return await jobs.ask(driver.queues())
-
-    before = await free()
-    job_id = await jobs.submit(LASTS, request_)
-    await until(jobs, job_id, lambda status: status.phase is Phase.RUNNING)
-
-    async def taken() -> None:
-        while free_cores(await free()) >= free_cores(before) > 0:
-            await asyncio.sleep(0.1)
-
-    await asyncio.wait_for(taken(), TIMEOUT)
-    await jobs.cancel(job_id)
-    await ended(jobs, job_id)
-
-    names = [queue.name for queue in before]
-    assert len({*names}) == len(names) > 0
-    assert 1 >= sum(queue.is_default for queue in before)
-    assert "up" in [queue.state for queue in before]
-    option = next((o for o in driver.options if o.portable == "queue"), None)
-    assert names == ([option.kind.read(name) for name in names] if option else [""])
-    amounts = [each for queue in before for each in (queue.nodes, queue.cores)]
-    for amount in (*amounts, *(gpus for queue in before for gpus in queue.gpus)):
-        if amount and amount.total is not None and amount.free is not None:
-            assert 0 <= amount.free <= amount.total
-
-
-def free_cores(queues: Sequence[Queue]) -> int:
-    return sum((queue.cores and queue.cores.free) or 0 for queue in queues)
-
-
-async def test_nobody_says_what_is_free(system: System) -> None:
-    """That is no empty list."""
-    driver = system.driver
-    if not isinstance(driver, Queues) or system.asleep is None:
-        return
-    if driver.name == "htcondor":
-        pytest.skip("its collector answers, though the schedd does not")
-    deaf = jobs_of(system, environ=system.asleep)
-
-    with pytest.raises(CommandError) as caught:
-        await deaf.ask(driver.queues())
-    assert caught.value.transient
-
-
-async def estimate(system: System, request: JobRequest) -> Estimate | None:
-    """What is said of a request before it is submitted."""
-    assert isinstance(system.driver, Estimates)
-    jobs = jobs_of(system)
-    prepared = await jobs.prepare(request)
-    for query in system.driver.estimates(prepared):
-        found = await jobs.ask(query)
-        if found is not None:
-            return found
-    return None
-
-
-async def test_when_a_job_would_start(
-    system: System, request_: JobRequest, log: Path
-) -> None:
-    """It is told or not, but nothing is submitted, and no file is left."""
-    if not isinstance(system.driver, Estimates):
-        return
-    before = {*log.parent.iterdir()}
-    found = await estimate(system, request_)
-
-    assert found
-    assert "" == found.problem
-    assert found.start is not None
-    assert 3600 > found.start - time.time() > -60
-    assert found.text
-    assert [] == [status.name for status in await jobs_of(system).own()]
-    assert before == {*log.parent.iterdir()}
-
-
-@pytest.mark.parametrize("wrong", ["queue", "size"])
-async def test_what_cannot_be_had_is_told_before(
-    system: System, request_: JobRequest, log: Path, wrong: str
-) -> None:
-    """Why it would be refused, without a submission."""
-    case = system.wrong[wrong]
-    if not isinstance(system.driver, Estimates) or isinstance(case, str):
-        return
-    if system.driver.is_fallback:
-        return  # all options are refused before
-    found = await estimate(system, replace(request_, options=case.options))
-
-    assert found
-    assert found.start is None
-    assert re.search(r"would refuse it: \S.*\.", found.problem, re.DOTALL)
-    assert [] == [status.name for status in await jobs_of(system).own()]
-    assert not log.exists()
 
 
 async def test_every_option_changes_the_submission(

@@ -92,7 +92,7 @@ def is_excepted(option: Option, value: object) -> bool:
 def test_the_schema_and_the_reader_agree(option: Option) -> None:
     """On any value, but for further arguments, blanks, and what lasts for ages."""
 
-    @settings(max_examples=60, suppress_health_check=[*HealthCheck], deadline=None)
+    @settings(max_examples=40, suppress_health_check=[*HealthCheck], deadline=None)
     @given(value=near(option) | JSON)
     @example(value=option.example)
     def agree(value: object) -> None:
@@ -110,7 +110,7 @@ def test_what_fits_the_pattern_is_read(option: Option) -> None:
     if pattern is None:
         return
 
-    @settings(max_examples=20, suppress_health_check=[*HealthCheck], deadline=None)
+    @settings(max_examples=15, suppress_health_check=[*HealthCheck], deadline=None)
     @given(value=st.from_regex(pattern))
     def read(value: str) -> None:
         assume(not is_excepted(option, value))

@@ -35,7 +35,19 @@ class RemoteKernelError(Exception):
 
 
 class ConfigError(RemoteKernelError, ValueError):
-    """The kernelspec or an option asks for something that cannot be."""
+    """The kernelspec or an option asks for something that cannot be.
+
+    Parameters
+    ----------
+    text : str
+        What is wrong.
+    problems : sequence of str
+        The same, where it is more than one thing.
+    """
+
+    def __init__(self, text: str = "", problems: Sequence[str] = ()) -> None:
+        super().__init__(*filter(None, [text]))
+        self.problems = [*problems] or [text]
 
 
 class ChoiceError(ConfigError):

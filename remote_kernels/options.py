@@ -34,6 +34,9 @@ class Kind:
         All that it can be, if these are few.
     bounds : tuple
         Of a number, or of each in a list, by the words of JSON Schema.
+    pattern : str
+        What text, also in a list, looks like, for JSON Schema (see `whole_text`); by
+        default that of its reader, or any line.
     """
 
     kinds: tuple[str, ...]
@@ -41,19 +44,50 @@ class Kind:
     read: Callable[[object], Any]
     choices: tuple[str, ...] = ()
     bounds: tuple[tuple[str, float], ...] = ()
+    pattern: str = ""
+
+    @property
+    def types(self) -> list[str]:
+        """The words of JSON Schema for its kinds."""
+        words = {"list": "array"}
+        return [words.get(kind, kind) for kind in self.kinds if kind != "numbers"]
 
     @property
     def schema(self) -> dict[str, Any]:
-        """What it may be, as JSON Schema; null takes it out of a kernelspec's config."""
-        types = ["array" if kind == "list" else kind for kind in self.kinds]
-        numbers = "numbers" in types
-        types = [kind for kind in types if kind != "numbers"]
-        found: dict[str, Any] = {"type": [*types, "null"]}
-        bounds = dict(self.bounds)
+        """What it may be, as JSON Schema can say it."""
+        types, bounds = self.types, dict(self.bounds)
+        found: dict[str, Any] = {"type": types[0] if len(types) == 1 else types}
+        pattern = self.pattern or getattr(self.read, "pattern", LINE)
         if "array" in types:
-            found["items"] = {"type": "number", **bounds} if numbers else _TEXT
-            return found
-        return {**found, **bounds}
+            text = {"type": "string", "pattern": self.pattern or ITEM}
+            numbers = "numbers" in self.kinds
+            found["items"] = {"type": "number", **bounds} if numbers else text
+            pattern = self.pattern
+        elif {"integer", "number"} & {*types}:
+            least = getattr(self.read, "least", None)
+            found |= {"minimum": least} if least is not None else {}
+            found |= bounds
+        if self.choices:
+            found["enum"] = [*self.choices]
+        elif "string" in types and pattern:
+            found["pattern"] = pattern
+        return found
+
+    def plain(self, value: object) -> object:
+        """Return a value as JSON has it, where only a number can be meant: 4 for "4", 4.0.
+
+        Shells, addresses and those who write kernel.json by hand give numbers as text.
+        """
+        if isinstance(value, (list, tuple)):
+            return [self.plain(each) for each in value]
+        if isinstance(value, str) and "string" not in self.kinds:
+            found = value.strip()
+            if "integer" in self.kinds and re.fullmatch(r"[0-9]{1,18}", found):
+                return int(found)
+            if {"number", "numbers"} & {*self.kinds} and _NUMBER.fullmatch(found):
+                return float(found)
+        is_whole = isinstance(value, float) and value.is_integer()
+        return int(value) if is_whole and "integer" in self.kinds else value  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
@@ -84,6 +118,8 @@ class Option:
         The option of which the batch system takes this one or the other.
     is_plain : bool
         Whether it only says where, for how long and with how much a job runs, not what.
+    title : str
+        What people call it; by default its name, in words.
     """
 
     name: str
@@ -97,9 +133,13 @@ class Option:
     like: str = ""
     elsewhere: str = ""
     is_plain: bool = True
+    title: str = ""
 
-
-_TEXT = {"type": "string"}
+    @property
+    def label(self) -> str:
+        """What a form calls it."""
+        words = re.sub("[-_]", " ", self.name)
+        return self.title or TITLES.get(self.portable) or words[:1].upper() + words[1:]
 
 
 PORTABLE = {
@@ -112,6 +152,16 @@ PORTABLE = {
     "gpus": "Number of GPUs.",
 }
 """What every batch system can be asked for, under these names, and what that is."""
+TITLES = {
+    "queue": "Queue",
+    "account": "Account",
+    "time": "Time limit",
+    "nodes": "Nodes",
+    "cores": "Cores",
+    "memory": "Memory",
+    "gpus": "GPUs",
+}
+"""What people call them."""
 
 
 def one_of(*choices: str) -> Kind:
@@ -124,7 +174,24 @@ def one_of(*choices: str) -> Kind:
 
 LONGEST = 1e10  # seconds
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_ENV_NAME = re.compile(r"[\w*?\[\]!-]+")
+_ENV_NAME = re.compile(r"[\w*?\[\]!-]+", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+ITEM = r"^[^\x00-\x1f\x7f]+$"
+"""Text in a list."""
+LINE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+"""A line of text that has more than blanks."""
+_BEGIN, _END = "^ *(?:", ") *$"
+_LETTERS = r"A-Za-z0-9_\u00c0-\u1fff\u3040-\ud7ff"
+_NOT = r"\x00-\x1f\x7f"  # in no text of ours
+_WORDS = {
+    r"\d": "[0-9]",
+    r"\w": f"[{_LETTERS}]",
+    r"\S": rf"[^\s{_NOT}]",
+    ".": f"[^{_NOT}]",
+    "[^": f"[^{_NOT}",
+}
+_WITHIN = {r"\d": "0-9", r"\w": _LETTERS}  # square brackets
+_PIECE = re.compile(r"\\.|\(\?.|\[\^|.")
 
 
 def text(value: object) -> str:
@@ -134,16 +201,39 @@ def text(value: object) -> str:
     return value.strip()
 
 
-def matching(pattern: str) -> Callable[[object], str]:
-    """Return a reader of text that this pattern matches as a whole."""
+def whole_text(pattern: str) -> str:
+    """Return a pattern of JSON Schema for text that is that, in whatever case.
 
-    def read(value: object) -> str:
+    Blanks may be around it. It means the same to Python and in a browser, for which digits
+    and letters are others, and a schema has no flag for the case. No ranges of letters.
+    """
+    found, within = [], False
+    for piece in _PIECE.findall(pattern):
+        if piece.isalpha():
+            both = f"{piece.upper()}{piece.lower()}"
+            found.append(both if within else f"[{both}]")
+        else:
+            found.append((_WITHIN if within else _WORDS).get(piece, piece))
+        within = (within or piece[0] == "[") and piece != "]"
+    return f"{_BEGIN}{''.join(found)}{_END}"
+
+
+@dataclass(frozen=True)
+class _Matching:
+    """A reader of text that a pattern of JSON Schema matches."""
+
+    pattern: str
+
+    def __call__(self, value: object) -> str:
         found = text(value)
-        if not re.fullmatch(pattern, found, re.IGNORECASE):
+        if not re.search(self.pattern, found):
             raise ConfigError
         return found
 
-    return read
+
+def matching(pattern: str) -> _Matching:
+    """Return a reader of text that this pattern matches as a whole, in any case."""
+    return _Matching(whole_text(pattern))
 
 
 def whole(value: object, least: int = 1) -> int:
@@ -155,26 +245,35 @@ def whole(value: object, least: int = 1) -> int:
     return value
 
 
-def whole_or(pattern: str, least: int) -> Callable[[object], Value]:
+@dataclass(frozen=True)
+class _WholeOr(_Matching):
+    """A reader of whole numbers, or of such text."""
+
+    least: int
+
+    def __call__(self, value: object) -> Any:
+        """Return a number as it is."""
+        return super().__call__(value) if isinstance(value, str) else self.whole(value)
+
+    def whole(self, value: object) -> Value:
+        return whole(value, self.least)
+
+
+class _NumberOr(_WholeOr):
+    """The same, of whole numbers as text."""
+
+    def whole(self, value: object) -> str:
+        return str(whole(value, self.least))
+
+
+def whole_or(pattern: str, least: int) -> _WholeOr:
     """Return a reader of whole numbers, or of text in the batch system's notation."""
-    as_text = matching(pattern)
-
-    def read(value: object) -> Value:
-        if isinstance(value, str):
-            return as_text(value)
-        return whole(value, least)
-
-    return read
+    return _WholeOr(whole_text(pattern), least)
 
 
-def number_or(pattern: str) -> Callable[[object], str]:
+def number_or(pattern: str) -> _NumberOr:
     """Return a reader of text that looks like this, or of whole numbers as text."""
-    as_text = matching(pattern)
-
-    def read(value: object) -> str:
-        return as_text(str(whole(value, 0)) if isinstance(value, int) else value)
-
-    return read
+    return _NumberOr(whole_text(pattern), 0)
 
 
 def seconds(value: object, least: float = 0) -> float:
@@ -255,13 +354,23 @@ def _size(value: object) -> str:
     return text(value)
 
 
+UNITS = r"(?=\d*[1-9])\d{1,12}[smhd]"
+"""The pattern of a time with a unit; see `whole_text`."""
 DURATION = Kind(
     ("string",),
     "a time with its unit: H:MM:SS, D-HH:MM:SS, or a number with s, m, h or d",
     _duration,
+    pattern=whole_text(
+        rf"(?=.*[1-9])(\d{{1,9}}-)?\d{{1,9}}:\d{{1,2}}:\d{{1,2}}|{UNITS}"
+    ),
 )
 """For batch systems that do not count as Slurm does."""
-SIZE = Kind(("string",), "a size with its unit: K, M, G or T", _size)
+SIZE = Kind(
+    ("string",),
+    "a size with its unit: K, M, G or T",
+    _size,
+    pattern=whole_text(r"(?=\d*[1-9])\d{1,15}[KMGT]i?B?"),
+)
 """The same, of memory."""
 
 

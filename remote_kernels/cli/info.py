@@ -18,8 +18,9 @@ from rich.text import Text
 from remote_kernels import __version__, harmless
 from remote_kernels.cli import kernelspec, servers, words
 from remote_kernels.cli.completion import recorded_kernels
+from remote_kernels.cli.rows import show
 from remote_kernels.config import Settings
-from remote_kernels.kernel import inventory, service, site
+from remote_kernels.kernel import choice, inventory, service, site
 from remote_kernels.kernel.finding import ON_RECORD, find
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.model import STATES, UNKNOWN, KernelModel
@@ -32,13 +33,20 @@ Lines = list[tuple[str, str]]
 @click.command()
 @click.argument("kernel", required=False, shell_complete=recorded_kernels)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def info(kernel: str | None, as_json: bool) -> None:
+@click.option("--queues", is_flag=True, help="Show what is free in each queue instead.")
+def info(kernel: str | None, as_json: bool, queues: bool) -> None:
     """Show everything known of a kernel, or of this installation.
 
     KERNEL is a kernel's ID or the beginning of it, its job's ID, or the name or path
     of its notebook. Without KERNEL: version, scheduler, directories, servers.
     What is known of a kernel that ended by itself is kept for a day.
     """
+    if queues:
+        if kernel is not None:
+            message = "--queues is not about a kernel; leave KERNEL out"
+            raise click.UsageError(message)
+        _show_queues(asyncio.run(_free()), as_json)
+        return
     if kernel is None:
         body = asyncio.run(_installation())
         lines = _of_installation(body)
@@ -64,6 +72,23 @@ def _show(lines: Lines) -> None:
         body = body.replace("\n", "\n" + " " * margin)
         line = Text.assemble((label.ljust(margin), "bold"), body)
         console.print(line, soft_wrap=True)
+
+
+# --- what is free -------------------------------------------------------------------
+
+
+async def _free() -> choice.Free:
+    return await choice.free(Runtime())
+
+
+def _show_queues(found: choice.Free, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=2))
+        return
+    nothing = f"Scheduler '{found.scheduler}' tells of no queues."
+    titles = ("QUEUE", "STATE", "LIMIT", "NODES", "CORES", "MEMORY", "GPUS", "NOTE")
+    rows = [words.queue(each) for each in found.as_json()["queues"]]
+    show(titles, rows, nothing, length=None)
 
 
 # --- one kernel ---------------------------------------------------------------------

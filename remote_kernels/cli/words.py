@@ -96,3 +96,26 @@ def moment(seconds: float | None) -> str:
     away = seconds - time.time()
     text = f"in {spans.say(away)}" if away > 0 else f"{spans.say(-away)} ago"
     return f"{then} ({text})"
+
+
+def queue(told: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a queue's row, as "3 of 4" nodes are free; "" for what is not told."""
+    limit, memory = told["time_limit"], told["memory"]
+    gpus = [f"{_free(each)} {each['kind']}".strip() for each in told["gpus"]]
+    return (
+        told["name"] + ("*" if told["is_default"] else ""),
+        told["state"],
+        "" if limit is None else spans.say(limit),
+        _free(told["nodes"]),
+        _free(told["cores"]),
+        "" if memory is None else spans.size(memory),
+        ", ".join(gpus),
+        told["note"],
+    )
+
+
+def _free(amount: Mapping[str, Any] | None) -> str:
+    if amount is None or amount["free"] is None:
+        return ""
+    of = "" if amount["total"] is None else f" of {amount['total']}"
+    return f"{amount['free']}{of} free"

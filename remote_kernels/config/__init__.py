@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from remote_kernels.errors import ConfigError
@@ -23,6 +23,9 @@ from remote_kernels.scheduler.here import detected
 from remote_kernels.scheduler.job import JobRequest
 
 from .options import OPTIONS as OPTIONS
+from .schema import or_null as or_null
+from .schema import properties as properties
+from .schema import refuses, schema_of
 
 AUTO = "auto"
 
@@ -93,7 +96,7 @@ def parse(config: Mapping[str, object]) -> Settings:
             problems.append(meant.lacking(option))
             continue
         try:
-            found = option.kind.read(value)
+            found = _read(option, value)
         except ConfigError as error:
             problems.append(_wrong(option, value, str(error)))
         else:
@@ -103,8 +106,49 @@ def parse(config: Mapping[str, object]) -> Settings:
     for each in _owners(driver, options):
         problems += each.contradictions({**values, **options})
     if problems:
-        raise ConfigError(_told(problems))
+        raise ConfigError(_told(problems), problems)
     return Settings(options=options, **values)
+
+
+def _read(option: Option, value: object) -> Any:
+    """Return what a value means. ConfigError, where its schema or its reader refuses it."""
+    plain = option.kind.plain(value)
+    found = option.kind.read(plain)  # which may say why it refuses it
+    if refuses(option.kind, plain):
+        raise ConfigError
+    return found
+
+
+def schema(
+    driver: Driver, config: Mapping[str, object] | None = None
+) -> dict[str, Any]:
+    """Return the JSON Schema of a config for a batch system: see `schema.py`.
+
+    Its defaults are what `config`, as kernel.json has it, says, or else ours. Raises
+    ConfigError where an option is in there under two names.
+    """
+    ours = {each.name: each.default for each in fields(Settings)}
+    defaults = {
+        option.name: ours[option.name]
+        for option in OPTIONS
+        if ours[option.name] not in (None, ())
+    }
+    given = own_names(config or {}, driver.name)
+    said = {name: value for name, value in given.items() if value is not None}
+    defaults = {**defaults, **said}
+    return schema_of(driver, {k: _as_json(v) for k, v in defaults.items()})
+
+
+def schema_for(config: Mapping[str, object]) -> dict[str, Any]:
+    """Return the schema of a kernelspec's config, for the batch system that it means.
+
+    Raises ConfigError.
+    """
+    return schema(_driver(config.get("scheduler")), config)
+
+
+def _as_json(value: object) -> object:
+    return [*value] if isinstance(value, tuple) else value
 
 
 def every_option(driver: Driver | None = None) -> tuple[Option, ...]:
@@ -137,6 +181,11 @@ def batch_systems() -> tuple[str, ...]:
 def batch_system(scheduler: object) -> Driver | None:
     """Return the one that is named, or else the one that is here; None if none is."""
     return _meant(_driver(scheduler), scheduler)
+
+
+def scheduler_of(config: Mapping[str, object]) -> str:
+    """Return what is meant to run its jobs: a batch system, or this machine itself."""
+    return _driver(config.get("scheduler")).name
 
 
 def own_names(config: Mapping[str, object], scheduler: object) -> dict[str, object]:

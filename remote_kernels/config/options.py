@@ -31,12 +31,12 @@ from remote_kernels.scheduler.drivers import DRIVERS
 _LONGEST = ("exclusiveMaximum", LONGEST)
 _COUNT = Kind(("integer",), "a whole number above 0", whole, bounds=(("minimum", 1),))
 _WORDS = Kind(("list",), "a list of words", texts)
-_LINES = Kind(("list", "string"), "lines of shell", lines)
-_NAMES = Kind(("list", "string"), "names of variables, or patterns with * and ?", names)
+_LINES = Kind(("list", "string"), "lines of shell", lines, pattern=r"^[^\x00]*$")
+_NAMES = Kind(("list", "string"), "names of variables, or patterns with * and ?", names, pattern=r"^[A-Za-z0-9_*?\[\]!\-]+$")
 _COMMAND = Kind(("string",), "a command's name or path", text)
 _PATH = Kind(("string",), "an absolute path, or one that starts with ~", matching(r"/.*|~[^/]*(/.*)?"))
 _NODE_PATH = Kind(("string",), "an absolute path, or one that starts with a variable", matching(r"/.*|\$(\w+|\{\w+\})(/.*)?"))
-_ADDRESS = Kind(("string",), "text in which {node} stands for the node's name", address)
+_ADDRESS = Kind(("string",), "text in which {node} stands for the node's name", address, pattern=r"^(?=.*\S)(?:[^{}\x00-\x1f\x7f]|\{node\})+$")
 _SPANS = Kind(("list", "numbers"), "a list of numbers of seconds above 0", spans, bounds=(("exclusiveMinimum", 0), _LONGEST))
 _SPAN = Kind(("number",), "a number of seconds above 0", seconds, bounds=(("exclusiveMinimum", 0), _LONGEST))
 _LONG_SPAN = Kind(("number",), "a number of seconds, at least 1", partial(seconds, least=1), bounds=(("minimum", 1), _LONGEST))
@@ -49,28 +49,28 @@ _CARRIER = one_of("auto", *dict.fromkeys(name for driver in DRIVERS.values() for
 _TRANSPORT = one_of("auto", "ipc", "tcp")
 
 OPTIONS: tuple[Option, ...] = (
-    Option("allocation", _NAME, "NAME", "team", "Share one job with all kernels that name the same allocation. The first one's options make the job.", is_plain=False),
-    Option("keep", _SPAN, "SECONDS", 300, "How long a shared job is kept without a kernel.", is_plain=False),
-    Option("node", _WHERE, "NODE", 1, "Node of the shared job for this kernel: its name, or its number from 0; default: the first.", is_plain=False),
-    Option("visible_gpus", _WHICH, "LIST", "0,1", "Which of the job's GPUs on its node the kernel sees, by their numbers from 0, or none; default: all.", is_plain=False),
-    Option("scheduler", _SCHEDULER, "NAME", "slurm", "What runs the job: a batch system, or this machine itself (local). auto: the batch system that is found here.", is_plain=False),
+    Option("allocation", _NAME, "NAME", "team", "Share one job with all kernels that name the same allocation. The first one's options make the job.", is_plain=False, title="Shared job"),
+    Option("keep", _SPAN, "SECONDS", 300, "How long a shared job is kept without a kernel.", is_plain=False, title="Keep the shared job"),
+    Option("node", _WHERE, "NODE", 1, "Node of the shared job for this kernel: its name, or its number from 0; default: the first.", is_plain=False, title="Node of the shared job"),
+    Option("visible_gpus", _WHICH, "LIST", "0,1", "Which of the job's GPUs on its node the kernel sees, by their numbers from 0, or none; default: all.", is_plain=False, title="GPUs that the kernel sees"),
+    Option("scheduler", _SCHEDULER, "NAME", "slurm", "What runs the job: a batch system, or this machine itself (local). auto: the batch system that is found here.", is_plain=False, title="Batch system"),
     Option("carrier", _CARRIER, "NAME", "ssh", "How to reach the job: ssh to its node, the batch system's own way into it, or a pipe (scheduler local). auto tries them."),
     Option("transport", _TRANSPORT, "NAME", "tcp", "What the kernel listens on at its node: Unix sockets (ipc) or loopback TCP."),
-    Option("python", _COMMAND, "PATH", "/usr/bin/python3.11", "Python 3.9 or later that runs the agent on the node; default: search.", is_plain=False),
-    Option("prologue", _LINES, "LINE", ["module load python"], "Shell line to run on the node before the kernel.", is_plain=False),
-    Option("prefix", _WORDS, "WORD", ["apptainer", "exec", "image.sif"], "Words to put before the kernel's command, such as a container's.", is_plain=False),
-    Option("env_keep", _NAMES, "NAME", ["HTTPS_PROXY", "LAB_*"], "Variable of the notebook server's environment that the job may see.", is_plain=False),
-    Option("state_dir", _PATH, "DIR", "/work/me/kernels", "Directory for the kernels' records, shared by login and compute nodes.", is_plain=False),
-    Option("runtime_dir", _PATH, "DIR", "/run/user/1000/kernels", "Directory on the login node for the sockets; a short path.", is_plain=False),
-    Option("node_dir", _NODE_PATH, "DIR", "/scratch/$USER", "Directory on the compute node for the job's sockets and files; a short path.", is_plain=False),
-    Option("address", _ADDRESS, "TEMPLATE", "{node}-ib", "Name to reach a node by, made from the batch system's name for it.", is_plain=False),
-    Option("start_timeout", _SPAN, "SECONDS", 300, "How long the kernel may take to start once its job runs."),
-    Option("queue_timeout", _SPAN, "SECONDS", 3600, "How long the job may wait in the queue; default: no limit."),
-    Option("poll_interval", _SPAN, "SECONDS", 2, "Least time between two questions to the scheduler."),
-    Option("dead_after", _SPAN, "SECONDS", 15, "How long a silent connection is waited for before another is made."),
-    Option("silence", _SILENCE, "SECONDS", 3600, "How long an idle kernel may be without a server before it ends and gives its job back."),
-    Option("spool", _COUNT, "MIB", 512, "Output kept on the node's disk for a server that is away, in MiB for each of the kernel's sockets; beyond it the oldest is dropped."),
-    Option("usage", _LONG_SPAN, "SECONDS", 10, "How often to measure the kernel's use of CPU, memory and GPUs; default: never."),
-    Option("warn_before", _SPANS, "SECONDS", [600, 120], "When to warn before the time limit."),
+    Option("python", _COMMAND, "PATH", "/usr/bin/python3.11", "Python 3.9 or later that runs the agent on the node; default: search.", is_plain=False, title="Python of the agent"),
+    Option("prologue", _LINES, "LINE", ["module load python"], "Shell line to run on the node before the kernel.", is_plain=False, title="Shell lines before the kernel"),
+    Option("prefix", _WORDS, "WORD", ["apptainer", "exec", "image.sif"], "Words to put before the kernel's command, such as a container's.", is_plain=False, title="Words before the kernel's command"),
+    Option("env_keep", _NAMES, "NAME", ["HTTPS_PROXY", "LAB_*"], "Variable of the notebook server's environment that the job may see.", is_plain=False, title="Variables to pass on"),
+    Option("state_dir", _PATH, "DIR", "/work/me/kernels", "Directory for the kernels' records, shared by login and compute nodes.", is_plain=False, title="Directory of records"),
+    Option("runtime_dir", _PATH, "DIR", "/run/user/1000/kernels", "Directory on the login node for the sockets; a short path.", is_plain=False, title="Directory of sockets"),
+    Option("node_dir", _NODE_PATH, "DIR", "/scratch/$USER", "Directory on the compute node for the job's sockets and files; a short path.", is_plain=False, title="Directory on the node"),
+    Option("address", _ADDRESS, "TEMPLATE", "{node}-ib", "Name to reach a node by, made from the batch system's name for it.", is_plain=False, title="Address of the node"),
+    Option("start_timeout", _SPAN, "SECONDS", 300, "How long the kernel may take to start once its job runs.", title="Time to start"),
+    Option("queue_timeout", _SPAN, "SECONDS", 3600, "How long the job may wait in the queue; default: no limit.", title="Longest wait in the queue"),
+    Option("poll_interval", _SPAN, "SECONDS", 2, "Least time between two questions to the scheduler.", title="Time between questions"),
+    Option("dead_after", _SPAN, "SECONDS", 15, "How long a silent connection is waited for before another is made.", title="Silence of a connection"),
+    Option("silence", _SILENCE, "SECONDS", 3600, "How long an idle kernel may be without a server before it ends and gives its job back.", title="Time without a server"),
+    Option("spool", _COUNT, "MIB", 512, "Output kept on the node's disk for a server that is away, in MiB for each of the kernel's sockets; beyond it the oldest is dropped.", title="Output kept on disk"),
+    Option("usage", _LONG_SPAN, "SECONDS", 10, "How often to measure the kernel's use of CPU, memory and GPUs; default: never.", title="Time between measurements"),
+    Option("warn_before", _SPANS, "SECONDS", [600, 120], "When to warn before the time limit.", title="Warnings before the time limit"),
 )
 # fmt: on

@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remote_kernels.scheduler.driver import Driver
+from remote_kernels.scheduler.free import Queue
 from remote_kernels.scheduler.jobs import Jobs
 from remote_kernels.tunnel.carriers.shared_ssh import SshPool
 from remote_kernels.worker import Worker
 
+from .answers import Answers
+
 if TYPE_CHECKING:
+    from .choice import Outlook
     from .watchdog import Watchdog
 
 
@@ -35,6 +39,10 @@ class Runtime:
         The last look at all records in some state directories, and when it began.
     notices : set of str
         What the site has said of jobs, and people have been told.
+    queues, estimates : Answers
+        What batch systems have said of what is free, and of when a job would start.
+    estimating : asyncio.Lock
+        One such question at a time.
     watchdogs : weakref.WeakSet of Watchdog
         What happens if this process dies; a forked child must let go of it.
     """
@@ -45,6 +53,9 @@ class Runtime:
         self.notices: set[str] = set()
         self.readings: dict[tuple[Path, ...], tuple[float, asyncio.Future[Any]]] = {}
         self.watchdogs: weakref.WeakSet[Watchdog] = weakref.WeakSet()
+        self.queues: Answers[list[Queue]] = Answers(fresh=30.0)
+        self.estimates: Answers[Outlook] = Answers(fresh=5.0)
+        self.estimating = asyncio.Lock()
         self._jobs: dict[str, Jobs] = {}
         self._turns: weakref.WeakValueDictionary[Path, asyncio.Lock]
         self._turns = weakref.WeakValueDictionary()

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from remote_kernels.errors import ConfigError
 from remote_kernels.options import Option
 
+from .free import Estimate, Queue
 from .job import Completed, JobId, JobRequest, JobStatus, Query, Submission
 
 
@@ -337,6 +338,28 @@ class Site(abc.ABC):
         None instead of a question where nothing of that kind can be asked.
         """
         return None
+
+
+class Queues(abc.ABC):
+    """It can be asked what is free."""
+
+    @abc.abstractmethod
+    def queues(self) -> Query[list[Queue]]:
+        """Ask for the queues that this user may use, in one command.
+
+        Its answer may be long: to be asked seldom, and once for all who want it.
+        """
+
+
+class Estimates(abc.ABC):
+    """It can be asked when a job would start, and whether it would be taken."""
+
+    @abc.abstractmethod
+    def estimates(self, request: JobRequest) -> Sequence[Query[Estimate | None]]:
+        """Return ways to ask, in the order in which to try them; nothing is submitted.
+
+        None, for an answer, if that way does not know. The request is prepared.
+        """
 
 
 class Adopts(abc.ABC):

@@ -103,10 +103,13 @@ class Query(Generic[T_co]):
         Makes a value of what it said. Raises ControllerError where the batch system
         did not answer, which says nothing about any job, and CommandError for a
         refusal. Called by `answer`.
+    stdin : str
+        What the command reads on standard input.
     """
 
     argv: Sequence[str]
     parse: Callable[[Completed], T_co]
+    stdin: str = ""
 
     def answer(self, completed: Completed) -> T_co:
         """Return what the command's answer means; one that has no sense is none."""

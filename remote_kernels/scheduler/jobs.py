@@ -131,7 +131,8 @@ class Jobs:
 
     async def ask(self, query: Query[T], timeout: float = 60.0) -> T:
         """Return what a command says. CommandError if it does not."""
-        return query.answer(await self.run(query.argv, timeout=timeout))
+        done = await self.run(query.argv, input=query.stdin, timeout=timeout)
+        return query.answer(done)
 
     async def status(self, job_id: JobId) -> JobStatus:
         """Return the job's state now. ControllerError if the batch system does not answer.

@@ -27,6 +27,7 @@ from cli.test_main import complete
 from cli.test_servers import entry
 from cli.test_words import VIEW
 from click.testing import Result
+from scheduler.captured import captured
 
 import remote_kernels
 from remote_kernels.records import JobEnd
@@ -186,3 +187,33 @@ def test_completion() -> None:
     """Also of kernels that ended."""
     record_of("k1", GONE).seal(JobEnd("CANCELLED", text="It ended."))
     assert ["k1"] == complete("info", "")
+
+
+def test_what_is_free(run: Run, slurm: FakeSlurm) -> None:
+    """A row for each queue, or JSON as the REST API has it."""
+    rows = captured("sinfo-free-busy").stdout
+    slurm.add("sinfo", f"cat <<'END'\n{rows}END")
+    result, data = run("info", "--queues"), run("info", "--queues", "--json")
+
+    first = result.stdout.splitlines()[0]
+    assert (
+        "debug*\tup\t1 h\t0 of 2 free\t7 of 16 free\t3.91 GiB\t1 of 2 free\t" == first
+    )
+    found = json.loads(data.stdout)
+    assert ("slurm", "debug") == (found["scheduler"], found["queues"][0]["name"])
+
+
+def test_queues_and_a_kernel(run: Run) -> None:
+    """They have nothing to do with each other."""
+    result = run("info", "--queues", "k1")
+
+    assert 2 == result.exit_code
+    assert "leave KERNEL out" in result.stderr
+
+
+def test_no_queues(run: Run) -> None:
+    """This machine has none."""
+    result = run("info", "--queues")
+
+    assert (0, "") == (result.exit_code, result.stdout)
+    assert "Scheduler 'local' tells of no queues." in result.stderr

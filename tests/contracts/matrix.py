@@ -35,6 +35,8 @@ CAPABILITIES: dict[type, str] = {
     drivers.OtherNodes: "kernels on further nodes of a job",
     drivers.Site: "what the site has can be asked for",
     drivers.Preflight: "questions before a job is submitted",
+    drivers.Queues: "its queues are told, with what is free as far as it says that",
+    drivers.Estimates: "when a job would start is told before it is submitted",
     drivers.Clusters: "its clusters are told apart",
 }
 

@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
-import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from testbed.layout import default_scheduler
-from testbed.systems import named
 
-from contracts.systems import ON_CLUSTERS, SYSTEMS, WRONG, System
+from contracts.systems import WRONG, System
 from remote_kernels.errors import CommandError, ConfigError, SubmitError
 from remote_kernels.kernel.job import as_facts, id_in
 from remote_kernels.scheduler import command
@@ -34,8 +30,6 @@ from remote_kernels.scheduler.job import (
 )
 from remote_kernels.scheduler.jobs import Jobs
 
-# Of the test cluster that is up.
-SCHEDULER = named(default_scheduler()).scheduler
 TIMEOUT = 60.0
 PATIENCE = 60.0  # seconds until the last driver believes that a job can never start
 LASTS = "#!/bin/bash\nexec sleep 600\n"
@@ -44,37 +38,9 @@ OTHER = "jupyter-07e47e47"
 pytestmark = pytest.mark.asyncio
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(name, marks=pytest.mark.cluster) if name in ON_CLUSTERS else name
-        for name in SYSTEMS
-        if name not in ON_CLUSTERS or name == SCHEDULER
-    ]
-)
-def system(request: pytest.FixtureRequest, tmp_path: Path) -> System:
-    return SYSTEMS[request.param](tmp_path)
-
-
 def jobs_of(system: System, **options: Any) -> Jobs:
     options = {"environ": system.environ, "poll_interval": 0.2, **options}
     return Jobs(system.driver, **options)
-
-
-@pytest.fixture
-def request_(system: System, tmp_path: Path) -> JobRequest:
-    """A small job, with a name of ours."""
-    home = Path.home() if os.getuid() else tmp_path  # which the nodes see
-    name = f"jupyter-{uuid.uuid4().hex[:8]}"
-    output = home / f"{name}.log"
-    return JobRequest(name, str(output), system.options, str(os.getuid()))
-
-
-@pytest.fixture
-def log(request_: JobRequest) -> Iterator[Path]:
-    path = Path(request_.output)
-    yield path
-    for left in path.parent.glob(f"{path.name}*"):
-        left.unlink()
 
 
 async def until(

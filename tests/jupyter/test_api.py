@@ -32,6 +32,10 @@ ROUTES = [
     ("POST", f"/kernels/{MISSING}/ports"),
     ("GET", f"/kernels/{MISSING}/ports/1"),
     ("DELETE", f"/kernels/{MISSING}/ports/1"),
+    ("GET", "/kernelspecs"),
+    ("GET", "/options"),
+    ("GET", "/queues"),
+    ("POST", "/estimate"),
     ("GET", "/spec"),
 ]
 AUTHORIZER = """

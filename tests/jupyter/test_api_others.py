@@ -9,67 +9,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 from scheduler.captured import captured
 from served.server import Answer, Home, Server, home, served
+from served.slurm import Slurm
 
 from remote_kernels import records
 from remote_kernels.records import JobEnd, Record
 
 pytestmark = pytest.mark.timeout(120)
 
-COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sacct")
-SCRIPT = """#!/bin/sh
-echo "${0##*/} $*" >> ../calls
-cd answers
-test -e "${0##*/}.code" || exit 0
-cat "${0##*/}.out"
-cat "${0##*/}.err" >&2
-exit "$(cat "${0##*/}.code")"
-"""
 WAITS = "9"  # of those in squeue-pending
 DENIED = "Access/permission denied for job 9\n"
 INVALID = "slurm_update error: Requested time limit is invalid\n"
-
-
-class Slurm:
-    """Its commands, on PATH."""
-
-    def __init__(self, path: Path) -> None:
-        self._calls = path / "calls"
-        self._answers = path / "answers"
-        self._answers.mkdir()
-        self._calls.touch()
-        for name in COMMANDS:
-            script = SCRIPT.replace("../calls", str(self._calls))
-            file = path / name
-            file.write_text(script.replace("cd answers", f"cd {self._answers}"))
-            file.chmod(0o700)
-
-    def answers(self, name: str) -> None:
-        """From now on, with what was captured."""
-        said = captured(name)
-        self.says(said.argv[0], said.returncode, said.stdout, said.stderr)
-
-    def says(self, command: str, code: int = 0, out: str = "", err: str = "") -> None:
-        for kind, text in (("code", str(code)), ("out", out), ("err", err)):
-            beside = self._answers / f"{command}.{kind}.tmp"
-            beside.write_text(text)
-            beside.replace(self._answers / f"{command}.{kind}")
-
-    def hangs(self, command: str) -> Path:
-        """Until something is written there."""
-        out = self._answers / f"{command}.out"
-        out.unlink(missing_ok=True)
-        os.mkfifo(out)
-        return out
-
-    def calls(self, command: str) -> list[str]:
-        lines = self._calls.read_text().splitlines()
-        return [line for line in lines if line.split()[0] == command]
 
 
 @pytest.fixture

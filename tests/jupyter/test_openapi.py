@@ -21,7 +21,9 @@ from remote_kernels.jupyter.api import document as api_document
 from remote_kernels.jupyter.api.handler import ROOT
 from remote_kernels.jupyter.api.input import LINES, LOGS, MOST_LINES, MOST_MINUTES
 from remote_kernels.jupyter.api.routes import routes as all_routes
+from remote_kernels.kernel.choice import Free, Outlook
 from remote_kernels.kernel.model import STATES, UNKNOWN, KernelModel
+from remote_kernels.scheduler.free import Amount, FreeGpus, Queue
 
 EXAMPLES = 8  # of each request, besides those at the bounds of what is allowed
 WORDS = {"list": "array", "numbers": "array"}  # JSON's, where ours differ
@@ -83,6 +85,27 @@ def test_every_option_is_described() -> None:
     assert 1 == described["spool"]["minimum"]
 
 
+def test_what_is_free_is_described() -> None:
+    """With all that is told."""
+    body = Free(
+        "slurm", 0.0, [Queue("a", nodes=Amount(1, None), gpus=(FreeGpus("", 1, 1),))]
+    )
+    found = body.as_json()
+    (queue,) = found["queues"]
+
+    assert [*found] == schemas()["Queues"]["required"]
+    assert (
+        [*queue]
+        == schemas()["Queue"]["required"]
+        == [*schemas()["Queue"]["properties"]]
+    )
+    assert [*queue["nodes"]] == schemas()["Amount"]["required"]
+    assert [*queue["gpus"][0]] == schemas()["Queue"]["properties"]["gpus"]["items"][
+        "required"
+    ]
+    assert [*Outlook(None, "", []).as_json()] == schemas()["Outlook"]["required"]
+
+
 def test_the_bounds_are_described() -> None:
     """As the code has them."""
     paths = document()["paths"]
@@ -108,6 +131,10 @@ def narrowed(document: Any) -> Any:
     """To what this machine can start, without a batch system."""
     schemas = document["components"]["schemas"]
     schemas["Start"]["properties"]["name"]["enum"] = ["quick"]
+    (name,) = document["paths"]["/options"]["get"]["parameters"]
+    name["schema"]["enum"] = ["quick"]
+    (scheduler,) = document["paths"]["/queues"]["get"]["parameters"]
+    scheduler["schema"]["enum"] = ["local"]
     options = schemas["Options"]["properties"]
     usable = ("silence", "spool", "usage", "warn_before")
     # An answer that follows a log has no end.

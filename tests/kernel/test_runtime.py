@@ -15,6 +15,7 @@ PACKAGE = Path(remote_kernels.__file__).parent
 DRIVER_FILES = [f"scheduler/{name}/__init__.py" for name in DRIVERS]
 KEPT = {
     "bundle.py": {"agent_pyz"},  # the same in each process
+    "config/schema.py": {"_validator"},  # what the same table always means
     "forked.py": {"_KEPT"},  # a child's; nothing of it may be collected
     "front/jupyter_message.py": {"_parent"},  # what the same bytes always mean
     "harmless.py": {"_ONE_RECORD"},  # holds nothing

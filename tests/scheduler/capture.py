@@ -60,6 +60,40 @@ def number(done: Completed) -> str:
     return str(slurm.submission(request, "").parse(done))
 
 
+def estimate(**options: object) -> Completed:
+    (query,) = slurm.estimates(JobRequest("rk-capture", "/dev/null", options))
+    return run(query.argv, query.stdin)
+
+
+def free() -> None:
+    """What is free, and when a job would start: idle, then busy, then partly closed."""
+    sinfo = slurm.queues().argv
+    keep("sinfo-free", run(sinfo))
+    keep("sbatch-estimate", estimate(time=5))
+    keep("sbatch-estimate-never", estimate(mem="99G"))
+    keep("sbatch-estimate-partition", estimate(partition="nosuch"))
+    jobs = [submit("--exclusive", nodelist="c1", time=20), submit(gpus=1, time=20)]
+    for job in jobs:
+        await_phase(job, Phase.RUNNING)
+    time.sleep(2)
+    keep("sinfo-free-busy", run(sinfo))
+    keep("sbatch-estimate-busy", estimate(time=5, exclusive=True, nodelist="c1"))
+    changes = (
+        ("nodename=c1", "state=drain", "reason=x"),
+        ("partition=long", "state=down"),
+        ("partition=class", "hidden=yes"),
+        ("partition=urgent", "allowgroups=bob"),
+        ("partition=cheap", "maxtime=unlimited"),
+    )
+    for change in changes:
+        admin("scontrol", "update", *change)
+    keep("sinfo-free-closed", run(sinfo))
+    for job in jobs:
+        run(cancel_argv(job))
+    admin("scontrol", "reconfigure")
+    admin("scontrol", "update", "nodename=c1", "state=resume")
+
+
 def hopeless(name: str, **options: int) -> list[str]:
     """What no node could ever give: 24.11 refuses it, 22.05 and 26.05 let it wait."""
     done = run(submit_argv(**options), SLEEP)
@@ -211,6 +245,7 @@ def main() -> None:
     folder = DATA / f"slurm-{'.'.join(version.split('.')[:2])}"
     folder.mkdir(parents=True, exist_ok=True)
     site()
+    free()
     refusals()
     silence()
     waiting()

@@ -19,6 +19,7 @@ from pathlib import Path
 from testbed.api import Cluster
 
 from remote_kernels.scheduler.gridengine.driver import GridEngine
+from remote_kernels.scheduler.gridengine.free import queues
 from remote_kernels.scheduler.job import Completed, JobRequest, JobStatus, Query
 from scheduler.asking import job as job_id
 
@@ -432,12 +433,53 @@ def within() -> None:
     cancel(loose)
 
 
+def free() -> None:
+    """What is free, and whether a job would start: idle, busy, and partly closed."""
+
+    def estimates(name: str, **options: object) -> None:
+        request = JobRequest("rk-capture", "/dev/null", options)
+        for query, way in zip(gridengine.estimates(request), "pv", strict=True):
+            keep(f"{name}-{way}", run(query.argv, query.stdin))
+
+    qstat = queues("alice").argv
+    keep("qstat-free", run(qstat))
+    estimates("qsub-room", h_rt="5m")
+    estimates("qsub-never", l="gpu=99")
+    estimates("qsub-never-time", h_rt="900h")
+    estimates("qsub-never-queue", q="nosuch.q")
+    estimates("qsub-doubtful", l="mem_free=900G")
+    jobs = [
+        submit("-q", f"long.q@{c}", pe="smp", slots=n)
+        for c, n in (("c1", 8), ("c2", 3))
+    ]
+    for job in jobs:
+        await_state(job, "r")
+    keep("qstat-free-busy", run(qstat))
+    estimates("qsub-wait", pe="smp", slots=8)
+    admin("qmod -d debug.q@c1; qmod -d cheap.q")
+    keep("qstat-free-closed", run(qstat))
+    admin("qmod -e debug.q@c1; qmod -e cheap.q")
+    for job in jobs:
+        cancel(job)
+
+
 def main() -> None:
     global folder
     version = run(gridengine.version().argv).stdout.split()[1]
     folder = DATA / f"gridengine-{version}"
     folder.mkdir(parents=True, exist_ok=True)
-    for part in (refusals, silence, site, waiting, loads, quota, closed, states, ends):
+    for part in (
+        refusals,
+        silence,
+        site,
+        free,
+        waiting,
+        loads,
+        quota,
+        closed,
+        states,
+        ends,
+    ):
         part()
         run(["qdel", "-u", "alice"])
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 
-from remote_kernels.config import every_option
+from remote_kernels.config import every_option, or_null, properties
 
 from . import input
 from .handler import ROOT, Handler, Routes, guarded
@@ -17,14 +17,10 @@ _OPTIONS = "properties: {}  # made of the tables of options when it is served"
 
 def document() -> str:
     """Return the API's description, with what may be asked of every batch system."""
-    properties = {
-        name: option.kind.schema
-        for option in every_option()
-        if option.name != "state_dir"
-        for name in filter(None, (option.name, option.portable))
-    }
+    options = [option for option in every_option() if option.name != "state_dir"]
+    found = {name: or_null(one) for name, one in properties(options).items()}
     text = DOCUMENT.read_text(encoding="utf-8")
-    return text.replace(_OPTIONS, f"properties: {json.dumps(properties)}")
+    return text.replace(_OPTIONS, f"properties: {json.dumps(found)}")
 
 
 class SpecHandler(Handler):

@@ -141,6 +141,23 @@ def no_body(body: bytes) -> None:
         _fields(body)
 
 
+def kernelspec(query: Query) -> str:
+    """Return of which kernelspec the query of GET options wants to know."""
+    return _required(query, "name", "the kernelspec")
+
+
+def scheduler(query: Query) -> str:
+    """Return of which batch system the query of GET queues wants to know."""
+    return _required(query, "scheduler", "a batch system, or auto")
+
+
+def _required(query: Query, name: str, what: str) -> str:
+    value = _query(query, name).get(name)
+    if value is None:
+        raise Refusal(400, f"parameter '{name}' is missing: {what}")
+    return value
+
+
 def nothing(query: Query) -> None:
     """Check that a query asks for nothing, as there is nothing to ask for."""
     _query(query)

@@ -21,7 +21,7 @@ from remote_kernels.config import every_option, over
 from remote_kernels.errors import JobError, NotFoundError, RecordError
 from remote_kernels.jupyter.process import ProcessGlobals
 from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
-from remote_kernels.kernel import RemoteKernel, service, site
+from remote_kernels.kernel import RemoteKernel, choice, service, site
 from remote_kernels.kernel.model import KernelModel
 from remote_kernels.kernel.ports import Ports
 from remote_kernels.kernel.service import Known
@@ -133,6 +133,14 @@ class Kernels:
         if provisioner.left:
             raise JobError(provisioner.left)
 
+    async def free(self, scheduler: str) -> choice.Free:
+        """Return what is free. Raises RemoteKernelError."""
+        return await self.run(choice.free(self._runtime, scheduler))
+
+    async def outlook(self, config: Mapping[str, object]) -> choice.Outlook:
+        """Return what would become of a kernel with that config."""
+        return await self.run(choice.outlook(self._runtime, config))
+
     async def extend(self, known: Known, minutes: int) -> KernelModel:
         """Move its job's time limit by so many minutes; return it with its new end.
 
@@ -207,14 +215,10 @@ async def start(
     RemoteKernelError
         It could not be started.
     """
-    config = _config(server.kernel_spec_manager.get_all_specs(), asked.name)
+    config = config_of(server.kernel_spec_manager.get_all_specs(), asked.name)
     options = asked.options
     site.check(over(config, options))
-    if "state_dir" in options:
-        raise Refusal(400, "option 'state_dir' can only be set in the kernelspec")
-    if not _is_plain(options) and not await may_execute():
-        text = "These options decide what runs, which you are not authorized to do."
-        raise Refusal(403, text)
+    await allow(options, may_execute)
     manager = server.kernel_manager
     kernel_id = await ensure_async(
         manager.start_kernel(
@@ -225,8 +229,22 @@ async def start(
     return str(kernel_id)
 
 
-def _config(specs: Mapping[str, Any], name: str) -> dict[str, object]:
-    """Return the kernelspec's config. What a site forbids is not among `specs`."""
+async def allow(
+    options: Mapping[str, object], may_execute: Callable[[], Awaitable[bool]]
+) -> None:
+    """Raise Refusal where a client may not set these options."""
+    if "state_dir" in options:
+        raise Refusal(400, "option 'state_dir' can only be set in the kernelspec")
+    if not _is_plain(options) and not await may_execute():
+        text = "These options decide what runs, which you are not authorized to do."
+        raise Refusal(403, text)
+
+
+def config_of(specs: Mapping[str, Any], name: str) -> dict[str, object]:
+    """Return the kernelspec's config. What a site forbids is not among `specs`.
+
+    Raises Refusal where there is no such one of ours.
+    """
     if name not in specs:
         raise Refusal(400, f"There is no kernelspec called {name!r}.")
     config = own_config(specs[name]["spec"])

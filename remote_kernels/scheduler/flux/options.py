@@ -36,9 +36,12 @@ def flags(options: Mapping[str, Any]) -> list[str]:
     return [*argv, *(f"--{name}={options[name]}" for name in given)]
 
 
+_LIMIT = whole_or(r"(?=.*[1-9])(\d+(\.\d+)?[smhd]?|\d+:[0-5]?\d:[0-5]?\d)", least=1)
+
+
 def _time(value: object) -> Value:
     """Read minutes, a number with its unit, or H:MM:SS, which Flux does not know."""
-    found = whole_or(r"\d+(\.\d+)?[smhd]?|\d+:[0-5]?\d:[0-5]?\d", least=1)(value)
+    found = _LIMIT(value)
     hours, minutes, seconds = f"{found}::".split(":")[:3]
     if minutes:
         found = f"{int(hours) * 3600 + int(minutes) * 60 + int(seconds)}s"
@@ -99,7 +102,7 @@ def _refuse(arg: str) -> None:
 # One row a line, as a table is read.
 # fmt: off
 _TEXT = Kind(("string",), "text without line breaks", text)
-_TIME = Kind(("string", "integer"), "a time limit: minutes, a number with s, m, h or d, or H:MM:SS", _time)
+_TIME = Kind(("string", "integer"), "a time limit: minutes, a number with s, m, h or d, or H:MM:SS", _time, bounds=(("minimum", 1),), pattern=_LIMIT.pattern)
 _COUNT = Kind(("integer",), "a whole number above 0", whole, bounds=(("minimum", 1),))
 _URGENCY = Kind(("integer", "string"), "a number from 0 to 31, or hold, default or expedite", whole_or(r"[12]?\d|3[01]|hold|default|expedite", least=0), bounds=(("minimum", 0), ("maximum", 31)))
 _SIGNAL = Kind(("string",), "USR1 or USR2, and how long before: USR1@120s", matching(r"USR[12]@\d+[smh]?"))
@@ -107,16 +110,16 @@ _YES = Kind(("boolean",), "true or false", _flag)
 _ARGS = Kind(("list",), "a list of arguments", _flux_args)
 OPTIONS = (
     Option("queue", _TEXT, "NAME", "pbatch", "Queue to submit to.", portable="queue"),
-    Option("bank", _TEXT, "NAME", "proj42", "Bank that pays for the job.", portable="account"),
+    Option("bank", _TEXT, "NAME", "proj42", "Bank that pays for the job.", portable="account", title="Bank"),
     Option("time-limit", _TIME, "TIME", "2h", "Time limit of the job, and so of the kernel: minutes, 2h, 90m, or H:MM:SS.", portable="time"),
     Option("nodes", _COUNT, "N", 2, "Number of nodes; the kernel runs on the first.", portable="nodes"),
     Option("cores-per-slot", _COUNT, "N", 4, "Cores for the kernel, and on each further node.", portable="cores"),
     Option("gpus-per-slot", _COUNT, "N", 1, "GPUs for the kernel, and on each further node.", portable="gpus"),
-    Option("exclusive", _YES, "", True, "Share the nodes with no other job.", like="exclusive"),
-    Option("requires", _TEXT, "CONSTRAINT", "host:fluke[1-5]", "Properties or hosts that the nodes must have or be.", like="properties"),
+    Option("exclusive", _YES, "", True, "Share the nodes with no other job.", like="exclusive", title="Exclusive use of the nodes"),
+    Option("requires", _TEXT, "CONSTRAINT", "host:fluke[1-5]", "Properties or hosts that the nodes must have or be.", like="properties", title="What the nodes must be"),
     Option("urgency", _URGENCY, "N", 15, "How urgent the job is among yours; 0 or hold keeps it waiting."),
-    Option("signal", _SIGNAL, "SIG@TIME", "USR1@120s", "Signal that the kernel gets before its time limit, to save its state. Without a handler it ends the kernel.", like="signal"),
-    Option("flux_args", _ARGS, "ARG", ["--setattr=user.project=x"], "Further argument for flux batch.", is_plain=False),
+    Option("signal", _SIGNAL, "SIG@TIME", "USR1@120s", "Signal that the kernel gets before its time limit, to save its state. Without a handler it ends the kernel.", like="signal", title="Signal before the time limit"),
+    Option("flux_args", _ARGS, "ARG", ["--setattr=user.project=x"], "Further argument for flux batch.", is_plain=False, title="Further arguments of flux batch"),
 )
 # fmt: on
 LACKS = {

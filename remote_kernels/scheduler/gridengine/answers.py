@@ -338,8 +338,12 @@ def _is_final(verdict: str, info: str) -> bool:
     That is so of mem_free and others that change (-w of sge_submit(1)). A resource is
     missing if some host offers too little of it, or the scheduler misses it, too.
     """
-    doubtful = {*_MISSING.findall(verdict)} - {*_OFFERED.findall(verdict)}
-    return doubtful <= {*_MISSING.findall(info)}
+    return doubtful(verdict) <= {*_MISSING.findall(info)}
+
+
+def doubtful(verdict: str) -> set[str]:
+    """Return the resources that a verdict takes for missing, perhaps wrongly."""
+    return {*_MISSING.findall(verdict)} - {*_OFFERED.findall(verdict)}
 
 
 def _reason(text: str, never: Sequence[str] | None) -> str:

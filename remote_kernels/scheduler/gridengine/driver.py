@@ -17,6 +17,7 @@ from typing import Any
 
 from remote_kernels.errors import CommandError, ConfigError
 from remote_kernels.scheduler import driver
+from remote_kernels.scheduler.free import Estimate, Queue
 from remote_kernels.scheduler.job import (
     Completed,
     JobId,
@@ -27,7 +28,7 @@ from remote_kernels.scheduler.job import (
     login_name,
 )
 
-from . import answers, options, site, words
+from . import answers, free, options, site, words
 
 # What a command needs to find the qmaster.
 SITE = (
@@ -99,10 +100,12 @@ class GridEngine(
     driver.Clusters,
     driver.Ends,
     driver.Enters,
+    driver.Estimates,
     driver.Limits,
     driver.OtherNodes,
     driver.Places,
     driver.Preflight,
+    driver.Queues,
     driver.Reasons,
     driver.Site,
 ):
@@ -160,6 +163,12 @@ class GridEngine(
 
     def offers(self, option: str, user: str) -> Query[list[str]] | None:
         return site.offers(option)
+
+    def queues(self) -> Query[list[Queue]]:
+        return free.queues(login_name())
+
+    def estimates(self, request: JobRequest) -> Sequence[Query[Estimate | None]]:
+        return free.estimates(self.submission(request, "").argv)
 
     def slow_starts(self) -> Query[str | None]:
         return Query(["qconf", "-ssconf"], site.slow_starts)

@@ -118,35 +118,29 @@ def _refuse(arg: str, why: str) -> None:
     raise ConfigError(reason)
 
 
-def _list(value: object) -> str:
-    found = text(value)
-    if not re.fullmatch(r"[^\s=,]+(=[^\s,]+)?(,[^\s=,]+(=[^\s,]+)?)*", found):
-        raise ConfigError
-    return found
-
-
+_ONE = r"[^\s=,]+(=[^\s,]+)?"  # of the words of -l
 # One row a line, as a table is read.
 # fmt: off
 _TEXT = Kind(("string",), "text without line breaks", text)
 _NAME = Kind(("string",), "a name", matching(r"[\w.@*?!|&,-]+"))
-_LIST = Kind(("string",), "resources: NAME=VALUE,...", _list)
+_LIST = Kind(("string",), "resources: NAME=VALUE,...", matching(rf"{_ONE}(,{_ONE})*"))
 _COUNT = Kind(("integer",), "a whole number above 0", whole, bounds=(("minimum", 1),))
 _NONE_TOO = Kind(("integer",), "a whole number", lambda value: whole(value, 0), bounds=(("minimum", 0),))
 _ARGS = Kind(("list",), "a list of arguments", _qsub_args)
 OPTIONS = (
     Option("q", _NAME, "QUEUE", "long.q", "Queue to wait for, or several with commas.", portable="queue"),
-    Option("P", _NAME, "PROJECT", "proj42", "Project that pays for the job.", portable="account"),
+    Option("P", _NAME, "PROJECT", "proj42", "Project that pays for the job.", portable="account", title="Project"),
     Option("h_rt", DURATION, "TIME", "2:00:00", "Time limit of the job, and so of the kernel: H:MM:SS, or with a unit, as in 90m.", portable="time"),
-    Option("s_rt", DURATION, "TIME", "1:50:00", "Time after which the kernel gets SIGUSR1, to save its state. Without a handler it ends the kernel.", like="signal"),
-    Option("slots", _COUNT, "N", 4, "Slots (cores) for the kernel, on one node.", portable="cores"),
+    Option("s_rt", DURATION, "TIME", "1:50:00", "Time after which the kernel gets SIGUSR1, to save its state. Without a handler it ends the kernel.", like="signal", title="Time until a signal"),
+    Option("slots", _COUNT, "N", 4, "Slots (cores) for the kernel, on one node.", portable="cores", title="Slots"),
     Option("nodes", _COUNT, "N", 2, "Number of nodes, each with as many slots; the kernel runs on the first.", portable="nodes"),
-    Option("pe", _NAME, "NAME", "smp", "Parallel environment; without it one that fits is chosen where more than one slot is asked for."),
+    Option("pe", _NAME, "NAME", "smp", "Parallel environment; without it one that fits is chosen where more than one slot is asked for.", title="Parallel environment"),
     Option("mem", SIZE, "SIZE", "4G", "Memory on each node, divided among its slots as h_vmem. Grid Engine limits addresses, of which a kernel has 1 GB before it does anything.", portable="memory", instead_of="h_vmem"),
-    Option("h_vmem", SIZE, "SIZE", "2G", "Memory of each slot, instead of mem.", instead_of="mem"),
+    Option("h_vmem", SIZE, "SIZE", "2G", "Memory of each slot, instead of mem.", instead_of="mem", title="Memory of each slot"),
     Option("gpu", _NONE_TOO, "N", 1, "GPUs on each node, by the name that the site has for them.", portable="gpus"),
-    Option("l", _LIST, "LIST", "arch=lx-amd64", "Further resources.", like="properties"),
-    Option("ar", _TEXT, "ID", "12", "Advance reservation to run in.", like="reservation"),
-    Option("qsub_args", _ARGS, "ARG", ["-m", "a"], "Further argument for qsub.", is_plain=False),
+    Option("l", _LIST, "LIST", "arch=lx-amd64", "Further resources.", like="properties", title="Further resources"),
+    Option("ar", _TEXT, "ID", "12", "Advance reservation to run in.", like="reservation", title="Advance reservation"),
+    Option("qsub_args", _ARGS, "ARG", ["-m", "a"], "Further argument for qsub.", is_plain=False, title="Further arguments of qsub"),
 )
 # fmt: on
 LACKS = {

@@ -33,7 +33,7 @@ _QUEUES = [
     'qconf -sprjl; echo; for q in $(qconf -sql); do qconf -sq "$q"; echo; done',
 ]
 SLOW = 5.0  # seconds until the scheduler looks at a job; people notice that
-_GPU = re.compile(r"n?gpus?|gpu_?cards?|cuda|num_?gpus?", re.IGNORECASE)
+GPU = re.compile(r"n?gpus?|gpu_?cards?|cuda|num_?gpus?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _gpu(told: str) -> tuple[str, str]:
         for row in rows
         if len(row) >= 6 and row[5] in ("YES", "HOST", "JOB")
     }
-    found = [name for name in counted if _GPU.fullmatch(name)]
+    found = [name for name in counted if GPU.fullmatch(name)]
     if len(found) == 1:
         return found[0], counted[found[0]]
     shown = ", ".join(found) or f"none ({', '.join(counted)} can be counted)"

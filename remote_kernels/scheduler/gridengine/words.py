@@ -146,6 +146,17 @@ def submit(completed: Completed) -> str:
     return found[1] if found else ""
 
 
+def refused(completed: Completed) -> str:
+    """Say why qsub does not take a job, and what to change."""
+    said = re.sub("Unable to run job: ", "", f"{completed.stderr}\n{completed.stdout}")
+    lines = [re.sub(r"^Job \d+ ", "a job ", line) for line in said.splitlines()]
+    told = [one.strip() for one in lines if one.strip() and one.strip() != "Exiting."]
+    why = _shown("; ".join(dict.fromkeys(told)))
+    stop = "" if why.endswith(".") else "."
+    advice = _LESS if answers.NO_QUEUE in said else submit(completed)
+    return f"Grid Engine would refuse it: {why}{stop} {advice}".strip()
+
+
 def _found(table: tuple[Row, ...], text: str) -> tuple[str, str] | None:
     for pattern, clause, remedy in table:
         if re.search(pattern, text, re.IGNORECASE):

@@ -17,6 +17,7 @@ from typing import Any
 
 from remote_kernels.errors import CommandError, ConfigError
 from remote_kernels.scheduler import driver
+from remote_kernels.scheduler.free import Queue
 from remote_kernels.scheduler.job import (
     Completed,
     JobId,
@@ -52,6 +53,7 @@ class HTCondor(
     driver.Clusters,
     driver.Ends,
     driver.Enters,
+    driver.Queues,
     driver.Reasons,
     driver.Site,
 ):
@@ -99,6 +101,9 @@ class HTCondor(
 
     def version(self) -> Query[str]:
         return Query(["condor_version"], _version)
+
+    def queues(self) -> Query[list[Queue]]:
+        return site.queues()
 
     def doubts(self, request: JobRequest) -> Query[list[str]] | None:
         return site.doubts(request.options)

@@ -21,6 +21,7 @@ from remote_kernels.options import (
     text,
     texts,
     whole,
+    whole_text,
 )
 
 
@@ -117,21 +118,21 @@ def _count(value: object) -> int:
 
 # One row a line, as a table is read.
 # fmt: off
-_TEXT = Kind(("string",), "text without line breaks", _text)
-_GROUP = Kind(("string",), "the name of a group", _group)
+_TEXT = Kind(("string",), "text without line breaks", _text, pattern=whole_text(r".*[^\s\\]"))
+_GROUP = Kind(("string",), "the name of a group", _group, pattern=whole_text(r"[^$]*[^\s\\$]"))
 _COUNT = Kind(("integer",), "a whole number above 0", _count, bounds=(("minimum", 1), ("maximum", _MOST)))
 _LINES = Kind(("list",), "a list of lines of a submit description", _commands)
 OPTIONS = (
-    Option("accounting_group", _GROUP, "GROUP", "group_physics", "Accounting group that the job is charged to.", portable="account"),
+    Option("accounting_group", _GROUP, "GROUP", "group_physics", "Accounting group that the job is charged to.", portable="account", title="Accounting group"),
     Option("allowed_job_duration", DURATION, "TIME", "2:00:00", "Time limit of the job, and so of the kernel: 2:00:00, 90m, 2h.", portable="time"),
-    Option("request_cpus", _COUNT, "N", 4, "CPUs for the kernel.", portable="cores"),
+    Option("request_cpus", _COUNT, "N", 4, "CPUs for the kernel.", portable="cores", title="CPUs"),
     Option("request_memory", SIZE, "SIZE", "4G", "Memory: 4G, 500M.", portable="memory"),
-    Option("request_disk", SIZE, "SIZE", "10G", "Room on the machine's own disk: 10G, 500M."),
+    Option("request_disk", SIZE, "SIZE", "10G", "Room on the machine's own disk: 10G, 500M.", title="Disk"),
     Option("request_gpus", _COUNT, "N", 1, "Number of GPUs.", portable="gpus"),
-    Option("require_gpus", _TEXT, "EXPRESSION", "Capability >= 8.0", "What the GPUs must have."),
-    Option("requirements", _TEXT, "EXPRESSION", 'Machine == "node7.example.org"', "What the machine must have.", like="properties"),
-    Option("should_transfer_files", one_of("NO", "IF_NEEDED", "YES"), "HOW", "IF_NEEDED", "NO: only machines of the same FILESYSTEM_DOMAIN as this host. IF_NEEDED, YES: any machine, where the site shares home directories without telling HTCondor so."),
-    Option("submit_commands", _LINES, "LINE", ["rank = Memory"], "Further line of the submit description.", is_plain=False),
+    Option("require_gpus", _TEXT, "EXPRESSION", "Capability >= 8.0", "What the GPUs must have.", title="What the GPUs must have"),
+    Option("requirements", _TEXT, "EXPRESSION", 'Machine == "node7.example.org"', "What the machine must have.", like="properties", title="What the machine must have"),
+    Option("should_transfer_files", one_of("NO", "IF_NEEDED", "YES"), "HOW", "IF_NEEDED", "NO: only machines of the same FILESYSTEM_DOMAIN as this host. IF_NEEDED, YES: any machine, where the site shares home directories without telling HTCondor so.", title="Transfer of files"),
+    Option("submit_commands", _LINES, "LINE", ["rank = Memory"], "Further line of the submit description.", is_plain=False, title="Further lines of the submit description"),
 )
 # fmt: on
 LACKS = {

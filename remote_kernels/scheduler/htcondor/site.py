@@ -11,12 +11,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from remote_kernels.options import as_bytes
+from remote_kernels.scheduler.free import FreeGpus, NodeGroup, Queue, with_nodes
 from remote_kernels.scheduler.job import Completed, Query
+
+from . import answers
 
 # What a whole machine, or a slot of a fixed size, has; not what is left of it.
 _ARGV = (
     *("condor_status", "-json", "-constraint", 'SlotType =!= "Dynamic"'),
     *("-attributes", "TotalSlotCpus,TotalSlotMemory,TotalSlotGPUs"),
+)
+_SLOTS = (
+    *_ARGV[:-1],
+    "SlotType,State,TotalSlotCpus,Cpus,TotalSlotMemory,TotalSlotGPUs,GPUs",
 )
 _SHOW = "`condor_status -compact -af Machine {}` shows what the machines have"
 
@@ -44,6 +51,42 @@ def _doubts(completed: Completed, options: Mapping[str, Any]) -> list[str]:
             text = f"no machine has {wanted:.0f} {what}; the largest has {most:.0f}"
             found.append(f"{text}. {_SHOW.format(attribute)}")
     return found
+
+
+def queues() -> Query[list[Queue]]:
+    """Ask for the machines of the pool, which is all that stands for a queue."""
+    return Query(_SLOTS, _pool)
+
+
+def _pool(completed: Completed) -> list[Queue]:
+    if completed.returncode != 0:
+        raise answers.no_answer(completed)
+    said = completed.stdout.strip()
+    slots = json.loads(said) if said else []
+    return [with_nodes(Queue("", True, note="all machines"), map(_slot, slots))]
+
+
+def _slot(ad: Mapping[str, Any]) -> NodeGroup:
+    """Read one that is cut up for jobs, and has what is left, or one of a fixed size.
+
+    `State` is Owner where the machine's owner has it, Drained where it gets no jobs.
+    """
+    is_away = ad.get("State") in ("Owner", "Drained", "Matched", "Preempting")
+    cut = ad.get("SlotType") == "Partitionable"
+    is_free = not is_away and (cut or ad.get("State") != "Claimed")
+    cores = int(_number(ad.get("TotalSlotCpus")))
+    left = int(_number(ad.get("Cpus"))) if is_free else 0
+    gpus = int(_number(ad.get("TotalSlotGPUs")))
+    free = int(_number(ad.get("GPUs"))) if is_free else 0
+    return NodeGroup(
+        1,
+        int(is_free and left == cores),
+        cores,
+        left,
+        int(_number(ad.get("TotalSlotMemory"))) << 20,
+        (FreeGpus("", gpus, free),) if gpus else (),
+        is_away,
+    )
 
 
 def _number(value: object) -> float:

@@ -8,6 +8,7 @@ through `scheduler.driver.Driver`.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 from remote_kernels.errors import CommandError, ConfigError, ControllerError
 from remote_kernels.options import Option
 from remote_kernels.scheduler import driver
+from remote_kernels.scheduler.free import Estimate
 from remote_kernels.scheduler.job import (
     Completed,
     JobId,
@@ -36,7 +38,9 @@ _PHASES = {
 }
 
 
-class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Enters):
+class Local(
+    driver.Driver, driver.Clusters, driver.Ends, driver.Enters, driver.Estimates
+):
     """The machine itself.
 
     Parameters
@@ -79,6 +83,12 @@ class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Enters):
     def cluster(self) -> Query[str | None]:
         """Ask for the host: others that share the home directory know nothing of its jobs."""
         return Query(["uname", "-n"], lambda done: done.stdout.strip() or None)
+
+    def estimates(self, request: JobRequest) -> Sequence[Query[Estimate | None]]:
+        def at_once(completed: Completed) -> Estimate:
+            return Estimate(time.time(), "on this machine, where no job waits")
+
+        return [Query(["true"], at_once)]
 
     def submission(self, request: JobRequest, script: str) -> Submission:
         self.check(request)

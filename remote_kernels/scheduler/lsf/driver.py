@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from remote_kernels.errors import CommandError, ConfigError, DeniedError
 from remote_kernels.scheduler import driver
+from remote_kernels.scheduler.free import Queue
 from remote_kernels.scheduler.job import (
     Completed,
     JobId,
@@ -21,6 +22,7 @@ from remote_kernels.scheduler.job import (
     JobStatus,
     Query,
     Submission,
+    login_name,
 )
 
 from . import answers, options, site, words
@@ -80,6 +82,7 @@ class Lsf(
     driver.Ends,
     driver.Extends,
     driver.OtherNodes,
+    driver.Queues,
     driver.Site,
 ):
     """LSF, from 10.1.0.2."""
@@ -118,6 +121,9 @@ class Lsf(
 
     def cluster(self) -> Query[str | None]:
         return Query(self.question, site.cluster)
+
+    def queues(self) -> Query[list[Queue]]:
+        return site.queues(login_name())
 
     def doubts(self, request: JobRequest) -> Query[list[str]] | None:
         return site.doubts(request.options)

@@ -13,6 +13,7 @@ from typing import Any
 
 from remote_kernels.errors import ConfigError
 from remote_kernels.options import (
+    UNITS,
     Kind,
     Option,
     Value,
@@ -22,6 +23,7 @@ from remote_kernels.options import (
     texts,
     whole,
     whole_or,
+    whole_text,
 )
 
 _OWN_MEMORY = r"rusage\[[^]]*\bmem\s*="
@@ -86,10 +88,14 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+_CLOCK = r"(?=.*[1-9])(\d+:[0-5]?\d(:[0-5]?\d)?|\d+)"
+_LIMIT = whole_or(_CLOCK, least=1)
+
+
 def _time(value: object) -> Value:
     """Read minutes, H:MM, H:MM:SS, 90m or 2h; bsub knows no seconds: rounded up."""
     value = in_units(value) or value
-    found = whole_or(r"(\d+:[0-5]?\d(:[0-5]?\d)?)|\d+", least=1)(value)
+    found = _LIMIT(value)
     hours, minutes, seconds = f"{found}::".split(":")[:3]
     if not minutes:
         if int(found) < 1:
@@ -101,6 +107,9 @@ def _time(value: object) -> Value:
     return f"{total // 60}:{total % 60:02}"
 
 
+_WITH_UNIT = matching(r"[1-9]\d*[KMGTPE]B?!?")
+
+
 def _size(value: object) -> str:
     if re.fullmatch(r"\d+", str(value).strip()):
         reason = (
@@ -108,7 +117,7 @@ def _size(value: object) -> str:
             "(LSF_UNIT_FOR_LIMITS); write 4GB or 500MB"
         )
         raise ConfigError(reason)
-    return matching(r"[1-9]\d*[KMGTPE]B?!?")(value).upper()
+    return _WITH_UNIT(value).upper()
 
 
 def _flag(value: object) -> bool:
@@ -157,8 +166,8 @@ def _bsub_args(value: object) -> tuple[str, ...]:
 # fmt: off
 _TEXT = Kind(("string",), "text without line breaks", text)
 _WORD = Kind(("string",), "a name without blanks", matching(r"\S+"))
-_TIME = Kind(("string", "integer"), "a time limit: 2h, 90m, minutes, H:MM, or H:MM:SS", _time)
-_SIZE = Kind(("string",), "a size with its unit: 4GB, 500MB", _size)
+_TIME = Kind(("string", "integer"), "a time limit: 2h, 90m, minutes, H:MM, or H:MM:SS", _time, bounds=(("minimum", 1),), pattern=whole_text(f"{_CLOCK}|{UNITS}"))
+_SIZE = Kind(("string",), "a size with its unit: 4GB, 500MB", _size, pattern=_WITH_UNIT.pattern)
 _COUNT = Kind(("integer",), "a whole number above 0", whole, bounds=(("minimum", 1),))
 _GPU = Kind(("integer", "string"), "a number of GPUs, or as bsub's -gpu takes them: num=2:mode=exclusive_process", whole_or(r"\w+=[^\s:]+(:\w+=[^\s:]+)*", least=1))
 _SIGNAL = Kind(("string",), "USR1 or USR2, and how many minutes before: USR1@5 or USR1@1:30", matching(r"USR[12]@(\d+:)?[1-9]\d*"))
@@ -166,21 +175,21 @@ _YES = Kind(("boolean",), "true or false", _flag)
 _ARGS = Kind(("list",), "a list of arguments", _bsub_args)
 OPTIONS = (
     Option("q", _TEXT, "QUEUE", "gpu", "Queue to submit to.", portable="queue"),
-    Option("P", _WORD, "PROJECT", "proj42", "Project that pays for the job.", portable="account"),
-    Option("G", _WORD, "GROUP", "chemistry", "Group of users whose share the job uses."),
+    Option("P", _WORD, "PROJECT", "proj42", "Project that pays for the job.", portable="account", title="Project"),
+    Option("G", _WORD, "GROUP", "chemistry", "Group of users whose share the job uses.", title="Group of users"),
     Option("W", _TIME, "[H:]MM", "2:00", "Run limit of the job, and so of the kernel: 2h, 90m, minutes, H:MM or H:MM:SS.", portable="time"),
-    Option("nodes", _COUNT, "N", 2, "Number of hosts; the kernel runs on the first. Each has 'n' slots for it.", portable="nodes"),
-    Option("n", _COUNT, "N", 4, "Slots (CPUs) for the kernel, all on one host.", portable="cores"),
-    Option("M", _SIZE, "SIZE", "4GB", "Memory limit, with its unit: 4GB. As much is reserved on the host (on some sites: per slot), unless 'R' says rusage[mem=...].", portable="memory"),
+    Option("nodes", _COUNT, "N", 2, "Number of hosts; the kernel runs on the first. Each has 'n' slots for it.", portable="nodes", title="Hosts"),
+    Option("n", _COUNT, "N", 4, "Slots (CPUs) for the kernel, all on one host.", portable="cores", title="Slots"),
+    Option("M", _SIZE, "SIZE", "4GB", "Memory limit, with its unit: 4GB. As much is reserved on the host (on some sites: per slot), unless 'R' says rusage[mem=...].", portable="memory", title="Memory"),
     Option("gpu", _GPU, "N|SPEC", 1, "Number of GPUs, or as bsub's -gpu takes them.", portable="gpus"),
-    Option("R", _TEXT, "REQUIREMENTS", "select[avx512]", "Resource requirements: select[], rusage[], order[] and so on.", like="properties"),
-    Option("m", _TEXT, "HOSTS", "hostA hostB", "Hosts that the job may run on.", like="hosts"),
-    Option("app", _WORD, "PROFILE", "jupyter", "Application profile."),
-    Option("sla", _WORD, "CLASS", "gold", "Service class."),
-    Option("U", _WORD, "RESERVATION", "course", "Advance reservation to run in.", like="reservation"),
-    Option("x", _YES, "", True, "Share the host with no other job.", like="exclusive"),
-    Option("wa", _SIGNAL, "SIG@[H:]MM", "USR1@5", "Signal that the kernel gets so many minutes before its run limit (bsub's -wa and -wt), to save its state. Without a handler it ends the kernel.", like="signal"),
-    Option("bsub_args", _ARGS, "ARG", ["-N"], "Further argument for bsub.", is_plain=False),
+    Option("R", _TEXT, "REQUIREMENTS", "select[avx512]", "Resource requirements: select[], rusage[], order[] and so on.", like="properties", title="Resource requirements"),
+    Option("m", _TEXT, "HOSTS", "hostA hostB", "Hosts that the job may run on.", like="hosts", title="Hosts by name"),
+    Option("app", _WORD, "PROFILE", "jupyter", "Application profile.", title="Application profile"),
+    Option("sla", _WORD, "CLASS", "gold", "Service class.", title="Service class"),
+    Option("U", _WORD, "RESERVATION", "course", "Advance reservation to run in.", like="reservation", title="Advance reservation"),
+    Option("x", _YES, "", True, "Share the host with no other job.", like="exclusive", title="Exclusive use of the host"),
+    Option("wa", _SIGNAL, "SIG@[H:]MM", "USR1@5", "Signal that the kernel gets so many minutes before its run limit (bsub's -wa and -wt), to save its state. Without a handler it ends the kernel.", like="signal", title="Signal before the time limit"),
+    Option("bsub_args", _ARGS, "ARG", ["-N"], "Further argument for bsub.", is_plain=False, title="Further arguments of bsub"),
 )
 # fmt: on
 LACKS = {

@@ -10,8 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from remote_kernels.scheduler.free import Queue
 from remote_kernels.scheduler.job import Completed, Query
 from remote_kernels.scheduler.offered import instead
+
+from . import answers
 
 
 def version(completed: Completed) -> str:
@@ -56,6 +59,19 @@ def offers(option: str, user: str) -> Query[list[str]] | None:
     if option not in argvs:
         return None
     return Query(argvs[option], lambda completed: sorted(_table(completed)))
+
+
+def queues(user: str) -> Query[list[Queue]]:
+    """Ask for the queues of this user (a login name); which hosts are theirs is not told."""
+
+    def listed(completed: Completed) -> list[Queue]:
+        if completed.returncode != 0:
+            raise answers.no_answer(completed)
+        words = {"Open:Active": "up"}
+        there = _table(completed).items()
+        return [Queue(name, state=words.get(state, state)) for name, state in there]
+
+    return Query(["bqueues", "-w", "-u", user], listed)
 
 
 def _missing(name: str, there: list[str]) -> str:

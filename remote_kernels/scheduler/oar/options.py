@@ -11,7 +11,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from remote_kernels.errors import ConfigError
-from remote_kernels.options import Kind, Option, in_units, matching, text, texts, whole
+from remote_kernels.options import (
+    UNITS,
+    Kind,
+    Option,
+    in_units,
+    matching,
+    text,
+    texts,
+    whole,
+    whole_text,
+)
 
 PARTS = ("nodes", "gpu", "core", "walltime")
 
@@ -61,6 +71,12 @@ _DAYS = re.compile(r"(\d{1,4})-(\d{1,2})((?::\d{1,2}){0,2})", re.ASCII)
 _CLOCK = re.compile(r"\d{1,6}(:\d{1,2}){1,2}", re.ASCII)
 
 
+_WALLTIME = whole_text(
+    r"(?=.*[1-9])(\d{1,4}-\d{1,2}(:\d{1,2}){0,2}|\d{1,6}(:\d{1,2}){1,2}"
+    rf"|{UNITS})"
+)
+
+
 def _walltime(value: object) -> str:
     """Read H:MM, H:MM:SS, 90m or 2h; days, as elsewhere, become hours."""
     value = in_units(value) or value
@@ -105,6 +121,9 @@ _TYPES = {
     "desktop_computing": "it would run on no node of the cluster",
     "idempotent": "a job that starts anew has lost its kernel",
 }
+
+
+_OF_A_KERNEL = rf"^(?!(?:{'|'.join(_TYPES)})(?:=|$))[^\x00-\x1f\x7f]+$"
 
 
 def _types(value: object) -> tuple[str, ...]:
@@ -174,23 +193,23 @@ def _refuse(arg: str, name: str) -> None:
 _TEXT = Kind(("string",), "text without line breaks", text)
 _NAME = Kind(("string",), "letters, digits and . _ : - alone", matching(r"[\w.:-]+"))
 _COUNT = Kind(("integer",), "a whole number above 0", whole, bounds=(("minimum", 1),))
-_TIME = Kind(("string",), "a walltime: 2h, 90m, H:MM, H:MM:SS or D-HH:MM:SS", _walltime)
-_TYPE = Kind(("string", "list"), "a type of job, or a list of them", _types)
+_TIME = Kind(("string",), "a walltime: 2h, 90m, H:MM, H:MM:SS or D-HH:MM:SS", _walltime, pattern=_WALLTIME)
+_TYPE = Kind(("string", "list"), "a type of job, or a list of them", _types, pattern=_OF_A_KERNEL)
 _ARGS = Kind(("list",), "a list of arguments", _oarsub_args)
 _RESOURCE = Kind(("string",), "what -l of oarsub takes, without blanks at its ends", text)
 OPTIONS = (
     Option("queue", _NAME, "NAME", "default", "Queue to submit to.", portable="queue"),
-    Option("project", _NAME, "NAME", "proj42", "Project that pays for the job.", portable="account"),
+    Option("project", _NAME, "NAME", "proj42", "Project that pays for the job.", portable="account", title="Project"),
     Option("walltime", _TIME, "TIME", "2:00:00", "Time limit of the job, and so of the kernel: 2h, 90m, or H:MM:SS.", portable="time", instead_of="resource"),
     Option("nodes", _COUNT, "N", 1, "Number of nodes; the kernel runs on the first.", portable="nodes", instead_of="resource"),
     Option("core", _COUNT, "N", 4, "Cores for the kernel, on each node.", portable="cores", instead_of="resource"),
     Option("gpu", _COUNT, "N", 1, "Number of GPUs, on each node.", portable="gpus", instead_of="resource"),
-    Option("resource", _RESOURCE, "LIST", "{mem>8000}/nodes=1/core=2,walltime=1:00:00", "All that -l of oarsub takes, in its own words; instead of nodes, core, gpu and walltime.", instead_of="core"),
-    Option("property", _TEXT, "SQL", "mem > 8000", "What the node must have, by its properties: a condition of SQL.", like="properties"),
-    Option("type", _TYPE, "TYPE", ["besteffort"], "Type of job, such as besteffort."),
-    Option("checkpoint", _COUNT, "SECONDS", 120, "How long before its time limit the kernel gets a signal, again and again, to save its state. Without a handler it ends the kernel.", like="signal"),
-    Option("signal", _COUNT, "NUMBER", 10, "Number of that signal; 12 (SIGUSR2) by default."),
-    Option("oarsub_args", _ARGS, "ARG", ["--notify=mail:me@example.org"], "Further argument for oarsub.", is_plain=False),
+    Option("resource", _RESOURCE, "LIST", "{mem>8000}/nodes=1/core=2,walltime=1:00:00", "All that -l of oarsub takes, in its own words; instead of nodes, core, gpu and walltime.", instead_of="core", title="Resources, in OAR's words"),
+    Option("property", _TEXT, "SQL", "mem > 8000", "What the node must have, by its properties: a condition of SQL.", like="properties", title="Properties of the node"),
+    Option("type", _TYPE, "TYPE", ["besteffort"], "Type of job, such as besteffort.", title="Type of job"),
+    Option("checkpoint", _COUNT, "SECONDS", 120, "How long before its time limit the kernel gets a signal, again and again, to save its state. Without a handler it ends the kernel.", like="signal", title="Signal before the time limit"),
+    Option("signal", _COUNT, "NUMBER", 10, "Number of that signal; 12 (SIGUSR2) by default.", title="Number of that signal"),
+    Option("oarsub_args", _ARGS, "ARG", ["--notify=mail:me@example.org"], "Further argument for oarsub.", is_plain=False, title="Further arguments of oarsub"),
 )
 # fmt: on
 _FLAGS = ("queue", "project", "property", "checkpoint", "signal")

@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 
 from remote_kernels.errors import CommandError, ControllerError, DeniedError
 from remote_kernels.scheduler import driver
+from remote_kernels.scheduler.free import Queue
 from remote_kernels.scheduler.job import (
     Completed,
     JobId,
@@ -73,7 +74,14 @@ limit=$(echo "$limit" | awk -F: -v minutes="$2" '{
 exec qalter -l walltime="$limit" "$1\""""
 
 
-class Family(driver.Driver, driver.Clusters, driver.Ends, driver.Extends, driver.Site):
+class Family(
+    driver.Driver,
+    driver.Clusters,
+    driver.Ends,
+    driver.Extends,
+    driver.Queues,
+    driver.Site,
+):
     """What PBS and Torque, which has come from it, have the same."""
 
     command = "qsub"
@@ -179,6 +187,9 @@ class Pbs(Family):
 
     def version(self) -> Query[str]:
         return Query(["qstat", "--version"], site.version)
+
+    def queues(self) -> Query[list[Queue]]:
+        return site.queues()
 
     def doubts(self, request: JobRequest) -> Query[list[str]] | None:
         return site.doubts(request.options)

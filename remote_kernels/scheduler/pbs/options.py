@@ -160,12 +160,12 @@ OPTIONS = (
     Option("project", TEXT, "NAME", "proj42", "Project that the job belongs to, where the site tells it from the account."),
     Option("walltime", DURATION, "TIME", "2:00:00", "Time limit of the job, and so of the kernel: H:MM:SS, or with a unit, as in 90m.", portable="time"),
     Option("nodes", COUNT, "N", 2, "Number of nodes (chunks, each on a node of its own); the kernel runs on the first.", portable="nodes", instead_of="select"),
-    Option("ncpus", COUNT, "N", 4, "CPUs on each node.", portable="cores", instead_of="select"),
-    Option("mem", SIZE, "SIZE", "4G", "Memory on each node: 4G, 500M.", portable="memory", instead_of="select"),
-    Option("ngpus", GPUS, "N", 1, "GPUs on each node.", portable="gpus", instead_of="select"),
-    Option("select", _SELECT, "CHUNKS", "1:ncpus=4:mem=8gb", "The whole request in PBS's words, instead of nodes, ncpus, mem and ngpus."),
-    Option("place", _PLACE, "HOW", "excl", "How chunks are placed: pack, scatter, free, with :excl to share nodes with no other job."),
-    Option("qsub_args", _ARGS, "ARG", ["-m", "n"], "Further argument for qsub.", is_plain=False),
+    Option("ncpus", COUNT, "N", 4, "CPUs on each node.", portable="cores", instead_of="select", title="CPUs on each node"),
+    Option("mem", SIZE, "SIZE", "4G", "Memory on each node: 4G, 500M.", portable="memory", instead_of="select", title="Memory on each node"),
+    Option("ngpus", GPUS, "N", 1, "GPUs on each node.", portable="gpus", instead_of="select", title="GPUs on each node"),
+    Option("select", _SELECT, "CHUNKS", "1:ncpus=4:mem=8gb", "The whole request in PBS's words, instead of nodes, ncpus, mem and ngpus.", title="Chunks"),
+    Option("place", _PLACE, "HOW", "excl", "How chunks are placed: pack, scatter, free, with :excl to share nodes with no other job.", title="Placement"),
+    Option("qsub_args", _ARGS, "ARG", ["-m", "n"], "Further argument for qsub.", is_plain=False, title="Further arguments of qsub"),
 )
 # fmt: on
 DELAYS = {

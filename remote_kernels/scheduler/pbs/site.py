@@ -7,9 +7,11 @@ secret. What is not understood is not doubted. Called by `driver.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from remote_kernels.scheduler.free import Queue
 from remote_kernels.scheduler.job import Completed, Query
 from remote_kernels.scheduler.offered import instead
 
@@ -37,6 +39,31 @@ def doubts(options: Mapping[str, Any]) -> Query[list[str]] | None:
 def offers(option: str) -> Query[list[str]] | None:
     """Ask what this option can be; None if nobody knows."""
     return Query(_QUEUES, _open) if option == "queue" else None
+
+
+def queues() -> Query[list[Queue]]:
+    """Ask for the queues that users may name; which nodes are theirs is not told."""
+    return Query(_QUEUES, _listed)
+
+
+def _listed(completed: Completed) -> list[Queue]:
+    there = answers.answer(completed, "Queue")
+    return [
+        queue_of(name, facts, facts.get("resources_max", {}).get("walltime"))
+        for name, facts in there.items()
+        if facts.get("from_route_only") != "True"
+    ]
+
+
+def queue_of(name: str, facts: Mapping[str, Any], walltime: object) -> Queue:
+    """Return what is told of a queue, as qstat -Qf shows it."""
+    state = "up" if facts.get("started") != "False" else "stopped"
+    state = state if facts.get("enabled") != "False" else "disabled"
+    waiting = re.search(r"Queued:(\d+)", str(facts.get("state_count", "")))
+    number = int(waiting[1]) if waiting else 0
+    note = f"{number} job{'s wait' if number != 1 else ' waits'}" if number else ""
+    limit = answers.seconds(walltime)
+    return Queue(name, state=state, time_limit=limit, note=note)
 
 
 def version(completed: Completed) -> str:

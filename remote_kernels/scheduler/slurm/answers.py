@@ -167,8 +167,8 @@ def _status(
         node=node or None,
         exit_code=code,
         signal=signal,
-        start_time=_epoch(start),
-        end_time=_epoch(end),
+        start_time=epoch(start),
+        end_time=epoch(end),
         name=name,
         by_itself=word in _BY_ITSELF,
         vague=state == "CANCELLED",  # by whom? Accounting says so
@@ -188,7 +188,7 @@ def _exit_code(text: str) -> tuple[int | None, int | None]:
     return int(found[1]), int(found[2]) or None
 
 
-def _epoch(text: str) -> float | None:
+def epoch(text: str) -> float | None:
     """Slurm's commands print the local time of the host on which they run."""
     try:
         return time.mktime(time.strptime(text.strip(), "%Y-%m-%dT%H:%M:%S"))

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from remote_kernels.errors import CommandError, DeniedError
 from remote_kernels.scheduler import driver, environment
+from remote_kernels.scheduler.free import Estimate, Queue
 from remote_kernels.scheduler.job import (
     Completed,
     JobId,
@@ -24,7 +26,7 @@ from remote_kernels.scheduler.job import (
     Submission,
 )
 
-from . import answers, options, script, site, steps, words
+from . import answers, free, options, script, site, steps, words
 from .adoption import AdoptingNode, SlurmAdoption
 from .commands import cluster_option, detached, groups, job_number, step
 
@@ -51,11 +53,13 @@ class Slurm(
     driver.Adopts,
     driver.Clusters,
     driver.Ends,
+    driver.Estimates,
     driver.Extends,
     driver.Enters,
     driver.OtherNodes,
     driver.Places,
     driver.Preflight,
+    driver.Queues,
     driver.Site,
 ):
     """Slurm, from 20.11 to 26.05."""
@@ -112,6 +116,16 @@ class Slurm(
 
     def offers(self, option: str, user: str) -> Query[list[str]] | None:
         return site.offers(option, user)
+
+    def queues(self) -> Query[list[Queue]]:
+        return free.queues()
+
+    def estimates(self, request: JobRequest) -> Sequence[Query[Estimate | None]]:
+        if "jobid" in request.options:
+            return []
+        given = {n: v for n, v in request.options.items() if n != "start"}
+        argv = self.submission(replace(request, options=given), "").argv
+        return [free.estimate(argv)]
 
     def cluster(self) -> Query[str | None]:
         return Query(["scontrol", "show", "config"], _cluster)

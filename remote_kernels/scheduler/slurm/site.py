@@ -76,7 +76,7 @@ def _time(
     options: Mapping[str, Any], rows: Sequence[_Row], where: str
 ) -> Iterator[str]:
     text = str(options.get("time", ""))
-    asked = math.inf if text in ("0", "UNLIMITED", "INFINITE") else _minutes(text)
+    asked = math.inf if text in ("0", "UNLIMITED", "INFINITE") else minutes(text)
     limits = [row.minutes for row in rows]
     if asked is None or "reservation" in options or None in limits:
         return
@@ -161,9 +161,18 @@ def _resource(text: str) -> tuple[str, str, int]:
 
 
 def _most(gres: str, name: str, kind: str) -> int:
-    """How many of it such a node has: `gpu:a100:4(S:0-1),gpu:v100:2`."""
-    there = [_resource(item) for item in re.sub(r"\([^)]*\)", "", gres).split(",")]
-    return sum(n for what, of, n in there if what == name and kind in ("", of))
+    """How many of it such a node has."""
+    return sum(n for what, of, n in _each(gres) if what == name and kind in ("", of))
+
+
+def gpus(gres: str) -> list[tuple[str, int]]:
+    """Return the kinds of GPUs that such a node has, and how many of each."""
+    return [(kind, number) for name, kind, number in _each(gres) if name == "gpu"]
+
+
+def _each(gres: str) -> list[tuple[str, str, int]]:
+    """Return what is in `gpu:a100:4(S:0-1),gpu:v100:2`."""
+    return [_resource(item) for item in re.sub(r"\([^)]*\)", "", gres).split(",")]
 
 
 def _features(
@@ -189,7 +198,7 @@ def _rows(text: str) -> Iterator[_Row]:
             yield _Row(
                 name.removesuffix("*"),
                 name.endswith("*"),
-                _minutes(limit),
+                minutes(limit),
                 int(memory),
                 int(cpus),
                 int(nodes),
@@ -208,7 +217,7 @@ def _least(value: object) -> int:
     return min(int(one[1]) * factor[one[2]] if one else 0 for one in found)
 
 
-def _minutes(text: str) -> float | None:
+def minutes(text: str) -> float | None:
     """Of sbatch's and sinfo's forms of a time; None where it is no number."""
     found = re.fullmatch(_CLOCK, text.strip())
     if not found:

@@ -20,6 +20,7 @@ from typing import Any
 
 from remote_kernels.errors import ControllerError
 from remote_kernels.options import as_seconds
+from remote_kernels.scheduler.free import Queue
 from remote_kernels.scheduler.job import (
     Completed,
     JobId,
@@ -31,6 +32,7 @@ from remote_kernels.scheduler.job import (
 )
 from remote_kernels.scheduler.pbs import driver as pbs
 from remote_kernels.scheduler.pbs.answers import seconds
+from remote_kernels.scheduler.pbs.site import queue_of
 
 from . import answers, options, words
 
@@ -66,6 +68,17 @@ class Torque(pbs.Family):
 
     def version(self) -> Query[str]:
         return Query(["qstat", "--version"], _version)
+
+    def queues(self) -> Query[list[Queue]]:
+        def listed(completed: Completed) -> list[Queue]:
+            if completed.returncode != 0:
+                raise self.no_answer(completed)
+            return [
+                queue_of(name, facts, facts.get("resources_max.walltime"))
+                for name, facts in _queues(completed).items()
+            ]
+
+        return Query(["qstat", "-Q", "-f"], listed)
 
     def doubts(self, request: JobRequest) -> Query[list[str]] | None:
         queue = str(request.options.get("queue", ""))

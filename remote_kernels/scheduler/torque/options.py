@@ -65,11 +65,11 @@ OPTIONS = (
     Option("account", TEXT, "NAME", "proj42", "Account that pays for the job.", portable="account"),
     Option("walltime", DURATION, "TIME", "2:00:00", "Time limit of the job, and so of the kernel: H:MM:SS, or with a unit, as in 90m.", portable="time"),
     Option("nodes", COUNT, "N", 2, "Number of nodes; the kernel runs on the first.", portable="nodes"),
-    Option("ppn", COUNT, "N", 4, "Processors on each node.", portable="cores"),
-    Option("mem", SIZE, "SIZE", "4G", "Memory on each node: 4G, 500M.", portable="memory"),
-    Option("gpus", GPUS, "N", 1, "GPUs on each node.", portable="gpus"),
-    Option("properties", _PROPERTIES, "NAME", ["bigmem"], "Property that the nodes must have.", like="properties"),
-    Option("qsub_args", _ARGS, "ARG", ["-m", "n"], "Further argument for qsub.", is_plain=False),
+    Option("ppn", COUNT, "N", 4, "Processors on each node.", portable="cores", title="Processors on each node"),
+    Option("mem", SIZE, "SIZE", "4G", "Memory on each node: 4G, 500M.", portable="memory", title="Memory on each node"),
+    Option("gpus", GPUS, "N", 1, "GPUs on each node.", portable="gpus", title="GPUs on each node"),
+    Option("properties", _PROPERTIES, "NAME", ["bigmem"], "Property that the nodes must have.", like="properties", title="Properties of the nodes"),
+    Option("qsub_args", _ARGS, "ARG", ["-m", "n"], "Further argument for qsub.", is_plain=False, title="Further arguments of qsub"),
 )
 # fmt: on
 LACKS = {

@@ -239,6 +239,7 @@ _FILES: dict[str, Reader] = {
             "log": (_maybe(_text), None),
             "times": (_map(_time), {}),
             "node": (_maybe(_text), None),
+            "queue": (_maybe(_text), None),
             "end": (_maybe(_END), None),
         }
     ),

@@ -124,6 +124,8 @@ class Run:
             self.signal = number
             self.save()
             self.tell("failed", f"It was told to end after {self._so_far}.")
+            # What nbclient (0.11) leaves behind then would fill the log.
+            task.get_loop().set_exception_handler(lambda loop, context: None)
             task.cancel()
 
     # How far it is

@@ -20,6 +20,8 @@ from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 from .job import id_in
 from .model import STATE_OF, ModelState
 
+SUBMITTED = "submitted"  # the state of a job of which the scheduler has said nothing
+
 
 @dataclass(frozen=True)
 class OwnJob:
@@ -108,6 +110,7 @@ def found(
     job = status.job_id if status is not None else id_in(facts)
     state = _state(status, end)
     live = status if end is None else None
+    is_new = live is not None and live.state == SUBMITTED
     waits = live is not None and live.phase is Phase.PENDING
     node = (live and live.node) or facts.get("node")
     start = status.start_time if status is not None else None
@@ -119,7 +122,7 @@ def found(
         name=harmless.line((live and live.name) or facts.get("name") or ""),
         state=state,
         text=end.text if end else _text(driver, state, live, node, progress),
-        job_state=end.word if end else live.state if live else "",
+        job_state=end.word if end else live.state if live and not is_new else "",
         reason=harmless.line(live.reason) if live else "",
         node=node,
         queue=(live and live.queue) or facts.get("queue") or None,
@@ -178,6 +181,8 @@ def _text(
     if status is None or state is ModelState.UNKNOWN:
         said = "" if status is None else f" ({status.state})"
         return f"unknown{said}; the scheduler does not say"
+    if status.state == SUBMITTED:
+        return SUBMITTED
     if state is ModelState.WAITING:
         return harmless.line(driver.pending_text(status))
     if state is ModelState.RUNNING:

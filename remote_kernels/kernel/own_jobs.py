@@ -35,7 +35,7 @@ from remote_kernels.scheduler.listing import Listed
 from remote_kernels.worker import Worker
 
 from .job import id_in
-from .own_job import Found, found
+from .own_job import SUBMITTED, Found, found
 from .runtime import Runtime
 
 log = harmless.logger(__name__)
@@ -256,15 +256,15 @@ def _not_listed(entry: _Entry, listed: Listed) -> JobStatus | None:
     submitted = (entry.facts.get("times") or {}).get("submitted", 0.0)
     if submitted < listed.asked:
         return None
-    return JobStatus(id_in(entry.facts), Phase.PENDING, "submitted")
+    return JobStatus(id_in(entry.facts), Phase.PENDING, SUBMITTED)
 
 
 async def _note(one: Found, entry: _Entry) -> None:
-    """Keep on record when it began, and how it ended."""
+    """Keep on record where and when it ran, and how it ended."""
     model, times = one.model, dict(entry.facts.get("times") or {})
     facts = {**entry.facts, "times": times}
-    if model.node:
-        facts["node"] = model.node
+    seen = {"node": model.node, "queue": model.queue, "name": model.name}
+    facts.update({name: value for name, value in seen.items() if value})
     if model.started is not None:
         times["started"] = model.started
     if one.ended and "end" in facts and not facts["end"]:

@@ -33,7 +33,7 @@ from remote_kernels.scheduler.job import OUR_NAME, JobId, JobRequest, JobStatus,
 from remote_kernels.scheduler.jobs import Jobs
 
 from .job import as_facts, check_is_here
-from .own_job import Found, found
+from .own_job import SUBMITTED, Found, found
 from .runtime import Runtime
 
 log = harmless.logger(__name__)
@@ -213,7 +213,7 @@ async def _submit(
         await asyncio.to_thread(record.remove)
         raise
     log.info("job=%s submitted: %s", job_id, order.path)
-    status = JobStatus(job_id, Phase.PENDING, "submitted")
+    status = JobStatus(job_id, Phase.PENDING, SUBMITTED)
     return found(driver, status, record, body)
 
 

@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -269,6 +270,13 @@ class GridEngine(
 
     def own(self, user: str) -> Sequence[Query[list[JobStatus]]]:
         return [Query(_listing(user), lambda done: answers.listed(done, user))]
+
+    def every(self, user: str) -> Sequence[Query[list[JobStatus]]]:
+        def parse(completed: Completed) -> list[JobStatus]:
+            found = answers.listed(completed, user)
+            return [replace(it, queue=it.queue.partition("@")[0]) for it in found]
+
+        return [Query(_listing(user), parse)]
 
     def ended(self, job_id: JobId) -> Sequence[Query[JobStatus | None]]:
         """Ask accounting: a file that is on this host, or none."""

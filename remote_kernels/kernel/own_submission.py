@@ -14,6 +14,7 @@ import importlib.util
 import itertools
 import json
 import os
+import re
 import stat
 import sys
 import time
@@ -39,6 +40,11 @@ from .runtime import Runtime
 log = harmless.logger(__name__)
 
 MAILS = ("begin", "end", "fail")
+NAME = re.compile(r"[A-Za-z0-9._+][A-Za-z0-9._+-]{0,63}")
+A_NAME = "letters, digits and any of . _ + -, 64 at most, and begin with no -"
+ADDRESS = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}(@[A-Za-z0-9][A-Za-z0-9.-]{0,252})?"
+)
 LARGEST_SCRIPT = 4 * 2**20  # bytes; Slurm takes no more
 LARGEST_NOTEBOOK = 100 * 2**20  # bytes
 PROGRAM = "remote_kernels.jupyter.headless"
@@ -245,6 +251,9 @@ def _settings(config: Mapping[str, Any], order: Order) -> Settings:
         if _key(name) in _OURS and _key(name) not in _OF_JOBS:
             msg = f"option '{name}' is about kernels; a job of one's own has none"
             raise ConfigError(msg)
+    if order.name and not NAME.fullmatch(order.name):
+        msg = f"the name {order.name!r} cannot be a job's: it must be {A_NAME}"
+        raise ConfigError(msg)
     if OUR_NAME.fullmatch(order.name):
         msg = f"the name {order.name!r} is one of those that kernels' jobs have"
         raise ConfigError(msg)
@@ -268,6 +277,9 @@ def with_mail(
     """Return the options with what asks for mail. ConfigError where none is sent."""
     if mail is None:
         return options
+    if mail.to and not ADDRESS.fullmatch(mail.to):
+        msg = f"{mail.to!r} is no address of mail"
+        raise ConfigError(msg)
     if not isinstance(driver, Mails):
         msg = f"{driver.title} sends no mail about jobs; leave 'mail' out"
         raise ConfigError(msg)

@@ -291,7 +291,7 @@ def test_a_batch_system_that_does_not_answer(here: Home) -> None:
         (one["job_id"], one["end"]["exit_code"]) for one in listed["jobs"]
     ]
     assert (503, True) == (unknown.status, "did not answer" in unknown.message)
-    assert (409, True) == (refused.status, "Unable to contact" in refused.message)
+    assert (503, True) == (refused.status, "Unable to contact" in refused.message)
     assert "a job may be there" in refused.message
     assert [job_id] == left
 

@@ -19,9 +19,9 @@ from remote_kernels.cli.rows import show
 from remote_kernels.cli.say import say
 from remote_kernels.errors import ConfigError
 from remote_kernels.kernel import own_submission
-from remote_kernels.kernel.own_job import Found, OwnJob
+from remote_kernels.kernel.own_job import Found, JobModel
 from remote_kernels.kernel.own_jobs import own_jobs
-from remote_kernels.kernel.own_submission import MAILS, Mail, Order
+from remote_kernels.kernel.own_submission import MAILS, Mail, Wanted
 from remote_kernels.kernel.runtime import Runtime
 
 _TITLES = ("Job", "Name", "State", "Queue", "Node", "Time left")
@@ -75,7 +75,7 @@ def submit(
     spec = None
     if kernel is not None:
         spec = kernelspec.find(kernel, kernelspec.installed(), "kernelspec")
-    order = Order(
+    order = Wanted(
         path=path,
         config=spec.config if spec is not None and spec.is_ours else {},
         options=settings,
@@ -87,13 +87,13 @@ def submit(
     _report(asyncio.run(_submitted(order, is_notebook)).model)
 
 
-async def _submitted(order: Order, is_notebook: bool) -> Found:
+async def _submitted(order: Wanted, is_notebook: bool) -> Found:
     if is_notebook:
         return await own_submission.submit_notebook(Runtime(), order)
     return await own_submission.submit_script(Runtime(), order)
 
 
-def _report(job: OwnJob) -> None:
+def _report(job: JobModel) -> None:
     say(job.job_id)
     if job.result is not None:
         say(f"It will be in {job.result}, and its report beside it.", err=True)
@@ -119,7 +119,7 @@ def jobs(as_json: bool) -> None:
         sys.exit(1)
 
 
-def _row(job: OwnJob) -> tuple[str, ...]:
+def _row(job: JobModel) -> tuple[str, ...]:
     left = "" if job.end is not None else words.time_left(job)
     return (
         *(job.job_id, job.name, words.state(job)),

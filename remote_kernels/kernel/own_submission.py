@@ -10,6 +10,7 @@ a kernel's job (docs/environment.md). Called by both doors.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import itertools
 import json
@@ -30,11 +31,18 @@ from remote_kernels.records.job_record import FACTS, JobRecord
 from remote_kernels.scheduler import notebook_script
 from remote_kernels.scheduler.driver import Driver, Logs, Mails, Scripts
 from remote_kernels.scheduler.drivers import DRIVERS, environment
-from remote_kernels.scheduler.job import OUR_NAME, JobId, JobRequest, JobStatus, Phase
+from remote_kernels.scheduler.job import (
+    OUR_NAME,
+    SUBMITTED,
+    JobId,
+    JobRequest,
+    JobStatus,
+    Phase,
+)
 from remote_kernels.scheduler.jobs import Jobs
 
 from .job import as_facts, check_is_here
-from .own_job import SUBMITTED, Found, found
+from .own_job import Found, found
 from .runtime import Runtime
 
 log = harmless.logger(__name__)
@@ -70,7 +78,7 @@ class Mail:
 
 
 @dataclass(frozen=True)
-class Order:
+class Wanted:
     """What is to be submitted.
 
     Parameters
@@ -100,7 +108,7 @@ class Order:
     is_ours: bool = False
 
 
-async def submit_script(runtime: Runtime, order: Order) -> Found:
+async def submit_script(runtime: Runtime, order: Wanted) -> Found:
     """Submit a batch script as it is.
 
     Raises
@@ -131,7 +139,7 @@ async def submit_script(runtime: Runtime, order: Order) -> Found:
     return await _submit(runtime, settings, order, hand, facts)
 
 
-async def submit_notebook(runtime: Runtime, order: Order) -> Found:
+async def submit_notebook(runtime: Runtime, order: Wanted) -> Found:
     """Submit a notebook, to be run in a job; for the errors see `submit_script`.
 
     StateError where this server's environment has not what runs it.
@@ -170,7 +178,7 @@ async def submit_notebook(runtime: Runtime, order: Order) -> Found:
 async def _submit(
     runtime: Runtime,
     settings: Settings,
-    order: Order,
+    order: Wanted,
     hand: Callable[[JobRecord, JobRequest, Environ], Awaitable[JobId]],
     facts: Mapping[str, Any],
     keep: Sequence[str] = (),
@@ -214,8 +222,9 @@ async def _submit(
         }
         await asyncio.to_thread(record.write, FACTS, body)
     except BaseException:
-        if job_id is not None:
-            await jobs.cancel(job_id)
+        with contextlib.suppress(CommandError):  # what went wrong first is told
+            if job_id is not None:
+                await jobs.cancel(job_id)
         await asyncio.to_thread(record.remove)
         raise
     log.info("job=%s submitted: %s", job_id, order.path)
@@ -242,7 +251,7 @@ async def _log_of(
 # --- what is asked for ------------------------------------------------------------------
 
 
-def _settings(config: Mapping[str, Any], order: Order) -> Settings:
+def _settings(config: Mapping[str, Any], order: Wanted) -> Settings:
     """Return what counts: a kernelspec's wishes, and over them the order's.
 
     Raises ConfigError.

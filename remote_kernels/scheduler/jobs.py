@@ -29,6 +29,7 @@ from .driver import Clusters, Driver, Ends, Extends, Limits, Preflight
 from .drivers import environment
 from .job import (
     OUR_NAME,
+    SUBMITTED,
     Completed,
     JobId,
     JobRequest,
@@ -148,7 +149,7 @@ class Jobs:
 
     async def _submit(self, submitting: Submitting) -> JobId:
         job_id = await submitting.job_id()
-        self._seen[job_id] = JobStatus(job_id, Phase.PENDING, "submitted")
+        self.lived(job_id)
         self.listing.is_old()
         return job_id
 
@@ -291,6 +292,17 @@ class Jobs:
 
     async def _all(self, queries: Iterable[Query[list[T]]]) -> list[T]:
         return [each for query in queries for each in await self.ask(query)]
+
+    def lived(self, job_id: JobId, status: JobStatus | None = None) -> None:
+        """Take note that a job was there when it was last looked at, perhaps like this.
+
+        So that news of its end that may be late is waited for.
+        """
+        if status is not None:
+            self._seen[job_id] = status
+        else:
+            new = JobStatus(job_id, Phase.PENDING, SUBMITTED)
+            self._seen.setdefault(job_id, new)
 
     async def cluster(self) -> str | None:
         """Return the name of the cluster that we submit to; None while nobody tells."""

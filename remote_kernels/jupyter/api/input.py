@@ -43,7 +43,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Job:
+class Submit:
     """A script or a notebook that is to be submitted; `path` is below the root."""
 
     path: str
@@ -83,7 +83,7 @@ def start(body: bytes) -> Start:
     return Start(name, path, options)
 
 
-def job(body: bytes) -> Job:
+def job(body: bytes) -> Submit:
     """Return what the body of POST jobs wants to be submitted."""
     known = ("script", "notebook", "name", "options", "mail", "kernelspec")
     fields = _fields(body, *known)
@@ -99,7 +99,7 @@ def job(body: bytes) -> Job:
     options = fields.get("options", {})
     if not isinstance(options, dict):
         raise Refusal(400, "field 'options' must be an object")
-    return Job(
+    return Submit(
         path=path,
         is_notebook=what == "notebook",
         name=_text("name", name) if name != "" else "",

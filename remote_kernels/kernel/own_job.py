@@ -110,7 +110,7 @@ def found(
     live = status if end is None else None
     is_new = live is not None and live.state == SUBMITTED
     waits = live is not None and live.phase is Phase.PENDING
-    node = (live and live.node) or facts.get("node")
+    node = (status and status.node) or facts.get("node")
     start = status.start_time if status is not None else None
     over = status.end_time if status is not None and not waits else None
     has_report = progress.get("has_report", False)

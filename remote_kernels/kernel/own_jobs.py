@@ -156,7 +156,7 @@ async def find(
 async def end(runtime: Runtime, job: Found) -> None:
     """Cancel a job; forget one that has ended. Raises CommandError."""
     if not job.ended:
-        await runtime.jobs(job.driver).cancel(job.job)
+        await runtime.jobs(job.driver).cancel(job.job, asks_how=True)
     elif job.record is not None:
         await asyncio.to_thread(job.record.remove)
 

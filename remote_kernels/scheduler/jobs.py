@@ -328,13 +328,14 @@ class Jobs:
             raise ConfigError(msg)
         await self.ask(self.driver.extend(job_id, minutes))
 
-    async def cancel(self, job_id: JobId) -> None:
+    async def cancel(self, job_id: JobId, *, asks_how: bool = False) -> None:
         """End the job; no error if it has ended. Tries again while nobody answers.
 
-        Not for long: a person waits for that.
+        Not for long: a person waits for that. Late news of its end is not waited for,
+        as who cancels knows it, unless somebody `asks_how`.
         """
         query = self.driver.cancel(job_id)
-        if job_id in self._seen:
+        if job_id in self._seen and not asks_how:
             self._gone[job_id] = float("-inf")  # how it ends is known
         loop = asyncio.get_running_loop()
         end = loop.time() + _CANCEL_PATIENCE

@@ -36,6 +36,11 @@ ROUTES = [
     ("GET", "/options"),
     ("GET", "/queues"),
     ("POST", "/estimate"),
+    ("GET", "/jobs"),
+    ("POST", "/jobs"),
+    ("GET", "/jobs/4711"),
+    ("DELETE", "/jobs/4711"),
+    ("GET", "/jobs/4711/log"),
     ("GET", "/spec"),
 ]
 AUTHORIZER = """

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from jsonschema import ValidationError  # type: ignore[import-untyped]  # has none
+from jsonschema import ValidationError
 from jupyter_events import EventLogger, yaml
 from jupyter_events.schema import EventSchema
 from served.server import TOKEN, home, served

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from remote_kernels.kernel.own_submission import A_NAME, ADDRESS, MAILS, NAME, Mail
 from remote_kernels.kernel.ports import LARGEST_PORT, Target, Tcp, Unix
 
 from .errors import Refusal
@@ -42,6 +43,18 @@ class Start:
 
 
 @dataclass(frozen=True)
+class Submit:
+    """A script or a notebook that is to be submitted; `path` is below the root."""
+
+    path: str
+    is_notebook: bool
+    name: str
+    options: Mapping[str, object]
+    mail: Mail | None
+    kernelspec: str | None
+
+
+@dataclass(frozen=True)
 class LogPart:
     """The end of one of a kernel's logs; `follow`: and what is written from then on."""
 
@@ -69,6 +82,50 @@ def start(body: bytes) -> Start:
     if not isinstance(options, dict):
         raise Refusal(400, "field 'options' must be an object")
     return Start(name, path, options)
+
+
+def job(body: bytes) -> Submit:
+    """Return what the body of POST jobs wants to be submitted."""
+    known = ("script", "notebook", "name", "options", "mail", "kernelspec")
+    fields = _fields(body, *known)
+    which = [name for name in ("script", "notebook") if name in fields]
+    if len(which) != 1:
+        raise Refusal(400, "one of the fields 'script' and 'notebook' must be given")
+    (what,) = which
+    path = _path(fields[what], what)
+    name = fields.get("name", "")
+    if name and not (isinstance(name, str) and NAME.fullmatch(name)):
+        raise Refusal(400, f"field 'name' must be {A_NAME}")
+    kernelspec = fields.get("kernelspec")
+    options = fields.get("options", {})
+    if not isinstance(options, dict):
+        raise Refusal(400, "field 'options' must be an object")
+    return Submit(
+        path=path,
+        is_notebook=what == "notebook",
+        name=_text("name", name) if name != "" else "",
+        options=options,
+        mail=None if fields.get("mail") is None else _mail(fields["mail"]),
+        kernelspec=None if kernelspec is None else _text("kernelspec", kernelspec),
+    )
+
+
+def _mail(value: object) -> Mail:
+    if not isinstance(value, dict):
+        raise Refusal(400, "field 'mail' must be an object")
+    _check_names("field of 'mail'", value, ("on", "to"))
+    on, to = value.get("on"), value.get("to")
+    if not isinstance(on, list) or not on or any(each not in MAILS for each in on):
+        text = f"a list of some of {', '.join(MAILS)}"
+        raise Refusal(400, f"field 'on' of 'mail' must be {text}")
+    if to is not None and not (isinstance(to, str) and ADDRESS.fullmatch(to)):
+        raise Refusal(400, "field 'to' of 'mail' must be an address of mail")
+    return Mail(tuple(each for each in MAILS if each in on), to or "")
+
+
+def log_lines(query: Query) -> int:
+    """Return how many lines the query of GET jobs/ID/log asks for."""
+    return _lines(_query(query, "lines"))
 
 
 def minutes(body: bytes) -> int:
@@ -117,10 +174,14 @@ def log_part(query: Query) -> LogPart:
     name = given.get("name", "job")
     if name not in LOGS:
         raise Refusal(400, f"parameter 'name' must be one of {', '.join(LOGS)}")
+    return LogPart(name, _lines(given), _is_true("follow", given))
+
+
+def _lines(given: Mapping[str, str]) -> int:
     lines = given.get("lines", str(LINES))
     if not re.fullmatch(r"[1-9][0-9]{0,4}", lines) or int(lines) > MOST_LINES:
         raise Refusal(400, f"parameter 'lines' must be from 1 to {MOST_LINES}")
-    return LogPart(name, int(lines), _is_true("follow", given))
+    return int(lines)
 
 
 def with_ended(query: Query) -> bool:
@@ -218,11 +279,11 @@ def _text(name: str, value: object) -> str:
     return value
 
 
-def _path(value: object) -> str:
+def _path(value: object, name: str = "path") -> str:
     """Below the server's root directory, as in all of Jupyter's APIs."""
     if value == "":
         return ""
-    path = _text("path", value)
+    path = _text(name, value)
     if ".." in path.split("/"):
-        raise Refusal(400, "field 'path' must not climb out with '..'")
+        raise Refusal(400, f"field '{name}' must not climb out with '..'")
     return path

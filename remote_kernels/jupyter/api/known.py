@@ -11,6 +11,8 @@ kernels' (`run`). Called by the API's handlers.
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,9 +63,9 @@ class Kernels:
         state_dirs: Callable[[], Iterable[Path]],
     ) -> None:
         self.run = process.background.run
-        self._runtime = process.runtime
+        self.runtime = process.runtime
         self.manager = manager
-        self._state_dirs = state_dirs
+        self.state_dirs = state_dirs
         self.followers = Followers()
 
     async def all(self, *, ended: bool = True) -> list[Known]:
@@ -76,8 +78,8 @@ class Kernels:
         """
         ours = await self._ours()
         ids = {known.model.kernel_id for known in ours}
-        dirs = list(self._state_dirs())
-        others = await self.run(service.others(self._runtime, dirs, ids, PATIENCE))
+        dirs = list(self.state_dirs())
+        others = await self.run(service.others(self.runtime, dirs, ids, PATIENCE))
         return ours + [known for known in others if ended or not known.ended]
 
     async def find(self, kernel_id: str) -> Known:
@@ -126,7 +128,7 @@ class Kernels:
     async def stop(self, known: Known) -> None:
         """End the kernel and its job. Raises RemoteKernelError; its record then stays."""
         if not known.ours:
-            await self.run(service.end(self._runtime, known))
+            await self.run(service.end(self.runtime, known))
             return
         provisioner = self.manager.get_kernel(known.model.kernel_id).provisioner
         await ensure_async(self.manager.shutdown_kernel(known.model.kernel_id))
@@ -135,11 +137,11 @@ class Kernels:
 
     async def free(self, scheduler: str) -> choice.Free:
         """Return what is free. Raises RemoteKernelError."""
-        return await self.run(choice.free(self._runtime, scheduler))
+        return await self.run(choice.free(self.runtime, scheduler))
 
     async def outlook(self, config: Mapping[str, object]) -> choice.Outlook:
         """Return what would become of a kernel with that config."""
-        return await self.run(choice.outlook(self._runtime, config))
+        return await self.run(choice.outlook(self.runtime, config))
 
     async def extend(self, known: Known, minutes: int) -> KernelModel:
         """Move its job's time limit by so many minutes; return it with its new end.
@@ -147,7 +149,7 @@ class Kernels:
         Raises RemoteKernelError.
         """
         kernel = kernel_of(self.manager, known.model.kernel_id)
-        return await self.run(service.extend(self._runtime, known, minutes, kernel))
+        return await self.run(service.extend(self.runtime, known, minutes, kernel))
 
     def end_of(self, known: Known) -> Callable[[], Awaitable[bool]]:
         """Return a function that tells whether its job has ended; it may be asked often."""
@@ -182,7 +184,12 @@ def kernel_of(manager: Any, kernel_id: str) -> RemoteKernel | None:
 def log_end(path: Path, lines: int) -> str:
     """Return the last lines of a log; "" if nothing was written. Raises RecordError."""
     try:
-        with path.open("rb") as file:
+        # A named pipe in its place would keep us waiting.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                msg = f"{path} is no file."
+                raise RecordError(msg)
             size = file.seek(0, 2)
             file.seek(max(0, size - MOST_BYTES))
             text = file.read(MOST_BYTES).decode(errors="replace")

@@ -30,6 +30,7 @@ from .changes import Changes
 from .emitter import Emitter
 from .process import process
 from .provisioner import RemoteKernelProvisioner
+from .watched import Watched
 
 
 class RemoteKernelsApp(ExtensionApp):
@@ -62,6 +63,7 @@ class RemoteKernelsApp(ExtensionApp):
 
     _emitter: Emitter | None = None
     _changes: Changes | None = None
+    _watched: Watched | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -83,7 +85,9 @@ class RemoteKernelsApp(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Add our routes. Called by ExtensionApp.initialize."""
-        self._found = Kernels(process(), self._kernels, self._state_dirs)
+        self._watched = Watched(self._server.event_logger)
+        found = Kernels(process(), self._kernels, self._state_dirs, self._watched.shown)
+        self._found = found
         self.handlers.extend(routes(self._found))
         self.handlers.extend(proxied.routes(self._kernels))
 
@@ -211,6 +215,8 @@ class RemoteKernelsApp(ExtensionApp):
         """
         if self._changes is not None:
             self._changes.stop()
+        if self._watched is not None:
+            self._watched.stop()
         self._found.followers.stop()
         if self.on_stop == "shutdown":
             # One that is just starting is not listed yet, and shut down by nobody.

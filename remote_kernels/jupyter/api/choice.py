@@ -12,7 +12,7 @@ from remote_kernels.kernel import site
 
 from . import input
 from .handler import Handler, Routes, guarded
-from .known import allow, config_of, own_config
+from .known import Kernels, allow, config_of, own_config
 
 
 class KernelspecsHandler(Handler):
@@ -47,8 +47,10 @@ class QueuesHandler(Handler):
     async def get(self) -> None:
         """Tell of all queues, as they were at most half a minute ago."""
         scheduler = input.scheduler(self.request.query_arguments)
-        found = await self.kernels.free(scheduler)
-        self.answer(found.as_json())
+        ask = partial(_free, self.kernels, scheduler)
+        body = await ask()
+        self.kernels.shown("queues", body["scheduler"], body, ask)
+        self.answer(body)
 
 
 class EstimateHandler(Handler):
@@ -64,6 +66,10 @@ class EstimateHandler(Handler):
         await allow(asked.options, partial(may_execute, self))
         found = await self.kernels.outlook(config)
         self.answer(found.as_json())
+
+
+async def _free(kernels: Kernels, scheduler: str) -> dict[str, Any]:
+    return (await kernels.free(scheduler)).as_json()
 
 
 def _model(name: str, found: Any) -> dict[str, Any] | None:

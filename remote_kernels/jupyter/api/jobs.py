@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -15,18 +16,25 @@ from . import input
 from .errors import Refusal
 from .files import file_below, path_below
 from .handler import Handler, Routes, guarded
-from .known import PATIENCE, log_end, own_config
+from .known import PATIENCE, Kernels, log_end, own_config
 
 _PATHS = ("script", "notebook", "result", "report")
 
 
-class _Jobs(Handler):
-    def as_json(self, job: Found) -> dict[str, Any]:
-        """Return what is told of a job: its files as they are called below the root."""
-        body = job.model.as_json()
-        below = {name: path_below(self.serverapp, body[name]) for name in _PATHS}
-        return {**body, **below}
+async def all_jobs(kernels: Kernels, server: Any) -> dict[str, Any]:
+    """Return what is told of all of them."""
+    work = own_jobs.own_jobs(kernels.runtime, [*kernels.state_dirs()], PATIENCE)
+    known = await kernels.run(work)
+    return {**known.as_json(), "jobs": [_as_json(server, job) for job in known.jobs]}
 
+
+def _as_json(server: Any, job: Found) -> dict[str, Any]:
+    """Return what is told of a job: its files as they are called below the root."""
+    body = job.model.as_json()
+    return {**body, **{name: path_below(server, body[name]) for name in _PATHS}}
+
+
+class _Jobs(Handler):
     async def find(self, job_id: str) -> Found:
         """Return one of them. Raises NotFoundError, StateError, UnknownError."""
         bases = [*self.kernels.state_dirs()]
@@ -41,11 +49,10 @@ class JobsHandler(_Jobs):
     async def get(self) -> None:
         """List them."""
         input.nothing(self.request.query_arguments)
-        bases = [*self.kernels.state_dirs()]
-        work = own_jobs.own_jobs(self.kernels.runtime, bases, PATIENCE)
-        known = await self.kernels.run(work)
-        jobs = [self.as_json(job) for job in known.jobs]
-        self.answer({**known.as_json(), "jobs": jobs})
+        ask = partial(all_jobs, self.kernels, self.serverapp)
+        body = await ask()
+        self.kernels.shown("jobs", "", body, ask)
+        self.answer(body)
 
     @guarded
     async def post(self) -> None:
@@ -63,7 +70,7 @@ class JobsHandler(_Jobs):
         job = await self.kernels.run(kind(self.kernels.runtime, order))
         self.set_status(HTTPStatus.CREATED)
         self.set_header("Location", self.url_of("jobs", job.model.job_id))
-        self.answer(self.as_json(job))
+        self.answer(_as_json(self.serverapp, job))
 
     def _order(self, asked: input.Submit, path: Any) -> Wanted:
         """Return what is to be submitted, with its kernelspec's config."""
@@ -105,7 +112,7 @@ class JobHandler(_Jobs):
     async def get(self, job_id: str) -> None:
         """Tell of the job."""
         input.nothing(self.request.query_arguments)
-        self.answer(self.as_json(await self.find(job_id)))
+        self.answer(_as_json(self.serverapp, await self.find(job_id)))
 
     @guarded
     async def delete(self, job_id: str) -> None:

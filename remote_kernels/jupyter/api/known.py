@@ -42,6 +42,8 @@ _PLAIN = {
     for name in (option.name, option.portable)
 }
 
+Shown = Callable[[str, str, dict[str, Any], Callable[[], Awaitable[Any]]], None]
+
 
 class Kernels:
     """What the API tells of kernels, and does to them.
@@ -54,6 +56,9 @@ class Kernels:
         The server's kernel manager.
     state_dirs:
         Where this user's records may be.
+    shown:
+        Told what was answered that somebody may look at for longer: see
+        `watched.Watched.shown`.
     """
 
     def __init__(
@@ -61,7 +66,9 @@ class Kernels:
         process: ProcessGlobals,
         manager: Any,
         state_dirs: Callable[[], Iterable[Path]],
+        shown: Shown,
     ) -> None:
+        self.shown = shown
         self.run = process.background.run
         self.runtime = process.runtime
         self.manager = manager

@@ -24,7 +24,7 @@ from .inbox import Inbox, KernelMessage
 from .interfaces import ClientSockets, LargeMessage, OnDelivered
 from .jupyter_message import RUN, Head
 from .kernel_info import KernelInfo
-from .marking import marked
+from .marking import cell_in, marked
 from .notices import TOO_LARGE, Notices
 from .outbox import Outbox
 from .overheard import Overheard
@@ -234,13 +234,10 @@ class Clients:
     def _transcribe(self, message: KernelMessage, head: Head, size: int) -> None:
         """Keep for pages what a message says of a request."""
         self._transcripts.take(message, head, size)
-        request = message.cell
-        if request not in self._transcripts:
-            return
-        if head.type == REPLY:
-            self._reports.replied(request, message.number)
-        if self._fills_in:
-            self._outbox.tell_all(request)
+        if head.type == REPLY and cell_in(message.parent):
+            self._reports.replied(message.cell, message.number)
+        if self._fills_in and message.cell in self._transcripts:
+            self._outbox.tell_all(message.cell)
 
     def _has_room(self, target: str) -> None:
         if self._voice.sockets is not None:

@@ -7,6 +7,7 @@ transcripts.py, which knows all of a kernel's; `Transcribed` goes to the page.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -270,5 +271,7 @@ class Transcript:
         )
 
     def _read(self, place: int) -> bytes:
-        parts = self._spool.read_one(place) if place else None
+        parts = None
+        with contextlib.suppress(OSError):  # its file was cut short
+            parts = self._spool.read_one(place) if place else None
         return parts[0] if parts else b""

@@ -65,6 +65,7 @@ class Transcripts:
             segment=SEGMENT,
         )
         self._all: dict[str, Transcript] = {}  # by request, oldest first
+        self._early: dict[str, bytes] = {}  # replies to requests of which comes more
         self._newest = {"iopub": 0, "shell": 0}  # messages that were taken
         self._said = 0  # bytes, of all that the kernel said
         self._looked = 0  # the same, at the last look
@@ -92,6 +93,8 @@ class Transcripts:
         made.begins_at = self._said
         self._all[request] = made
         self._on_kept(request)
+        if request in self._early:
+            made.reply(self._early.pop(request))
         while len(self._all) > MOST:
             over = (old for old in self._all.values() if old.state.is_over)
             oldest = next(over, next(iter(self._all.values())))
@@ -117,6 +120,10 @@ class Transcripts:
             found.dropped += message.lost
             if head.type in KINDS[message.target]:
                 self._keep(found, head)
+        elif head.type == REPLY and cell and message.target == "shell":
+            self._early[message.cell] = encode(head)
+            if len(self._early) > MOST:
+                del self._early[next(iter(self._early))]
 
     def awaits(self, request: str, size: int) -> bool:
         """Whether a message with so many bytes to come is to be taken; if not, it is missed."""

@@ -156,7 +156,7 @@ class Transcript:
         self._asked = self._reply = 0  # places in the spool; 0: none
         self._chunks: deque[tuple[int, int]] = deque()  # places, numbers of messages
         self._loose: list[bytes] = []  # the newest messages, which fill no chunk yet
-        self._loose_bytes = 0
+        self.loose_bytes = 0
         self._gone: deque[str] = deque(maxlen=ON_THEIR_WAY)
         self._clears_next = self._updates = False
 
@@ -186,8 +186,8 @@ class Transcript:
                 return
         self._updates |= head.type == UPDATE  # perhaps of what another cell shows
         self._loose.append(data)
-        self._loose_bytes += len(data)
-        if self._loose_bytes >= CHUNK:
+        self.loose_bytes += len(data)
+        if self.loose_bytes >= CHUNK:
             self.flush()
 
     def clear(self) -> None:
@@ -209,7 +209,7 @@ class Transcript:
         if self._loose:
             data, count = b"".join(self._loose), len(self._loose)
             self._chunks.append((self._spool.append([data]), count))
-            self._loose, self._loose_bytes = [], 0
+            self._loose, self.loose_bytes = [], 0
 
     # What is dropped
 
@@ -242,7 +242,7 @@ class Transcript:
             self._spool.remove(place)
             count += number
         self._chunks.clear()
-        self._loose, self._loose_bytes = [], 0
+        self._loose, self.loose_bytes = [], 0
         for place in (self._asked, self._reply):
             self._spool.remove(place)
         return count

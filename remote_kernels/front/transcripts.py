@@ -159,7 +159,7 @@ class Transcripts:
     def _keep(self, one: Transcript, head: Head) -> None:
         """Keep a message of a request, if there is room."""
         data = encode(head)
-        if not self._make_room(len(data)):
+        if not self._make_room(len(data) + one.loose_bytes):
             one.dropped += 1
         elif head.type == ECHO:
             one.ask(data)

@@ -199,7 +199,9 @@ class Spool:
         return found, data
 
     def read_one(self, number: int) -> list[bytes] | None:
-        """Return the parts of this very message; None if it was dropped."""
+        """Return the parts of this very message; None if it was dropped or removed."""
+        if number not in self._places:
+            return None
         found = self.read(number)
         if found is None or found[0] != number:
             return None

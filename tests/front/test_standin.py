@@ -319,8 +319,9 @@ def test_no_client_gets_what_is_another_s(story: list[Act]) -> None:
 def test_cells_that_wait_are_listed(reception: Reception, client: Client) -> None:
     """With what they show; those without a name are not."""
     client.ask(code="nameless")
-    msg = client.session.msg("execute_request", {"code": "x"}, metadata={"cellId": "c"})
-    reception.standin.request("shell", Client(reception, "two").parts(msg))
+    other = Client(reception, "two")
+    msg = other.session.msg(RUN, {"code": "x"}, metadata={"cellId": "c"})
+    reception.standin.request("shell", other.parts(msg))
     for text in ("first text", "second text"):
         reception.standin.show(text)
 

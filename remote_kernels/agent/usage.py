@@ -16,6 +16,7 @@ from . import cgroup
 from .culling import cpu_seconds
 from .gpus import Gpus
 from .processes import every
+from .small_files import text_in
 
 Sample = dict[str, Any]
 
@@ -47,6 +48,8 @@ class Sampler:
         memory, memory_limit:
             Bytes; of the whole job where it has a limit. Without one (None), of the
             processes.
+        node_memory, node_available:
+            Bytes, of the node; None where they are not known.
         gpus:
             The job's: index, name, utilization (percent), memory and memory_total
             (bytes); None for what a GPU does not tell.
@@ -78,7 +81,15 @@ def of_job(sessions: Iterable[int], gpus: Gpus) -> Sample:
         "memory": used,
         "memory_limit": limit,
         "gpus": gpus.now(),
+        **dict(zip(("node_memory", "node_available"), node_memory())),
     }
+
+
+def node_memory() -> tuple[int | None, int | None]:
+    """Return the bytes of memory of this node, and what is available of them."""
+    rows = (line.split() for line in text_in("/proc/meminfo").splitlines())
+    found = {row[0]: int(row[1]) * 1024 for row in rows if len(row) == 3}
+    return found.get("MemTotal:"), found.get("MemAvailable:")
 
 
 def resident(sessions: Iterable[int]) -> int:

@@ -117,7 +117,9 @@ def test_the_first_sample(child: Child) -> None:
     """There is none before it to compare with; all else is told."""
     sample = Sampler(lambda: [child.pid]).sample()
 
-    assert ["cpu_percent", "cpus", "memory", "memory_limit", "gpus"] == list(sample)
+    job = ["cpu_percent", "cpus", "memory", "memory_limit", "gpus"]
+    assert [*job, "node_memory", "node_available"] == list(sample)
+    assert sample["node_memory"] > sample["node_available"] > 0
     assert sample["cpu_percent"] is None
     assert sample["memory"] > MIB
     assert [] == sample["gpus"]

@@ -65,7 +65,7 @@ class KernelStatus:
     ) -> None:
         self.kernel_id = kernel_id
         self.settings = settings
-        self.is_watched = False  # people look at it, as under a notebook server
+        self.is_watched = False
         self.name = name
         self.spec_name = spec_name
         self.outlives = outlives
@@ -175,6 +175,10 @@ class KernelStatus:
     def choose(self, option: str, value: str) -> None:
         """Note what a person has chosen for an option of the batch system's."""
         self.settings = self.settings.with_option(option, value)
+
+    def watched(self) -> None:
+        """Note that people look at it, as under a notebook server."""
+        self.is_watched = True
 
     def opened(self, local: LocalEnd) -> None:
         """Note the kernel's place on this host."""

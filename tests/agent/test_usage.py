@@ -140,7 +140,7 @@ def test_another_process_after_a_restart(child: Child) -> None:
 def test_processes_that_took_their_time_along(monkeypatch: pytest.MonkeyPatch) -> None:
     """No use below nothing; the next sample counts from there."""
     used = iter((5.0, 3.0, 3.0))
-    monkeypatch.setattr(usage, "cpu_seconds", lambda sessions: (next(used), False))
+    monkeypatch.setattr(usage, "cpu_seconds", lambda *_: (next(used), False))
     sampler = Sampler(list)
 
     measured = [sampler.sample()["cpu_percent"] for _ in range(3)]

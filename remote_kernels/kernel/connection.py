@@ -22,7 +22,7 @@ from remote_kernels.front.clients import Clients
 from remote_kernels.front.front import Front
 from remote_kernels.front.standin import StandIn
 from remote_kernels.front.transcript import Transcribed
-from remote_kernels.front.transcripts import HOLD
+from remote_kernels.front.transcripts import HOLD, Transcripts
 from remote_kernels.records import Record
 from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.message_channel import MessageChannel
@@ -270,6 +270,10 @@ class Connection:
         """Note that a page has shown and saved all that was said of these requests."""
         if self.clients is not None:
             self.clients.shown(requests)
+
+    def leave(self) -> Transcripts | None:
+        """Give away what pages must still show of a kernel that is no more, if anything."""
+        return None if self.clients is None else self.clients.leave()
 
     @property
     def dropped(self) -> int:

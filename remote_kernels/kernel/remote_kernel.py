@@ -102,7 +102,8 @@ class RemoteKernel:
         if instead_of:
             status.follows(PreviousKernel(instead_of))
         self._record = status.record
-        self._actions = Actions(status, on_dead, on_end)
+        leave = partial(runtime.leave, kernel_id)
+        self._actions = Actions(status, on_dead, on_end, leave)
         self._supervision = Supervision(status, self._actions)
         self._startup = Startup(
             runtime, status, self._actions, self._supervision, on_progress

@@ -21,9 +21,15 @@ from served.server import API
 
 class _Handler(APIHandler):
     async def _of(self, kernel_id: str) -> Any:
-        kernel = self.kernel_manager.get_kernel(kernel_id).provisioner.remote_kernel
-        (known,) = await process().background.run(service.own([kernel]))
-        return known, kernel
+        runtime, run = process().runtime, process().background.run
+        if kernel_id in self.kernel_manager:
+            manager: Any = self.kernel_manager.get_kernel(kernel_id)
+            kernel = manager.provisioner.remote_kernel
+            (known,) = await run(service.own([kernel]))
+            return runtime, known, kernel
+        others = await run(service.others(runtime, [service.state_dir(None)], (), None))
+        (known,) = [one for one in others if one.model.kernel_id == kernel_id]
+        return runtime, known, None
 
 
 class _Cells(_Handler):
@@ -38,7 +44,8 @@ class _Shown(_Handler):
     @web.authenticated
     async def post(self, kernel_id: str) -> None:
         requests = json.loads(self.request.body)["requests"]
-        telling = unshown.shown(*await self._of(kernel_id), requests)
+        runtime, known, kernel = await self._of(kernel_id)
+        telling = unshown.shown(runtime, known, kernel, requests)
         await process().background.run(telling)
         self.set_status(204)
 

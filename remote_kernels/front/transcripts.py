@@ -120,6 +120,8 @@ class Transcripts:
             found.dropped += message.lost
             if head.type in KINDS[message.target]:
                 self._keep(found, head)
+                if message.target == "iopub":
+                    found.until = _time(head)
         elif head.type == REPLY and cell and message.target == "shell":
             self._early[message.cell] = encode(head)
             if len(self._early) > MOST:

@@ -25,6 +25,9 @@ ROUTES = [
     ("DELETE", f"/kernels/{MISSING}"),
     ("GET", f"/kernels/{MISSING}/log"),
     ("POST", f"/kernels/{MISSING}/extend"),
+    ("GET", f"/kernels/{MISSING}/listening"),
+    ("GET", f"/kernels/{MISSING}/stack"),
+    ("POST", f"/kernels/{MISSING}/terminal"),
     ("GET", f"/kernels/{MISSING}/ports"),
     ("POST", f"/kernels/{MISSING}/ports"),
     ("GET", f"/kernels/{MISSING}/ports/1"),
@@ -192,6 +195,8 @@ BAD_QUERIES = [
     (f"/kernels/{MISSING}/log?lines=0", "'lines' must be from 1 to 10000"),
     (f"/kernels/{MISSING}/log?lines=10001", "'lines' must be from 1 to 10000"),
     (f"/kernels/{MISSING}/log?lines=%C2%B2", "'lines'"),
+    (f"/kernels/{MISSING}/log?follow=1", "'follow' must be true or false"),
+    (f"/kernels/{MISSING}/stack?all=true", "unknown parameter 'all'"),
     ("/spec?format=json", "unknown parameter 'format'"),
 ]
 

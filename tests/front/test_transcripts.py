@@ -481,15 +481,15 @@ async def test_a_large_message_and_a_new_session(
     server, browser = await held(serve)
     kernel.piece = 400
     cell = browser.run(server, "c1")
-    kernel.run(cell, "x" * 1000, "after")
-    agent.flow(2)
+    kernel.run(cell, "before", "x" * 1000, "after")
+    agent.flow(3)
 
     server.clients.connect(agent.open)
     agent.flow()
 
     page = Page(server)
     await page.open()
-    assert {"c1": ["x" * 1000, "after"]} == page.texts()
+    assert {"c1": ["before", "x" * 1000, "after"]} == page.texts()
 
 
 @timeless

@@ -29,7 +29,7 @@ _MEMORY = 1024 * 1024  # bytes; a difference that nobody sees
 log = harmless.logger(__name__)
 
 
-class Look(Protocol):
+class OwnKernels(Protocol):
     """How kernels are found: `jupyter.api.known.Kernels`."""
 
     async def own(self, ids: set[str]) -> list[Known]:
@@ -77,7 +77,7 @@ class Gathered:
             self._task = None
 
 
-class Changes:
+class ChangeEmitter:
     """From this process's changes to one server's event logger, until `stop`.
 
     Parameters
@@ -99,7 +99,7 @@ class Changes:
         changes: ChangeWire,
         logger: Any,
         loop: Any,
-        kernels: Look,
+        kernels: OwnKernels,
         pace: float = PACE,
         usage_pace: float = USAGE_PACE,
     ) -> None:

@@ -26,7 +26,7 @@ from remote_kernels.kernel.inventory import Recorded, recorded
 from . import proxied
 from .api.known import Kernels, own_config
 from .api.routes import routes
-from .changes import Changes
+from .changes import ChangeEmitter
 from .emitter import Emitter
 from .process import process
 from .provisioner import RemoteKernelProvisioner
@@ -62,7 +62,7 @@ class RemoteKernelsApp(ExtensionApp):
     ).tag(config=True)
 
     _emitter: Emitter | None = None
-    _changes: Changes | None = None
+    _changes: ChangeEmitter | None = None
     _watched: Watched | None = None
 
     def __init__(self, **kwargs: Any) -> None:
@@ -77,7 +77,7 @@ class RemoteKernelsApp(ExtensionApp):
         loop = self._server.io_loop
         events = self._server.event_logger
         self._emitter = Emitter(process().news, events, loop)
-        self._changes = Changes(process().changes, events, loop, self._found)
+        self._changes = ChangeEmitter(process().changes, events, loop, self._found)
         if asyncio.get_event_loop_policy().get_event_loop().is_running():
             loop.add_callback(self._bring_back_all)
         else:  # no request is served yet

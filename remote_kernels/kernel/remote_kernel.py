@@ -111,7 +111,8 @@ class RemoteKernel:
         if instead_of:
             status.follows(PreviousKernel(instead_of))
         self._record = status.record
-        self._actions = Actions(status, on_dead, on_end)
+        leave = partial(runtime.leave, kernel_id)
+        self._actions = Actions(status, on_dead, on_end, leave)
         self._supervision = Supervision(status, self._actions)
         self._startup = Startup(
             runtime, status, self._actions, self._supervision, on_progress
@@ -154,6 +155,8 @@ class RemoteKernel:
         try:
             base = self._record.base
             self._runtime.housekeeping.post(lambda: _purge(base))
+            if not wait:
+                self.status.watched()
             self.status.move(Event.START)
             self._open(self._stand_in(launch.key, launch.language))
             return await self._startup.begin(launch, wait=wait)
@@ -219,6 +222,7 @@ class RemoteKernel:
         look = partial(previous_owner, self._record, patient=patient)
         before = await self._record.worker.run(look)
         try:
+            self.status.watched()
             settings = self.status.settings
             allocation = before.facts.get("allocation")
             job = job_for(self._runtime, settings, self._record, allocation)

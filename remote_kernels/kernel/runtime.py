@@ -22,6 +22,8 @@ from remote_kernels.worker import Worker
 from .answers import Answers
 
 if TYPE_CHECKING:
+    from remote_kernels.front.transcripts import Transcripts
+
     from .choice import Outlook
     from .watchdog import Watchdog
 
@@ -45,6 +47,8 @@ class Runtime:
         One such question at a time.
     watchdogs : weakref.WeakSet of Watchdog
         What happens if this process dies; a forked child must let go of it.
+    left : dict of str to Transcripts
+        What pages must still show of kernels whose jobs have ended, by their IDs.
     """
 
     def __init__(self) -> None:
@@ -56,6 +60,7 @@ class Runtime:
         self.queues: Answers[list[Queue]] = Answers(fresh=30.0)
         self.estimates: Answers[Outlook] = Answers(fresh=5.0)
         self.estimating = asyncio.Lock()
+        self.left: dict[str, Transcripts] = {}
         self._jobs: dict[str, Jobs] = {}
         self._turns: weakref.WeakValueDictionary[Path, asyncio.Lock]
         self._turns = weakref.WeakValueDictionary()
@@ -74,6 +79,12 @@ class Runtime:
         jobs = self._jobs.setdefault(driver.name, Jobs(driver))
         jobs.ask_no_more_than_every(poll_interval)
         return jobs
+
+    def leave(self, kernel_id: str, transcripts: Transcripts) -> None:
+        """Keep what pages must still show of a kernel whose job has ended."""
+        for id in [id for id, left in self.left.items() if not left or id == kernel_id]:
+            self.left.pop(id).close()
+        self.left[kernel_id] = transcripts
 
     def turn(self, place: Path) -> asyncio.Lock:
         """Return the lock of an allocation's directory: one kernel at a time joins or leaves."""

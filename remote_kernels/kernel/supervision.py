@@ -68,6 +68,7 @@ class Supervision:
             on_usage=lambda: status.changed(measured=True),
             spec_name=status.spec_name,
             info=said,
+            hold=status.settings.hold * 2**20,
         )
         status.connected(connection, node)
         return connection

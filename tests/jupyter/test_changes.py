@@ -19,7 +19,7 @@ from tornado.ioloop import IOLoop
 from tornado.websocket import websocket_connect
 
 from remote_kernels.jupyter.api.document import DOCUMENT
-from remote_kernels.jupyter.changes import SCHEMA, SCHEMA_ID, Changes, event, seen
+from remote_kernels.jupyter.changes import SCHEMA, SCHEMA_ID, ChangeEmitter, event, seen
 from remote_kernels.jupyter.process import ChangeWire
 from remote_kernels.kernel.model import STATES, UNKNOWN, KernelModel
 from remote_kernels.kernel.service import Known
@@ -73,7 +73,7 @@ async def emitted(
         events.put_nowait(data)
 
     logger = EventLogger()
-    made = Changes(wire, logger, IOLoop.current(), kernels, pace, usage_pace)
+    made = ChangeEmitter(wire, logger, IOLoop.current(), kernels, pace, usage_pace)
     logger.add_listener(schema_id=SCHEMA_ID, listener=listener)
     try:
         yield events

@@ -22,7 +22,7 @@ _NO_TERMINALS = (
 )
 
 
-class _Inside(Handler):
+class _InsideHandler(Handler):
     async def check(self, *actions: tuple[str, str]) -> None:
         """Raise Refusal if the user may not run code in kernels, nor do all this."""
         allowed = await may_execute(self)
@@ -40,7 +40,7 @@ class _Inside(Handler):
             raise Refusal(HTTPStatus.FORBIDDEN, text)
 
 
-class ListeningHandler(_Inside):
+class ListeningHandler(_InsideHandler):
     """The servers that listen in a kernel's job."""
 
     @guarded
@@ -51,7 +51,7 @@ class ListeningHandler(_Inside):
         self.answer(await self.kernels.listening(kernel_id))
 
 
-class StackHandler(_Inside):
+class StackHandler(_InsideHandler):
     """Where a kernel's process is."""
 
     @guarded
@@ -63,7 +63,7 @@ class StackHandler(_Inside):
         self.finish(text, set_content_type="text/plain; charset=utf-8")
 
 
-class TerminalHandler(_Inside):
+class TerminalHandler(_InsideHandler):
     """Terminals of this server that lead into a kernel's job."""
 
     @guarded

@@ -91,7 +91,7 @@ export function stateAndPlace(kernel: Kernel, now: number, trans: Translator): s
   const rest =
     kernel.state === 'waiting'
       ? [kernel.place === null ? '' : trans.__('place %1', kernel.place), start(kernel, now, trans)]
-      : [kernel.node ?? ''];
+      : [kernel.state === 'ended' ? '' : (kernel.node ?? '')];
   return [word, ...rest].filter(Boolean).join(' · ');
 }
 

@@ -26,17 +26,22 @@ export function jobWords(job: Job, now: number, trans: Compute['trans']): string
 
 /** Cancel a job, if that is what is wanted. */
 export async function cancel(compute: Compute, job: Job): Promise<void> {
-  const { trans, settings, jobs } = compute;
+  const { trans } = compute;
   const title = trans.__('Cancel job %1?', `${job.job_id} ${job.name}`);
   const lost = trans.__('What it has not written yet is lost.');
   if (await compute.confirms(title, lost, trans.__('Cancel the job'))) {
-    try {
-      await cancelJob(settings, job.job_id);
-    } catch (reason) {
-      await showError(trans.__('Could not cancel job %1', job.job_id), reason);
-    }
-    await jobs.refresh();
+    await end(compute, job);
   }
+}
+
+/** Cancel a job without asking; one that has ended is forgotten. */
+export async function end({ trans, settings, jobs }: Compute, job: Job): Promise<void> {
+  try {
+    await cancelJob(settings, job.job_id);
+  } catch (reason) {
+    await showError(trans.__('Could not cancel job %1', job.job_id), reason);
+  }
+  await jobs.refresh();
 }
 
 export class JobsSection extends ReactWidget {
@@ -70,6 +75,7 @@ export class JobsSection extends ReactWidget {
       <>
         <div role="status">
           {error && <p className="rk-Error">{error.message}</p>}
+          {value?.error && <p className="rk-Error">{value.error}</p>}
           {!value && !error && <p className="rk-Empty">{trans.__('Asking…')}</p>}
           {value?.jobs.length === 0 && (
             <p className="rk-Empty">{trans.__('You have no other jobs.')}</p>
@@ -117,13 +123,13 @@ function JobRow({ compute, job }: { compute: Compute; job: Job }): React.JSX.Ele
           </button>
         )}
         {[job.result, job.report].map(path => path && <Result key={path} {...{ compute, path }} />)}
-        {!hasEnded(job) && (
+        {(!hasEnded(job) || job.ours) && (
           <button
             type="button"
             className="jp-mod-styled rk-Button"
-            onClick={() => void cancel(compute, job)}
+            onClick={() => void (hasEnded(job) ? end : cancel)(compute, job)}
           >
-            {trans.__('Cancel…')}
+            {hasEnded(job) ? trans.__('Remove') : trans.__('Cancel…')}
           </button>
         )}
       </div>

@@ -4,7 +4,7 @@
 
 import { SidePanel } from '@jupyterlab/ui-components';
 import type { ITranslator } from '@jupyterlab/translation';
-import type { AccordionPanel } from '@lumino/widgets';
+import type { AccordionPanel, Widget } from '@lumino/widgets';
 
 import type { Compute } from './compute.js';
 import { nodeIcon } from './icon.js';
@@ -29,6 +29,12 @@ export class ComputePanel extends SidePanel {
     const accordion = this.content as AccordionPanel;
     accordion.collapse(1);
     accordion.collapse(2);
+    accordion.expansionToggled.connect(() => {
+      // One that was never open has no height to come back to.
+      const share = (widget: Widget): number => (widget === this.kernels ? 3 : 2);
+      const sizes = accordion.widgets.map(widget => (widget.isHidden ? 0 : share(widget)));
+      accordion.setRelativeSizes(sizes);
+    });
   }
 
   readonly kernels: KernelsSection;

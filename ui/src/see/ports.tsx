@@ -57,11 +57,11 @@ function Ports({ compute, kernel }: { compute: Compute; kernel: Kernel }): React
         {listeners?.length === 0 && trans.__('No server of yours listens in the job now.')}
       </div>
       <ul>
-        {listeners?.map(({ port, host, command }) => (
+        {listeners?.map(({ port, host, command, is_kernel }) => (
           <li key={`${host} ${port}`}>
             <b>{port}</b>
             <span className="rk-Ports-command" title={command}>
-              {command}
+              {is_kernel ? trans.__('%1 (in the kernel)', command) : command}
             </span>
             <button
               type="button"

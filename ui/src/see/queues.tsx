@@ -99,7 +99,7 @@ function QueueRow(props: { compute: Compute; queue: Queue; of: string }): React.
             text={free === null ? `? / ${total}` : `${free} / ${total}`}
           />
         ))}
-        {queue.note && <p className="rk-Row-why">{queue.note}</p>}
+        {queue.note && <div className="rk-Row-why">{queue.note}</div>}
       </div>
     </li>
   );

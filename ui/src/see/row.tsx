@@ -47,9 +47,11 @@ interface Props {
   isOpen: boolean;
   /** Whether Tab comes to this one; arrows lead to the others. */
   isTabStop: boolean;
-  /** What can be done to it now, as a list of commands: they are not asked at each turn. */
   toggle: (id: string) => void;
 }
+
+/** States that need more than a word. */
+const explained = ['waiting', 'suspended', 'ended', 'unknown'];
 
 const warns = (nearness: say.Nearness): string => (nearness ? `rk-mod-${nearness}` : '');
 
@@ -71,6 +73,7 @@ export const KernelRow = memo(function KernelRow(props: Props): React.JSX.Elemen
         <Left compute={compute} kernel={kernel} />
         <Where compute={compute} kernel={kernel} />
         <Used compute={compute} kernel={kernel} />
+        {explained.includes(kernel.state) && <span className="rk-Row-why">{kernel.text}</span>}
       </button>
       {isOpen && <Details id={id} compute={compute} kernel={kernel} />}
     </li>
@@ -117,7 +120,7 @@ function Details({ id, compute, kernel }: Of & { id: string }): React.JSX.Elemen
   const facts: [string, ReactNode][] = [
     [trans.__('Notebook'), kernel.notebooks.join(', ')],
     [trans.__('Kernel'), kernel.name],
-    [trans.__('Now'), kernel.text],
+    [trans.__('Now'), explained.includes(kernel.state) ? '' : kernel.text],
     [trans.__('Job'), kernel.job_id && job],
     [trans.__('Submitted'), at(kernel.submitted)],
     [trans.__('Expected start'), kernel.state === 'waiting' ? at(kernel.expected_start) : ''],

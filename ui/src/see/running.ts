@@ -7,12 +7,11 @@ import { consoleIcon, notebookIcon } from '@jupyterlab/ui-components';
 import { Signal } from '@lumino/signaling';
 
 import type { Job, Kernel } from '../server/types.js';
-import { cancelJob } from '../server/rest.js';
 import { SHOW, showError, shutDown } from './actions.js';
-import { called, calledInFull, stateAndPlace, timeLeft } from './brief.js';
+import { brief, called, calledInFull } from './brief.js';
 import type { Compute } from './compute.js';
 import { nodeIcon } from './icon.js';
-import { hasEnded, jobWords } from './jobs.js';
+import { end, hasEnded, jobWords } from './jobs.js';
 
 /** The section for `IRunningSessionManagers.add`. */
 export function section(compute: Compute): IRunningSessions.IManager {
@@ -31,7 +30,7 @@ export function section(compute: Compute): IRunningSessions.IManager {
     ],
     shutdownAll: () => {
       for (const kernel of living()) {
-        void end(compute, kernel);
+        void endKernel(compute, kernel);
       }
     },
     refreshRunning: () => void store.refresh(),
@@ -44,7 +43,7 @@ export function section(compute: Compute): IRunningSessions.IManager {
   };
 }
 
-async function end(compute: Compute, kernel: Kernel): Promise<void> {
+async function endKernel(compute: Compute, kernel: Kernel): Promise<void> {
   await shutDown(compute, kernel).catch((reason: unknown) =>
     showError(compute.trans.__('Could not shut down %1', called(kernel)), reason)
   );
@@ -52,36 +51,24 @@ async function end(compute: Compute, kernel: Kernel): Promise<void> {
 
 function kernelItem(compute: Compute, kernel: Kernel): IRunningSessions.IRunningItem {
   const { trans, app } = compute;
-  const detail = (): string => {
-    const now = Date.now() / 1000;
-    const rest = timeLeft(kernel, now, trans);
-    const where = stateAndPlace(kernel, now, trans);
-    return [where, rest && trans.__('%1 left', rest)].filter(Boolean).join(' · ');
-  };
   return {
     icon: () => (kernel.notebooks.length ? notebookIcon : consoleIcon),
     label: () => called(kernel),
     labelTitle: () => `${calledInFull(kernel)}\n${kernel.text}`,
-    detail,
+    detail: () => brief({ ...kernel, usage: null }, Date.now() / 1000, trans).text,
     open: () => void app.commands.execute(SHOW, { kernel_id: kernel.kernel_id }),
-    shutdown: () => void end(compute, kernel)
+    shutdown: () => void endKernel(compute, kernel)
   };
 }
 
 function jobItem(compute: Compute, job: Job): IRunningSessions.IRunningItem {
-  const { trans, settings, jobs } = compute;
-  const cancel = async (): Promise<void> => {
-    await cancelJob(settings, job.job_id).catch((reason: unknown) =>
-      showError(trans.__('Could not cancel job %1', job.job_id), reason)
-    );
-    await jobs.refresh();
-  };
+  const { trans } = compute;
   return {
     icon: () => nodeIcon,
     label: () => job.name || trans.__('Job %1', job.job_id),
     labelTitle: () => job.text,
     detail: () => jobWords(job, Date.now() / 1000, trans),
     open: () => void compute.app.commands.execute(SHOW),
-    shutdown: () => void cancel()
+    shutdown: () => void end(compute, job)
   };
 }

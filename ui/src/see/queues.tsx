@@ -15,6 +15,7 @@ export class QueuesSection extends ReactWidget {
   constructor(private readonly _compute: Compute) {
     super();
     this.addClass('rk-Section');
+    this.node.tabIndex = 0; // or the keyboard cannot scroll it
     this.title.label = _compute.trans.__('Partitions');
     _compute.queues.changed.connect(this._changed);
   }

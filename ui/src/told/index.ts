@@ -102,7 +102,7 @@ class Teller {
       const outside = { label: app.commands.label(TELL_OUTSIDE), displayType: 'link' as const };
       const show = run(trans.__('Show'), SHOW);
       const ask = { ...outside, callback: () => void this._askForOutside() };
-      return this._canAskForOutside() ? [show, ask] : [show];
+      return [this._canAskForOutside() ? ask : show]; // there is room for one
     }
     if (kind === 'warning') {
       return kernel?.ends

@@ -21,6 +21,7 @@ from on_cluster.ui import (
     Served,
     act,
     answer,
+    api,
     faults,
     kernel,
     panel,
@@ -282,9 +283,9 @@ def test_two_hundred_kernels(browser: str, site: Served, shots: Path) -> None:
     """Arrows lead through them, one that changes is shown at once, and axe is content."""
     with window(browser, "about:blank") as page:
         answer(page, "kernels", many)
-        answer(page, "kernelspecs*", lambda: [{"name": "k", "scheduler": "slurm"}])
+        answer(page, "kernelspecs", lambda: [{"name": "k", "scheduler": "slurm"}])
         queue_answer = {"scheduler": "slurm", "asked": 0, "queues": [QUEUE]}
-        asked_queues = answer(page, "queues*", lambda: queue_answer)
+        asked_queues = answer(page, "queues", lambda: queue_answer)
         listed = {"asked": 0, "jobs": [{**JOB, "job_id": "900"}]}
         asked_jobs = answer(page, "jobs", lambda: listed)
         page.goto(site.lab.url)
@@ -331,7 +332,7 @@ def test_two_hundred_kernels(browser: str, site: Served, shots: Path) -> None:
 def test_a_server_without_jobs(site: Served) -> None:
     """The section is hidden once that is known."""
     with window("chromium", "about:blank") as page:
-        page.route("**/remote-kernels/api/jobs", lambda route: route.fulfill(status=404))
+        page.route(api("jobs"), lambda route: route.fulfill(status=404))
         page.goto(site.lab.url)
         compute = panel(page)
         section = compute.get_by_text("My other jobs")
@@ -348,8 +349,10 @@ def test_a_port_without_a_proxy(browser: str, site: Served, shots: Path) -> None
     port |= {"connections": 0, "listening": True, "trouble": "", "url": None}
     listens = {"port": 8787, "host": "127.0.0.1", "command": "dask", "pid": 1}
     with window(browser, "about:blank") as page:
-        answer(page, "kernels/*/ports", lambda: port)
-        answer(page, "kernels/*/listening", lambda: [{**listens, "is_kernel": False}])
+        answer(page, "kernels/[^/]+/ports", lambda: port)
+        answer(
+            page, "kernels/[^/]+/listening", lambda: [{**listens, "is_kernel": False}]
+        )
         page.goto(site.lab.url)
         compute = panel(page)
         card(page).click()

@@ -110,7 +110,9 @@ def test_the_time_limit(browser: str, site: Served, shots: Path) -> None:
         dialog = page.locator(".jp-Dialog")
         expect(dialog).to_contain_text("Could not extend the time of Untitled.ipynb")
         if SYSTEM.name == "slurm":  # Slurm lets operators alone add time to a job
-            expect(dialog).to_contain_text(re.compile("denied|permission", re.I))
+            expect(dialog).to_contain_text(
+                re.compile("denied|permission", re.IGNORECASE)
+            )
         page.screenshot(path=shots / f"told-{browser}-refused.png")
         assert [] == faults(page, ".jp-Dialog")
         page.keyboard.press("Escape")
@@ -151,7 +153,9 @@ def test_what_is_told_of_an_event(browser: str, site: Served, shots: Path) -> No
 
         other = kernel(2)["kernel_id"]
         shut = {**end, "word": "shut-down"}
-        tell(page, "kernel/v1", **{**event, "kernel_id": other}, action="ended", end=shut)
+        tell(
+            page, "kernel/v1", **{**event, "kernel_id": other}, action="ended", end=shut
+        )
         warned = {**event, "kernel_id": other, "action": "warning", "end": None}
         tell(page, "kernel/v1", **{**warned, "text": "10 minutes left: job 4002"})
         warning = notice(page, "analysis-2.ipynb: 10 minutes left")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,6 @@ from playwright.sync_api import Locator, Page, Route
 from testbed.api import Cluster
 
 GIB = 2**30
-API = "**/remote-kernels/api"
 
 
 def shots_in(tmp_path: Path) -> Path:
@@ -155,15 +155,23 @@ def kernel(number: int, **fields: Any) -> dict[str, Any]:
     return {**made, **fields}
 
 
+def api(path: str) -> re.Pattern[str]:
+    """Matches addresses of a route of the API, with and without a query."""
+    return re.compile(rf"/remote-kernels/api/{path}(\?.*)?$")
+
+
 def answer(page: Page, path: str, body: Callable[[], Any]) -> list[str]:
-    """Answer a route of the API in the server's place; returns which requests came."""
+    """Answer a route of the API in the server's place; returns which requests came.
+
+    `path` is a regular expression; Lab adds a time stamp to what it asks for.
+    """
     asked: list[str] = []
 
     def fulfill(route: Route) -> None:
         asked.append(route.request.method)
         route.fulfill(json=body())
 
-    page.route(f"{API}/{path}", fulfill)
+    page.route(api(path), fulfill)
     return asked
 
 

@@ -125,7 +125,7 @@ def faults(page: Page, where: str) -> list[str]:
 def kernel(number: int, **fields: Any) -> dict[str, Any]:
     """A kernel as the server would tell it."""
     now = time.time()
-    usage = {"time": now, "cpu_percent": 35.2, "cpus": 4}
+    usage: dict[str, Any] = {"time": now, "cpu_percent": 35.2, "cpus": 4}
     usage |= {"memory": 1.5 * GIB, "memory_limit": 4 * GIB, "gpus": []}
     made: dict[str, Any] = {
         "kernel_id": f"{number:08d}-0000-4000-8000-000000000000",

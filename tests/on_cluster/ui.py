@@ -100,8 +100,10 @@ def served(cluster: Cluster) -> Iterator[Served]:
 
 def panel(page: Page) -> Locator:
     """Open the panel Compute."""
-    page.locator("[data-id=remote-kernels-compute]").click()
     found = page.locator("#remote-kernels-compute")
+    page.locator("[data-id=remote-kernels-compute]").wait_for()
+    if not found.is_visible():  # else a click would close it
+        page.locator("[data-id=remote-kernels-compute]").click()
     found.wait_for()
     return found
 

@@ -5,9 +5,10 @@
  * An error is always shown with the server's text.
  */
 
-import { type ICommandPalette, Notification, showErrorMessage } from '@jupyterlab/apputils';
+import { Dialog, type ICommandPalette, Notification, showDialog } from '@jupyterlab/apputils';
 import { KernelAPI } from '@jupyterlab/services';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import { Widget } from '@lumino/widgets';
 
 import { extendKernel, kernelTerminal, stopKernel } from '../server/rest.js';
 import type { Kernel } from '../server/types.js';
@@ -159,8 +160,12 @@ export async function shutDown(compute: Compute, kernel: Kernel): Promise<void> 
 }
 
 /** The error as the server said it, in a dialog: a notice would cut it. */
-export const showError = (title: string, reason: unknown): Promise<void> =>
-  showErrorMessage(title, reason instanceof Error ? reason.message : String(reason));
+export async function showError(title: string, reason: unknown): Promise<void> {
+  const body = new Widget();
+  body.addClass('rk-Error');
+  body.node.textContent = reason instanceof Error ? reason.message : String(reason);
+  await showDialog({ title, body, buttons: [Dialog.okButton()] });
+}
 
 /** Register the commands; returns after that. */
 export function addActions(compute: Compute, palette: ICommandPalette | null): void {

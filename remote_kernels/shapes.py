@@ -68,6 +68,12 @@ def _whole(value: Any, where: str) -> int:
     return value
 
 
+def _flag(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(value, where, "true or false")
+    return value
+
+
 def _pid(value: Any, where: str) -> int:
     if type(value) is not int or not 0 <= value < 2**31:
         raise _wrong(value, where, "a process")
@@ -216,6 +222,32 @@ _FILES: dict[str, Reader] = {
             "carrier": (_maybe(_text), None),
             "times": (_map(_time), {}),
             "end": (_maybe(_END), None),
+        }
+    ),
+    "job.json": _object(
+        {
+            "format": (_format, FORMAT),
+            "scheduler": (_text, ""),
+            "cluster": (_maybe(_text), None),
+            "job_id": (_maybe(_job), None),
+            "job_where": (_text, ""),
+            "name": (_text, ""),
+            "script": (_maybe(_text), None),
+            "notebook": (_maybe(_text), None),
+            "result": (_maybe(_text), None),
+            "report": (_maybe(_text), None),
+            "log": (_maybe(_text), None),
+            "times": (_map(_time), {}),
+            "node": (_maybe(_text), None),
+            "queue": (_maybe(_text), None),
+            "end": (_maybe(_END), None),
+        }
+    ),
+    "progress.json": _object(
+        {
+            "state": (_text, ""),
+            "text": (_text, ""),
+            "has_report": (_flag, False),
         }
     ),
     "spec.json": _object(

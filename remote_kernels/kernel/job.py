@@ -16,6 +16,7 @@ from remote_kernels.config import Settings, no_carrier
 from remote_kernels.errors import ConfigError, RemoteKernelError
 from remote_kernels.records import TAKEN, Directory, JobEnd, Record
 from remote_kernels.scheduler import script
+from remote_kernels.scheduler.driver import Driver
 from remote_kernels.scheduler.drivers import environment
 from remote_kernels.scheduler.job import JobId, JobRequest, JobStatus, Phase
 
@@ -79,16 +80,7 @@ class Job:
         self.jobs = runtime.jobs(self.driver, settings.poll_interval)
 
     def _check(self) -> None:
-        if not self.driver.is_here(os.environ):
-            msg = (
-                f"There is no {self.driver.command} on PATH of this server, so no job "
-                f"can be submitted (scheduler: {self.driver.name}).\n"
-                "Start the notebook server on a login node of the cluster, or load the "
-                "scheduler's module before; without a batch system, choose a kernel "
-                'with "scheduler": "local".\n'
-                f"PATH: {os.environ.get('PATH', '')}"
-            )
-            raise ConfigError(msg)
+        check_is_here(self.driver)
         wrong = no_carrier(self._settings.carrier, self.driver)
         if wrong:
             raise ConfigError(wrong)
@@ -250,6 +242,20 @@ class Job:
             log.warning("job=%s could not be cancelled: %s", self.id, exc)
             return exc
         return None
+
+
+def check_is_here(driver: Driver) -> None:
+    """Raise ConfigError where that batch system's commands are not on PATH."""
+    if not driver.is_here(os.environ):
+        msg = (
+            f"There is no {driver.command} on PATH of this server, so no job can be "
+            f"submitted (scheduler: {driver.name}).\n"
+            "Start the notebook server on a login node of the cluster, or load the "
+            "scheduler's module before; without a batch system, choose a kernel "
+            'with "scheduler": "local".\n'
+            f"PATH: {os.environ.get('PATH', '')}"
+        )
+        raise ConfigError(msg)
 
 
 def id_in(facts: Mapping[str, Any]) -> JobId:

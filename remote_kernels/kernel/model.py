@@ -42,7 +42,7 @@ class ModelState(Word):
 
 *STATES, UNKNOWN = ModelState
 
-_STATE_OF = {
+STATE_OF = {
     Phase.PENDING: ModelState.WAITING,
     Phase.RUNNING: ModelState.RUNNING,
     Phase.SUSPENDED: ModelState.SUSPENDED,
@@ -197,7 +197,7 @@ def _state(
         suspended = status is not None and status.phase is Phase.SUSPENDED
         return ModelState.SUSPENDED if suspended else ModelState.LOST
     if status is not None:
-        state = _STATE_OF[status.phase]
+        state = STATE_OF[status.phase]
     else:
         state = ModelState.UNKNOWN if own is None else ModelState.WAITING
     began = state is ModelState.RUNNING and "ready" not in times

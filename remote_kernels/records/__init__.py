@@ -12,6 +12,8 @@
         job.log       what the scheduler and the agent wrote
         kernel.log    what the kernel process wrote
 
+    STATE_DIR/jobs/NAME/           0700: a job of the user's own, see job_record.py
+
 Every file has one writer, is 0600, and is written beside and renamed; to held.json
 lines are also added, of which the last may be half there. What is read is
 taken for nothing before it was looked at: whose it is (relay/private.py), and whether
@@ -32,9 +34,11 @@ from .job_end import SHUT_DOWN as SHUT_DOWN
 from .job_end import TAKEN as TAKEN
 from .job_end import UNKNOWN as UNKNOWN
 from .job_end import JobEnd as JobEnd
+from .job_record import JobRecord as JobRecord
 from .logs import without_notice as without_notice
 from .record import MEMORY as MEMORY
 from .record import Record as Record
+from .state_directory import every_job as every_job
 from .state_directory import every_record as every_record
 from .state_directory import forget as forget
 from .state_directory import left as left

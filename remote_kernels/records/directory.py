@@ -48,6 +48,18 @@ class Directory:
         if not is_default(self.base):
             private.check_above(str(self.base))
 
+    def make_anew(self, what: str) -> None:
+        """Make a directory that is not there, to keep `what` in. Raises RecordError."""
+        above, name = self.below
+        try:
+            private.make(str(self.base), above)
+            with private.opened(str(self.base), above) as directory:
+                private.make_new(name, directory)
+            self.make()
+        except OSError as exc:
+            tried = f"keep {what} in {self.path}"
+            raise cannot(tried, self.base, exc) from exc
+
     def write(self, name: str, body: dict[str, Any]) -> None:
         """Write one of the JSON files. Raises RecordError."""
         self._put(private.write, name, json.dumps(body, indent=1))

@@ -48,15 +48,7 @@ class Record(Directory):
         """Make the directory. Raises RecordError."""
         if not self.is_live:
             self.remove()  # of a job that ended
-        above, name = self.below
-        try:
-            private.make(str(self.base), above)
-            with private.opened(str(self.base), above) as directory:
-                private.make_new(name, directory)
-            self.make()
-        except OSError as exc:
-            what = f"keep this kernel's record in {self.path}"
-            raise cannot(what, self.base, exc) from exc
+        self.make_anew("this kernel's record")
 
     def write_later(self, name: str, body: dict[str, Any]) -> None:
         """Write one of the JSON files after all that was to be written before."""

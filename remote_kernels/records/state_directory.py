@@ -12,6 +12,7 @@ import platformdirs
 from remote_kernels.errors import RecordError
 from remote_kernels.relay import private
 
+from .job_record import JobRecord
 from .record import Record
 from .trouble import tell_once
 
@@ -20,6 +21,7 @@ _BESIDE = {
     "carriers.json": "which carriers worked",
     "kernel_info": "what kernels said of themselves",
     "allocations": "jobs that kernels share",
+    "jobs": "jobs of your own",
 }
 
 
@@ -33,6 +35,11 @@ def state_dir(configured: str | None) -> Path:
 def every_record(base: Path) -> list[Record]:
     """Return every record in a state directory."""
     return [Record(base, name) for name in names(base, "kernels")]
+
+
+def every_job(base: Path) -> list[JobRecord]:
+    """Return the record of every job of the user's own in a state directory."""
+    return [JobRecord(base, name) for name in names(base, "jobs")]
 
 
 def names(base: Path, kind: str) -> list[str]:
@@ -64,6 +71,6 @@ def forget(base: Path) -> None:
     """Remove a state directory without kernels, but for what is not ours in it."""
     (base / "carriers.json").unlink(missing_ok=True)
     shutil.rmtree(base / "kernel_info", ignore_errors=True)
-    for path in (base / "kernels", base / "allocations", base):
+    for path in (base / "kernels", base / "allocations", base / "jobs", base):
         with contextlib.suppress(OSError):
             path.rmdir()

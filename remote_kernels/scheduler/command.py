@@ -37,10 +37,11 @@ async def run(
     input: str = "",
     env: Mapping[str, str] | None = None,
     timeout: float = 60.0,
+    cwd: str | None = None,
 ) -> Completed:
     """Run argv; whatever its exit code is. CommandError if it cannot or will not end."""
     # asyncio would kill it alone, not its group, if it is cancelled here.
-    process = await or_undo(_start(argv, env), _end_started)
+    process = await or_undo(_start(argv, env, cwd), _end_started)
     out, err = _Bounded(), _Bounded()
     try:
         await within(_talk(process, input, out, err), timeout)
@@ -91,12 +92,18 @@ async def _end_started(task: asyncio.Future[asyncio.subprocess.Process]) -> None
 
 
 async def _start(
-    argv: Sequence[str], env: Mapping[str, str] | None
+    argv: Sequence[str], env: Mapping[str, str] | None, cwd: str | None
 ) -> asyncio.subprocess.Process:
     pipe = asyncio.subprocess.PIPE
     try:
         return await asyncio.create_subprocess_exec(
-            *argv, stdin=pipe, stdout=pipe, stderr=pipe, env=env, start_new_session=True
+            *argv,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
         )
     except OSError as error:
         summary = f"{argv[0]} could not be started: {error.strerror}."

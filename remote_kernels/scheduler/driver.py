@@ -13,7 +13,7 @@ import abc
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from remote_kernels.errors import ConfigError
@@ -133,6 +133,13 @@ class Driver(abc.ABC):
     @abc.abstractmethod
     def own(self, user: str) -> Sequence[Query[list[JobStatus]]]:
         """List the live jobs of this user (a login name), each with its name."""
+
+    def every(self, user: str) -> Sequence[Query[list[JobStatus]]]:
+        """List all live jobs of this user, whoever submitted them, for people.
+
+        An array of jobs is one; queues and times are there where they are told.
+        """
+        return self.own(user)
 
     @abc.abstractmethod
     def cancel(self, job_id: JobId) -> Query[None]:
@@ -268,6 +275,50 @@ class Extends(abc.ABC):
     @abc.abstractmethod
     def extend(self, job_id: JobId, minutes: int) -> Query[None]:
         """Move the job's time limit. DeniedError where the site allows no such thing."""
+
+
+class Scripts(abc.ABC):
+    """A user's own batch script can be submitted as it is."""
+
+    @abc.abstractmethod
+    def own_submission(self, request: JobRequest, path: str, script: str) -> Submission:
+        """Return how to submit that script from its directory. May raise ConfigError.
+
+        Lines of the script that speak to the batch system count; the request goes over
+        them. The log is where they say, or where the batch system puts it: it is
+        `request.output` only where there is no such place.
+
+        Parameters
+        ----------
+        request
+            What else is asked for.
+        path, script
+            Where the script is, and what is in it.
+        """
+
+
+class Logs(abc.ABC):
+    """It can be asked where a job's log is."""
+
+    @abc.abstractmethod
+    def log_of(self, job_id: JobId) -> Query[str | None]:
+        """Ask for the path of what a job's script writes; None where nobody tells."""
+
+
+class Mails(abc.ABC):
+    """It can send mail about a job."""
+
+    @abc.abstractmethod
+    def mail(self, on: Collection[str], to: str) -> tuple[str, ...]:
+        """Return what the option `further` takes for that. ConfigError for what is not.
+
+        Parameters
+        ----------
+        on
+            When: some of "begin", "end" and "fail".
+        to
+            The address; "" for the one that the batch system has for this user.
+        """
 
 
 class Enters(abc.ABC):

@@ -50,7 +50,8 @@ class JobRequest:
     Parameters
     ----------
     name : str
-        The job's name in the batch system's lists.
+        The job's name in the batch system's lists; "" for a user's own script that is
+        to be called as it says.
     output : str
         The absolute path of its log.
     options : mapping
@@ -132,11 +133,14 @@ class Submission:
     parse : callable
         Finds the new job's ID in what the command said, though it may have said more.
         ValueError if there is none.
+    cwd : str or None
+        The directory in which it is to run; None: any.
     """
 
     argv: Sequence[str]
     stdin: str
     parse: Callable[[Completed], JobId]
+    cwd: str | None = None
 
 
 class Phase(enum.Enum):
@@ -179,7 +183,10 @@ class JobStatus:
     vague : bool
         Whether another way of asking may tell more.
     queue : str
-        The queue on its node, where that may limit the job's time.
+        The queue on its node, where that may limit the job's time; in a list of all
+        jobs, the one that it is in, or waits for.
+    submit_time : float or None
+        When it was submitted, in seconds since the epoch, where that is told.
     """
 
     job_id: JobId
@@ -197,6 +204,7 @@ class JobStatus:
     by_itself: bool = False
     vague: bool = False
     queue: str = ""
+    submit_time: float | None = None
 
 
 def named_signal(number: int) -> str:

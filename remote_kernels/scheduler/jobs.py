@@ -35,8 +35,10 @@ from .job import (
     JobStatus,
     Phase,
     Query,
+    Submission,
     login_name,
 )
+from .listing import Listing
 from .poller import Poller
 from .submission import Submitting
 
@@ -81,6 +83,7 @@ class Jobs:
         self._environ = environ
         self._poller = poller = Poller(driver, self.statuses, self.ask, poll_interval)
         self.listed, self.wait_ended = poller.listed, poller.wait_ended
+        self.listing = Listing(self)
         self._cluster: str | None = None
         self._seen: dict[JobId, JobStatus] = {}  # those that live, as they were last
         self._gone: dict[JobId, float] = {}  # when they were missed first
@@ -123,8 +126,30 @@ class Jobs:
         `on_notice` is called with what the site says besides of a job that was taken.
         Cancelled half way, it cancels the job, then lets the cancellation pass.
         """
-        job_id = await Submitting(self, script, request, environ, on_notice).job_id()
+        way = self.driver.submission(request, script)
+        return await self._submit(Submitting(self, way, request, environ, on_notice))
+
+    async def submit_own(
+        self,
+        way: Submission,
+        request: JobRequest,
+        environ: Mapping[str, str] | None = None,
+        on_notice: Callable[[str], None] = lambda text: None,
+    ) -> JobId:
+        """Submit a job of which others may have the name, in the way of its driver.
+
+        As `submit`; but where no number was told it is not looked for, or ended, by its
+        name.
+        """
+        submitting = Submitting(
+            self, way, request, environ, on_notice, has_own_name=False
+        )
+        return await self._submit(submitting)
+
+    async def _submit(self, submitting: Submitting) -> JobId:
+        job_id = await submitting.job_id()
         self._seen[job_id] = JobStatus(job_id, Phase.PENDING, "submitted")
+        self.listing.is_old()
         return job_id
 
     # --- one question ---------------------------------------------------------------
@@ -257,9 +282,15 @@ class Jobs:
 
     async def own(self) -> list[JobStatus]:
         """Return this user's live jobs with names of ours. ControllerError: no answer."""
-        listed = [await self.ask(query) for query in self.driver.own(login_name())]
-        every = [status for each in listed for status in each]
+        every = await self._all(self.driver.own(login_name()))
         return [status for status in every if OUR_NAME.fullmatch(status.name)]
+
+    async def every(self) -> list[JobStatus]:
+        """Return this user's live jobs, all of them. ControllerError: no answer."""
+        return await self._all(self.driver.every(login_name()))
+
+    async def _all(self, queries: Iterable[Query[list[T]]]) -> list[T]:
+        return [each for query in queries for each in await self.ask(query)]
 
     async def cluster(self) -> str | None:
         """Return the name of the cluster that we submit to; None while nobody tells."""
@@ -305,6 +336,7 @@ class Jobs:
                 log.info("job=%s cancel is tried again: %s", job_id, error)
             await asyncio.sleep(pause)
         self._poller.look_now()
+        self.listing.is_old()
 
     async def run(
         self,
@@ -313,12 +345,16 @@ class Jobs:
         input: str = "",
         timeout: float = 60.0,
         environ: Mapping[str, str] | None = None,
+        cwd: str | None = None,
     ) -> Completed:
         """Run a command of the batch system's; with `environ` for a job."""
         environ = environ or self._environ
         if environ is None:
             environ = environment(self.driver, os.environ)
-        return await self._runner(argv, input=input, env=environ, timeout=timeout)
+        place = {} if cwd is None else {"cwd": cwd}
+        return await self._runner(
+            argv, input=input, env=environ, timeout=timeout, **place
+        )
 
     def watch(self, job_id: JobId) -> AsyncGenerator[JobStatus, None]:
         """Yield the job's status now and at every change; the last one is ENDED.

@@ -3,13 +3,16 @@
 Where the answer has no id (a site may wrap the command), the job is looked for by its
 name. Where it is not known whether the scheduler took the job (no answer, a failure
 after a job's number, or a cancellation half way), whatever there may be of it is ended.
-Called by `jobs.py`.
+A user's own script has a name that other jobs of theirs may have, too: of such a job
+nothing is ended but by its ID, and the error says that it may be there. Called by
+`jobs.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import shlex
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +20,7 @@ from remote_kernels import harmless
 from remote_kernels.errors import CommandError, SubmitError
 
 from . import command
-from .job import Completed, JobId, JobRequest, Phase
+from .job import Completed, JobId, JobRequest, Phase, Submission
 
 if TYPE_CHECKING:
     from .jobs import Jobs
@@ -27,18 +30,28 @@ log = harmless.logger(__name__)
 _TIMEOUT = 120.0
 _UNDO_TIMEOUT = 30.0
 _NOTICE = 2000  # characters of a notice; what is more is no notice
+_UNKNOWN = "a job may be there all the same: look at your jobs before you try again"
 _LOOKS = (0.0, 0.5, 1.0, 2.0, 4.0)  # seconds before each look for a job by its name
 
 
 @dataclass(frozen=True)
 class Submitting:
-    """What is submitted: see `Jobs.submit` for the parameters."""
+    """What is submitted: see `Jobs.submit` for the other parameters.
+
+    Parameters
+    ----------
+    way
+        The driver's.
+    has_own_name
+        Whether no other job has its name.
+    """
 
     jobs: Jobs
-    script: str
+    way: Submission
     request: JobRequest
     environ: Mapping[str, str] | None
     on_notice: Callable[[str], None]
+    has_own_name: bool = True
 
     async def job_id(self) -> JobId:
         """Submit; return the ID of the new job. SubmitError if there is none.
@@ -49,15 +62,18 @@ class Submitting:
         return await command.or_undo(self._submit(), self._undo)
 
     async def _submit(self) -> JobId:
-        way = self.jobs.driver.submission(self.request, self.script)
-        argv = way.argv
+        way, argv = self.way, self.way.argv
         try:
             done = await self.jobs.run(
-                argv, input=way.stdin, timeout=_TIMEOUT, environ=self.environ
+                argv,
+                input=way.stdin,
+                timeout=_TIMEOUT,
+                environ=self.environ,
+                cwd=way.cwd,
             )
         except CommandError as error:
             await self._end_unknown()
-            raise _not_taken(error, argv) from error
+            raise self._not_taken(error) from error
         if done.returncode == 0:
             return await self._taken(done, way.parse)
         refused = self._refused(done)
@@ -84,6 +100,8 @@ class Submitting:
 
     async def _found(self) -> JobId | None:
         """Return the ID of the newest job of our name, if there is one."""
+        if not self.has_own_name:
+            return None
         for pause in _LOOKS:
             await asyncio.sleep(pause)
             try:
@@ -102,16 +120,26 @@ class Submitting:
 
     def _nameless(self, done: Completed) -> SubmitError:
         command = done.argv[0]
+        there = f"no job called {self.request.name} is in the queue"
+        if not self.has_own_name:
+            there = _UNKNOWN
         return done.error(
             SubmitError,
-            f"{command} ended without an error, but told no job's number, and no job "
-            f"called {self.request.name} is in the queue.",
+            f"{command} ended without an error, but told no job's number, and {there}.",
             self.jobs.driver.submit_advice(done)
             or f"Is the {command} that comes first on PATH a wrapper of this site? "
             f"`type -a {command}` lists all; put the directory of the scheduler's own "
             "before it in the PATH of the notebook server, or ask the administrators "
             "to let its output through.",
         )
+
+    def _not_taken(self, error: CommandError) -> SubmitError:
+        summary, _, _ = str(error).partition("\n")
+        advice = str(error).rpartition("\n")[2]
+        if not self.has_own_name:
+            advice += f"\nFor all we know {_UNKNOWN}."
+        said = error.returncode, error.stdout, error.stderr
+        return SubmitError(summary, self.way.argv, *said, advice)
 
     def _refused(self, done: Completed) -> SubmitError:
         driver = self.jobs.driver
@@ -130,6 +158,9 @@ class Submitting:
 
     async def _end_unknown(self) -> None:
         """End the job that may have been taken although we never learned its ID."""
+        if not self.has_own_name:
+            log.warning("of %s a job may be there", shlex.join(self.way.argv))
+            return
         argv = self.jobs.driver.cancel_by_name(self.request)
         await _quietly(self.jobs.run(argv, timeout=_UNDO_TIMEOUT))
 
@@ -141,14 +172,6 @@ def _names_a_job(done: Completed, parse: Callable[[Completed], JobId]) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _not_taken(error: CommandError, argv: Sequence[str]) -> SubmitError:
-    summary, _, _ = str(error).partition("\n")
-    advice = str(error).rpartition("\n")[2]
-    return SubmitError(
-        summary, argv, error.returncode, error.stdout, error.stderr, advice
-    )
 
 
 async def _quietly(work: Awaitable[object]) -> None:

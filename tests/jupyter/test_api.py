@@ -29,6 +29,11 @@ ROUTES = [
     ("POST", f"/kernels/{MISSING}/ports"),
     ("GET", f"/kernels/{MISSING}/ports/1"),
     ("DELETE", f"/kernels/{MISSING}/ports/1"),
+    ("GET", "/jobs"),
+    ("POST", "/jobs"),
+    ("GET", "/jobs/4711"),
+    ("DELETE", "/jobs/4711"),
+    ("GET", "/jobs/4711/log"),
     ("GET", "/spec"),
 ]
 AUTHORIZER = """

@@ -22,6 +22,8 @@ from remote_kernels.jupyter.api.handler import ROOT
 from remote_kernels.jupyter.api.input import LINES, LOGS, MOST_LINES, MOST_MINUTES
 from remote_kernels.jupyter.api.routes import routes as all_routes
 from remote_kernels.kernel.model import STATES, UNKNOWN, KernelModel
+from remote_kernels.kernel.own_job import OwnJob
+from remote_kernels.kernel.own_submission import MAILS
 
 EXAMPLES = 8  # of each request, besides those at the bounds of what is allowed
 WORDS = {"list": "array", "numbers": "array"}  # JSON's, where ours differ
@@ -66,6 +68,16 @@ def test_a_kernel_is_described() -> None:
 
     assert names == kernel["required"] == [*kernel["properties"]]
     assert [*STATES, UNKNOWN] == kernel["properties"]["state"]["enum"]
+
+
+def test_a_job_is_described() -> None:
+    """With all that a view has."""
+    job = schemas()["Job"]
+
+    names = [field.name for field in fields(OwnJob)]
+    assert names == job["required"] == [*job["properties"]]
+    on = schemas()["Submit"]["anyOf"][0]["properties"]["mail"]["properties"]["on"]
+    assert [*MAILS] == on["items"]["enum"]
 
 
 def test_every_option_is_described() -> None:

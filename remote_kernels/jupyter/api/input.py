@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from remote_kernels.kernel.own_submission import MAILS, Mail
 from remote_kernels.kernel.ports import LARGEST_PORT, Target, Tcp, Unix
 
 from .errors import Refusal
@@ -27,6 +28,10 @@ MOST_EXACT = 2**53  # of the whole numbers that a float tells apart
 _JUPYTERS = re.compile(r"token|_xsrf|no_track_activity|\d+")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,252}")
 _PATH = re.compile(r"/[^\x00-\x1f\x7f]{1,106}")
+_JOB_NAME = re.compile(r"[A-Za-z0-9._+][A-Za-z0-9._+-]{0,63}")
+_ADDRESS = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}(@[A-Za-z0-9][A-Za-z0-9.-]{0,252})?"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Query = Mapping[str, list[bytes]]
@@ -39,6 +44,18 @@ class Start:
     name: str
     path: str | None
     options: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A script or a notebook that is to be submitted; `path` is below the root."""
+
+    path: str
+    is_notebook: bool
+    name: str
+    options: Mapping[str, object]
+    mail: Mail | None
+    kernelspec: str | None
 
 
 @dataclass(frozen=True)
@@ -68,6 +85,51 @@ def start(body: bytes) -> Start:
     if not isinstance(options, dict):
         raise Refusal(400, "field 'options' must be an object")
     return Start(name, path, options)
+
+
+def job(body: bytes) -> Job:
+    """Return what the body of POST jobs wants to be submitted."""
+    known = ("script", "notebook", "name", "options", "mail", "kernelspec")
+    fields = _fields(body, *known)
+    which = [name for name in ("script", "notebook") if name in fields]
+    if len(which) != 1:
+        raise Refusal(400, "one of the fields 'script' and 'notebook' must be given")
+    (what,) = which
+    path = _path(fields[what], what)
+    name = fields.get("name", "")
+    if name and not (isinstance(name, str) and _JOB_NAME.fullmatch(name)):
+        text = "letters, digits and any of . _ + -, 64 at most, and begin with no -"
+        raise Refusal(400, f"field 'name' must be {text}")
+    kernelspec = fields.get("kernelspec")
+    options = fields.get("options", {})
+    if not isinstance(options, dict):
+        raise Refusal(400, "field 'options' must be an object")
+    return Job(
+        path=path,
+        is_notebook=what == "notebook",
+        name=_text("name", name) if name != "" else "",
+        options=options,
+        mail=None if fields.get("mail") is None else _mail(fields["mail"]),
+        kernelspec=None if kernelspec is None else _text("kernelspec", kernelspec),
+    )
+
+
+def _mail(value: object) -> Mail:
+    if not isinstance(value, dict):
+        raise Refusal(400, "field 'mail' must be an object")
+    _check_names("field of 'mail'", value, ("on", "to"))
+    on, to = value.get("on"), value.get("to")
+    if not isinstance(on, list) or not on or any(each not in MAILS for each in on):
+        text = f"a list of some of {', '.join(MAILS)}"
+        raise Refusal(400, f"field 'on' of 'mail' must be {text}")
+    if to is not None and not (isinstance(to, str) and _ADDRESS.fullmatch(to)):
+        raise Refusal(400, "field 'to' of 'mail' must be an address of mail")
+    return Mail(tuple(each for each in MAILS if each in on), to or "")
+
+
+def log_lines(query: Query) -> int:
+    """Return how many lines the query of GET jobs/ID/log asks for."""
+    return _lines(_query(query, "lines"))
 
 
 def minutes(body: bytes) -> int:
@@ -116,10 +178,14 @@ def log_part(query: Query) -> LogPart:
     name = given.get("name", "job")
     if name not in LOGS:
         raise Refusal(400, f"parameter 'name' must be one of {', '.join(LOGS)}")
+    return LogPart(name, _lines(given))
+
+
+def _lines(given: Mapping[str, str]) -> int:
     lines = given.get("lines", str(LINES))
     if not re.fullmatch(r"[1-9][0-9]{0,4}", lines) or int(lines) > MOST_LINES:
         raise Refusal(400, f"parameter 'lines' must be from 1 to {MOST_LINES}")
-    return LogPart(name, int(lines))
+    return int(lines)
 
 
 def with_ended(query: Query) -> bool:
@@ -190,11 +256,11 @@ def _text(name: str, value: object) -> str:
     return value
 
 
-def _path(value: object) -> str:
+def _path(value: object, name: str = "path") -> str:
     """Below the server's root directory, as in all of Jupyter's APIs."""
     if value == "":
         return ""
-    path = _text("path", value)
+    path = _text(name, value)
     if ".." in path.split("/"):
-        raise Refusal(400, "field 'path' must not climb out with '..'")
+        raise Refusal(400, f"field '{name}' must not climb out with '..'")
     return path

@@ -11,6 +11,8 @@ kernels' (`run`). Called by the API's handlers.
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,9 +61,9 @@ class Kernels:
         state_dirs: Callable[[], Iterable[Path]],
     ) -> None:
         self.run = process.background.run
-        self._runtime = process.runtime
+        self.runtime = process.runtime
         self.manager = manager
-        self._state_dirs = state_dirs
+        self.state_dirs = state_dirs
 
     async def all(self, *, ended: bool = True) -> list[Known]:
         """Return this server's kernels, then the others.
@@ -73,8 +75,8 @@ class Kernels:
         """
         ours = await self._ours()
         ids = {known.model.kernel_id for known in ours}
-        dirs = list(self._state_dirs())
-        others = await self.run(service.others(self._runtime, dirs, ids, PATIENCE))
+        dirs = list(self.state_dirs())
+        others = await self.run(service.others(self.runtime, dirs, ids, PATIENCE))
         return ours + [known for known in others if ended or not known.ended]
 
     async def find(self, kernel_id: str) -> Known:
@@ -100,7 +102,7 @@ class Kernels:
     async def stop(self, known: Known) -> None:
         """End the kernel and its job. Raises RemoteKernelError; its record then stays."""
         if not known.ours:
-            await self.run(service.end(self._runtime, known))
+            await self.run(service.end(self.runtime, known))
             return
         provisioner = self.manager.get_kernel(known.model.kernel_id).provisioner
         await ensure_async(self.manager.shutdown_kernel(known.model.kernel_id))
@@ -112,7 +114,7 @@ class Kernels:
 
         Raises RemoteKernelError.
         """
-        return await self.run(service.extend(self._runtime, known, minutes))
+        return await self.run(service.extend(self.runtime, known, minutes))
 
 
 def kernel_of(manager: Any, kernel_id: str) -> RemoteKernel | None:
@@ -127,7 +129,12 @@ def kernel_of(manager: Any, kernel_id: str) -> RemoteKernel | None:
 def log_end(path: Path, lines: int) -> str:
     """Return the last lines of a log; "" if nothing was written. Raises RecordError."""
     try:
-        with path.open("rb") as file:
+        # A named pipe in its place would keep us waiting.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                msg = f"{path} is no file."
+                raise RecordError(msg)
             size = file.seek(0, 2)
             file.seek(max(0, size - MOST_BYTES))
             text = file.read(MOST_BYTES).decode(errors="replace")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import ClassVar
 
 from remote_kernels.errors import CommandError, ConfigError, DeniedError
@@ -67,6 +68,7 @@ class Flux(
     driver.Ends,
     driver.Extends,
     driver.OtherNodes,
+    driver.Scripts,
     driver.Site,
 ):
     """Flux, from 0.49."""
@@ -135,6 +137,14 @@ class Flux(
         argv += [f"--output={request.output}", *options.flags(request.options)]
         more = request.options.get("flux_args", ())
         return Submission([*argv, *more], script, _submitted)
+
+    def own_submission(self, request: JobRequest, path: str, script: str) -> Submission:
+        self.check(request)
+        argv = ["flux", "batch"]
+        argv += [f"--job-name={request.name}"] if request.name else []
+        argv += [*options.flags(request.options), *request.options.get("flux_args", ())]
+        directory = str(PurePosixPath(path).parent)
+        return Submission([*argv, path], "", _submitted, directory)
 
     def notice(self, completed: Completed) -> str:
         said = _SUBMITTED.sub("", f"{completed.stderr}\n{completed.stdout}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from xml.etree import ElementTree
 
 from remote_kernels.errors import ControllerError
@@ -107,6 +108,7 @@ def _row(element: ElementTree.Element, queue: str) -> JobStatus:
         start_time=start,
         end_time=start + limit if start and limit else None,
         name=said("full_job_name") or said("JB_name"),
+        submit_time=_epoch(said("JB_submission_time")),
     )
 
 
@@ -291,6 +293,31 @@ def places(completed: Completed, job_ids: Sequence[JobId]) -> dict[JobId, int]:
         for job_id in job_ids
         if job_id.number in waiting
     }
+
+
+def log(completed: Completed) -> str | None:
+    """Return where `qstat -j` says that a job's output goes; None if it is not a file's name."""
+    if is_no_answer(completed):
+        raise no_answer(completed)
+    rows = (line.partition(":") for line in completed.stdout.splitlines())
+    said = {name: value.strip() for name, _, value in rows if value}
+    if "job_number" not in said:
+        return None
+    name, number = said.get("job_name", ""), said["job_number"]
+    # HOST:HOST:PATH, of which there may be several, with commas.
+    path = said.get("stdout_path_list", "").partition(",")[0].rpartition(":")[2]
+    path = path or f"{name}.o{number}"
+    home = said.get("sge_o_home", "")
+    known = {
+        "JOB_ID": number,
+        "JOB_NAME": name,
+        "HOME": home,
+        "USER": said.get("owner", ""),
+    }
+    path = re.sub(r"\$(\w+)", lambda each: known.get(each[1], each[0]), path)
+    if "$" in path or path.endswith("/"):
+        return None
+    return str(PurePosixPath(said.get("cwd") or home, path))
 
 
 NO_QUEUE = "no suitable queues"

@@ -12,7 +12,9 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any
 
 from remote_kernels.errors import CommandError, ConfigError
@@ -38,8 +40,9 @@ SITE = (
     "SGE_CLUSTER_NAME",
 )
 # With -terse, and without.
-_TERSE = re.compile(r"^(\d+)[^\S\n]*$", re.MULTILINE)
-_SUBMITTED = re.compile(r"^Your job (\d+) ", re.MULTILINE)
+_TERSE = re.compile(r"^(\d+)(?:\.\d+-\d+:\d+)?[^\S\n]*$", re.MULTILINE)
+_SUBMITTED = re.compile(r"^Your job(?:-array)? (\d+)(?:\.\S+)? ", re.MULTILINE)
+_DIRECTORY = re.compile(r"^#\$.*\s-c?wd\b", re.MULTILINE)
 
 # The node, as Grid Engine calls it, is in HOSTNAME. Without -notify at the site
 # (NOTIFY_KILL=none) RK_ENDS never comes. SIGUSR1 comes before a job is paused, and at
@@ -100,10 +103,13 @@ class GridEngine(
     driver.Ends,
     driver.Enters,
     driver.Limits,
+    driver.Logs,
+    driver.Mails,
     driver.OtherNodes,
     driver.Places,
     driver.Preflight,
     driver.Reasons,
+    driver.Scripts,
     driver.Site,
 ):
     """Grid Engine: Son of Grid Engine 8.1.9, and what speaks as it does."""
@@ -184,14 +190,7 @@ class GridEngine(
 
     def submission(self, request: JobRequest, script: str) -> Submission:
         """Return how to submit it; never started anew, as the kernel's memory is lost."""
-        self.check(request)
-        given = request.options
-        if not site.is_prepared(given):
-            msg = (
-                f"Grid Engine has no words for job {request.name} before its site was "
-                "asked for its parallel environments and GPUs: `prepare` comes first."
-            )
-            raise ConfigError(msg)
+        asked = self._asked(request)
         if re.search(r"[$,]", request.output):
             msg = (
                 f"Grid Engine takes no $ and no comma in a log's path: {request.output}"
@@ -206,14 +205,41 @@ class GridEngine(
         argv += ["-wd", "/"]
         argv += ["-b", "n", "-C", "", "-N", request.name]
         argv += ["-j", "y", "-o", f":{request.output}"]
+        return Submission([*argv, *asked], script, _submitted)
+
+    def own_submission(self, request: JobRequest, path: str, script: str) -> Submission:
+        """Return how to submit it: in its directory, unless it names another one."""
+        argv = ["qsub", "-terse", "-now", "n"]
+        argv += ["-N", request.name] if request.name else []
+        argv += [] if _DIRECTORY.search(script) else ["-cwd"]
+        argv += [*self._asked(request), path]
+        return Submission(argv, "", _submitted, str(PurePosixPath(path).parent))
+
+    def mail(self, on: Collection[str], to: str) -> tuple[str, ...]:
+        """Return when, in its letters: a job that fails is one that is aborted."""
+        letters = {"begin": "b", "end": "e", "fail": "a"}
+        when = "".join(letters[word] for word in on)
+        return ("-m", when, *(["-M", to] if to else []))
+
+    def _asked(self, request: JobRequest) -> list[str]:
+        """Return the words of qsub for what a request asks for. May raise ConfigError."""
+        self.check(request)
+        given = request.options
+        if not site.is_prepared(given):
+            msg = (
+                f"Grid Engine has no words for job {request.name} before its site was "
+                "asked for its parallel environments and GPUs: `prepare` comes first."
+            )
+            raise ConfigError(msg)
+        argv = []
         for name in ("q", "P", "ar"):
             argv += [f"-{name}", str(given[name])] if name in given else []
         if "pe" in given:
             total = options.slots(given) * given.get("nodes", 1)
             argv += ["-pe", str(given["pe"]), str(total)]
-        asked = options.resources(given)
-        argv += ["-l", ",".join(asked)] if asked else []
-        return Submission([*argv, *given.get("qsub_args", ())], script, _submitted)
+        resources = options.resources(given)
+        argv += ["-l", ",".join(resources)] if resources else []
+        return [*argv, *given.get("qsub_args", ())]
 
     def submit_advice(self, completed: Completed) -> str:
         return words.submit(completed)
@@ -245,10 +271,20 @@ class GridEngine(
     def own(self, user: str) -> Sequence[Query[list[JobStatus]]]:
         return [Query(_listing(user), lambda done: answers.listed(done, user))]
 
+    def every(self, user: str) -> Sequence[Query[list[JobStatus]]]:
+        def parse(completed: Completed) -> list[JobStatus]:
+            found = answers.listed(completed, user)
+            return [replace(it, queue=it.queue.partition("@")[0]) for it in found]
+
+        return [Query(_listing(user), parse)]
+
     def ended(self, job_id: JobId) -> Sequence[Query[JobStatus | None]]:
         """Ask accounting: a file that is on this host, or none."""
         argv = ["qacct", "-j", job_id.number]
         return [Query(argv, lambda done: answers.accounted(done, job_id))]
+
+    def log_of(self, job_id: JobId) -> Query[str | None]:
+        return Query(["qstat", "-j", job_id.number], answers.log)
 
     def limits(self, queues: Sequence[str]) -> Query[dict[str, float]]:
         return site.limits(queues)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class HTCondor(
     driver.Clusters,
     driver.Ends,
     driver.Enters,
+    driver.Mails,
     driver.Reasons,
     driver.Site,
 ):
@@ -125,6 +126,15 @@ class HTCondor(
             return JobId(found[-1], file)
 
         return Submission(["sh", _SUBMIT, file], text, parse)
+
+    def mail(self, on: Collection[str], to: str) -> tuple[str, ...]:
+        """Return when; HTCondor calls it an error if a job is ended by a signal."""
+        if "begin" in on:
+            text = "HTCondor sends no mail when a job begins; ask for 'end' or 'fail'"
+            raise ConfigError(text)
+        when = "Complete" if "end" in on else "Error"
+        lines = (f"notification = {when}",)
+        return (*lines, f"notify_user = {to}") if to else lines
 
     def notice(self, completed: Completed) -> str:
         """Return the site's lines, and warnings of lines that say nothing."""

@@ -36,7 +36,7 @@ _PHASES = {
 }
 
 
-class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Enters):
+class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Enters, driver.Scripts):
     """The machine itself.
 
     Parameters
@@ -85,6 +85,11 @@ class Local(driver.Driver, driver.Clusters, driver.Ends, driver.Enters):
         names = [f"--name={request.name}", f"--output={request.output}"]
         argv = _argv("submit", *names, f"--grace={self.grace:g}")
         return Submission(argv, script, _submitted)
+
+    def own_submission(self, request: JobRequest, path: str, script: str) -> Submission:
+        """Return how to submit it; its log has no place of its own."""
+        named = replace(request, name=request.name or Path(path).name)
+        return replace(self.submission(named, script), cwd=str(Path(path).parent))
 
     def submit_advice(self, completed: Completed) -> str:
         return "See the job's log, if it was made."

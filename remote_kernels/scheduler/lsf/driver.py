@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from remote_kernels.errors import CommandError, ConfigError, DeniedError
@@ -79,7 +80,9 @@ class Lsf(
     driver.Clusters,
     driver.Ends,
     driver.Extends,
+    driver.Mails,
     driver.OtherNodes,
+    driver.Scripts,
     driver.Site,
 ):
     """LSF, from 10.1.0.2."""
@@ -138,6 +141,23 @@ class Lsf(
         return Submission(
             [*argv, *request.options.get("bsub_args", ())], script, _submitted
         )
+
+    def own_submission(self, request: JobRequest, path: str, script: str) -> Submission:
+        """Return how to submit it; bsub reads its lines from standard input alone."""
+        self.check(request)
+        argv = ["bsub", *(["-J", request.name] if request.name else [])]
+        argv += [*options.flags(request.options), *request.options.get("bsub_args", ())]
+        return Submission(argv, script, _submitted, str(PurePosixPath(path).parent))
+
+    def mail(self, on: Collection[str], to: str) -> tuple[str, ...]:
+        """Return when; the report of a job's end says whether it failed."""
+        when = ["-B"] if "begin" in on else []
+        when += ["-N"] if {"end", "fail"} & {*on} else []
+        return (*when, *(["-u", to] if to else []))
+
+    def every(self, user: str) -> Sequence[Query[list[JobStatus]]]:
+        argv = ["bjobs", "-json", "-o", answers.FIELDS, "-u", user]
+        return [Query(argv, answers.named)]
 
     def notice(self, completed: Completed) -> str:
         said = _SUBMITTED.sub("", f"{completed.stderr}\n{completed.stdout}")

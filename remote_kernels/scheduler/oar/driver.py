@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from remote_kernels.errors import CommandError, DeniedError
+from remote_kernels.errors import CommandError, ConfigError, DeniedError
 from remote_kernels.scheduler import driver
 from remote_kernels.scheduler.job import (
     Completed,
@@ -47,6 +47,7 @@ class Oar(
     driver.Ends,
     driver.Enters,
     driver.Extends,
+    driver.Mails,
     driver.OtherNodes,
     driver.Site,
 ):
@@ -101,6 +102,14 @@ class Oar(
         return Submission(
             submitting(kept, argv, login=request.login), script, _submitted
         )
+
+    def mail(self, on: Collection[str], to: str) -> tuple[str, ...]:
+        if not to:
+            text = "OAR sends mail to an address that is given: say to whom"
+            raise ConfigError(text)
+        words = {"begin": "RUNNING", "end": "END", "fail": "ERROR"}
+        when = ",".join(words[word] for word in on)
+        return (f"--notify=[{when}]mail:{to}",)
 
     def notice(self, completed: Completed) -> str:
         """Return the site's lines, which are those of its admission rules."""

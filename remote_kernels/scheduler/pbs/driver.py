@@ -22,7 +22,8 @@ import abc
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from remote_kernels.errors import CommandError, ControllerError, DeniedError
@@ -73,7 +74,15 @@ limit=$(echo "$limit" | awk -F: -v minutes="$2" '{
 exec qalter -l walltime="$limit" "$1\""""
 
 
-class Family(driver.Driver, driver.Clusters, driver.Ends, driver.Extends, driver.Site):
+class Family(
+    driver.Driver,
+    driver.Clusters,
+    driver.Ends,
+    driver.Extends,
+    driver.Mails,
+    driver.Scripts,
+    driver.Site,
+):
     """What PBS and Torque, which has come from it, have the same."""
 
     command = "qsub"
@@ -94,6 +103,21 @@ class Family(driver.Driver, driver.Clusters, driver.Ends, driver.Extends, driver
         """Look for all commands: Grid Engine has a qsub, but no pbsnodes."""
         places = environ.get("PATH")
         return all(shutil.which(name, path=places) for name in ("qsub", "pbsnodes"))
+
+    @abc.abstractmethod
+    def asked(self, request: JobRequest) -> list[str]:
+        """Return the words of qsub for what a request asks for. May raise ConfigError."""
+
+    def own_submission(self, request: JobRequest, path: str, script: str) -> Submission:
+        argv = ["qsub", *(["-N", request.name] if request.name else [])]
+        argv += [*self.asked(request), path]
+        return Submission(argv, "", self.submitted, str(PurePosixPath(path).parent))
+
+    def mail(self, on: Collection[str], to: str) -> tuple[str, ...]:
+        """Return when, in its letters: a job that fails is one that is aborted."""
+        letters = {"begin": "b", "end": "e", "fail": "a"}
+        when = "".join(letters[word] for word in on)
+        return ("-m", when, *(["-M", to] if to else []))
 
     @abc.abstractmethod
     def no_answer(self, completed: Completed) -> ControllerError:
@@ -197,16 +221,18 @@ class Pbs(Family):
         Its own shell is named, as the user's may be any: it runs the script as a
         program, by the script's first line.
         """
+        argv = ["qsub", "-N", request.name, *ALWAYS, *self.asked(request)]
+        return Submission(argv, into_log(script, request.output), self.submitted)
+
+    def asked(self, request: JobRequest) -> list[str]:
         self.check(request)
-        given = request.options
-        argv = ["qsub", "-N", request.name, *ALWAYS]
+        given, argv = request.options, []
         for name, flag in (("queue", "-q"), ("account", "-A"), ("project", "-P")):
             argv += [flag, given[name]] if name in given else []
         argv += [*options.chunks(given), *options.place(given)]
         if "walltime" in given:
             argv += ["-l", f"walltime={options.walltime(given['walltime'])}"]
-        argv += given.get("qsub_args", ())
-        return Submission(argv, into_log(script, request.output), self.submitted)
+        return [*argv, *given.get("qsub_args", ())]
 
     def submit_advice(self, completed: Completed) -> str:
         return words.submit(completed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from remote_kernels.errors import ControllerError
 from remote_kernels.scheduler.job import Completed, JobId, JobStatus, Phase
@@ -39,6 +40,8 @@ _UNANSWERED = re.compile(
 GONE = r"(?i)Invalid job id|already completing or completed|already finished"
 # Reasons may hold spaces, commas and bars; nothing else in a row does.
 ROW = "%i|%T|%r|%B|%N|%S|%e"
+# A job's name may hold bars, too: it comes last, behind what no name holds.
+OF_ALL = f"%V|%P|{ROW}|\x1f%j"
 PLACES = "%i|%P|%Q|%r"
 # Only these compete for a place: the others are held, or wait for something else.
 _COMPETING = ("Priority", "Resources", "None", "")
@@ -90,6 +93,49 @@ def named(completed: Completed) -> list[JobStatus]:
         status = _row(row, {number: JobId(number)}, name)
         found += [status] if status else []
     return found
+
+
+def every(completed: Completed) -> list[JobStatus]:
+    """Return the jobs in rows of OF_ALL; of an array the tasks that run, or wait, as one."""
+    found: dict[str, JobStatus] = {}
+    for line in answer(completed).splitlines():
+        row, _, name = line.partition("|\x1f")
+        submitted, queue, row = f"{row}||".split("|", 2)
+        number = row.partition("|")[0].strip()
+        job = re.match(r"\d+", number)
+        status = _row(row.removesuffix("||"), {number: JobId(job[0])}) if job else None
+        if job is None or status is None:
+            continue
+        known = found.get(job[0])
+        if known is None or known.phase is Phase.PENDING is not status.phase:
+            times = _epoch(submitted)
+            found[job[0]] = replace(status, name=name, queue=queue, submit_time=times)
+    return [*found.values()]
+
+
+def log(text: str) -> str | None:
+    """Return the path of the log in what `scontrol -o show job` printed.
+
+    It shows a path with other patterns than a job's number as it was given (22.05).
+    """
+    line = text.partition("\n")[0]
+    found = re.search(r"\sStdOut=(.*?)(?=\s\w+=|\s*$)", line)
+    if found is None:
+        return None
+    fields = dict(reversed(re.findall(r"(?:^|\s)(\w+)=(\S*)", line)))
+    said = {
+        "%": "%",
+        "j": fields.get("JobId", ""),
+        "A": fields.get("JobId", ""),
+        "x": fields.get("JobName", ""),
+        "u": fields.get("UserId", "").partition("(")[0],
+        "N": fields.get("BatchHost", ""),
+    }
+    parts = re.split(r"%(.)", found[1])
+    if any(letter not in said for letter in parts[1::2]):
+        return None
+    parts[1::2] = [said[letter] for letter in parts[1::2]]
+    return "".join(parts)
 
 
 def places(completed: Completed, job_ids: Sequence[JobId]) -> dict[JobId, int]:

@@ -10,10 +10,11 @@ there already is a step of it, for which `steps.py` has what differs. Called thr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
-from remote_kernels.errors import CommandError, DeniedError
+from remote_kernels.errors import CommandError, ConfigError, DeniedError
 from remote_kernels.scheduler import driver, environment
 from remote_kernels.scheduler.job import (
     Completed,
@@ -53,9 +54,12 @@ class Slurm(
     driver.Ends,
     driver.Extends,
     driver.Enters,
+    driver.Logs,
+    driver.Mails,
     driver.OtherNodes,
     driver.Places,
     driver.Preflight,
+    driver.Scripts,
     driver.Site,
 ):
     """Slurm, from 20.11 to 26.05."""
@@ -142,6 +146,22 @@ class Slurm(
             argv += [*options.flags(given, "signal=B:"), *more]
         return Submission(argv, script, _submitted)
 
+    def own_submission(self, request: JobRequest, path: str, script: str) -> Submission:
+        self.check(request)
+        given = request.options
+        for name in ("jobid", "start"):
+            if name in given:
+                msg = f"option '{name}' is for kernels: a script is a job of its own"
+                raise ConfigError(msg)
+        argv = ["sbatch", "--parsable"]
+        argv += [f"--job-name={request.name}"] if request.name else []
+        argv += [*options.flags(given, "signal="), *given.get("sbatch_args", ()), path]
+        return Submission(argv, "", _submitted, str(PurePosixPath(path).parent))
+
+    def mail(self, on: Collection[str], to: str) -> tuple[str, ...]:
+        types = ",".join(word.upper() for word in on)
+        return (f"--mail-type={types}", *([f"--mail-user={to}"] if to else []))
+
     def notice(self, completed: Completed) -> str:
         """Return the site's lines: of a plugin, or of a wrapper."""
         if completed.argv[0] != self.command:
@@ -195,6 +215,15 @@ class Slurm(
     def own(self, user: str) -> Sequence[Query[list[JobStatus]]]:
         argv = ["squeue", "-a", "-h", f"--user={user}", "-o", f"%j|{answers.ROW}"]
         return [Query(argv, answers.named), steps.own(user)]
+
+    def every(self, user: str) -> Sequence[Query[list[JobStatus]]]:
+        argv = ["squeue", "-a", "-h", f"--user={user}", "-o", answers.OF_ALL]
+        return [Query(argv, answers.every)]
+
+    def log_of(self, job_id: JobId) -> Query[str | None]:
+        own, where = job_number(job_id), cluster_option(job_id)
+        argv = ["scontrol", *where, "-o", "show", "job", own]
+        return Query(argv, lambda done: answers.log(answers.answer(done, answers.GONE)))
 
     def places(self, job_ids: Sequence[JobId]) -> Query[dict[JobId, int]]:
         argv = ["squeue", "-a", "-h", "-t", "PD", "-o", answers.PLACES]

@@ -87,10 +87,12 @@ class Torque(pbs.Family):
 
     def submission(self, request: JobRequest, script: str) -> Submission:
         """Return how to submit it; never run again, as the kernel's memory dies with its job."""
-        self.check(request)
-        argv = ["qsub", "-N", request.name, *pbs.ALWAYS]
-        argv += options.flags(request.options)
+        argv = ["qsub", "-N", request.name, *pbs.ALWAYS, *self.asked(request)]
         return Submission(argv, pbs.into_log(script, request.output), self.submitted)
+
+    def asked(self, request: JobRequest) -> list[str]:
+        self.check(request)
+        return options.flags(request.options)
 
     def submit_advice(self, completed: Completed) -> str:
         return words.submit(completed)

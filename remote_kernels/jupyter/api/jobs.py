@@ -1,0 +1,138 @@
+"""Handlers of jobs that are no kernels: list, submit, tell of one, end it, its log."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+from remote_kernels.jupyter.proxied import may_execute
+from remote_kernels.kernel import own_jobs, own_submission
+from remote_kernels.kernel.own_job import Found
+from remote_kernels.kernel.own_submission import Order
+
+from . import input
+from .errors import Refusal
+from .files import file_below, path_below
+from .handler import Handler, Routes, guarded
+from .known import PATIENCE, log_end, own_config
+
+_PATHS = ("script", "notebook", "result", "report")
+
+
+class _Jobs(Handler):
+    def as_json(self, job: Found) -> dict[str, Any]:
+        """Return what is told of a job: its files as they are called below the root."""
+        body = job.model.as_json()
+        below = {name: path_below(self.serverapp, body[name]) for name in _PATHS}
+        return {**body, **below}
+
+    async def find(self, job_id: str) -> Found:
+        """Return one of them. Raises NotFoundError, StateError, UnknownError."""
+        bases = [*self.kernels.state_dirs()]
+        work = own_jobs.find(self.kernels.runtime, bases, job_id, PATIENCE)
+        return await self.kernels.run(work)
+
+
+class JobsHandler(_Jobs):
+    """All jobs that are no kernels."""
+
+    @guarded
+    async def get(self) -> None:
+        """List them."""
+        input.nothing(self.request.query_arguments)
+        bases = [*self.kernels.state_dirs()]
+        work = own_jobs.own_jobs(self.kernels.runtime, bases, PATIENCE)
+        known = await self.kernels.run(work)
+        jobs = [self.as_json(job) for job in known.jobs]
+        self.answer({**known.as_json(), "jobs": jobs})
+
+    @guarded
+    async def post(self) -> None:
+        """Submit one."""
+        input.nothing(self.request.query_arguments)
+        asked = input.job(self.request.body)
+        if not await may_execute(self):
+            text = "Who may not run code in kernels may not submit jobs either."
+            raise Refusal(HTTPStatus.FORBIDDEN, text)
+        path = await file_below(self.serverapp, asked.path)
+        order = await asyncio.to_thread(self._order, asked, path)
+        kind = own_submission.submit_script
+        if asked.is_notebook:
+            kind = own_submission.submit_notebook
+        job = await self.kernels.run(kind(self.kernels.runtime, order))
+        self.set_status(HTTPStatus.CREATED)
+        self.set_header("Location", self.url_of("jobs", job.model.job_id))
+        self.answer(self.as_json(job))
+
+    def _order(self, asked: input.Job, path: Any) -> Order:
+        """Return what is to be submitted, with its kernelspec's config."""
+        if "state_dir" in asked.options:
+            raise Refusal(400, "option 'state_dir' can only be set in the kernelspec")
+        name = asked.kernelspec
+        if asked.is_notebook and name is None:
+            name = own_submission.notebook_kernel(path)
+            if not name:
+                text = "The notebook names no kernelspec: give one as 'kernelspec'."
+                raise Refusal(400, text)
+        config = None if name is None else self._config(name, asked)
+        return Order(
+            path=path,
+            config=config or {},
+            options=asked.options,
+            name=asked.name,
+            mail=asked.mail,
+            kernel=name or "",
+            is_ours=config is not None,
+        )
+
+    def _config(self, name: str, asked: input.Job) -> dict[str, Any] | None:
+        server: Any = self.serverapp
+        specs = server.kernel_spec_manager.get_all_specs()
+        if name not in specs:
+            raise Refusal(400, f"There is no kernelspec called {name!r}.")
+        config = own_config(specs[name]["spec"])
+        if config is None and not asked.is_notebook:
+            text = f"The kernelspec {name!r} does not start its kernel in a job."
+            raise Refusal(400, text)
+        return config
+
+
+class JobHandler(_Jobs):
+    """One job."""
+
+    @guarded
+    async def get(self, job_id: str) -> None:
+        """Tell of the job."""
+        input.nothing(self.request.query_arguments)
+        self.answer(self.as_json(await self.find(job_id)))
+
+    @guarded
+    async def delete(self, job_id: str) -> None:
+        """Cancel it; forget one that has ended."""
+        input.nothing(self.request.query_arguments)
+        job = await self.find(job_id)
+        await self.kernels.run(own_jobs.end(self.kernels.runtime, job))
+        self.set_status(HTTPStatus.NO_CONTENT)
+        self.finish()
+
+
+class JobLogHandler(_Jobs):
+    """The end of a job's log."""
+
+    @guarded
+    async def get(self, job_id: str) -> None:
+        """Show the end of it."""
+        lines = input.log_lines(self.request.query_arguments)
+        job = await self.find(job_id)
+        path = await self.kernels.run(own_jobs.log_path(self.kernels.runtime, job))
+        text = await asyncio.to_thread(log_end, path, lines)
+        self.finish(text, set_content_type="text/plain; charset=utf-8")
+
+
+JOB = r"/jobs/(?P<job_id>[^/]+)"
+ROUTES: Routes = [
+    ("/jobs", JobsHandler),
+    (JOB, JobHandler),
+    (f"{JOB}/log", JobLogHandler),
+]

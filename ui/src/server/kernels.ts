@@ -11,7 +11,7 @@ import { KernelStore } from './store.js';
 import { type Socket, whenOpen } from './stream.js';
 
 /** All kernels of mine. It is read by everybody, and written by its plugin alone. */
-export type IKernelStore = Omit<KernelStore, 'take'>;
+export type IKernelStore = Omit<KernelStore, 'take' | 'cut'>;
 
 export const IKernelStore = new Token<IKernelStore>(
   '@remote-kernels/ui:IKernelStore',
@@ -33,7 +33,8 @@ export const kernelStore: JupyterFrontEndPlugin<IKernelStore> = {
       const manager = events as unknown as { _socket?: Socket | null };
       whenOpen(
         () => manager._socket,
-        () => void store.refresh()
+        () => void store.refresh(),
+        () => store.cut()
       );
     };
     const load = async (settings: ISettingRegistry): Promise<void> => {

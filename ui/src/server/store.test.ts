@@ -57,6 +57,21 @@ test('Where the server cannot be asked, it is said why, and what was known stays
   assert.equal(store.error, null);
 });
 
+test('After a cut the list counts as old until the server has answered.', async () => {
+  let away = true;
+  const store = new KernelStore(() =>
+    away ? Promise.reject(new Error('the server is away')) : Promise.resolve([])
+  );
+  assert.equal(store.away, false);
+  store.cut();
+  assert.equal(store.away, true);
+  await store.refresh();
+  assert.equal(store.away, true);
+  away = false;
+  await store.refresh();
+  assert.equal(store.away, false);
+});
+
 test('What happens to a kernel is told on; events of others are not.', () => {
   const store = new KernelStore(() => Promise.resolve([]));
   const told: string[] = [];

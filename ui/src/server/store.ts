@@ -49,7 +49,7 @@ export class KernelStore {
     return this._kernels.find(kernel => kernel.kernel_id === kernelId);
   }
 
-  /** Kernels came, changed or went; or `error` did. */
+  /** Kernels came, changed or went; or `away` or `error` did. */
   get changed(): ISignal<this, void> {
     return this._changed;
   }
@@ -57,6 +57,11 @@ export class KernelStore {
   /** Something happened to a kernel that people may want to be told of. */
   get told(): ISignal<this, KernelEvent> {
     return this._told;
+  }
+
+  /** Whether the server's events are cut off, so that this list may be old. */
+  get away(): boolean {
+    return this._away;
   }
 
   /** Why the server could not be asked the last time; null where it could. */
@@ -67,6 +72,12 @@ export class KernelStore {
   /** Done when the kernels have been asked for once, also if in vain. */
   get ready(): Promise<void> {
     return this._ready;
+  }
+
+  /** The event stream was cut; `refresh` is to be called once it is open again. */
+  cut(): void {
+    this._away = true;
+    this._changed.emit();
   }
 
   /** Ask the server for all kernels. Never rejects: see `error`. */
@@ -86,6 +97,7 @@ export class KernelStore {
     this._kernels = this._meanwhile.reduce(merged, kernels ?? [...this._kernels]);
     this._meanwhile = null;
     this._error = error;
+    this._away &&= error !== null;
     this._setReady();
     this._changed.emit();
   }
@@ -104,6 +116,7 @@ export class KernelStore {
 
   private readonly _list: () => Promise<Kernel[]>;
   private _kernels: Kernel[] = [];
+  private _away = false;
   private _error: Error | null = null;
   private _asked = 0;
   private _meanwhile: KernelsEvent[] | null = null; // while the server is asked

@@ -16,16 +16,24 @@ class Played extends EventTarget implements Socket {
 }
 
 /** Run `body` with played timers; it gets a counter of calls. */
-function played(body: (count: () => number, sockets: (Played | null)[]) => void): void {
+function played(
+  body: (count: () => number, sockets: (Played | null)[], cuts: () => number) => void
+): void {
   mock.timers.enable({ apis: ['setTimeout'] });
   const sockets: (Played | null)[] = [new Played()];
   let calls = 0;
+  let cuts = 0;
   const stop = whenOpen(
     () => sockets.at(-1),
-    () => (calls += 1)
+    () => (calls += 1),
+    () => (cuts += 1)
   );
   try {
-    body(() => calls, sockets);
+    body(
+      () => calls,
+      sockets,
+      () => cuts
+    );
     stop();
     const before = calls;
     mock.timers.tick(60_000);
@@ -55,9 +63,11 @@ test('A stream that does not open is not waited for.', () => {
 });
 
 test('After a cut it is told of when the next socket is open.', () => {
-  played((count, sockets) => {
+  played((count, sockets, cuts) => {
     sockets[0]?.open();
+    assert.equal(cuts(), 0);
     sockets[0]?.close();
+    assert.equal(cuts(), 1);
     mock.timers.tick(10_000);
     assert.equal(count(), 1);
     const next = new Played();

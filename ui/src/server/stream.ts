@@ -19,11 +19,16 @@ const LOOK = 1000;
 
 /**
  * Call `opened` at first, once the stream is open or takes too long; then each time that
- * it is open again. `socket` gives the manager's socket of now.
+ * it is open again. `socket` gives the manager's socket of now; `closed` is called when one
+ * that was open has closed.
  *
  * Returns a function that ends this.
  */
-export function whenOpen(socket: () => Socket | null | undefined, opened: () => void): () => void {
+export function whenOpen(
+  socket: () => Socket | null | undefined,
+  opened: () => void,
+  closed: () => void = () => undefined
+): () => void {
   let seen: Socket | null = null; // the one that was told of
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stopped = false;
@@ -36,12 +41,19 @@ export function whenOpen(socket: () => Socket | null | undefined, opened: () => 
     const now = socket();
     if (now && now !== seen && now.readyState === OPEN) {
       seen = now;
-      now.addEventListener('close', look);
+      now.addEventListener('close', cut);
       clearTimeout(first);
       opened();
     } else if (!now || now !== seen || now.readyState !== OPEN) {
       timer = setTimeout(look, LOOK);
     }
+  };
+
+  const cut = (): void => {
+    if (!stopped) {
+      closed();
+    }
+    look();
   };
 
   const first = setTimeout(opened, AT_FIRST);

@@ -105,6 +105,8 @@ export interface Listener {
   port: number;
   host: string;
   command: string;
+  /** Whether it is the kernel's own process. */
+  is_kernel?: boolean;
 }
 
 export interface Kernelspec {
@@ -166,8 +168,10 @@ export interface Job {
 }
 
 export interface Jobs {
-  asked: number;
+  asked: number | null;
   jobs: Job[];
+  /** What was said where the batch system did not answer. */
+  error?: string | null;
 }
 
 /** A job to submit: either a script or a notebook, below the server's root. */

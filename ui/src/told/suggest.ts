@@ -1,0 +1,56 @@
+/**
+ * What to ask for when a kernel is started again after its job ended: twice of what there
+ * was too little of.
+ *
+ * Pure. Options have the names that all batch systems understand, `memory` and `time`.
+ */
+
+import { given } from '../see/brief.js';
+import type { JobEnd, Kernel, Options, OptionValue } from '../server/types.js';
+
+const OUT_OF_MEMORY = /OUT_OF_ME|MEMLIMIT|more memory|lack of memory|memory is used up/i;
+const OUT_OF_TIME = /TIMEOUT|RUNLIMIT|reached its time limit|a limit of its queue's: of time/i;
+
+const UNITS: Record<string, number> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
+
+/** Bytes of a size as a kernelspec has it: "4G", "500M", or a number of megabytes. */
+export function bytes(value: OptionValue | undefined): number | null {
+  const text = typeof value === 'number' ? `${value}` : typeof value === 'string' ? value : '';
+  const found = /^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)/i.exec(text);
+  return found ? Number(found[1]) * (UNITS[(found[2] ?? '').toUpperCase()] ?? 2 ** 20) : null;
+}
+
+/** A size as options have it, in whole units. */
+function option(size: number): string {
+  return size >= 2 ** 30 && size % 2 ** 30 === 0
+    ? `${size / 2 ** 30}G`
+    : `${Math.ceil(size / 2 ** 20)}M`;
+}
+
+/** A time as options have it, in whole minutes. */
+function duration(seconds: number): string {
+  const minutes = Math.max(1, Math.ceil(seconds / 60));
+  const two = (number: number): string => String(number).padStart(2, '0');
+  return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:00`;
+}
+
+/**
+ * Options to change after this end; none where more would not help.
+ *
+ * `config` is the kernelspec's, for what the kernel did not tell of itself.
+ */
+export function suggestion(kernel: Kernel, end: JobEnd, config: Options = {}): Options {
+  const why = `${end.word} ${end.text}`;
+  const result: Options = {};
+  if (OUT_OF_MEMORY.test(why)) {
+    const had = kernel.usage?.memory_limit ?? bytes(config.memory ?? config.mem);
+    if (had) {
+      result.memory = option(2 * had);
+    }
+  }
+  const had = given(kernel);
+  if (OUT_OF_TIME.test(why) && had) {
+    result.time = duration(2 * Math.round(had / 60) * 60 || 2 * had);
+  }
+  return result;
+}

@@ -114,10 +114,10 @@ function paragraph(text: string, className = ''): Widget {
 }
 
 /** A dialog whose acceptance may take its time, and may fail. */
-export class ChooseDialog extends Dialog<Selected> {
+export class ChooseDialog<T = Selected> extends Dialog<T> {
   /** `accept` says whether the dialog may close; `wanted()` there, whether it is still open. */
   constructor(
-    private readonly _settings: Partial<Dialog.IOptions<Selected>> & {
+    private readonly _settings: Partial<Dialog.IOptions<T>> & {
       buttons: readonly Dialog.IButton[];
     },
     private readonly _accept: (wanted: () => boolean) => Promise<boolean>

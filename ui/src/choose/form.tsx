@@ -126,7 +126,7 @@ function Origin({ choice, trans }: Props): React.ReactElement | null {
 }
 
 /** What is commonly typed there. */
-const COMMON: Partial<Record<Role, OptionValue[]>> = {
+export const COMMON: Partial<Record<Role, OptionValue[]>> = {
   time: ['30m', '1h', '2h', '4h', '8h', '24h'],
   memory: ['2G', '4G', '8G', '16G', '32G', '64G'],
   cores: [1, 2, 4, 8, 16],

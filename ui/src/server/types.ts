@@ -152,6 +152,8 @@ export interface Job {
   name: string;
   state: string;
   text: string;
+  /** The scheduler's own words for its state, and why it is in it. */
+  job_state: string;
   reason: string;
   node: string | null;
   queue: string | null;
@@ -162,6 +164,9 @@ export interface Job {
   /** Whether it was submitted here. */
   ours: boolean;
   log: boolean;
+  /** What was submitted here, and what becomes of a notebook: paths below the root. */
+  script: string | null;
+  notebook: string | null;
   result: string | null;
   report: string | null;
   end: JobEnd | null;

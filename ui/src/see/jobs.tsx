@@ -10,7 +10,7 @@ import { cancelJob, RestError } from '../server/rest.js';
 import type { Job } from '../server/types.js';
 import { state } from '../words.js';
 import { showError } from './actions.js';
-import { moment } from './brief.js';
+import { jobName, moment } from './brief.js';
 import type { Compute } from './compute.js';
 import { openJobLog } from './log.js';
 
@@ -102,7 +102,7 @@ export class JobsSection extends ReactWidget {
 
 function JobRow({ compute, job }: { compute: Compute; job: Job }): React.JSX.Element {
   const { trans } = compute;
-  const name = job.name || trans.__('Job %1', job.job_id);
+  const name = jobName(job, trans);
   const words = jobWords(job, compute.clock.now, trans);
   return (
     <li className={`rk-Row rk-is-${job.state}`}>

@@ -38,8 +38,8 @@ async function textOf(compute: Compute, path: string): Promise<string> {
   if (type !== 'file' || (size ?? 0) > LARGEST) {
     return '';
   }
-  const { content } = await contents.get(path, { type: 'file', format: 'text' });
-  return String(content);
+  const file = await contents.get(path, { type: 'file', format: 'text' });
+  return String(file.content);
 }
 
 /** The queues of the batch system that is here. */

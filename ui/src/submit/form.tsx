@@ -194,7 +194,7 @@ function Fields({ order, around, trans }: Props): React.ReactElement {
 }
 
 function example(common: (string | number)[], trans: Translator): string {
-  const value = common[Math.min(2, common.length - 1)];
+  const value = common[Math.min(1, common.length - 1)];
   return value === undefined ? '' : trans.__('such as %1', value);
 }
 
@@ -216,6 +216,7 @@ function Kernelspec({ order, around, trans }: Props): React.ReactElement | null 
       <span>{runs ? trans.__('Kernel') : trans.__('Queue and account')}</span>
       <div className="jp-select-wrapper">
         <select
+          className="jp-mod-styled"
           value={order.kernelspec}
           onChange={({ target }) => order.change(each => (each.kernelspec = target.value))}
         >

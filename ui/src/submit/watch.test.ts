@@ -80,9 +80,9 @@ test('What is stored by others, or cannot be, does no harm.', () => {
   assert.deepEqual(ids(watch.take(told([job('1', END)]))), ['1']);
 });
 
-test('A job goes by its name and number, and is good only with exit code 0.', () => {
+test('A job goes by its notebook or name, and its number; it is good only with exit code 0.', () => {
   assert.equal(called(job('7'), english), 'run (job 7)');
-  assert.equal(called({ ...job('7'), name: '' }, english), 'Job 7');
+  assert.equal(called({ ...job('7'), notebook: 'a/b.ipynb' }, english), 'b.ipynb (job 7)');
   const good = (end: Partial<JobEnd>): boolean => isGood(job('1', { ...END, ...end }));
   assert.deepEqual(
     [good({}), good({ exit_code: 1 }), good({ signal: 9 }), good({ exit_code: null })],

@@ -6,6 +6,7 @@
  * known, whichever page was first.
  */
 
+import { jobName } from '../see/brief.js';
 import type { Job, Jobs } from '../server/types.js';
 import type { Translator } from '../words.js';
 
@@ -18,9 +19,9 @@ export interface Store {
 
 const MOST = 100;
 
-/** A job's name for people. */
-export const called = ({ name, job_id: id }: Job, trans: Translator): string =>
-  name ? trans.__('%1 (job %2)', name, id) : trans.__('Job %1', id);
+/** A job's name for people, and its number. */
+export const called = (job: Job, trans: Translator): string =>
+  trans.__('%1 (job %2)', jobName(job, trans), job.job_id);
 
 /** Whether it ended as it should, as far as its exit code tells. */
 export const isGood = ({ end }: Job): boolean => end?.exit_code === 0 && !end.signal;
@@ -72,7 +73,7 @@ export class Watch {
 
   private _read(): Times {
     try {
-      const stored = JSON.parse(this._store.getItem(this._key) ?? '{}') as object;
+      const stored = JSON.parse(this._store.getItem(this._key) ?? '{}') as Record<string, number>;
       return new Map(Object.entries(stored).filter(([, time]) => typeof time === 'number'));
     } catch {
       return new Map(); // a browser without storage, or somebody else's

@@ -40,18 +40,24 @@ function tell(compute: Compute, job: Job): void {
   const { trans, app } = compute;
   const { commands } = app;
   const actions: Notification.IAction[] = [];
+  const add = (label: string, run: () => Promise<unknown>): void => {
+    const callback = (event: MouseEvent): void => {
+      event.preventDefault(); // or else the notice goes, and with it the other buttons
+      void run();
+    };
+    actions.push({ label, callback });
+  };
   const open = (label: string, path: string | null): void => {
     if (path) {
-      actions.push({ label, callback: () => void commands.execute('docmanager:open', { path }) });
+      add(label, () => commands.execute('docmanager:open', { path }));
     }
   };
   open(trans.__('Open result'), job.result);
   open(trans.__('Open report'), job.report);
   if (job.log) {
-    actions.push({ label: trans.__('Log'), callback: () => void openJobLog(compute, job) });
+    add(trans.__('Log'), () => openJobLog(compute, job));
   }
-  const show = (): void => void commands.execute(SHOW, { jobs: true });
-  actions.push({ label: trans.__('Show'), callback: show });
+  add(trans.__('Show'), () => commands.execute(SHOW, { jobs: true }));
   const text = `${called(job, trans)}: ${job.end?.text ?? job.text}`;
   Notification.emit(text, isGood(job) ? 'success' : 'error', { autoClose: false, actions });
 }

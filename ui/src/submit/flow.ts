@@ -38,7 +38,7 @@ async function textOf(compute: Compute, path: string): Promise<string> {
   if (type !== 'file' || (size ?? 0) > LARGEST) {
     return '';
   }
-  const file = await contents.get(path, { type: 'file', format: 'text' });
+  const file = await contents.get(path, { type: 'file', format: 'text', content: true });
   return String(file.content);
 }
 

@@ -19,7 +19,7 @@ export async function showStack(compute: Compute, kernel: Kernel): Promise<void>
       {text || trans.__('The kernel has told nothing of its stack.')}
     </pre>
   );
-  const copy = Dialog.createButton({ label: trans.__('Copy') });
+  const copy = Dialog.createButton({ label: trans.__('Copy'), accept: false });
   const close = Dialog.okButton({ label: trans.__('Close') });
   const { button } = await showDialog({ title, body, buttons: [copy, close], defaultButton: 1 });
   if (button.label === copy.label) {

@@ -9,10 +9,11 @@ import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { EXTEND, SHOW, showError, TELL_OUTSIDE } from '../see/actions.js';
 import { called } from '../see/brief.js';
 import { type Compute, ICompute } from '../see/compute.js';
-import type { Kernel, KernelEvent } from '../server/types.js';
+import type { JobEnd, Kernel, KernelEvent } from '../server/types.js';
 import { startAgain } from './again.js';
 import { type Kind, type Notice, notice, Once } from './notices.js';
 import { canTellOutside, mayTellOutside, tellOutside } from './outside.js';
+import { suggestion } from './suggest.js';
 
 /** Lab cuts a notice's text there. */
 const LONGEST = 140;
@@ -105,6 +106,11 @@ class Teller {
       return [this._canAskForOutside() ? ask : show]; // there is room for one
     }
     if (kind === 'warning') {
+      const wanting = { word: '', exit_code: null, signal: null, text: event.text };
+      if (kernel && 'memory' in suggestion(kernel, wanting, { memory: 1 })) {
+        // Its process died of that; its job goes on, with as little memory as before.
+        return this._again(kernel, wanting, trans.__('More memory…'));
+      }
       return kernel?.ends
         ? [
             run(trans.__('Extend by 1 h'), EXTEND, { minutes: 60 }),
@@ -112,15 +118,22 @@ class Teller {
           ]
         : [];
     }
-    const { end } = event;
-    if (!end || !kernel?.notebooks.length) {
+    return event.end && kernel
+      ? this._again(kernel, event.end, trans.__('Start again…'))
+      : [];
+  }
+
+  /** A button that starts its notebook's kernel again, in another job. */
+  private _again(kernel: Kernel, end: JobEnd, label: string): Notification.IAction[] {
+    const { trans } = this._compute;
+    if (!kernel.notebooks.length) {
       return [];
     }
-    const again = (): void =>
+    const callback = (): void =>
       void startAgain(this._compute, kernel, end).catch((reason: unknown) =>
         showError(trans.__('Could not start %1 again', called(kernel)), reason)
       );
-    return [{ label: trans.__('Start again…'), callback: again, displayType: 'accent' }];
+    return [{ label, callback, displayType: 'accent' }];
   }
 
   private _canAskForOutside(): boolean {

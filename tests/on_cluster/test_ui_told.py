@@ -1,0 +1,176 @@
+"""What people are told of their kernels by a page: that one started, ends soon, ended.
+
+Each step leaves a screenshot in $RK_SCREENSHOTS (or pytest's directory), to be looked
+at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from on_cluster.book import Notebook, card
+from on_cluster.browsers import BROWSERS, window
+from on_cluster.full import Full
+from on_cluster.system import SYSTEM
+from on_cluster.ui import (
+    GIB,
+    Served,
+    answer,
+    faults,
+    kernel,
+    notice,
+    panel,
+    served,
+    shots_in,
+    tell,
+)
+from playwright.sync_api import Page, expect
+from testbed.api import Cluster
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+CHOOSE = "remote-kernels:restart-on-cluster"
+# The command of the part that chooses; its own, where it is there, is not run.
+RECORD = f"""
+() => {{
+  const {{ commands }} = jupyterapp;
+  window.ran = [];
+  const execute = commands.execute.bind(commands);
+  const has = commands.hasCommand.bind(commands);
+  commands.hasCommand = id => id === '{CHOOSE}' || has(id);
+  commands.execute = (id, args) =>
+    id === '{CHOOSE}' ? Promise.resolve(void window.ran.push(args)) : execute(id, args);
+}}
+"""
+
+
+@pytest.fixture
+def site(cluster: Cluster) -> Iterator[Served]:
+    with served(cluster) as made:
+        yield made
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Path:
+    return shots_in(tmp_path)
+
+
+def again(page: Page) -> Any:
+    """What the dialog was to be filled in with."""
+    page.wait_for_function("window.ran.length > 0")
+    return page.evaluate("window.ran")[-1]
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_a_kernel_that_waited(
+    browser: str, cluster: Cluster, site: Served, shots: Path
+) -> None:
+    """While it waits, the panel says why; when it starts, that is told."""
+    full = Full(cluster)
+    try:
+        full.until_full()
+        with window(browser, site.lab.url) as page:
+            compute = panel(page)
+            card(page).click()
+            row = compute.locator(".rk-Row-head")
+            expect(row).to_contain_text("waiting")
+            expect(row).to_contain_text(re.compile(r"waits", re.IGNORECASE))
+            chip = page.locator(".jp-NotebookPanel-toolbar .rk-Chip-button")
+            expect(chip).to_contain_text("waiting")
+            output = Notebook(page, shots).run("1")
+            # Who has waited for less is not told.
+            expect(output).to_contain_text(re.compile(r"waited .*(1[6-9]|[2-5]\d) s"))
+            page.screenshot(path=shots / f"told-{browser}-waiting.png")
+            full.free()
+            told = notice(page, "its job has started on c")
+            expect(told).to_contain_text("Untitled.ipynb")
+            page.screenshot(path=shots / f"told-{browser}-started.png")
+            expect(chip).to_contain_text(re.compile(r"^c\d"))
+    finally:
+        full.free()
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_the_time_limit(browser: str, site: Served, shots: Path) -> None:
+    """It is warned of, a refusal to extend is shown, and twice the time is suggested."""
+    site.ask_for(time="0:01:00", warn_before=[40])
+    with window(browser, site.lab.url) as page:
+        book = Notebook(page, shots)
+        card(page).click()
+        book.idle()
+        page.evaluate(RECORD)
+        warning = notice(page, "seconds left")
+        expect(warning).to_be_visible()
+        page.screenshot(path=shots / f"told-{browser}-warning.png")
+        warning.get_by_role("button", name="Extend by 1 h").click()
+        dialog = page.locator(".jp-Dialog")
+        expect(dialog).to_contain_text("Could not extend the time of Untitled.ipynb")
+        if SYSTEM.name == "slurm":  # Slurm lets operators alone add time to a job
+            expect(dialog).to_contain_text(
+                re.compile("denied|permission", re.IGNORECASE)
+            )
+        page.screenshot(path=shots / f"told-{browser}-refused.png")
+        assert [] == faults(page, ".jp-Dialog")
+        page.keyboard.press("Escape")
+
+        ended = notice(page, "time limit")
+        expect(ended.get_by_role("button", name="Start again…")).to_be_visible(
+            timeout=180_000
+        )
+        page.screenshot(path=shots / f"told-{browser}-ended.png")
+        ended.get_by_role("button", name="Start again…").click()
+        wanted = {"path": "Untitled.ipynb", "options": {"time": "0:02:00"}}
+        assert wanted == again(page)
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_what_is_told_of_an_event(browser: str, site: Served, shots: Path) -> None:
+    """Once, with all of a long text, and more memory where there was too little."""
+    used = kernel(1)
+    used["usage"]["memory_limit"] = 4 * GIB
+    event = {key: used[key] for key in ("kernel_id", "job_id", "node", "scheduler")}
+    event |= {"state": "ended", "reason": "", "text": ""}
+    why = "The job used more memory than it had asked for. " + "Ask for more. " * 20
+    end = {"word": "OUT_OF_MEMORY", "exit_code": 0, "signal": 9, "text": why}
+    with window(browser, "about:blank") as page:
+        answer(page, "kernels", lambda: [used, kernel(2)])
+        page.goto(site.lab.url)
+        expect(panel(page).locator(".rk-Row")).to_have_count(2)
+        page.evaluate(RECORD)
+        tell(page, "kernels/v1", kernels=[], gone=[used["kernel_id"]])
+        for _ in range(2):
+            tell(page, "kernel/v1", **event, action="ended", end=end)
+        told = notice(page, "analysis-1.ipynb: The job used more memory")
+        expect(told).to_have_count(1)
+        told.get_by_role("button", name="All of it").click()
+        expect(page.locator(".jp-Dialog")).to_contain_text(why.strip())
+        page.screenshot(path=shots / f"told-{browser}-all.png")
+        page.keyboard.press("Escape")
+
+        other = kernel(2)["kernel_id"]
+        shut = {**end, "word": "shut-down"}
+        tell(
+            page, "kernel/v1", **{**event, "kernel_id": other}, action="ended", end=shut
+        )
+        warned = {**event, "kernel_id": other, "action": "warning", "end": None}
+        tell(page, "kernel/v1", **{**warned, "text": "10 minutes left: job 4002"})
+        warning = notice(page, "analysis-2.ipynb: 10 minutes left")
+        warning.get_by_role("button", name="Extend by…").click()
+        dialog = page.locator(".jp-Dialog")
+        expect(dialog.get_by_role("radio")).to_have_count(4)
+        assert [] == faults(page, ".jp-Dialog")
+        page.screenshot(path=shots / f"told-{browser}-extend.png")
+        with page.expect_request("**/extend") as asked:
+            dialog.get_by_label("+ 2 h").check()
+            page.keyboard.press("Enter")
+        assert {"minutes": 120} == asked.value.post_data_json
+        expect(dialog).to_contain_text("Could not extend")  # there is no such kernel
+        page.keyboard.press("Escape")
+        expect(page.locator(".Toastify__toast", has_text="shut")).to_have_count(0)
+        told.get_by_role("button", name="Start again…").click()
+        wanted = {"path": "work/analysis-1.ipynb", "options": {"memory": "8G"}}
+        assert wanted == again(page)

@@ -31,6 +31,8 @@ test('A card leaves out what the batch system does not tell.', () => {
   const { free, size } = card(little, NOTHING);
   assert.deepEqual(free, ['1 of 4 nodes free', '2 GPUs']);
   assert.equal(size, '');
+  const none = { ...little, nodes: null, gpus: [{ kind: 'a100', total: null, free: 3 }] };
+  assert.deepEqual(card(none, { ...NOTHING, gpus: { kind: '', count: 9 } }).free, ['3 a100 free']);
 });
 
 test('A card says what of a wish does not fit.', () => {
@@ -43,9 +45,9 @@ test('A card says what of a wish does not fit.', () => {
   ]);
 });
 
-test('A card says that a queue is down, or whatever else it is.', () => {
-  assert.deepEqual(card({ ...QUEUE, state: 'down' }, NOTHING).troubles, ['It is down now.']);
-  assert.deepEqual(card({ ...QUEUE, state: 'drain' }, NOTHING).troubles, ['drain']);
+test('A card says that a queue starts no jobs, in the word of the scheduler.', () => {
+  assert.deepEqual(card({ ...QUEUE, state: 'down' }, NOTHING).troubles, ['It starts no jobs now (down).']);
+  assert.deepEqual(card({ ...QUEUE, state: 'drain' }, NOTHING).troubles, ['It starts no jobs now (drain).']);
 });
 
 test('Without any GPUs none are asked for, unless that is not known.', () => {

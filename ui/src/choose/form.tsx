@@ -213,7 +213,9 @@ function Queues({ choice, trans }: Props): React.ReactElement | null {
   const field = choice.roles.get('queue');
   const { queues, errors } = choice;
   if (!field) {
-    return null;
+    // No queue can be chosen, and yet something may be free.
+    const lines = (queues ?? []).flatMap(queue => card(queue, wish(choice.roles, {}), trans).free);
+    return lines.length ? <p className="rk-Choose-quiet">{lines.join(', ')}</p> : null;
   }
   if (queues === null || queues.length === 0) {
     const text = errors.queues ?? (queues ? '' : trans.__('Looking what is free…'));
@@ -237,7 +239,7 @@ function Told({ choice, trans }: Props): React.ReactElement {
   return (
     <div className="rk-Choose-told" role="status" aria-live="polite" aria-busy={estimating}>
       {estimating && <p className="rk-Choose-quiet">{trans.__('When would it start?')}</p>}
-      {!estimating && errors.estimate && <p className="rk-Choose-quiet">{errors.estimate}</p>}
+      {!estimating && errors.estimate && <Problem>{errors.estimate}</Problem>}
       {!estimating && estimate?.text && <p>{estimate.text}</p>}
       {!estimating &&
         estimate?.problems.map(problem => <Problem key={problem}>{problem}</Problem>)}

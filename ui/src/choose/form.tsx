@@ -13,6 +13,7 @@ import type { Translator } from '../words.js';
 import { anyGpus, card, wish } from './cards.js';
 import type { Choice } from './choice.js';
 import { differing, type Field, kinds, read, type Role, same, shown } from './fields.js';
+import { outlook } from './outlook.js';
 import { QueueCards } from './queues.js';
 
 /** All options: loaded when they are first looked at. */
@@ -240,7 +241,7 @@ function Told({ choice, trans }: Props): React.ReactElement {
     <div className="rk-Choose-told" role="status" aria-live="polite" aria-busy={estimating}>
       {estimating && <p className="rk-Choose-quiet">{trans.__('When would it start?')}</p>}
       {!estimating && errors.estimate && <Problem>{errors.estimate}</Problem>}
-      {!estimating && estimate?.text && <p>{estimate.text}</p>}
+      {!estimating && estimate && <p>{outlook(estimate, Date.now() / 1000, trans)}</p>}
       {!estimating &&
         estimate?.problems.map(problem => <Problem key={problem}>{problem}</Problem>)}
     </div>

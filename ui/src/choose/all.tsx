@@ -39,9 +39,12 @@ export default function AllOptions({ choice, schema, trans }: Props): React.Reac
             // Its types and those of FormComponent differ in depth, and not in fact.
             validator={validator as unknown as IFormComponentProps['validator']}
             formData={toForm(group, choice.values)}
-            onChange={({ formData }) =>
-              choice.replace(fromForm(group, choice.values, formData as Options))
-            }
+            onChange={({ formData }) => {
+              const values = fromForm(group, choice.values, formData as Options);
+              if (values) {
+                choice.replace(values);
+              }
+            }}
             liveValidate={true}
             noHtml5Validate={true}
             showErrorList={false}

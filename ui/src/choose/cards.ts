@@ -4,7 +4,7 @@
  * A card only tells; the server judges what is allowed.
  */
 
-import type { Options, Queue } from '../server/types.js';
+import type { Amount, Options, Queue } from '../server/types.js';
 import { english, size, span, type Translator } from '../words.js';
 import type { Field, Role } from './fields.js';
 import { bytes, count, gpus, seconds } from './units.js';
@@ -52,16 +52,20 @@ export function card(queue: Queue, wished: Wish, trans: Translator = english): C
 }
 
 function free({ nodes, cores, gpus }: Queue, trans: Translator): string[] {
-  const first = cores
-    ? trans.__('%1 of %2 cores free', cores.free, cores.total)
-    : trans.__('%1 of %2 nodes free', nodes.free, nodes.total);
-  const others = gpus.map(({ kind, total, free }) => {
-    const what = kind || trans.__('GPUs');
-    return free === null
-      ? trans.__('%1 %2', total, what)
+  const ofGpus = gpus.map(each => amount(each, each.kind || trans.__('GPUs'), trans));
+  const first = amount(cores, trans.__('cores'), trans) || amount(nodes, trans.__('nodes'), trans);
+  return [first, ...ofGpus].filter(Boolean);
+}
+
+/** How many of what are free; "" where nothing is known. */
+function amount(of: Amount | null, what: string, trans: Translator): string {
+  const { total = null, free = null } = of ?? {};
+  if (free !== null) {
+    return total === null
+      ? trans.__('%1 %2 free', free, what)
       : trans.__('%1 of %2 %3 free', free, total, what);
-  });
-  return [first, ...others];
+  }
+  return total === null ? '' : trans.__('%1 %2', total, what);
 }
 
 function extent(queue: Queue, trans: Translator): string {
@@ -79,7 +83,7 @@ function troubles(queue: Queue, wished: Wish, trans: Translator): string[] {
   const found: string[] = [];
   const { time_limit: limit, cores_per_node: cores, memory } = queue;
   if (queue.state !== 'up') {
-    found.push(queue.state === 'down' ? trans.__('It is down now.') : queue.state);
+    found.push(trans.__('It starts no jobs now (%1).', queue.state));
   }
   if (limit !== null && wished.seconds !== null && wished.seconds > limit) {
     found.push(trans.__('Its longest time is %1.', span(limit, trans)));
@@ -93,7 +97,7 @@ function troubles(queue: Queue, wished: Wish, trans: Translator): string[] {
   if (wished.gpus) {
     const { kind, count } = wished.gpus;
     const same = queue.gpus.filter(each => !kind || each.kind.toLowerCase() === kind.toLowerCase());
-    const total = same.reduce((sum, each) => sum + each.total, 0);
+    const total = same.reduce((sum, each) => sum + (each.total ?? Infinity), 0);
     if (queue.gpus.length === 0) {
       found.push(trans.__('It has no GPUs.'));
     } else if (total < count) {

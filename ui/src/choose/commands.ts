@@ -11,7 +11,7 @@ import { kernelIcon } from '@jupyterlab/ui-components';
 
 import type { Kit } from './flows.js';
 import type { Link } from './link.js';
-import { ours } from './ours.js';
+import { ours, proposed } from './ours.js';
 
 const RESTART = 'remote-kernels:restart-on-cluster';
 const NEW = 'remote-kernels:new-notebook';
@@ -73,7 +73,9 @@ export function addCommands(
   const changed = (): void => {
     if (isThere() && launcher && !isInLauncher) {
       isInLauncher = true;
-      launcher.add({ command: NEW, category: trans.__('Notebook'), rank: 1000 });
+      const { resources = {} } = kernelspecs.specs?.kernelspecs[proposed(kernelspecs.specs) ?? ''] ?? {};
+      const kernelIconUrl = resources['logo-svg'] ?? resources['logo-64x64']; // else a letter
+      launcher.add({ command: NEW, category: trans.__('Notebook'), kernelIconUrl });
     }
     commands.notifyCommandChanged(RESTART);
     commands.notifyCommandChanged(NEW);

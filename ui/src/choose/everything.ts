@@ -23,7 +23,6 @@ export function groups(schema: Schema, wanted = '', trans: Translator = english)
   const more = (field: Field): boolean => !first.has(field.name) && !field['x-portable'];
   const rest = known.filter(field => more(field) && !field['x-execute']);
   const executing = known.filter(field => more(field) && field['x-execute']);
-  const system = schema.title ?? '';
   return [
     group(
       trans.__('Resources'),
@@ -31,7 +30,7 @@ export function groups(schema: Schema, wanted = '', trans: Translator = english)
       known.filter(field => !more(field)),
       trans
     ),
-    group(trans.__('More about the job and the connection'), system, rest, trans),
+    group(trans.__('More about the job and the connection'), '', rest, trans),
     group(
       trans.__('What runs on the node'),
       trans.__('These are never taken from a link or a notebook.'),
@@ -114,14 +113,14 @@ export function toForm(group: Group, values: Options): Options {
   return data;
 }
 
-/** The values after a form has changed; what has not changed stays as it was written. */
-export function fromForm(group: Group, values: Options, data: Options): Options {
-  const result = { ...values };
+/** The values after a form has changed; null where none has. */
+export function fromForm(group: Group, values: Options, data: Options): Options | null {
+  const changed: Options = {};
   for (const field of group.fields) {
     const value = data[field.name];
     if (!same(there(field, values[field.name]), value)) {
-      result[field.name] = typeof value === 'string' ? read(field, value) : (value ?? null);
+      changed[field.name] = typeof value === 'string' ? read(field, value) : (value ?? null);
     }
   }
-  return result;
+  return Object.keys(changed).length ? { ...values, ...changed } : null;
 }

@@ -27,21 +27,26 @@ export function follow(
   const { kernelspecs } = app.serviceManager;
   const go = async (): Promise<void> => {
     await Promise.all([app.restored, kernelspecs.ready]);
-    window.history.replaceState(window.history.state, '', without(window.location.href, link));
     const { specs } = kernelspecs;
     if (link.kernel in (specs?.kernelspecs ?? {}) && !isOurs(specs, link.kernel)) {
-      return; // a kernel of somebody else's link
+      return; // somebody else's link
     }
-    if (!panel) {
+    forget(link);
+    if (panel) {
+      const { sessionContext } = await panel;
+      const { selectKernel } = await import('./flows.js');
+      await selectKernel(kit, sessionContext, link);
+    } else {
       await open('', link);
-      return;
     }
-    const { sessionContext, context } = await panel;
-    await context.ready;
-    const { selectKernel } = await import('./flows.js');
-    await selectKernel(kit, sessionContext, link);
+    forget(link); // Lab may have put it back, when it restored what was open
   };
   void go().catch((reason: unknown) => console.error('A link to a kernel:', reason));
+}
+
+/** Take it out of the address: what is opened again by that fills in nothing. */
+function forget(link: Link): void {
+  window.history.replaceState(window.history.state, '', without(window.location.href, link));
 }
 
 /** The notebook of a path, once it is opened; Lab does not start its kernel then. */

@@ -6,13 +6,14 @@
  */
 
 import { ReactWidget } from '@jupyterlab/ui-components';
-import React, { useEffect, useId, useReducer, useState } from 'react';
+import React, { useEffect, useId, useReducer, useRef, useState } from 'react';
 
 import type { OptionValue } from '../server/types.js';
 import type { Translator } from '../words.js';
 import { anyGpus, card, wish } from './cards.js';
 import type { Choice } from './choice.js';
-import { type Field, kinds, read, type Role, same, shown } from './fields.js';
+import { differing, type Field, kinds, read, type Role, same, shown } from './fields.js';
+import { outlook } from './outlook.js';
 import { QueueCards } from './queues.js';
 
 /** All options: loaded when they are first looked at. */
@@ -66,7 +67,18 @@ function Form({ choice, trans }: Props): React.ReactElement {
             ))}
           </div>
           <Queues choice={choice} trans={trans} />
-          <Told choice={choice} trans={trans} />
+          <div className="rk-Choose-row">
+            <Told choice={choice} trans={trans} />
+            {differs(choice) && (
+              <button type="button" className="jp-mod-styled" onClick={() => choice.reset()}>
+                {trans.__('Back to defaults')}
+              </button>
+            )}
+          </div>
+        </>
+      )}
+      <Start choice={choice} trans={trans} />
+      {schema && (
           <details onToggle={event => open(event.currentTarget.open)}>
             <summary>{trans.__('All options')}</summary>
             {isOpen && (
@@ -75,12 +87,28 @@ function Form({ choice, trans }: Props): React.ReactElement {
               </React.Suspense>
             )}
           </details>
-        </>
       )}
-      <div role="status" aria-live="polite" className="rk-Choose-quiet">
+    </>
+  );
+}
+
+/** How a start goes; why it was refused comes into sight. */
+function Start({ choice, trans }: Props): React.ReactElement {
+  const refused = choice.errors.start;
+  const alert = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (refused) {
+      alert.current?.scrollIntoView({ block: 'nearest' });
+    }
+  }, [refused]);
+  return (
+    <>
+      <div role="status" className="rk-Choose-quiet">
         {choice.busy ? trans.__('Asking for the job…') : ''}
       </div>
-      <div role="alert">{errors.start && <Problem>{errors.start}</Problem>}</div>
+      <div role="alert" ref={alert}>
+        {refused && <Problem>{refused}</Problem>}
+      </div>
     </>
   );
 }
@@ -89,41 +117,32 @@ function Problem({ children }: { children: string }): React.ReactElement {
   return <p className="rk-Choose-problem">{children}</p>;
 }
 
-/** Where the values are from, what of them was left out, and the way back. */
+/** Where the values are from, and what of them was left out. */
 function Origin({ choice, trans }: Props): React.ReactElement | null {
-  const { leftOut, base, values, earlier, schema } = choice;
-  const names = new Set([...Object.keys(base), ...Object.keys(values)]);
-  const differs = [...names].some(name => !same(base[name], values[name]));
+  const { leftOut, earlier } = choice;
   const from = {
     notebook: trans.__('As chosen last for this notebook.'),
     user: trans.__('As you chose last.'),
     link: trans.__('Filled in by a link; nothing has been asked for yet.')
   };
-  if (!schema || (!differs && !leftOut.unknown.length && !leftOut.refused.length)) {
-    return null;
-  }
+  const isFromElsewhere = earlier && choice.isEarlier && differs(choice);
+  const refused = trans.__(
+    'Left out, because it decides what runs on the node, which only you may: %1',
+    leftOut.refused.join(', ')
+  );
   return (
-    <div className="rk-Choose-origin">
-      <div>
-        {earlier && choice.isEarlier && differs && <p>{from[earlier.source]}</p>}
-        {leftOut.unknown.length > 0 && (
-          <Problem>{trans.__('Not known here, and left out: %1', leftOut.unknown.join(', '))}</Problem>
-        )}
-        {leftOut.refused.length > 0 && (
-          <Problem>
-            {trans.__(
-              'Left out, because it decides what runs on the node, which only you may: %1',
-              leftOut.refused.join(', ')
-            )}
-          </Problem>
-        )}
-      </div>
-      <button type="button" className="jp-mod-styled jp-mod-minimal" onClick={() => choice.reset()}>
-        {trans.__('Back to defaults')}
-      </button>
-    </div>
+    <>
+      {isFromElsewhere && <p className="rk-Choose-quiet">{from[earlier.source]}</p>}
+      {leftOut.unknown.length > 0 && (
+        <Problem>{trans.__('Not known here, and left out: %1', leftOut.unknown.join(', '))}</Problem>
+      )}
+      {leftOut.refused.length > 0 && <Problem>{refused}</Problem>}
+    </>
   );
 }
+
+const differs = ({ values, base }: Choice): boolean =>
+  Object.keys(differing(values, base)).length > 0;
 
 /** What is commonly typed there. */
 export const COMMON: Partial<Record<Role, OptionValue[]>> = {
@@ -134,7 +153,7 @@ export const COMMON: Partial<Record<Role, OptionValue[]>> = {
 };
 
 function Simple(props: Props & { role: Role; field: Field }): React.ReactElement | null {
-  const { choice, role, field } = props;
+  const { choice, role, field, trans } = props;
   const id = useId();
   const value = choice.values[field.name];
   const known = choice.queues;
@@ -153,7 +172,7 @@ function Simple(props: Props & { role: Role; field: Field }): React.ReactElement
         value={value}
         take={taken => choice.set(field.name, taken)}
         inputMode={whole ? 'numeric' : 'text'}
-        placeholder={shown(field.examples?.[0])}
+        placeholder={trans.__('such as %1', shown(field.examples?.[0]))}
         list={COMMON[role] && id}
       />
       {COMMON[role] && (
@@ -195,7 +214,9 @@ function Queues({ choice, trans }: Props): React.ReactElement | null {
   const field = choice.roles.get('queue');
   const { queues, errors } = choice;
   if (!field) {
-    return null;
+    // No queue can be chosen, and yet something may be free.
+    const lines = (queues ?? []).flatMap(queue => card(queue, wish(choice.roles, {}), trans).free);
+    return lines.length ? <p className="rk-Choose-quiet">{lines.join(', ')}</p> : null;
   }
   if (queues === null || queues.length === 0) {
     const text = errors.queues ?? (queues ? '' : trans.__('Looking what is free…'));
@@ -219,8 +240,8 @@ function Told({ choice, trans }: Props): React.ReactElement {
   return (
     <div className="rk-Choose-told" role="status" aria-live="polite" aria-busy={estimating}>
       {estimating && <p className="rk-Choose-quiet">{trans.__('When would it start?')}</p>}
-      {!estimating && errors.estimate && <p className="rk-Choose-quiet">{errors.estimate}</p>}
-      {!estimating && estimate?.text && <p>{estimate.text}</p>}
+      {!estimating && errors.estimate && <Problem>{errors.estimate}</Problem>}
+      {!estimating && estimate && <p>{outlook(estimate, Date.now() / 1000, trans)}</p>}
       {!estimating &&
         estimate?.problems.map(problem => <Problem key={problem}>{problem}</Problem>)}
     </div>

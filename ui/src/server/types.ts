@@ -118,17 +118,25 @@ export interface Kernelspec {
   is_here: boolean;
 }
 
+/** A free node has no job at all. */
+export interface Amount {
+  total: number | null;
+  free: number | null;
+}
+
 export interface Queue {
+  /** "" where the batch system has no option for it. */
   name: string;
   is_default: boolean;
+  /** "up", or else the scheduler's word. */
   state: string;
   time_limit: number | null;
-  nodes: { total: number; free: number };
-  cores: { total: number; free: number } | null;
+  nodes: Amount | null;
+  cores: Amount | null;
   /** Of its largest node. */
   memory: number | null;
   cores_per_node: number | null;
-  gpus: { kind: string; total: number; free: number | null }[];
+  gpus: (Amount & { kind: string })[];
   note: string;
 }
 

@@ -21,6 +21,7 @@ from remote_kernels.cli.doctor import doctor
 from remote_kernels.cli.forward import forward
 from remote_kernels.cli.info import info
 from remote_kernels.cli.install import install
+from remote_kernels.cli.jobs import jobs, submit
 from remote_kernels.cli.kernels import list_kernels, remove
 from remote_kernels.cli.logs import logs
 from remote_kernels.cli.ls import ls
@@ -95,8 +96,9 @@ def cli(verbose: int) -> None:
 _KERNELSPECS = (install, list_kernels, remove)
 _KERNELS = (ls, info, logs, attach, stop, clean)
 _INSIDE = (shell, exec_, stack, top, forward)
+_JOBS = (submit, jobs)
 
-for command in (*_KERNELSPECS, *_KERNELS, *_INSIDE, doctor, completion):
+for command in (*_KERNELSPECS, *_KERNELS, *_INSIDE, *_JOBS, doctor, completion):
     cli.add_command(command)
 
 

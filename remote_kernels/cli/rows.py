@@ -1,6 +1,6 @@
 """Rows of text: a table on a terminal, tab-separated lines elsewhere.
 
-Called by `stop`, `clean` and `list`.
+Called by `stop`, `clean`, `list` and `jobs`.
 """
 
 from __future__ import annotations

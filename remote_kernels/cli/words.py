@@ -1,6 +1,6 @@
 """A kernel's view in the words and columns of a table.
 
-Rules: pure. Called by `ls`, `info`, `stop` and `top`.
+Rules: pure. Called by `ls`, `info`, `stop`, `top` and `jobs`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from remote_kernels import spans
 from remote_kernels.kernel.model import UNKNOWN, KernelModel
+from remote_kernels.kernel.own_job import JobModel
 
 _STYLES = {
     "waiting": "yellow",
@@ -23,7 +24,7 @@ _STYLES = {
 }
 
 
-def state(view: KernelModel) -> str:
+def state(view: KernelModel | JobModel) -> str:
     """Return on one line what the other columns do not say."""
     if view.state in ("starting", "running", "suspended", "ending"):
         return view.state
@@ -41,14 +42,14 @@ def style(view: KernelModel) -> str:
     return _STYLES.get(view.state, "")
 
 
-def _expected(view: KernelModel) -> str:
+def _expected(view: KernelModel | JobModel) -> str:
     if view.expected_start is None:
         return ""
     left = view.expected_start - time.time()
     return f"starts in about {spans.say(left)}, says the scheduler" if left > 0 else ""
 
 
-def time_left(view: KernelModel) -> str:
+def time_left(view: KernelModel | JobModel) -> str:
     """Return how long until the time limit; "" if there is none or none is known."""
     return "" if view.ends is None else spans.say(view.ends - time.time())
 

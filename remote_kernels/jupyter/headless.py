@@ -55,7 +55,7 @@ class Run:
         self._done = 0
         self.signal: int | None = None
         self._executing: asyncio.Task[Any] | None = None
-        self._client = _Client(
+        self._client = _Executing(
             self.book,
             take_signals=self._take_signals,
             kernel_name=args.kernel,
@@ -176,7 +176,7 @@ class Run:
         return ""
 
 
-class _Client(NotebookClient):
+class _Executing(NotebookClient):
     """Leaves signals to us.
 
     nbclient (0.11) takes two of them just before it starts the kernel, to end that.

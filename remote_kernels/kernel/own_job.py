@@ -15,16 +15,14 @@ from remote_kernels.records import UNKNOWN, JobEnd
 from remote_kernels.records.job_record import JobRecord
 from remote_kernels.scheduler import notebook_script
 from remote_kernels.scheduler.driver import Driver, Logs
-from remote_kernels.scheduler.job import JobId, JobStatus, Phase
+from remote_kernels.scheduler.job import SUBMITTED, JobId, JobStatus, Phase
 
 from .job import id_in
 from .model import STATE_OF, ModelState
 
-SUBMITTED = "submitted"  # the state of a job of which the scheduler has said nothing
-
 
 @dataclass(frozen=True)
-class OwnJob:
+class JobModel:
     """One of them.
 
     Times are in seconds since the epoch, None where they are not known. `state` is one
@@ -72,7 +70,7 @@ class Found:
         What is on record of it; None and empty where it was submitted elsewhere.
     """
 
-    model: OwnJob
+    model: JobModel
     driver: Driver
     job: JobId
     record: JobRecord | None
@@ -112,11 +110,11 @@ def found(
     live = status if end is None else None
     is_new = live is not None and live.state == SUBMITTED
     waits = live is not None and live.phase is Phase.PENDING
-    node = (live and live.node) or facts.get("node")
+    node = (status and status.node) or facts.get("node")
     start = status.start_time if status is not None else None
     over = status.end_time if status is not None and not waits else None
     has_report = progress.get("has_report", False)
-    model = OwnJob(
+    model = JobModel(
         job_id=str(job),
         scheduler=driver.name,
         name=harmless.line((live and live.name) or facts.get("name") or ""),
@@ -181,9 +179,9 @@ def _text(
     if status is None or state is ModelState.UNKNOWN:
         said = "" if status is None else f" ({status.state})"
         return f"unknown{said}; the scheduler does not say"
-    if status.state == SUBMITTED:
-        return SUBMITTED
     if state is ModelState.WAITING:
+        if status.state == SUBMITTED:
+            return SUBMITTED
         return harmless.line(driver.pending_text(status))
     if state is ModelState.RUNNING:
         where = f"runs on {node}" if node else "runs"

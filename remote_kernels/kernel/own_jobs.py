@@ -30,12 +30,12 @@ from remote_kernels.records.job_record import FACTS, JobRecord, purge
 from remote_kernels.scheduler.driver import Driver, Logs
 from remote_kernels.scheduler.drivers import DRIVERS
 from remote_kernels.scheduler.here import detected
-from remote_kernels.scheduler.job import OUR_NAME, JobStatus, Phase
+from remote_kernels.scheduler.job import OUR_NAME, SUBMITTED, JobStatus, Phase
 from remote_kernels.scheduler.listing import Listed
 from remote_kernels.worker import Worker
 
 from .job import id_in
-from .own_job import SUBMITTED, Found, found
+from .own_job import Found, found
 from .runtime import Runtime
 
 log = harmless.logger(__name__)
@@ -69,7 +69,7 @@ class OwnJobs:
         return {"asked": self.asked, "jobs": jobs, "error": self.error or None}
 
 
-class _Entry(NamedTuple):
+class _OnRecord(NamedTuple):
     record: JobRecord
     facts: dict[str, Any]
     progress: dict[str, Any]
@@ -156,7 +156,7 @@ async def find(
 async def end(runtime: Runtime, job: Found) -> None:
     """Cancel a job; forget one that has ended. Raises CommandError."""
     if not job.ended:
-        await runtime.jobs(job.driver).cancel(job.job)
+        await runtime.jobs(job.driver).cancel(job.job, asks_how=True)
     elif job.record is not None:
         await asyncio.to_thread(job.record.remove)
 
@@ -178,7 +178,7 @@ async def log_path(runtime: Runtime, job: Found) -> Path:
 # --- what the disk says -----------------------------------------------------------------
 
 
-async def _read(bases: list[Path], patience: float | None) -> list[_Entry]:
+async def _read(bases: list[Path], patience: float | None) -> list[_OnRecord]:
     reading = asyncio.ensure_future(Worker().run(lambda: _entries(bases)))
     await waited(reading, patience)
     if not reading.done():
@@ -190,13 +190,13 @@ async def _read(bases: list[Path], patience: float | None) -> list[_Entry]:
     return reading.result()
 
 
-def _entries(bases: list[Path]) -> list[_Entry]:
+def _entries(bases: list[Path]) -> list[_OnRecord]:
     """Return what is on record; what is too old goes."""
     every = [record for base in bases for record in records.every_job(base)]
     read = [(record, record.facts()) for record in every]
     gone = {record.path for record in purge(read)}
     return [
-        _Entry(record, facts, record.progress())
+        _OnRecord(record, facts, record.progress())
         for record, facts in read
         if record.path not in gone
         and facts.get("job_id")
@@ -204,7 +204,7 @@ def _entries(bases: list[Path]) -> list[_Entry]:
     ]
 
 
-def _drivers(entries: Iterable[_Entry]) -> list[Driver]:
+def _drivers(entries: Iterable[_OnRecord]) -> list[Driver]:
     """Return whom to ask: the one that is here, and those of jobs on record.
 
     Which one is here may itself be a question.
@@ -214,8 +214,8 @@ def _drivers(entries: Iterable[_Entry]) -> list[Driver]:
 
 
 async def _of_this_cluster(
-    runtime: Runtime, driver: Driver, entries: list[_Entry], patience: float | None
-) -> list[_Entry]:
+    runtime: Runtime, driver: Driver, entries: list[_OnRecord], patience: float | None
+) -> list[_OnRecord]:
     """Another cluster that shares the home directory has jobs of the same numbers."""
     naming = asyncio.ensure_future(runtime.jobs(driver).cluster())
     await waited(naming, patience)
@@ -233,7 +233,7 @@ def _is_kernel(status: JobStatus) -> bool:
 
 
 async def _of(
-    driver: Driver, entries: list[_Entry], listed: Listed | None
+    driver: Driver, entries: list[_OnRecord], listed: Listed | None
 ) -> list[Found]:
     live = {each.job_id: each for each in listed.live} if listed is not None else {}
     jobs, ids = [], set()
@@ -251,7 +251,7 @@ async def _of(
     return jobs
 
 
-def _not_listed(entry: _Entry, listed: Listed) -> JobStatus | None:
+def _not_listed(entry: _OnRecord, listed: Listed) -> JobStatus | None:
     """Return what that means of a job: it may be younger than the list."""
     submitted = (entry.facts.get("times") or {}).get("submitted", 0.0)
     if submitted < listed.asked:
@@ -259,7 +259,7 @@ def _not_listed(entry: _Entry, listed: Listed) -> JobStatus | None:
     return JobStatus(id_in(entry.facts), Phase.PENDING, SUBMITTED)
 
 
-async def _note(one: Found, entry: _Entry) -> None:
+async def _note(one: Found, entry: _OnRecord) -> None:
     """Keep on record where and when it ran, and how it ended."""
     model, times = one.model, dict(entry.facts.get("times") or {})
     facts = {**entry.facts, "times": times}

@@ -10,10 +10,12 @@ a kernel's job (docs/environment.md). Called by both doors.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import itertools
 import json
 import os
+import re
 import stat
 import sys
 import time
@@ -29,16 +31,28 @@ from remote_kernels.records.job_record import FACTS, JobRecord
 from remote_kernels.scheduler import notebook_script
 from remote_kernels.scheduler.driver import Driver, Logs, Mails, Scripts
 from remote_kernels.scheduler.drivers import DRIVERS, environment
-from remote_kernels.scheduler.job import OUR_NAME, JobId, JobRequest, JobStatus, Phase
+from remote_kernels.scheduler.job import (
+    OUR_NAME,
+    SUBMITTED,
+    JobId,
+    JobRequest,
+    JobStatus,
+    Phase,
+)
 from remote_kernels.scheduler.jobs import Jobs
 
 from .job import as_facts, check_is_here
-from .own_job import SUBMITTED, Found, found
+from .own_job import Found, found
 from .runtime import Runtime
 
 log = harmless.logger(__name__)
 
 MAILS = ("begin", "end", "fail")
+NAME = re.compile(r"[A-Za-z0-9._+][A-Za-z0-9._+-]{0,63}")
+A_NAME = "letters, digits and any of . _ + -, 64 at most, and begin with no -"
+ADDRESS = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}(@[A-Za-z0-9][A-Za-z0-9.-]{0,252})?"
+)
 LARGEST_SCRIPT = 4 * 2**20  # bytes; Slurm takes no more
 LARGEST_NOTEBOOK = 100 * 2**20  # bytes
 PROGRAM = "remote_kernels.jupyter.headless"
@@ -64,7 +78,7 @@ class Mail:
 
 
 @dataclass(frozen=True)
-class Order:
+class Wanted:
     """What is to be submitted.
 
     Parameters
@@ -94,7 +108,7 @@ class Order:
     is_ours: bool = False
 
 
-async def submit_script(runtime: Runtime, order: Order) -> Found:
+async def submit_script(runtime: Runtime, order: Wanted) -> Found:
     """Submit a batch script as it is.
 
     Raises
@@ -125,7 +139,7 @@ async def submit_script(runtime: Runtime, order: Order) -> Found:
     return await _submit(runtime, settings, order, hand, facts)
 
 
-async def submit_notebook(runtime: Runtime, order: Order) -> Found:
+async def submit_notebook(runtime: Runtime, order: Wanted) -> Found:
     """Submit a notebook, to be run in a job; for the errors see `submit_script`.
 
     StateError where this server's environment has not what runs it.
@@ -164,7 +178,7 @@ async def submit_notebook(runtime: Runtime, order: Order) -> Found:
 async def _submit(
     runtime: Runtime,
     settings: Settings,
-    order: Order,
+    order: Wanted,
     hand: Callable[[JobRecord, JobRequest, Environ], Awaitable[JobId]],
     facts: Mapping[str, Any],
     keep: Sequence[str] = (),
@@ -208,8 +222,9 @@ async def _submit(
         }
         await asyncio.to_thread(record.write, FACTS, body)
     except BaseException:
-        if job_id is not None:
-            await jobs.cancel(job_id)
+        with contextlib.suppress(CommandError):  # what went wrong first is told
+            if job_id is not None:
+                await jobs.cancel(job_id)
         await asyncio.to_thread(record.remove)
         raise
     log.info("job=%s submitted: %s", job_id, order.path)
@@ -236,7 +251,7 @@ async def _log_of(
 # --- what is asked for ------------------------------------------------------------------
 
 
-def _settings(config: Mapping[str, Any], order: Order) -> Settings:
+def _settings(config: Mapping[str, Any], order: Wanted) -> Settings:
     """Return what counts: a kernelspec's wishes, and over them the order's.
 
     Raises ConfigError.
@@ -245,6 +260,9 @@ def _settings(config: Mapping[str, Any], order: Order) -> Settings:
         if _key(name) in _OURS and _key(name) not in _OF_JOBS:
             msg = f"option '{name}' is about kernels; a job of one's own has none"
             raise ConfigError(msg)
+    if order.name and not NAME.fullmatch(order.name):
+        msg = f"the name {order.name!r} cannot be a job's: it must be {A_NAME}"
+        raise ConfigError(msg)
     if OUR_NAME.fullmatch(order.name):
         msg = f"the name {order.name!r} is one of those that kernels' jobs have"
         raise ConfigError(msg)
@@ -268,6 +286,9 @@ def with_mail(
     """Return the options with what asks for mail. ConfigError where none is sent."""
     if mail is None:
         return options
+    if mail.to and not ADDRESS.fullmatch(mail.to):
+        msg = f"{mail.to!r} is no address of mail"
+        raise ConfigError(msg)
     if not isinstance(driver, Mails):
         msg = f"{driver.title} sends no mail about jobs; leave 'mail' out"
         raise ConfigError(msg)

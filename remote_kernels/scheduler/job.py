@@ -20,6 +20,9 @@ from remote_kernels.errors import CommandError, ControllerError, RemoteKernelErr
 OUR_NAME = re.compile(r"jupyter-[0-9a-f]{8}")
 """The names of our jobs: "jupyter-" and the beginning of the kernel's ID."""
 
+SUBMITTED = "submitted"
+"""Our word for the state of a job of which the batch system has said nothing yet."""
+
 T_co = TypeVar("T_co", covariant=True)
 E = TypeVar("E", bound=CommandError)
 

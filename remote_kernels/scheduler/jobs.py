@@ -29,6 +29,7 @@ from .driver import Clusters, Driver, Ends, Extends, Limits, Preflight
 from .drivers import environment
 from .job import (
     OUR_NAME,
+    SUBMITTED,
     Completed,
     JobId,
     JobRequest,
@@ -148,7 +149,7 @@ class Jobs:
 
     async def _submit(self, submitting: Submitting) -> JobId:
         job_id = await submitting.job_id()
-        self._seen[job_id] = JobStatus(job_id, Phase.PENDING, "submitted")
+        self.lived(job_id)
         self.listing.is_old()
         return job_id
 
@@ -292,6 +293,17 @@ class Jobs:
     async def _all(self, queries: Iterable[Query[list[T]]]) -> list[T]:
         return [each for query in queries for each in await self.ask(query)]
 
+    def lived(self, job_id: JobId, status: JobStatus | None = None) -> None:
+        """Take note that a job was there when it was last looked at, perhaps like this.
+
+        So that news of its end that may be late is waited for.
+        """
+        if status is not None:
+            self._seen[job_id] = status
+        else:
+            new = JobStatus(job_id, Phase.PENDING, SUBMITTED)
+            self._seen.setdefault(job_id, new)
+
     async def cluster(self) -> str | None:
         """Return the name of the cluster that we submit to; None while nobody tells."""
         if self._cluster is None and isinstance(self.driver, Clusters):
@@ -316,13 +328,14 @@ class Jobs:
             raise ConfigError(msg)
         await self.ask(self.driver.extend(job_id, minutes))
 
-    async def cancel(self, job_id: JobId) -> None:
+    async def cancel(self, job_id: JobId, *, asks_how: bool = False) -> None:
         """End the job; no error if it has ended. Tries again while nobody answers.
 
-        Not for long: a person waits for that.
+        Not for long: a person waits for that. Late news of its end is not waited for,
+        as who cancels knows it, unless somebody `asks_how`.
         """
         query = self.driver.cancel(job_id)
-        if job_id in self._seen:
+        if job_id in self._seen and not asks_how:
             self._gone[job_id] = float("-inf")  # how it ends is known
         loop = asyncio.get_running_loop()
         end = loop.time() + _CANCEL_PATIENCE

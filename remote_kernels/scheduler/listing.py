@@ -111,6 +111,11 @@ class Listing:
         asked, wanted, self._wanted = time.time(), self._wanted, set()
         live = await self._with_reasons(await self._jobs.every())
         missing = wanted - {status.job_id for status in live}
+        for each in live:
+            if each.job_id in wanted:
+                self._jobs.lived(each.job_id, each)
+        for job_id in missing:
+            self._jobs.lived(job_id)
         others = await self._jobs.statuses([*missing][:MOST_ENDS]) if missing else {}
         return Listed(asked, live, others)
 

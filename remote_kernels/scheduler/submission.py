@@ -76,10 +76,12 @@ class Submitting:
             raise self._not_taken(error) from error
         if done.returncode == 0:
             return await self._taken(done, way.parse)
-        refused = self._refused(done)
-        refused.transient = self.jobs.driver.is_no_answer(done)
-        if refused.transient or _names_a_job(done, way.parse):
+        is_no_answer = self.jobs.driver.is_no_answer(done)
+        is_unsure = is_no_answer or _names_a_job(done, way.parse)
+        if is_unsure:
             await self._end_unknown()
+        refused = self._refused(done, is_unsure=is_unsure)
+        refused.transient = is_no_answer
         raise refused
 
     async def _taken(
@@ -135,16 +137,23 @@ class Submitting:
 
     def _not_taken(self, error: CommandError) -> SubmitError:
         summary, _, _ = str(error).partition("\n")
-        advice = str(error).rpartition("\n")[2]
-        if not self.has_own_name:
-            advice += f"\nFor all we know {_UNKNOWN}."
+        advice = self._with_doubt(str(error).rpartition("\n")[2])
         said = error.returncode, error.stdout, error.stderr
         return SubmitError(summary, self.way.argv, *said, advice)
 
-    def _refused(self, done: Completed) -> SubmitError:
+    def _refused(self, done: Completed, *, is_unsure: bool) -> SubmitError:
         driver = self.jobs.driver
         summary = f"The scheduler ({driver.name}) did not take the job."
-        return done.error(SubmitError, summary, driver.submit_advice(done))
+        advice = driver.submit_advice(done)
+        if is_unsure:
+            advice = self._with_doubt(advice)
+        return done.error(SubmitError, summary, advice)
+
+    def _with_doubt(self, advice: str) -> str:
+        """Return what to do, where it is not known whether there is a job now."""
+        if self.has_own_name:  # it was ended
+            return advice
+        return "\n".join(filter(None, [advice, f"For all we know {_UNKNOWN}."]))
 
     async def _undo(self, task: asyncio.Future[JobId]) -> None:
         """End the job that a cancelled submission may have made."""

@@ -23,7 +23,7 @@ from contracts.systems import ON_CLUSTERS, SYSTEMS, WRONG, System
 from remote_kernels.errors import CommandError, ConfigError, SubmitError
 from remote_kernels.kernel.job import as_facts, id_in
 from remote_kernels.scheduler import command
-from remote_kernels.scheduler.driver import Ends, Limits, Preflight
+from remote_kernels.scheduler.driver import Ends, Limits, Preflight, Scripts
 from remote_kernels.scheduler.job import (
     OUR_NAME,
     Completed,
@@ -151,6 +151,33 @@ async def test_a_job_that_runs_is_cancelled(
     assert not over.by_itself
     if by_itself.by_itself:  # else the batch system cannot tell
         assert system.driver.ended_text(over) != system.driver.ended_text(by_itself)
+
+
+async def test_a_script_of_ones_own(
+    system: System, request_: JobRequest, log: Path
+) -> None:
+    """It runs as it is, is listed with all other jobs, and can be cancelled."""
+    if not isinstance(system.driver, Scripts):
+        return
+    jobs = jobs_of(system)
+    path, mark = Path(f"{log}-run.sh"), Path(f"{log}-mark")
+    path.write_text(f"#!/bin/bash\nuname -n >{mark}\nexec sleep 600\n")
+    request = await jobs.prepare(replace(request_, name="my-run"))
+    way = system.driver.own_submission(request, str(path), path.read_text())
+
+    job_id = await jobs.submit_own(way, request, system.environ)
+    status = await until(jobs, job_id, lambda s: s.phase is Phase.RUNNING)
+    listed = (await jobs.listing.now([job_id])).live
+    while not mark.exists():
+        await asyncio.sleep(0.1)
+    await jobs.cancel(job_id)
+    over = await ended(jobs, job_id)
+
+    assert status.node
+    assert [("my-run", job_id)] == [
+        (each.name, each.job_id) for each in listed if each.name == "my-run"
+    ]
+    assert not over.by_itself
 
 
 async def test_a_job_that_waits_is_cancelled(

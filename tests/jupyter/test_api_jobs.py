@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,6 @@ import nbformat
 import pytest
 from login.specs import write_spec
 from served.server import TOKEN, Answer, Home, Server, home, served
-
-from remote_kernels.scheduler.drivers import DRIVERS
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -27,23 +24,10 @@ JOB = {
 }
 
 
-def without_batch_systems(directory: Path) -> str:
-    """A PATH with all programs of this machine but theirs."""
-    theirs = {name for each in DRIVERS.values() for name in (each.command, "qconf")}
-    for place in ("/usr/bin", "/bin"):
-        for program in Path(place).iterdir():
-            link = directory / program.name
-            if program.name not in theirs and not os.path.lexists(link):
-                link.symlink_to(program)
-    return str(directory)
-
-
 @pytest.fixture(scope="module")
 def here() -> Iterator[Home]:
     with home() as made, pytest.MonkeyPatch.context() as patch:
-        programs = made.path / "bin"
-        programs.mkdir()
-        patch.setenv("PATH", without_batch_systems(programs))
+        made.hide_batch_systems(patch)
         (made.root / "below").mkdir()
         write_spec("plain", {}, metadata={"kernel_provisioner": {}})
         yield made
@@ -230,6 +214,86 @@ def test_a_number_is_no_path(server: Server) -> None:
         for method in ("GET", "DELETE"):
             answer = server.api(method, f"/jobs/{number}")
             assert (404, True) == (answer.status, "No job of yours" in answer.message)
+
+
+AUTHORIZER = """
+from jupyter_server.auth import Authorizer
+
+class Some(Authorizer):
+    def is_authorized(self, handler, user, action, resource):
+        return action != "execute"
+
+c.ServerApp.authorizer_class = Some
+"""
+
+
+def test_a_user_who_may_not_run_code(here: Home) -> None:
+    """May look at jobs, and submit none."""
+    script(here, "#!/bin/sh\n", "run.sh")
+    with served(here, AUTHORIZER) as limited:
+        body = {"script": "run.sh", "options": LOCAL}
+        answers = [
+            limited.api("POST", "/jobs", body),
+            limited.api("POST", "/jobs", {"notebook": "none.ipynb"}),
+        ]
+        listed = limited.api("GET", "/jobs")
+
+    assert [403, 403] == [answer.status for answer in answers]
+    assert all("may not run code" in answer.message for answer in answers)
+    assert (200, []) == (listed.status, listed.json["jobs"])
+
+
+def test_a_link_is_what_it_is_for_jupyter(server: Server, here: Home) -> None:
+    """A script that is shown among the files can be submitted, wherever it is."""
+    elsewhere = here.path / "elsewhere.sh"
+    elsewhere.write_text("#!/bin/sh\npwd\n")
+    link = here.root / "below" / "link.sh"
+    link.symlink_to(elsewhere)
+    shown = server.ask("GET", "/api/contents/below/link.sh").status
+    body = {"script": "below/link.sh", "options": LOCAL}
+    job = submitted(server.api("POST", "/jobs", body))
+    ended(server, job["job_id"])
+    log = server.api("GET", f"/jobs/{job['job_id']}/log").body.decode()
+    link.unlink()
+
+    assert 200 == shown
+    assert "below/link.sh" == job["script"]
+    assert f"{here.root / 'below'}\n" == log
+
+
+SILENT = "#!/bin/sh\necho 'Unable to contact slurm controller' >&2\nexit 1\n"
+
+
+def test_a_batch_system_that_does_not_answer(here: Home) -> None:
+    """Its words are told, and what is on record all the same; no record is lost."""
+    script(here, "#!/bin/sh\nexit 4\n", "run.sh")
+    programs = [here.path / "bin" / name for name in ("sbatch", "squeue", "scontrol")]
+    with served(here) as first:
+        body = {"script": "run.sh", "options": LOCAL}
+        job_id = submitted(first.api("POST", "/jobs", body))["job_id"]
+        ended(first, job_id)
+    for program in programs:
+        program.unlink(missing_ok=True)
+        program.write_text(SILENT)
+        program.chmod(0o755)
+    try:
+        with served(here) as made:
+            listed = made.api("GET", "/jobs").json
+            unknown = made.api("GET", "/jobs/4711")
+            refused = made.api("POST", "/jobs", {"script": "run.sh"})
+            left = [one["job_id"] for one in made.api("GET", "/jobs").json["jobs"]]
+    finally:
+        for program in programs:
+            program.unlink()
+
+    assert "Slurm did not answer squeue" in listed["error"]
+    assert [(job_id, 4)] == [
+        (one["job_id"], one["end"]["exit_code"]) for one in listed["jobs"]
+    ]
+    assert (503, True) == (unknown.status, "did not answer" in unknown.message)
+    assert (503, True) == (refused.status, "Unable to contact" in refused.message)
+    assert "a job may be there" in refused.message
+    assert [job_id] == left
 
 
 # --- notebooks ------------------------------------------------------------------------

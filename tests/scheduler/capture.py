@@ -205,6 +205,28 @@ def lives() -> None:
     ended("timeout", late)
 
 
+def own_jobs() -> None:
+    """Scripts of the user's own: one with an odd name, arrays, and some that wait."""
+    begin = "mkdir -p 'a b'; cd 'a b'; printf '#!/bin/bash\\nsleep 300\\n' >run.sh"
+    submits = f'{begin}; exec sbatch --parsable "$@" run.sh'
+    asked: list[list[str]] = [
+        ["-J", "odd|name % x", "-o", "out-%x-%j.txt"],
+        ["-J", "plain"],
+        ["-J", "arr", "--array=1-3"],
+        ["-J", "held", "--hold"],
+        ["-J", "heldarr", "--hold", "--array=1-3"],
+        ["-J", "mailed", "--mail-type=END,FAIL", "--mail-user=alice"],
+    ]
+    made = [run(["sh", "-c", submits, "sh", *one]).stdout.strip() for one in asked]
+    time.sleep(3)  # one round of the scheduler
+    (listing,) = slurm.every("alice")
+    keep("squeue-every", run(listing.argv))
+    for name, job in zip(("name", "usual", "array"), made, strict=False):
+        keep(f"scontrol-log-{name}", run(slurm.log_of(job_id(job)).argv))
+    for job in made:
+        run(cancel_argv(job))
+
+
 def main() -> None:
     global folder
     version = run(["sbatch", "--version"]).stdout.split()[1]
@@ -215,6 +237,7 @@ def main() -> None:
     silence()
     waiting()
     lives()
+    own_jobs()
 
 
 if __name__ == "__main__":

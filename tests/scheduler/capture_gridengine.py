@@ -432,12 +432,39 @@ def within() -> None:
     cancel(loose)
 
 
+def own_jobs() -> None:
+    """Scripts of the user's own: each with its log at another place, an array, one held."""
+    begin = "mkdir -p sub; cd sub; printf '#!/bin/bash\\nsleep 300\\n' >run.sh"
+    submits = f'{begin}; exec qsub -terse "$@" run.sh'
+    asked: dict[str, list[str]] = {
+        "plain": ["-cwd"],
+        "athome": [],
+        "pat": ["-cwd", "-o", "out-$JOB_NAME-$JOB_ID.txt"],
+        "dir": ["-cwd", "-o", "/tmp/"],
+        "arr": ["-cwd", "-t", "1-3"],
+        "held": ["-cwd", "-h"],
+    }
+    made = {
+        name: run(["sh", "-c", submits, "sh", "-N", name, *one]).stdout
+        for name, one in asked.items()
+    }
+    time.sleep(4)  # one round of the scheduler
+    (listing,) = gridengine.every("alice")
+    keep("qstat-every", run(listing.argv))
+    for name, said in made.items():
+        if name != "held":
+            number = job_id(said.partition(".")[0].strip())
+            keep(f"log-{name}", run(gridengine.log_of(number).argv))
+    run(["qdel", "-u", "alice"])
+
+
 def main() -> None:
     global folder
     version = run(gridengine.version().argv).stdout.split()[1]
     folder = DATA / f"gridengine-{version}"
     folder.mkdir(parents=True, exist_ok=True)
-    for part in (refusals, silence, site, waiting, loads, quota, closed, states, ends):
+    parts = (refusals, silence, site, waiting, loads, quota, closed, states, ends)
+    for part in (*parts, own_jobs):
         part()
         run(["qdel", "-u", "alice"])
 

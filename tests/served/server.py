@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from typing import Any
 
 import pytest
 from login.specs import write_spec
+
+from remote_kernels.scheduler.drivers import DRIVERS
 
 TIMEOUT = 60.0
 TOKEN = "4b5c6d-of-this-server"  # noqa: S105 - it is there for a second
@@ -58,6 +61,17 @@ class Home:
         """Install a kernelspec."""
         sockets = str(self.path / "sockets")
         write_spec(name, {"runtime_dir": sockets, **config})
+
+    def hide_batch_systems(self, patch: pytest.MonkeyPatch) -> None:
+        """Have a PATH with all programs of this machine but theirs."""
+        theirs = {name for each in DRIVERS.values() for name in (each.command, "qconf")}
+        programs = self.path / "bin"
+        programs.mkdir()
+        patch.setenv("PATH", str(programs))
+        for program in [*Path("/usr/bin").iterdir(), *Path("/bin").iterdir()]:
+            link = programs / program.name
+            if program.name not in theirs and not os.path.lexists(link):
+                link.symlink_to(program)
 
     def left(self) -> list[str]:
         """What is there of kernels."""

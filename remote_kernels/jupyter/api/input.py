@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from remote_kernels.kernel.own_submission import MAILS, Mail
+from remote_kernels.kernel.own_submission import A_NAME, ADDRESS, MAILS, NAME, Mail
 from remote_kernels.kernel.ports import LARGEST_PORT, Target, Tcp, Unix
 
 from .errors import Refusal
@@ -28,10 +28,6 @@ MOST_EXACT = 2**53  # of the whole numbers that a float tells apart
 _JUPYTERS = re.compile(r"token|_xsrf|no_track_activity|\d+")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,252}")
 _PATH = re.compile(r"/[^\x00-\x1f\x7f]{1,106}")
-_JOB_NAME = re.compile(r"[A-Za-z0-9._+][A-Za-z0-9._+-]{0,63}")
-_ADDRESS = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}(@[A-Za-z0-9][A-Za-z0-9.-]{0,252})?"
-)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Query = Mapping[str, list[bytes]]
@@ -47,7 +43,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Job:
+class Submit:
     """A script or a notebook that is to be submitted; `path` is below the root."""
 
     path: str
@@ -87,7 +83,7 @@ def start(body: bytes) -> Start:
     return Start(name, path, options)
 
 
-def job(body: bytes) -> Job:
+def job(body: bytes) -> Submit:
     """Return what the body of POST jobs wants to be submitted."""
     known = ("script", "notebook", "name", "options", "mail", "kernelspec")
     fields = _fields(body, *known)
@@ -97,14 +93,13 @@ def job(body: bytes) -> Job:
     (what,) = which
     path = _path(fields[what], what)
     name = fields.get("name", "")
-    if name and not (isinstance(name, str) and _JOB_NAME.fullmatch(name)):
-        text = "letters, digits and any of . _ + -, 64 at most, and begin with no -"
-        raise Refusal(400, f"field 'name' must be {text}")
+    if name and not (isinstance(name, str) and NAME.fullmatch(name)):
+        raise Refusal(400, f"field 'name' must be {A_NAME}")
     kernelspec = fields.get("kernelspec")
     options = fields.get("options", {})
     if not isinstance(options, dict):
         raise Refusal(400, "field 'options' must be an object")
-    return Job(
+    return Submit(
         path=path,
         is_notebook=what == "notebook",
         name=_text("name", name) if name != "" else "",
@@ -122,7 +117,7 @@ def _mail(value: object) -> Mail:
     if not isinstance(on, list) or not on or any(each not in MAILS for each in on):
         text = f"a list of some of {', '.join(MAILS)}"
         raise Refusal(400, f"field 'on' of 'mail' must be {text}")
-    if to is not None and not (isinstance(to, str) and _ADDRESS.fullmatch(to)):
+    if to is not None and not (isinstance(to, str) and ADDRESS.fullmatch(to)):
         raise Refusal(400, "field 'to' of 'mail' must be an address of mail")
     return Mail(tuple(each for each in MAILS if each in on), to or "")
 

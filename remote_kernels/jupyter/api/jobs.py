@@ -9,7 +9,7 @@ from typing import Any
 from remote_kernels.jupyter.proxied import may_execute
 from remote_kernels.kernel import own_jobs, own_submission
 from remote_kernels.kernel.own_job import Found
-from remote_kernels.kernel.own_submission import Order
+from remote_kernels.kernel.own_submission import Wanted
 
 from . import input
 from .errors import Refusal
@@ -65,7 +65,7 @@ class JobsHandler(_Jobs):
         self.set_header("Location", self.url_of("jobs", job.model.job_id))
         self.answer(self.as_json(job))
 
-    def _order(self, asked: input.Job, path: Any) -> Order:
+    def _order(self, asked: input.Submit, path: Any) -> Wanted:
         """Return what is to be submitted, with its kernelspec's config."""
         if "state_dir" in asked.options:
             raise Refusal(400, "option 'state_dir' can only be set in the kernelspec")
@@ -76,7 +76,7 @@ class JobsHandler(_Jobs):
                 text = "The notebook names no kernelspec: give one as 'kernelspec'."
                 raise Refusal(400, text)
         config = None if name is None else self._config(name, asked)
-        return Order(
+        return Wanted(
             path=path,
             config=config or {},
             options=asked.options,
@@ -86,7 +86,7 @@ class JobsHandler(_Jobs):
             is_ours=config is not None,
         )
 
-    def _config(self, name: str, asked: input.Job) -> dict[str, Any] | None:
+    def _config(self, name: str, asked: input.Submit) -> dict[str, Any] | None:
         server: Any = self.serverapp
         specs = server.kernel_spec_manager.get_all_specs()
         if name not in specs:

@@ -139,10 +139,13 @@ class Flux(
         return Submission([*argv, *more], script, _submitted)
 
     def own_submission(self, request: JobRequest, path: str, script: str) -> Submission:
+        """Return how to submit it; without 'nodes' its own lines say how many slots."""
         self.check(request)
+        given = request.options
         argv = ["flux", "batch"]
         argv += [f"--job-name={request.name}"] if request.name else []
-        argv += [*options.flags(request.options), *request.options.get("flux_args", ())]
+        argv += options.flags(given)[0 if "nodes" in given else 1 :]
+        argv += given.get("flux_args", ())
         directory = str(PurePosixPath(path).parent)
         return Submission([*argv, path], "", _submitted, directory)
 

@@ -306,7 +306,8 @@ def log(completed: Completed) -> str | None:
     name, number = said.get("job_name", ""), said["job_number"]
     # HOST:HOST:PATH, of which there may be several, with commas.
     path = said.get("stdout_path_list", "").partition(",")[0].rpartition(":")[2]
-    path = path or f"{name}.o{number}"
+    task = said.get("job-array tasks", "").partition("-")[0]
+    path = path or ".".join(filter(None, [f"{name}.o{number}", task]))
     home = said.get("sge_o_home", "")
     known = {
         "JOB_ID": number,

@@ -116,26 +116,11 @@ def every(completed: Completed) -> list[JobStatus]:
 def log(text: str) -> str | None:
     """Return the path of the log in what `scontrol -o show job` printed.
 
-    It shows a path with other patterns than a job's number as it was given (22.05).
+    Its patterns are filled in there (22.05); a path in which one may be left is none.
     """
     line = text.partition("\n")[0]
-    found = re.search(r"\sStdOut=(.*?)(?=\s\w+=|\s*$)", line)
-    if found is None:
-        return None
-    fields = dict(reversed(re.findall(r"(?:^|\s)(\w+)=(\S*)", line)))
-    said = {
-        "%": "%",
-        "j": fields.get("JobId", ""),
-        "A": fields.get("JobId", ""),
-        "x": fields.get("JobName", ""),
-        "u": fields.get("UserId", "").partition("(")[0],
-        "N": fields.get("BatchHost", ""),
-    }
-    parts = re.split(r"%(.)", found[1])
-    if any(letter not in said for letter in parts[1::2]):
-        return None
-    parts[1::2] = [said[letter] for letter in parts[1::2]]
-    return "".join(parts)
+    found = re.findall(r"\sStdOut=(.*?)(?=\s\w+=|\s*$)", line)
+    return None if not found or re.search(r"%\w", found[-1]) else str(found[-1])
 
 
 def places(completed: Completed, job_ids: Sequence[JobId]) -> dict[JobId, int]:

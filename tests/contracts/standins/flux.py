@@ -92,8 +92,8 @@ def seconds(duration: str, unit: float) -> float:
 
 
 def batch(words: list[str]) -> int:
-    options, _ = parsed(words)
-    script = sys.stdin.read()
+    options, rest = parsed(words)
+    script = Path(rest[0]).read_text() if rest else sys.stdin.read()
     first = script.partition("\n")[0]
     if not first.startswith("#!"):
         return refuse("batch", "stdin does not appear to be a script")
@@ -124,7 +124,7 @@ def batch(words: list[str]) -> int:
     job.submit(
         Request(
             script,
-            options["--output"],
+            options.get("--output", str(Path.cwd() / f"flux-{number}.out")),
             {**os.environ, **told},
             shell=shlex.split(first[2:]),
             limit=seconds(limit, 60) if limit else None,

@@ -144,6 +144,7 @@ def test_a_notebook_as_a_job(browser: str, lab: Served, shots: Path) -> None:
         told.get_by_role("button", name="Open result").click()
         output = page.locator(".jp-Notebook .jp-Cell-outputArea")
         expect(output).to_have_text(re.compile(r"^\s*42\s*$"))
+        expect(page.locator(".jp-Toolbar-kernelName")).to_contain_text("No Kernel")
         told.get_by_role("button", name="Open report").click()
         report = page.frame_locator(".jp-HTMLViewer iframe")
         expect(report.get_by_text("42", exact=True)).to_be_visible()

@@ -12,6 +12,7 @@ import { state } from '../words.js';
 import { showError } from './actions.js';
 import { jobName, moment } from './brief.js';
 import type { Compute } from './compute.js';
+import { openFile } from './open.js';
 import { openJobLog } from './log.js';
 
 export const hasEnded = ({ state }: Job): boolean => state === 'ended' || state === 'ending';
@@ -138,7 +139,7 @@ function JobRow({ compute, job }: { compute: Compute; job: Job }): React.JSX.Ele
 }
 
 function Result({ compute, path }: { compute: Compute; path: string }): React.JSX.Element {
-  const open = (): void => void compute.app.commands.execute('docmanager:open', { path });
+  const open = (): void => void openFile(compute, path);
   return (
     <button type="button" className="jp-mod-styled rk-Button" title={path} onClick={open}>
       {compute.trans.__('Open %1', path.slice(path.lastIndexOf('/') + 1))}

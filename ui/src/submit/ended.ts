@@ -7,6 +7,7 @@ import { Notification } from '@jupyterlab/apputils';
 import { SHOW } from '../see/actions.js';
 import type { Compute } from '../see/compute.js';
 import { openJobLog } from '../see/log.js';
+import { openFile } from '../see/open.js';
 import type { Job } from '../server/types.js';
 import { called, isGood, Watch } from './watch.js';
 
@@ -38,7 +39,6 @@ export function tellEnds(compute: Compute): (job: Job) => void {
 
 function tell(compute: Compute, job: Job): void {
   const { trans, app } = compute;
-  const { commands } = app;
   const actions: Notification.IAction[] = [];
   const add = (label: string, run: () => Promise<unknown>): void => {
     const callback = (event: MouseEvent): void => {
@@ -49,7 +49,7 @@ function tell(compute: Compute, job: Job): void {
   };
   const open = (label: string, path: string | null): void => {
     if (path) {
-      add(label, () => commands.execute('docmanager:open', { path }));
+      add(label, () => openFile(compute, path));
     }
   };
   open(trans.__('Open result'), job.result);
@@ -57,7 +57,7 @@ function tell(compute: Compute, job: Job): void {
   if (job.log) {
     add(trans.__('Log'), () => openJobLog(compute, job));
   }
-  add(trans.__('Show'), () => commands.execute(SHOW, { jobs: true }));
+  add(trans.__('Show'), () => app.commands.execute(SHOW, { jobs: true }));
   const text = `${called(job, trans)}: ${job.end?.text ?? job.text}`;
   Notification.emit(text, isGood(job) ? 'success' : 'error', { autoClose: false, actions });
 }

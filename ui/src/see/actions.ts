@@ -23,7 +23,7 @@ const TERMINAL = 'terminal:open';
 const OPEN = 'docmanager:open';
 /** Asks for another time limit; with `minutes` in its arguments, it does not ask. */
 export const EXTEND = 'remote-kernels:extend';
-/** Shows the panel, at a kernel if one is given. */
+/** Shows the panel, at a kernel if one is given; with `jobs`, also the other jobs. */
 export const SHOW = 'remote-kernels:show';
 /** Asks whether to tell outside of the page, too; of the part that tells. */
 export const TELL_OUTSIDE = 'remote-kernels:tell-outside';

@@ -4,7 +4,7 @@
  * Pure: of a kernel and the time of now, it makes words.
  */
 
-import type { GpuUsage, Kernel, Usage } from '../server/types.js';
+import type { GpuUsage, Job, Kernel, Usage } from '../server/types.js';
 import { left, percent, size, span, state, type Translator } from '../words.js';
 
 /** How near a kernel's time limit is. */
@@ -130,3 +130,7 @@ export function brief(kernel: Kernel, now: number, trans: Translator): Brief {
   ];
   return { text: shown, words: words.filter(Boolean).join(', '), nearness: nearness(kernel, now) };
 }
+
+/** What a job of one's own is called: by its notebook, or the name that it was given. */
+export const jobName = ({ notebook, name, job_id: id }: Job, trans: Translator): string =>
+  notebook?.slice(notebook.lastIndexOf('/') + 1) || name || trans.__('Job %1', id);

@@ -44,9 +44,17 @@ const panel: JupyterFrontEndPlugin<Compute> = {
     restorer?.add(made, made.id);
     app.commands.addCommand(SHOW, {
       label: trans.__('Show Compute: My Kernels and Jobs'),
-      describedBy: { args: { type: 'object', properties: { kernel_id: { type: 'string' } } } },
-      execute: async ({ kernel_id: id }) => {
+      describedBy: {
+        args: {
+          type: 'object',
+          properties: { kernel_id: { type: 'string' }, jobs: { type: 'boolean' } }
+        }
+      },
+      execute: async ({ kernel_id: id, jobs }) => {
         app.shell.activateById(made.id);
+        if (jobs === true) {
+          made.showJobs();
+        }
         if (typeof id === 'string') {
           await made.kernels.reveal(id);
         }

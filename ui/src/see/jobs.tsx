@@ -10,8 +10,9 @@ import { cancelJob, RestError } from '../server/rest.js';
 import type { Job } from '../server/types.js';
 import { state } from '../words.js';
 import { showError } from './actions.js';
-import { moment } from './brief.js';
+import { jobName, moment } from './brief.js';
 import type { Compute } from './compute.js';
+import { openFile } from './open.js';
 import { openJobLog } from './log.js';
 
 export const hasEnded = ({ state }: Job): boolean => state === 'ended' || state === 'ending';
@@ -102,7 +103,7 @@ export class JobsSection extends ReactWidget {
 
 function JobRow({ compute, job }: { compute: Compute; job: Job }): React.JSX.Element {
   const { trans } = compute;
-  const name = job.name || trans.__('Job %1', job.job_id);
+  const name = jobName(job, trans);
   const words = jobWords(job, compute.clock.now, trans);
   return (
     <li className={`rk-Row rk-is-${job.state}`}>
@@ -138,7 +139,7 @@ function JobRow({ compute, job }: { compute: Compute; job: Job }): React.JSX.Ele
 }
 
 function Result({ compute, path }: { compute: Compute; path: string }): React.JSX.Element {
-  const open = (): void => void compute.app.commands.execute('docmanager:open', { path });
+  const open = (): void => void openFile(compute, path);
   return (
     <button type="button" className="jp-mod-styled rk-Button" title={path} onClick={open}>
       {compute.trans.__('Open %1', path.slice(path.lastIndexOf('/') + 1))}

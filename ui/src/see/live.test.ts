@@ -42,3 +42,22 @@ test('What was told stays when the server cannot be asked, and it is said why.',
   assert.equal(live.value, 'told');
   live.isShown = false;
 });
+
+test('It is asked for as long as one of those who want to know is left.', () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    let asked = 0;
+    const live = new Live(() => Promise.resolve((asked += 1)));
+    live.isShown = true;
+    live.wanted('watch', true);
+    assert.equal(asked, 2);
+    live.isShown = false;
+    mock.timers.tick(INTEREST);
+    assert.equal(asked, 3);
+    live.wanted('watch', false);
+    mock.timers.tick(3 * INTEREST);
+    assert.equal(asked, 3);
+  } finally {
+    mock.timers.reset();
+  }
+});

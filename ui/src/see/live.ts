@@ -29,18 +29,28 @@ export class Live<T> {
     return this._changed;
   }
 
-  /** Whether somebody looks at it. */
+  /** Whether the panel shows it. */
   set isShown(shown: boolean) {
-    if (shown !== this._isShown) {
-      this._isShown = shown;
+    this.wanted('panel', shown);
+  }
+
+  /** Whether `who` wants to know of it. */
+  wanted(who: string, wanted: boolean): void {
+    if (!wanted) {
+      this._wanted.delete(who);
+      if (!this._wanted.size) {
+        clearTimeout(this._timer);
+      }
+    } else if (!this._wanted.has(who)) {
+      this._wanted.add(who);
       void this.refresh();
     }
   }
 
-  /** Ask, if somebody looks. Never rejects: see `error`. */
+  /** Ask, if somebody wants to know. Never rejects: see `error`. */
   async refresh(): Promise<void> {
     clearTimeout(this._timer);
-    if (!this._isShown) {
+    if (!this._wanted.size) {
       return;
     }
     this._timer = setTimeout(() => void this.refresh(), INTEREST);
@@ -68,8 +78,8 @@ export class Live<T> {
 
   private _value: T | null = null;
   private _error: Error | null = null;
-  private _isShown = false;
   private _asked = 0;
+  private readonly _wanted = new Set<string>();
   private _timer: ReturnType<typeof setTimeout> | undefined;
   private readonly _changed = new Signal<this, void>(this);
 }

@@ -37,5 +37,10 @@ export class ComputePanel extends SidePanel {
     });
   }
 
+  /** Unfold the list of other jobs. */
+  showJobs(): void {
+    (this.content as AccordionPanel).expand(1);
+  }
+
   readonly kernels: KernelsSection;
 }

@@ -74,12 +74,12 @@ function QueueRow(props: { compute: Compute; queue: Queue; of: string }): React.
   const { trans } = props.compute;
   const name = [queue.name, queue.is_default ? trans.__('(default)') : '', of].filter(Boolean);
   const limit = queue.time_limit === null ? trans.__('no limit') : span(queue.time_limit, trans);
-  const shares: [string, number, number | null][] = [
-    [trans.__('Nodes free'), queue.nodes.total, queue.nodes.free],
-    ...(queue.cores
-      ? [[trans.__('Cores free'), queue.cores.total, queue.cores.free] as [string, number, number]]
-      : []),
-    ...queue.gpus.map(({ kind, total, free }): [string, number, number | null] => [
+  type Share = [string, number | null, number | null];
+  const { nodes, cores } = queue;
+  const shares: Share[] = [
+    ...(nodes ? [[trans.__('Nodes free'), nodes.total, nodes.free] as Share] : []),
+    ...(cores ? [[trans.__('Cores free'), cores.total, cores.free] as Share] : []),
+    ...queue.gpus.map(({ kind, total, free }): Share => [
       kind ? trans.__('GPUs free (%1)', kind) : trans.__('GPUs free'),
       total,
       free
@@ -97,7 +97,7 @@ function QueueRow(props: { compute: Compute; queue: Queue; of: string }): React.
             key={label}
             label={label}
             value={percent(free, total)}
-            text={free === null ? `? / ${total}` : `${free} / ${total}`}
+            text={`${free ?? '?'} / ${total ?? '?'}`}
           />
         ))}
         {queue.note && <div className="rk-Row-why">{queue.note}</div>}

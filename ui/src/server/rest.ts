@@ -206,8 +206,11 @@ export const optionsSchema = (
 export const listQueues = (settings: Settings, scheduler: string): Promise<Queues> =>
   json(settings, ['queues'], { query: { scheduler } });
 
-export const estimate = (settings: Settings, start: Start): Promise<Estimate> =>
-  json(settings, ['estimate'], { method: 'POST', body: start });
+export const estimate = (
+  settings: Settings,
+  start: Start,
+  signal?: AbortSignal
+): Promise<Estimate> => json(settings, ['estimate'], { method: 'POST', body: start, signal });
 
 // --- jobs of one's own --------------------------------------------------------------
 

@@ -118,17 +118,25 @@ export interface Kernelspec {
   is_here: boolean;
 }
 
+/** A free node has no job at all. */
+export interface Amount {
+  total: number | null;
+  free: number | null;
+}
+
 export interface Queue {
+  /** "" where the batch system has no option for it. */
   name: string;
   is_default: boolean;
+  /** "up", or else the scheduler's word. */
   state: string;
   time_limit: number | null;
-  nodes: { total: number; free: number };
-  cores: { total: number; free: number } | null;
+  nodes: Amount | null;
+  cores: Amount | null;
   /** Of its largest node. */
   memory: number | null;
   cores_per_node: number | null;
-  gpus: { kind: string; total: number; free: number | null }[];
+  gpus: (Amount & { kind: string })[];
   note: string;
 }
 
@@ -152,6 +160,8 @@ export interface Job {
   name: string;
   state: string;
   text: string;
+  /** The scheduler's own words for its state, and why it is in it. */
+  job_state: string;
   reason: string;
   node: string | null;
   queue: string | null;
@@ -162,6 +172,9 @@ export interface Job {
   /** Whether it was submitted here. */
   ours: boolean;
   log: boolean;
+  /** What was submitted here, and what becomes of a notebook: paths below the root. */
+  script: string | null;
+  notebook: string | null;
   result: string | null;
   report: string | null;
   end: JobEnd | null;

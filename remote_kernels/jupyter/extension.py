@@ -32,6 +32,8 @@ from .process import process
 from .provisioner import RemoteKernelProvisioner
 from .watched import Watched
 
+STARTING = 20.0  # seconds that a start may still take when the server ends
+
 
 class RemoteKernelsApp(ExtensionApp):
     """Brings remote kernels back when the server starts, lets go of them at its end."""
@@ -218,6 +220,7 @@ class RemoteKernelsApp(ExtensionApp):
         if self._watched is not None:
             self._watched.stop()
         self._found.followers.stop()
+        await self._starts_are_over()
         if self.on_stop == "shutdown":
             # One that is just starting is not listed yet, and shut down by nobody.
             process().lasting.discard(self._kernels)
@@ -239,6 +242,21 @@ class RemoteKernelsApp(ExtensionApp):
             )
         if self._emitter is not None:
             self._emitter.stop()
+
+    async def _starts_are_over(self) -> None:
+        """Wait until no kernel is just starting, or the server would never end.
+
+        jupyter_client (8.10) tells shutdown_all of those, too, and jupyter_server
+        stumbles over them and goes on for ever. One that takes long is cancelled.
+        """
+        starts = getattr(self._kernels, "_pending_kernels", {})
+        if starts:
+            _, late = await asyncio.wait([*starts.values()], timeout=STARTING)
+            for start in late:
+                start.cancel()
+        for kernel_id in [*starts]:
+            if kernel_id not in self._kernels:
+                del starts[kernel_id]
 
 
 def _is_no_traceback(record: logging.LogRecord) -> bool:

@@ -90,7 +90,8 @@ def saved(page: Page, lab: labs.Lab) -> dict[str, object]:
     path = lab.cluster.path(labs.HOST, f"{lab.home}/work/x.ipynb")
 
     def metadata() -> dict[str, object]:
-        return dict(json.loads(path.read_text())["metadata"])
+        text = path.read_text()  # it is written in place
+        return dict(json.loads(text)["metadata"]) if text.endswith("}\n") else {}
 
     wait_for("the file", lambda: "language_info" in metadata(), 60)
     return metadata()

@@ -82,12 +82,12 @@ function ourGroups(kit: Kit, label: string, selected: string | null): Groups {
 
 /** What becomes of the kernel that a notebook has; "" where it has none. */
 function lost(kit: Kit, context: ISessionContext): string {
-  const kernel = context.session?.kernel;
-  if (!kernel) {
-    return '';
+  if (context.hasNoKernel) {
+    return ''; // nor is there one that starts
   }
+  const id = context.session?.kernel?.id;
   const others = [...kit.services.sessions.running()]
-    .filter(each => each.kernel?.id === kernel.id && each.path !== context.path)
+    .filter(each => id !== undefined && each.kernel?.id === id && each.path !== context.path)
     .map(each => each.path);
   const said = kit.trans.__(
     'The kernel of now (%1) is shut down, and its variables are lost; outputs stay.',

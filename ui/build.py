@@ -107,7 +107,11 @@ def _nodes(path: str | None) -> Iterator[Path]:
 def _version(program: Path) -> str:
     try:
         return subprocess.run(
-            [program, "--version"], capture_output=True, text=True, timeout=60, check=True
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
@@ -151,7 +155,9 @@ def build(version: str, path: str | None) -> None:
     if not importlib.util.find_spec("jupyter_builder"):
         message = f"it needs jupyter-builder: {sys.executable} -m pip install 'jupyter-builder>=1.2,<2'"
         raise NotBuiltError(message)
-    scripts = sysconfig.get_path("scripts")  # of jlpm, where no environment is activated
+    scripts = sysconfig.get_path(
+        "scripts"
+    )  # of jlpm, where no environment is activated
     places = [str(node.parent), scripts, path or os.defpath]
     environment = {**os.environ, "PATH": os.pathsep.join(places)}
     shutil.rmtree(BUILT, ignore_errors=True)

@@ -79,8 +79,8 @@ def the_job(lab: labs.Lab, minutes: int) -> None:
     wait_for("the only job", lambda: len(jobs(lab)) == 1, 60)
     (job,) = jobs(lab)
     said = [lab.run(*argv) for argv in SYSTEM.tell_all(job) if job in argv]
-    limits = (f"TimeLimit=00:{minutes:02}:00", f"h_rt={minutes * 60}\\b")
-    limits += (f"h_rt=0:{minutes:02}:00",)
+    limits = [f"TimeLimit=00:{minutes:02}:00", f"h_rt={minutes * 60}\\b"]
+    limits += [f"h_rt=0:{minutes:02}:00"]
     assert re.search("|".join(limits), "\n".join(said)), said
 
 

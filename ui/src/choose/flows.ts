@@ -21,7 +21,7 @@ import { type Asks, Choice, type Earlier } from './choice.js';
 import { ChooseDialog, Chooser, type Groups, type Selected } from './dialog.js';
 import type { Schema } from './fields.js';
 import type { Link } from './link.js';
-import { isOurs, ours, proposed } from './ours.js';
+import { isAway, isOurs, ours, proposed } from './ours.js';
 import { earlier, forNotebook, ofNotebook, remember } from './remembered.js';
 import { startIn, startNew } from './start.js';
 
@@ -192,8 +192,8 @@ export async function restartOnCluster(
   const { trans } = kit;
   const context = panel.sessionContext;
   const { specs } = kit.services.kernelspecs;
-  const before = ofNotebook(panel)?.name;
-  const name = proposed(specs, context.session?.kernel?.name, before);
+  const before = [context.session?.kernel?.name, ofNotebook(panel)?.name];
+  const name = proposed(specs, ...before.filter(each => isAway(specs, each)));
   const body = new Chooser(
     trans.__('Kernel'),
     ourGroups(kit, trans.__('On the cluster'), name),

@@ -215,4 +215,3 @@ def test_restart_on_the_cluster(browser: str, lab: labs.Lab, shots: Path) -> Non
         expect(page.locator(".jp-OutputArea-output").first).to_have_text(RUNS)
         has(page, KERNEL)
         the_job(lab, 23)
-        assert 1 == lab.run(str(labs.BIN / "remote-kernels"), "list").count("python-")

@@ -21,7 +21,7 @@ import { type Asks, Choice, type Earlier } from './choice.js';
 import { ChooseDialog, Chooser, type Groups, type Selected } from './dialog.js';
 import type { Schema } from './fields.js';
 import type { Link } from './link.js';
-import { isOurs, ours, proposed } from './ours.js';
+import { isAway, isOurs, ours, proposed } from './ours.js';
 import { earlier, forNotebook, ofNotebook, remember } from './remembered.js';
 import { startIn, startNew } from './start.js';
 
@@ -82,12 +82,12 @@ function ourGroups(kit: Kit, label: string, selected: string | null): Groups {
 
 /** What becomes of the kernel that a notebook has; "" where it has none. */
 function lost(kit: Kit, context: ISessionContext): string {
-  const kernel = context.session?.kernel;
-  if (!kernel) {
-    return '';
+  if (context.hasNoKernel) {
+    return ''; // nor is there one that starts
   }
+  const id = context.session?.kernel?.id;
   const others = [...kit.services.sessions.running()]
-    .filter(each => each.kernel?.id === kernel.id && each.path !== context.path)
+    .filter(each => id !== undefined && each.kernel?.id === id && each.path !== context.path)
     .map(each => each.path);
   const said = kit.trans.__(
     'The kernel of now (%1) is shut down, and its variables are lost; outputs stay.',
@@ -192,8 +192,8 @@ export async function restartOnCluster(
   const { trans } = kit;
   const context = panel.sessionContext;
   const { specs } = kit.services.kernelspecs;
-  const before = ofNotebook(panel)?.name;
-  const name = proposed(specs, context.session?.kernel?.name, before);
+  const before = [context.session?.kernel?.name, ofNotebook(panel)?.name];
+  const name = proposed(specs, ...before.filter(each => isAway(specs, each)));
   const body = new Chooser(
     trans.__('Kernel'),
     ourGroups(kit, trans.__('On the cluster'), name),

@@ -70,7 +70,15 @@ function Form({ choice, trans }: Props): React.ReactElement {
           <div className="rk-Choose-row">
             <Told choice={choice} trans={trans} />
             {differs(choice) && (
-              <button type="button" className="jp-mod-styled" onClick={() => choice.reset()}>
+              <button
+                type="button"
+                className="jp-mod-styled"
+                onClick={({ currentTarget }) => {
+                  // The button goes, and the dialog must keep the focus.
+                  currentTarget.closest('.rk-Choose')?.querySelector('input')?.focus();
+                  choice.reset();
+                }}
+              >
                 {trans.__('Back to defaults')}
               </button>
             )}

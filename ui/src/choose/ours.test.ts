@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { isOurs, ours, proposed } from './ours.js';
+import { isAway, isOurs, ours, proposed } from './ours.js';
 
 const spec = (name: string, provisioner: string | null, scheduler?: string) => ({
   name,
@@ -27,6 +27,8 @@ test('A kernelspec is ours by its provisioner.', () => {
   assert.ok(!isOurs(SPECS, 'python3'));
   assert.ok(!isOurs(SPECS, undefined));
   assert.deepEqual(ours(null), []);
+  assert.ok(isAway(SPECS, 'gpu'));
+  assert.ok(!isAway(SPECS, 'here'));
 });
 
 test('The kernelspec of now is proposed, or else one on a node.', () => {

@@ -31,6 +31,10 @@ export function ours(specs: Specs): Spec[] {
 export const isOurs = (specs: Specs, name: string | undefined): boolean =>
   ours(specs).some(spec => spec.name === name);
 
+/** Whether a kernelspec of ours runs its kernels elsewhere, and not on this machine. */
+export const isAway = (specs: Specs, name: string | undefined): boolean =>
+  ours(specs).some(spec => spec.name === name && config(spec)?.scheduler !== 'local');
+
 /** Which of ours to propose: the first of `wanted` that is there, or one on a node. */
 export function proposed(specs: Specs, ...wanted: (string | undefined)[]): string | null {
   const found = ours(specs);

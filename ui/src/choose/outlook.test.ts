@@ -13,6 +13,6 @@ test('When it would start is said as far as it is known.', () => {
 });
 
 test("The scheduler's own words follow, and stand alone where it would not start.", () => {
-  assert.equal(outlook(at(1000, 'Nodes are free.'), 1000), 'It would start now. Nodes are free.');
+  assert.equal(outlook(at(1000, '1 CPU on c1'), 1000), 'It would start now: 1 CPU on c1');
   assert.equal(outlook(at(null, '', ['Too long.']), 1000), '');
 });

@@ -12,11 +12,11 @@ export function outlook({ start, text, problems }: Estimate, now: number, trans:
   }
   const said =
     start === null
-      ? trans.__('The scheduler does not say when it would start.')
+      ? trans.__('The scheduler does not say when it would start')
       : start - now < SOON
-        ? trans.__('It would start now.')
-        : trans.__('It would start in about %1 (%2).', span(start - now, trans), clock(start));
-  return text ? `${said} ${text}` : said;
+        ? trans.__('It would start now')
+        : trans.__('It would start in about %1 (%2)', span(start - now, trans), clock(start));
+  return text ? `${said}: ${text}` : `${said}.`;
 }
 
 const clock = (time: number): string =>

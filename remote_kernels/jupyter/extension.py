@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +64,11 @@ class RemoteKernelsApp(ExtensionApp):
     ).tag(config=True)
 
     _emitter: Emitter | None = None
-    _changes: ChangeEmitter | None = None
-    _watched: Watched | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._told: set[str] = set()  # names of kernelspecs that make no sense
+        self._stops: list[Callable[[], None]] = []  # what goes on, ended first
 
     def initialize(self, argv: Any = None) -> None:
         """Bring the kernels back, before the first request is served."""
@@ -79,7 +78,8 @@ class RemoteKernelsApp(ExtensionApp):
         loop = self._server.io_loop
         events = self._server.event_logger
         self._emitter = Emitter(process().news, events, loop)
-        self._changes = ChangeEmitter(process().changes, events, loop, self._found)
+        changes = ChangeEmitter(process().changes, events, loop, self._found)
+        self._stops.append(changes.stop)
         if asyncio.get_event_loop_policy().get_event_loop().is_running():
             loop.add_callback(self._bring_back_all)
         else:  # no request is served yet
@@ -87,8 +87,9 @@ class RemoteKernelsApp(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Add our routes. Called by ExtensionApp.initialize."""
-        self._watched = Watched(self._server.event_logger)
-        found = Kernels(process(), self._kernels, self._state_dirs, self._watched.shown)
+        watched = Watched(self._server.event_logger)
+        found = Kernels(process(), self._kernels, self._state_dirs, watched.shown)
+        self._stops += [watched.stop, found.followers.stop]
         self._found = found
         self.handlers.extend(routes(self._found))
         self.handlers.extend(proxied.routes(self._kernels))
@@ -215,11 +216,8 @@ class RemoteKernelsApp(ExtensionApp):
 
         Called before the server shuts down the kernels that it still has.
         """
-        if self._changes is not None:
-            self._changes.stop()
-        if self._watched is not None:
-            self._watched.stop()
-        self._found.followers.stop()
+        for stop in self._stops:
+            stop()
         await self._starts_are_over()
         if self.on_stop == "shutdown":
             # One that is just starting is not listed yet, and shut down by nobody.
@@ -254,9 +252,8 @@ class RemoteKernelsApp(ExtensionApp):
             _, late = await asyncio.wait([*starts.values()], timeout=STARTING)
             for start in late:
                 start.cancel()
-        for kernel_id in [*starts]:
-            if kernel_id not in self._kernels:
-                del starts[kernel_id]
+            await asyncio.gather(*late, return_exceptions=True)
+        starts.clear()
 
 
 def _is_no_traceback(record: logging.LogRecord) -> bool:

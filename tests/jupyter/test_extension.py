@@ -5,6 +5,7 @@ Records and Jupyter's managers of sessions and kernelspecs are real; kernels are
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from jupyter_server.services.sessions.sessionmanager import SessionManager
 
 from remote_kernels import records
+from remote_kernels.jupyter import extension
 from remote_kernels.jupyter.extension import (
     RemoteKernelsApp,
     _jupyter_server_extension_points,
@@ -316,6 +318,44 @@ async def test_a_server_that_takes_its_kernels_with_it(server: Server) -> None:
     assert not mine.detached
     assert server.kernel_manager not in process().lasting
     assert ["mine"] == server.kernel_manager.list_kernel_ids()
+
+
+@pytest.mark.asyncio
+async def test_a_start_that_is_under_way_when_the_server_stops(server: Server) -> None:
+    """It comes to its end, and its kernel is let go of as all others are."""
+    mine, manager = Provisioner(), server.kernel_manager
+    stopping, is_there = asyncio.Event(), asyncio.Event()
+
+    async def start() -> None:
+        await stopping.wait()
+        manager.add("mine", mine)
+        is_there.set()
+
+    manager._pending_kernels["mine"] = asyncio.create_task(start())
+    stop = asyncio.create_task(server.app.stop_extension())
+    await asyncio.sleep(0)
+    assert not stop.done()
+    stopping.set()
+    await stop
+
+    assert is_there.is_set()
+    assert mine.detached
+    assert {} == manager._pending_kernels
+
+
+@pytest.mark.asyncio
+async def test_a_start_that_takes_too_long_for_a_server_that_stops(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is cancelled: a server that ends must end."""
+    monkeypatch.setattr(extension, "STARTING", 0.0)
+    starting = asyncio.create_task(asyncio.Event().wait())
+    server.kernel_manager._pending_kernels["mine"] = starting
+
+    await server.app.stop_extension()
+
+    assert starting.cancelled()
+    assert {} == server.kernel_manager._pending_kernels
 
 
 def test_jupyter_finds_the_extension() -> None:

@@ -23,8 +23,9 @@ from remote_kernels.errors import InUseError, RecordError, RemoteKernelError
 from remote_kernels.kernel import service
 from remote_kernels.kernel.inventory import Recorded, recorded
 
-from . import api, proxied
-from .api_kernels import Kernels, own_config
+from . import proxied
+from .api.known import Kernels, own_config
+from .api.routes import routes
 from .emitter import Emitter
 from .process import process
 from .provisioner import RemoteKernelProvisioner
@@ -79,7 +80,7 @@ class RemoteKernelsApp(ExtensionApp):
     def initialize_handlers(self) -> None:
         """Add our routes. Called by ExtensionApp.initialize."""
         kernels = Kernels(process(), self._kernels, self._state_dirs)
-        self.handlers.extend(api.routes(kernels))
+        self.handlers.extend(routes(kernels))
         self.handlers.extend(proxied.routes(self._kernels))
 
     @property

@@ -18,8 +18,8 @@ from tornado import web
 
 from remote_kernels.kernel.ports import Port
 
-from .api_errors import Refusal
-from .api_kernels import kernel_of
+from .api.errors import Refusal
+from .api.known import kernel_of
 from .withheld import Secrets, of_same_origin
 
 try:

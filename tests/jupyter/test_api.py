@@ -13,7 +13,7 @@ import pytest
 from login.specs import write_spec
 from served.server import API, TOKEN, Answer, Home, Server, home, served
 
-from remote_kernels.jupyter import api
+from remote_kernels.jupyter.api.routes import routes
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -311,7 +311,7 @@ def test_a_user_who_may_not_run_code(here: Home) -> None:
 
 def test_no_request_is_left_out_here() -> None:
     """All there are, are tried by those who may not."""
-    made = api.routes(None)  # type: ignore[arg-type]
+    made = routes(None)  # type: ignore[arg-type]
     patterns = [(path.removeprefix(API), handler) for path, handler, _ in made]
     found = {
         (method, path)

@@ -1,4 +1,4 @@
-"""jupyter.api_kernels and api_errors, without a server."""
+"""jupyter.api.known and errors, without a server."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from remote_kernels.errors import (
     SubmitError,
     UnknownError,
 )
-from remote_kernels.jupyter.api_errors import status_of
-from remote_kernels.jupyter.api_kernels import MOST_BYTES, log_end
+from remote_kernels.jupyter.api.errors import status_of
+from remote_kernels.jupyter.api.known import MOST_BYTES, log_end
 
 
 def test_the_end_of_a_log(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from served.server import TOKEN, home, served
 from tornado.ioloop import IOLoop
 from tornado.websocket import websocket_connect
 
-from remote_kernels.jupyter.api import DOCUMENT
+from remote_kernels.jupyter.api.document import DOCUMENT
 from remote_kernels.jupyter.emitter import SCHEMA, SCHEMA_ID, Emitter, event
 from remote_kernels.jupyter.process import NewsWire
 from remote_kernels.kernel.model import STATES, UNKNOWN, KernelModel

@@ -1,4 +1,4 @@
-"""jupyter/openapi.yaml: it says what the code does, and the server does what it says.
+"""jupyter/api/openapi.yaml: it says what the code does, and the server does what it says.
 
 Schemathesis makes the requests: what the document allows, and what it does not.
 """
@@ -17,8 +17,10 @@ from jupyter_events import yaml
 from served.server import API, TOKEN, Home, Server, home, served
 
 from remote_kernels.config import every_option
-from remote_kernels.jupyter import api
-from remote_kernels.jupyter.api_input import LINES, LOGS, MOST_LINES, MOST_MINUTES
+from remote_kernels.jupyter.api import document as api_document
+from remote_kernels.jupyter.api.handler import ROOT
+from remote_kernels.jupyter.api.input import LINES, LOGS, MOST_LINES, MOST_MINUTES
+from remote_kernels.jupyter.api.routes import routes as all_routes
 from remote_kernels.kernel.model import STATES, UNKNOWN, KernelModel
 
 EXAMPLES = 8  # of each request, besides those at the bounds of what is allowed
@@ -26,7 +28,7 @@ WORDS = {"list": "array", "numbers": "array"}  # JSON's, where ours differ
 
 
 def document() -> Any:
-    return yaml.loads(api.document())
+    return yaml.loads(api_document.document())
 
 
 def schemas() -> Any:
@@ -35,7 +37,7 @@ def schemas() -> Any:
 
 def described() -> set[tuple[str, str]]:
     return {
-        (api.ROOT + path, method)
+        (ROOT + path, method)
         for path, item in document()["paths"].items()
         for method in item
         if method != "parameters"
@@ -49,7 +51,7 @@ def test_every_route_is_described() -> None:
     """And nothing else is."""
     routes = {
         (re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", path), method.lower())
-        for path, handler, _ in api.routes(None)  # type: ignore[arg-type]
+        for path, handler, _ in all_routes(None)  # type: ignore[arg-type]
         for method in handler.SUPPORTED_METHODS
         if method.lower() in vars(handler)
     }

@@ -26,7 +26,7 @@ from served.server import API, TOKEN, Answer, Home, Server, home, served
 from tornado.httpclient import HTTPRequest
 
 from remote_kernels.errors import StateError
-from remote_kernels.jupyter.api_errors import Refusal, status_of
+from remote_kernels.jupyter.api.errors import Refusal, status_of
 from remote_kernels.jupyter.proxied import Proxied
 from remote_kernels.kernel import service
 from remote_kernels.kernel.service import Known

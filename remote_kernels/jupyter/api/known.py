@@ -19,15 +19,15 @@ from jupyter_server.utils import ensure_async
 
 from remote_kernels.config import every_option, over
 from remote_kernels.errors import JobError, NotFoundError, RecordError
+from remote_kernels.jupyter.process import ProcessGlobals
+from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
 from remote_kernels.kernel import RemoteKernel, service, site
 from remote_kernels.kernel.model import KernelModel
 from remote_kernels.kernel.ports import Ports
 from remote_kernels.kernel.service import Known
 
-from .api_errors import Refusal
-from .api_input import Start
-from .process import ProcessGlobals
-from .provisioner import RemoteKernelProvisioner
+from .errors import Refusal
+from .input import Start
 
 PATIENCE = 5.0  # seconds that a client waits for a batch system
 MOST_BYTES = 1024 * 1024  # of a log, looked at from its end

@@ -14,7 +14,7 @@ from typing import Any
 
 from remote_kernels.kernel.ports import LARGEST_PORT, Target, Tcp, Unix
 
-from .api_errors import Refusal
+from .errors import Refusal
 
 LOGS = ("job", "kernel")
 LINES = 200  # of a log, unless asked for more

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import type { Cell, HeldMessage } from '../server/types.js';
-import { Filling, type Step } from './filling.js';
+import { Filling, joined, type Step } from './filling.js';
 
 let ids = 0;
 const message = (msg_type: string, content: Record<string, unknown>): HeldMessage => ({
@@ -133,7 +133,7 @@ class Page {
 test('A cell that runs shows what was held, then what comes, each message once.', () => {
   const held = [begins(3), line('1'), line('2')];
   const page = new Page().opens([cell('r', { messages: held })]);
-  page.came('r', held[2]!, line('3'), idle());
+  page.came('r', held[2], line('3'), idle());
   assert.deepEqual(page.shown.text, { a: '1|2|3|3' });
   assert.deepEqual(page.filling.finished(), ['r']);
 });
@@ -142,7 +142,7 @@ test('What comes while the server is asked waits for its answer.', () => {
   const held = [begins(1), line('1'), line('2')];
   const page = new Page();
   page.opens([cell('r', { messages: held })], () => {
-    page.came('r', held[2]!, line('3'));
+    page.came('r', held[2], line('3'));
     assert.deepEqual(page.shown.text, {});
   });
   assert.deepEqual(page.shown.text, { a: '1|2|3|' });
@@ -285,6 +285,26 @@ test('A restart that this page sees ends what it shows, and nothing is left to t
   assert.deepEqual(page.filling.finished().sort(), ['mine', 'r']);
 });
 
+test('Text that comes in many messages is shown in one piece.', () => {
+  const show = (request: string, shown: HeldMessage): Step => ({
+    do: 'show',
+    request,
+    message: shown
+  });
+  const errors = message('stream', { name: 'stderr', text: 'e' });
+  const steps = joined([
+    show('r', line('1')),
+    show('r', line('2')),
+    show('r', line('3')),
+    show('r', errors),
+    show('q', line('4')),
+    show('q', clear(true)),
+    show('q', line('5'))
+  ]);
+  const texts = steps.map(step => step.do === 'show' && step.message.content['text']);
+  assert.deepEqual(texts, ['123', 'e', '4', undefined, '5']);
+});
+
 // --- at random ----------------------------------------------------------------------
 
 /** Numbers that look random, the same for each seed. */
@@ -408,7 +428,7 @@ function play(seed: number, rounds: number): void {
   const roll = dice(seed);
   const server = new Server();
   const browsers = [new Browser(), new Browser()];
-  const first = browsers[0]!;
+  const first = browsers[0];
   const file = { version: 0, cells: new Map<string, string[]>() };
   let requests = 0;
 
@@ -430,7 +450,7 @@ function play(seed: number, rounds: number): void {
       () => clear(false),
       idle
     ];
-    say(kinds[roll(kinds.length)]!());
+    say(kinds[roll(kinds.length)]());
   };
   const say = (said: HeldMessage): void => {
     const came = server.says(server.running!, said);
@@ -480,7 +500,7 @@ function play(seed: number, rounds: number): void {
       browser.connect();
     } else if (browser === first && browser.connected && roll(2) === 0) {
       const request = `r${(requests += 1)}`;
-      const id = 'abc'[roll(3)]!;
+      const id = 'abc'[roll(3)];
       browser.send(request, id);
       server.request(request, id);
     }

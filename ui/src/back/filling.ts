@@ -395,6 +395,49 @@ const NOTHING: Ending = {
   ended: null
 };
 
+/** The same steps, with text that comes in one piece: Lab renders all of it for each. */
+export function joined(steps: readonly Step[]): Step[] {
+  const result: Step[] = [];
+  let texts: string[] = []; // of the last step
+  const join = (): void => {
+    const last = result.at(-1);
+    if (last?.do === 'show' && texts.length > 1) {
+      const { message } = last;
+      const content = { ...message.content, text: texts.join('') };
+      result[result.length - 1] = { ...last, message: { ...message, content } };
+    }
+    texts = [];
+  };
+  for (const step of steps) {
+    const last = result.at(-1);
+    const text = textOf(step);
+    if (
+      text !== null &&
+      textOf(last) !== null &&
+      last?.do === 'show' &&
+      step.do === 'show' &&
+      last.request === step.request &&
+      last.message.content['name'] === step.message.content['name']
+    ) {
+      texts.push(text);
+    } else {
+      join();
+      result.push(step);
+      texts = text === null ? [] : [text];
+    }
+  }
+  join();
+  return result;
+}
+
+function textOf(step: Step | undefined): string | null {
+  if (step?.do !== 'show' || step.message.msg_type !== 'stream') {
+    return null;
+  }
+  const { text } = step.message.content;
+  return typeof text === 'string' ? text : null;
+}
+
 function isIdle({ msg_type, content }: HeldMessage): boolean {
   return msg_type === 'status' && content['execution_state'] === 'idle';
 }

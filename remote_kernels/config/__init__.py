@@ -56,6 +56,7 @@ class Settings:
     dead_after: float = 15.0
     silence: float = 3600.0
     spool: int = 512
+    hold: int = 64
     usage: float | None = None
     warn_before: tuple[float, ...] = (600.0, 120.0)
 

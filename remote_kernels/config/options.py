@@ -70,6 +70,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("dead_after", _SPAN, "SECONDS", 15, "How long a silent connection is waited for before another is made."),
     Option("silence", _SILENCE, "SECONDS", 3600, "How long an idle kernel may be without a server before it ends and gives its job back."),
     Option("spool", _COUNT, "MIB", 512, "Output kept on the node's disk for a server that is away, in MiB for each of the kernel's sockets; beyond it the oldest is dropped."),
+    Option("hold", _COUNT, "MIB", 64, "Output kept for pages that come back, in MiB, until one has shown and saved it; beyond it the oldest is dropped."),
     Option("usage", _LONG_SPAN, "SECONDS", 10, "How often to measure the kernel's use of CPU, memory and GPUs; default: never."),
     Option("warn_before", _SPANS, "SECONDS", [600, 120], "When to warn before the time limit."),
 )

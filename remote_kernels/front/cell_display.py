@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from remote_kernels import harmless
 from remote_kernels.wrapping import WIDTH, wrapped
 
 from .held_requests import HeldRequests
 from .jupyter_message import Head
 from .voice import Voice
+
+ON_THEIR_WAY = 10  # messages that a page may still get when it asks what is shown
 
 
 class CellDisplay:
@@ -25,6 +29,21 @@ class CellDisplay:
         self._voice = voice
         self._held = held
         self._shown: dict[str, tuple[str, Head]] = {}  # by session: text, its cell
+        self._said: dict[str, deque[Head]] = {}  # by cell's request: our last messages
+        voice.on_said = self._note_said
+
+    def _note_said(self, message: Head) -> None:
+        last = deque[Head](maxlen=ON_THEIR_WAY)
+        self._said.setdefault(message.parent_id, last).append(message)
+
+    def said(self, request: str) -> list[Head]:
+        """Return what was published below a cell, by its request; the last of it."""
+        return [*self._said.get(request, ())]
+
+    def all_said(self) -> dict[str, list[str]]:
+        """Return the IDs of what was published, by request, and forget them."""
+        said, self._said = self._said, {}
+        return {request: [head.id for head in heads] for request, heads in said.items()}
 
     def show(self, text: str) -> None:
         """Show a text; nothing is sent where it is shown already."""

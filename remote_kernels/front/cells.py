@@ -23,6 +23,8 @@ class Cells:
     on_start, on_end:
         Called with the ID of a request, and the number of the message on iopub with
         which the kernel begins or ends it.
+    is_for_all:
+        Tells whether others show the output of that request than who made it.
     """
 
     def __init__(
@@ -30,8 +32,10 @@ class Cells:
         is_away: Callable[[str, str], bool],
         on_start: Callable[[str, int], None],
         on_end: Callable[[str, int], None],
+        is_for_all: Callable[[str], bool] = lambda request: False,
     ) -> None:
         self._is_away = is_away
+        self._is_for_all = is_for_all
         self._on_start = on_start
         self._on_end = on_end
         self._running: dict[str, Header] = {}  # by request
@@ -81,10 +85,13 @@ class Cells:
         )
 
     def visible(self) -> Header | None:
-        """Return the header of the running cell, if its client is there."""
+        """Return the header of the running cell, if somebody shows it."""
         for header in self._running.values():
             if header.get("msg_type") == RUN:
-                return None if self._is_of_away(header) else header
+                shown = not self._is_of_away(header) or self._is_for_all(
+                    str(header.get("msg_id", ""))
+                )
+                return header if shown else None
         return None
 
 

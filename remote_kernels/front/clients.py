@@ -8,21 +8,29 @@ from there by `Inbox` and `Cells` to `Outbox`. None of these knows the way.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from remote_kernels.bounded import within
 
 from . import jupyter_message
 from .agent_channels import AgentChannels
 from .cells import Cells, ShownState
 from .delivery import DeliveryReports
 from .inbox import Inbox, KernelMessage
-from .interfaces import ClientSockets, OnDelivered
-from .jupyter_message import Head
+from .interfaces import ClientSockets, LargeMessage, OnDelivered
+from .jupyter_message import RUN, Head
 from .kernel_info import KernelInfo
+from .marking import cell_in, marked
 from .notices import TOO_LARGE, Notices
 from .outbox import Outbox
-from .presence import Presence
+from .overheard import Overheard
+from .presence import SUBSCRIBE_TIME, Presence
+from .transcript import REPLY, Transcribed
+from .transcripts import HOLD, Transcripts
 from .voice import Voice
 
 
@@ -41,6 +49,8 @@ class Clients:
         The content of the kernel's kernel_info_reply, if it is known.
     on_info:
         Called with that content when it becomes known.
+    hold:
+        Bytes of output that are kept for pages that come back.
     """
 
     def __init__(
@@ -50,6 +60,7 @@ class Clients:
         on_delivered: OnDelivered,
         info: dict[str, Any] | None = None,
         on_info: Callable[[dict[str, Any]], None] = lambda info: None,
+        hold: int = HOLD,
     ) -> None:
         self.shutdown_requested = False  # by one of them, of the kernel's process
         self._voice = voice = Voice(key)
@@ -58,18 +69,31 @@ class Clients:
             lambda session: self._outbox.hand_on(session)
         )
         iopub = reports.deliveries["iopub"]
-        self._cells = cells = Cells(presence.is_away, iopub.begins, iopub.ends)
+        self._cells = cells = Cells(
+            presence.is_away,
+            iopub.begins,
+            iopub.ends,
+            lambda request: self._outbox.is_for_all(request),
+        )
         self._state = ShownState(voice, cells)
         self._info = KernelInfo(voice, cells, self._state, info, on_info)
         self._notices = Notices(voice, cells)
         self.notice = self._notices.notice
         self._outbox = Outbox(voice, presence, self._notices, reports, directory)
-        inbox = Inbox(self._message, self._outbox.begin, reports.handed_on)
+        self._transcripts = Transcripts(reports.keep, reports.release, hold)
+        self._fills_in = False  # a page that asked this server
+        self._all_subscribed = asyncio.Event()
+        voice.on_said = self._transcripts.said
+        self.pass_over, self.shown = (
+            self._transcripts.pass_over,
+            self._transcripts.shown,
+        )
+        inbox = Inbox(self._message, self._begin, reports.handed_on)
         self._channels = AgentChannels(inbox, self._has_room)
         self.connect, self.adopt = self._channels.connect, presence.adopt
         self.move = self._outbox.move
 
-    # Called by kernel/, as are connect, adopt, notice and move
+    # Called by kernel/, as are connect, adopt, notice, move, pass_over and shown
 
     async def handshake(self, timeout: float) -> str:
         """Wait until the kernel has answered us, at most so many seconds.
@@ -87,12 +111,44 @@ class Clients:
         """Expect another process of the kernel: nobody has asked that one to end."""
         self.shutdown_requested = False
 
+    def process_ended(self) -> None:
+        """Note that the kernel's process is gone."""
+        self._transcripts.process_ended()
+
+    @property
+    def dropped(self) -> int:
+        """How many messages were dropped, of requests that are kept no more."""
+        return self._transcripts.dropped
+
+    def hold(self) -> None:
+        """Keep from now on what cells print, for pages that fill them in themselves."""
+        self._transcripts.is_on = True
+
+    async def cells(self) -> list[Transcribed]:
+        """Return what is kept for pages; from then on all that comes is published.
+
+        So a page that has subscribed before it asks misses nothing. It gets some twice:
+        what is here, and on its way to it at the same time.
+        """
+        self.hold()
+        sockets = self._voice.sockets
+        if sockets is not None and sockets.awaits_subscriptions():
+            self._all_subscribed.clear()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await within(self._all_subscribed.wait(), SUBSCRIBE_TIME)
+        found = self._transcripts.now()
+        for one in found:
+            self._outbox.tell_all(one.request)
+        self._fills_in = True
+        return found
+
     def close(self) -> None:
         """Stop, and leave to the next server what was not delivered."""
         self._channels.close()
         self._reports.close()
         self._presence.close()
         self._outbox.close()
+        self._transcripts.close()
 
     # Called by the front
 
@@ -105,6 +161,8 @@ class Clients:
         has_room, head = True, jupyter_message.read(parts)
         if head is None:
             return self._channels.send(target, parts)
+        if head.type == RUN:
+            head, parts = self._marked(head, parts)
         is_ours = self._presence.note(head)
         if is_ours:
             self._cells.requested(head)
@@ -115,12 +173,21 @@ class Clients:
             self._presence.attach(head.session, self._voice.sockets)
         return has_room
 
+    def _marked(self, head: Head, parts: list[bytes]) -> tuple[Head, list[bytes]]:
+        """Return a request to run a cell as the kernel gets it."""
+        if self._transcripts.is_on:
+            parts = marked(head, parts, self._voice.sign)
+            head = jupyter_message.read(parts) or head
+        self._transcripts.requested(head)
+        return head, parts
+
     def subscribed(self, topic: bytes) -> bool:
         """Tell the kernel, who may want to welcome the client (JEP 65)."""
         has_room = self._channels.send("iopub", [topic])
         sockets = self._voice.sockets
         if sockets is not None and not sockets.awaits_subscriptions():
             self._presence.all_subscribed()
+            self._all_subscribed.set()
         self._state.subscribed()
         return has_room
 
@@ -140,10 +207,37 @@ class Clients:
                 message = message._replace(begins=True)
         elif head.type == "kernel_info_reply":
             self._info.learn(head)
+        if head is not None:
+            self._transcribe(message, head, sum(map(len, parts)))
         if not self._outbox.put(message, parts):
             self._state.held()
+            if message.is_repeated and self._transcripts.is_over(message.cell):
+                self._outbox.ended_before(message.cell)
         elif message.begins:
             self._notices.begins(message.parent)
+
+    def _begin(
+        self, message: KernelMessage, parts: list[bytes], left: int
+    ) -> LargeMessage | None:
+        """Publish a large message as it comes; see Outbox.begin."""
+        begun = self._outbox.begin(message, parts, left)
+        if begun is None or not self._transcripts.awaits(message.cell, left):
+            return begun
+
+        def whole(parts: list[bytes]) -> None:
+            head = jupyter_message.read(parts)
+            if head is not None:
+                self._transcribe(message, head, sum(map(len, parts)))
+
+        return Overheard(begun, parts, left, whole)
+
+    def _transcribe(self, message: KernelMessage, head: Head, size: int) -> None:
+        """Keep for pages what a message says of a request."""
+        self._transcripts.take(message, head, size)
+        if head.type == REPLY and cell_in(message.parent):
+            self._reports.replied(message.cell, message.number)
+        if self._fills_in and message.cell in self._transcripts:
+            self._outbox.tell_all(message.cell)
 
     def _has_room(self, target: str) -> None:
         if self._voice.sockets is not None:

@@ -3,7 +3,8 @@
 Nobody tells us what has reached a browser. So a message counts as delivered when it
 was handed on SETTLE seconds ago, and the output of a cell is asked for again from its
 start as long as the cell's end is not delivered: whoever comes after us clears the
-cell's output and repeats all of it, which is right wherever we stopped.
+cell's output and repeats all of it, which is right wherever we stopped. Of a cell that
+is kept for pages (see transcripts.py) it is needed until that is released.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class Delivery:
         self._recent: deque[tuple[int, float]] = deque()
         self._open: dict[str, int] = {}  # cell (parent's msg_id): its first message
         self._ends: deque[tuple[int, str]] = deque()  # last messages of cells
+        self._kept: set[str] = set()  # cells that are needed beyond their end
+        self._over: set[str] = set()  # of these, whose end is delivered
         self._held: dict[int, None] = {}  # their client is, or just was, away
         self._through = 0
 
@@ -46,6 +49,17 @@ class Delivery:
         if cell in self._open:
             self._ends.append((number, cell))
 
+    def keep(self, cell: str) -> None:
+        """Need a cell beyond its end, until it is released."""
+        self._kept.add(cell)
+
+    def release(self, cell: str) -> None:
+        """Need a cell no more than any other."""
+        self._kept.discard(cell)
+        if cell in self._over:
+            self._over.remove(cell)
+            self._open.pop(cell, None)
+
     @property
     def is_unsettled(self) -> bool:
         """Whether `positions` will change with time alone."""
@@ -64,7 +78,11 @@ class Delivery:
         if self._held:
             through = min(through, next(iter(self._held)) - 1)
         while self._ends and self._ends[0][0] <= through:
-            self._open.pop(self._ends.popleft()[1], None)
+            _, cell = self._ends.popleft()
+            if cell in self._kept:
+                self._over.add(cell)
+            else:
+                self._open.pop(cell, None)
         forget = min([through, *(first - 1 for first in self._open.values())])
         return through, forget
 
@@ -87,9 +105,29 @@ class DeliveryReports:
 
     def handed_on(self, target: str, number: int) -> None:
         """Note that a message is on its way to its client."""
-        loop = asyncio.get_running_loop()
-        self.deliveries[target].handed_on(number, loop.time())
+        now = asyncio.get_running_loop().time()
+        self.deliveries[target].handed_on(number, now)
+        self._report_later()
+
+    def replied(self, request: str, number: int) -> None:
+        """Note that a kept request was answered by this message on shell."""
+        self.deliveries["shell"].begins(request, number)
+        self.deliveries["shell"].ends(request, number)
+
+    def keep(self, request: str) -> None:
+        """Need all that is said of a request beyond its end, until it is released."""
+        for delivery in self.deliveries.values():
+            delivery.keep(request)
+
+    def release(self, request: str) -> None:
+        """Need it no more than any other."""
+        for delivery in self.deliveries.values():
+            delivery.release(request)
+        self._report_later()
+
+    def _report_later(self) -> None:
         if self._timer is None:
+            loop = asyncio.get_running_loop()
             self._timer = loop.call_later(REPORT_AFTER, self._report)
 
     def _report(self) -> None:
@@ -100,8 +138,8 @@ class DeliveryReports:
             if positions != self._reported[target]:
                 self._reported[target] = positions
                 self._on_delivered(target, *positions)
-            if delivery.is_unsettled and self._timer is None:
-                self._timer = loop.call_later(REPORT_AFTER, self._report)
+            if delivery.is_unsettled:
+                self._report_later()
 
     def close(self) -> None:
         """Report no more."""

@@ -59,6 +59,10 @@ class HeldRequests:
         """Whether that cell is held."""
         return cell.id in self._cells
 
+    def cells(self) -> list[Head]:
+        """Return the cells that are held, in order."""
+        return [*self._cells.values()]
+
     def has_cells(self) -> bool:
         """Whether any cell is held."""
         return bool(self._cells)

@@ -33,6 +33,7 @@ class Head(NamedTuple):
     session: str
     parent_id: str
     parent_session: str
+    header_data: bytes  # `header` as it came
 
     @property
     def is_of_client(self) -> bool:
@@ -47,10 +48,11 @@ class Head(NamedTuple):
         """Return the content as JSON; empty where it cannot be read."""
         if len(self.body) < 2:
             return {}
-        try:
-            return _object(self.body[1], limit=CONTENT_BYTES)
-        except ProtocolError:
-            return {}
+        return _object_or_none(self.body[1])
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the metadata as JSON; empty where they cannot be read."""
+        return _object_or_none(self.body[0]) if self.body else {}
 
 
 def read(parts: Sequence[bytes]) -> Head | None:
@@ -78,7 +80,16 @@ def read(parts: Sequence[bytes]) -> Head | None:
         str(header.get("session", "")),
         parent_id,
         parent_session,
+        header_data,
     )
+
+
+def _object_or_none(data: bytes) -> dict[str, Any]:
+    """Return an object; an empty one where it cannot be read."""
+    try:
+        return _object(data, limit=CONTENT_BYTES)
+    except ProtocolError:
+        return {}
 
 
 _object = functools.partial(objects.decode, what="a part of a message", errors="strict")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from remote_kernels.relay.spool import Spool
 
+from . import jupyter_message
 from .delivery import DeliveryReports
 from .inbox import KernelMessage
 from .interfaces import LargeMessage
@@ -19,6 +20,7 @@ from .jupyter_message import RUN
 from .listener import Broadcast
 from .notices import Notices
 from .presence import Presence
+from .transcript import KEPT
 from .voice import Voice
 
 DISK_BYTES = 512 * 1024 * 1024  # beyond that the oldest are dropped
@@ -57,15 +59,23 @@ class Outbox:
         self._held = HeldMessages(directory, self._handed_on)
         self.move = self._held.move
         self._retold: set[str] = set()  # cells of an earlier server, begun anew here
+        self._for_all: set[str] = set()  # of these, who shows them is not who asked
 
     def put(self, message: KernelMessage, parts: list[bytes]) -> bool:
         """Deliver a message, or hold it; returns whether it was delivered."""
-        if self._presence.is_away(message.cell, message.session):
+        if message.is_repeated and message.target != "iopub":
+            self._handed_on(message)  # a reply that is here for transcripts alone
+            return True
+        if self._is_for_later(message):
             self._reports.held(message.target, message.number)
             self._held.add(message, parts)
             return False
         self._deliver(message, parts)
         return True
+
+    def _is_for_later(self, message: KernelMessage) -> bool:
+        for_all = message.target == "iopub" and self.is_for_all(message.cell)
+        return not for_all and self._presence.is_away(message.cell, message.session)
 
     def _deliver(self, message: KernelMessage, parts: list[bytes]) -> None:
         if message.begins and not self._presence.has_asked(message.cell):
@@ -91,8 +101,7 @@ class Outbox:
         client is away, or because what was lost before it is to be told.
         """
         sockets = self._voice.sockets
-        away = self._presence.is_away(message.cell, message.session)
-        if sockets is None or away or message.lost:
+        if sockets is None or self._is_for_later(message) or message.lost:
             return None
         if self._is_wanted(message):
             return sockets.begin(parts, left)
@@ -101,13 +110,45 @@ class Outbox:
     def hand_on(self, session: str) -> None:
         """Deliver what was held for a client, in order: it is back."""
         lost = 0
-        for message, parts in self._held.take(session):
+        for message, parts in self._held.take(lambda held: held.session == session):
             if parts is None:
                 lost += message.lost + (not message.is_repeated)
                 self._handed_on(message)
             else:
                 self._deliver(message._replace(lost=message.lost + lost), parts)
                 lost = 0
+
+    # For pages that fill in their cells by themselves, from transcripts
+
+    def is_for_all(self, request: str) -> bool:
+        """Whether what is published of a request waits for nobody."""
+        return request in self._for_all
+
+    def tell_all(self, request: str) -> None:
+        """Publish what comes of a request from now on, whether who asked is there.
+
+        What was held of it is in the transcript, but for what pages learn by this way
+        alone. Replies, and questions, are still for who asked.
+        """
+        if request in self._for_all or self._presence.has_asked(request):
+            return
+        self._for_all.add(request)
+        self._retold.add(request)
+        held = self._held.take(
+            lambda held: held.cell == request and held.target == "iopub"
+        )
+        for message, parts in held:
+            head = jupyter_message.read(parts or [])
+            shown = head is None or head.type in KEPT or message.is_repeated
+            if self._voice.sockets is not None and parts and not shown:
+                self._voice.sockets.send(message.target, parts)
+            self._handed_on(message)
+
+    def ended_before(self, request: str) -> None:
+        """Note that an earlier server has delivered a request's end: it has all of it."""
+        held = self._held.take(lambda held: held.cell == request and held.is_repeated)
+        for message, _ in held:
+            self._handed_on(message)
 
     def _handed_on(self, message: KernelMessage) -> None:
         self._reports.handed_on(message.target, message.number)
@@ -143,13 +184,16 @@ class HeldMessages:
             loop = asyncio.get_running_loop()
             self._forgetter = loop.call_later(HELD_TIME, self._forget)
 
-    def take(self, session: str) -> Iterator[tuple[KernelMessage, list[bytes] | None]]:
-        """Yield the messages of a client, in order; None for what was dropped."""
+    def take(
+        self, is_meant: Callable[[KernelMessage], bool]
+    ) -> Iterator[tuple[KernelMessage, list[bytes] | None]]:
+        """Yield some of the messages, in order; None for what was dropped."""
         held, self._held = self._held, []
-        self._held = [entry for entry in held if entry[1].session != session]
+        self._held = [entry for entry in held if not is_meant(entry[1])]
         for place, message in held:
-            if message.session == session:
+            if is_meant(message):
                 yield message, self._spool.read_one(place)
+                self._spool.remove(place)
         if not self._held:
             self._spool.forget_all()
 

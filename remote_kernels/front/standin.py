@@ -18,7 +18,9 @@ from .early_info import EarlyInfo
 from .held_requests import LIMITED, HeldRequests
 from .interfaces import Cancellable, ClientSockets, Later, Request
 from .jupyter_message import ASK, RUN, Head
+from .marking import cell_of, marked
 from .question import Question
+from .transcript import CellState, Transcribed, encode
 from .voice import Voice
 
 ERROR = "RemoteKernelError"
@@ -84,9 +86,10 @@ class StandIn:
         self._info = EarlyInfo(voice, held, language, self.say_state, later)
         self.introduce, self.show = self._info.introduce, self._display.show
         self.ask, self.stop_asking = self._question.ask, self._question.stop
-        self.restore = held.restore
+        self.restore, self.all_said = held.restore, self._display.all_said
         self.topics: set[bytes] = set()  # subscribed to
         self.sessions: set[str] = set()  # of clients that have spoken
+        self.is_holding = False  # pages fill in their cells by themselves
 
     # Called by the front
 
@@ -109,6 +112,8 @@ class StandIn:
         head = jupyter_message.read(parts)
         if head is not None and head.is_of_client:
             self.sessions.add(head.session)
+        if head is not None and self.is_holding:
+            parts = marked(head, parts, self._voice.sign)
         if head is None or not self._is_answered(target, head, parts):
             self._held.add(target, parts)
         return self._held.has_room(target)
@@ -147,7 +152,7 @@ class StandIn:
             self._held.add_cell(target, cell, parts)
             self._question.cell_came(cell)
 
-    # Called by kernel/, as are introduce, show, ask, stop_asking and restore
+    # Called by kernel/, as are introduce, show, ask, stop_asking, restore and all_said
 
     @property
     def is_known(self) -> bool:
@@ -158,6 +163,16 @@ class StandIn:
     def restored(self) -> set[str]:
         """The requests, by ID, that an earlier server held."""
         return self._held.restored
+
+    def cells(self) -> list[Transcribed]:
+        """Return the cells that wait, with what they show, for pages that come back."""
+        self.is_holding = True
+        return [self._as_held(head) for head in self._held.cells() if cell_of(head)]
+
+    def _as_held(self, cell: Head) -> Transcribed:
+        said = b"".join(map(encode, self._display.said(cell.id)[-2:]))  # clear, text
+        state, who = CellState.WAITING, (cell.id, cell_of(cell), cell.session)
+        return Transcribed(*who, state, asked=encode(cell), said=(said,))
 
     def say_state(self) -> None:
         """Tell the state; again and again, as servers cull who says nothing.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jupyter_client.session import Session
 
 from remote_kernels import harmless
 
+from . import jupyter_message
 from .interfaces import ClientSockets
-from .jupyter_message import Head, Header
+from .jupyter_message import RUN, Head, Header
+from .transcript import KEPT
 
 
 class Voice:
@@ -24,6 +26,7 @@ class Voice:
 
     def __init__(self, key: bytes) -> None:
         self.sockets: ClientSockets | None = None
+        self.on_said: Callable[[Head], None] = lambda head: None  # on iopub, of a cell
         self._session = Session(key=key, username="remote_kernels")
 
     @property
@@ -62,6 +65,14 @@ class Voice:
         if self.sockets is not None:
             message = self.message([kind.encode()], kind, content, parent)
             self.sockets.send("iopub", message)
+            head = jupyter_message.read(message) if kind in KEPT else None
+            if head is not None and parent.get("msg_type") == RUN:
+                self.on_said(head)
+
+    def sign(self, frames: Sequence[bytes]) -> bytes:
+        """Return the signature of a message's frames, from its header to its content."""
+        signature: bytes = self._session.sign([*frames])
+        return signature
 
     def status(self, state: str, parent: Header) -> None:
         """Publish the kernel's state."""

@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from remote_kernels.errors import AgentError
 from remote_kernels.front.clients import Clients
 from remote_kernels.front.front import Front
 from remote_kernels.front.standin import StandIn
+from remote_kernels.front.transcript import Transcribed
+from remote_kernels.front.transcripts import HOLD
 from remote_kernels.records import Record
 from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.message_channel import MessageChannel
@@ -66,6 +68,8 @@ class Connection:
         Its kernelspec's name, for messages; "" where it is not known.
     info:
         What the kernel has said of itself to an earlier server, if anything.
+    hold:
+        Bytes of output that are kept for pages that come back.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Connection:
         *,
         spec_name: str = "",
         info: dict[str, Any] | None = None,
+        hold: int = HOLD,
     ) -> None:
         self.kernel_id = record.kernel_id
         self.key = key
@@ -109,6 +114,7 @@ class Connection:
                 self._tell_delivered,
                 info,
                 self._note_info,
+                hold,
             )
 
     @property
@@ -242,13 +248,31 @@ class Connection:
             held = standin.hand_over(session)
             if self.clients is not None:
                 self.clients.adopt(standin.restored)
+                if standin.is_holding:
+                    self.clients.hold()
         back = {target: self._back(target) for target in self._passed_on()}
         beats = self._heartbeat if self.clients is not None else None
         front.hand_over(self.clients, back, self.curve, held, beats)
         if standin is not None and self.clients is not None:
+            for request, said in standin.all_said().items():
+                self.clients.pass_over(request, said)
             self.clients.attach(standin.sessions)
             for topic in standin.topics:
                 self.clients.subscribed(topic)
+
+    async def cells(self) -> list[Transcribed]:
+        """Return what pages must still show; nothing of a kernel with CURVE."""
+        return [] if self.clients is None else await self.clients.cells()
+
+    def shown(self, requests: Collection[str]) -> None:
+        """Note that a page has shown and saved all that was said of these requests."""
+        if self.clients is not None:
+            self.clients.shown(requests)
+
+    @property
+    def dropped(self) -> int:
+        """How many messages pages cannot show, of requests that are kept no more."""
+        return 0 if self.clients is None else self.clients.dropped
 
     def notice(self, text: str) -> None:
         """Show text to the person at the notebook."""
@@ -288,6 +312,8 @@ class Connection:
         """Note that the process is gone; the first word counts."""
         if self.exit_code is None:
             self.exit_code = -signum if signum else (exit_code or 0)
+            if self.clients is not None:
+                self.clients.process_ended()
             self._exited.set()
             self._changed.set()
 

@@ -67,6 +67,7 @@ class Supervision:
             lambda: status.happened(Event.EXITED),
             spec_name=status.spec_name,
             info=said,
+            hold=status.settings.hold * 2**20,
         )
         status.connected(connection, node)
         return connection

@@ -75,12 +75,21 @@ class Spool:
         A private directory on the node's disk.
     disk, memory : int
         Bounds in bytes.
+    segment : int
+        Bytes of one of its files; default: SEGMENT.
     """
 
-    def __init__(self, directory: str, disk: int, memory: int = MEMORY) -> None:
+    def __init__(
+        self,
+        directory: str,
+        disk: int,
+        memory: int = MEMORY,
+        segment: int | None = None,
+    ) -> None:
         self._directory = directory
         self._memory = memory
         self._disk = disk
+        self._segment_size = segment or SEGMENT
         self._full_at = disk  # bytes at which the disk was full, which passes
         self._full_until = 0.0
         self._told = ""
@@ -154,7 +163,7 @@ class Spool:
     def _writable(self) -> _Segment:
         """If no other can be opened just now, the one that is. Raises OSError."""
         last = self._segment
-        if last is not None and last.size <= SEGMENT:
+        if last is not None and last.size <= self._segment_size:
             return last
         try:
             self._segment = _Segment(self._directory)
@@ -190,7 +199,9 @@ class Spool:
         return found, data
 
     def read_one(self, number: int) -> list[bytes] | None:
-        """Return the parts of this very message; None if it was dropped."""
+        """Return the parts of this very message; None if it was dropped or removed."""
+        if number not in self._places:
+            return None
         found = self.read(number)
         if found is None or found[0] != number:
             return None
@@ -210,6 +221,10 @@ class Spool:
         while self._places and self.first <= number:
             self._remove(self._places.popitem(last=False)[1])
         self._forgotten = max(self._forgotten, min(number, self.last))
+
+    def remove(self, number: int) -> None:
+        """Forget this very message, wherever it is; without effect if it is gone."""
+        self._remove(self._places.pop(number, []))
 
     def _remove(self, pieces: list[_Place]) -> None:
         for place in pieces:

@@ -139,8 +139,36 @@ def test_one_client_comes_back_before_another() -> None:
     assert (2, 2) == delivery.positions(10.0 + SETTLE)
 
 
+def test_a_cell_that_is_kept_is_needed_beyond_its_end() -> None:
+    """Until it is released."""
+    delivery = Delivery()
+    delivery.begins("cell", 1)
+    delivery.keep("cell")
+    delivery.ends("cell", 2)
+    delivery.handed_on(2, 0.0)
+
+    assert (2, 0) == delivery.positions(SETTLE)
+    delivery.release("cell")
+    assert (2, 2) == delivery.positions(SETTLE)
+
+
+def test_a_cell_that_is_released_before_its_end_is_delivered() -> None:
+    """It is needed as any other one."""
+    delivery = Delivery()
+    delivery.begins("cell", 1)
+    delivery.keep("cell")
+    delivery.ends("cell", 2)
+    delivery.handed_on(2, 0.0)
+
+    delivery.release("cell")
+
+    assert (0, 0) == delivery.positions(SETTLE / 2)
+    assert (2, 2) == delivery.positions(SETTLE)
+
+
+WHAT = ["hand on", "hold", "begin", "end", "keep", "release", "return", "wait"]
 step = st.tuples(
-    st.sampled_from(["hand on", "hold", "begin", "end", "return", "wait"]),
+    st.sampled_from(WHAT),
     st.integers(0, 5),
 )
 
@@ -160,6 +188,8 @@ def test_positions_tell_no_lies(steps: list[tuple[str, int]]) -> None:
             back = held.pop(which % len(held))
             delivery.handed_on(back, now)
             handed[back] = now
+        elif what in ("keep", "release"):
+            getattr(delivery, what)(f"cell {which}")
         elif what != "return":
             number += 1
             if what in ("begin", "end"):

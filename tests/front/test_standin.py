@@ -314,3 +314,47 @@ def test_no_client_gets_what_is_another_s(story: list[Act]) -> None:
             assert parts[0].decode() == owners[parent["msg_id"]]
         elif parent:
             assert parent["session"] == owners[parent["msg_id"]]
+
+
+def test_cells_that_wait_are_listed(reception: Reception, client: Client) -> None:
+    """With what they show; those without a name are not."""
+    client.ask(code="nameless")
+    other = Client(reception, "two")
+    msg = other.session.msg(RUN, {"code": "x"}, metadata={"cellId": "c"})
+    reception.standin.request("shell", other.parts(msg))
+    for text in ("first text", "second text"):
+        reception.standin.show(text)
+
+    (cell,) = [one.as_json() for one in reception.standin.cells()]
+
+    assert ("c", "x", "waiting", None) == tuple(
+        cell[key] for key in ("cell_id", "code", "state", "execution_count")
+    )
+    assert ["second text\n"] == [
+        said["content"]["text"]
+        for said in cell["messages"]
+        if "text" in said["content"]
+    ]
+
+
+def test_a_cell_that_waits_is_marked(reception: Reception, client: Client) -> None:
+    """So a server that comes after this one knows whose output to keep."""
+    reception.standin.cells()
+    msg = client.session.msg("execute_request", {}, metadata={"cellId": "c"})
+
+    reception.standin.request("shell", client.parts(msg))
+
+    ((_, parts),) = reception.noted[-1]
+    assert "c" == read(parts)["header"]["cell"]
+
+
+def test_what_a_cell_showed_while_it_waited(
+    reception: Reception, client: Client
+) -> None:
+    """A page that gets it late must know that it is no part of the output."""
+    cell = client.ask()
+    reception.standin.show("text")
+    reception.standin.hand_over()
+
+    said = [msg["header"]["msg_id"] for msg in reception.answers(cell)]
+    assert {id_of(cell): said} == reception.standin.all_said()

@@ -197,10 +197,14 @@ class Kernel:
         for text in texts:
             self.publish("stream", {"name": "stdout", "text": text}, cell)
 
-    def reply(self, cell: Msg) -> None:
+    def reply(self, cell: Msg, **more: Any) -> None:
         kind = cell["header"]["msg_type"].replace("request", "reply")
-        content = INFO if kind == "kernel_info_reply" else {"status": "ok"}
+        content = INFO if kind == "kernel_info_reply" else {"status": "ok", **more}
         self._say("shell", kind, content, cell, cell["header"]["session"].encode())
+
+    def echo(self, cell: Msg, count: int = 1) -> None:
+        content = {"code": cell["content"]["code"], "execution_count": count}
+        self.publish("execute_input", content, cell)
 
     def ask_for_input(self, cell: Msg) -> None:
         ident = cell["header"]["session"].encode()
@@ -326,6 +330,14 @@ class Browser:
         msg = self.session.msg(kind, {})
         self.repeat(server, msg)
         return msg
+
+    def run(self, server: Server, cell: str, code: str = "code") -> Msg:
+        """Run a cell of a notebook by its ID; the request as the kernel has it."""
+        msg = self.session.msg(
+            "execute_request", {"code": code}, metadata={"cellId": cell}
+        )
+        self.repeat(server, msg)
+        return read(server.agent.requests[-1][1])
 
     def repeat(self, server: Server, msg: Msg) -> None:
         parts = self.session.serialize(msg, ident=self.session.bsession)

@@ -226,6 +226,24 @@ def test_a_file_goes_with_its_last_message(
     assert [3, 3, 3, 2, 2, 2, 1, 1, 1, 0] == counts
 
 
+def test_a_message_in_the_middle_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its room is there for others, and its file goes with the last one in it."""
+    monkeypatch.setattr(spool, "SEGMENT", 200)
+    kept = Spool(str(tmp_path), disk=900, memory=100)
+    fill(kept, 9)
+
+    for number in (3, 4, 4, 77, 9, 2):
+        kept.remove(number)
+
+    assert (500, 2) == (kept.size, len(files(tmp_path)))
+    assert [1, 5, 6, 7, 8] == [n for n in range(1, 10) if kept.read_one(n) is not None]
+    fill(kept, 4)
+    assert (900, 1) == (kept.size, kept.first)
+    kept.close()
+
+
 def test_close_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many files there are."""
     monkeypatch.setattr(spool, "SEGMENT", 250)

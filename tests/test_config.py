@@ -92,8 +92,8 @@ def test_times_that_all_understand(scheduler: str, value: str) -> None:
         ({"visible_gpus": "0-1"}, "option 'visible_gpus'"),
         ({"visible_gpus": -1}, "option 'visible_gpus'"),
         ({"visible_gpus": True}, "option 'visible_gpus'"),
-        ({"usage": 0.9}, "option 'usage' is 0.9 (a number); expected"),
-        ({"usage": "0"}, "a number of seconds, at least 1"),
+        ({"usage": -0.9}, "option 'usage' is -0.9 (a number); expected"),
+        ({"usage": ""}, "a number of seconds, or 0 for never"),
         ({"state_dir": "relative/path"}, "option 'state_dir'"),
         ({"mem": "1G", "mem-per-cpu": "1G"}, "mem-per-cpu"),
         ({"time": True}, "option 'time'"),
@@ -192,10 +192,11 @@ def test_all_problems_are_told_at_once() -> None:
     assert "nodes" in str(caught.value)
 
 
-def test_use_is_measured_only_when_asked_for() -> None:
-    """Once a second at most."""
+def test_how_often_use_is_measured() -> None:
+    """Once a second at most, or never; unsaid, it depends on who looks."""
     assert parse({}).usage is None
-    assert [1.0, 60.0] == [parse({"usage": n}).usage for n in (1, "60")]
+    expected = {1: 1.0, "60": 60.0, 0.2: 1.0, 0: 0.0, "0": 0.0, "0.0": 0.0}
+    assert [*expected.values()] == [parse({"usage": n}).usage for n in expected]
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,10 @@ BODIES: list[dict[str, Any]] = [
         "memory": 2**34,
         "memory_limit": None,
         "gpus": [{"index": 0, "name": "g", "utilization": 5, "memory": 1}],
+        "node_memory": 2**35,
+        "node_available": None,
     },
+    {"type": "measure", "kernel": "k"},
     {"type": "stopping"},
 ]
 OPEN = {"kernel": "k", "target": "shell"}

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from . import job_facts
-from .processes import every
+from .processes import Process, every
 
 LONGEST_LOOK = 60.0  # seconds between two looks
 IDLE = 0.02  # CPUs; ipykernel 7 with nothing to do was seen at 0.003
@@ -21,14 +21,17 @@ IDLE = 0.02  # CPUs; ipykernel 7 with nothing to do was seen at 0.003
 LAUNCHERS = ("mpirun", "mpiexec", "prun")
 
 
-def cpu_seconds(sessions: Iterable[int]) -> tuple[float, bool]:
+def cpu_seconds(
+    sessions: Iterable[int], there: Iterable[Process] | None = None
+) -> tuple[float, bool]:
     """Return the seconds of CPU of all processes in these sessions.
 
     The time of a process that has ended is its parent's. The other value is whether a
-    launcher is among them.
+    launcher is among them. `there` are the processes to look at, if they are known.
     """
+    there = every().values() if there is None else there
     wanted, launchers = set(sessions), {*LAUNCHERS, *job_facts.launchers()}
-    found = [process for process in every().values() if process.session in wanted]
+    found = [process for process in there if process.session in wanted]
     used = sum(process.cpu + process.waited for process in found)
     return used, any(process.name in launchers for process in found)
 

@@ -27,6 +27,7 @@ from remote_kernels.wire.target import target_of
 from .culling import forgotten
 from .forwarding import connect
 from .kernel_process import GRACE
+from .measuring import FRESH, Measuring
 from .message_buffer import connected
 from .record import write
 from .supervisor import Kernel
@@ -76,6 +77,7 @@ class KernelSession:
         self._attach = float(spec.get("attach", ATTACH))
         self._silence = float(spec.get("silence", SILENCE))
         self._usage = float(spec.get("usage") or 0)
+        self._measuring = Measuring(lambda: kernel.sessions)
         self._mux: Mux | None = None
         self._visits = Visits(self.id, self._execute, self._dead_after)
         self._executions: Executions | None = None
@@ -137,22 +139,24 @@ class KernelSession:
 
     async def _measure(self) -> None:
         """Tell what the kernel uses of this node, as long as somebody hears it."""
-        from .threads import in_thread
-        from .usage import Sampler  # few ask for it
-
-        kernel, loop, told = self.kernel, asyncio.get_running_loop(), -math.inf
-        sampler = Sampler(lambda: kernel.sessions)
-        while True:
+        told, loop = -math.inf, asyncio.get_running_loop()
+        while self._usage:
             await asyncio.sleep(self._usage)
-            if kernel.alive and self._heard_since(told):
-                try:
-                    sample = await in_thread(sampler.sample)
-                except Exception as exc:  # noqa: BLE001 - the kernel is worth more
-                    self._say(f"measures no longer: {exc!r}")
-                    return
-                if self._mux is not None and self._mux.link is not None:
-                    told = loop.time()
-                    self._mux.control(control.Usage(self.id, **sample))
+            if self.kernel.alive and self._heard_since(told) and await self._tell_use():
+                told = loop.time()
+
+    async def _tell_use(self, fresh: float = 0.0) -> bool:
+        """Tell what the kernel uses, if somebody is there; return whether that is so."""
+        try:
+            sample = await self._measuring.sample(fresh)
+        except Exception as exc:  # noqa: BLE001 - the kernel is worth more
+            self._say(f"measures no longer: {exc!r}")
+            self._usage = 0.0
+            return False
+        if self._mux is None or self._mux.link is None:
+            return False
+        self._mux.control(control.Usage(self.id, **sample))
+        return True
 
     def _heard_since(self, then: float) -> bool:
         """Return whether a login end is there, and was heard since `then`."""
@@ -278,6 +282,8 @@ class KernelSession:
                 self._say(f"ignored {message!r:.300}")
                 return
             self.kernel.signal(message.signum)
+        elif isinstance(message, control.Measure):
+            self._do(self._tell_use(FRESH))
         elif isinstance(message, control.StartKernel):
             self._do(self.kernel.restart(message.spec))
         elif isinstance(message, control.Delivered) and self.kernel.buffer is not None:

@@ -15,7 +15,8 @@ from typing import Any
 from . import cgroup
 from .culling import cpu_seconds
 from .gpus import Gpus
-from .processes import every
+from .processes import Process, every
+from .small_files import text_in
 
 Sample = dict[str, Any]
 
@@ -47,16 +48,20 @@ class Sampler:
         memory, memory_limit:
             Bytes; of the whole job where it has a limit. Without one (None), of the
             processes.
+        node_memory, node_available:
+            Bytes, of the node; None where they are not known.
         gpus:
             The job's: index, name, utilization (percent), memory and memory_total
             (bytes); None for what a GPU does not tell.
         """
-        sessions = self._sessions()
-        speed = self._cpu_percent(sessions)
-        return {"cpu_percent": speed, **of_job(sessions, self._gpus)}
+        sessions, there = self._sessions(), [*every(os.getuid()).values()]
+        speed = self._cpu_percent(sessions, there)
+        return {"cpu_percent": speed, **of_job(sessions, self._gpus, there)}
 
-    def _cpu_percent(self, sessions: list[int]) -> float | None:
-        now, (used, _) = time.monotonic(), cpu_seconds(sessions)
+    def _cpu_percent(
+        self, sessions: list[int], there: Iterable[Process]
+    ) -> float | None:
+        now, (used, _) = time.monotonic(), cpu_seconds(sessions, there)
         before, self._before = self._before, (sessions, now, used)
         if before is None or before[0] != sessions or used < before[2]:
             return None
@@ -70,18 +75,31 @@ def usable_cpus() -> int:
     return allowed if quota is None else min(allowed, quota)
 
 
-def of_job(sessions: Iterable[int], gpus: Gpus) -> Sample:
-    """Return what `Sampler.sample` tells besides the use of CPUs, of these sessions."""
-    used, limit = cgroup.memory() or (resident(sessions), None)
+def of_job(
+    sessions: Iterable[int], gpus: Gpus, there: Iterable[Process] | None = None
+) -> Sample:
+    """Return what `Sampler.sample` tells besides the use of CPUs, of these sessions.
+
+    `there` are the processes to look at, if they are known.
+    """
+    used, limit = cgroup.memory() or (resident(sessions, there), None)
     return {
         "cpus": usable_cpus(),
         "memory": used,
         "memory_limit": limit,
         "gpus": gpus.now(),
+        **dict(zip(("node_memory", "node_available"), node_memory())),
     }
 
 
-def resident(sessions: Iterable[int]) -> int:
+def node_memory() -> tuple[int | None, int | None]:
+    """Return the bytes of memory of this node, and what is available of them."""
+    rows = (line.split() for line in text_in("/proc/meminfo").splitlines())
+    found = {row[0]: int(row[1]) * 1024 for row in rows if len(row) == 3}
+    return found.get("MemTotal:"), found.get("MemAvailable:")
+
+
+def resident(sessions: Iterable[int], there: Iterable[Process] | None = None) -> int:
     """Return the bytes of memory of all processes in these sessions.
 
     A page of several processes counts in equal parts (PSS): children of a fork share
@@ -90,7 +108,8 @@ def resident(sessions: Iterable[int]) -> int:
     process has nearly all.
     """
     wanted = set(sessions)
-    sizes = {p.pid: p.memory for p in every().values() if p.session in wanted}
+    there = every().values() if there is None else there
+    sizes = {p.pid: p.memory for p in there if p.session in wanted}
     total, greatest = sum(sizes.values()), max(sizes.values(), default=0)
     if total - greatest <= NEARLY * greatest:
         return total

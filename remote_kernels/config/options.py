@@ -13,6 +13,7 @@ from remote_kernels.options import (
     Kind,
     Option,
     address,
+    how_often,
     lines,
     matching,
     names,
@@ -39,7 +40,7 @@ _NODE_PATH = Kind(("string",), "an absolute path, or one that starts with a vari
 _ADDRESS = Kind(("string",), "text in which {node} stands for the node's name", address)
 _SPANS = Kind(("list", "numbers"), "a list of numbers of seconds above 0", spans, bounds=(("exclusiveMinimum", 0), _LONGEST))
 _SPAN = Kind(("number",), "a number of seconds above 0", seconds, bounds=(("exclusiveMinimum", 0), _LONGEST))
-_LONG_SPAN = Kind(("number",), "a number of seconds, at least 1", partial(seconds, least=1), bounds=(("minimum", 1), _LONGEST))
+_OFTEN = Kind(("number",), "a number of seconds, or 0 for never", how_often, bounds=(("minimum", 0), _LONGEST))
 _SILENCE = Kind(("number",), "a number of seconds, at least 10", partial(seconds, least=10), bounds=(("minimum", 10), _LONGEST))
 _WHERE = Kind(("string", "integer"), "a node's name, or its number in the job from 0", number_or(r"\w[\w.-]*"))
 _WHICH = Kind(("string", "integer"), "numbers of GPUs from 0, such as 0 or 0,1, or none", number_or(r"\d+(,\d+)*|none"))
@@ -71,7 +72,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("silence", _SILENCE, "SECONDS", 3600, "How long an idle kernel may be without a server before it ends and gives its job back."),
     Option("spool", _COUNT, "MIB", 512, "Output kept on the node's disk for a server that is away, in MiB for each of the kernel's sockets; beyond it the oldest is dropped."),
     Option("hold", _COUNT, "MIB", 64, "Output kept for pages that come back, in MiB, until one has shown and saved it; beyond it the oldest is dropped."),
-    Option("usage", _LONG_SPAN, "SECONDS", 10, "How often to measure the kernel's use of CPU, memory and GPUs; default: never."),
+    Option("usage", _OFTEN, "SECONDS", 10, "How often to measure the kernel's use of CPU, memory and GPUs, at most once a second; 0: never. Default: 10, and never for scripts."),
     Option("warn_before", _SPANS, "SECONDS", [600, 120], "When to warn before the time limit."),
 )
 # fmt: on

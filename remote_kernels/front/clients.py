@@ -16,7 +16,7 @@ from typing import Any
 
 from remote_kernels.bounded import within
 
-from . import jupyter_message
+from . import jupyter_message, usage
 from .agent_channels import AgentChannels
 from .cells import Cells, ShownState
 from .delivery import DeliveryReports
@@ -31,6 +31,7 @@ from .overheard import Overheard
 from .presence import SUBSCRIBE_TIME, Presence
 from .transcript import REPLY, Transcribed
 from .transcripts import HOLD, Transcripts
+from .usage import UsageAnswers
 from .voice import Voice
 
 
@@ -51,6 +52,8 @@ class Clients:
         Called with that content when it becomes known.
     hold:
         Bytes of output that are kept for pages that come back.
+    measure:
+        Has the agent measure what the kernel uses; see `measured`.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Clients:
         info: dict[str, Any] | None = None,
         on_info: Callable[[dict[str, Any]], None] = lambda info: None,
         hold: int = HOLD,
+        measure: Callable[[], None] = lambda: None,
     ) -> None:
         self.shutdown_requested = False  # by one of them, of the kernel's process
         self._voice = voice = Voice(key)
@@ -79,6 +83,8 @@ class Clients:
         self._info = KernelInfo(voice, cells, self._state, info, on_info)
         self._notices = Notices(voice, cells)
         self.notice = self._notices.notice
+        self._usage = UsageAnswers(voice, measure)
+        self.measured = self._usage.measured
         self._outbox = Outbox(voice, presence, self._notices, reports, directory)
         self._transcripts = Transcripts(reports.keep, reports.release, hold)
         self._fills_in = False  # a page that asked this server
@@ -93,7 +99,7 @@ class Clients:
         self.connect, self.adopt = self._channels.connect, presence.adopt
         self.move = self._outbox.move
 
-    # Called by kernel/, as are connect, adopt, notice, move, pass_over and shown
+    # Called by kernel/, as are connect, adopt, notice, measured, move, pass_over, shown
 
     async def handshake(self, timeout: float) -> str:
         """Wait until the kernel has answered us, at most so many seconds.
@@ -167,7 +173,9 @@ class Clients:
         if is_ours:
             self._cells.requested(head)
         self.shutdown_requested |= head.type == "shutdown_request"
-        if not self._info.answer(target, head):
+        if head.type == usage.ASK and target == "control":
+            self._usage.ask(head)
+        elif not self._info.answer(target, head):
             has_room = self._channels.send(target, parts)
         if is_ours and head.is_of_client:
             self._presence.attach(head.session, self._voice.sockets)

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from . import jupyter_message
+from . import jupyter_message, usage
 from .cell_display import CellDisplay
 from .early_info import EarlyInfo
 from .held_requests import LIMITED, HeldRequests
@@ -31,6 +31,7 @@ _EMPTY: dict[str, dict[str, Any]] = {
     "history_request": {"history": []},
     "is_complete_request": {"status": "unknown"},  # a console then decides by itself
     "comm_info_request": {"comms": {}},
+    usage.ASK: usage.content({}),
 }
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from remote_kernels import harmless
 from remote_kernels.bounded import within
 from remote_kernels.errors import AgentError
+from remote_kernels.front import usage
 from remote_kernels.front.clients import Clients
 from remote_kernels.front.front import Front
 from remote_kernels.front.standin import StandIn
@@ -115,6 +116,7 @@ class Connection:
                 info,
                 self._note_info,
                 hold,
+                lambda: self.send(control.Measure(self.kernel_id)),
             )
 
     @property
@@ -300,6 +302,9 @@ class Connection:
             sample = dataclasses.asdict(message)
             del sample["kernel"]
             self.usage = {**sample, "time": time.time()}
+            if self.clients is not None:
+                pid = self.state.pid if self.state is not None else None
+                self.clients.measured(usage.content(sample, self._node, pid))
         elif isinstance(message, control.Stalled):
             self._warn(process_end.stood_still(self._node, message.seconds))
 

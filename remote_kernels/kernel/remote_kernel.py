@@ -145,6 +145,8 @@ class RemoteKernel:
         try:
             base = self._record.base
             self._runtime.housekeeping.post(lambda: _purge(base))
+            if not wait:
+                self.status.watched()
             self.status.move(Event.START)
             self._open(self._stand_in(launch.key, launch.language))
             return await self._startup.begin(launch, wait=wait)
@@ -210,6 +212,7 @@ class RemoteKernel:
         look = partial(previous_owner, self._record, patient=patient)
         before = await self._record.worker.run(look)
         try:
+            self.status.watched()
             settings = self.status.settings
             allocation = before.facts.get("allocation")
             job = job_for(self._runtime, settings, self._record, allocation)

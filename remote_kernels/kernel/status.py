@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 log = harmless.logger(__name__)
 
+USAGE = 10.0  # seconds between two samples of a kernel's use, unless told otherwise
+
 
 class KernelStatus:
     """What this process knows of one kernel. For the parameters see `RemoteKernel`."""
@@ -63,6 +65,7 @@ class KernelStatus:
     ) -> None:
         self.kernel_id = kernel_id
         self.settings = settings
+        self.is_watched = False
         self.name = name
         self.spec_name = spec_name
         self.outlives = outlives
@@ -172,6 +175,10 @@ class KernelStatus:
     def choose(self, option: str, value: str) -> None:
         """Note what a person has chosen for an option of the batch system's."""
         self.settings = self.settings.with_option(option, value)
+
+    def watched(self) -> None:
+        """Note that people look at it, as under a notebook server."""
+        self.is_watched = True
 
     def opened(self, local: LocalEnd) -> None:
         """Note the kernel's place on this host."""
@@ -338,7 +345,7 @@ class KernelStatus:
     def _spec(self, process: ProcessSpec) -> dict[str, Any]:
         self.cwd = process.cwd
         settings = self.settings
-        patience = settings.start_timeout
+        patience, unsaid = settings.start_timeout, settings.usage is None
         if self.outlives:  # the job may start while no server is there
             patience = max(patience, settings.silence)
         return {
@@ -347,7 +354,7 @@ class KernelStatus:
             "attach": patience,
             "silence": settings.silence,
             "dead_after": settings.dead_after,
-            "usage": settings.usage,
+            "usage": USAGE if unsaid and self.is_watched else settings.usage,
             "node": settings.node,
             "kernels": {self.kernel_id: process.as_json()},
         }

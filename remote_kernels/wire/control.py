@@ -44,6 +44,13 @@ class Delivered:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """Tell what this kernel uses of its node: a `Usage` follows."""
+
+    kernel: str
+
+
+@dataclass(frozen=True)
 class Stop:
     """End all kernels, then the agent, then the job."""
 
@@ -73,7 +80,7 @@ class Usage:
     """What a kernel uses of its node: percent of one CPU, bytes.
 
     None: not known (yet), or no limit. A GPU has index, name, utilization (percent),
-    memory and memory_total.
+    memory and memory_total. The last two are the node's memory, and what is free of it.
     """
 
     kernel: str
@@ -82,6 +89,8 @@ class Usage:
     memory: int
     memory_limit: int | None
     gpus: list[dict[str, Any]]
+    node_memory: int | None = None
+    node_available: int | None = None
 
 
 @dataclass(frozen=True)
@@ -108,13 +117,23 @@ class Unknown:
 
 
 Message = Union[
-    StartKernel, Signal, Delivered, Stop, KernelState, Usage, Stalled, Stopping, Unknown
+    StartKernel,
+    Signal,
+    Delivered,
+    Measure,
+    Stop,
+    KernelState,
+    Usage,
+    Stalled,
+    Stopping,
+    Unknown,
 ]
 
 _TYPES: dict[str, Any] = {
     "start": StartKernel,
     "signal": Signal,
     "delivered": Delivered,
+    "measure": Measure,
     "stop": Stop,
     "kernel": KernelState,
     "usage": Usage,

@@ -117,7 +117,9 @@ def test_the_first_sample(child: Child) -> None:
     """There is none before it to compare with; all else is told."""
     sample = Sampler(lambda: [child.pid]).sample()
 
-    assert ["cpu_percent", "cpus", "memory", "memory_limit", "gpus"] == list(sample)
+    job = ["cpu_percent", "cpus", "memory", "memory_limit", "gpus"]
+    assert [*job, "node_memory", "node_available"] == list(sample)
+    assert sample["node_memory"] > sample["node_available"] > 0
     assert sample["cpu_percent"] is None
     assert sample["memory"] > MIB
     assert [] == sample["gpus"]
@@ -138,7 +140,7 @@ def test_another_process_after_a_restart(child: Child) -> None:
 def test_processes_that_took_their_time_along(monkeypatch: pytest.MonkeyPatch) -> None:
     """No use below nothing; the next sample counts from there."""
     used = iter((5.0, 3.0, 3.0))
-    monkeypatch.setattr(usage, "cpu_seconds", lambda sessions: (next(used), False))
+    monkeypatch.setattr(usage, "cpu_seconds", lambda *_: (next(used), False))
     sampler = Sampler(list)
 
     measured = [sampler.sample()["cpu_percent"] for _ in range(3)]

@@ -20,6 +20,7 @@ from tunnel.chaos import ChaosCarrier, Clock, Fate, Storm, Weather
 
 from remote_kernels.agent import threads
 from remote_kernels.agent.endpoint import Agent
+from remote_kernels.agent.measuring import FRESH
 from remote_kernels.agent.supervisor import Kernel
 from remote_kernels.agent.usage import Sample, Sampler
 from remote_kernels.relay.link import DEAD_AFTER
@@ -277,3 +278,23 @@ async def test_a_sample_that_cannot_be_taken(
 
     said = log.getvalue()
     assert "agent: kernel k: measures no longer: OSError('nothing in /proc')\n" == said
+
+
+def test_somebody_asks(tmp_path: Path, taken: list[float]) -> None:
+    """It is measured at once, though not now and then; for a second it is told again."""
+
+    async def main() -> list[float]:
+        world = World(tmp_path, [])
+        async with world.running(), world.attached() as tunnel:
+            heard = []
+            for _ in range(3):
+                tunnel.send(control.Measure("k"))
+                tunnel.send(control.Measure("k"))
+                heard += [(await world.told())[1].memory for _ in range(2)]
+                await asyncio.sleep(FRESH)
+            return heard
+
+    heard = Clock().run(main())
+
+    assert 3 == len(taken)
+    assert [round(1000 * each) for each in taken for _ in range(2)] == heard

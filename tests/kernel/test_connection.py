@@ -384,6 +384,10 @@ class Held:
     topics = (b"",)
     sessions = frozenset({"s"})
     restored = frozenset({"r"})
+    is_holding = True
+
+    def all_said(self) -> dict[str, list[str]]:
+        return {}
 
     def hand_over(self, session: str) -> list[Any]:
         return [("shell", [session.encode()])]

@@ -1,11 +1,12 @@
 """`agent.pyz inside WHAT DIRECTORY KERNEL ...`: what a person does in a kernel's job.
 
-Started by the agent for the commands `shell`, `exec`, `stack` and `top` (see exec.py),
-as its child, from the zipped application that it was itself started from. DIRECTORY is
+Started by the agent for the commands `shell`, `exec`, `stack` and `top`, and for the
+REST API (see exec.py), as its child, from the zipped application that it was itself started from. DIRECTORY is
 the agent's own on the node.
 
     exec  DIRECTORY KERNEL OPTIONS COMMAND...
                                       becomes the command, in the kernel's environment
+    listening DIRECTORY KERNEL OPTIONS  prints one JSON array (see servers.py)
     stack DIRECTORY KERNEL OPTIONS    prints one JSON object (see stack.py)
     top   DIRECTORY KERNEL OPTIONS    prints lines of JSON (see top.py)
 """
@@ -33,6 +34,11 @@ def run(words: list[str]) -> int:
     options = json.loads(text)
     if what == "exec":
         return _become(node_dir, kernel, options, command)
+    if what == "listening":
+        from .servers import servers
+
+        sys.stdout.write(json.dumps(servers(node_dir, kernel)))
+        return 0
     if what == "stack":
         from .stack import stack
 

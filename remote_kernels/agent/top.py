@@ -16,6 +16,7 @@ from typing import Any
 from . import job_facts, processes
 from .gpus import Gpus
 from .node_dir import kernel_pid
+from .of_job import OfJob
 from .processes import Process
 from .usage import of_job
 
@@ -28,8 +29,7 @@ class Look:
     def __init__(self, node_dir: str, kernel: str) -> None:
         self._node_dir = node_dir
         self._kernel = kernel
-        self._mark = job_facts.mark()
-        self._ours: dict[tuple[int, int], bool] = {}
+        self._of_job = OfJob()
         self._before: dict[tuple[int, int], float] = {}
         self._at = time.monotonic()
         self._gpus = Gpus()
@@ -42,7 +42,7 @@ class Look:
         """
         there = processes.every()
         kernel = kernel_pid(self._node_dir, self._kernel, there)
-        found = [there[pid] for pid in self._of_job(there)]
+        found = [there[pid] for pid in self._of_job.among(there)]
         now = time.monotonic()
         speeds = [self._speed(process, now) for process in found]
         self._before = {(p.pid, p.started): p.cpu for p in found}
@@ -63,24 +63,6 @@ class Look:
         before = self._before.get((process.pid, process.started), 0.0)
         spent = max(0.0, process.cpu - before)
         return round(100.0 * spent / max(now - self._at, 1e-9), 1)
-
-    def _of_job(self, there: dict[int, Process]) -> list[int]:
-        """Return what the agent started, and what says in its environment whose it is.
-
-        Not this process.
-        """
-        found = processes.below([os.getppid()], there)
-        found += [pid for pid in there if pid not in found and self._says(there[pid])]
-        return [pid for pid in found if pid != os.getpid()]
-
-    def _says(self, process: Process) -> bool:
-        """Its environment does not change, and is read once."""
-        key = process.pid, process.started
-        if key not in self._ours:
-            name, value = self._mark
-            found = processes.environ(process.pid).get(name, "")
-            self._ours[key] = bool(value) and found == value
-        return self._ours[key]
 
 
 def _row(process: Process, speed: float) -> dict[str, Any]:

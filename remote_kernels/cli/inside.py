@@ -7,17 +7,14 @@ and `top`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from remote_kernels.cli import kernelspec
-from remote_kernels.errors import AgentError
 from remote_kernels.kernel.finding import LIVE, find
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.model import KernelModel
-from remote_kernels.kernel.remote_process import STDOUT, RemoteProcess
 from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.kernel.way_in import check_open, way_in
 
@@ -45,26 +42,3 @@ def job(kernel: str | None) -> OpenJob:
     found = asyncio.run(find(Runtime(), kernelspec.state_dirs(), kernel or None, LIVE))
     view = check_open(found)
     return OpenJob(found, view, view.node or "")
-
-
-def told(job: OpenJob, process: RemoteProcess) -> Iterator[bytes]:
-    """Yield what a program of ours on the node writes.
-
-    Raises AgentError if it fails, with what it wrote on standard error.
-    """
-    errors = b""
-    for file, payload in process.output():
-        if file == STDOUT:
-            yield payload
-        else:
-            errors += payload
-    if code := process.exit_code:
-        lines = errors.decode(errors="replace").splitlines()
-        said = "".join(f"\n  {line}" for line in lines) or " nothing"
-        msg = (
-            f"Looking into job {job.number} on {job.node} failed.\nIt ended with exit "
-            f"code {code} and said:{said}\n"
-            "Has the job just ended? `remote-kernels ls` shows it. `remote-kernels "
-            "doctor` tries each stage."
-        )
-        raise AgentError(msg)

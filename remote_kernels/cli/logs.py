@@ -20,11 +20,11 @@ from remote_kernels import harmless
 from remote_kernels.cli import endless, kernelspec
 from remote_kernels.cli.completion import recorded_kernels
 from remote_kernels.cli.say import say
-from remote_kernels.cli.tail import Tail
 from remote_kernels.kernel import inventory
 from remote_kernels.kernel.finding import ON_RECORD, find
 from remote_kernels.kernel.inventory import Recorded
 from remote_kernels.kernel.runtime import Runtime
+from remote_kernels.kernel.tail import Tail
 
 LOOK = 1.0  # seconds between two looks at the logs
 ASK = 60.0  # seconds between two questions to the batch system

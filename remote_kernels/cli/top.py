@@ -27,7 +27,7 @@ from remote_kernels import harmless
 from remote_kernels.cli import endless, inside, words
 from remote_kernels.cli.completion import running_kernels
 from remote_kernels.cli.inside import OpenJob
-from remote_kernels.kernel.remote_process import RemoteProcess
+from remote_kernels.kernel.remote_process import RemoteProcess, told_by
 
 Sample = dict[str, Any]
 
@@ -114,7 +114,7 @@ async def _each(
 def _lines(job: OpenJob, process: RemoteProcess) -> Iterator[bytes]:
     """Yield each line that the program says. Raises AgentError."""
     rest = b""
-    for payload in inside.told(job, process):
+    for payload in told_by(process, job.number, job.node):
         *whole, rest = (rest + payload).split(b"\n")
         yield from (line for line in whole if line.startswith(b"{"))
 

@@ -88,6 +88,7 @@ class Clients:
         self._outbox = Outbox(voice, presence, self._notices, reports, directory)
         self._transcripts = Transcripts(reports.keep, reports.release, hold)
         self._fills_in = False  # a page that asked this server
+        self._has_left = False
         self._all_subscribed = asyncio.Event()
         voice.on_said = self._transcripts.said
         self.pass_over, self.shown = (
@@ -148,13 +149,22 @@ class Clients:
         self._fills_in = True
         return found
 
+    def leave(self) -> Transcripts | None:
+        """Give away what pages must still show of a kernel that is no more, if anything."""
+        if not self._transcripts:
+            return None
+        self._has_left = True
+        self._transcripts.outlive_kernel()
+        return self._transcripts
+
     def close(self) -> None:
         """Stop, and leave to the next server what was not delivered."""
         self._channels.close()
         self._reports.close()
         self._presence.close()
         self._outbox.close()
-        self._transcripts.close()
+        if not self._has_left:
+            self._transcripts.close()
 
     # Called by the front
 

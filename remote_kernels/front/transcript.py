@@ -57,11 +57,15 @@ class Transcribed:
         How far it is.
     started, ended:
         The kernel's times of that (ISO 8601).
+    until:
+        The kernel's time of the newest message: a page that gets an older one of the
+        kernel's drops it. A notebook server keeps many for a page that was cut off.
     dropped:
         How many messages are missing, because there was no room for them.
     gone:
-        IDs of messages that are not there any more, or never were, and that a page
-        must drop if it gets them, as it does with those that are there.
+        IDs of messages that are not there any more, the last of them, or that never
+        were (of our own), and that a page must drop if it gets them, as it does with
+        those that are there.
     asked, reply:
         The request, or the kernel's echo of it, and the kernel's reply, encoded.
     said:
@@ -74,6 +78,7 @@ class Transcribed:
     state: CellState
     started: str | None = None
     ended: str | None = None
+    until: str | None = None
     dropped: int = 0
     gone: tuple[str, ...] = ()
     asked: bytes = b""
@@ -99,6 +104,7 @@ class Transcribed:
             "execution_count": next((c for c in reversed(counts) if c), None),
             "started": self.started,
             "ended": self.ended,
+            "until": self.until,
             "reply": reply[0] if reply else None,
             "messages": [_as_json(head) for head in said],
             "gone": [*self.gone],
@@ -148,6 +154,7 @@ class Transcript:
         self.state = CellState.WAITING
         self.started: str | None = None
         self.ended: str | None = None
+        self.until: str | None = None
         self.over_since = 0.0  # by the event loop's clock
         self.is_kept = True  # by the agent, too
         self.begins_at = 0  # bytes that the kernel had said before
@@ -263,6 +270,7 @@ class Transcript:
             self.state,
             self.started,
             self.ended,
+            self.until,
             dropped,
             (*self._gone,),
             self._read(self._asked),

@@ -120,6 +120,8 @@ class Transcripts:
             found.dropped += message.lost
             if head.type in KINDS[message.target]:
                 self._keep(found, head)
+                if message.target == "iopub":
+                    found.until = _time(head)
         elif head.type == REPLY and cell and message.target == "shell":
             self._early[message.cell] = encode(head)
             if len(self._early) > MOST:
@@ -255,6 +257,9 @@ class Transcripts:
             if found is not None and found.state.is_over:
                 self._remove(found)
 
+    def __len__(self) -> int:
+        return len(self._all)
+
     def __contains__(self, request: str) -> bool:
         return request in self._all
 
@@ -262,6 +267,11 @@ class Transcripts:
         """Whether a request is here, and no more is to be expected of it."""
         found = self._all.get(request)
         return found is not None and found.state.is_over
+
+    def outlive_kernel(self) -> None:
+        """Go on without a kernel, whose agent is no more."""
+        self.process_ended()
+        self._on_released = lambda request: None
 
     def close(self) -> None:
         """Forget all of it here; the agent keeps it."""

@@ -6,10 +6,10 @@ the site's `EventLogger.handlers` write. Called by the server extension.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from remote_kernels import harmless
 from remote_kernels.kernel.model import KernelModel
 
 from .process import NewsWire
@@ -50,15 +50,8 @@ class Emitter:
 
 def event(action: str, view: KernelModel, text: str) -> dict[str, Any]:
     """Return an event's data; a scheduler's own word is no text for people."""
-    plain = view.text if text in ("", view.reason) else text
-    return {
-        "action": action,
-        "kernel_id": view.kernel_id,
-        "job_id": view.job_id,
-        "node": view.node,
-        "scheduler": view.scheduler,
-        "state": view.state,
-        "reason": view.reason,
-        "text": plain,
-        "end": None if view.end is None else asdict(view.end),
-    }
+    body = view.as_json()
+    plain = body["text"] if text in ("", view.reason) else harmless.text(text)
+    names = ("kernel_id", "job_id", "node", "scheduler", "state", "reason")
+    told = {name: body[name] for name in names}
+    return {"action": action, **told, "text": plain, "end": body["end"]}

@@ -26,6 +26,7 @@ from remote_kernels.kernel.inventory import Recorded, recorded
 from . import proxied
 from .api.known import Kernels, own_config
 from .api.routes import routes
+from .changes import Changes
 from .emitter import Emitter
 from .process import process
 from .provisioner import RemoteKernelProvisioner
@@ -60,6 +61,7 @@ class RemoteKernelsApp(ExtensionApp):
     ).tag(config=True)
 
     _emitter: Emitter | None = None
+    _changes: Changes | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -71,7 +73,9 @@ class RemoteKernelsApp(ExtensionApp):
         process().lasting.add(self._kernels)
         self._note_sessions()
         loop = self._server.io_loop
-        self._emitter = Emitter(process().news, self._server.event_logger, loop)
+        events = self._server.event_logger
+        self._emitter = Emitter(process().news, events, loop)
+        self._changes = Changes(process().changes, events, loop, self._found)
         if asyncio.get_event_loop_policy().get_event_loop().is_running():
             loop.add_callback(self._bring_back_all)
         else:  # no request is served yet
@@ -79,8 +83,8 @@ class RemoteKernelsApp(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Add our routes. Called by ExtensionApp.initialize."""
-        kernels = Kernels(process(), self._kernels, self._state_dirs)
-        self.handlers.extend(routes(kernels))
+        self._found = Kernels(process(), self._kernels, self._state_dirs)
+        self.handlers.extend(routes(self._found))
         self.handlers.extend(proxied.routes(self._kernels))
 
     @property
@@ -205,6 +209,9 @@ class RemoteKernelsApp(ExtensionApp):
 
         Called before the server shuts down the kernels that it still has.
         """
+        if self._changes is not None:
+            self._changes.stop()
+        self._found.followers.stop()
         if self.on_stop == "shutdown":
             # One that is just starting is not listed yet, and shut down by nobody.
             process().lasting.discard(self._kernels)

@@ -13,24 +13,23 @@ import functools
 import os
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec
 
 from remote_kernels import harmless
 
 from .background import Background
 
 if TYPE_CHECKING:
-    from remote_kernels.kernel.model import KernelModel
+    from remote_kernels.kernel.model import KernelModel  # noqa: F401 -- as a text, below
 
     from .provisioner import RemoteKernelProvisioner
 
-# submitted, pending, running, attached, lost, resumed, warning, ended
-Listener = Callable[[str, "KernelModel", str], None]
-
 log = harmless.logger(__name__)
 
+Told = ParamSpec("Told")
 
-class NewsWire:
+
+class Wire(Generic[Told]):
     """Passes on what happens to kernels, to all who want to know.
 
     The provisioner tells, on the background loop; listeners must not block, and go to
@@ -38,24 +37,32 @@ class NewsWire:
     """
 
     def __init__(self) -> None:
-        self._listeners: list[Listener] = []
+        self._listeners: list[Callable[Told, None]] = []
 
-    def listen(self, listener: Listener) -> None:
-        """Call `listener(action, view, text)` at each piece of news from now on."""
+    def listen(self, listener: Callable[Told, None]) -> None:
+        """Call it at each piece of news from now on."""
         self._listeners.append(listener)
 
-    def unlisten(self, listener: Listener) -> None:
+    def unlisten(self, listener: Callable[Told, None]) -> None:
         """Call it no more; it is no error if it was not called before."""
         if listener in self._listeners:
             self._listeners.remove(listener)
 
-    def tell(self, action: str, view: KernelModel, text: str = "") -> None:
+    def tell(self, *args: Told.args, **kwargs: Told.kwargs) -> None:
         """Call all listeners; one that fails is only logged."""
         for listener in tuple(self._listeners):  # others come and go, in another thread
             try:
-                listener(action, view, text)
+                listener(*args, **kwargs)
             except Exception:  # no kernel is lost for it
-                log.exception("%s of kernel %s was not told", action, view.kernel_id)
+                log.exception("%r was not told of %s", listener, args)
+
+
+class NewsWire(Wire[str, "KernelModel", str]):
+    """What happened: submitted, pending, running, ...; the kernel; a text for people."""
+
+
+class ChangeWire(Wire[str, bool]):
+    """Whose model may be another one now, by ID; whether what it uses was measured."""
 
 
 class ProcessGlobals:
@@ -69,6 +76,8 @@ class ProcessGlobals:
         What these have in common; to be used on that loop.
     news : NewsWire
         What happens to them, for whoever listens.
+    changes : ChangeWire
+        Which of them are no longer as they were.
     lasting : weakref.WeakSet
         The kernel managers whose kernels outlive this process: those of notebook
         servers with our extension, because it brings the kernels back. The kernels of a
@@ -83,6 +92,7 @@ class ProcessGlobals:
         self.background = Background()
         self.runtime = Runtime()
         self.news = NewsWire()
+        self.changes = ChangeWire()
         self.lasting: weakref.WeakSet[Any] = weakref.WeakSet()
         self.provisioners: weakref.WeakSet[RemoteKernelProvisioner] = weakref.WeakSet()
 

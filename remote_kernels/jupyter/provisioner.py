@@ -68,6 +68,10 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         server = self._adapter.server
         return server is not None and server in process().lasting
 
+    def _changed(self, measured: bool = False) -> None:
+        """Tell listeners that its model may be another one, or that it has none."""
+        process().changes.tell(self.kernel_id, measured)
+
     def _let_go(self) -> None:
         """Do not release it at this process's exit: it is, or is another's."""
         process().background.let_go(self.kernel_id)
@@ -223,6 +227,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             instead_of=ended,
             on_progress=line.show,
             on_news=process().news.tell,
+            on_changed=self._changed,
             on_dead=partial(self._on_its_loop, self._adapter.look_now, self.poll),
             on_end=self._let_go,
             on_moved=partial(self._on_its_loop, self._follow),
@@ -235,6 +240,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
                     info = await kernel.start(launch, wait=blocks)
         except BaseException:
             self.remote_kernel = None
+            self._changed()
             raise
         process().background.hold(self.kernel_id, self._let_go_at_exit)
         return info
@@ -289,6 +295,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
         if kernel is not None:
             await process().background.finish(kernel.detach())
         self._adapter.clean_up_dead()
+        self._changed()
 
     def resolve_path(self, path: str) -> str | None:
         """Return a path as the kernel sees it: from where its process started.
@@ -372,6 +379,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             except RemoteKernelError as exc:
                 self.left = str(exc)
                 log.error("kernel=%s was not released: %s", self.kernel_id, exc)
+            self._changed()
 
     def forked(self) -> None:
         """Let go of the kernel in a forked child: it is the parent's."""

@@ -40,8 +40,13 @@ _TIMED_OUT = 599  # tornado's own, when a server does not answer
 
 async def may_execute(handler: JupyterHandler) -> bool:
     """Return whether the user who asks may run code in kernels."""
+    return await may(handler, "execute", "kernels")
+
+
+async def may(handler: JupyterHandler, action: str, resource: str) -> bool:
+    """Return whether the user who asks may do that."""
     user, authorizer = handler.current_user, handler.authorizer
-    allowed = authorizer.is_authorized(handler, user, "execute", "kernels")
+    allowed = authorizer.is_authorized(handler, user, action, resource)
     return bool(await ensure_async(allowed))
 
 

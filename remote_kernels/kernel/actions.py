@@ -13,12 +13,13 @@ from typing import Any
 
 from remote_kernels import harmless
 from remote_kernels.errors import CommandError, JobError
+from remote_kernels.front.transcripts import Transcripts
 from remote_kernels.records import JobEnd
 from remote_kernels.wire import control
 
 from .descriptors import is_exhaustion
 from .job import Job
-from .lifecycle import Action, Event
+from .lifecycle import Action, Event, State
 from .news import News
 from .status import KernelStatus
 
@@ -44,6 +45,8 @@ class Actions:
         Called when it is dead, unasked, and with its job.
     on_end:
         Called when its job has ended unasked and nothing of it is left here.
+    on_left:
+        Called when its job has ended unasked, with what pages must still show.
     """
 
     def __init__(
@@ -51,10 +54,12 @@ class Actions:
         status: KernelStatus,
         on_dead: Callable[[], None],
         on_end: Callable[[], None],
+        on_left: Callable[[Transcripts], None] = lambda left: None,
     ) -> None:
         self._status = status
         self._on_dead = on_dead
         self._on_end = on_end
+        self._on_left = on_left
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._dealt_with: Job | None = None  # it has ended, or is cancelled
         self._do: dict[Action, Callable[[], Awaitable[None] | None]] = {
@@ -220,6 +225,11 @@ class Actions:
         self.run(CLOCK, self._farewell())
 
     async def _farewell(self) -> None:
+        connection = self._status.connection
+        if connection is not None and self._status.state is State.ENDING:
+            left = connection.leave()
+            if left is not None:
+                self._on_left(left)
         await asyncio.sleep(LAST_WORDS)
         self._status.exited(1)
         self._status.move(Event.TOLD)

@@ -22,7 +22,7 @@ from remote_kernels.front.clients import Clients
 from remote_kernels.front.front import Front
 from remote_kernels.front.standin import StandIn
 from remote_kernels.front.transcript import Transcribed
-from remote_kernels.front.transcripts import HOLD
+from remote_kernels.front.transcripts import HOLD, Transcripts
 from remote_kernels.records import Record
 from remote_kernels.relay.channel import Channel
 from remote_kernels.relay.message_channel import MessageChannel
@@ -65,6 +65,8 @@ class Connection:
         Called with the content of the kernel's kernel_info_reply.
     on_exited:
         Called when the kernel's process has ended, but for one that ends with its job.
+    on_usage:
+        Called when its agent has told what it uses.
     spec_name:
         Its kernelspec's name, for messages; "" where it is not known.
     info:
@@ -84,6 +86,7 @@ class Connection:
         on_info: Callable[[dict[str, Any]], None] = lambda info: None,
         on_exited: Callable[[], None] = lambda: None,
         *,
+        on_usage: Callable[[], None] = lambda: None,
         spec_name: str = "",
         info: dict[str, Any] | None = None,
         hold: int = HOLD,
@@ -107,6 +110,7 @@ class Connection:
         self._exited = asyncio.Event()
         self._on_info = on_info
         self._on_exited = on_exited
+        self._on_usage = on_usage
         self.clients: Clients | None = None
         if curve is None:
             self.clients = Clients(
@@ -125,6 +129,11 @@ class Connection:
         if self.tunnel is None or self.tunnel.carrier is None:
             return None
         return self.tunnel.carrier.name
+
+    @property
+    def way_in(self) -> Path:
+        """The socket of this host that leads into the job."""
+        return self._directory / WAY_IN
 
     @property
     def is_up(self) -> bool:
@@ -163,8 +172,7 @@ class Connection:
 
     async def _listen(self, tunnel: Tunnel) -> None:
         """Listen for processes in the job, and for what crosses the tunnel as bytes."""
-        way = self._directory / WAY_IN
-        await tunnel.listen(way, self.kernel_id, exec_.TARGET)
+        await tunnel.listen(self.way_in, self.kernel_id, exec_.TARGET)
         for target in self._passed_on():
             await tunnel.listen(self._back(target), self.kernel_id, target)
 
@@ -271,6 +279,10 @@ class Connection:
         if self.clients is not None:
             self.clients.shown(requests)
 
+    def leave(self) -> Transcripts | None:
+        """Give away what pages must still show of a kernel that is no more, if anything."""
+        return None if self.clients is None else self.clients.leave()
+
     @property
     def dropped(self) -> int:
         """How many messages pages cannot show, of requests that are kept no more."""
@@ -305,6 +317,7 @@ class Connection:
             if self.clients is not None:
                 pid = self.state.pid if self.state is not None else None
                 self.clients.measured(usage.content(sample, self._node, pid))
+            self._on_usage()
         elif isinstance(message, control.Stalled):
             self._warn(process_end.stood_still(self._node, message.seconds))
 

@@ -73,6 +73,7 @@ class Job:
         self.cluster: str | None = None
         self.status: JobStatus | None = None  # the scheduler's last word while we wait
         self.suspended: JobStatus | None = None  # the same, while it says just that
+        self._on_heard: Callable[[], None] = lambda: None
         self.driver = settings.driver
         self._check()
         self.env = environment(self.driver, os.environ, settings.env_keep)
@@ -166,6 +167,7 @@ class Job:
 
         def heard(status: JobStatus) -> None:
             self.status = status
+            self._on_heard()
             on_status(status)
 
         waiting = Waiting(self.id, self.jobs, record, self._settings, heard)
@@ -181,7 +183,12 @@ class Job:
         """
         assert self.id is not None
         self.status = await self.jobs.status(self.id)
+        self._on_heard()
         return self.status
+
+    def tell(self, on_heard: Callable[[], None]) -> None:
+        """Call this from now on when the scheduler has said how it is."""
+        self._on_heard = on_heard
 
     @property
     def is_unanswered(self) -> bool:
@@ -197,6 +204,7 @@ class Job:
 
         def heard(status: JobStatus) -> None:
             self.suspended = status if status.phase is Phase.SUSPENDED else None
+            self._on_heard()
 
         try:
             return await self.jobs.wait_ended(self.id, timeout, heard)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from remote_kernels import harmless
 from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.driver import Driver
 from remote_kernels.scheduler.job import JobId, JobStatus, Phase
@@ -88,14 +89,22 @@ class KernelModel:
     end: JobEnd | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as the REST API and `--json` show it; `time_left` is in seconds."""
+        """Return it as the REST API and `--json` show it; `time_left` is in seconds.
+
+        What is for people is harmless; what is looked for by its name is as it is.
+        """
         left = None if self.ends is None else max(0, round(self.ends - time.time()))
         body = asdict(self)
         del body["job"]
         return {
             **body,
+            "name": harmless.line(self.name),
             "job_id": self.job_id,
             "notebooks": list(self.notebooks),
+            "text": harmless.text(self.text),
+            "job_state": harmless.line(self.job_state),
+            "reason": harmless.line(self.reason),
+            "end": None if self.end is None else self.end.as_json(),
             "time_left": left,
         }
 

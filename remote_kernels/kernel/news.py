@@ -42,3 +42,5 @@ MARKS = {
 }
 
 OnNews = Callable[[News, KernelModel, str], None]
+OnChanged = Callable[[bool], None]
+"""Called when a kernel's model may be another one; True: what it uses was measured."""

@@ -78,12 +78,15 @@ async def _show(status: KernelStatus, on_progress: OnProgress) -> None:
     job, standin, since = status.job, status.here.standin, status.times["submitted"]
     assert job is not None
     assert job.id is not None
-    said = time.time()
+    said, was_silent = time.time(), False
     await asyncio.sleep(FIRST_LOOK - (said - since))
     while True:
         now = time.time()
         waited = now - since
         about, silent = status.job_status, job.is_unanswered
+        if silent is not was_silent:
+            was_silent = silent
+            status.changed()
         lines = progress(job.id, job.driver, about, waited, now, unanswered=silent)
         standin.show(wrapped("\n".join([*lines, HINT]), WIDTH))
         on_progress(lines)

@@ -31,7 +31,7 @@ from .job import id_in
 from .launch import Launch
 from .lifecycle import Action, Event, State
 from .local_end import LocalEnd
-from .news import OnNews
+from .news import OnChanged, OnNews
 from .previous_kernel import PreviousKernel
 from .previous_owner import previous_owner
 from .queue_display import OnProgress
@@ -69,6 +69,8 @@ class RemoteKernel:
         Called with how the job stands while it waits, by line.
     on_news:
         Called with what happens to it.
+    on_changed:
+        Called when its model may be another one.
     on_dead:
         Called when it is dead, unasked, and with its job.
     on_end:
@@ -89,6 +91,7 @@ class RemoteKernel:
         instead_of: str = "",
         on_progress: OnProgress = lambda lines: None,
         on_news: OnNews = lambda action, view, text: None,
+        on_changed: OnChanged = lambda measured: None,
         on_dead: Callable[[], None] = lambda: None,
         on_end: Callable[[], None] = lambda: None,
         on_moved: Callable[[Path], None] = lambda directory: None,
@@ -97,12 +100,19 @@ class RemoteKernel:
         self._runtime = runtime
         self._on_moved = on_moved
         status = self.status = KernelStatus(
-            kernel_id, settings, name, spec_name, outlives=outlives, on_news=on_news
+            kernel_id,
+            settings,
+            name,
+            spec_name,
+            outlives=outlives,
+            on_news=on_news,
+            on_changed=on_changed,
         )
         if instead_of:
             status.follows(PreviousKernel(instead_of))
         self._record = status.record
-        self._actions = Actions(status, on_dead, on_end)
+        leave = partial(runtime.leave, kernel_id)
+        self._actions = Actions(status, on_dead, on_end, leave)
         self._supervision = Supervision(status, self._actions)
         self._startup = Startup(
             runtime, status, self._actions, self._supervision, on_progress

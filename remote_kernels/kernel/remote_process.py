@@ -1,6 +1,6 @@
 """A process in a kernel's job, as this program sees it: its output, signals and end.
 
-Rules: plain blocking calls. Called by the command line.
+Rules: plain blocking calls. Called by the command line, and by look_inside.py.
 """
 
 from __future__ import annotations
@@ -175,3 +175,26 @@ class RemoteProcess:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+
+def told_by(process: RemoteProcess, job: str, node: str) -> Iterator[bytes]:
+    """Yield what a program of ours in this job, on this node, writes.
+
+    Raises AgentError if it fails, with what it wrote on standard error.
+    """
+    errors = b""
+    for file, payload in process.output():
+        if file == STDOUT:
+            yield payload
+        else:
+            errors += payload
+    if code := process.exit_code:
+        lines = errors.decode(errors="replace").splitlines()
+        said = "".join(f"\n  {line}" for line in lines) or " nothing"
+        msg = (
+            f"Looking into job {job} on {node} failed.\nIt ended with exit "
+            f"code {code} and said:{said}\n"
+            "Has the job just ended? `remote-kernels ls` shows it. `remote-kernels "
+            "doctor` tries each stage."
+        )
+        raise AgentError(msg)

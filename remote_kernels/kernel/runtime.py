@@ -19,6 +19,8 @@ from remote_kernels.tunnel.carriers.shared_ssh import SshPool
 from remote_kernels.worker import Worker
 
 if TYPE_CHECKING:
+    from remote_kernels.front.transcripts import Transcripts
+
     from .watchdog import Watchdog
 
 
@@ -37,6 +39,8 @@ class Runtime:
         What the site has said of jobs, and people have been told.
     watchdogs : weakref.WeakSet of Watchdog
         What happens if this process dies; a forked child must let go of it.
+    left : dict of str to Transcripts
+        What pages must still show of kernels whose jobs have ended, by their IDs.
     """
 
     def __init__(self) -> None:
@@ -45,6 +49,7 @@ class Runtime:
         self.notices: set[str] = set()
         self.readings: dict[tuple[Path, ...], tuple[float, asyncio.Future[Any]]] = {}
         self.watchdogs: weakref.WeakSet[Watchdog] = weakref.WeakSet()
+        self.left: dict[str, Transcripts] = {}
         self._jobs: dict[str, Jobs] = {}
         self._turns: weakref.WeakValueDictionary[Path, asyncio.Lock]
         self._turns = weakref.WeakValueDictionary()
@@ -63,6 +68,12 @@ class Runtime:
         jobs = self._jobs.setdefault(driver.name, Jobs(driver))
         jobs.ask_no_more_than_every(poll_interval)
         return jobs
+
+    def leave(self, kernel_id: str, transcripts: Transcripts) -> None:
+        """Keep what pages must still show of a kernel whose job has ended."""
+        for id in [id for id, left in self.left.items() if not left or id == kernel_id]:
+            self.left.pop(id).close()
+        self.left[kernel_id] = transcripts
 
     def turn(self, place: Path) -> asyncio.Lock:
         """Return the lock of an allocation's directory: one kernel at a time joins or leaves."""

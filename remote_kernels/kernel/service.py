@@ -15,17 +15,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from remote_kernels import errors, records
+from remote_kernels import errors, harmless, records
 from remote_kernels.errors import CommandError, RecordError, StateError
 from remote_kernels.scheduler import poller
 from remote_kernels.scheduler.drivers import DRIVERS
 
 from . import inventory
+from . import stack as stacks
+from .connection import Connection
+from .look_inside import look
 from .model import KernelModel, ModelState
 from .ports import Ports
 from .remote_kernel import RemoteKernel
 from .runtime import Runtime
 
+SOON = 15.0  # seconds for a node to answer
+STACK = 75.0  # seconds; py-spy may take half a minute, and is tried twice
 SLOWEST = poller.SLOWEST  # seconds between two questions while nothing changes
 state_dir = records.state_dir  # of a kernelspec
 
@@ -116,8 +121,12 @@ async def end(runtime: Runtime, known: Known) -> None:
     await inventory.end(runtime, known.record, known.model.scheduler, job)
 
 
-async def extend(runtime: Runtime, known: Known, minutes: int) -> KernelModel:
+async def extend(
+    runtime: Runtime, known: Known, minutes: int, kernel: RemoteKernel | None = None
+) -> KernelModel:
     """Move the time limit of a kernel's job by so many minutes.
+
+    `kernel` is the kernel if this process has it: it hears of its new end.
 
     Returns
     -------
@@ -145,8 +154,9 @@ async def extend(runtime: Runtime, known: Known, minutes: int) -> KernelModel:
         if silent or isinstance(error, errors.DeniedError):
             raise
         raise StateError(str(error)) from error
+    own = kernel.status.job if kernel is not None else None
     try:
-        status = await jobs.status(model.job)
+        status = await (jobs.status(model.job) if own is None else own.ask())
     except CommandError:  # it is moved all the same
         return model
     return replace(model, ends=status.end_time)
@@ -157,6 +167,59 @@ def ports(known: Known, kernel: RemoteKernel | None) -> Ports:
 
     Raises StateError where it can have none now.
     """
+    return _connection(known, kernel).ports
+
+
+def way_in(known: Known, kernel: RemoteKernel | None) -> Path:
+    """Return a socket that leads into its job; for the parameters see `ports`.
+
+    Raises StateError where there is none now.
+    """
+    check_open(known)
+    return _connection(known, kernel).way_in
+
+
+def check_open(known: Known) -> None:
+    """Raise StateError if nothing can be started in its job now."""
+    model = known.model
+    known.check_lives()
+    if model.state in (ModelState.SUSPENDED, ModelState.ENDING):
+        msg = f"Nothing can be started in job {model.job} now: {model.text}."
+        raise StateError(msg)
+    if not model.node:
+        raise StateError(_no_node(model))
+
+
+async def listening(known: Known, kernel: RemoteKernel | None) -> list[dict[str, Any]]:
+    """Return the servers that listen in its job; see agent/servers.py.
+
+    Raises StateError as `way_in` does, and AgentError if its node does not tell.
+    """
+    way = way_in(known, kernel)
+    told: list[dict[str, Any]] = await look(way, known.model, "listening", {}, SOON)
+    return [{**one, "command": harmless.line(one["command"])} for one in told]
+
+
+async def stack(known: Known, kernel: RemoteKernel | None) -> str:
+    """Return where its process is, by thread; raises as `listening` does."""
+    asked = {"all": False, "locals": False, "native": False, "json": False}
+    options = {**asked, "spies": stacks.spies()}
+    way = way_in(known, kernel)
+    told = await look(way, known.model, "stack", options, STACK)
+    try:
+        return harmless.text(stacks.text(known.model.kernel_id, told))
+    except errors.ConfigError as error:  # no Python kernel, or no py-spy
+        raise StateError(str(error)) from error
+
+
+def _no_node(model: KernelModel) -> str:
+    return (
+        f"Kernel {model.kernel_id} has no node yet: its job {model.job} is {model.state} "
+        f"({model.text}). Try again when it runs."
+    )
+
+
+def _connection(known: Known, kernel: RemoteKernel | None) -> Connection:
     model = known.model
     known.check_lives()
     if kernel is None:
@@ -164,12 +227,8 @@ def ports(known: Known, kernel: RemoteKernel | None) -> Ports:
         msg = f"The kernel is not with this server, but last was with {who}. Ask there."
         raise StateError(msg)
     if kernel.status.connection is None:
-        msg = (
-            f"Kernel {model.kernel_id} has no node yet: its job {model.job} is {model.state} "
-            f"({model.text}). Try again when it runs."
-        )
-        raise StateError(msg)
-    return kernel.status.connection.ports
+        raise StateError(_no_node(model))
+    return kernel.status.connection
 
 
 def shown_cluster(model: KernelModel) -> str:

@@ -39,7 +39,7 @@ from .lifecycle import (
     step,
 )
 from .model import KernelModel, kernel_model
-from .news import MARKS, NEWS, News, OnNews
+from .news import MARKS, NEWS, News, OnChanged, OnNews
 from .previous_kernel import PreviousKernel
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class KernelStatus:
         *,
         outlives: bool,
         on_news: OnNews,
+        on_changed: OnChanged = lambda measured: None,
     ) -> None:
         self.kernel_id = kernel_id
         self.settings = settings
@@ -84,6 +85,7 @@ class KernelStatus:
         self.times: dict[str, float] = {}  # stage: seconds since the epoch
         self.cwd: str | None = None  # where the kernel's process starts
         self._on_news = on_news
+        self._on_changed = on_changed
         self._exit_code: int | None = None  # where no connection tells it
         self._exited = asyncio.Event()
 
@@ -136,6 +138,7 @@ class KernelStatus:
             self.end = end
         if event in MARKS and known:
             self.times[MARKS[event]] = time.time()
+        self.changed()
         if self.state is not before:
             log.debug("kernel=%s %s: %s", self.kernel_id, event.value, self.state.value)
         return actions
@@ -205,16 +208,23 @@ class KernelStatus:
     def connected(self, connection: Connection, node: str) -> None:
         """Note the connection to its agent on that node."""
         self.connection, self.node = connection, node
+        self.changed()
 
     def disconnected(self) -> None:
         """Note that there is no connection any more."""
         self.connection = None
+        self.changed()
 
     def begin(self, job: Job, notebook: str) -> None:
         """Begin with a new job, of which nothing is known yet."""
-        self.job, self.notebook = job, notebook
+        self._has(job)
+        self.notebook = notebook
         self.times, self.node, self.end = {}, None, None
         self.lives()
+
+    def _has(self, job: Job) -> None:
+        self.job = job
+        job.tell(self.changed)
 
     def follows(self, before: PreviousKernel | None) -> None:
         """Note the kernel that its notebook had before, whose variables are gone."""
@@ -224,7 +234,7 @@ class KernelStatus:
         self, facts: dict[str, Any], spec: dict[str, Any], job: Job
     ) -> None:
         """Take over what another process has left on record."""
-        self.job = job
+        self._has(job)
         self.times = facts["times"]
         self.cwd = spec["kernels"][self.kernel_id].get("cwd")
         self.notebook = str(facts.get("notebook") or "")
@@ -290,7 +300,12 @@ class KernelStatus:
 
     def tell(self, news: News, text: str = "") -> None:
         """Tell listeners what happened."""
+        self.changed()
         self._on_news(news, self.model(), text)
+
+    def changed(self, *, measured: bool = False) -> None:
+        """Tell listeners that its model may be another one; `measured`: in its use."""
+        self._on_changed(measured)
 
     # Written
 
@@ -324,6 +339,7 @@ class KernelStatus:
         """Write what has changed, in a while."""
         if self.job is not None and self.state not in NOT_OURS:
             self.record.write_later("record.json", self._facts(self.job))
+        self.changed()
 
     async def _write(self, name: str, body: dict[str, Any]) -> None:
         await self.record.worker.run(partial(self.record.write, name, body))
@@ -362,6 +378,7 @@ class KernelStatus:
     def note_sessions(self, sessions: dict[str, Any], notebook: str) -> None:
         """Keep the notebooks that use this kernel, for the server that comes next."""
         self.sessions = sessions
+        self.changed()
         self.save_sessions()
         if notebook != self.notebook:
             self.notebook = notebook

@@ -65,6 +65,7 @@ class Supervision:
             status.settings.dead_after,
             lambda info: worker.post(lambda: known.remember(info)),
             lambda: status.happened(Event.EXITED),
+            on_usage=lambda: status.changed(measured=True),
             spec_name=status.spec_name,
             info=said,
             hold=status.settings.hold * 2**20,

@@ -12,8 +12,10 @@ from typing import Any
 
 from remote_kernels.errors import StateError
 from remote_kernels.front.transcript import Transcribed
+from remote_kernels.front.transcripts import Transcripts
 
 from .remote_kernel import RemoteKernel
+from .runtime import Runtime
 from .service import Known
 
 
@@ -38,15 +40,17 @@ class Unshown:
         return {"cells": cells, "dropped": self.dropped}
 
 
-async def cells(known: Known, kernel: RemoteKernel | None) -> Unshown:
+async def cells(runtime: Runtime, known: Known, kernel: RemoteKernel | None) -> Unshown:
     """Return what is kept for pages, and keep from now on what cells print.
 
     What comes of these cells from this moment on is published, whoever ran them.
 
     Parameters
     ----------
+    runtime:
+        What the kernels of this process share.
     known:
-        The kernel.
+        The kernel; its job may have ended.
     kernel:
         The same, if this process has it.
 
@@ -55,30 +59,42 @@ async def cells(known: Known, kernel: RemoteKernel | None) -> Unshown:
     StateError
         Another process has it.
     """
-    status = _own(known, kernel).status
-    local, connection = status.local, status.connection
-    waiting = local.standin.cells() if local is not None else []
-    if connection is None:
-        return Unshown((*waiting,))
-    held = await connection.cells()
-    return Unshown((*held, *waiting), connection.dropped)
+    status = kernel.status if kernel is not None else None
+    if status is not None and status.connection is not None:
+        waiting = status.here.standin.cells() if status.local is not None else []
+        held = await status.connection.cells()
+        return Unshown((*held, *waiting), status.connection.dropped)
+    if status is not None and status.local is not None:
+        return Unshown((*status.local.standin.cells(),))
+    left = _left(runtime, known, kernel)
+    return Unshown(()) if left is None else Unshown((*left.now(),), left.dropped)
 
 
 async def shown(
-    known: Known, kernel: RemoteKernel | None, requests: Collection[str]
+    runtime: Runtime,
+    known: Known,
+    kernel: RemoteKernel | None,
+    requests: Collection[str],
 ) -> None:
     """Forget what a page has shown and saved, by requests. Raises StateError."""
-    connection = _own(known, kernel).status.connection
-    if connection is not None:
-        connection.shown(requests)
+    if kernel is not None and kernel.status.connection is not None:
+        kernel.status.connection.shown(requests)
+        return
+    left = _left(runtime, known, kernel)
+    if left is not None:
+        left.shown(requests)
 
 
-def _own(known: Known, kernel: RemoteKernel | None) -> RemoteKernel:
-    if kernel is None:
-        model = known.model
+def _left(
+    runtime: Runtime, known: Known, kernel: RemoteKernel | None
+) -> Transcripts | None:
+    """Return what is left of a kernel whose job has ended here, if anything."""
+    model = known.model
+    left = runtime.left.get(model.kernel_id)
+    if left is None and kernel is None and not known.ended:
         msg = (
             f"The output of kernel {model.kernel_id} is not with this server, but last "
             f"was with process {model.pid} on {model.host}. Ask there."
         )
         raise StateError(msg)
-    return kernel
+    return left

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from remote_kernels import harmless
 
 # Words for an end that are ours, where the scheduler has none.
 NOT_STARTED = "not-started"  # the kernel did not come; its job was cancelled
@@ -44,6 +46,11 @@ class JobEnd:
         if body is None:
             return None
         return cls(body["word"], body["exit_code"], body["signal"], body["text"])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it is shown: its texts are harmless."""
+        shown = {"word": harmless.line(self.word), "text": harmless.text(self.text)}
+        return {**asdict(self), **shown}
 
     @property
     def is_schedulers(self) -> bool:

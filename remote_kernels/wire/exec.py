@@ -18,7 +18,7 @@ from .frames import RemoteProtocolError
 TARGET = "exec"
 WINDOW = 256 * 1024  # bytes of standard input that may be under way at first
 LARGEST = 2 * 1024 * 1024  # bytes of a payload
-PROGRAMS = ("exec", "stack", "top")
+PROGRAMS = ("exec", "listening", "stack", "top")
 _HEAD = struct.Struct(">BI")
 HEAD_BYTES = _HEAD.size
 LARGEST_SIZE = 65535  # rows or columns

@@ -286,7 +286,7 @@ def test_somebody_asks(tmp_path: Path, taken: list[float]) -> None:
     async def main() -> list[float]:
         world = World(tmp_path, [])
         async with world.running(), world.attached() as tunnel:
-            heard = []
+            heard: list[float] = []
             for _ in range(3):
                 tunnel.send(control.Measure("k"))
                 tunnel.send(control.Measure("k"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from jupyter_client.jsonutil import json_default
+
 from front.world import Msg, Server
 
 OUTPUTS = ("stream", "clear_output")
@@ -38,14 +40,20 @@ class Page:
         """
         shown: dict[str, list[str]] = defaultdict(list)
         known = set()
+        until: dict[str, str] = {}
         for cell in self.cells:
             shown[cell["cell_id"]] = []
             known |= {*cell["gone"], *(said["msg_id"] for said in cell["messages"])}
+            until[cell["request"]] = cell["until"]
             for said in cell["messages"]:
                 _show(shown[cell["cell_id"]], said["msg_type"], said["content"])
         for msg in self._server.seen()[self._heard - late :]:
-            cell = msg["parent_header"].get("cell")
-            if cell is not None and msg["header"]["msg_id"] not in known:
+            parent, header = msg["parent_header"], msg["header"]
+            cell, last = parent.get("cell"), until.get(parent.get("msg_id"))
+            own = header["username"] == "remote_kernels"
+            if not own and last and json_default(header["date"]) < last:
+                continue
+            if cell is not None and header["msg_id"] not in known:
                 _show(shown[cell], msg["msg_type"], msg["content"])
         return dict(shown)
 

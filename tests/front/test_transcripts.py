@@ -12,6 +12,7 @@ from front.page import Page
 from front.world import Agent, Browser, Kernel, Msg, Server, read, timeless
 from remote_kernels.front import transcripts
 from remote_kernels.front.delivery import SETTLE
+from remote_kernels.front.transcript import ON_THEIR_WAY
 
 IDLE = SETTLE * 3
 
@@ -397,6 +398,27 @@ async def test_output_that_is_cleared(
     assert ["stream"] == [said["msg_type"] for said in found["messages"]]
     for late in range(8):
         assert {"c1": ["2"]} == page.texts(late)
+
+
+@timeless
+async def test_a_page_that_was_cut_off_for_long(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """The notebook server has kept all for it; what is old shows nothing any more."""
+    server, browser = await held(serve)
+    cell = browser.run(server, "c1")
+    kernel.busy(cell)
+    for number in range(3 * ON_THEIR_WAY):
+        kernel.publish("clear_output", {"wait": False}, cell)
+        kernel.print(cell, str(number))
+    agent.flow()
+    page = Page(server)
+    await page.open()
+    kernel.print(cell, "after")
+    agent.flow()
+
+    last = str(3 * ON_THEIR_WAY - 1)
+    assert {"c1": [last, "after"]} == page.texts(late=5 * ON_THEIR_WAY)
 
 
 @timeless

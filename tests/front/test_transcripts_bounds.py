@@ -170,20 +170,19 @@ def test_bounds_and_order_hold(steps: list[tuple[str, int]]) -> None:
             else:
                 await asyncio.sleep(HELD_TIME / 4)
 
-        texts = desk.texts()
-        runs = sum(not one.state.is_over for one in desk.transcripts.now())
+        texts, now = desk.texts(), desk.transcripts.now()
+        runs = sum(not each.state.is_over for each in now)
         assert desk.transcripts._spool.size <= ROOM + runs * CHUNK
         assert [*texts] == [code for code in said if code in texts]
-        for code, (there, dropped) in texts.items():
+        for code, (found, dropped) in texts.items():
             all_said = said[code]
-            assert there == all_said[len(all_said) - len(there) :]
-            assert len(all_said) <= len(there) + dropped
-        for one in desk.transcripts.now():
-            assert one.state.is_over or one.request in desk.kept
-        assert desk.kept <= {one.request for one in desk.transcripts.now()}
-        desk.transcripts.shown([one.id for one in asked])
+            assert found == all_said[len(all_said) - len(found) :]
+            assert len(all_said) <= len(found) + dropped
+        assert all(each.state.is_over or each.request in desk.kept for each in now)
+        assert desk.kept <= {each.request for each in now}
+        desk.transcripts.shown([each.id for each in asked])
         desk.transcripts.process_ended()
-        desk.transcripts.shown([one.id for one in asked])
+        desk.transcripts.shown([each.id for each in asked])
         assert (0, set()) == (desk.transcripts._spool.size, desk.kept)
         desk.transcripts.close()
 

@@ -27,6 +27,9 @@ ROUTES = [
     ("POST", f"/kernels/{MISSING}/extend"),
     ("GET", f"/kernels/{MISSING}/cells"),
     ("POST", f"/kernels/{MISSING}/cells/shown"),
+    ("GET", f"/kernels/{MISSING}/listening"),
+    ("GET", f"/kernels/{MISSING}/stack"),
+    ("POST", f"/kernels/{MISSING}/terminal"),
     ("GET", f"/kernels/{MISSING}/ports"),
     ("POST", f"/kernels/{MISSING}/ports"),
     ("GET", f"/kernels/{MISSING}/ports/1"),
@@ -194,6 +197,8 @@ BAD_QUERIES = [
     (f"/kernels/{MISSING}/log?lines=0", "'lines' must be from 1 to 10000"),
     (f"/kernels/{MISSING}/log?lines=10001", "'lines' must be from 1 to 10000"),
     (f"/kernels/{MISSING}/log?lines=%C2%B2", "'lines'"),
+    (f"/kernels/{MISSING}/log?follow=1", "'follow' must be true or false"),
+    (f"/kernels/{MISSING}/stack?all=true", "unknown parameter 'all'"),
     ("/spec?format=json", "unknown parameter 'format'"),
 ]
 

@@ -6,6 +6,8 @@ Real kernels of the local scheduler, under real notebook servers that are killed
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -180,6 +182,41 @@ def test_the_process_dies(here: Home, tmp_path: Path) -> None:
         kernel = server.start()
         asyncio.run(see(server, kernel))
     end(here, kernel)
+
+
+def test_the_job_ends_and_nobody_is_there(here: Home) -> None:
+    """As at its time limit, by night: what the cell has printed is still there."""
+
+    async def begin(server: Server, kernel: str) -> str:
+        page = await Page(server, kernel).open()
+        await page.cells()
+        code = "print('before', flush=True)\nimport time\ntime.sleep(600)"
+        request = await page.run("a", code)
+        await page.until(lambda msg: "before\n" == msg["content"].get("text", ""))
+        await page.close()
+        return request
+
+    async def see(server: Server, kernel: str, request: str) -> None:
+        page = Page(server, kernel)
+        found = await page.cells()
+        (cell,) = found["cells"]
+        assert ("aborted", request) == (cell["state"], cell["request"])
+        printed, *why = filled(found, [])["a"]
+        assert "before" == printed
+        assert any("[remote_kernels]" in line for line in why)
+        await page.shown(request)
+        assert [] == (await page.cells())["cells"]
+
+    with lives(here) as server:
+        kernel = server.start()
+        request = asyncio.run(begin(server, kernel))
+        job = server.api("GET", f"/kernels/{kernel}").json["job_id"]
+        os.kill(int(job.partition("-")[0]), signal.SIGTERM)
+        end = time.monotonic() + SECONDS
+        while server.ask("GET", f"/api/kernels/{kernel}").status != 404:
+            assert time.monotonic() < end, server.log.read_text()
+            time.sleep(0.1)
+        asyncio.run(see(server, kernel, request))
 
 
 def test_a_kernel_with_curve(here: Home) -> None:

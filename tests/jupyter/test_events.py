@@ -85,7 +85,7 @@ async def emitter(news: NewsWire) -> AsyncIterator[asyncio.Queue[dict[str, Any]]
 
 def tell_all(news: NewsWire) -> None:
     for action in ACTIONS:
-        news.tell(action, VIEW)
+        news.tell(action, VIEW, "")
 
 
 @pytest.mark.asyncio
@@ -107,7 +107,7 @@ async def test_a_server_that_has_stopped() -> None:
     async with emitter(news) as first:
         async with emitter(news) as second:
             pass
-        news.tell("lost", VIEW)
+        news.tell("lost", VIEW, "")
         await asyncio.wait_for(first.get(), TIMEOUT)
 
     assert second.empty()

@@ -33,9 +33,7 @@ def test_what_is_used_is_told(server: Server, options: dict[str, object]) -> Non
         await page.run("", code)
         for _ in range(2):
             asked = await page.send("usage_request", {}, "control")
-            reply = await page.until(
-                lambda msg, asked=asked: msg["parent_header"].get("msg_id") == asked
-            )
+            reply = await page.answer(asked)
         assert ("control", "usage_reply") == (reply["channel"], reply["msg_type"])
         content = reply["content"]
         assert (int(pid), socket.gethostname()) == (content["pid"], content["hostname"])

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from remote_kernels.kernel.runtime import Runtime
 from remote_kernels.kernel.service import Known
 from remote_kernels.records import JobEnd, Record
 from remote_kernels.scheduler.drivers import DRIVERS
-from remote_kernels.scheduler.job import Completed, JobId
+from remote_kernels.scheduler.job import Completed, JobId, JobStatus, Phase
 from remote_kernels.scheduler.jobs import Jobs
 from remote_kernels.scheduler.local.driver import Local
 from remote_kernels.scheduler.slurm.driver import Slurm
@@ -185,6 +186,24 @@ async def test_a_time_limit_that_cannot_be_moved(
         await service.extend(runtime, known_as(base), 30)
 
     assert said.stderr.strip().splitlines()[-1] in str(caught.value)
+
+
+@pytest.mark.asyncio
+async def test_a_time_limit_of_a_kernel_of_this_process(base: Path) -> None:
+    """It hears of its new end itself, so that its pages do."""
+    runtime, asked = Runtime(), []
+    runtime._jobs["slurm"] = Played(Slurm(), Completed((), 0, "", "")).jobs
+
+    async def ask() -> JobStatus:
+        asked.append("16")
+        return JobStatus(JobId("16"), Phase.RUNNING, "RUNNING", end_time=5.0)
+
+    job = SimpleNamespace(ask=ask)
+    kernel: Any = SimpleNamespace(status=SimpleNamespace(job=job))
+
+    model = await service.extend(runtime, known_as(base), 30, kernel)
+
+    assert (["16"], 5.0) == (asked, model.ends)
 
 
 @pytest.mark.asyncio

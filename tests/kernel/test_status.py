@@ -12,12 +12,13 @@ import pytest
 from scheduler.asking import job
 
 from remote_kernels.config import parse
+from remote_kernels.kernel.job import Job
 from remote_kernels.kernel.lifecycle import Event, State
 from remote_kernels.kernel.news import News
 from remote_kernels.kernel.previous_kernel import PreviousKernel
 from remote_kernels.kernel.status import KernelStatus
 from remote_kernels.records import JobEnd, Record
-from remote_kernels.scheduler.job import JobStatus, Phase
+from remote_kernels.scheduler.job import JobId, JobStatus, Phase
 
 from .world import LAUNCH, FakeJob, World
 
@@ -167,6 +168,48 @@ async def test_how_long_its_agent_waits(tmp_path: Path) -> None:
         found.append(status._spec(LAUNCH.process(settings))["attach"])
 
     assert [10, 1000] == found
+
+
+@pytest.mark.asyncio
+async def test_who_wants_to_know_what_changes(tmp_path: Path) -> None:
+    """They hear of whatever its model shows, and whether that is only its use."""
+    heard: list[bool] = []
+    settings = parse({"scheduler": "local", "state_dir": str(tmp_path)})
+    status = KernelStatus(
+        "k",
+        settings,
+        "",
+        "",
+        outlives=False,
+        on_news=lambda *_: None,
+        on_changed=heard.append,
+    )
+    found = FakeJob(settings, status.record)
+
+    def after() -> list[bool]:
+        told, heard[:] = [*heard], []
+        return told
+
+    status.begin(found, "")
+    status.happened(Event.SUBMITTED)
+    assert False in after()
+    await Job.ask(played(found))
+    assert [False] == after()
+    status.note_sessions({"s": {"path": "a.ipynb"}}, "")
+    assert [False] == after()
+    status.changed(measured=True)
+    assert [True] == after()
+
+
+def played(job: FakeJob) -> FakeJob:
+    """Whose scheduler says that it waits."""
+    job.id = PENDING.job_id
+
+    async def status(job_id: JobId) -> JobStatus:
+        return PENDING
+
+    job.jobs.status = status  # type: ignore[method-assign]
+    return job
 
 
 @pytest.mark.asyncio

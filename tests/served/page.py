@@ -61,6 +61,15 @@ class Page:
             if is_so(self.heard[-1]):
                 return self.heard[-1]
 
+    async def answer(self, request: str) -> Msg:
+        """The reply to a request."""
+        return await self.until(
+            lambda msg: (
+                msg["parent_header"].get("msg_id") == request
+                and msg["channel"] != "iopub"
+            )
+        )
+
     async def idle(self, request: str) -> Msg:
         return await self.until(
             lambda msg: (

@@ -44,10 +44,11 @@ class Start:
 
 @dataclass(frozen=True)
 class LogPart:
-    """The end of one of a kernel's logs."""
+    """The end of one of a kernel's logs; `follow`: and what is written from then on."""
 
     name: str
     lines: int
+    follow: bool
 
 
 @dataclass(frozen=True)
@@ -123,22 +124,32 @@ def _socket(value: object) -> str:
 
 def log_part(query: Query) -> LogPart:
     """Return which part of which log the query of GET log asks for."""
-    given = _query(query, "name", "lines")
+    given = _query(query, "name", "lines", "follow")
     name = given.get("name", "job")
     if name not in LOGS:
         raise Refusal(400, f"parameter 'name' must be one of {', '.join(LOGS)}")
     lines = given.get("lines", str(LINES))
     if not re.fullmatch(r"[1-9][0-9]{0,4}", lines) or int(lines) > MOST_LINES:
         raise Refusal(400, f"parameter 'lines' must be from 1 to {MOST_LINES}")
-    return LogPart(name, int(lines))
+    return LogPart(name, int(lines), _is_true("follow", given))
 
 
 def with_ended(query: Query) -> bool:
     """Return whether the query of GET kernels asks for those that have ended, too."""
-    value = _query(query, "ended").get("ended", "false")
+    return _is_true("ended", _query(query, "ended"))
+
+
+def _is_true(name: str, given: Mapping[str, str]) -> bool:
+    value = given.get(name, "false")
     if value not in ("true", "false"):
-        raise Refusal(400, "parameter 'ended' must be true or false")
+        raise Refusal(400, f"parameter '{name}' must be true or false")
     return value == "true"
+
+
+def no_body(body: bytes) -> None:
+    """Check that a body asks for nothing: it is empty, or an object without fields."""
+    if body:
+        _fields(body)
 
 
 def nothing(query: Query) -> None:

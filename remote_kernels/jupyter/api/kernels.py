@@ -1,8 +1,7 @@
-"""Handlers of kernels: list, start, tell of one, end it, its logs, its time limit."""
+"""Handlers of kernels: list, start, tell of one, end it, its time limit."""
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from http import HTTPStatus
 
@@ -10,7 +9,7 @@ from remote_kernels.jupyter.proxied import may_execute
 
 from . import input
 from .handler import KERNEL, Handler, Routes, guarded
-from .known import log_end, start
+from .known import start
 
 
 class KernelsHandler(Handler):
@@ -54,19 +53,6 @@ class KernelHandler(Handler):
         self.finish()
 
 
-class LogHandler(Handler):
-    """The end of one of a kernel's logs."""
-
-    @guarded
-    async def get(self, kernel_id: str) -> None:
-        """Show the end of a log."""
-        asked = input.log_part(self.request.query_arguments)
-        record = (await self.kernels.find(kernel_id)).record
-        path = record.job_log if asked.name == "job" else record.kernel_log
-        text = await asyncio.to_thread(log_end, path, asked.lines)
-        self.finish(text, set_content_type="text/plain; charset=utf-8")
-
-
 class ExtendHandler(Handler):
     """A job's time limit."""
 
@@ -83,6 +69,5 @@ class ExtendHandler(Handler):
 ROUTES: Routes = [
     ("/kernels", KernelsHandler),
     (KERNEL, KernelHandler),
-    (f"{KERNEL}/log", LogHandler),
     (f"{KERNEL}/extend", ExtendHandler),
 ]

@@ -28,10 +28,12 @@ from remote_kernels.kernel.service import Known
 from remote_kernels.kernel.unshown import Unshown
 
 from .errors import Refusal
+from .followers import Followers
 from .input import Start
 
 PATIENCE = 5.0  # seconds that a client waits for a batch system
 MOST_BYTES = 1024 * 1024  # of a log, looked at from its end
+AGAIN = 30.0  # seconds until it is looked again whether another server's kernel lives
 _PLAIN = {
     name.replace("-", "_")
     for option in every_option()
@@ -63,6 +65,7 @@ class Kernels:
         self._runtime = process.runtime
         self.manager = manager
         self._state_dirs = state_dirs
+        self.followers = Followers()
 
     async def all(self, *, ended: bool = True) -> list[Known]:
         """Return this server's kernels, then the others.
@@ -96,21 +99,45 @@ class Kernels:
 
         Raises NotFoundError, StateError.
         """
-        return await self.run(unshown.cells(*await self._with_kernel(kernel_id)))
+        found = await self._with_kernel(kernel_id)
+        return await self.run(unshown.cells(self._runtime, *found))
 
     async def shown(self, kernel_id: str, requests: Collection[str]) -> None:
         """Forget what a page has shown and saved. Raises NotFoundError, StateError."""
         found = await self._with_kernel(kernel_id)
-        await self.run(unshown.shown(*found, requests))
+        await self.run(unshown.shown(self._runtime, *found, requests))
 
     async def _with_kernel(self, kernel_id: str) -> tuple[Known, RemoteKernel | None]:
         known = await self.find(kernel_id)
         return known, kernel_of(self.manager, kernel_id) if known.ours else None
 
+    async def listening(self, kernel_id: str) -> list[dict[str, Any]]:
+        """Return the servers in a kernel's job. Raises RemoteKernelError."""
+        known = await self.find(kernel_id)
+        return await service.listening(known, kernel_of(self.manager, kernel_id))
+
+    async def stack(self, kernel_id: str) -> str:
+        """Return where a kernel's process is. Raises RemoteKernelError."""
+        known = await self.find(kernel_id)
+        return await service.stack(known, kernel_of(self.manager, kernel_id))
+
+    async def open_job(self, kernel_id: str) -> KernelModel:
+        """Return a kernel into whose job one can go. Raises NotFoundError, StateError."""
+        known = await self.find(kernel_id)
+        service.check_open(known)
+        return known.model
+
     async def _ours(self) -> list[Known]:
-        ids = self.manager.list_kernel_ids()
+        return await self.own(self.manager.list_kernel_ids())
+
+    async def own(self, ids: Iterable[str]) -> list[Known]:
+        """Return those of these kernels that this server has."""
         kernels = [k for id in ids if (k := kernel_of(self.manager, id)) is not None]
         return await self.run(service.own(kernels)) if kernels else []
+
+    def has(self, kernel_id: str) -> bool:
+        """Whether this server has it, or is just starting it."""
+        return kernel_of(self.manager, kernel_id) is not None
 
     async def stop(self, known: Known) -> None:
         """End the kernel and its job. Raises RemoteKernelError; its record then stays."""
@@ -127,7 +154,28 @@ class Kernels:
 
         Raises RemoteKernelError.
         """
-        return await self.run(service.extend(self._runtime, known, minutes))
+        kernel = kernel_of(self.manager, known.model.kernel_id)
+        return await self.run(service.extend(self._runtime, known, minutes, kernel))
+
+    def end_of(self, known: Known) -> Callable[[], Awaitable[bool]]:
+        """Return a function that tells whether its job has ended; it may be asked often."""
+        kernel_id, loop = known.model.kernel_id, asyncio.get_running_loop()
+        over, asked = known.ended, loop.time()
+
+        async def is_over() -> bool:
+            nonlocal over, asked
+            if known.ours:
+                kernel = kernel_of(self.manager, kernel_id)
+                return kernel is None or kernel.status.end is not None
+            if not over and loop.time() - asked > AGAIN:
+                try:
+                    over = (await self.find(kernel_id)).ended
+                except NotFoundError:
+                    over = True
+                asked = loop.time()
+            return over
+
+        return is_over
 
 
 def kernel_of(manager: Any, kernel_id: str) -> RemoteKernel | None:

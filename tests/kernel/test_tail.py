@@ -1,4 +1,4 @@
-"""cli.tail: the end of a file, and what is written to it later."""
+"""kernel.tail: the end of a file, and what is written to it later."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from remote_kernels.cli.tail import Tail
+from remote_kernels.kernel.tail import Tail
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import nbformat
 import pytest
 from on_cluster import lab as labs
 from on_cluster.book import KERNEL, cancel
-from on_cluster.browsers import BROWSERS, window
+from on_cluster.browsers import BROWSERS, PATIENCE, VIEW, window
 from playwright.sync_api import Locator, Page, expect
 from testbed.api import Cluster
 from testbed.hosts import wait_for
@@ -207,7 +207,10 @@ def test_closed_and_the_server_killed(
     with opened(browser, server, where) as book:
         expect(book.output(0)).to_contain_text("line 10")
         book.page.screenshot(path=shots / f"{name}-2-fills-in.png")
-        other = Book(book.page.context.new_page())
+        running = book.page.context.browser
+        assert running is not None
+        other = Book(running.new_page(**VIEW))
+        other.page.set_default_timeout(PATIENCE)
         other.page.goto(server.url(where))
         for one in (book, other):
             check_long(one)

@@ -30,6 +30,7 @@ const cell = (request: string, fields: Partial<Cell> = {}): Cell => ({
   execution_count: null,
   started: null,
   ended: null,
+  until: null,
   reply: null,
   messages: [],
   gone: [],
@@ -249,6 +250,15 @@ test('Output that was cleared meanwhile is cleared.', () => {
   const page = new Page().opens([cell('r', { messages: [one] })]);
   page.opens([cell('r', { gone: [one.msg_id, 'the clear'] })]);
   assert.deepEqual(page.shown.text, { a: '' });
+});
+
+test('Output that was cleared long ago is not shown when it comes late.', () => {
+  const until = '2026-11-30T17:00:05.000000Z';
+  const page = new Page().opens([cell('r', { messages: [line('2')], until })]);
+  const late = line('1');
+  page.shown.do(page.filling.arrived('r', late, '2026-11-30T17:00:04.000000Z'));
+  page.shown.do(page.filling.arrived('r', line('3'), '2026-11-30T17:00:06.000000Z'));
+  assert.deepEqual(page.shown.text, { a: '2|3|' });
 });
 
 test('An update reaches what other cells show, also from a request of this page.', () => {

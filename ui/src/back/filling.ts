@@ -57,6 +57,8 @@ interface Track {
   displays: Set<string>;
   count: number | null;
   started: string | null;
+  /** The kernel's time of the newest message that was held. */
+  until: string | null;
   idle: boolean;
   replied: boolean;
   /** No more is to be expected, but for what its threads print. */
@@ -76,6 +78,7 @@ const track = (cell: string, own: boolean): Track => ({
   displays: new Set(),
   count: null,
   started: null,
+  until: null,
   idle: false,
   replied: false,
   over: false,
@@ -286,6 +289,7 @@ export class Filling {
     for (const id of cell.gone) {
       one.seen.add(id);
     }
+    one.until = cell.until;
     return [...steps, ...this._settle(cell, one)];
   }
 
@@ -329,8 +333,9 @@ export class Filling {
     if (one?.passed && !one.own && isIdle(message)) {
       one.over = true;
     }
-    if (ours?.seen.has(message.msg_id)) {
-      return [];
+    const isOld = ours?.until && date !== null && date < ours.until;
+    if (ours?.seen.has(message.msg_id) || (isOld && OUTPUTS.has(message.msg_type))) {
+      return []; // A notebook server may keep many messages for a page that was cut off.
     }
     const steps = this._updates(message);
     if (!ours) {

@@ -197,6 +197,8 @@ export interface Cell {
   /** The kernel's own times, in ISO 8601. */
   started: string | null;
   ended: string | null;
+  /** The same of its newest message: older ones that a page still gets are not new. */
+  until: string | null;
   /** The content of its `execute_reply`. */
   reply: Record<string, unknown> | null;
   messages: HeldMessage[];

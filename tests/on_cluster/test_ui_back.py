@@ -227,7 +227,7 @@ def test_closed_and_the_server_killed(
         wait_for("what is saved to be held no more", lambda: not server.held(), 60)
         first, second = server.read()
         assert [1, 2] == [first["execution_count"], second["execution_count"]]
-        assert "42" == second["outputs"][0]["data"]["text/plain"]
+        assert "42" == "".join(second["outputs"][0]["data"]["text/plain"])
         book.reload()
         expect(book.output(0)).to_contain_text("the end")
         book.page.screenshot(path=shots / f"{name}-4-saved.png")

@@ -240,11 +240,12 @@ export class Filling {
   told(requests: readonly string[]): void {
     for (const request of requests) {
       const one = this._tracks.get(request);
-      if (one?.own || one?.passed) {
-        this._tracks.delete(request);
-      } else if (one) {
+      if (one) {
         one.told = true;
       }
+    }
+    if (!this._meanwhile) {
+      this._forget();
     }
   }
 
@@ -320,10 +321,20 @@ export class Filling {
     this._tracks = new Map([...old, ...known, ...rest.filter(([, one]) => one.isNew)]);
   }
 
+  /** Forget what is told of; an answer that is under way may still be of before. */
+  private _forget(): void {
+    for (const [request, one] of this._tracks) {
+      if (one.told && (one.own || one.passed)) {
+        this._tracks.delete(request);
+      }
+    }
+  }
+
   /** Take what came while the server was asked. */
   private _goOn(): Step[] {
     const meanwhile = this._meanwhile ?? [];
     this._meanwhile = null;
+    this._forget();
     return meanwhile.flatMap(came => this._shown(...came));
   }
 

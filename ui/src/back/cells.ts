@@ -31,7 +31,7 @@ export class Cells {
   }
 
   /** The ID of the cell that a request was for; null if it is not there, or not clear. */
-  place({ cell_id, code }: Cell): string | null {
+  place({ cell_id, code }: Pick<Cell, 'cell_id' | 'code'>): string | null {
     if (cell_id !== null && this._find(cell_id)) {
       return cell_id;
     }

@@ -118,7 +118,7 @@ class Page {
 
   came(request: string, ...messages: HeldMessage[]): this {
     for (const one of messages) {
-      this.shown.do(this.filling.arrived(request, one));
+      this.shown.do(this.filling.arrived({ request }, one));
     }
     return this;
   }
@@ -256,9 +256,21 @@ test('Output that was cleared long ago is not shown when it comes late.', () => 
   const until = '2026-11-30T17:00:05.000000Z';
   const page = new Page().opens([cell('r', { messages: [line('2')], until })]);
   const late = line('1');
-  page.shown.do(page.filling.arrived('r', late, '2026-11-30T17:00:04.000000Z'));
-  page.shown.do(page.filling.arrived('r', line('3'), '2026-11-30T17:00:06.000000Z'));
+  page.shown.do(page.filling.arrived({ request: 'r' }, late, '2026-11-30T17:00:04.000000Z'));
+  page.shown.do(page.filling.arrived({ request: 'r' }, line('3'), '2026-11-30T17:00:06.000000Z'));
   assert.deepEqual(page.shown.text, { a: '2|3|' });
+});
+
+test('A request of the same client that the server did not know begins when it runs.', () => {
+  const page = new Page().opens([cell('one', { messages: [begins(1), line('1')] })]);
+  const come = (session: string, request: string, id: string, ...said: HeldMessage[]): void =>
+    said.forEach(one =>
+      page.shown.do(page.filling.arrived({ request, session, cell: id }, one))
+    );
+  come('s', 'two', 'b', begins(2), line('2'), idle());
+  come('another page', 'three', 'c', begins(3), line('3'), idle());
+  assert.deepEqual(page.shown.text, { a: '1|', b: '2|2' });
+  assert.deepEqual(page.filling.finished(), ['two']);
 });
 
 test('An update reaches what other cells show, also from a request of this page.', () => {
@@ -423,7 +435,7 @@ class Browser {
           this.page.filling.replied(came[0]);
         }
       }
-      this.do(this.page.filling.arrived(...came));
+      this.do(this.page.filling.arrived({ request: came[0] }, came[1]));
     }
   }
 

@@ -29,6 +29,14 @@ export type Step =
   | { do: 'show'; request: string; message: HeldMessage }
   | { do: 'end'; request: string; ending: Ending };
 
+/** What a message says of the request that it answers. */
+export interface Parent {
+  request: string;
+  /** The cell that it is for, as the server marks it, and who sent it. */
+  cell?: string | null;
+  session?: string | null;
+}
+
 const OUTPUTS = new Set([
   'stream',
   'display_data',
@@ -37,6 +45,8 @@ const OUTPUTS = new Set([
   'clear_output',
   'update_display_data'
 ]);
+
+type Place = (cell: Pick<Cell, 'cell_id' | 'code'>) => string | null;
 
 /** A request of a cell. */
 interface Track {
@@ -94,7 +104,7 @@ function displayOf(message: HeldMessage): string | null {
 
 export class Filling {
   /** `place` gives the ID of the notebook's cell that a request was for; null if none. */
-  constructor(place: (cell: Cell) => string | null) {
+  constructor(place: Place) {
     this._place = place;
   }
 
@@ -123,16 +133,16 @@ export class Filling {
   }
 
   /** A message of the kernel came, `date` from its header. */
-  arrived(request: string, message: HeldMessage, date: string | null = null): Step[] {
-    const own = this._tracks.get(request);
+  arrived(parent: Parent, message: HeldMessage, date: string | null = null): Step[] {
+    const own = this._tracks.get(parent.request);
     if (own?.own) {
       this._watch(own, message);
     }
     if (this._meanwhile) {
-      this._meanwhile.push([request, message, date]);
+      this._meanwhile.push([parent, message, date]);
       return [];
     }
-    return this._shown(request, message, date);
+    return this._took(parent, message, date);
   }
 
   /** The kernel's process is started anew, as this page shows by itself. */
@@ -276,6 +286,7 @@ export class Filling {
       one.whole = true;
       return this._settle(cell, one);
     }
+    this._sessions.add(cell.session);
     const steps: Step[] = [];
     const goesOn =
       one && !one.own && one.shown.every((id, index) => id === outputs[index]?.msg_id);
@@ -335,7 +346,29 @@ export class Filling {
     const meanwhile = this._meanwhile ?? [];
     this._meanwhile = null;
     this._forget();
-    return meanwhile.flatMap(came => this._shown(...came));
+    return meanwhile.flatMap(came => this._took(...came));
+  }
+
+  /**
+   * Take a message of now. Requests that the same client had sent before, and that a
+   * server which came later does not know before the kernel begins with them, begin here.
+   */
+  private _took(parent: Parent, message: HeldMessage, date: string | null): Step[] {
+    const { request, cell, session } = parent;
+    const begun: Step[] = [];
+    const isNew = message.msg_type === 'execute_input' && !this._tracks.has(request);
+    if (isNew && cell && session && this._sessions.has(session)) {
+      const code = message.content['code'];
+      const place = this._place({ cell_id: cell, code: typeof code === 'string' ? code : null });
+      if (place !== null) {
+        for (const old of this._tracks.values()) {
+          old.passed ||= old.cell === place;
+        }
+        this._tracks.set(request, track(place, false));
+        begun.push({ do: 'begin', request, cell: place, dropped: 0 });
+      }
+    }
+    return [...begun, ...this._shown(request, message, date)];
   }
 
   private _shown(request: string, message: HeldMessage, date: string | null = null): Step[] {
@@ -395,9 +428,10 @@ export class Filling {
     return { do: 'end', request, ending };
   }
 
-  private readonly _place: (cell: Cell) => string | null;
+  private readonly _place: Place;
   private _tracks = new Map<string, Track>(); // by request, oldest first
-  private _meanwhile: [string, HeldMessage, string | null][] | null = null;
+  private readonly _sessions = new Set<string>(); // of clients whose cells are shown here
+  private _meanwhile: [Parent, HeldMessage, string | null][] | null = null;
   private _isUnclear = false;
   private _hasAnswer = false;
 }

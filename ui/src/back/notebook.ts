@@ -16,7 +16,7 @@ import type { IKernelStore } from '../server/kernels.js';
 import { cellsShown, heldCells, RestError } from '../server/rest.js';
 import type { HeldMessage } from '../server/types.js';
 import { Cells } from './cells.js';
-import { Filling, type Step } from './filling.js';
+import { Filling, type Parent, type Step } from './filling.js';
 
 const NOT_FOUND = 404;
 
@@ -95,7 +95,13 @@ export class HeldNotebook {
     const content = message.content as HeldMessage['content'];
     const { metadata } = message;
     const held = { msg_type, msg_id, content, metadata };
-    this._do(this._filling.arrived(parent.msg_id, held, date));
+    const { cell } = parent as { cell?: unknown };
+    const from: Parent = {
+      request: parent.msg_id,
+      cell: typeof cell === 'string' ? cell : null,
+      session: parent.session ?? null
+    };
+    this._do(this._filling.arrived(from, held, date));
     if (this._filling.isUnclear) {
       void this._ask(false);
     }

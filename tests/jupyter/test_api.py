@@ -25,6 +25,8 @@ ROUTES = [
     ("DELETE", f"/kernels/{MISSING}"),
     ("GET", f"/kernels/{MISSING}/log"),
     ("POST", f"/kernels/{MISSING}/extend"),
+    ("GET", f"/kernels/{MISSING}/cells"),
+    ("POST", f"/kernels/{MISSING}/cells/shown"),
     ("GET", f"/kernels/{MISSING}/listening"),
     ("GET", f"/kernels/{MISSING}/stack"),
     ("POST", f"/kernels/{MISSING}/terminal"),

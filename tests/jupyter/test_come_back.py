@@ -22,21 +22,13 @@ from remote_kernels.front.delivery import REPORT_AFTER
 
 pytestmark = [pytest.mark.timeout(180)]
 
-TESTS = Path(__file__).parent.parent
-DOOR = f"""
-import sys
-sys.path.insert(0, {str(TESTS)!r})
-c.ServerApp.jpserver_extensions = {{
-    "remote_kernels.jupyter.extension": True, "served.cells_door": True
-}}
-"""
 OVER = 3 * REPORT_AFTER  # seconds in which the agent is told what was delivered
 
 
 @pytest.fixture
 def here() -> Iterator[Home]:
     with home() as made:
-        made.config.write_text(CONFIG + DOOR)
+        made.config.write_text(CONFIG)
         yield made
 
 

@@ -49,7 +49,7 @@ class QueuesHandler(Handler):
         scheduler = input.scheduler(self.request.query_arguments)
         ask = partial(_free, self.kernels, scheduler)
         body = await ask()
-        self.kernels.shown("queues", body["scheduler"], body, ask)
+        self.kernels.looked_at("queues", body["scheduler"], body, ask)
         self.answer(body)
 
 

@@ -22,6 +22,7 @@ LINES = 200  # of a log, unless asked for more
 MOST_LINES = 10_000
 MOST_MINUTES = 366 * 24 * 60
 MOST_DIGITS = 30  # of a number, so that it is one that can be computed with
+MOST_SHOWN = 10_000  # requests of cells, told of at once
 MOST_EXACT = 2**53  # of the whole numbers that a float tells apart
 
 # Jupyter's own; and JupyterLab's (4) number that keeps a browser from its cache.
@@ -132,6 +133,16 @@ def minutes(body: bytes) -> int:
     """Return by how many minutes the body of POST extend wants a job to go on."""
     value = _fields(body, "minutes").get("minutes")
     return _number_from("minutes", value, 1, MOST_MINUTES)
+
+
+def requests(body: bytes) -> list[str]:
+    """Return which requests the body of POST cells/shown names."""
+    value = _fields(body, "requests").get("requests")
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise Refusal(400, "field 'requests' must be a list of the requests' IDs")
+    if len(value) > MOST_SHOWN:
+        raise Refusal(400, f"field 'requests' must have at most {MOST_SHOWN}")
+    return value
 
 
 def forward(body: bytes) -> Forward:

@@ -51,7 +51,7 @@ class JobsHandler(_Jobs):
         input.nothing(self.request.query_arguments)
         ask = partial(all_jobs, self.kernels, self.serverapp)
         body = await ask()
-        self.kernels.shown("jobs", "", body, ask)
+        self.kernels.looked_at("jobs", "", body, ask)
         self.answer(body)
 
     @guarded

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ from remote_kernels.config import every_option, over
 from remote_kernels.errors import JobError, NotFoundError, RecordError
 from remote_kernels.jupyter.process import ProcessGlobals
 from remote_kernels.jupyter.provisioner import RemoteKernelProvisioner
-from remote_kernels.kernel import RemoteKernel, choice, service, site
+from remote_kernels.kernel import RemoteKernel, choice, service, site, unshown
 from remote_kernels.kernel.model import KernelModel
 from remote_kernels.kernel.ports import Ports
 from remote_kernels.kernel.service import Known
+from remote_kernels.kernel.unshown import Unshown
 
 from .errors import Refusal
 from .followers import Followers
@@ -42,7 +43,7 @@ _PLAIN = {
     for name in (option.name, option.portable)
 }
 
-Shown = Callable[[str, str, dict[str, Any], Callable[[], Awaitable[Any]]], None]
+LookedAt = Callable[[str, str, dict[str, Any], Callable[[], Awaitable[Any]]], None]
 
 
 class Kernels:
@@ -56,7 +57,7 @@ class Kernels:
         The server's kernel manager.
     state_dirs:
         Where this user's records may be.
-    shown:
+    looked_at:
         Told what was answered that somebody may look at for longer: see
         `watched.Watched.shown`.
     """
@@ -66,9 +67,9 @@ class Kernels:
         process: ProcessGlobals,
         manager: Any,
         state_dirs: Callable[[], Iterable[Path]],
-        shown: Shown,
+        looked_at: LookedAt,
     ) -> None:
-        self.shown = shown
+        self.looked_at = looked_at
         self.run = process.background.run
         self.runtime = process.runtime
         self.manager = manager
@@ -100,9 +101,24 @@ class Kernels:
 
     async def ports(self, kernel_id: str) -> Ports:
         """Return a kernel's forwarded ports. Raises NotFoundError, StateError."""
+        return service.ports(*await self._with_kernel(kernel_id))
+
+    async def cells(self, kernel_id: str) -> Unshown:
+        """Return what cells printed that no page has shown and saved.
+
+        Raises NotFoundError, StateError.
+        """
+        found = await self._with_kernel(kernel_id)
+        return await self.run(unshown.cells(self.runtime, *found))
+
+    async def shown(self, kernel_id: str, requests: Collection[str]) -> None:
+        """Forget what a page has shown and saved. Raises NotFoundError, StateError."""
+        found = await self._with_kernel(kernel_id)
+        await self.run(unshown.shown(self.runtime, *found, requests))
+
+    async def _with_kernel(self, kernel_id: str) -> tuple[Known, RemoteKernel | None]:
         known = await self.find(kernel_id)
-        kernel = kernel_of(self.manager, kernel_id) if known.ours else None
-        return service.ports(known, kernel)
+        return known, kernel_of(self.manager, kernel_id) if known.ours else None
 
     async def listening(self, kernel_id: str) -> list[dict[str, Any]]:
         """Return the servers in a kernel's job. Raises RemoteKernelError."""

@@ -211,12 +211,17 @@ export interface Cell {
   session: string;
   state: 'waiting' | 'running' | 'finished' | 'aborted';
   execution_count: number | null;
-  started: number | null;
-  ended: number | null;
+  /** The kernel's own times, in ISO 8601. */
+  started: string | null;
+  ended: string | null;
+  /** The same of its newest message: older ones that a page still gets are not new. */
+  until: string | null;
   /** The content of its `execute_reply`. */
   reply: Record<string, unknown> | null;
   messages: HeldMessage[];
-  /** How many messages were dropped, for want of room. */
+  /** The IDs of messages that are no part of it any more, if a page still gets them. */
+  gone: string[];
+  /** How many messages were dropped, for want of room; the oldest. */
   dropped: number;
 }
 

@@ -67,6 +67,8 @@ class Connection:
         Called when the kernel's process has ended, but for one that ends with its job.
     on_usage:
         Called when its agent has told what it uses.
+    on_warning:
+        Called with what the person at the notebook is warned of.
     spec_name:
         Its kernelspec's name, for messages; "" where it is not known.
     info:
@@ -87,6 +89,7 @@ class Connection:
         on_exited: Callable[[], None] = lambda: None,
         *,
         on_usage: Callable[[], None] = lambda: None,
+        on_warning: Callable[[str], None] = lambda text: None,
         spec_name: str = "",
         info: dict[str, Any] | None = None,
         hold: int = HOLD,
@@ -111,6 +114,7 @@ class Connection:
         self._on_info = on_info
         self._on_exited = on_exited
         self._on_usage = on_usage
+        self._on_warning = on_warning
         self.clients: Clients | None = None
         if curve is None:
             self.clients = Clients(
@@ -322,9 +326,10 @@ class Connection:
             self._warn(process_end.stood_still(self._node, message.seconds))
 
     def _warn(self, text: str) -> None:
-        """Warn in the log and in the notebook."""
+        """Warn in the log, in the notebook and beside it."""
         log.warning("kernel=%s %s", self.kernel_id, text)
         self.notice(text)
+        self._on_warning(text)
 
     def set_exited(self, exit_code: int | None, signum: int | None) -> None:
         """Note that the process is gone; the first word counts."""

@@ -101,7 +101,9 @@ class Reached:
             self.infos.append,
             self._exited,
             spec_name="py",
+            on_warning=lambda text: self.warnings.append(text),
         )
+        self.warnings: list[str] = []
         self.notices: list[str] = []
         if self.connection.clients is not None:
             setattr(self.connection.clients, "notice", self.notices.append)  # noqa: B010
@@ -224,11 +226,13 @@ async def test_a_use_that_is_measured(tmp_path: Path) -> None:
 async def test_an_agent_that_stood_still(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """People are told in the notebook, and in the log."""
+    """People are told in the notebook, beside it, and in the log."""
     reached = Reached(tmp_path)
 
     reached.connection._heard(control.Stalled("k", 7.0))
     reached.connection._heard(control.Unknown("later"))
+
+    assert [f"[remote_kernels] {text}" for text in reached.warnings] == reached.notices
 
     assert 1 == len(reached.notices)
     assert reached.notices[0].startswith(

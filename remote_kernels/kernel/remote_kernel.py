@@ -111,8 +111,12 @@ class RemoteKernel:
         if instead_of:
             status.follows(PreviousKernel(instead_of))
         self._record = status.record
-        leave = partial(runtime.leave, kernel_id)
-        self._actions = Actions(status, on_dead, on_end, leave)
+        self._actions = Actions(
+            status,
+            on_dead,
+            on_end,
+            lambda left: runtime.leave(kernel_id, left, status.model().notebooks),
+        )
         self._supervision = Supervision(status, self._actions)
         self._startup = Startup(
             runtime, status, self._actions, self._supervision, on_progress

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from remote_kernels.scheduler.driver import Driver
 from remote_kernels.scheduler.free import Queue
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 
     from .choice import Outlook
     from .watchdog import Watchdog
+
+
+class Left(NamedTuple):
+    """What pages must still show of a kernel whose job has ended, and of which notebooks."""
+
+    transcripts: Transcripts
+    notebooks: frozenset[str]
 
 
 class Runtime:
@@ -47,7 +55,7 @@ class Runtime:
         One such question at a time.
     watchdogs : weakref.WeakSet of Watchdog
         What happens if this process dies; a forked child must let go of it.
-    left : dict of str to Transcripts
+    left : dict of str to Left
         What pages must still show of kernels whose jobs have ended, by their IDs.
     """
 
@@ -60,7 +68,7 @@ class Runtime:
         self.queues: Answers[list[Queue]] = Answers(fresh=30.0)
         self.estimates: Answers[Outlook] = Answers(fresh=5.0)
         self.estimating = asyncio.Lock()
-        self.left: dict[str, Transcripts] = {}
+        self.left: dict[str, Left] = {}
         self._jobs: dict[str, Jobs] = {}
         self._turns: weakref.WeakValueDictionary[Path, asyncio.Lock]
         self._turns = weakref.WeakValueDictionary()
@@ -80,11 +88,14 @@ class Runtime:
         jobs.ask_no_more_than_every(poll_interval)
         return jobs
 
-    def leave(self, kernel_id: str, transcripts: Transcripts) -> None:
-        """Keep what pages must still show of a kernel whose job has ended."""
-        for id in [id for id, left in self.left.items() if not left or id == kernel_id]:
-            self.left.pop(id).close()
-        self.left[kernel_id] = transcripts
+    def leave(
+        self, kernel_id: str, transcripts: Transcripts, notebooks: Collection[str] = ()
+    ) -> None:
+        """Keep what pages of these notebooks must still show of a kernel that ended."""
+        for id, left in [*self.left.items()]:
+            if not left.transcripts or id == kernel_id:
+                self.left.pop(id).transcripts.close()
+        self.left[kernel_id] = Left(transcripts, frozenset(notebooks))
 
     def turn(self, place: Path) -> asyncio.Lock:
         """Return the lock of an allocation's directory: one kernel at a time joins or leaves."""

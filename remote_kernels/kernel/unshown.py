@@ -60,14 +60,17 @@ async def cells(runtime: Runtime, known: Known, kernel: RemoteKernel | None) -> 
         Another process has it.
     """
     status = kernel.status if kernel is not None else None
+    found: list[Transcribed] = []
+    before = _left(runtime, known, kernel)
+    dropped = sum(left.dropped for left in before)
     if status is not None and status.connection is not None:
-        waiting = status.here.standin.cells() if status.local is not None else []
-        held = await status.connection.cells()
-        return Unshown((*held, *waiting), status.connection.dropped)
+        found += await status.connection.cells()
+        dropped += status.connection.dropped
     if status is not None and status.local is not None:
-        return Unshown((*status.local.standin.cells(),))
-    left = _left(runtime, known, kernel)
-    return Unshown(()) if left is None else Unshown((*left.now(),), left.dropped)
+        found += status.here.standin.cells()
+    anew = {cell.cell for cell in found}
+    old = [cell for left in before for cell in left.now() if cell.cell not in anew]
+    return Unshown((*old, *found), dropped)
 
 
 async def shown(
@@ -77,24 +80,26 @@ async def shown(
     requests: Collection[str],
 ) -> None:
     """Forget what a page has shown and saved, by requests. Raises StateError."""
+    for left in _left(runtime, known, kernel):
+        left.shown(requests)
     if kernel is not None and kernel.status.connection is not None:
         kernel.status.connection.shown(requests)
-        return
-    left = _left(runtime, known, kernel)
-    if left is not None:
-        left.shown(requests)
 
 
 def _left(
     runtime: Runtime, known: Known, kernel: RemoteKernel | None
-) -> Transcripts | None:
-    """Return what is left of a kernel whose job has ended here, if anything."""
+) -> list[Transcripts]:
+    """Return what is left of it, and of others of its notebooks, whose jobs ended here."""
     model = known.model
-    left = runtime.left.get(model.kernel_id)
-    if left is None and kernel is None and not known.ended:
+    found = [
+        left.transcripts
+        for kernel_id, left in runtime.left.items()
+        if kernel_id == model.kernel_id or left.notebooks & {*model.notebooks}
+    ]
+    if not found and kernel is None and not known.ended:
         msg = (
             f"The output of kernel {model.kernel_id} is not with this server, but last "
             f"was with process {model.pid} on {model.host}. Ask there."
         )
         raise StateError(msg)
-    return left
+    return found

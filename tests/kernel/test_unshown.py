@@ -22,7 +22,9 @@ pytestmark = pytest.mark.asyncio
 
 
 def known(*, ended: bool) -> Known:
-    model = SimpleNamespace(kernel_id="k", pid=7, host="login2")
+    model = SimpleNamespace(
+        kernel_id="k", pid=7, host="login2", notebooks=("one.ipynb", "two.ipynb")
+    )
     return cast(Known, SimpleNamespace(model=model, ended=ended))
 
 
@@ -71,6 +73,39 @@ async def test_a_kernel_whose_job_ended_here(tmp_path: Path) -> None:
     left.close()
 
 
+async def test_a_new_kernel_of_the_notebook(tmp_path: Path) -> None:
+    """Its pages get what the one before left, of the cells that were not run again."""
+    runtime = Runtime()
+    left, (first, _, last) = transcripts(tmp_path, "a", "b", "c")
+    left.outlive_kernel()
+    runtime.leave("before", left, ["two.ipynb"])
+    strange, _ = transcripts(tmp_path, "z")
+    runtime.leave("strange", strange, ["three.ipynb"])
+    new, _ = transcripts(tmp_path, "b")
+    told: list[str] = []
+
+    async def cells() -> Any:
+        return new.now()
+
+    def shown(requests: list[str]) -> None:
+        told.extend(requests)
+
+    connection = SimpleNamespace(cells=cells, shown=shown, dropped=0)
+    status: Any = SimpleNamespace(connection=connection, local=None)
+    kernel = cast(RemoteKernel, SimpleNamespace(status=status))
+
+    found = await unshown.cells(runtime, known(ended=False), kernel)
+    await unshown.shown(runtime, known(ended=False), kernel, [first])
+    later = await unshown.cells(runtime, known(ended=False), kernel)
+
+    assert ["a", "c", "b"] == [cell.cell for cell in found.cells]
+    assert [last] == [cell.request for cell in later.cells if cell.cell == "c"]
+    assert ["c", "b"] == [cell.cell for cell in later.cells]
+    assert [first] == told
+    for one in (left, strange, new):
+        one.close()
+
+
 async def test_what_is_left_of_others(tmp_path: Path) -> None:
     """What was shown takes no room, and the last one of a kernel counts."""
     runtime = Runtime()
@@ -82,7 +117,7 @@ async def test_what_is_left_of_others(tmp_path: Path) -> None:
     runtime.leave("k", old)
     runtime.leave("k", new)
 
-    assert {"k": new} == runtime.left
+    assert {"k": (new, frozenset())} == runtime.left
     new.close()
 
 

@@ -159,6 +159,7 @@ def test_who_does_not_choose_is_not_slowed(
             "request", lambda request: posted.append(f"{request.method} {request.url}")
         )
         page.keyboard.press("Control+Shift+c")
+        expect(page.locator(".lm-CommandPalette-input")).to_be_focused()
         page.keyboard.type("Change Kernel")
         page.locator(".lm-CommandPalette-item.lm-mod-active").wait_for()
         page.keyboard.press("Enter")

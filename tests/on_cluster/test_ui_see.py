@@ -299,8 +299,10 @@ def test_two_hundred_kernels(browser: str, site: Served, shots: Path) -> None:
             page.keyboard.press(key)
         expect(rows.nth(1)).to_be_focused()
         page.keyboard.press("Enter")
+        go = page.get_by_role("button", name="Go to notebook")
+        go.wait_for()
         page.keyboard.press("Tab")
-        expect(page.get_by_role("button", name="Go to notebook")).to_be_focused()
+        expect(go).to_be_focused()
         expect(compute.get_by_role("meter")).to_have_count(5)
         changed = {**many()[0], "node": "c99"}
         tell(page, "kernels/v1", kernels=[changed], gone=[many()[-1]["kernel_id"]])

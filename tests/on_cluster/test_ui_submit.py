@@ -202,7 +202,7 @@ def test_notebook_7(browser: str, lab: Served, shots: Path) -> None:
         page.locator(".lm-Menu-itemLabel").get_by_text("Run as Job…").click()
         expect(dialog(page)).to_contain_text("six.ipynb")
         page.screenshot(path=shots / f"submit-{browser}-page.png")
-        page.keyboard.press("Escape")
+        dialog(page).get_by_label("Time").press("Escape")
         page.locator("[data-jp-item-name=run-as-job] jp-button").click()
         expect(dialog(page)).to_contain_text("six.ipynb")
         page.keyboard.press("Escape")

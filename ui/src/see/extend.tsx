@@ -2,7 +2,7 @@
  * How much more time a kernel's job is to get: a dialog with a few choices.
  */
 
-import { Dialog, ReactWidget, showDialog } from '@jupyterlab/apputils';
+import { Dialog, ReactWidget } from '@jupyterlab/apputils';
 import React from 'react';
 
 import type { Kernel } from '../server/types.js';
@@ -15,7 +15,8 @@ const CHOICES = [30, 60, 120];
 class Minutes extends ReactWidget implements Dialog.IBodyWidget<number> {
   constructor(
     private readonly _compute: Compute,
-    private readonly _kernel: Kernel
+    private readonly _kernel: Kernel,
+    private readonly _accept: () => void
   ) {
     super();
     this.addClass('rk-Minutes');
@@ -34,7 +35,7 @@ class Minutes extends ReactWidget implements Dialog.IBodyWidget<number> {
       this.update();
     };
     return (
-      <fieldset>
+      <fieldset onKeyDown={event => event.key === 'Enter' && this._accept()}>
         <legend>
           {ends !== null && trans.__('Its time ends at %1. Give it more:', moment(ends, clock.now))}
         </legend>
@@ -73,13 +74,15 @@ class Minutes extends ReactWidget implements Dialog.IBodyWidget<number> {
 /** Ask for the minutes; null where none are wanted. */
 export async function askMinutes(compute: Compute, kernel: Kernel): Promise<number | null> {
   const { trans } = compute;
-  const { button, value } = await showDialog({
+  const dialog: Dialog<number> = new Dialog({
     title: trans.__('Extend the time of %1', called(kernel)),
-    body: new Minutes(compute, kernel),
+    // Lab (4.6) takes Enter in a line of text, not in a choice.
+    body: new Minutes(compute, kernel, () => dialog.resolve()),
     buttons: [
       Dialog.cancelButton({ label: trans.__('Cancel') }),
       Dialog.okButton({ label: trans.__('Extend') })
     ]
   });
+  const { button, value } = await dialog.launch();
   return button.accept && value && value >= 1 ? Math.round(value) : null;
 }

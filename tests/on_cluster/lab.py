@@ -113,20 +113,37 @@ class Lab:
         return status(self.url) == 200
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
-        """Have it shut down its kernels and end; the log is shown if it does not."""
+        """Have it shut down its kernels and end; the log is shown if it does not.
+
+        Where a request for a file is under way when its loop stops, jupyter_server
+        (2.21) waits at its very end for a thread of AnyIO's that nobody stops.
+        """
         process.terminate()
         try:
             process.wait(60)
         except subprocess.TimeoutExpired as error:
+            where = stacks(process.pid)
             process.kill()
             process.wait()
-            msg = f"JupyterLab did not end within 60 s of SIGTERM:\n{self.log()}"
+            msg = (
+                f"JupyterLab did not end within 60 s of SIGTERM:\n{where}\n{self.log()}"
+            )
             raise AssertionError(msg) from error
 
     def log(self) -> str:
         """What it wrote."""
         path = self.cluster.path(HOST, f"{self.home}/lab.log")
         return path.read_text() if path.exists() else "(no log)"
+
+
+def stacks(pid: int) -> str:
+    """Where a process and those below it are in their Python code, for people."""
+    dump = [str(BIN / "py-spy"), "dump", "--pid", str(pid)]
+    said = subprocess.run(
+        dump, capture_output=True, text=True, timeout=60, check=False
+    ).stdout
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return "\n".join([said, *(stacks(int(child)) for child in children)])
 
 
 def status(url: str) -> int:

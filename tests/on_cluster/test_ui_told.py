@@ -20,6 +20,7 @@ from on_cluster.ui import (
     GIB,
     Served,
     answer,
+    api,
     faults,
     kernel,
     notice,
@@ -164,7 +165,7 @@ def test_what_is_told_of_an_event(browser: str, site: Served, shots: Path) -> No
         expect(dialog.get_by_role("radio")).to_have_count(4)
         assert [] == faults(page, ".jp-Dialog")
         page.screenshot(path=shots / f"told-{browser}-extend.png")
-        with page.expect_request("**/extend") as asked:
+        with page.expect_request(api("kernels/.*/extend")) as asked:
             dialog.get_by_label("+ 2 h").check()
             page.keyboard.press("Enter")
         assert {"minutes": 120} == asked.value.post_data_json

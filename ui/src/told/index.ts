@@ -80,7 +80,10 @@ class Teller {
       const buttons = [Dialog.okButton({ label: trans.__('Close') })];
       actions.push({
         label: trans.__('All of it'),
-        callback: () => void showDialog({ title, body: text, buttons })
+        callback: event => {
+          event.preventDefault(); // the notice stays, with what else it offers
+          void showDialog({ title, body: text, buttons });
+        }
       });
     }
     const autoClose = kind === 'started' ? 10_000 : (false as const);

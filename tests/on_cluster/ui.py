@@ -99,7 +99,9 @@ def served(cluster: Cluster) -> Iterator[Served]:
 
 
 def panel(page: Page) -> Locator:
-    """Open the panel Compute."""
+    """Open the panel Compute, in a page that is all there: until then it moves the focus."""
+    page.wait_for_function("window.jupyterapp")
+    page.evaluate("() => jupyterapp.restored.then(() => true)")
     found = page.locator("#remote-kernels-compute")
     page.locator("[data-id=remote-kernels-compute]").wait_for()
     if not found.is_visible():  # else a click would close it

@@ -122,8 +122,11 @@ export class KernelsSection extends ReactWidget {
 
   private _focus(id: string): void {
     const row = this.node.querySelector(`[data-kernel="${CSS.escape(id)}"]`);
-    row?.querySelector<HTMLElement>('.rk-Row-head')?.focus();
+    const focus = (): void =>
+      row?.querySelector<HTMLElement>('.rk-Row-head')?.focus({ preventScroll: true });
     row?.scrollIntoView({ block: 'nearest' });
+    focus();
+    requestAnimationFrame(focus); // a row that was out of sight is drawn only then
   }
 
   private readonly _open = new Set<string>();

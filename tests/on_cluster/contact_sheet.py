@@ -16,7 +16,6 @@ SHOTS = {
     "choose-chromium-restart": "Restart on Cluster…",
     "see-chromium-00-details": "The panel Compute",
     "see-chromium-03-log": "Logs as they are written",
-    "see-chromium-01-port": "A dashboard in a tab",
     "see-chromium-04-terminal": "A terminal inside the job",
     "see-chromium-many-light": "Two hundred kernels",
     "told-chromium-started": "It has started",

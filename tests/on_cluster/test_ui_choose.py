@@ -169,6 +169,7 @@ def test_who_does_not_choose_is_not_slowed(
         assert not [
             one for one in posted if re.search("POST .*/api/kernels(\\?|$)", one)
         ]
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
         page.locator(".jp-CodeCell").first.click()
         page.keyboard.press("Shift+Enter")
         expect(page.locator(".jp-InputPrompt").first).to_have_text("[1]:")

@@ -74,6 +74,11 @@ def has(page: Page, kernel: str) -> None:
     expect(page.locator(".jp-Toolbar-kernelName")).to_contain_text(kernel)
 
 
+def is_idle(page: Page) -> None:
+    """Wait until Lab has heard of its kernel's state."""
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+
+
 def the_job(lab: labs.Lab, minutes: int) -> None:
     """There is one job, and the batch system has its time limit."""
     wait_for("the only job", lambda: len(jobs(lab)) == 1, 60)
@@ -104,6 +109,7 @@ def test_what_is_chosen_reaches_the_job(
     with notebook(browser, lab, "lab/tree") as page:
         form = Form(page)
         has(page, LOCAL)
+        is_idle(page)
         form.pick()
         form.type("Time limit", "21m")
         expect(form.told).to_contain_text("start")
@@ -135,6 +141,7 @@ def test_what_is_refused_stays_in_the_form(
     with notebook(browser, lab, "lab/tree") as page:
         form = Form(page)
         has(page, LOCAL)
+        is_idle(page)
         form.pick()
         form.type("Memory", "plenty")
         expect(form.told).to_contain_text("plenty")
@@ -144,6 +151,7 @@ def test_what_is_refused_stays_in_the_form(
         page.screenshot(path=shots / f"choose-{browser}-refused.png")
         page.keyboard.press("Escape")
         has(page, LOCAL)
+        is_idle(page)
         assert jobs(lab) == []
 
 
@@ -154,6 +162,7 @@ def test_who_does_not_choose_is_not_slowed(
     with notebook(browser, lab, "lab/tree") as page:
         form = Form(page)
         has(page, LOCAL)
+        is_idle(page)
         posted: list[str] = []
         page.on(
             "request", lambda request: posted.append(f"{request.method} {request.url}")
@@ -169,7 +178,7 @@ def test_who_does_not_choose_is_not_slowed(
         assert not [
             one for one in posted if re.search("POST .*/api/kernels(\\?|$)", one)
         ]
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+        is_idle(page)
         page.locator(".jp-CodeCell").first.click()
         page.keyboard.press("Shift+Enter")
         expect(page.locator(".jp-InputPrompt").first).to_have_text("[1]:")
@@ -203,6 +212,7 @@ def test_restart_on_the_cluster(browser: str, lab: labs.Lab, shots: Path) -> Non
     with notebook(browser, lab, "lab/tree") as page:
         form = Form(page)
         has(page, LOCAL)
+        is_idle(page)
         page.locator(".jp-CodeCell").nth(2).click()
         page.locator(".lm-MenuBar-itemLabel", has_text="Kernel").first.click()
         page.locator(".lm-Menu-itemLabel").get_by_text("Restart on Cluster…").click()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from on_cluster.traces import Desk
+from on_cluster.ui import Served, served
 from testbed.api import Cluster
 from testbed.fixtures import cluster
 from testbed.hosts import wait_for
@@ -13,6 +16,21 @@ from testbed.hosts import wait_for
 __all__ = ["cluster"]
 
 USER = "bob"
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Path:
+    """Where screenshots go, to be looked at."""
+    path = Path(os.environ.get("RK_SCREENSHOTS", tmp_path))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@pytest.fixture
+def site(cluster: Cluster) -> Iterator[Served]:
+    """JupyterLab on the login host, which may end and be started again."""
+    with served(cluster) as made:
+        yield made
 
 
 @pytest.fixture

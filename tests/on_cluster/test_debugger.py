@@ -6,7 +6,6 @@ at.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,13 +27,6 @@ def add(apples, pears):
     return fruit
 total = add(3, 4)
 print(socket.gethostname(), 'total', total)"""
-
-
-@pytest.fixture
-def shots(tmp_path: Path) -> Path:
-    path = Path(os.environ.get("RK_SCREENSHOTS", tmp_path))
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 @pytest.fixture

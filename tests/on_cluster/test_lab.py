@@ -31,13 +31,6 @@ NODES = ("c1", "c2")
 
 
 @pytest.fixture
-def shots(tmp_path: Path) -> Path:
-    path = Path(os.environ.get("RK_SCREENSHOTS", tmp_path))
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-@pytest.fixture
 def home(cluster: Cluster) -> Iterator[str]:
     """A directory of alice's own for a JupyterLab."""
     made = cluster.run("login1", "alice", ["mktemp", "-d", "/home/alice/lab-XXXXXX"])

@@ -19,11 +19,11 @@ from on_cluster import lab as labs
 from on_cluster.book import Notebook
 from on_cluster.browsers import PATIENCE, VIEW, window
 from on_cluster.failures import FAILURES, act, ended, start_up_file, starting
-from on_cluster.test_lab_queue import lab, shots
+from on_cluster.test_lab_queue import lab
 from playwright.sync_api import Page, Response, expect
 from testbed.api import Cluster
 
-__all__ = ["lab", "shots"]
+__all__ = ["lab"]
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 

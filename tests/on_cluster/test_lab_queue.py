@@ -7,7 +7,6 @@ at. The job is held for HOLD seconds; for eleven minutes in `make soak`.
 from __future__ import annotations
 
 import json
-import os
 import re
 import threading
 import time
@@ -59,13 +58,6 @@ def lab_of_alice(cluster: Cluster, port: int) -> Iterator[labs.Lab]:
 def lab(cluster: Cluster) -> Iterator[labs.Lab]:
     with lab_of_alice(cluster, 8888) as running:
         yield running
-
-
-@pytest.fixture
-def shots(tmp_path: Path) -> Path:
-    path = Path(os.environ.get("RK_SCREENSHOTS", tmp_path))
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def outputs(lab: labs.Lab) -> list[list[Any]]:

@@ -7,7 +7,6 @@ $RK_SCREENSHOTS (or pytest's directory), to be looked at.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import urllib.request
@@ -127,13 +126,6 @@ def server(cluster: Cluster) -> Iterator[Served]:
         print(made.lab.log())
         cancel(made.lab)
         cluster.run(labs.HOST, labs.USER, ["rm", "-r", home])
-
-
-@pytest.fixture
-def shots(tmp_path: Path) -> Path:
-    path = Path(os.environ.get("RK_SCREENSHOTS", tmp_path))
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 class Book:

@@ -18,11 +18,11 @@ from on_cluster import lab as labs
 from on_cluster.book import KERNEL, jobs
 from on_cluster.browsers import BROWSERS, window
 from on_cluster.system import SYSTEM
-from on_cluster.test_lab_queue import lab, shots
+from on_cluster.test_lab_queue import lab
 from playwright.sync_api import Locator, Page, expect
 from testbed.hosts import wait_for
 
-__all__ = ["lab", "shots"]
+__all__ = ["lab"]
 
 pytestmark = [
     pytest.mark.cluster,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,9 @@ from on_cluster.ui import (
     faults,
     kernel,
     panel,
-    served,
-    shots_in,
     tell,
 )
 from playwright.sync_api import Page, expect
-from testbed.api import Cluster
 from testbed.hosts import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -45,17 +41,6 @@ threading.Thread(target=server.serve_forever, daemon=True).start()
 print("port", server.server_port)"""
 THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
 MANY = 200
-
-
-@pytest.fixture
-def site(cluster: Cluster) -> Iterator[Served]:
-    with served(cluster) as made:
-        yield made
-
-
-@pytest.fixture
-def shots(tmp_path: Path) -> Path:
-    return shots_in(tmp_path)
 
 
 def close_dialog(page: Page) -> None:

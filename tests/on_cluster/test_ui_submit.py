@@ -15,7 +15,7 @@ import nbformat
 import pytest
 from on_cluster.book import KERNEL
 from on_cluster.browsers import BROWSERS, window
-from on_cluster.ui import Served, faults, notice, served, shots_in
+from on_cluster.ui import Served, faults, notice, served
 from playwright.sync_api import Locator, Page, expect
 from testbed.api import Cluster
 from testbed.hosts import wait_for
@@ -31,11 +31,6 @@ echo it began
 sleep 600
 """
 NAME = re.compile(r"Submitted: .*\(job (\d+)\)")
-
-
-@pytest.fixture
-def shots(tmp_path: Path) -> Path:
-    return shots_in(tmp_path)
 
 
 @pytest.fixture

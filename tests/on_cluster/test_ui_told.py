@@ -7,7 +7,6 @@ at.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,6 @@ from on_cluster.ui import (
     kernel,
     notice,
     panel,
-    served,
-    shots_in,
     tell,
 )
 from playwright.sync_api import Page, expect
@@ -47,17 +44,6 @@ RECORD = f"""
       : execute(id, args);
 }}
 """
-
-
-@pytest.fixture
-def site(cluster: Cluster) -> Iterator[Served]:
-    with served(cluster) as made:
-        yield made
-
-
-@pytest.fixture
-def shots(tmp_path: Path) -> Path:
-    return shots_in(tmp_path)
 
 
 def again(page: Page) -> Any:

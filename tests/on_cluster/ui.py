@@ -6,13 +6,11 @@ Used by `test_ui_see` and `test_ui_told`.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
@@ -22,13 +20,6 @@ from playwright.sync_api import Locator, Page, Route
 from testbed.api import Cluster
 
 GIB = 2**30
-
-
-def shots_in(tmp_path: Path) -> Path:
-    """Where screenshots go, to be looked at."""
-    path = Path(os.environ.get("RK_SCREENSHOTS", tmp_path))
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 class Served:

@@ -14,11 +14,9 @@ from http import HTTPStatus
 
 from tornado.iostream import StreamClosedError
 
-from remote_kernels.jupyter.proxied import may_execute
 from remote_kernels.kernel.unshown import Unshown
 
 from . import input
-from .errors import Refusal
 from .handler import KERNEL, Handler, Routes, guarded
 
 QUICKLY = 1  # zlib's level: the line is slow, but the login node is not only ours
@@ -31,9 +29,8 @@ class _Cells(Handler):
     async def check(self) -> None:
         """Let in only who may run code."""
         input.nothing(self.request.query_arguments)
-        if not await may_execute(self):
-            text = "Who may not run code in kernels may not see what they print either."
-            raise Refusal(HTTPStatus.FORBIDDEN, text)
+        text = "Who may not run code in kernels may not see what they print either."
+        await self.check_execute(text)
 
 
 class CellsHandler(_Cells):

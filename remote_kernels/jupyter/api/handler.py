@@ -18,6 +18,7 @@ from jupyter_server.utils import url_escape, url_path_join
 from tornado import web
 
 from remote_kernels.errors import RemoteKernelError
+from remote_kernels.jupyter.proxied import may_execute
 
 from .errors import Refusal, status_of
 from .known import Kernels
@@ -50,6 +51,11 @@ class Handler(APIHandler):
     def initialize(self, kernels: Kernels) -> None:
         """Keep what `routes` gives each handler."""
         self.kernels = kernels
+
+    async def check_execute(self, text: str) -> None:
+        """Raise Refusal with this text for a user who may not run code in kernels."""
+        if not await may_execute(self):
+            raise Refusal(HTTPStatus.FORBIDDEN, text)
 
     def answer(self, body: object) -> None:
         """Send a body, as JSON."""

@@ -7,7 +7,6 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from remote_kernels.jupyter.proxied import may_execute
 from remote_kernels.kernel import own_jobs, own_submission
 from remote_kernels.kernel.own_job import Found
 from remote_kernels.kernel.own_submission import Wanted
@@ -16,7 +15,7 @@ from . import input
 from .errors import Refusal
 from .files import file_below, path_below
 from .handler import Handler, Routes, guarded
-from .known import PATIENCE, Kernels, log_end, own_config
+from .known import PATIENCE, Kernels, config_of, log_end, own_config
 
 _PATHS = ("script", "notebook", "result", "report")
 
@@ -24,13 +23,17 @@ _PATHS = ("script", "notebook", "result", "report")
 async def all_jobs(kernels: Kernels, server: Any) -> dict[str, Any]:
     """Return what is told of all of them."""
     work = own_jobs.own_jobs(kernels.runtime, [*kernels.state_dirs()], PATIENCE)
-    known = await kernels.run(work)
-    return {**known.as_json(), "jobs": [_as_json(server, job) for job in known.jobs]}
+    body = (await kernels.run(work)).as_json()
+    return {**body, "jobs": [_below(server, job) for job in body["jobs"]]}
 
 
 def _as_json(server: Any, job: Found) -> dict[str, Any]:
-    """Return what is told of a job: its files as they are called below the root."""
-    body = job.model.as_json()
+    """Return what is told of a job."""
+    return _below(server, job.model.as_json())
+
+
+def _below(server: Any, body: dict[str, Any]) -> dict[str, Any]:
+    """Return a job with its files as they are called below the root."""
     return {**body, **{name: path_below(server, body[name]) for name in _PATHS}}
 
 
@@ -59,9 +62,8 @@ class JobsHandler(_Jobs):
         """Submit one."""
         input.nothing(self.request.query_arguments)
         asked = input.job(self.request.body)
-        if not await may_execute(self):
-            text = "Who may not run code in kernels may not submit jobs either."
-            raise Refusal(HTTPStatus.FORBIDDEN, text)
+        text = "Who may not run code in kernels may not submit jobs either."
+        await self.check_execute(text)
         path = await file_below(self.serverapp, asked.path)
         order = await asyncio.to_thread(self._order, asked, path)
         kind = own_submission.submit_script
@@ -96,13 +98,13 @@ class JobsHandler(_Jobs):
     def _config(self, name: str, asked: input.Submit) -> dict[str, Any] | None:
         server: Any = self.serverapp
         specs = server.kernel_spec_manager.get_all_specs()
-        if name not in specs:
-            raise Refusal(400, f"There is no kernelspec called {name!r}.")
-        config = own_config(specs[name]["spec"])
-        if config is None and not asked.is_notebook:
-            text = f"The kernelspec {name!r} does not start its kernel in a job."
-            raise Refusal(400, text)
-        return config
+        if (
+            asked.is_notebook
+            and name in specs
+            and own_config(specs[name]["spec"]) is None
+        ):
+            return None  # it runs as it is
+        return config_of(specs, name)
 
 
 class JobHandler(_Jobs):

@@ -8,11 +8,10 @@ from typing import Any
 from jupyter_server.utils import url_escape, url_path_join
 
 from remote_kernels.errors import NotFoundError
-from remote_kernels.jupyter.proxied import IS_INSTALLED, PROXY, may_execute
+from remote_kernels.jupyter.proxied import IS_INSTALLED, PROXY
 from remote_kernels.kernel.ports import Port, Ports
 
 from . import input
-from .errors import Refusal
 from .handler import KERNEL, Handler, Routes, guarded
 
 
@@ -42,9 +41,8 @@ class PortsHandler(_Ports):
         input.nothing(self.request.query_arguments)
         asked = input.forward(self.request.body)
         ports = await self.kernels.ports(kernel_id)
-        if not await may_execute(self):
-            text = "Who may not run code in kernels may not use their ports either."
-            raise Refusal(HTTPStatus.FORBIDDEN, text)
+        text = "Who may not run code in kernels may not use their ports either."
+        await self.check_execute(text)
         opening = ports.open(asked.target, asked.local_port)
         port = await self.kernels.run(opening)
         self.set_status(HTTPStatus.CREATED)

@@ -64,8 +64,9 @@ class Kind:
             found["items"] = {"type": "number", **bounds} if numbers else text
             pattern = self.pattern
         elif {"integer", "number"} & {*types}:
-            least = getattr(self.read, "least", None)
-            found |= {"minimum": least} if least is not None else {}
+            for word, name in (("minimum", "least"), ("maximum", "most")):
+                bound = getattr(self.read, name, None)
+                found |= {word: bound} if bound is not None else {}
             found |= bounds
         if self.choices:
             found["enum"] = [*self.choices]
@@ -236,11 +237,13 @@ def matching(pattern: str) -> _Matching:
     return _Matching(whole_text(pattern))
 
 
-def whole(value: object, least: int = 1) -> int:
+def whole(value: object, least: int = 1, most: int | None = None) -> int:
     """Read a whole number, also as text."""
     if isinstance(value, str) and re.fullmatch(r"\d{1,18}", value.strip(), re.ASCII):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError
+    if most is not None and value > most:
         raise ConfigError
     return value
 
@@ -250,25 +253,26 @@ class _WholeOr(_Matching):
     """A reader of whole numbers, or of such text."""
 
     least: int
+    most: int | None = None
 
     def __call__(self, value: object) -> Any:
         """Return a number as it is."""
         return super().__call__(value) if isinstance(value, str) else self.whole(value)
 
     def whole(self, value: object) -> Value:
-        return whole(value, self.least)
+        return whole(value, self.least, self.most)
 
 
 class _NumberOr(_WholeOr):
     """The same, of whole numbers as text."""
 
     def whole(self, value: object) -> str:
-        return str(whole(value, self.least))
+        return str(whole(value, self.least, self.most))
 
 
-def whole_or(pattern: str, least: int) -> _WholeOr:
+def whole_or(pattern: str, least: int, most: int | None = None) -> _WholeOr:
     """Return a reader of whole numbers, or of text in the batch system's notation."""
-    return _WholeOr(whole_text(pattern), least)
+    return _WholeOr(whole_text(pattern), least, most)
 
 
 def number_or(pattern: str) -> _NumberOr:

@@ -104,6 +104,21 @@ def test_the_schema_and_the_reader_agree(option: Option) -> None:
 
 
 @pytest.mark.parametrize("option", TABLE)
+def test_numbers_at_the_bounds(option: Option) -> None:
+    """One below, at and above each that the schema names."""
+    schema = option.kind.schema
+    schema = {**schema, **schema.get("items", {})}
+    found = [
+        schema[key]
+        for key in ("minimum", "exclusiveMinimum", "maximum")
+        if key in schema
+    ]
+    for value in [bound + step for bound in found for step in (-1, 0, 1)]:
+        for one in (value, [value]):
+            assert reads(option, one) is not refuses(option.kind, one), repr(one)
+
+
+@pytest.mark.parametrize("option", TABLE)
 def test_what_fits_the_pattern_is_read(option: Option) -> None:
     """A form in a page that has only the schema asks for nothing that is refused."""
     pattern = option.kind.schema.get("pattern")

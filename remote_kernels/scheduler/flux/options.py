@@ -104,7 +104,7 @@ def _refuse(arg: str) -> None:
 _TEXT = Kind(("string",), "text without line breaks", text)
 _TIME = Kind(("string", "integer"), "a time limit: minutes, a number with s, m, h or d, or H:MM:SS", _time, bounds=(("minimum", 1),), pattern=_LIMIT.pattern)
 _COUNT = Kind(("integer",), "a whole number above 0", whole, bounds=(("minimum", 1),))
-_URGENCY = Kind(("integer", "string"), "a number from 0 to 31, or hold, default or expedite", whole_or(r"[12]?\d|3[01]|hold|default|expedite", least=0), bounds=(("minimum", 0), ("maximum", 31)))
+_URGENCY = Kind(("integer", "string"), "a number from 0 to 31, or hold, default or expedite", whole_or(r"[12]?\d|3[01]|hold|default|expedite", least=0, most=31))
 _SIGNAL = Kind(("string",), "USR1 or USR2, and how long before: USR1@120s", matching(r"USR[12]@\d+[smh]?"))
 _YES = Kind(("boolean",), "true or false", _flag)
 _ARGS = Kind(("list",), "a list of arguments", _flux_args)

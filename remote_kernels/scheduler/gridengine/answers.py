@@ -210,7 +210,8 @@ def _ended(record: Mapping[str, str], job_id: JobId, *, vague: bool) -> JobStatu
         state=_state(failed, code, record),
         reason=record.get("failed", "") if failed else "",
         node=record.get("hostname") or None,
-        exit_code=code,
+        # Its script was killed: no word of its own (`script.explain_exit`).
+        exit_code=None if failed == KILLED and signal else code,
         signal=signal,
         start_time=start,
         end_time=end,

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from jupyter_client.jsonutil import json_default
-
-from front.world import Msg, Server
+from front.world import Msg, Server, date_of
 
 OUTPUTS = ("stream", "clear_output")
 
@@ -51,7 +49,7 @@ class Page:
             parent, header = msg["parent_header"], msg["header"]
             cell, last = parent.get("cell"), until.get(parent.get("msg_id"))
             own = header["username"] == "remote_kernels"
-            if not own and last and json_default(header["date"]) < last:
+            if not own and last and date_of(header) < last:
                 continue
             if cell is not None and header["msg_id"] not in known:
                 _show(shown[cell], msg["msg_type"], msg["content"])

@@ -9,7 +9,7 @@ import pytest
 
 from front.conftest import Serve
 from front.page import Page
-from front.world import Agent, Browser, Kernel, Msg, Server, read, timeless
+from front.world import Agent, Browser, Kernel, Msg, Server, date_of, read, timeless
 from remote_kernels.front import transcripts
 from remote_kernels.front.delivery import SETTLE
 from remote_kernels.front.transcript import ON_THEIR_WAY
@@ -83,6 +83,8 @@ async def test_a_marked_request_is_signed(agent: Agent, serve: Serve) -> None:
 
     ((_, parts),) = agent.requests
     got = read(parts)  # checks it
+    asked["header"]["date"] = date_of(asked["header"])
+    got["header"]["date"] = date_of(got["header"])
     assert {**asked["header"], "cell": "c1"} == got["header"]
     assert [asked[k] for k in ("metadata", "content")] == [
         got[k] for k in ("metadata", "content")

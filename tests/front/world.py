@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec
 
+from jupyter_client.jsonutil import json_default
 from jupyter_client.session import Session
 
 from remote_kernels.front.clients import Clients
@@ -308,6 +309,12 @@ def read(parts: Parts) -> Msg:
     session = Session(key=KEY)
     _, rest = session.feed_identities(parts)
     return session.deserialize(rest)
+
+
+def date_of(header: Msg) -> str:
+    """Its date as it is sent. ipyparallel (9.2), once imported, has jupyter_client not read it."""
+    date = header["date"]
+    return date if isinstance(date, str) else str(json_default(date))
 
 
 def show(msg: Msg, shown: dict[str, list[str]]) -> None:

@@ -92,9 +92,10 @@ def _whole(status: JobStatus) -> float:
 
 def _warning(job_id: str, left: float, end: float) -> str:
     clock = time.strftime("%H:%M", time.localtime(end))
-    span = f"{left / 60:.0f} minutes" if left >= 90 else f"{left:.0f} seconds"
+    count, unit = (left / 60, "minute") if left >= 90 else (left, "second")
+    unit += "s" * (round(count) != 1)
     return (
-        f"{span} left: job {job_id} reaches its time limit at {clock}, and the kernel's "
+        f"{count:.0f} {unit} left: job {job_id} reaches its time limit at {clock}, and the kernel's "
         "memory goes with it. Save what you need; ask for more 'time' in the "
         "kernelspec for the next one."
     )

@@ -134,6 +134,7 @@ OF_A_JOB: dict[str, dict[str, End]] = {
             60,
             # Not now: a later second may have begun where it is read.
             act=by_root("scontrol", "update", "JobId={job.id}", "EndTime=now+3"),
+            config={"warn_before": []},
         ),
         "preemption": End(
             "PREEMPTED.*higher priority",

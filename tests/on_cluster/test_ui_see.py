@@ -227,7 +227,7 @@ def many() -> list[dict[str, Any]]:
     found[1] |= {"ends": now + 400, "notebooks": [f"deep/{'long name ' * 20}.ipynb"]}
     found[2] |= {**waits, "place": 3, "expected_start": now + 1800}
     found[2] |= {"text": "Job 4002 waits: others are before it."}
-    found[3] |= {"ends": now + 100}
+    found[3] |= {"ends": now + 280}  # longer than the test takes
     return found
 
 
@@ -295,7 +295,7 @@ def test_two_hundred_kernels(browser: str, site: Served, shots: Path) -> None:
         expect(rows.first).to_contain_text("running · c99")
         expect(rows).to_have_count(MANY - 1)
 
-        expect(rows.nth(3)).to_contain_text(re.compile(r"1 min \d+ s|\d+ s"))
+        expect(rows.nth(3)).to_contain_text(re.compile(r"\d min"))
         before = rows.nth(3).inner_text()
         expect(rows.nth(3)).not_to_have_text(before)  # it counts down by itself
 

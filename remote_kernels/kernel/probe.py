@@ -23,6 +23,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from remote_kernels import harmless
 from remote_kernels.front.front import connection_info
 from remote_kernels.records import write_for_user
+from remote_kernels.scheduler import command
 from remote_kernels.wire import kernel_sockets
 
 log = harmless.logger(__name__)
@@ -52,11 +53,11 @@ async def probe(
     key = secrets.token_hex(16)
     info = {**connection_info(str(directory / "p"), key.encode()), "key": key}
     write_for_user(file, json.dumps(info))
-    command = [arg.replace("{connection_file}", str(file)) for arg in argv]
     try:
-        process = await asyncio.create_subprocess_exec(
+        # asyncio would kill `timeout` alone, not its group, if it is cancelled here.
+        started = asyncio.create_subprocess_exec(
             *("timeout", "--signal=KILL", f"{LIFE:g}", "nice", "-n", str(NICE)),
-            *command,
+            *(arg.replace("{connection_file}", str(file)) for arg in argv),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
@@ -64,18 +65,29 @@ async def probe(
             cwd="/",
             start_new_session=True,
         )
+        process = await command.or_undo(started, _end_started)
+        try:
+            return await _ask(file)
+        finally:
+            await _end(process)
     except OSError as exc:
         log.info("no probe of the kernel: %s", exc)
         return None
-    try:
-        return await _ask(file)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
         file.unlink(missing_ok=True)
         for number in kernel_sockets.NUMBERS.values():
             (directory / f"p-{number}").unlink(missing_ok=True)
+
+
+async def _end_started(started: asyncio.Future[asyncio.subprocess.Process]) -> None:
+    with contextlib.suppress(OSError):  # it could not be started
+        await _end(await started)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await command.to_the_end(process.wait())
 
 
 async def _ask(file: Path) -> dict[str, Any] | None:

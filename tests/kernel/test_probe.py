@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,6 +124,35 @@ async def test_a_probe_that_is_no_longer_needed(
     """The kernel itself came first."""
     task = probed(f"sleep 600 & echo $! >> {mark}\nwait")
     await marked(mark, 2)
+
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert task.cancelled()
+    assert nothing_left(directory, mark)
+
+
+async def test_a_probe_that_is_not_needed_once_it_starts(
+    probed: Probed, directory: Path, mark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncio, cancelled then, kills the process that it started, and nobody else."""
+    start = asyncio.create_subprocess_exec
+
+    async def slowly(*args: Any, **options: Any) -> asyncio.subprocess.Process:
+        process = await start(*args, **options)
+        try:
+            await marked(mark, 2)
+            going_on.set()
+            await asyncio.sleep(0.1)
+        except asyncio.CancelledError:
+            process.kill()
+            raise
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
+    going_on = asyncio.Event()
+    task = probed(f"sleep 600 & echo $! >> {mark}\nwait")
+    await going_on.wait()
 
     task.cancel()
     await asyncio.wait([task])

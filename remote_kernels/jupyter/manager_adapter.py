@@ -36,6 +36,7 @@ class ManagerAdapter:
         self.manager = manager
         self._restart_limit: int | None = None  # Jupyter's, while ours holds
         self._looking: asyncio.Future[None] | None = None
+        self._looks = False  # now
 
     @property
     def server(self) -> Any:
@@ -174,21 +175,34 @@ class ManagerAdapter:
             self._restarter.restart_limit = self._restart_limit
             self._restart_limit = None
 
-    def look_now(self, poll: Callable[[], Awaitable[int | None]]) -> None:
+    def look_now(self, poll: Callable[[], Awaitable[int | None]]) -> bool:
         """Let its restarter look at once, rather than within 3 s.
 
-        A page that opens a websocket meanwhile would be answered after 60 s
-        (jupyter_server), and open no other before.
+        A page that opens a websocket to a dead kernel is answered after 60 s
+        (jupyter_server), and opens no other before. So for all but the restarter, which
+        has the kernel forgotten, it counts as alive until then.
+
+        Returns
+        -------
+        bool
+            Whether the restarter is still to look.
         """
-        restarter = self._restarter
-        if isinstance(restarter, AsyncIOLoopKernelRestarter) and restarter._pcallback:
-            self._looking = asyncio.ensure_future(_look(restarter, poll))
+        if self._looking is None or self._looking.done():
+            restarter, self._looks = self._restarter, False
+            if not isinstance(restarter, AsyncIOLoopKernelRestarter):
+                return False
+            if not restarter._pcallback:  # it has
+                return False
+            self._looking = asyncio.ensure_future(self._look(restarter, poll))
+        return not self._looks
 
-
-async def _look(
-    restarter: AsyncIOLoopKernelRestarter, poll: Callable[[], Awaitable[int | None]]
-) -> None:
-    restarter.stop()  # or it looks beside us
-    await restarter.poll()
-    if await poll() is None:  # a person was faster, and restarted it
-        restarter.start()
+    async def _look(
+        self,
+        restarter: AsyncIOLoopKernelRestarter,
+        poll: Callable[[], Awaitable[int | None]],
+    ) -> None:
+        restarter.stop()  # or it looks beside us
+        self._looks = True  # nothing comes between this and what it sees
+        await restarter.poll()
+        if await poll() is None:  # a person was faster, and restarted it
+            restarter.start()

@@ -142,7 +142,7 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             self._let_go()
             process().background.begin(kernel.release())
 
-    def _on_its_loop(self, call: Callable[..., None], *args: Any) -> None:
+    def _on_its_loop(self, call: Callable[..., object], *args: Any) -> None:
         """Call something of the manager's, from the background loop."""
         try:
             if self._loop is not None:
@@ -329,6 +329,8 @@ class RemoteKernelProvisioner(KernelProvisionerBase):
             return 0
         code = self.remote_kernel.status.poll()
         if code is not None and self.remote_kernel.status.end:
+            if self._adapter.look_now(self.poll):
+                return None
             self._adapter.restart_no_more()
             self._adapter.clean_up_dead()
         return code

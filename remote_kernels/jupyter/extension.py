@@ -34,7 +34,7 @@ from .provisioner import RemoteKernelProvisioner
 from .watched import Watched
 
 STARTING = 20.0  # seconds that a start may still take when the server ends
-READING = 5.0  # seconds that a request for a file may
+READING = 1.0  # seconds that a request for a file may
 
 
 class RemoteKernelsApp(ExtensionApp):

@@ -96,15 +96,30 @@ class Cells:
 
 
 class ShownState:
-    """Says "busy" to those who are there, while a cell of one that is away runs.
+    """Says in the kernel's place what pages do not hear, or do not count.
 
-    The kernel's own word of it is held, with the output of the cell.
+    While a cell of a client that is away runs, "busy": the kernel's own word of it is
+    held, with the output of the cell. And "idle" after "starting": the kernel says so
+    of what it was asked, and neither JupyterLab (4.6) nor the notebook server (2.21,
+    untracked_message_types) counts that where it was asked what it is, as each is who
+    comes; the page would show "starting" until somebody ran a cell.
     """
 
     def __init__(self, voice: Voice, cells: Cells) -> None:
         self._voice = voice
         self._cells = cells
         self._said_busy = False
+        self._is_starting = False  # as far as pages know
+
+    def starting(self) -> None:
+        """Note that pages were told "starting", by a stand-in or by the kernel."""
+        self._is_starting = True
+
+    def is_there(self) -> None:
+        """Tell those who were told "starting" that the kernel has answered."""
+        if self._is_starting and self._voice.sockets and not self._cells.any_running:
+            self._is_starting = False
+            self._say("idle")
 
     def subscribed(self) -> None:
         """Tell the state to a client that has come."""

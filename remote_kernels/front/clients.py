@@ -110,9 +110,15 @@ class Clients:
         return await self._info.handshake(self.request, timeout)
 
     def attach(self, sessions: set[str]) -> None:
-        """Count clients as there that have spoken to who was here before us."""
+        """Count clients as there that have spoken to who was here before us.
+
+        That was a stand-in, who said "starting".
+        """
         for session in sessions:
             self._presence.attach(session, self._voice.sockets)
+        self._state.starting()
+        if self._info.has_answered:
+            self._state.is_there()
 
     def new_process(self) -> None:
         """Expect another process of the kernel: nobody has asked that one to end."""
@@ -231,8 +237,18 @@ class Clients:
             self._state.held()
             if message.is_repeated and self._transcripts.is_over(message.cell):
                 self._outbox.ended_before(message.cell)
-        elif message.begins:
+            return
+        if message.begins:
             self._notices.begins(message.parent)
+        if head is not None and head.type in ("status", "kernel_info_reply"):
+            self._follow(head)
+
+    def _follow(self, head: Head) -> None:
+        """Note what pages have heard of the kernel's state."""
+        if head.content().get("execution_state") == "starting":
+            self._state.starting()
+        else:
+            self._state.is_there()
 
     def _begin(
         self, message: KernelMessage, parts: list[bytes], left: int

@@ -67,6 +67,11 @@ class KernelInfo:
         self._state.answered()
         return True
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether the kernel has answered our own request, if there was one."""
+        return self._answered.is_set()
+
     def learn(self, reply: Head) -> None:
         """Note what the kernel says of itself."""
         self._voice.speak_as(reply.session)

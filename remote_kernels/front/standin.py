@@ -222,7 +222,8 @@ class StandIn:
         ----------
         session:
             The kernel's session ID, if it is known: JupyterLab drops messages of
-            another one that come just before the kernel's.
+            another one that come just before the kernel's. Without, nobody can know
+            whether the kernel works, and it counts as idle.
 
         Returns
         -------
@@ -233,4 +234,6 @@ class StandIn:
             self._voice.speak_as(session)
         self._info.stop()
         self._display.clear()
+        if not session:
+            self._voice.status("idle", {})
         return self._held.take_all()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from .provisioner import RemoteKernelProvisioner
 from .watched import Watched
 
 STARTING = 20.0  # seconds that a start may still take when the server ends
+READING = 1.0  # seconds that a request for a file may
 
 
 class RemoteKernelsApp(ExtensionApp):
@@ -218,6 +220,7 @@ class RemoteKernelsApp(ExtensionApp):
         """
         for stop in self._stops:
             stop()
+        await self._files_are_closed()
         await self._starts_are_over()
         if self.on_stop == "shutdown":
             # One that is just starting is not listed yet, and shut down by nobody.
@@ -240,6 +243,18 @@ class RemoteKernelsApp(ExtensionApp):
             )
         if self._emitter is not None:
             self._emitter.stop()
+
+    async def _files_are_closed(self) -> None:
+        """Wait for requests for files: one under way keeps the server from ending.
+
+        jupyter_server (2.21) reads and writes by AnyIO (4.16), whose thread ends with
+        the task that made it, and is waited for at the very end: for ever, if the loop
+        stops before that task is over.
+        """
+        await self._server.http_server.close_all_connections()
+        makers = {getattr(each, "root_task", None) for each in threading.enumerate()}
+        if tasks := makers & asyncio.all_tasks():
+            await asyncio.wait(tasks, timeout=READING)
 
     async def _starts_are_over(self) -> None:
         """Wait until no kernel is just starting, or the server would never end.

@@ -40,7 +40,7 @@ def test_all_else_is_held_in_order(reception: Reception, client: Client) -> None
         reception.standin.request(target, parts)
         expected.append((target, parts))
 
-    assert expected == reception.standin.hand_over()
+    assert expected == reception.standin.hand_over("kernel")
     assert [] == reception.sent
     assert [] == reception.standin.hand_over()
 

@@ -233,6 +233,16 @@ def test_the_kernel_takes_over(reception: Reception, client: Client) -> None:
     assert [] == reception.fate(second)
 
 
+def test_a_kernel_takes_over_that_nobody_can_ask(reception: Reception) -> None:
+    """It counts as idle: pages that were told "starting" hear nothing else that counts."""
+    reception.standin.subscribed(b"")
+
+    reception.standin.hand_over()
+
+    assert ["starting", "idle"] == reception.kinds()
+    assert {} == reception.seen()[-1][1]["parent_header"]
+
+
 @dataclass(frozen=True)
 class Act:
     """What happens next; `client` is who does it, where a client does."""

@@ -111,3 +111,23 @@ async def test_a_restart_after_it(home: Path, kind: str) -> None:
         await asyncio.wait_for(client.wait_for_ready(), SECONDS)
         second = client.execute("print(2)")
         assert ("ok", ["2\n"]) == await outcome(client, second)
+
+
+async def state(client: AsyncKernelClient) -> str:
+    """The next state of the kernel that goes with no request: pages go by each of them."""
+    while True:
+        message = await client.get_iopub_msg(timeout=SECONDS)
+        if message["msg_type"] == "status" and not message["parent_header"]:
+            return str(message["content"]["execution_state"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_who_asks_nothing_hears_that_it_is_there(home: Path, kind: str) -> None:
+    """A page that was told "starting" does not show that until somebody runs a cell."""
+    async with starting(kind, home) as (_, client):
+        assert "starting" == await state(client)
+
+        while (said := await state(client)) == "starting":
+            pass
+
+        assert "idle" == said

@@ -109,7 +109,6 @@ def test_what_is_chosen_reaches_the_job(
     with notebook(browser, lab, "lab/tree") as page:
         form = Form(page)
         has(page, LOCAL)
-        is_idle(page)
         form.pick()
         form.type("Time limit", "21m")
         expect(form.told).to_contain_text("start")
@@ -141,7 +140,6 @@ def test_what_is_refused_stays_in_the_form(
     with notebook(browser, lab, "lab/tree") as page:
         form = Form(page)
         has(page, LOCAL)
-        is_idle(page)
         form.pick()
         form.type("Memory", "plenty")
         expect(form.told).to_contain_text("plenty")
@@ -162,7 +160,6 @@ def test_who_does_not_choose_is_not_slowed(
     with notebook(browser, lab, "lab/tree") as page:
         form = Form(page)
         has(page, LOCAL)
-        is_idle(page)
         posted: list[str] = []
         page.on(
             "request", lambda request: posted.append(f"{request.method} {request.url}")
@@ -212,7 +209,6 @@ def test_restart_on_the_cluster(browser: str, lab: labs.Lab, shots: Path) -> Non
     with notebook(browser, lab, "lab/tree") as page:
         form = Form(page)
         has(page, LOCAL)
-        is_idle(page)
         page.locator(".jp-CodeCell").nth(2).click()
         page.locator(".lm-MenuBar-itemLabel", has_text="Kernel").first.click()
         page.locator(".lm-Menu-itemLabel").get_by_text("Restart on Cluster…").click()

@@ -220,12 +220,15 @@ class RemoteKernelsApp(ExtensionApp):
         """
         for stop in self._stops:
             stop()
-        await self._files_are_closed()
         await self._starts_are_over()
         if self.on_stop == "shutdown":
             # One that is just starting is not listed yet, and shut down by nobody.
             process().lasting.discard(self._kernels)
-            return
+        else:
+            await self._leave_kernels()
+        await self._files_are_closed()
+
+    async def _leave_kernels(self) -> None:
         managers = map(self._kernels.get_kernel, self._kernels.list_kernel_ids())
         kept = [
             m for m in managers if isinstance(m.provisioner, RemoteKernelProvisioner)

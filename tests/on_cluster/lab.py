@@ -113,11 +113,7 @@ class Lab:
         return status(self.url) == 200
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
-        """Have it shut down its kernels and end; the log is shown if it does not.
-
-        Where a request for a file is under way when its loop stops, jupyter_server
-        (2.21) waits at its very end for a thread of AnyIO's that nobody stops.
-        """
+        """Have it shut down its kernels and end; the log is shown if it does not."""
         process.terminate()
         try:
             process.wait(60)

@@ -256,7 +256,7 @@ class RemoteKernelsApp(ExtensionApp):
         """
         await self._server.http_server.close_all_connections()
         makers = {getattr(each, "root_task", None) for each in threading.enumerate()}
-        if tasks := makers & asyncio.all_tasks():
+        if tasks := asyncio.all_tasks() & makers:
             await asyncio.wait(tasks, timeout=READING)
 
     async def _starts_are_over(self) -> None:

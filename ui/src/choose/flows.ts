@@ -19,10 +19,10 @@ import type { Options } from '../server/types.js';
 import type { Translator } from '../words.js';
 import { type Asks, Choice, type Earlier } from './choice.js';
 import { ChooseDialog, Chooser, type Groups, type Selected } from './dialog.js';
-import type { Schema } from './fields.js';
+import { forNotebook, type Schema } from './fields.js';
 import type { Link } from './link.js';
 import { isAway, isOurs, ours, proposed } from './ours.js';
-import { earlier, forNotebook, ofNotebook, remember } from './remembered.js';
+import { earlier, ofNotebook, remember } from './remembered.js';
 import { startIn, startNew } from './start.js';
 
 /** What the dialogs need of Lab. */
@@ -270,7 +270,8 @@ export async function newNotebook(
           opened = { name };
         } else {
           const { language = '', display_name = '' } = specs?.kernelspecs[name] ?? {};
-          const metadata = { name, options: forNotebook(options, made.schema) };
+          const kept = made.schema ? forNotebook(made.schema, options) : {};
+          const metadata = { name, options: kept };
           const chosen = { language, display_name, metadata };
           const path = await startNew(services, folder, { name, options }, chosen, wanted);
           opened = { path };

@@ -50,12 +50,16 @@ function asks({ services }: Kit): Asks {
   };
 }
 
-/** Return what makes the choice for a kernelspec of ours: with a link's values, or earlier ones. */
+/**
+ * Return what makes the choice for a kernelspec of ours: with a link's values, or earlier
+ * ones, and `wishes` above those.
+ */
 function maker(
   kit: Kit,
   path: string,
   panel: NotebookPanel | null,
-  link: Link | null
+  link: Link | null,
+  wishes: Options = {}
 ): (selected: Selected) => Promise<Choice | null> {
   return async selected => {
     const name = selected?.name;
@@ -66,7 +70,10 @@ function maker(
       link?.kernel === name
         ? { source: 'link', options: link.values }
         : await earlier(name, panel, kit.state);
-    return new Choice(asks(kit), { name, path }, before);
+    const wished: Earlier | null = none(wishes)
+      ? before
+      : { source: 'wishes', options: { ...before?.options, ...wishes } };
+    return new Choice(asks(kit), { name, path }, wished);
   };
 }
 
@@ -183,11 +190,12 @@ export async function selectKernel(
   }
 }
 
-/** This notebook on other resources, or on a node at all. */
+/** This notebook on other resources, or on a node at all; `wishes` are filled in. */
 export async function restartOnCluster(
   kit: Kit,
   panel: NotebookPanel,
-  dialogs: ISessionContextDialogs | null
+  dialogs: ISessionContextDialogs | null,
+  wishes: Options
 ): Promise<void> {
   const { trans } = kit;
   const context = panel.sessionContext;
@@ -197,7 +205,7 @@ export async function restartOnCluster(
   const body = new Chooser(
     trans.__('Kernel'),
     ourGroups(kit, trans.__('On the cluster'), name),
-    maker(kit, context.path, panel, null),
+    maker(kit, context.path, panel, null, wishes),
     trans,
     { above: [lost(kit, context)].filter(Boolean) }
   );

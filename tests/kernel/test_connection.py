@@ -101,7 +101,7 @@ class Reached:
             self.infos.append,
             self._exited,
             spec_name="py",
-            on_warning=lambda text: self.warnings.append(text),
+            on_warning=lambda news, text: self.warnings.append(text),
         )
         self.warnings: list[str] = []
         self.notices: list[str] = []

@@ -127,7 +127,7 @@ def test_what_is_told_of_an_event(browser: str, site: Served, shots: Path) -> No
     event = {key: used[key] for key in ("kernel_id", "job_id", "node", "scheduler")}
     event |= {"state": "ended", "reason": "", "text": ""}
     why = "The job used more memory than it had asked for. " + "Ask for more. " * 20
-    end = {"word": "OUT_OF_MEMORY", "exit_code": 0, "signal": 9, "text": why}
+    end = {"word": "F 7", "exit_code": 0, "signal": 9, "text": why, "cause": "memory"}
     with window(browser, "about:blank") as page:
         answer(page, "kernels", lambda: [used, kernel(2)])
         page.goto(site.lab.url)

@@ -12,7 +12,7 @@ class Played implements Store {
   removeItem = (key: string): void => void this.items.delete(key);
 }
 
-const END: JobEnd = { word: 'COMPLETED', exit_code: 0, signal: null, text: 'It has ended.' };
+const END: JobEnd = { word: 'COMPLETED', exit_code: 0, signal: null, text: 'It has ended.', cause: 'finished' };
 
 const job = (id: string, end: JobEnd | null = null): Job =>
   ({ job_id: id, scheduler: 'slurm', name: 'run', submitted: 10, end }) as Job;

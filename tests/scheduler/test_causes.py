@@ -30,7 +30,6 @@ CAPTURED = [
 ]
 SAID = [
     ("slurm", "CANCELLED by 1000", "", EndCause.CANCELLED),
-    ("slurm", "OUT_OF_ME+", "", EndCause.MEMORY),
     ("slurm", "PREEMPTED", "", EndCause.PREEMPTED),
     ("slurm", "FAILED", "TimeLimit", EndCause.TIME),
     ("slurm", "FAILED", "launch failed requeued held", EndCause.START),

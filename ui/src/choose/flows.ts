@@ -159,7 +159,7 @@ export async function selectKernel(
       const start = async (made: Choice): Promise<void> => {
         const options = await made.options();
         if (!none(options)) {
-          await startIn(context, kit.services.serverSettings, { ...made.start, options }, wanted);
+          await startIn(context, kit.services, { ...made.start, options }, wanted);
           isDone = true;
           await remember({ ...made.start, options, schema: made.schema }, panel, kit.state);
         }
@@ -227,7 +227,7 @@ export async function restartOnCluster(
       const choice = await body.choice;
       const start = async (made: Choice): Promise<void> => {
         const options = await made.options();
-        await startIn(context, kit.services.serverSettings, { ...made.start, options }, wanted);
+        await startIn(context, kit.services, { ...made.start, options }, wanted);
         await remember({ ...made.start, options, schema: made.schema }, panel, kit.state);
       };
       return choice !== null && choice.tryTo(() => start(choice));

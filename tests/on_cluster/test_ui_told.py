@@ -70,9 +70,8 @@ def test_a_kernel_that_waited(
             expect(chip).to_contain_text("waiting")
             output = Notebook(page, shots).run("1")
             # Who has waited for less is not told.
-            expect(output).to_contain_text(
-                re.compile(r"waited .*((1[6-9]|[2-5]\d) s|min)")
-            )
+            waited = re.compile(r"waited\s+((1[6-9]|[2-5]\d) s|\d+ min)")
+            expect(output).to_contain_text(waited)
             page.screenshot(path=shots / f"told-{browser}-waiting.png")
             full.free()
             told = notice(page, "its job has started on c")

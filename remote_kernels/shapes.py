@@ -200,6 +200,7 @@ _END = _object(
         "exit_code": (_maybe(_whole), None),
         "signal": (_maybe(_whole), None),
         "text": (_text, ""),
+        "cause": (_text, ""),
     }
 )
 _FILES: dict[str, Reader] = {

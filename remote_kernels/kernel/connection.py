@@ -35,6 +35,7 @@ from remote_kernels.wire.kernel_sockets import SOCKETS
 from remote_kernels.wire.messages import Message
 
 from . import lacking, process_end
+from .news import News
 from .ports import Ports
 
 log = harmless.logger(__name__)
@@ -68,7 +69,7 @@ class Connection:
     on_usage:
         Called when its agent has told what it uses.
     on_warning:
-        Called with what the person at the notebook is warned of.
+        Called with what the person at the notebook is warned of, and its text.
     spec_name:
         Its kernelspec's name, for messages; "" where it is not known.
     info:
@@ -89,7 +90,7 @@ class Connection:
         on_exited: Callable[[], None] = lambda: None,
         *,
         on_usage: Callable[[], None] = lambda: None,
-        on_warning: Callable[[str], None] = lambda text: None,
+        on_warning: Callable[[News, str], None] = lambda news, text: None,
         spec_name: str = "",
         info: dict[str, Any] | None = None,
         hold: int = HOLD,
@@ -309,7 +310,8 @@ class Connection:
                 if self.exit_code is None and not self._expected:
                     how = process_end.death(message, self._node)
                     if how:
-                        self._warn(how)
+                        memory = message.cause is Cause.OUT_OF_MEMORY
+                        self._warn(how, News.OUT_OF_MEMORY if memory else News.WARNING)
                 self.set_exited(message.exit_code, message.signum)
                 if message.cause is not Cause.ENDED:
                     self._on_exited()
@@ -325,11 +327,11 @@ class Connection:
         elif isinstance(message, control.Stalled):
             self._warn(process_end.stood_still(self._node, message.seconds))
 
-    def _warn(self, text: str) -> None:
+    def _warn(self, text: str, news: News = News.WARNING) -> None:
         """Warn in the log, in the notebook and beside it."""
         log.warning("kernel=%s %s", self.kernel_id, text)
         self.notice(text)
-        self._on_warning(text)
+        self._on_warning(news, text)
 
     def set_exited(self, exit_code: int | None, signum: int | None) -> None:
         """Note that the process is gone; the first word counts."""

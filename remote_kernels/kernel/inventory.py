@@ -296,7 +296,7 @@ async def _of_scheduler(
         if end is None and not is_live:
             end = _sealed_end(facts)
         elif end is None and status is not None and status.phase is Phase.ENDED:
-            end = end_of(status, driver.ended_text(status))
+            end = end_of(driver, status, driver.ended_text(status))
         # What has no answer to ask for is as sure as it will be.
         answered = naming.done() and said is not None
         is_known = answered and (not said or job_id in said)

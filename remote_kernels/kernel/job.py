@@ -224,7 +224,7 @@ class Job:
     async def end(self, reason: str, status: JobStatus | None) -> JobEnd:
         """Return how it ended, with a text that names it; see `why_ended`."""
         why = await self._record.worker.run(partial(self.why_ended, reason, status))
-        end = end_of(status, why)
+        end = end_of(self.driver, status, why)
         word = f" ({end.word})" if end.is_schedulers else ""
         return replace(end, text=f"Job {self.id}{word}: {why}")
 

@@ -10,7 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from remote_kernels.bounded import first_of
-from remote_kernels.records import UNKNOWN, JobEnd
+from remote_kernels.causes import EndCause
+from remote_kernels.records import KERNEL_ENDED, UNKNOWN, JobEnd
+from remote_kernels.scheduler import script
+from remote_kernels.scheduler.driver import Driver
 from remote_kernels.scheduler.job import JobStatus
 from remote_kernels.tunnel.tunnel import Tunnel
 from remote_kernels.wire.codes import Farewell, RefusalCode
@@ -24,11 +27,14 @@ NEWER = (Farewell.REPLACED, RefusalCode.UNKNOWN_SESSION)  # there is a newer ses
 TIMEOUT = 20.0  # seconds for the scheduler to say how a job ended
 
 
-def end_of(status: JobStatus | None, text: str) -> JobEnd:
+def end_of(driver: Driver, status: JobStatus | None, text: str) -> JobEnd:
     """Return the end that the scheduler's last word tells of, if it has said any."""
     if status is None:
         return JobEnd(UNKNOWN, text=text)
-    return JobEnd(status.state, status.exit_code, status.signal, text)
+    cause = script.cause_of_exit(status.exit_code or 0) or driver.cause(status)
+    if status.state == KERNEL_ENDED:
+        cause = EndCause.FINISHED
+    return JobEnd(status.state, status.exit_code, status.signal, text, cause)
 
 
 async def until_the_end(

@@ -21,6 +21,7 @@ class News(Word):
     LOST = "lost"
     RESUMED = "resumed"
     WARNING = "warning"
+    OUT_OF_MEMORY = "out-of-memory"
     ENDED = "ended"
 
 

@@ -155,7 +155,8 @@ def end_of(
         elif said:
             text = said if status.by_itself else f"{text} {said}"
     word = UNKNOWN if status.vague and status.state == "UNKNOWN" else status.state
-    return JobEnd(word, status.exit_code, status.signal, text)
+    cause = driver.cause(status)
+    return JobEnd(word, status.exit_code, status.signal, text, cause)
 
 
 def _sentence(text: str) -> str:

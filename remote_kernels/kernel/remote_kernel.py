@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from remote_kernels import harmless
+from remote_kernels.causes import EndCause
 from remote_kernels.config import Settings
 from remote_kernels.errors import JobError, RecordError, ResourceError
 from remote_kernels.front.standin import StandIn
@@ -306,7 +307,7 @@ class RemoteKernel:
 
     async def release(self) -> None:
         """End the kernel and its job, and remove all that belonged to it."""
-        end = JobEnd(SHUT_DOWN, text="It was shut down.")
+        end = JobEnd(SHUT_DOWN, text="It was shut down.", cause=EndCause.CANCELLED)
         await self._actions.carry_out(Event.RELEASE, end, alone=True)
 
     async def give_up(self, why: str) -> None:
@@ -317,7 +318,8 @@ class RemoteKernel:
         if self.status.end is None:
             self._actions.stop(WATCH)
             self._actions.stop(CLOCK)
-            end = JobEnd(GIVEN_UP, text=f"Job {self.status.job_id}: {why}")
+            text = f"Job {self.status.job_id}: {why}"
+            end = JobEnd(GIVEN_UP, text=text, cause=EndCause.FAILED)
             await self._actions.carry_out(Event.GIVE_UP, end)
 
     async def _undo(self) -> None:

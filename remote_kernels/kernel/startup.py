@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from remote_kernels import harmless
+from remote_kernels.causes import EndCause
 from remote_kernels.errors import (
     ChoiceError,
     CommandError,
@@ -267,6 +268,6 @@ class Startup:
         """Return the job's end, if it was that which the kernel did not survive."""
         job = self.status.job
         found = job.status if job is not None else None
-        if found is not None and found.phase is Phase.ENDED:
-            return end_of(found, why)
-        return JobEnd(NOT_STARTED, text=why)
+        if job is not None and found is not None and found.phase is Phase.ENDED:
+            return end_of(job.driver, found, why)
+        return JobEnd(NOT_STARTED, text=why, cause=EndCause.START)

@@ -66,7 +66,7 @@ class Supervision:
             lambda info: worker.post(lambda: known.remember(info)),
             lambda: status.happened(Event.EXITED),
             on_usage=lambda: status.changed(measured=True),
-            on_warning=lambda text: status.tell(News.WARNING, text),
+            on_warning=status.tell,
             spec_name=status.spec_name,
             info=said,
             hold=status.settings.hold * 2**20,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from remote_kernels import harmless
+from remote_kernels.causes import EndCause
 
 # Words for an end that are ours, where the scheduler has none.
 NOT_STARTED = "not-started"  # the kernel did not come; its job was cancelled
@@ -32,12 +33,15 @@ class JobEnd:
         The number of the signal that ended the script; None where nobody said.
     text:
         In plain words, with what to change.
+    cause:
+        Why, for programs to decide by.
     """
 
     word: str
     exit_code: int | None = None
     signal: int | None = None
     text: str = ""
+    cause: EndCause = EndCause.UNKNOWN
 
     @classmethod
     def read(cls, facts: Mapping[str, Any]) -> JobEnd | None:
@@ -45,7 +49,7 @@ class JobEnd:
         body = facts.get("end")
         if body is None:
             return None
-        return cls(body["word"], body["exit_code"], body["signal"], body["text"])
+        return cls(**{**body, "cause": EndCause.read(body["cause"])})
 
     def as_json(self) -> dict[str, Any]:
         """Return it as it is shown: its texts are harmless."""

@@ -13,9 +13,11 @@ import abc
 import json
 import re
 import shutil
+import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+from remote_kernels.causes import EndCause
 from remote_kernels.errors import ConfigError
 from remote_kernels.options import Option
 
@@ -52,6 +54,9 @@ class Driver(abc.ABC):
     """Patterns of variables that speak of the job they were found in."""
     number: ClassVar[str] = r"\d+"
     """What the numbers of its jobs look like: a regular expression."""
+    causes: ClassVar[Mapping[str, EndCause]] = {}
+    """Why a job ended that did not end by itself: by `JobStatus.state`, or `reason`, or
+    the first word of either."""
     question: ClassVar[tuple[str, ...]] = ()
     """A command by which `recognizes` can tell whether it is here; quick, harmless."""
     is_login: ClassVar[bool] = False
@@ -196,6 +201,18 @@ class Driver(abc.ABC):
     @abc.abstractmethod
     def ended_text(self, status: JobStatus) -> str:
         """Return how a job ended, in plain words, and what to change."""
+
+    def cause(self, status: JobStatus) -> EndCause:
+        """Return why a job ended, for programs to decide by."""
+        for text in (status.state, status.reason):
+            for word in (text, re.split(r"[:+ ]", text)[0]):
+                if word in self.causes:
+                    return self.causes[word]
+        if status.signal == signal.SIGKILL:
+            return EndCause.KILLED
+        if status.signal or status.exit_code:
+            return EndCause.FAILED
+        return EndCause.FINISHED if status.by_itself else EndCause.UNKNOWN
 
 
 def _as_json(name: str, value: object) -> str:

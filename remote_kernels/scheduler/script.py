@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from remote_kernels.causes import EndCause
 from remote_kernels.errors import ConfigError
 
 RESTARTED = 93
@@ -48,6 +49,10 @@ _EXITS = {
     AGENT_KILLED: "The agent on the compute node was killed (SIGKILL), by hand or for "
     "lack of memory on the node, and the kernel with it. Start the kernel again.",
 }
+_CAUSES = {
+    RESTARTED: EndCause.PREEMPTED,
+    AGENT_KILLED: EndCause.KILLED,
+}  # the others': START
 
 _START_UP_FILES = (
     "With a 'prologue' it runs in a login shell, which reads /etc/profile first, and then "
@@ -124,6 +129,11 @@ def build(
 def explain_exit(code: int) -> str | None:
     """Say what an exit code of the job's script means and what to do; None if not ours."""
     return _EXITS.get(code)
+
+
+def cause_of_exit(code: int) -> EndCause | None:
+    """Return what an exit code of the job's script says of its end; None if not ours."""
+    return _CAUSES.get(code, EndCause.START) if code in _EXITS else None
 
 
 def explain_end(*, began: bool, login: bool) -> str | None:

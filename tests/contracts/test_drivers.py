@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from contracts.systems import WRONG, System
+from remote_kernels.causes import EndCause
 from remote_kernels.errors import CommandError, ConfigError, SubmitError
 from remote_kernels.kernel.job import as_facts, id_in
 from remote_kernels.scheduler import command
@@ -117,6 +118,8 @@ async def test_a_job_that_runs_is_cancelled(
     assert not over.by_itself
     if by_itself.by_itself:  # else the batch system cannot tell
         assert system.driver.ended_text(over) != system.driver.ended_text(by_itself)
+        assert EndCause.CANCELLED is system.driver.cause(over)
+        assert EndCause.FINISHED is system.driver.cause(by_itself)
 
 
 async def test_a_script_of_ones_own(

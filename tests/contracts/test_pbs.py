@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from contracts.systems import SYSTEMS, System
+from remote_kernels.causes import EndCause
 from remote_kernels.errors import DeniedError
 from remote_kernels.scheduler import command
 from remote_kernels.scheduler.job import JobId, JobRequest, JobStatus, Phase
@@ -68,6 +69,7 @@ async def test_a_job_reaches_its_time_limit(played: Played) -> None:
     assert runs.start_time + 8 == runs.end_time
     assert not over.by_itself
     assert "reached its time limit" in played.driver.ended_text(over)
+    assert EndCause.TIME is played.driver.cause(over)
 
 
 async def test_a_job_is_deleted(played: Played) -> None:
@@ -79,6 +81,7 @@ async def test_a_job_is_deleted(played: Played) -> None:
 
     assert (15, None, False) == (over.signal, over.exit_code, over.by_itself)
     assert "was deleted" in played.driver.ended_text(over)
+    assert EndCause.CANCELLED is played.driver.cause(over)
 
 
 async def test_jobs_wait_for_free_nodes(played: Played) -> None:

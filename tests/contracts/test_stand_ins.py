@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from contracts.systems import SYSTEMS, System
+from remote_kernels.causes import EndCause
 from remote_kernels.errors import DeniedError
 from remote_kernels.scheduler import command
 from remote_kernels.scheduler.driver import Clusters, OtherNodes, Site
@@ -121,6 +122,7 @@ async def test_a_time_limit_ends_a_job(tmp_path: Path) -> None:
 
     assert not over.by_itself
     assert "time limit" in system.driver.ended_text(over)
+    assert EndCause.TIME is system.driver.cause(over)
 
 
 async def test_it_is_known_by_its_own_answer(system: System, jobs: Jobs) -> None:

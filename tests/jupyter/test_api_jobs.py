@@ -108,6 +108,7 @@ def test_a_script_is_a_job(server: Server, here: Home) -> None:
         job[name] for name in ("name", "script", "ours", "log")
     )
     assert ("FAILED", 3) == (over["end"]["word"], over["end"]["exit_code"])
+    assert "failed" == over["end"]["cause"]
     assert "exit code 3" in over["text"]
     assert b"said\n" == log.body
     assert f"{here.root / 'below'}\nsaid\n".encode() == whole.body
@@ -126,7 +127,7 @@ def test_a_script_is_listed_and_cancelled(server: Server, here: Home) -> None:
     assert [("my-run", "running")] == [(j["name"], j["state"]) for j in listed["jobs"]]
     assert (None, True) == (listed["error"], listed["asked"] <= time.time())
     assert (204, 204) == (gone.status, forgotten.status)
-    assert "CANCELLED" == over["end"]["word"]
+    assert ("CANCELLED", "cancelled") == (over["end"]["word"], over["end"]["cause"])
     assert 404 == server.api("GET", f"/jobs/{job_id}").status
 
 

@@ -33,6 +33,7 @@ ACTIONS = [
     "lost",
     "resumed",
     "warning",
+    "out-of-memory",
     "ended",
 ]
 TIMEOUT = 60.0

@@ -17,6 +17,7 @@ from remote_kernels.front.heartbeat import Heartbeat
 from remote_kernels.front.standin import StandIn
 from remote_kernels.kernel import connection as module
 from remote_kernels.kernel.connection import INFO, WAY_IN, Connection
+from remote_kernels.kernel.news import News
 from remote_kernels.records import Record
 from remote_kernels.tunnel.tunnel import Over
 from remote_kernels.wire import control
@@ -101,9 +102,9 @@ class Reached:
             self.infos.append,
             self._exited,
             spec_name="py",
-            on_warning=lambda text: self.warnings.append(text),
+            on_warning=lambda news, text: self.warnings.append((news, text)),
         )
-        self.warnings: list[str] = []
+        self.warnings: list[tuple[News, str]] = []
         self.notices: list[str] = []
         if self.connection.clients is not None:
             setattr(self.connection.clients, "notice", self.notices.append)  # noqa: B010
@@ -223,6 +224,22 @@ async def test_a_use_that_is_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("cause", "news"),
+    [(Cause.OUT_OF_MEMORY, News.OUT_OF_MEMORY), (Cause.NONE, News.WARNING)],
+)
+async def test_what_a_process_died_of(tmp_path: Path, cause: Cause, news: News) -> None:
+    """A lack of memory is told as that, for programs."""
+    reached = Reached(tmp_path)
+    await reached.open()
+
+    reached.hears(ProcessState.EXITED, signum=9, cause=cause)
+
+    assert [news] == [told for told, _ in reached.warnings]
+    await reached.connection.close()
+
+
+@pytest.mark.asyncio
 async def test_an_agent_that_stood_still(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -232,9 +249,9 @@ async def test_an_agent_that_stood_still(
     reached.connection._heard(control.Stalled("k", 7.0))
     reached.connection._heard(control.Unknown("later"))
 
-    assert [f"[remote_kernels] {text}" for text in reached.warnings] == reached.notices
-
-    assert 1 == len(reached.notices)
+    (told,) = reached.warnings
+    assert [f"[remote_kernels] {told[1]}"] == reached.notices
+    assert News.WARNING is told[0]
     assert reached.notices[0].startswith(
         "[remote_kernels] The kernel's agent on c1 sto"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from on_cluster import lab as labs
 from on_cluster.system import SYSTEM
 from playwright.sync_api import Locator, Page, expect
+from testbed.hosts import wait_for
 
 KERNEL = "Python (Compute Node)"
 WHERE = f"import os; print(os.environ['{SYSTEM.job_variable}'], os.getpid())"
@@ -66,6 +67,16 @@ def card(page: Page) -> Locator:
 def jobs(lab: labs.Lab) -> list[str]:
     """The jobs of this JupyterLab: their output goes to its directory."""
     return [job.id for job in lab.cluster.jobs() if _is_of(lab, job.id)]
+
+
+def the_job(lab: labs.Lab, minutes: int) -> None:
+    """There is one job, and the batch system has its time limit."""
+    wait_for("the only job", lambda: len(jobs(lab)) == 1, 60)
+    (job,) = jobs(lab)
+    said = [lab.run(*argv) for argv in SYSTEM.tell_all(job) if job in argv]
+    limits = [f"TimeLimit=00:{minutes:02}:00", f"h_rt={minutes * 60}\\b"]
+    limits += [f"h_rt=0:{minutes:02}:00"]
+    assert re.search("|".join(limits), "\n".join(said)), said
 
 
 def _is_of(lab: labs.Lab, job: str) -> bool:

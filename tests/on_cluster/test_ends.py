@@ -45,6 +45,7 @@ class End:
     act: Act = lambda cluster, job: None
     config: dict[str, Any] = field(default_factory=dict)
     undo: Callable[[Cluster], object] = lambda cluster: None
+    cause: str = ""  # of a job that ended
 
 
 def by_root(*argv: str) -> Act:
@@ -100,10 +101,17 @@ IN_ITS_JOB = {
     ),
 }
 OF_ANY_JOB = {
-    "SIGKILL of the agent": End(r"agent .* was killed", 60, act=kill_agent),
-    "cancelled by its user": End(SYSTEM.cancelled_words, 60, act=cancel),
+    "SIGKILL of the agent": End(
+        r"agent .* was killed", 60, act=kill_agent, cause="killed"
+    ),
+    "cancelled by its user": End(
+        SYSTEM.cancelled_words, 60, act=cancel, cause="cancelled"
+    ),
     "cancelled by root": End(
-        SYSTEM.cancelled_words, 60, act=by_root(*SYSTEM.cancel("{job.id}"))
+        SYSTEM.cancelled_words,
+        60,
+        act=by_root(*SYSTEM.cancel("{job.id}")),
+        cause="cancelled",
     ),
 }
 OF_A_JOB: dict[str, dict[str, End]] = {
@@ -112,6 +120,7 @@ OF_A_JOB: dict[str, dict[str, End]] = {
             r"time limit\. Ask for more with 'time'",
             150,
             config={"time": "60s", "warn_before": []},
+            cause="time",
         ),
     },
     "htcondor": {
@@ -119,6 +128,7 @@ OF_A_JOB: dict[str, dict[str, End]] = {
             r"time limit \(.*\)\. Ask for more with 'allowed_job_duration'",
             150,
             config={"time": "60s", "warn_before": []},
+            cause="time",
         ),
     },
     "oar": {
@@ -126,6 +136,7 @@ OF_A_JOB: dict[str, dict[str, End]] = {
             r"time limit \(WALLTIME\)\. Ask for more with 'walltime'",
             150,
             config={"walltime": "0:1:0", "warn_before": []},
+            cause="time",
         ),
     },
     "slurm": {
@@ -135,6 +146,7 @@ OF_A_JOB: dict[str, dict[str, End]] = {
             # Not now: a later second may have begun where it is read.
             act=by_root("scontrol", "update", "JobId={job.id}", "EndTime=now+3"),
             config={"warn_before": []},
+            cause="time",
         ),
         "preemption": End(
             "PREEMPTED.*higher priority",
@@ -142,6 +154,7 @@ OF_A_JOB: dict[str, dict[str, End]] = {
             act=preempt,
             config={"partition": "cheap"},
             undo=leave_c2,
+            cause="preempted",
         ),
         "node down": End(
             "NODE_FAIL.*node failed",
@@ -150,6 +163,7 @@ OF_A_JOB: dict[str, dict[str, End]] = {
                 "scontrol", "update", "NodeName=c2", "State=DOWN", "Reason=test"
             ),
             config=ON_C2,
+            cause="node",
         ),
     },
 }
@@ -161,6 +175,7 @@ CRASH = End(
     act=lambda cluster, job: cluster.crash("c2"),
     config=ON_C2,
     undo=boot_c2,
+    cause="node",
 )
 
 
@@ -239,6 +254,7 @@ async def test_a_job_that_ended(cluster: Cluster, desk: Desk, end: End) -> None:
         assert re.search(end.words, server.log)
         record = json.loads(desk.read(f"../state/kernels/{page.kernel_id}/record.json"))
         assert re.search(end.words, record["end"]["text"])
+        assert end.cause == record["end"]["cause"]
         await until("the end of its job", lambda: not jobs(cluster), 60)
 
         await page.open()  # as JupyterLab does for a cell, or a person's restart

@@ -15,9 +15,8 @@ from pathlib import Path
 import nbformat
 import pytest
 from on_cluster import lab as labs
-from on_cluster.book import KERNEL, jobs
+from on_cluster.book import KERNEL, jobs, the_job
 from on_cluster.browsers import BROWSERS, window
-from on_cluster.system import SYSTEM
 from on_cluster.test_lab_queue import lab
 from playwright.sync_api import Locator, Page, expect
 from testbed.hosts import wait_for
@@ -79,16 +78,6 @@ def is_idle(page: Page) -> None:
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
 
 
-def the_job(lab: labs.Lab, minutes: int) -> None:
-    """There is one job, and the batch system has its time limit."""
-    wait_for("the only job", lambda: len(jobs(lab)) == 1, 60)
-    (job,) = jobs(lab)
-    said = [lab.run(*argv) for argv in SYSTEM.tell_all(job) if job in argv]
-    limits = [f"TimeLimit=00:{minutes:02}:00", f"h_rt={minutes * 60}\\b"]
-    limits += [f"h_rt=0:{minutes:02}:00"]
-    assert re.search("|".join(limits), "\n".join(said)), said
-
-
 def saved(page: Page, lab: labs.Lab) -> dict[str, object]:
     """The notebook's metadata, once it was saved."""
     page.keyboard.press("Control+s")
@@ -111,6 +100,7 @@ def test_what_is_chosen_reaches_the_job(
         has(page, LOCAL)
         form.pick()
         form.type("Time limit", "21m")
+        form.type("Memory", "3G")
         expect(form.told).to_contain_text("start")
         expect(form.dialog.get_by_role("radio").first).to_be_visible()
         page.screenshot(path=shots / f"choose-{browser}-form.png")
@@ -121,12 +111,14 @@ def test_what_is_chosen_reaches_the_job(
 
         form.pick()
         expect(form.field("Time limit")).to_have_value("21m")
+        expect(form.field("Memory")).to_have_value("3G")
         expect(form.dialog).to_contain_text("As chosen last for this notebook.")
         form.dialog.get_by_role("button", name="Back to defaults").click()
         expect(form.field("Time limit")).not_to_have_value("21m")
         page.keyboard.press("Escape")
         expect(form.dialog).to_have_count(0)
-        chosen = {"name": "python-compute", "options": {"time": "21m"}}
+        # By the names that all share, whatever those of this batch system are.
+        chosen = {"name": "python-compute", "options": {"time": "21m", "memory": "3G"}}
         page.locator(".jp-CodeCell").first.click()
         page.keyboard.press("Shift+Enter")
         expect(page.locator(".jp-InputPrompt").first).to_have_text("[1]:")

@@ -200,7 +200,8 @@ def test_notebook_7(browser: str, lab: Served, shots: Path) -> None:
         dialog(page).get_by_label("Time").press("Escape")
         page.locator("[data-jp-item-name=run-as-job] jp-button").click()
         expect(dialog(page)).to_contain_text("six.ipynb")
-        page.keyboard.press("Escape")
+        dialog(page).get_by_label("Time").press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
 
         told = notice(page, "All of its 1 cell were run.")
         expect(told).to_be_visible(timeout=ENDS)

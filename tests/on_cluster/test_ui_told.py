@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from on_cluster.book import Notebook, card
+from on_cluster.book import Notebook, card, the_job
 from on_cluster.browsers import BROWSERS, window
 from on_cluster.full import Full
 from on_cluster.system import SYSTEM
@@ -70,7 +70,8 @@ def test_a_kernel_that_waited(
             expect(chip).to_contain_text("waiting")
             output = Notebook(page, shots).run("1")
             # Who has waited for less is not told.
-            expect(output).to_contain_text(re.compile(r"waited .*(1[6-9]|[2-5]\d) s"))
+            waited = re.compile(r"waited\s+((1[6-9]|[2-5]\d) s|\d+ min)")
+            expect(output).to_contain_text(waited)
             page.screenshot(path=shots / f"told-{browser}-waiting.png")
             full.free()
             told = notice(page, "its job has started on c")
@@ -89,7 +90,6 @@ def test_the_time_limit(browser: str, site: Served, shots: Path) -> None:
         book = Notebook(page, shots)
         card(page).click()
         book.idle()
-        page.evaluate(RECORD)
         warning = notice(page, "seconds left")
         expect(warning).to_be_visible()
         page.screenshot(path=shots / f"told-{browser}-warning.png")
@@ -110,8 +110,14 @@ def test_the_time_limit(browser: str, site: Served, shots: Path) -> None:
         )
         page.screenshot(path=shots / f"told-{browser}-ended.png")
         ended.get_by_role("button", name="Start again…").click()
-        wanted = {"path": "Untitled.ipynb", "options": {"time": "0:02:00"}}
-        assert wanted == again(page)
+        expect(dialog).to_contain_text("With more of what there was too little of.")
+        expect(dialog.get_by_label("Time limit", exact=True).first).to_have_value(
+            "0:02:00"
+        )
+        page.screenshot(path=shots / f"told-{browser}-again.png")
+        dialog.get_by_role("button", name="Restart", exact=True).click()
+        expect(dialog).to_have_count(0)
+        the_job(site.lab, 2)
 
 
 @pytest.mark.parametrize("browser", BROWSERS)
@@ -122,7 +128,7 @@ def test_what_is_told_of_an_event(browser: str, site: Served, shots: Path) -> No
     event = {key: used[key] for key in ("kernel_id", "job_id", "node", "scheduler")}
     event |= {"state": "ended", "reason": "", "text": ""}
     why = "The job used more memory than it had asked for. " + "Ask for more. " * 20
-    end = {"word": "OUT_OF_MEMORY", "exit_code": 0, "signal": 9, "text": why}
+    end = {"word": "F 7", "exit_code": 0, "signal": 9, "text": why, "cause": "memory"}
     with window(browser, "about:blank") as page:
         answer(page, "kernels", lambda: [used, kernel(2)])
         page.goto(site.lab.url)

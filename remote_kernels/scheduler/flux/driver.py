@@ -81,6 +81,7 @@ class Flux(
     further = "flux_args"
     allowed = ("FLUX_URI",)  # which Flux, if it is not this machine's own
     guarded = ("FLUX_*", "PMI_*", "PMIX_*")
+    causes = words.CAUSES
     number = answers.NUMBER
     question: ClassVar[tuple[str, ...]] = ("flux", "uptime")
     by_name = ("sh", "-c", _BY_NAME, "flux", "{node}")

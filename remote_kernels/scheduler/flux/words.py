@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from remote_kernels.causes import EndCause
 from remote_kernels.scheduler.job import Completed, JobStatus, Phase
 
 _AGAIN = "Start the kernel again if you still need it."
@@ -54,6 +55,16 @@ _REFUSED: tuple[tuple[str, str], ...] = (
     (r"unrecognized arguments|usage:", "This version of Flux does not know an option: see 'flux_args' and `flux version`."),
 )
 # fmt: on
+CAUSES = {
+    "timeout": EndCause.TIME,
+    "TIMEOUT": EndCause.TIME,
+    "cancel": EndCause.CANCELLED,
+    "CANCELED": EndCause.CANCELLED,
+    "alloc": EndCause.START,
+    "exec": EndCause.START,
+    "dependency": EndCause.START,
+    "scheduler-restart": EndCause.NODE,
+}
 
 
 def pending(status: JobStatus) -> str:

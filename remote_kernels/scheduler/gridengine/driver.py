@@ -127,6 +127,7 @@ class GridEngine(
     options = options.OPTIONS
     further = "qsub_args"
     further_form = ("-{}", "...")
+    causes = words.CAUSES
     allowed = SITE
     guarded = (
         *("SGE_*", "JOB_ID", "JOB_NAME", "JOB_SCRIPT", "QUEUE", "REQUEST", "REQNAME"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from remote_kernels.causes import EndCause
 from remote_kernels.scheduler.job import Completed, JobStatus, Phase
 
 from . import answers
@@ -68,6 +69,15 @@ ENDS: dict[str, tuple[str, str]] = {
     "UNKNOWN": ("The job is gone, and Grid Engine does not say how it ended.", "The end of its log may tell; start the kernel again if you still need it."),
 }
 # fmt: on
+CAUSES = {
+    answers.TIME_LIMIT: EndCause.TIME,
+    answers.MEMORY_LIMIT: EndCause.MEMORY,
+    answers.SOME_LIMIT: EndCause.LIMIT,
+    answers.TOLD: EndCause.CANCELLED,
+    "failed 19": EndCause.NODE,
+    "failed 21": EndCause.NODE,
+    "failed": EndCause.START,
+}
 
 
 def never(status: JobStatus) -> str | None:

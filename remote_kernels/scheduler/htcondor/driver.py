@@ -76,6 +76,7 @@ class HTCondor(
         *("_CONDOR_CONDOR_HOST", "_condor_CONDOR_HOST"),
     )
     guarded = ("_CONDOR_*", "_condor_*", "CONDOR_*")
+    causes = words.CAUSES
     number = r"\d+\.\d+"
     is_private = True
     slow = 20.0  # see enter.sh

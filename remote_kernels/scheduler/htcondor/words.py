@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import signal
 
+from remote_kernels.causes import EndCause
 from remote_kernels.scheduler.job import (
     Completed,
     JobStatus,
@@ -87,6 +88,29 @@ _REFUSED: tuple[tuple[str, str], ...] = (
     (r"cannot create|No such file|Read-only|No space left|Disk quota", "The job's script is kept beside its log until the job begins: is there room, and may you write, in 'state_dir'?"),
 )
 # fmt: on
+CAUSES = {
+    "HELD 46": EndCause.TIME,
+    "HELD 47": EndCause.TIME,
+    "HELD 34": EndCause.MEMORY,
+    "REMOVED": EndCause.CANCELLED,
+    "HELD 1": EndCause.CANCELLED,
+    "HELD 3": EndCause.CANCELLED,
+    "HELD 15": EndCause.CANCELLED,
+    "HELD 16": EndCause.CANCELLED,
+    "HELD 21": EndCause.CANCELLED,
+    "HELD 26": EndCause.CANCELLED,
+    "HELD 27": EndCause.CANCELLED,
+    "HELD 6": EndCause.START,
+    "HELD 7": EndCause.START,
+    "HELD 8": EndCause.START,
+    "HELD 12": EndCause.START,
+    "HELD 13": EndCause.START,
+    "HELD 14": EndCause.START,
+    "HELD 20": EndCause.START,
+    "HELD 22": EndCause.START,
+    "HELD 23": EndCause.START,
+    EVICTED: EndCause.PREEMPTED,
+}
 
 
 def never(status: JobStatus) -> str | None:

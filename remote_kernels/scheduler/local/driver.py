@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from remote_kernels.causes import EndCause
 from remote_kernels.errors import CommandError, ConfigError, ControllerError
 from remote_kernels.options import Option
 from remote_kernels.scheduler import driver
@@ -36,6 +37,7 @@ _PHASES = {
     "CANCELLED": Phase.ENDED,
     "UNKNOWN": Phase.ENDED,
 }
+_CAUSES = {"CANCELLED": EndCause.CANCELLED}
 
 
 class Local(
@@ -59,6 +61,7 @@ class Local(
     command = sys.executable
     is_fallback = True
     carriers = ("pipe",)
+    causes = _CAUSES
     number = r"\d+-\d+"
     is_private = True
     says_little = True

@@ -102,6 +102,7 @@ class Lsf(
         *("LSF_ENVDIR", "LSF_BINDIR", "LSF_LIBDIR", "LSF_SERVERDIR"),
         *("EGO_TOP", "EGO_CONFDIR", "EGO_BINDIR", "EGO_LIBDIR"),
     )
+    causes = words.CAUSES
     guarded = ("LSB_*", "LSF_*", "LS_*", "BSUB_*", "JSM_*")
     question: ClassVar[tuple[str, ...]] = ("lsid",)
     by_name = ("blaunch", "-z", "{node}", "-no-shell")

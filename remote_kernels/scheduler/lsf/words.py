@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from remote_kernels.causes import EndCause
 from remote_kernels.scheduler.job import Completed, JobStatus, Phase, login_name
 
 Row = tuple[str, str, str]
@@ -111,6 +112,32 @@ _REFUSED: tuple[tuple[str, str], ...] = (
     (r"[Ii]llegal option|[Uu]nknown option|^Usage|usage:", "This version of LSF does not know an option: see 'bsub_args' and `bsub -V`."),
 )
 # fmt: on
+CAUSES = {
+    "TERM_RUNLIMIT": EndCause.TIME,
+    "TERM_MEMLIMIT": EndCause.MEMORY,
+    "TERM_SWAP": EndCause.MEMORY,
+    "TERM_CPULIMIT": EndCause.LIMIT,
+    "TERM_DEADLINE": EndCause.LIMIT,
+    "TERM_WINDOW": EndCause.LIMIT,
+    "TERM_PROCESSLIMIT": EndCause.LIMIT,
+    "TERM_THREADLIMIT": EndCause.LIMIT,
+    "TERM_OWNER": EndCause.CANCELLED,
+    "TERM_FORCE_OWNER": EndCause.CANCELLED,
+    "TERM_REQUEUE_OWNER": EndCause.CANCELLED,
+    "TERM_BUCKET_KILL": EndCause.CANCELLED,
+    "TERM_ADMIN": EndCause.CANCELLED,
+    "TERM_FORCE_ADMIN": EndCause.CANCELLED,
+    "TERM_REQUEUE_ADMIN": EndCause.CANCELLED,
+    "TERM_PREEMPT": EndCause.PREEMPTED,
+    "TERM_LOAD": EndCause.PREEMPTED,
+    "TERM_ZOMBIE": EndCause.NODE,
+    "TERM_RC": EndCause.NODE,
+    "TERM_REQUEUE_RC": EndCause.NODE,
+    "TERM_CWD_NOTEXIST": EndCause.START,
+    "TERM_PRE_EXEC_FAIL": EndCause.START,
+    "TERM_ORPHAN_SYSTEM": EndCause.START,
+    "TERM_EXTERNAL_SIGNAL": EndCause.KILLED,
+}
 
 
 def pending(status: JobStatus) -> str:

@@ -23,7 +23,7 @@ from remote_kernels.scheduler.job import (
     Submission,
 )
 
-from . import answers, options, script, site, words
+from . import answers, options, reasons, script, site, words
 from .commands import bounded, held, submitting
 
 # A refused job has a number below 0 there, or none.
@@ -63,6 +63,7 @@ class Oar(
     options = options.OPTIONS
     further = "oarsub_args"
     guarded = ("OAR_*", "OARDO_*", "OARUSER", "OARDIR")
+    causes = reasons.CAUSES
     number = r"[1-9]\d*"
     way_back = (
         "oarsh goes to OAR's own ssh server on the node, usually at port 6667: a "

@@ -6,6 +6,8 @@ any part of a refusal; {job} and {reason} are filled in.
 
 from __future__ import annotations
 
+from remote_kernels.causes import EndCause
+
 Row = tuple[str, str, str]  # a pattern, a clause of what it means, what to do
 
 LOG = "The end of its log may tell why."
@@ -59,6 +61,15 @@ REFUSALS: tuple[tuple[str, str], ...] = (
     (r"Only member of the group", "Leave 'queue' out, or ask the administrators."),
 )
 # fmt: on
+CAUSES = {
+    "WALLTIME": EndCause.TIME,
+    "FRAG_JOB_REQUEST": EndCause.CANCELLED,
+    "BESTEFFORT_KILL": EndCause.PREEMPTED,
+    "EXTERMINATE_JOB": EndCause.NODE,
+    "OUTPUT_FILES": EndCause.START,
+    "WORKING_DIRECTORY": EndCause.START,
+    "USER_SHELL": EndCause.START,
+}
 # Of oarsub's stderr alone: what a rule prints on stdout is a notice.
 RULE = "ADMISSION RULE]"
 BY_A_RULE = (

@@ -94,6 +94,7 @@ class Family(
     further = "qsub_args"
     further_form = ("-l", "{}=...")
     guarded = ("PBS_*",)
+    causes = words.CAUSES
     number = r"\d+(\.[\w.-]+)?"
     printed: ClassVar[re.Pattern[str]]
     """A line with a job's number, as qsub prints it."""

@@ -13,6 +13,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
+from remote_kernels.causes import EndCause
 from remote_kernels.scheduler.job import (
     Completed,
     JobStatus,
@@ -106,6 +107,27 @@ _REFUSED: tuple[tuple[str, str], ...] = (
     (r"^\W*(\w+: )?usage:|script (file )?(is )?(missing|required)|no script", "The qsub that comes first on PATH is not PBS's own, or a wrapper of this site that takes no script on standard input. `type -a qsub` lists all; put the directory of PBS's own (such as /opt/pbs/bin) first in the PATH of the notebook server."),
 )
 # fmt: on
+CAUSES = {
+    DELETED: EndCause.CANCELLED,
+    f"F {OVER_TIME}": EndCause.TIME,
+    f"F {OVER_MEM}": EndCause.MEMORY,
+    f"F {OVER_VMEM}": EndCause.MEMORY,
+    f"F {OVER_CPUT}": EndCause.LIMIT,
+    "F -24": EndCause.LIMIT,
+    "F -25": EndCause.LIMIT,
+    "F -1": EndCause.START,
+    "F -2": EndCause.START,
+    "F -3": EndCause.START,
+    "F -10": EndCause.START,
+    "F -30": EndCause.START,
+    "F -4": EndCause.NODE,
+    "F -5": EndCause.NODE,
+    "F -6": EndCause.NODE,
+    "F -20": EndCause.NODE,
+    "F -11": EndCause.CANCELLED,
+    "F -17": EndCause.CANCELLED,
+    "F -19": EndCause.CANCELLED,
+}
 
 
 def never(status: JobStatus, options: Mapping[str, Any]) -> str | None:

@@ -27,7 +27,7 @@ from remote_kernels.scheduler.job import (
     Submission,
 )
 
-from . import answers, free, options, script, site, steps, words
+from . import answers, free, options, reasons, script, site, steps, words
 from .adoption import AdoptingNode, SlurmAdoption
 from .commands import cluster_option, detached, groups, job_number, step
 
@@ -81,6 +81,7 @@ class Slurm(
         *("SLURM_*", "SBATCH_*", "SALLOC_*", "SRUN_*", "SQUEUE_*", "SCANCEL_*"),
         *("PMI_*", "PMIX_*"),
     )
+    causes = reasons.CAUSES
     number = r"\d+(\.\d+)?"
     way_back = (
         "The node must connect back to srun here: slurm.conf's SrunPortRange says at "

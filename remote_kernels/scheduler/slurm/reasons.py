@@ -12,6 +12,8 @@ as "Reservation course was deleted"), which is matched too.
 
 from __future__ import annotations
 
+from remote_kernels.causes import EndCause
+
 Row = tuple[str, str, str]
 
 # Commands to copy, without a %: jupyter_server (2.21) shows each twice. What reads these
@@ -159,3 +161,24 @@ FAILURES: tuple[Row, ...] = (
     (r"DeadLine", *ENDS["DEADLINE"]),
 )
 # fmt: on
+CAUSES = {
+    "TIMEOUT": EndCause.TIME,
+    "TimeLimit": EndCause.TIME,
+    "OUT_OF_MEMORY": EndCause.MEMORY,
+    "OutOfMemory": EndCause.MEMORY,
+    "DEADLINE": EndCause.LIMIT,
+    "DeadLine": EndCause.LIMIT,
+    "InactiveLimit": EndCause.LIMIT,
+    "CANCELLED": EndCause.CANCELLED,
+    "REVOKED": EndCause.CANCELLED,
+    "PREEMPTED": EndCause.PREEMPTED,
+    "NODE_FAIL": EndCause.NODE,
+    "NodeDown": EndCause.NODE,
+    "SystemFailure": EndCause.NODE,
+    "BOOT_FAIL": EndCause.START,
+    "JobLaunchFailure": EndCause.START,
+    "launch": EndCause.START,
+    "Prolog": EndCause.START,
+    "BurstBufferOperation": EndCause.START,
+    "STEP": EndCause.FINISHED,
+}

@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from remote_kernels.causes import EndCause
 from remote_kernels.errors import ControllerError
 from remote_kernels.options import as_seconds
 from remote_kernels.scheduler.free import Queue
@@ -52,6 +53,7 @@ class Torque(pbs.Family):
     rank = 60
     lacks = options.LACKS
     options = options.OPTIONS
+    causes = words.CAUSES
     allowed = SITE
     # A site can leave the server out (display_job_server_suffix).
     printed = re.compile(r"^(\d+(?:\.[\w.-]+)?)[^\S\n]*$", re.MULTILINE)
@@ -146,6 +148,12 @@ class Torque(pbs.Family):
 
     def ended_text(self, status: JobStatus) -> str:
         return words.ended(status)
+
+    def cause(self, status: JobStatus) -> EndCause:
+        """Return why it ended; Torque has no word for a job that was deleted."""
+        return (
+            EndCause.CANCELLED if words.was_deleted(status) else super().cause(status)
+        )
 
 
 def _live(completed: Completed) -> list[JobStatus]:

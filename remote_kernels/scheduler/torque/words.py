@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import signal
 
+from remote_kernels.causes import EndCause
 from remote_kernels.scheduler.job import Completed, JobStatus, Phase, login_name
 from remote_kernels.scheduler.pbs.words import AGAIN, LOG, by_status, clause, cure
 
@@ -63,6 +64,20 @@ _REFUSED = (
     (r"^\W*(\w+: )?usage:|script (file )?(is )?(missing|required)|no script", "The qsub that comes first on PATH is not Torque's own, or a wrapper of this site that takes no script on standard input. `type -a qsub` lists all; put the directory of Torque's own first in the PATH of the notebook server."),
 )
 # fmt: on
+CAUSES = {
+    f"C {OVER_TIME}": EndCause.TIME,
+    f"C {OVER_MEM}": EndCause.MEMORY,
+    f"C {OVER_CPUT}": EndCause.LIMIT,
+    "C -1": EndCause.START,
+    "C -2": EndCause.START,
+    "C -3": EndCause.START,
+    "C -8": EndCause.START,
+    "C -9": EndCause.START,
+    "C -13": EndCause.START,
+    "C -4": EndCause.NODE,
+    "C -5": EndCause.NODE,
+    "C -6": EndCause.NODE,
+}
 
 
 def pending(status: JobStatus) -> str:
@@ -87,6 +102,14 @@ def ended(status: JobStatus) -> str:
     if status.state == "C" and status.exit_code is None and not status.signal:
         return f"The job was deleted before it ran. {AGAIN}"
     return by_status(status)
+
+
+def was_deleted(status: JobStatus) -> bool:
+    """Return whether a job was deleted, as far as can be told."""
+    if status.state in CAUSES:
+        return False
+    never_ran = status.state == "C" and status.exit_code is None and not status.signal
+    return never_ran or status.signal == signal.SIGTERM
 
 
 def submit(completed: Completed) -> str:

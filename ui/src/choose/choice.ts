@@ -27,7 +27,7 @@ export interface Asks {
 }
 
 /** Where values that are not the kernelspec's came from. */
-export type Source = 'notebook' | 'user' | 'link';
+export type Source = 'notebook' | 'user' | 'link' | 'wishes';
 
 /** Options that were chosen before, or elsewhere. */
 export interface Earlier {
@@ -107,7 +107,7 @@ export class Choice {
     }
     await this.loaded;
     if (!this.schema) {
-      if (!this._isTouched && this.earlier?.source !== 'link') {
+      if (!this._isTouched && ['notebook', 'user'].includes(this.earlier?.source ?? '')) {
         return {}; // what was chosen before cannot be judged, the kernelspec's own is safe
       }
       throw new Error(this.errors.schema);

@@ -9,6 +9,7 @@ import type { ILauncher } from '@jupyterlab/launcher';
 import type { INotebookTracker } from '@jupyterlab/notebook';
 import { kernelIcon } from '@jupyterlab/ui-components';
 
+import type { Options } from '../server/types.js';
 import type { Kit } from './flows.js';
 import type { Link } from './link.js';
 import { ours, proposed } from './ours.js';
@@ -49,11 +50,13 @@ export function addCommands(
     label: trans.__('Restart on Cluster…'),
     caption: trans.__('Run this notebook on other resources, or on a compute node'),
     isEnabled: () => isThere() && tracker.currentWidget !== null,
-    execute: async () => {
-      const panel = tracker.currentWidget;
+    // Of the notebook of now, or of that with this path, with these options filled in.
+    execute: async ({ path, options }) => {
+      const named = path === undefined ? null : tracker.find(each => each.context.path === path);
+      const panel = named ?? tracker.currentWidget;
       if (panel) {
         const { restartOnCluster } = await import('./flows.js');
-        await restartOnCluster(kit, panel, dialogs);
+        await restartOnCluster(kit, panel, dialogs, (options ?? {}) as Options);
       }
     }
   });

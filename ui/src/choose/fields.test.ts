@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { accept, defaults, differing, fields, ownName, read, same, type Schema, simple } from './fields.js';
+import {
+  accept,
+  defaults,
+  differing,
+  fields,
+  forNotebook,
+  ownName,
+  read,
+  same,
+  type Schema,
+  simple
+} from './fields.js';
 
 const SCHEMA: Schema = {
   properties: {
@@ -71,4 +82,13 @@ test('What decides what runs on the node is not taken from others.', () => {
   assert.deepEqual(found.options, { partition: 'gpu', 'cpus-per-task': 4 });
   assert.deepEqual(found.refused, ['prologue']);
   assert.deepEqual(found.unknown, ['wings']);
+});
+
+test('A notebook has the names that all batch systems share, and is read with either.', () => {
+  const plain = { partition: 'gpu', 'cpus-per-task': 4, time: null, exclusive: true };
+  const kept = forNotebook(SCHEMA, { ...plain, prologue: 'x' });
+  assert.deepEqual(kept, { queue: 'gpu', cores: 4, time: null, exclusive: true });
+  for (const saved of [kept, plain]) {
+    assert.deepEqual(accept(SCHEMA, saved), { options: plain, unknown: [], refused: [] });
+  }
 });

@@ -3,7 +3,7 @@
  * as people type them, and what of them is sent. Pure.
  *
  * An option may have two names: its own, and one that all batch systems share. Here it
- * goes by its own alone; `ownName` takes either.
+ * goes by its own alone; `ownName` takes either. In a notebook it has the shared one.
  */
 
 import type { Options, OptionValue } from '../server/types.js';
@@ -176,4 +176,19 @@ export function accept(schema: Schema, given: Options): Accepted {
     }
   }
   return result;
+}
+
+/**
+ * What of the options a notebook may carry along, by the names that all batch systems share,
+ * so that the same is filled in at another site. `accept` reads it back.
+ */
+export function forNotebook(schema: Schema, options: Options): Options {
+  const found: Options = {};
+  for (const [name, value] of Object.entries(options)) {
+    const option = field(schema, name);
+    if (!option?.['x-execute']) {
+      found[option?.['x-portable'] ?? name] = value;
+    }
+  }
+  return found;
 }

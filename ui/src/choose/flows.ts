@@ -19,10 +19,10 @@ import type { Options } from '../server/types.js';
 import type { Translator } from '../words.js';
 import { type Asks, Choice, type Earlier } from './choice.js';
 import { ChooseDialog, Chooser, type Groups, type Selected } from './dialog.js';
-import type { Schema } from './fields.js';
+import { forNotebook, type Schema } from './fields.js';
 import type { Link } from './link.js';
 import { isAway, isOurs, ours, proposed } from './ours.js';
-import { earlier, forNotebook, ofNotebook, remember } from './remembered.js';
+import { earlier, ofNotebook, remember } from './remembered.js';
 import { startIn, startNew } from './start.js';
 
 /** What the dialogs need of Lab. */
@@ -50,12 +50,16 @@ function asks({ services }: Kit): Asks {
   };
 }
 
-/** Return what makes the choice for a kernelspec of ours: with a link's values, or earlier ones. */
+/**
+ * Return what makes the choice for a kernelspec of ours: with a link's values, or earlier
+ * ones, and `wishes` above those.
+ */
 function maker(
   kit: Kit,
   path: string,
   panel: NotebookPanel | null,
-  link: Link | null
+  link: Link | null,
+  wishes: Options = {}
 ): (selected: Selected) => Promise<Choice | null> {
   return async selected => {
     const name = selected?.name;
@@ -66,7 +70,10 @@ function maker(
       link?.kernel === name
         ? { source: 'link', options: link.values }
         : await earlier(name, panel, kit.state);
-    return new Choice(asks(kit), { name, path }, before);
+    const wished: Earlier | null = none(wishes)
+      ? before
+      : { source: 'wishes', options: { ...before?.options, ...wishes } };
+    return new Choice(asks(kit), { name, path }, wished);
   };
 }
 
@@ -152,7 +159,7 @@ export async function selectKernel(
       const start = async (made: Choice): Promise<void> => {
         const options = await made.options();
         if (!none(options)) {
-          await startIn(context, kit.services.serverSettings, { ...made.start, options }, wanted);
+          await startIn(context, kit.services, { ...made.start, options }, wanted);
           isDone = true;
           await remember({ ...made.start, options, schema: made.schema }, panel, kit.state);
         }
@@ -183,11 +190,12 @@ export async function selectKernel(
   }
 }
 
-/** This notebook on other resources, or on a node at all. */
+/** This notebook on other resources, or on a node at all; `wishes` are filled in. */
 export async function restartOnCluster(
   kit: Kit,
   panel: NotebookPanel,
-  dialogs: ISessionContextDialogs | null
+  dialogs: ISessionContextDialogs | null,
+  wishes: Options
 ): Promise<void> {
   const { trans } = kit;
   const context = panel.sessionContext;
@@ -197,7 +205,7 @@ export async function restartOnCluster(
   const body = new Chooser(
     trans.__('Kernel'),
     ourGroups(kit, trans.__('On the cluster'), name),
-    maker(kit, context.path, panel, null),
+    maker(kit, context.path, panel, null, wishes),
     trans,
     { above: [lost(kit, context)].filter(Boolean) }
   );
@@ -219,7 +227,7 @@ export async function restartOnCluster(
       const choice = await body.choice;
       const start = async (made: Choice): Promise<void> => {
         const options = await made.options();
-        await startIn(context, kit.services.serverSettings, { ...made.start, options }, wanted);
+        await startIn(context, kit.services, { ...made.start, options }, wanted);
         await remember({ ...made.start, options, schema: made.schema }, panel, kit.state);
       };
       return choice !== null && choice.tryTo(() => start(choice));
@@ -270,7 +278,8 @@ export async function newNotebook(
           opened = { name };
         } else {
           const { language = '', display_name = '' } = specs?.kernelspecs[name] ?? {};
-          const metadata = { name, options: forNotebook(options, made.schema) };
+          const kept = made.schema ? forNotebook(made.schema, options) : {};
+          const metadata = { name, options: kept };
           const chosen = { language, display_name, metadata };
           const path = await startNew(services, folder, { name, options }, chosen, wanted);
           opened = { path };

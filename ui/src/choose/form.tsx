@@ -131,7 +131,8 @@ function Origin({ choice, trans }: Props): React.ReactElement | null {
   const from = {
     notebook: trans.__('As chosen last for this notebook.'),
     user: trans.__('As you chose last.'),
-    link: trans.__('Filled in by a link; nothing has been asked for yet.')
+    link: trans.__('Filled in by a link; nothing has been asked for yet.'),
+    wishes: trans.__('With more of what there was too little of.')
   };
   const isFromElsewhere = earlier && choice.isEarlier && differs(choice);
   const refused = trans.__(

@@ -10,7 +10,7 @@ import type { IStateDB } from '@jupyterlab/statedb';
 
 import type { Options } from '../server/types.js';
 import type { Earlier } from './choice.js';
-import { field, type Schema } from './fields.js';
+import { forNotebook, type Schema } from './fields.js';
 
 /** The key of a notebook's metadata. */
 export const METADATA = 'remote_kernels';
@@ -50,7 +50,7 @@ export async function remember(
   state: IStateDB | null
 ): Promise<void> {
   const { name, options, schema } = chosen;
-  const plain = forNotebook(options, schema);
+  const plain = schema ? forNotebook(schema, options) : {};
   const isChosen = Object.keys(options).length > 0;
   const before = await earlier(name, panel, state);
   if (isChosen || before) {
@@ -59,12 +59,4 @@ export async function remember(
     }
     await (isChosen ? state?.save(key(name), options) : state?.remove(key(name)));
   }
-}
-
-/** What of the options a notebook may carry along. */
-export function forNotebook(options: Options, schema: Schema | null): Options {
-  const plain = Object.entries(options).filter(
-    ([name]) => schema && !field(schema, name)?.['x-execute']
-  );
-  return Object.fromEntries(plain);
 }

@@ -35,11 +35,14 @@ async function started<T>(
 /** Give a notebook a new kernel; `wanted` says whether that is still so once it is there. */
 export async function startIn(
   context: ISessionContext,
-  settings: Settings,
+  { sessions, serverSettings }: ServiceManager.IManager,
   start: Start,
   wanted: () => boolean
 ): Promise<void> {
-  await started(settings, start, async ({ kernel_id: id }) => {
+  await started(serverSettings, start, async ({ kernel_id: id }) => {
+    // Where the kernel has just died the server has no such session any more, and Lab learns
+    // it in ten seconds: to change its kernel would fail (Lab 4.6).
+    await sessions.refreshRunning();
     if (context.isDisposed || !wanted()) {
       throw new Error('Nobody wants it any more.');
     }

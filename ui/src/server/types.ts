@@ -15,12 +15,27 @@ export type KernelState =
   | 'ended'
   | 'unknown';
 
+/** Why a job ended; a later server may know more of them. */
+export type EndCause =
+  | 'finished'
+  | 'failed'
+  | 'killed'
+  | 'time'
+  | 'memory'
+  | 'limit'
+  | 'cancelled'
+  | 'preempted'
+  | 'node'
+  | 'start'
+  | 'unknown';
+
 /** How a job ended: `word` is the scheduler's own, `text` says what to change. */
 export interface JobEnd {
   word: string;
   exit_code: number | null;
   signal: number | null;
   text: string;
+  cause: EndCause;
 }
 
 export interface GpuUsage {
@@ -245,6 +260,7 @@ export interface KernelEvent {
     | 'lost'
     | 'resumed'
     | 'warning'
+    | 'out-of-memory'
     | 'ended';
   kernel_id: string;
   job_id: string;

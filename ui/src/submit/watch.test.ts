@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import type { Job, JobEnd, Jobs } from '../server/types.js';
+import type { EndCause, Job, JobEnd, Jobs } from '../server/types.js';
 import { english } from '../words.js';
 import { called, isGood, type Store, Watch } from './watch.js';
 
@@ -12,7 +12,7 @@ class Played implements Store {
   removeItem = (key: string): void => void this.items.delete(key);
 }
 
-const END: JobEnd = { word: 'COMPLETED', exit_code: 0, signal: null, text: 'It has ended.' };
+const END: JobEnd = { word: 'COMPLETED', exit_code: 0, signal: null, text: 'It has ended.', cause: 'finished' };
 
 const job = (id: string, end: JobEnd | null = null): Job =>
   ({ job_id: id, scheduler: 'slurm', name: 'run', submitted: 10, end }) as Job;
@@ -80,12 +80,12 @@ test('What is stored by others, or cannot be, does no harm.', () => {
   assert.deepEqual(ids(watch.take(told([job('1', END)]))), ['1']);
 });
 
-test('A job goes by its notebook or name, and its number; it is good only with exit code 0.', () => {
+test('A job goes by its notebook or name, and its number; it is good only where it finished.', () => {
   assert.equal(called(job('7'), english), 'run (job 7)');
   assert.equal(called({ ...job('7'), notebook: 'a/b.ipynb' }, english), 'b.ipynb (job 7)');
-  const good = (end: Partial<JobEnd>): boolean => isGood(job('1', { ...END, ...end }));
+  const good = (cause: EndCause): boolean => isGood(job('1', { ...END, cause }));
   assert.deepEqual(
-    [good({}), good({ exit_code: 1 }), good({ signal: 9 }), good({ exit_code: null })],
+    [good('finished'), good('failed'), good('cancelled'), good('unknown')],
     [true, false, false, false]
   );
 });

@@ -23,8 +23,8 @@ const MOST = 100;
 export const called = (job: Job, trans: Translator): string =>
   trans.__('%1 (job %2)', jobName(job, trans), job.job_id);
 
-/** Whether it ended as it should, as far as its exit code tells. */
-export const isGood = ({ end }: Job): boolean => end?.exit_code === 0 && !end.signal;
+/** Whether it ended as it should. */
+export const isGood = ({ end }: Job): boolean => end?.cause === 'finished';
 
 type Times = Map<string, number>;
 

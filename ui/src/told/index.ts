@@ -9,11 +9,10 @@ import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { EXTEND, SHOW, showError, TELL_OUTSIDE } from '../see/actions.js';
 import { called } from '../see/brief.js';
 import { type Compute, ICompute } from '../see/compute.js';
-import type { JobEnd, Kernel, KernelEvent } from '../server/types.js';
+import type { EndCause, Kernel, KernelEvent } from '../server/types.js';
 import { startAgain } from './again.js';
 import { type Kind, type Notice, notice, Once } from './notices.js';
 import { canTellOutside, mayTellOutside, tellOutside } from './outside.js';
-import { suggestion } from './suggest.js';
 
 /** Lab cuts a notice's text there. */
 const LONGEST = 140;
@@ -108,12 +107,11 @@ class Teller {
       const ask = { ...outside, callback: () => void this._askForOutside() };
       return [this._canAskForOutside() ? ask : show]; // there is room for one
     }
+    if (event.action === 'out-of-memory') {
+      // Its process died of that; its job goes on, with as little memory as before.
+      return kernel ? this._again(kernel, 'memory', trans.__('More memory…')) : [];
+    }
     if (kind === 'warning') {
-      const wanting = { word: '', exit_code: null, signal: null, text: event.text };
-      if (kernel && 'memory' in suggestion(kernel, wanting, { memory: 1 })) {
-        // Its process died of that; its job goes on, with as little memory as before.
-        return this._again(kernel, wanting, trans.__('More memory…'));
-      }
       return kernel?.ends
         ? [
             run(trans.__('Extend by 1 h'), EXTEND, { minutes: 60 }),
@@ -122,18 +120,18 @@ class Teller {
         : [];
     }
     return event.end && kernel
-      ? this._again(kernel, event.end, trans.__('Start again…'))
+      ? this._again(kernel, event.end.cause, trans.__('Start again…'))
       : [];
   }
 
   /** A button that starts its notebook's kernel again, in another job. */
-  private _again(kernel: Kernel, end: JobEnd, label: string): Notification.IAction[] {
+  private _again(kernel: Kernel, cause: EndCause, label: string): Notification.IAction[] {
     const { trans } = this._compute;
     if (!kernel.notebooks.length) {
       return [];
     }
     const callback = (): void =>
-      void startAgain(this._compute, kernel, end).catch((reason: unknown) =>
+      void startAgain(this._compute, kernel, cause).catch((reason: unknown) =>
         showError(trans.__('Could not start %1 again', called(kernel)), reason)
       );
     return [{ label, callback, displayType: 'accent' }];

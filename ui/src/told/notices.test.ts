@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import type { Kernel, KernelEvent } from '../server/types.js';
+import type { JobEnd, Kernel, KernelEvent } from '../server/types.js';
 import { english } from '../words.js';
 import { notice, Once } from './notices.js';
 
 const kernel = { notebooks: ['a/b.ipynb'], name: 'Python', submitted: 1000 } as Kernel;
+const END: JobEnd = { word: '', exit_code: null, signal: null, text: '', cause: 'time' };
 
 function told(event: Partial<KernelEvent>, now = 0, of: Kernel | undefined = kernel): string | null {
   const whole = { kernel_id: 'k', job_id: '7', node: 'c1', text: '', end: null, ...event };
@@ -25,12 +26,12 @@ test('A start is told of after a wait, not where somebody is still there.', () =
 test('A warning and an end are told in the words of the server.', () => {
   const text = '10 minutes left: job 7 ends at 14:00.';
   assert.equal(told({ action: 'warning', text }), `b.ipynb: ${text}`);
-  const end = { word: 'TIMEOUT', exit_code: null, signal: null, text: 'It took too long.' };
+  const end = { ...END, word: 'TIMEOUT', text: 'It took too long.' };
   assert.equal(told({ action: 'ended', end }), 'b.ipynb: It took too long.');
 });
 
 test('An end that somebody wanted is no news.', () => {
-  const end = { word: 'shut-down', exit_code: 0, signal: null, text: 'It was shut down.' };
+  const end = { ...END, word: 'shut-down', text: 'It was shut down.' };
   assert.equal(told({ action: 'ended', end }), null);
 });
 

@@ -46,6 +46,7 @@ export function notice(
       return { kind: 'started', text, key };
     }
     case 'warning':
+    case 'out-of-memory':
       return { kind: 'warning', text: `${name}: ${event.text}`, key: `${key} ${event.text}` };
     case 'ended':
       if (!event.end || WANTED.includes(event.end.word)) {

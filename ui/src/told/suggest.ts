@@ -6,10 +6,7 @@
  */
 
 import { given } from '../see/brief.js';
-import type { JobEnd, Kernel, Options, OptionValue } from '../server/types.js';
-
-const OUT_OF_MEMORY = /OUT_OF_ME|MEMLIMIT|more memory|lack of memory|memory is used up/i;
-const OUT_OF_TIME = /TIMEOUT|RUNLIMIT|reached its time limit|a limit of its queue's: of time/i;
+import type { EndCause, Kernel, Options, OptionValue } from '../server/types.js';
 
 const UNITS: Record<string, number> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
 
@@ -35,21 +32,20 @@ function duration(seconds: number): string {
 }
 
 /**
- * Options to change after this end; none where more would not help.
+ * Options to change after an end for this cause; none where more would not help.
  *
  * `config` is the kernelspec's, for what the kernel did not tell of itself.
  */
-export function suggestion(kernel: Kernel, end: JobEnd, config: Options = {}): Options {
-  const why = `${end.word} ${end.text}`;
+export function suggestion(kernel: Kernel, cause: EndCause, config: Options = {}): Options {
   const result: Options = {};
-  if (OUT_OF_MEMORY.test(why)) {
+  if (cause === 'memory' || cause === 'killed') {
     const had = kernel.usage?.memory_limit ?? bytes(config.memory ?? config.mem);
     if (had) {
       result.memory = option(2 * had);
     }
   }
   const had = given(kernel);
-  if (OUT_OF_TIME.test(why) && had) {
+  if (cause === 'time' && had) {
     result.time = duration(2 * Math.round(had / 60) * 60 || 2 * had);
   }
   return result;

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from remote_kernels.causes import EndCause
 from remote_kernels.errors import CommandError, ControllerError
 from remote_kernels.options import Kind, Option, whole
 from remote_kernels.scheduler import driver
@@ -27,6 +28,7 @@ _PHASES = {
     "COUNTED": Phase.ENDED,
     "SWEPT": Phase.ENDED,
 }
+_CAUSES = {"SWEPT": EndCause.CANCELLED}
 _HEAD = """\
 export RK_JOB_ID=$ABACUS_JOB RK_NODE=$ABACUS_ROD RK_CLUSTER=abacus RK_NODES=$ABACUS_ROD
 export RK_NODE_COUNT=1 RK_JOB_MARK=ABACUS_JOB=$ABACUS_JOB"""
@@ -41,6 +43,7 @@ class Abacus(driver.Driver, driver.Ends, driver.Enters):
     carriers = ("abjoin",)
     allowed = ("ABACUS_HOME",)
     guarded = ("ABACUS_*",)
+    causes = _CAUSES
     number = r"ƒ\d+;b"
     says_little = True
     options = (

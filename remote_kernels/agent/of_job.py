@@ -18,10 +18,13 @@ class OfJob:
     def among(self, there: dict[int, Process]) -> list[int]:
         """Return what the agent started, and what says in its environment whose it is.
 
-        Not the process that asks.
+        And what these started: a program that changes its title, as Dask's do, writes
+        over its environment. Not the process that asks.
         """
         found = processes.below([os.getppid()], there)
-        found += [pid for pid in there if pid not in found and self._says(there[pid])]
+        known = set(found)
+        said = [pid for pid in there if pid not in known and self._says(there[pid])]
+        found += [pid for pid in processes.below(said, there) if pid not in known]
         return [pid for pid in found if pid != os.getpid()]
 
     def _says(self, process: Process) -> bool:

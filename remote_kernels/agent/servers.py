@@ -1,6 +1,7 @@
 """The servers that listen in a kernel's job on this node: dashboards and the like.
 
-Not the agent, nor the kernels' own sockets, to which other ways lead. Used by inside.py.
+Not the agent, nor the kernels' own sockets, to which other ways lead, nor what starts
+our own helpers. Used by inside.py.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from .node_dir import kernel_pid
 from .of_job import OfJob
 from .small_files import text_in
 
+# What starts helpers on nodes (`cluster`) is in the command of launchers, such as srun,
+# which listen for what they have started, and for nobody else.
+_STARTER = os.path.join("remote_kernels", "cluster", "node.py")
 _EPHEMERAL = 32768, 60999  # where it cannot be read
 
 
@@ -40,6 +44,8 @@ def servers(node_dir: str, kernel: str) -> list[dict[str, Any]]:
         for found in _held(pid, sockets) if pid != agent else []:
             if found.port not in own and found.port not in ports:
                 command = " ".join(processes.argv(pid)) or there[pid].name
+                if _STARTER in command:
+                    continue
                 ports[found.port] = {
                     "port": found.port,
                     "host": found.ip,

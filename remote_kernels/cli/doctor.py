@@ -1,6 +1,6 @@
 """`remote-kernels doctor`: check each stage on this cluster, and say what to change.
 
-The cheap stages come first: versions, configuration, batch system, directories; then a
+The cheap stages come first: versions, the extension of JupyterLab, configuration, batch system, directories; then a
 kernel in a tiny job over each carrier, measured. It takes the same way as a notebook
 server (`kernel.RemoteKernel`), so what works here works there.
 """
@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from remote_kernels import harmless
-from remote_kernels.cli import kernelspec
+from remote_kernels.cli import kernelspec, page_extension
 from remote_kernels.cli.completion import names_of
 from remote_kernels.cli.options import GroupedCommand, config_options
 from remote_kernels.cli.trial import FAILED, OK, WARNING, Problem, Trial
@@ -96,6 +96,10 @@ class Doctor:
 
 async def _versions() -> str:
     return ", ".join(site.versions())
+
+
+async def _page_extension() -> str:
+    return await asyncio.to_thread(page_extension.found)
 
 
 async def _scheduler(runtime: Runtime, settings: Settings) -> str:
@@ -190,6 +194,7 @@ async def examine(
         The carrier to use; None if no kernel can be started.
     """
     await doctor.stage("versions", _versions)
+    await doctor.stage("JupyterLab's page", _page_extension)
     settings, runtime = Settings(), Runtime()
 
     async def configuration() -> str:

@@ -109,8 +109,12 @@ class Cluster(Generic[T]):
 
 
 def reached(what: str, port: int, job: str, path: str = "") -> str:
-    """Return where a page on this node is, and how to get a browser there."""
+    """Return where a page on this node is, and how to get a browser there.
+
+    Not as a link, which would lead a browser to the machine that it runs on.
+    """
     return (
-        f" {what}: http://127.0.0.1:{port}{path} on the kernel's node; on the login "
-        f"node, `remote-kernels forward {job} {port}` brings it to you."
+        f" {what}: port {port} of the kernel's node{path and f', {path}'}. 'Ports…' in "
+        "JupyterLab's panel Compute opens it; on the login node, `remote-kernels "
+        f"forward {job} {port}` brings it to you."
     )

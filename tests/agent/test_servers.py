@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,9 +38,11 @@ def kernel(tmp_path: Path) -> Iterator[tuple[int, int]]:
         process.kill()
 
 
-def told(tmp_path: Path) -> list[dict[str, Any]]:
+def told(tmp_path: Path, **env: str) -> list[dict[str, Any]]:
     argv = [sys.executable, "-c", MAIN, str(tmp_path), "k1", "{}"]
-    done = subprocess.run(argv, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        argv, check=True, capture_output=True, text=True, env={**os.environ, **env}
+    )
     assert "" == done.stderr
     return list(json.loads(done.stdout))
 
@@ -61,3 +64,42 @@ def test_the_kernel_s_own_sockets(tmp_path: Path, kernel: tuple[int, int]) -> No
     (tmp_path / "other.json").write_text("[1")
 
     assert port not in [each["port"] for each in told(tmp_path)]
+
+
+def test_one_whose_environment_is_gone(tmp_path: Path) -> None:
+    """As of a program with a title of its own: it is the job's by who has started it."""
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {LISTEN!r}]"
+    parent = f"{child}, env={{}})"
+    away = (
+        f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {parent!r}]"
+    )
+    mark = {"A_TEST_S_JOB": str(tmp_path)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{away}, start_new_session=True)"],
+        stdin=pipe,
+        stdout=pipe,
+        env={**os.environ, **mark},
+    ) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        process.wait(60)  # what it started is below nobody here
+        without = told(tmp_path)
+        found = told(tmp_path, RK_JOB_MARK=f"A_TEST_S_JOB={tmp_path}")
+
+    assert port not in [each["port"] for each in without]
+    assert port in [each["port"] for each in found]
+
+
+def test_what_starts_helpers(tmp_path: Path) -> None:
+    """It listens for these, and is no server for people."""
+    pipe = subprocess.PIPE
+    starter = "/x/remote_kernels/cluster/node.py"
+    with subprocess.Popen(
+        [sys.executable, "-c", LISTEN, starter], stdin=pipe, stdout=pipe
+    ) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        found = told(tmp_path)
+
+    assert port not in [each["port"] for each in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,51 @@ def examine(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> Examine:
 def ours(add_kernel: AddKernel, name: str, **config: object) -> None:
     provisioner = {"provisioner_name": "remote-kernels", "config": config}
     add_kernel(name, metadata={"kernel_provisioner": provisioner})
+
+
+# --- JupyterLab's page ---------------------------------------------------------------
+
+
+def test_the_extension_of_jupyterlab(
+    examine: Examine, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told where it is, and who has disabled it."""
+    monkeypatch.setenv("JUPYTER_PATH", str(place / "more"))
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(place / "config"))
+    there = place / "more/labextensions/@remote-kernels/ui"
+    there.mkdir(parents=True)
+    (there / "package.json").write_text('{"version": "9.9"}')
+
+    _, found = examine("--scheduler", "local")
+
+    stage = found["JupyterLab's page"]
+    assert ("ok", f"@remote-kernels/ui 9.9 in {there}") == (
+        stage["state"],
+        stage["text"],
+    )
+
+    by = place / "config/labconfig/page_config.json"
+    by.parent.mkdir(parents=True)
+    by.write_text('{"disabledExtensions": {"@remote-kernels/ui:told": true}}')
+
+    _, found = examine("--scheduler", "local")
+
+    stage = found["JupyterLab's page"]
+    assert "warning" == stage["state"]
+    assert f"@remote-kernels/ui:told is disabled by {by}" == stage["text"]
+    assert "jupyter labextension enable" in stage["advice"]
+
+
+def test_no_extension_of_jupyterlab(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said, with what to do, and kernels work."""
+    monkeypatch.setattr("remote_kernels.cli.page_extension.NAME", "@nobody/ui")
+
+    code, found = examine("--scheduler", "local")
+
+    assert (0, "warning") == (code, found["JupyterLab's page"]["state"])
+    assert "pip install" in found["JupyterLab's page"]["advice"]
 
 
 # --- scheduler ----------------------------------------------------------------------
@@ -107,7 +153,7 @@ def test_a_machine_without_a_batch_system(
 
     assert (0, "warning") == (code, found["scheduler"]["state"])
     assert "this machine itself" in found["scheduler"]["text"]
-    assert "see the warning: scheduler" in found["summary"]
+    assert re.search("see the warning: .*scheduler", found["summary"])
 
 
 def test_the_local_scheduler_where_it_is_asked_for(examine: Examine) -> None:

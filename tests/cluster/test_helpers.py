@@ -112,7 +112,7 @@ def test_a_start_that_fails() -> None:
 def test_a_page_is_told_with_the_way_to_it() -> None:
     """Its address, and the command for the login node."""
     text = reached("Dashboard", 8787, "56", "/status")
-    assert "http://127.0.0.1:8787/status" in text
+    assert "port 8787 of the kernel's node, /status" in text
     assert "`remote-kernels forward 56 8787`" in text
 
 

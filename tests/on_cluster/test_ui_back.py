@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -49,6 +51,21 @@ for step in range(5):
     shown.update(f"step {{step}}")
 print("the end")"""
 ENOUGH = 120_000  # milliseconds, for all of it
+RECORD_TIMING = """\
+cd "$0/config" && mkdir -p lab/user-settings/@jupyterlab/notebook-extension && \
+echo '{"recordTiming": true}' \
+>lab/user-settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings"""
+LONG_AWAY = 600.0  # seconds
+CAPTURED = """\
+import time
+import ipywidgets
+inside = ipywidgets.Output()
+display(inside)
+with inside:
+    for number in range(20):
+        print("inside", number)
+        time.sleep(0.2)
+print("outside")"""
 
 
 class Served:
@@ -188,13 +205,28 @@ def test_closed_and_the_server_killed(
     browser: str, where: str, server: Served, shots: Path
 ) -> None:
     """Two pages of another browser show all of a cell that ran on, once, in order."""
-    name = f"back-{browser}-{where.split('/')[0]}"
+    come_back(browser, where, server, shots, 0)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_away_for_ten_minutes(browser: str, server: Served, shots: Path) -> None:
+    """The same, where for so long there was neither a page nor a server."""
+    come_back(browser, "lab/tree", server, shots, LONG_AWAY)
+
+
+def come_back(
+    browser: str, where: str, server: Served, shots: Path, away: float
+) -> None:
+    """Close the page, kill the server, and open it in others `away` seconds later."""
+    name = f"back-{browser}-{where.split('/')[0]}{'-late' if away else ''}"
     server.write(LONG, "6 * 7")
     with opened(browser, server, where) as book:
         book.run_all()
         expect(book.output(0)).to_contain_text("line 150", timeout=ENOUGH)
         book.page.screenshot(path=shots / f"{name}-1-before.png")
     server.kill()
+    time.sleep(away)
     server.start()
     with opened(browser, server, where) as book:
         expect(book.output(0)).to_contain_text("line 10")
@@ -232,6 +264,7 @@ def test_finished_while_nobody_looked(
     """Each cell has its result and its count, or says that it was not run."""
     code = "import time\ntime.sleep(5)\nprint('slept')\n6 * 7"
     server.write(code, "1 / 0", "print('never')")
+    server.lab.run("sh", "-c", RECORD_TIMING, server.lab.home)
     with opened(browser, server, "lab/tree") as book:
         book.run_all()
         expect(book.prompt(0)).to_have_text("[*]:")
@@ -250,6 +283,15 @@ def test_finished_while_nobody_looked(
         expect(book.prompt(1)).to_have_text("[2]:")
         expect(book.prompt(2)).to_have_text("[ ]:")
         book.page.screenshot(path=shots / f"back-{browser}-finished.png")
+        book.save()
+        wait_for("what is saved to be held no more", lambda: not server.held(), 60)
+        times = server.read()[0]["metadata"]["execution"]
+        began, ended = (
+            datetime.fromisoformat(times[name].replace("Z", "+00:00"))
+            for name in ("iopub.status.busy", "shell.execute_reply")
+        )
+        assert 5 <= (ended - began).total_seconds()
+        assert "execution" not in server.read()[2]["metadata"]
 
 
 @pytest.mark.parametrize("browser", BROWSERS)
@@ -274,3 +316,87 @@ def test_reloaded_while_it_runs(browser: str, server: Served, shots: Path) -> No
         expect(book.prompt(0)).to_have_text("[1]:")
         expected = [*(f"line {number}" for number in range(LINES)), "the end"]
         assert expected == book.output(0).inner_text().split("\n")[: LINES + 1]
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_an_output_widget(browser: str, server: Served, shots: Path) -> None:
+    """What it took is whole below the cell; the widget has what an earlier page put in."""
+    server.write(CAPTURED)
+    with opened(browser, server, "lab/tree") as book:
+        book.run_all()
+        expect(book.output(0)).to_contain_text("inside 5")
+        for name in ("midst", "end"):
+            book.reload()
+            expect(book.prompt(0)).to_have_text("[1]:")
+            expect(book.output(0)).to_contain_text("outside")
+            book.page.screenshot(path=shots / f"back-{browser}-widget-{name}.png")
+            lines = book.output(0).inner_text().split("\n")
+            expected = [*(f"inside {number}" for number in range(20)), "outside"]
+            assert expected == [line for line in lines if "side" in line][-21:]
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_a_question(browser: str, server: Served, shots: Path) -> None:
+    """As with a local kernel a page that comes back is not asked, but can interrupt."""
+    server.write("print('hello', input('who? '))")
+    with opened(browser, server, "lab/tree") as book:
+        book.run_all()
+        expect(book.output(0)).to_contain_text("who?")
+        book.reload()
+        expect(book.prompt(0)).to_have_text("[*]:")
+        expect(book.output(0).locator("input")).to_have_count(0)
+        book.page.screenshot(path=shots / f"back-{browser}-question.png")
+        book.page.locator("[data-command='notebook:interrupt-kernel']").click()
+        expect(book.output(0)).to_contain_text("KeyboardInterrupt")
+        expect(book.prompt(0)).to_have_text("[1]:")
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_a_notebook_that_cannot_be_written(
+    browser: str, server: Served, shots: Path
+) -> None:
+    """All comes back, again and again, and nobody tries to save it."""
+    server.write(
+        "import time\nfor n in range(9):\n    print('line', n)\n    time.sleep(1)"
+    )
+    server.lab.run("chmod", "444", f"{server.lab.home}/work/come.ipynb")
+    with opened(browser, server, "lab/tree") as book:
+        saves: list[str] = []
+        book.page.on("request", lambda one: saves.append(f"{one.method} {one.url}"))
+        book.run_all()
+        expect(book.output(0)).to_contain_text("line 2")
+        for _ in range(2):
+            book.reload()
+            expect(book.output(0)).to_contain_text("line 8")
+        expect(book.prompt(0)).to_have_text("[1]:")
+        book.page.screenshot(path=shots / f"back-{browser}-read-only.png")
+        lines = book.output(0).inner_text().split("\n")
+        assert [f"line {n}" for n in range(9)] == lines[:9]
+        expect(book.page.locator(".jp-Dialog, .Toastify__toast")).to_have_count(0)
+        assert [] == [one for one in saves if re.match("PUT .*/api/contents/", one)]
+        assert 1 == len(server.held())
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_more_than_is_held(browser: str, server: Served, shots: Path) -> None:
+    """The newest is there, and how much is missing is said."""
+    install = [str(labs.BIN / "remote-kernels"), "install", "python-compute"]
+    server.lab.run(*install, "--user", "--replace", "--hold", "1")
+    server.write(
+        "import time\nprint('begun')\ntime.sleep(3)\nfor n in range(3000):\n"
+        "    print('line', n, 'x' * 1000)\n    time.sleep(0.001)\nprint('the end')"
+    )
+    with opened(browser, server, "lab/tree") as book:
+        book.run_all()
+        expect(book.output(0)).to_contain_text("begun")
+    wait_for(
+        "the cell to end",
+        lambda: {"finished"} == {cell["state"] for cell in server.held()},
+        120,
+    )
+    with opened(browser, server, "lab/tree") as book:
+        expect(book.output(0)).to_contain_text("messages are missing")
+        expect(book.output(0)).to_contain_text("the end")
+        book.page.screenshot(path=shots / f"back-{browser}-dropped.png")
+        assert "line 2999 " in book.output(0).inner_text()
+        assert "line 0 " not in book.output(0).inner_text()

@@ -197,13 +197,18 @@ def test_a_link_fills_in_and_starts_nothing(
 
 
 def test_restart_on_the_cluster(browser: str, lab: labs.Lab, shots: Path) -> None:
-    """From a local kernel to a compute node; the cells above run there."""
+    """From a local kernel to a compute node, where the cells above run; and to another.
+
+    The job of the kernel before ends.
+    """
     with notebook(browser, lab, "lab/tree") as page:
         form = Form(page)
         has(page, LOCAL)
         page.locator(".jp-CodeCell").nth(2).click()
-        page.locator(".lm-MenuBar-itemLabel", has_text="Kernel").first.click()
-        page.locator(".lm-Menu-itemLabel").get_by_text("Restart on Cluster…").click()
+        restart = page.locator(".lm-Menu-itemLabel").get_by_text("Restart on Cluster…")
+        menu = page.locator(".lm-MenuBar-itemLabel", has_text="Kernel").first
+        menu.click()
+        restart.click()
         expect(form.dialog).to_contain_text(f"{LOCAL}) is shut down")
         form.type("Time limit", "23m")
         form.dialog.get_by_label("Run all cells above the selected one").check()
@@ -212,3 +217,13 @@ def test_restart_on_the_cluster(browser: str, lab: labs.Lab, shots: Path) -> Non
         expect(page.locator(".jp-OutputArea-output").first).to_have_text(RUNS)
         has(page, KERNEL)
         the_job(lab, 23)
+        (old,) = jobs(lab)
+
+        menu.click()
+        restart.click()
+        expect(form.dialog).to_contain_text(f"{KERNEL}) is shut down")
+        form.type("Time limit", "24m")
+        form.dialog.get_by_role("button", name="Restart", exact=True).click()
+        expect(form.dialog).to_have_count(0)
+        wait_for("the old job's end", lambda: old not in jobs(lab), 60)
+        the_job(lab, 24)

@@ -314,6 +314,7 @@ def test_two_hundred_kernels(browser: str, site: Served, shots: Path) -> None:
                 theme,
             )
             expect(page.locator("body")).to_have_attribute("data-jp-theme-name", theme)
+            expect(page.locator("#jupyterlab-splash")).to_have_count(0)
             name = theme.rpartition(" ")[2].lower()
             page.screenshot(path=shots / f"see-{browser}-many-{name}.png")
             assert [] == faults(page, "#remote-kernels-compute")

@@ -32,6 +32,24 @@ from testbed.api import Cluster
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 CHOOSE = "remote-kernels:restart-on-cluster"
+# A hidden page whose browser allows notifications, which are noted.
+HIDDEN = """
+  window.shown = [];
+  Object.defineProperty(window, 'isSecureContext', { value: true });
+  Object.defineProperty(document, 'hidden', { get: () => true });
+  navigator.locks ?? Object.defineProperty(navigator, 'locks', {
+    value: { request: (name, options, take) => take({ name }) }
+  });
+  window.Notification = class {
+    static permission = 'granted';
+    static requestPermission = async () => 'granted';
+    constructor(title, { body }) { window.shown.push(`${title}: ${body}`); }
+  };
+"""
+OUTSIDE = """\
+mkdir -p "$0/lab/user-settings/@remote-kernels/ui" && \
+echo '{"outside": true}' >"$0/lab/user-settings/@remote-kernels/ui/told.jupyterlab-settings"
+"""
 # The commands that "Start again…" runs are noted, and not run: there is no such notebook.
 RECORD = f"""
 () => {{
@@ -168,3 +186,23 @@ def test_what_is_told_of_an_event(browser: str, site: Served, shots: Path) -> No
         told.get_by_role("button", name="Start again…").click()
         wanted = {"path": "work/analysis-1.ipynb", "options": {"memory": "8G"}}
         assert wanted == again(page)
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_outside_the_page(browser: str, site: Served) -> None:
+    """Who asked for it is told once by the browser, too, of what the hidden page tells."""
+    site.lab.run("sh", "-c", OUTSIDE, f"{site.lab.home}/config")
+    used = kernel(1)
+    event = {key: used[key] for key in ("kernel_id", "job_id", "node", "scheduler")}
+    event |= {"state": "running", "reason": "", "end": None, "action": "warning"}
+    with window(browser, "about:blank") as page:
+        page.add_init_script(HIDDEN)
+        answer(page, "kernels", lambda: [used])
+        page.goto(site.lab.url)
+        expect(panel(page).locator(".rk-Row")).to_have_count(1)
+        for _ in range(2):
+            tell(page, "kernel/v1", **event, text="10 minutes left: job 4001")
+        expect(notice(page, "10 minutes left")).to_have_count(1)
+        page.wait_for_function("window.shown.length")
+        said = "Jupyter: analysis-1.ipynb: 10 minutes left: job 4001"
+        assert [said] == page.evaluate("window.shown")

@@ -1,6 +1,6 @@
 """What the tests of the front-end extension's parts share: Lab, its panel, faked answers.
 
-Used by `test_ui_see` and `test_ui_told`.
+Used by `test_ui_see`, `test_ui_told` and `test_ui_newcomer`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Served:
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 8888
 
-    def start(self, *options: str) -> None:
+    def start(self, *options: str, **env: str) -> None:
         """Start it, at the same address and with the same token each time."""
         self._process = self.lab.cluster.popen(
             labs.HOST,
@@ -44,7 +44,7 @@ class Served:
                 f"--ServerApp.root_dir={self.lab.home}/work",
                 *options,
             ],
-            env={**self.lab.env, "JUPYTER_TOKEN": "of-a-test"},
+            env={**self.lab.env, "JUPYTER_TOKEN": "of-a-test", **env},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

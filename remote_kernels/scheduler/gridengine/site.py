@@ -202,7 +202,7 @@ def _doubts(completed: Completed, options: Mapping[str, Any]) -> Iterator[str]:
         where = f"queue {' and '.join(named)}" if named else "all queues"
         yield (
             f"time {options['h_rt']} is over the limit of {where}, which is "
-            f"{clock(int(max(limits)))}. Ask for less with --time"
+            f"{clock(int(max(limits)))}. Ask for less 'time'"
         )
 
 

@@ -85,8 +85,8 @@ def _time(
         unless = ", unless its QOS lifts that" if "qos" in options else ""
         yield (
             f"time {options['time']} is over the limit of partition {where}, which is "
-            f"{_clock(longest)}{unless}. Ask for less with --time, or choose another "
-            "--partition: `sinfo -O partition,time` shows the limits"
+            f"{_clock(longest)}{unless}. Ask for less 'time', or choose another "
+            "'partition': `sinfo -O partition,time` shows the limits"
         )
 
 

@@ -246,11 +246,12 @@ function Queues({ choice, trans }: Props): React.ReactElement | null {
 /** When it would start, and what is not allowed: read out when it changes. */
 function Told({ choice, trans }: Props): React.ReactElement {
   const { estimate, estimating, errors } = choice;
+  const said = estimate && outlook(estimate, Date.now() / 1000, trans);
   return (
     <div className="rk-Choose-told" role="status" aria-live="polite" aria-busy={estimating}>
       {estimating && <p className="rk-Choose-quiet">{trans.__('When would it start?')}</p>}
       {!estimating && errors.estimate && <Problem>{errors.estimate}</Problem>}
-      {!estimating && estimate && <p>{outlook(estimate, Date.now() / 1000, trans)}</p>}
+      {!estimating && said && <p>{said}</p>}
       {!estimating &&
         estimate?.problems.map(problem => <Problem key={problem}>{problem}</Problem>)}
     </div>

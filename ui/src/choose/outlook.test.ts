@@ -12,7 +12,7 @@ test('When it would start is said as far as it is known.', () => {
   assert.equal(outlook(at(null), 1000), 'The scheduler does not say when it would start.');
 });
 
-test("The scheduler's own words follow, and stand alone where it would not start.", () => {
+test("The scheduler's own words follow, but where it would not start.", () => {
   assert.equal(outlook(at(1000, '1 CPU on c1'), 1000), 'It would start now: 1 CPU on c1');
-  assert.equal(outlook(at(null, '', ['Too long.']), 1000), '');
+  assert.equal(outlook(at(null, '1 CPU on c1', ['Too long.']), 1000), '');
 });

@@ -5,10 +5,10 @@ import { english, span, type Translator } from '../words.js';
 
 const SOON = 60; // seconds
 
-/** Say it, where nothing is in the way; `now` is in seconds since the epoch. */
+/** Say it, or nothing where something is in the way; `now` is in seconds since the epoch. */
 export function outlook({ start, text, problems }: Estimate, now: number, trans: Translator = english): string {
   if (problems.length) {
-    return text;
+    return '';
   }
   const said =
     start === null

@@ -8,6 +8,7 @@ import React, { useEffect, useState } from 'react';
 import { listListeners, openPort } from '../server/rest.js';
 import type { Kernel, Listener, Port } from '../server/types.js';
 import { called } from './brief.js';
+import { brief, isLoopback, likelyFirst } from './listening.js';
 import type { Compute } from './compute.js';
 
 const words = (reason: unknown): string =>
@@ -22,7 +23,7 @@ function Ports({ compute, kernel }: { compute: Compute; kernel: Kernel }): React
 
   const look = (): void => {
     setError('');
-    listListeners(settings, kernel.kernel_id).then(setListeners, (reason: unknown) => {
+    listListeners(settings, kernel.kernel_id).then(found => setListeners(likelyFirst(found)), (reason: unknown) => {
       setListeners([]);
       setError(words(reason));
     });
@@ -61,7 +62,7 @@ function Ports({ compute, kernel }: { compute: Compute; kernel: Kernel }): React
           <li key={`${host} ${port}`}>
             <b>{port}</b>
             <span className="rk-Ports-command" title={command}>
-              {is_kernel ? trans.__('%1 (in the kernel)', command) : command}
+              {is_kernel ? trans.__('the kernel: %1', brief(command)) : brief(command)}
             </span>
             <button
               type="button"
@@ -109,9 +110,6 @@ function Ports({ compute, kernel }: { compute: Compute; kernel: Kernel }): React
     </div>
   );
 }
-
-const isLoopback = (host: string): boolean =>
-  ['', '*', '::', '0.0.0.0', '::1', 'localhost'].includes(host) || host.startsWith('127.');
 
 /** Where a port is now: behind the server's address, or only at its socket. */
 function Opened({ compute, port }: { compute: Compute; port: Port }): React.JSX.Element {

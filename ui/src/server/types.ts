@@ -122,6 +122,8 @@ export interface Listener {
   command: string;
   /** Whether it is the kernel's own process. */
   is_kernel?: boolean;
+  /** Whether Linux chose the port. */
+  is_ephemeral?: boolean;
 }
 
 export interface Kernelspec {

@@ -303,7 +303,7 @@ def test_two_hundred_kernels(browser: str, site: Served, shots: Path) -> None:
 
         compute.get_by_text("My other jobs").click()
         expect(compute).to_contain_text("<b>train</b>")  # as text
-        compute.get_by_text("Partitions").click()
+        compute.get_by_text("What is free").click()
         expect(compute).to_contain_text("3 / 4")
         assert (["GET"], ["GET"]) == (asked_queues, asked_jobs)
         tell(page, "jobs/v1", asked=1, jobs=[{**JOB, "job_id": "901", "name": "new"}])
@@ -329,7 +329,7 @@ def test_a_server_without_jobs(site: Served) -> None:
         section = compute.get_by_text("My other jobs")
         section.click()
         expect(section).to_have_count(0)
-        expect(compute.get_by_text("Partitions")).to_be_visible()
+        expect(compute.get_by_text("What is free")).to_be_visible()
 
 
 @pytest.mark.parametrize("browser", BROWSERS)

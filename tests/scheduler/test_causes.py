@@ -26,6 +26,7 @@ CAPTURED = [
     ("gridengine", "gridengine-8.1.9", "qacct-time", "65", EndCause.TIME),
     ("gridengine", "gridengine-8.1.9", "qacct-memory-together", "79", EndCause.MEMORY),
     ("gridengine", "gridengine-8.1.9", "qacct-cancelled", "73", EndCause.CANCELLED),
+    ("gridengine", "gridengine-8.1.9", "qacct-killed", "57", EndCause.KILLED),
     ("gridengine", "gridengine-8.1.9", "qacct-prolog", "92", EndCause.START),
 ]
 SAID = [

@@ -12,11 +12,13 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from remote_kernels.causes import EndCause
 from remote_kernels.errors import CommandError, ConfigError
 from remote_kernels.scheduler import driver
 from remote_kernels.scheduler.free import Estimate, Queue
@@ -355,6 +357,13 @@ class GridEngine(
 
     def ended_text(self, status: JobStatus) -> str:
         return words.ended(status)
+
+    def cause(self, status: JobStatus) -> EndCause:
+        if status.state == answers.TOLD and status.signal == signal.SIGKILL:
+            return (
+                EndCause.KILLED
+            )  # qdel's own comes after SIGUSR2, which our script hears
+        return super().cause(status)
 
 
 def _listing(user: str) -> list[str]:

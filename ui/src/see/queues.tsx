@@ -16,7 +16,7 @@ export class QueuesSection extends ReactWidget {
     super();
     this.addClass('rk-Section');
     this.node.tabIndex = 0; // or the keyboard cannot scroll it
-    this.title.label = _compute.trans.__('Partitions');
+    this.title.label = _compute.trans.__('What is free');
     _compute.queues.changed.connect(this._changed);
   }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from remote_kernels import harmless
 
 from .cells import Cells
@@ -16,19 +18,24 @@ TOO_LARGE = (
 )
 
 
+def always() -> bool:
+    """Return that a text holds whenever it is shown."""
+    return True
+
+
 class Notices:
     """Texts for the cell that runs, or else for the next one."""
 
     def __init__(self, voice: Voice, cells: Cells) -> None:
         self._voice = voice
         self._cells = cells
-        self._waiting: list[str] = []
+        self._waiting: list[tuple[str, Callable[[], bool]]] = []
 
-    def notice(self, text: str) -> None:
-        """Show a text in the running cell, or else in the next one."""
+    def notice(self, text: str, holds: Callable[[], bool] = always) -> None:
+        """Show a text in the running cell, or else, if it holds then, in the next one."""
         cell = self._cells.visible()
         if cell is None:
-            self._waiting.append(text)
+            self._waiting.append((text, holds))
         else:
             self._print(text, cell)
 
@@ -36,8 +43,9 @@ class Notices:
         """Show what has waited for a cell to begin."""
         if cell.get("msg_type") == RUN:
             texts, self._waiting = self._waiting, []
-            for text in texts:
-                self._print(text, cell)
+            for text, holds in texts:
+                if holds():
+                    self._print(text, cell)
 
     def lost(self, count: int, cell: Header) -> None:
         """Tell that so many messages are missing at this place."""

@@ -20,6 +20,7 @@ from remote_kernels.errors import AgentError
 from remote_kernels.front import usage
 from remote_kernels.front.clients import Clients
 from remote_kernels.front.front import Front
+from remote_kernels.front.notices import always
 from remote_kernels.front.standin import StandIn
 from remote_kernels.front.transcript import Transcribed
 from remote_kernels.front.transcripts import HOLD, Transcripts
@@ -293,10 +294,10 @@ class Connection:
         """How many messages pages cannot show, of requests that are kept no more."""
         return 0 if self.clients is None else self.clients.dropped
 
-    def notice(self, text: str) -> None:
-        """Show text to the person at the notebook."""
+    def notice(self, text: str, holds: Callable[[], bool] = always) -> None:
+        """Show text to the person at the notebook, as long as it holds."""
         if self.clients is not None:
-            self.clients.notice(f"[remote_kernels] {text}")
+            self.clients.notice(f"[remote_kernels] {text}", holds)
 
     # The kernel's process
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from remote_kernels import harmless
@@ -132,10 +133,10 @@ class Supervision:
             *(status.kernel_id, status.job_id, status.node, status.carrier),
         )
 
-    def _warn(self, text: str) -> None:
+    def _warn(self, text: str, holds: Callable[[], bool]) -> None:
         log.warning("kernel=%s %s", self._status.kernel_id, text)
         if self._status.connection is not None:
-            self._status.connection.notice(text)
+            self._status.connection.notice(text, holds)
         self._status.tell(News.WARNING, text)
 
     # Its end

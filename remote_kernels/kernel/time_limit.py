@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from remote_kernels import harmless
 from remote_kernels.errors import CommandError
@@ -23,7 +24,9 @@ AT_MOST = 1800.0  # seconds between questions: an administrator may move the end
 
 
 async def mind_time_limit(
-    job: Job, warn_before: Sequence[float], tell: Callable[[str], None]
+    job: Job,
+    warn_before: Sequence[float],
+    tell: Callable[[str, Callable[[], bool]], None],
 ) -> None:
     """Tell of the coming end; returns when there is nothing left to tell.
 
@@ -38,7 +41,7 @@ async def mind_time_limit(
     warn_before:
         When to warn: seconds before the end.
     tell:
-        Called with the text.
+        Called with the text, and with what says whether it holds.
     """
     told, told_of = float("inf"), 0.0
     status = job.status
@@ -69,12 +72,18 @@ async def mind_time_limit(
         due = [seconds for seconds in spans if left <= seconds < told]
         if due and left > 0:
             told, told_of = min(due), end
-            tell(_warning(str(job.id), left, end))
+            tell(_warning(str(job.id), left, end), partial(_holds, job, end))
         ahead = [seconds for seconds in spans if seconds < min(left, told)]
         if not spans or left <= 0:
             return
         pause = min(left - max(ahead, default=0.0), AT_MOST) + 0.5
         status = None
+
+
+def _holds(job: Job, end: float) -> bool:
+    """Whether the end is still there, as far as we have heard."""
+    now = None if job.status is None else job.status.end_time
+    return now is None or now <= end + MOVED
 
 
 def _spans(warn_before: Sequence[float], whole: float) -> list[float]:

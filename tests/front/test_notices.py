@@ -48,6 +48,21 @@ async def test_a_cell_that_killed_the_kernel_before_it_was_busy(serve: Serve) ->
 
 
 @timeless
+async def test_a_notice_that_does_not_hold_when_a_cell_comes(
+    agent: Agent, kernel: Kernel, serve: Serve
+) -> None:
+    """It is never told."""
+    server = serve()
+    server.clients.notice("hello", lambda: False)
+    cell = Browser("one").ask(server)
+
+    kernel.run(cell)
+    agent.flow()
+
+    assert [] == server.texts(cell)
+
+
+@timeless
 async def test_a_notice_for_which_there_is_no_cell(
     agent: Agent, kernel: Kernel, serve: Serve
 ) -> None:

@@ -107,7 +107,8 @@ class Reached:
         self.warnings: list[tuple[News, str]] = []
         self.notices: list[str] = []
         if self.connection.clients is not None:
-            setattr(self.connection.clients, "notice", self.notices.append)  # noqa: B010
+            noted = lambda text, holds: self.notices.append(text)  # noqa: E731
+            setattr(self.connection.clients, "notice", noted)  # noqa: B010
 
     def _exited(self) -> None:
         self.exits += 1

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from remote_kernels.errors import AgentError, ControllerError, JobError
+from remote_kernels.front.notices import always
 from remote_kernels.kernel import actions, supervision
 from remote_kernels.kernel.lifecycle import Event, State
 from remote_kernels.kernel.news import News
@@ -317,7 +318,7 @@ async def test_a_warning(tmp_path: Path) -> None:
     world = World(tmp_path)
     await world.run()
 
-    world.supervision._warn("10 minutes left")
+    world.supervision._warn("10 minutes left", always)
 
     assert News.WARNING is world.news[-1]
     await world.actions.carry_out(Event.DETACH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -62,10 +63,12 @@ class Told:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.moments: list[float] = []
+        self.hold: list[Callable[[], bool]] = []
         self._begun = now()
 
-    def __call__(self, text: str) -> None:
+    def __call__(self, text: str, holds: Callable[[], bool]) -> None:
         self.texts.append(text)
+        self.hold.append(holds)
         self.moments.append(now() - self._begun)
 
 
@@ -93,6 +96,18 @@ async def test_each_warning_comes_in_time() -> None:
     assert about(HOUR - 600, HOUR - 60) == told.moments
     assert told.texts[0].startswith("10 minutes left: job 7 reaches its time limit at")
     assert re.match(r"(59|60) seconds left: job 7 ", told.texts[1])
+
+
+@timeless
+async def test_a_warning_of_an_end_that_has_been_moved() -> None:
+    """It does not hold any more: who runs the next cell is not told of it."""
+    job = Limited(HOUR)
+    told = await minded(job, 600, 60)
+    assert [True, True] == [holds() for holds in told.hold]
+
+    job.move(HOUR)
+
+    assert [False, False] == [holds() for holds in told.hold]
 
 
 @timeless

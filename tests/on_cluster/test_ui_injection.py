@@ -55,7 +55,12 @@ def marked(told: dict[str, Any]) -> dict[str, Any]:
     """A kernel whose words are all marked, but those that are ours alone."""
     words = {name: mark(f"kernel's {name}") for name in ("text", "reason", "node")}
     words |= {"name": SPEC, "cluster": mark("cluster"), "job_id": mark("job_id")}
-    gpu = {"index": 0, "name": mark("gpu"), "utilization": 1, "memory": 1}
+    gpu: dict[str, Any] = {
+        "index": 0,
+        "name": mark("gpu"),
+        "utilization": 1,
+        "memory": 1,
+    }
     usage = {**kernel(1)["usage"], "gpus": [{**gpu, "memory_total": 2}]}
     return {**told, **words, "usage": usage}
 
@@ -86,7 +91,12 @@ def cells() -> dict[str, Any]:
         {"msg_type": kind, "msg_id": f"m{at}", "content": content, "metadata": {}}
         for at, (kind, content) in enumerate(said)
     ]
-    cell = {"request": "r", "cell_id": "a", "code": mark("code"), "session": "s"}
+    cell: dict[str, Any] = {
+        "request": "r",
+        "cell_id": "a",
+        "code": mark("code"),
+        "session": "s",
+    }
     cell |= {"state": "finished", "execution_count": 1, "started": None, "ended": None}
     reply = {"status": "error", "execution_count": 1, "ename": mark("reply")}
     cell |= {"until": None, "reply": reply, "messages": messages, "gone": []}
@@ -102,9 +112,22 @@ class Answers:
         queue |= {"note": mark("note"), "is_default": False}
         queue["gpus"] = [{"kind": mark("kind"), "total": 8, "free": 2}]
         jobs = [job(901), job(900, state="ended", end={**DONE, "text": mark("end")})]
-        estimate = {"start": None, "text": mark("outlook"), "problems": [mark("why")]}
-        listens = {"port": 8787, "host": mark("host"), "command": mark("command")}
-        port = {"id": "1", "port": 8787, "node": mark("port's node"), "url": None}
+        estimate: dict[str, Any] = {
+            "start": None,
+            "text": mark("outlook"),
+            "problems": [mark("why")],
+        }
+        listens: dict[str, Any] = {
+            "port": 8787,
+            "host": mark("host"),
+            "command": mark("command"),
+        }
+        port: dict[str, Any] = {
+            "id": "1",
+            "port": 8787,
+            "node": mark("port's node"),
+            "url": None,
+        }
         port |= {"trouble": mark("trouble"), "local_socket": mark("socket")}
         port |= {"local_port": None, "socket": None}
         for path, body in {

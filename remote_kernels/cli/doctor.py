@@ -15,8 +15,10 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from pathlib import Path
 
 import click
+from jupyter_core.paths import jupyter_path
 from rich.console import Console
 from rich.markup import escape
 
@@ -39,6 +41,7 @@ _NO_SCHEDULER = (
     "On a cluster: run this, and the notebook server, on a login node, or load the "
     "batch system's module first (`module avail` may list it)."
 )
+EXTENSION = "@remote-kernels/ui"  # in Jupyter's folders of such
 ARGV = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}")
 
 
@@ -95,7 +98,21 @@ class Doctor:
 
 
 async def _versions() -> str:
-    return ", ".join(site.versions())
+    return ", ".join([*site.versions(), _extension()])
+
+
+def _extension() -> str:
+    """Return whether Jupyter's pages have our extension, without which all else works.
+
+    A wheel that was built without Node lacks it, and pip shows why only if it is asked.
+    """
+    folders = [Path(base) / EXTENSION for base in jupyter_path("labextensions")]
+    if any(folder.is_dir() for folder in folders):
+        return "with the extension for JupyterLab and Notebook"
+    return (
+        "without the extension for JupyterLab and Notebook (`pip install -v` tells why, "
+        "where it was built here)"
+    )
 
 
 async def _scheduler(runtime: Runtime, settings: Settings) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from remote_kernels.cli import doctor
 from remote_kernels.errors import ControllerError
 from remote_kernels.scheduler.job import Completed, Query
 from remote_kernels.scheduler.slurm.driver import Slurm
@@ -41,6 +42,23 @@ def examine(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> Examine:
 def ours(add_kernel: AddKernel, name: str, **config: object) -> None:
     provisioner = {"provisioner_name": "remote-kernels", "config": config}
     add_kernel(name, metadata={"kernel_provisioner": provisioner})
+
+
+# --- versions -----------------------------------------------------------------------
+
+
+def test_an_installation_whose_pages_lack_the_extension(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch, place: Path
+) -> None:
+    """It was built where there was no Node: pip does not show that, so it is told here."""
+    monkeypatch.setattr(doctor, "jupyter_path", lambda name: [str(place / name)])
+    without = examine("--scheduler", "local")[1]["versions"]
+    (place / "labextensions" / "@remote-kernels" / "ui").mkdir(parents=True)
+    with_it = examine("--scheduler", "local")[1]["versions"]
+
+    assert "ok" == without["state"]
+    assert "without the extension for JupyterLab and Notebook" in without["text"]
+    assert "with the extension for JupyterLab and Notebook" in with_it["text"]
 
 
 # --- scheduler ----------------------------------------------------------------------

@@ -18,10 +18,10 @@ from testbed.api import Cluster
 from testbed.layout import ClusterError
 
 from benchmarks.command import running_cluster, say
-from benchmarks.figures import cut, gridengine, many, single, sizes
+from benchmarks.figures import cut, gridengine, many, page, single, sizes
 from benchmarks.host import Host
 from benchmarks.peers.run import measure
-from benchmarks.report.page import page
+from benchmarks.report import page as pages
 from benchmarks.report.table import show
 from benchmarks.results import Curve, Figure, PeerTable, Report
 
@@ -54,6 +54,7 @@ PARTS: dict[str, Part] = {
     "sizes": lambda host, rounds: [sizes.throughput(host, 3)],
     "many": grown,
     "pending": lambda host, rounds: [many.pending(host)],
+    "page": lambda _, rounds: page.figures(rounds),
     "peers": lambda host, rounds: [measure(host.cluster, [], min(rounds, 3), say)],
 }
 # What they measure beside ssh is Slurm's own.
@@ -154,7 +155,7 @@ def measure_all(run: Run, names: Iterable[str], rounds: int) -> None:
 def write(report: Report, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "results.json").write_text(report.to_json())
-    (out / "index.html").write_text(page(report))
+    (out / "index.html").write_text(pages.page(report))
 
 
 def machine() -> dict[str, str | int | float | bool]:

@@ -31,7 +31,7 @@ def found() -> str:
             return text
         advice = (
             "Wheels bring it, unless they were built without Node.js: see what `pip "
-            "install --force-reinstall --no-deps remote-kernels` says."
+            "install -v --force-reinstall --no-deps remote-kernels` says."
         )
         raise Problem(text, advice, WARNING)
     version = _read(here / "package.json").get("version", "of unknown version")

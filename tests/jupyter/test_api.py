@@ -280,19 +280,47 @@ def test_somebody_unknown(server: Server, method: str, path: str, token: str) ->
     assert "Forbidden" == answer.message
 
 
-def test_another_page_in_the_users_browser(server: Server) -> None:
-    """It has the cookie, but not the token against forged requests."""
+@pytest.fixture(scope="module")
+def cookies(server: Server) -> dict[str, str]:
+    """What the browser of somebody who has logged in sends, from whatever page."""
     login = server.ask("GET", f"/api/me?token={TOKEN}", token="")
-    cookies = http.cookies.SimpleCookie(
-        ", ".join(login.headers.get_all("Set-Cookie", []))
-    )
-    cookie = "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items())
-    seen = server.api("GET", "/kernels", token="", Cookie=cookie)
-    forged = server.api("POST", "/kernels", {"name": "quick"}, token="", Cookie=cookie)
+    told = http.cookies.SimpleCookie(", ".join(login.headers.get_all("Set-Cookie", [])))
+    return {name: morsel.value for name, morsel in told.items()} | {"_xsrf": "ab"}
+
+
+def sent(cookies: dict[str, str], **more: str) -> dict[str, str]:
+    """The headers of a request with these cookies."""
+    pairs = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    return {"token": "", "Cookie": pairs, **more}
+
+
+def test_a_page_of_the_server_itself(server: Server, cookies: dict[str, str]) -> None:
+    """It has the cookie, and reads the token against forged requests from it."""
+    its_own = sent(cookies, **{"X-XSRFToken": cookies["_xsrf"]})
+
+    seen = server.api("GET", "/kernels", **sent(cookies))
+    stopped = server.api("DELETE", f"/kernels/{MISSING}", **its_own)
 
     assert 200 == seen.status
-    assert 403 == forged.status
-    assert "_xsrf" in forged.message
+    assert 404 == stopped.status
+    assert MISSING in stopped.message  # it has come in, and there is no such kernel
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_another_page_in_the_users_browser(
+    server: Server, cookies: dict[str, str], method: str, path: str
+) -> None:
+    """It has the cookie: it changes nothing without the token, and reads nothing."""
+    body = {"name": "quick"} if method == "POST" else None
+    elsewhere = {"Origin": "https://elsewhere.example"}
+    token = {"X-XSRFToken": cookies["_xsrf"]}
+    other = server.api(method, path, body, **sent(cookies, **elsewhere, **token))
+    forged = server.api(method, path, body, **sent(cookies))
+
+    assert (404, "Not Found") == (other.status, other.message)
+    assert "Access-Control-Allow-Origin" not in other.headers
+    assert method == "GET" or 403 == forged.status
+    assert method == "GET" or "_xsrf" in forged.message
 
 
 def test_a_user_whom_the_site_keeps_from_kernels(here: Home) -> None:

@@ -107,7 +107,7 @@ class Reached:
         self.warnings: list[tuple[News, str]] = []
         self.notices: list[str] = []
         if self.connection.clients is not None:
-            noted = lambda text, holds: self.notices.append(text)  # noqa: E731
+            noted = lambda text, holds: self.notices.append(text)
             setattr(self.connection.clients, "notice", noted)  # noqa: B010
 
     def _exited(self) -> None:

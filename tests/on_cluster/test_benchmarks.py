@@ -78,7 +78,8 @@ def test_what_the_user_asks_is_counted(host: Host, cluster: Cluster) -> None:
 
 def test_all_parts_are_known() -> None:
     """Those that are left out here, too."""
-    longer = {"streaming", "output", "backlog", "sizes", "many", "pending", "peers"}
+    longer = {"streaming", "output", "backlog", "sizes", "many", "pending", "page"}
+    longer |= {"peers"}
     assert set(ALL) == {*NAMES, *longer, "gridengine"}
 
 

@@ -19,8 +19,8 @@ from .node_dir import kernel_pid
 from .of_job import OfJob
 from .small_files import text_in
 
-# What starts helpers on nodes (`cluster`) is in the command of launchers, such as srun,
-# which listen for what they have started, and for nobody else.
+# What starts helpers on nodes (`cluster`) is in the command of launchers, which listen for
+# what they have started, and for nobody else.
 _STARTER = os.path.join("remote_kernels", "cluster", "node.py")
 _EPHEMERAL = 32768, 60999  # where it cannot be read
 

@@ -71,6 +71,7 @@ class RemoteKernelsApp(ExtensionApp):
         super().__init__(**kwargs)
         self._told: set[str] = set()  # names of kernelspecs that make no sense
         self._stops: list[Callable[[], None]] = []  # what goes on, ended first
+        self._answers: set[asyncio.Task[Any]] = set()  # which these bring to their ends
 
     def initialize(self, argv: Any = None) -> None:
         """Bring the kernels back, before the first request is served."""
@@ -92,6 +93,7 @@ class RemoteKernelsApp(ExtensionApp):
         watched = Watched(self._server.event_logger)
         found = Kernels(process(), self._kernels, self._state_dirs, watched.shown)
         self._stops += [watched.stop, found.followers.stop]
+        self._answers = found.followers.answers
         self._found = found
         self.handlers.extend(routes(self._found))
         self.handlers.extend(proxied.routes(self._kernels))
@@ -254,6 +256,8 @@ class RemoteKernelsApp(ExtensionApp):
         the task that made it, and is waited for at the very end: for ever, if the loop
         stops before that task is over.
         """
+        if self._answers:
+            await asyncio.wait(self._answers, timeout=READING)
         await self._server.http_server.close_all_connections()
         makers = {getattr(each, "root_task", None) for each in threading.enumerate()}
         if tasks := asyncio.all_tasks() & makers:

@@ -20,11 +20,15 @@ class Followers:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self.answers: set[asyncio.Task[Any]] = set()  # that are not yet at their ends
 
     def begin(
         self, work: Callable[[], Coroutine[Any, Any, None]]
     ) -> asyncio.Task[None]:
-        """Let one more follow a log. Raises Refusal if there are many already."""
+        """Let one more follow a log, in answer to the request of this task.
+
+        Raises Refusal if there are many already.
+        """
         if len(self._tasks) >= MOST:
             text = (
                 f"{MOST} logs are followed at this server already. Close one of them, "
@@ -34,6 +38,9 @@ class Followers:
         task = asyncio.create_task(work())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if answer := asyncio.current_task():
+            self.answers.add(answer)
+            answer.add_done_callback(self.answers.discard)
         return task
 
     def stop(self) -> None:

@@ -2,8 +2,8 @@
  * One notebook of which a page shows the cells: whenever its kernel is connected, the
  * server is asked for what it holds, and it is told what was shown and saved.
  *
- * Made by `index.ts` for each notebook, whatever its kernel; of those that are not ours
- * nothing is asked.
+ * Made by `index.ts` for each notebook, in one of its views, whatever its kernel; of those
+ * that are not ours nothing is asked.
  */
 
 import { Notification } from '@jupyterlab/apputils';
@@ -102,9 +102,7 @@ export class HeldNotebook {
       session: parent.session ?? null
     };
     this._do(this._filling.arrived(from, held, date));
-    if (this._filling.isUnclear) {
-      void this._ask(false);
-    }
+    this._askIfUnclear();
   };
 
   private _do(steps: readonly Step[]): void {
@@ -146,6 +144,13 @@ export class HeldNotebook {
     // A later question is answered by what is newer, and all that came waits for it.
     if (filling === this._filling && asked === this._asked && !this._panel.isDisposed) {
       this._do(steps());
+      this._askIfUnclear();
+    }
+  }
+
+  private _askIfUnclear(): void {
+    if (this._filling.isUnclear) {
+      void this._ask(false);
     }
   }
 

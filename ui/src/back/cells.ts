@@ -110,6 +110,12 @@ export class Cells {
     model.trusted = true;
     const future = new HeldFuture(kernel, request, () => {
       this._futures.delete(request);
+      if (kernel.isDisposed) {
+        const left = this._showing(future);
+        if (left) {
+          left.model.executionState = 'idle'; // nothing more comes of that kernel
+        }
+      }
       this._onGone(request);
     });
     this._futures.set(request, future);
@@ -135,7 +141,7 @@ export class Cells {
       await future.show(note(text));
     }
     await future.finish(reply ?? { status: 'ok', execution_count: count });
-    const cell = this._all().find(({ outputArea }) => outputArea.future === future);
+    const cell = this._showing(future);
     if (!cell) {
       return;
     }
@@ -153,6 +159,10 @@ export class Cells {
 
   private _find(id: string): CodeCell | undefined {
     return this._all().find(cell => cell.model.id === id);
+  }
+
+  private _showing(future: HeldFuture): CodeCell | undefined {
+    return this._all().find(({ outputArea }) => outputArea.future === future);
   }
 
   private readonly _panel: NotebookPanel;

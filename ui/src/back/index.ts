@@ -22,9 +22,25 @@ const back: JupyterFrontEndPlugin<void> = {
     translator: ITranslator | null
   ): void => {
     const trans = (translator ?? nullTranslator).load('remote_kernels');
-    const take = (panel: NotebookPanel): unknown => new HeldNotebook(panel, store, trans);
+    // Views of one notebook share what is printed below its cells: one of them fills in.
+    const filled = new Set<NotebookPanel['context']>();
+    const take = (panel: NotebookPanel): void => {
+      const { context } = panel;
+      if (filled.has(context)) {
+        return;
+      }
+      filled.add(context);
+      new HeldNotebook(panel, store, trans);
+      panel.disposed.connect(() => {
+        filled.delete(context);
+        const other = notebooks?.find(each => each.context === context && !each.isDisposed);
+        if (other) {
+          take(other);
+        }
+      });
+    };
     notebooks?.forEach(take);
-    notebooks?.widgetAdded.connect((_, panel) => void take(panel));
+    notebooks?.widgetAdded.connect((_, panel) => take(panel));
   }
 };
 

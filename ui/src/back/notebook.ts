@@ -2,8 +2,8 @@
  * One notebook of which a page shows the cells: whenever its kernel is connected, the
  * server is asked for what it holds, and it is told what was shown and saved.
  *
- * Made by `index.ts` for each notebook, whatever its kernel; of those that are not ours
- * nothing is asked.
+ * Made by `index.ts` for each notebook, in one of its views, whatever its kernel; of those
+ * that are not ours nothing is asked.
  */
 
 import { Notification } from '@jupyterlab/apputils';
@@ -12,6 +12,7 @@ import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel, KernelMessage } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import { isOurs } from '../choose/ours.js';
 import type { IKernelStore } from '../server/kernels.js';
 import { cellsShown, heldCells, RestError } from '../server/rest.js';
 import type { HeldMessage } from '../server/types.js';
@@ -88,8 +89,8 @@ export class HeldNotebook {
   private readonly _onIOPub = (_: unknown, message: KernelMessage.IIOPubMessage): void => {
     const { msg_type, msg_id, date } = message.header;
     const parent = message.parent_header as Partial<KernelMessage.IHeader>;
-    const isOurs = this._kernel !== null && !!this._store.get(this._kernel.id);
-    if (this._isOff || !parent.msg_id || !(isOurs || msg_type === 'status')) {
+    const isWanted = msg_type === 'status' || this._isOurs(this._kernel);
+    if (this._isOff || !parent.msg_id || !isWanted) {
       return;
     }
     const content = message.content as HeldMessage['content'];
@@ -102,9 +103,7 @@ export class HeldNotebook {
       session: parent.session ?? null
     };
     this._do(this._filling.arrived(from, held, date));
-    if (this._filling.isUnclear) {
-      void this._ask(false);
-    }
+    this._askIfUnclear();
   };
 
   private _do(steps: readonly Step[]): void {
@@ -115,11 +114,17 @@ export class HeldNotebook {
 
   // --- the server -------------------------------------------------------------------
 
+  /** Whether it is in a job: what has just started is listed only a second later. */
+  private _isOurs(kernel: Kernel.IKernelConnection | null): boolean {
+    const { specs } = this._panel.sessionContext.specsManager;
+    return kernel !== null && (!!this._store.get(kernel.id) || isOurs(specs, kernel.name));
+  }
+
   /** Ask, where this connection has not: all must be there, and the kernel ours. */
   private readonly _askOnce = (): void => {
     const kernel = this._kernel;
     const isConnected = kernel?.connectionStatus === 'connected';
-    if (isConnected && this._isReady && !this._hasAsked && this._store.get(kernel.id)) {
+    if (isConnected && this._isReady && !this._hasAsked && this._isOurs(kernel)) {
       this._hasAsked = true;
       void this._ask(true);
     }
@@ -146,6 +151,13 @@ export class HeldNotebook {
     // A later question is answered by what is newer, and all that came waits for it.
     if (filling === this._filling && asked === this._asked && !this._panel.isDisposed) {
       this._do(steps());
+      this._askIfUnclear();
+    }
+  }
+
+  private _askIfUnclear(): void {
+    if (this._filling.isUnclear) {
+      void this._ask(false);
     }
   }
 

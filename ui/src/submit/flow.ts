@@ -83,7 +83,7 @@ export async function submit(
     },
     async () => {
       const job = await order.submit(async submission => {
-        const context = opened(compute, order.path.trim())?.context;
+        const context = opened(compute, order.meant)?.context;
         if (context?.model.dirty) {
           await context.save();
         }

@@ -59,7 +59,7 @@ function useOrder(order: Order): void {
 function Form(props: Props): React.ReactElement {
   const { order, around, trans } = props;
   useOrder(order);
-  const path = order.path.trim();
+  const path = order.meant;
   return (
     <>
       <File {...props} />
@@ -200,7 +200,7 @@ function example(common: (string | number)[], trans: Translator): string {
 
 /** A notebook's kernel; for a script, the kernel whose queue and account it uses. */
 function Kernelspec({ order, around, trans }: Props): React.ReactElement | null {
-  const runs = isNotebook(order.path.trim());
+  const runs = isNotebook(order.meant);
   const known = around.kernelspecs(runs);
   const isKnown = known.some(({ name }) => name === order.kernelspec);
   useEffect(() => {

@@ -69,3 +69,8 @@ test('Why it was refused is told until something changes, and all that is typed 
   });
   assert.equal(job?.job_id, '7');
 });
+
+test('Spaces around a typed path are none of it; those of a file are its own.', () => {
+  assert.deepEqual(new Order(' a b.sh ', true).submission, { script: 'a b.sh' });
+  assert.deepEqual(new Order(' a b.sh ').submission, { script: ' a b.sh ' });
+});

@@ -64,9 +64,14 @@ export class Order {
     this._changed.emit();
   }
 
+  /** The path that is meant: names of files may begin and end with spaces. */
+  get meant(): string {
+    return this.isTyped ? this.path.trim() : this.path;
+  }
+
   /** What is sent. */
   get submission(): Submission {
-    const path = this.path.trim().replace(/^\/+/, '');
+    const path = this.meant.replace(/^\/+/, '');
     const options: Options = {};
     for (const role of ROLES) {
       const value = read({ type: ['string', 'integer'] }, this.texts[role] ?? '');

@@ -156,7 +156,7 @@ class Terminal:
         self.fd, theirs = pty.openpty()
         self.resize(40, 200)
         self._seen = ""
-        self._watch = threading.Timer(TIMEOUT, self.kill)  # a read has no limit
+        self._watch = threading.Timer(3 * TIMEOUT, self.kill)  # a read has no limit
         self._watch.start()
         env = {**os.environ, "TERM": "xterm"}
         env["JUPYTER_CONSOLE_TEST"] = "1"  # a prompt without colours

@@ -118,8 +118,10 @@ async def test_a_job_that_runs_is_cancelled(
     assert not over.by_itself
     if by_itself.by_itself:  # else the batch system cannot tell
         assert system.driver.ended_text(over) != system.driver.ended_text(by_itself)
-        assert EndCause.CANCELLED is system.driver.cause(over)
-        assert EndCause.FINISHED is system.driver.cause(by_itself)
+        wanted = (over, EndCause.CANCELLED), (by_itself, EndCause.FINISHED)
+        for one, cause in wanted:  # a record may come later (Grid Engine)
+            known = EndCause.UNKNOWN if one.state == "UNKNOWN" else cause
+            assert known is system.driver.cause(one)
 
 
 async def test_a_script_of_ones_own(

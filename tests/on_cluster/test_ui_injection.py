@@ -108,15 +108,11 @@ class Answers:
 
     def __init__(self, page: Page) -> None:
         self._has_refused = False
+        self.is_allowed = False
         queue = {**QUEUE, "name": mark("queue"), "state": mark("queue's state")}
         queue |= {"note": mark("note"), "is_default": False}
         queue["gpus"] = [{"kind": mark("kind"), "total": 8, "free": 2}]
         jobs = [job(901), job(900, state="ended", end={**DONE, "text": mark("end")})]
-        estimate: dict[str, Any] = {
-            "start": None,
-            "text": mark("outlook"),
-            "problems": [mark("why")],
-        }
         listens: dict[str, Any] = {
             "port": 8787,
             "host": mark("host"),
@@ -133,12 +129,12 @@ class Answers:
         for path, body in {
             "queues": {"scheduler": "slurm", "asked": 0, "queues": [queue]},
             "jobs": {"asked": 2, "jobs": jobs, "error": mark("jobs' error")},
-            "estimate": estimate,
             "kernels/[^/]+/cells": cells(),
             "kernels/[^/]+/listening": [listens],
             "kernels/[^/]+/ports": port,
         }.items():
             answer(page, path, self._as_it_is(body))
+        answer(page, "estimate", self._estimate)
         for path, text in {
             "kernels/[^/]+/log": mark("log"),
             "kernels/[^/]+/stack": mark("stack"),
@@ -152,6 +148,10 @@ class Answers:
 
     def _as_it_is(self, body: Any) -> Callable[[], Any]:
         return lambda: body
+
+    def _estimate(self) -> dict[str, Any]:
+        problems = [] if self.is_allowed else [mark("why")]
+        return {"start": None, "text": mark("outlook"), "problems": problems}
 
     def _text(self, text: str) -> Callable[[Route], None]:
         return lambda route: route.fulfill(body=text, content_type="text/plain")
@@ -209,10 +209,10 @@ def test_markup_stays_text(site: Served, shots: Path) -> None:
     address = prepare(site)
     with window("chromium", "about:blank") as page:
         page.add_init_script(WATCH)
-        Answers(page)
+        answers = Answers(page)
         link = f"&kernel=python-compute&time=9m&{quote(mark('option'))}=1"
         page.goto(address + link)
-        the_dialog(page, shots)
+        the_dialog(page, answers, shots)
         the_notebook(page, shots)
         the_panel(page, shots)
         notices(page, shots)
@@ -220,12 +220,15 @@ def test_markup_stays_text(site: Served, shots: Path) -> None:
         assert [] == page.evaluate("window.hits")
 
 
-def the_dialog(page: Page, shots: Path) -> None:
-    """As a link has filled it in, and when the start was refused."""
+def the_dialog(page: Page, answers: Answers, shots: Path) -> None:
+    """As a link has filled it in, not allowed and allowed, and when the start was refused."""
     dialog = page.locator(".jp-Dialog")
     untouched(page, dialog, "option", "kernelspec", "notebook")
     untouched(page, dialog, "queue", "note", "queue's state", "kind")
-    untouched(page, dialog, "title of time", "outlook", "why")
+    untouched(page, dialog, "title of time", "why")
+    answers.is_allowed = True
+    dialog.get_by_label(mark("title of time"), exact=True).first.press_sequentially("1")
+    untouched(page, dialog, "outlook")
     dialog.get_by_text("All options").click()
     untouched(page, dialog, "title of prologue")
     dialog.get_by_role("button", name="Select Kernel").click()
@@ -271,7 +274,7 @@ def the_panel(page: Page, shots: Path) -> None:
 
     compute.get_by_text("My other jobs").click()
     untouched(page, compute, "job's name", "job's node", "end", "jobs' error")
-    compute.get_by_text("Partitions").click()
+    compute.get_by_text("What is free").click()
     untouched(page, compute, "queue", "queue's state", "note", "kind")
     compute.get_by_role("button", name="Cancel…").click()
     untouched(page, dialog, "job's name")

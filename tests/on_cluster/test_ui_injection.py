@@ -285,6 +285,8 @@ def the_panel(page: Page, shots: Path) -> None:
 
     page.locator("[data-id=jp-running-sessions]").click()
     running = page.locator(".jp-RunningSessions")
+    # The server may have told of the kernel meanwhile: of its time limit.
+    tell(page, "kernels/v1", kernels=page.evaluate(LIST), gone=[])
     untouched(page, running, "notebook", "kernel's node", "job's name", "job's node")
 
 

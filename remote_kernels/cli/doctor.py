@@ -1,8 +1,8 @@
 """`remote-kernels doctor`: check each stage on this cluster, and say what to change.
 
-The cheap stages come first: versions, the extension of JupyterLab, configuration, batch system, directories; then a
-kernel in a tiny job over each carrier, measured. It takes the same way as a notebook
-server (`kernel.RemoteKernel`), so what works here works there.
+The cheap stages come first: versions, the extension of JupyterLab, configuration, batch
+system, directories; then a kernel in a tiny job over each carrier, measured. It takes the
+same way as a notebook server (`kernel.RemoteKernel`), so what works here works there.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def _warning(job_id: str, left: float, end: float) -> str:
     count, unit = (left / 60, "minute") if left >= 90 else (left, "second")
     unit += "s" * (round(count) != 1)
     return (
-        f"{count:.0f} {unit} left: job {job_id} reaches its time limit at {clock}, and the kernel's "
-        "memory goes with it. Save what you need; ask for more 'time' in the "
-        "kernelspec for the next one."
+        f"{count:.0f} {unit} left: job {job_id} reaches its time limit at {clock}, and "
+        "the kernel's memory goes with it. Save what you need; ask for more 'time' in "
+        "the kernelspec for the next one."
     )

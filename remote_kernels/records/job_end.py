@@ -49,8 +49,7 @@ class JobEnd:
         body = facts.get("end")
         if body is None:
             return None
-        cause = EndCause.read(body.get("cause", ""))  # before 0.1.0 there was none
-        return cls(body["word"], body["exit_code"], body["signal"], body["text"], cause)
+        return cls(**{**body, "cause": EndCause.read(body["cause"])})
 
     def as_json(self) -> dict[str, Any]:
         """Return it as it is shown: its texts are harmless."""

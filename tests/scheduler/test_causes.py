@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from remote_kernels import shapes
 from remote_kernels.causes import EndCause
 from remote_kernels.records import JobEnd
 from remote_kernels.scheduler.driver import Ends
@@ -84,4 +85,5 @@ def test_a_cause_of_another_version() -> None:
     assert EndCause.TIME is EndCause.read("time")
     assert [EndCause.UNKNOWN] * 2 == [EndCause.read("boredom"), EndCause.read("")]
     old = {"word": "FAILED", "exit_code": 1, "signal": None, "text": "It failed."}
-    assert JobEnd("FAILED", 1, None, "It failed.") == JobEnd.read({"end": old})
+    record = shapes.shaped("record.json", {"end": old})
+    assert JobEnd("FAILED", 1, None, "It failed.") == JobEnd.read(record)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -33,53 +35,56 @@ class Provisioner:
         return recommended
 
 
+class Watched:
+    """A kernel, and when its restarter has seen that it is dead."""
+
+    def __init__(self, *, autorestart: bool = True) -> None:
+        self.manager = AsyncIOLoopKernelManager(autorestart=autorestart)
+        provisioner: Any = Provisioner(ManagerAdapter(self.manager))
+        self.provisioner = self.manager.provisioner = provisioner
+        self.seen: list[bool] = []
+
+    @contextmanager
+    def restarting(self) -> Iterator[None]:
+        self.manager.start_restarter()
+        self.manager.add_restart_callback(lambda: self.seen.append(True), "dead")
+        try:
+            yield
+        finally:
+            self.manager.stop_restarter()
+
+
 async def test_a_kernel_lives_for_others_until_the_restarter_sees_its_end() -> None:
     """A websocket that is opened to a dead one waits for it to live."""
-    manager = AsyncIOLoopKernelManager()
-    provisioner: Any = Provisioner(ManagerAdapter(manager))
-    manager.provisioner = provisioner
-    seen: list[bool] = []
-    manager.start_restarter()
-    manager.add_restart_callback(lambda: seen.append(True), "dead")
-    try:
-        assert await manager.is_alive()
-        provisioner.code = 3
+    kernel = Watched()
+    with kernel.restarting():
+        assert await kernel.manager.is_alive()
+        kernel.provisioner.code = 3
         for _ in range(10):
-            assert seen or await manager.is_alive()
+            assert kernel.seen or await kernel.manager.is_alive()
             await asyncio.sleep(0)
-        assert [True] == seen
-        assert not await manager.is_alive()
-    finally:
-        manager.stop_restarter()
-    assert not await manager.is_alive()
+        assert [True] == kernel.seen
+        assert not await kernel.manager.is_alive()
+    assert not await kernel.manager.is_alive()
 
 
 async def test_a_kernel_that_nobody_would_restart_is_dead_at_once() -> None:
     """Programs that run notebooks have no restarter."""
-    manager = AsyncIOLoopKernelManager(autorestart=False)
-    provisioner: Any = Provisioner(ManagerAdapter(manager))
-    manager.provisioner = provisioner
-    provisioner.code = 3
-    assert not await manager.is_alive()
+    kernel = Watched(autorestart=False)
+    kernel.provisioner.code = 3
+    assert not await kernel.manager.is_alive()
 
 
 async def test_a_person_is_faster_than_the_restarter() -> None:
     """It goes on looking after the kernel that lives again."""
-    manager = AsyncIOLoopKernelManager()
-    provisioner: Any = Provisioner(ManagerAdapter(manager))
-    manager.provisioner = provisioner
-    seen: list[bool] = []
-    manager.start_restarter()
-    manager.add_restart_callback(lambda: seen.append(True), "dead")
-    try:
-        provisioner.code = 3
-        assert await manager.is_alive()
-        provisioner.code = None
+    kernel = Watched()
+    with kernel.restarting():
+        kernel.provisioner.code = 3
+        assert await kernel.manager.is_alive()
+        kernel.provisioner.code = None
         await asyncio.sleep(0.01)
-        assert [] == seen
-        provisioner.code = 3
-        assert await manager.is_alive()
+        assert [] == kernel.seen
+        kernel.provisioner.code = 3
+        assert await kernel.manager.is_alive()
         await asyncio.sleep(0.01)
-        assert [True] == seen
-    finally:
-        manager.stop_restarter()
+        assert [True] == kernel.seen

@@ -7,7 +7,6 @@ ended. Called by `test_lab` and by `serve_lab`.
 
 from __future__ import annotations
 
-import http.client
 import json
 import secrets
 import subprocess
@@ -15,8 +14,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from served.lab import NO_NEWS, status
 from testbed.api import Cluster
 from testbed.hosts import wait_for
 
@@ -34,8 +33,6 @@ FLAGS = [
 HOST = "login1"
 USER = "alice"
 TEMPLATES = ("python-compute", "python-gpu", "python-local")
-# Lab asks at its first start whether to fetch news; the cluster has no Internet.
-NO_NEWS = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
 # A server that was killed leaves its address behind in runtime/.
 PREPARE = """set -e
 rm -rf "$0/runtime"
@@ -140,19 +137,6 @@ def stacks(pid: int) -> str:
     ).stdout
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return "\n".join([said, *(stacks(int(child)) for child in children)])
-
-
-def status(url: str) -> int:
-    """The HTTP status that a browser gets there; 0 where nobody answers."""
-    where = urlsplit(url)
-    connection = http.client.HTTPConnection(where.netloc, timeout=30)
-    try:
-        connection.request("GET", f"{where.path}?{where.query}")
-        return connection.getresponse().status
-    except OSError:
-        return 0
-    finally:
-        connection.close()
 
 
 @contextmanager

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from on_cluster.lab import NO_NEWS
 from on_cluster.notebook import Page, Server, notebook, until
 from on_cluster.traces import BIN, Desk, left_over, traces
 from on_cluster.window import relay, run, window
 from playwright.async_api import expect
+from served.lab import NO_NEWS
 from testbed.api import Cluster, Job
 from tornado.httpclient import HTTPClientError
 

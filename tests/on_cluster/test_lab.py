@@ -21,6 +21,7 @@ from on_cluster.book import Notebook, card, jobs
 from on_cluster.lab import CHROMIUM, FLAGS
 from on_cluster.system import SYSTEM
 from playwright.sync_api import Locator, Page, expect, sync_playwright
+from served.lab import status
 from testbed.api import Cluster
 from testbed.hosts import wait_for
 
@@ -278,12 +279,12 @@ def test_make_lab_serves_until_ctrl_c(cluster: Cluster, home: str) -> None:
             else:
                 pytest.fail("".join(before))
             url = before[-1].strip()
-            answered = labs.status(url)
+            answered = status(url)
             os.killpg(process.pid, signal.SIGINT)
             said = process.stdout.read()
         except BaseException:
             process.terminate()  # or leaving the block waits for ever
             raise
-    assert (200, 0, 0) == (answered, process.returncode, labs.status(url))
+    assert (200, 0, 0) == (answered, process.returncode, status(url))
     assert "ending" in said
     assert cluster.is_up()

@@ -10,11 +10,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from on_cluster.lab import NO_NEWS
 from on_cluster.notebook import Server
 from on_cluster.traces import Desk
 from on_cluster.window import PATIENCE, relay, run, window
 from playwright.async_api import expect
+from served.lab import NO_NEWS
 from testbed.api import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300), pytest.mark.asyncio]

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from on_cluster.lab import NO_NEWS
 from on_cluster.notebook import Cell, Page, Server, until
 from on_cluster.traces import BIN, Desk, left_over, traces
 from on_cluster.window import relay, run, window
 from playwright.async_api import expect
+from served.lab import NO_NEWS
 from testbed.api import Cluster, Job
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240), pytest.mark.asyncio]

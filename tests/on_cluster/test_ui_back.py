@@ -199,6 +199,15 @@ def check_long(book: Book) -> None:
     assert not [line for line in lines if "begun" in line]
 
 
+def until_finished(server: Served) -> None:
+    """Until each cell has ended, with nobody there."""
+
+    def is_over() -> bool:
+        return {"finished"} == {cell["state"] for cell in server.held()}
+
+    wait_for("the cells to end", is_over, 120)
+
+
 @pytest.mark.parametrize("where", PAGES)
 @pytest.mark.parametrize("browser", BROWSERS)
 def test_closed_and_the_server_killed(
@@ -268,11 +277,7 @@ def test_finished_while_nobody_looked(
     with opened(browser, server, "lab/tree") as book:
         book.run_all()
         expect(book.prompt(0)).to_have_text("[*]:")
-    wait_for(
-        "the cells to end",
-        lambda: {"finished"} == {cell["state"] for cell in server.held()},
-        120,
-    )
+    until_finished(server)
     with opened(browser, server, "lab/tree") as book:
         expect(book.output(0)).to_contain_text("slept")
         expect(book.output(0)).to_contain_text("42")
@@ -389,11 +394,7 @@ def test_more_than_is_held(browser: str, server: Served, shots: Path) -> None:
     with opened(browser, server, "lab/tree") as book:
         book.run_all()
         expect(book.output(0)).to_contain_text("begun")
-    wait_for(
-        "the cell to end",
-        lambda: {"finished"} == {cell["state"] for cell in server.held()},
-        120,
-    )
+    until_finished(server)
     with opened(browser, server, "lab/tree") as book:
         expect(book.output(0)).to_contain_text("messages are missing")
         expect(book.output(0)).to_contain_text("the end")

@@ -14,9 +14,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 SECONDS = 120.0
 TOKEN = "of-this-lab"  # noqa: S105 - it is there for a minute
@@ -104,15 +105,22 @@ def _port(home: Path, process: subprocess.Popen[bytes]) -> int:
         for file in home.glob("runtime/jpserver*json"):
             try:
                 port = int(json.loads(file.read_text())["port"])
-                if _status(port) == 200:
+                if status(f"http://127.0.0.1:{port}/api/status?token={TOKEN}") == 200:
                     return port
-            except (OSError, ValueError):  # not written to its end, or not listening
+            except ValueError:  # not written to its end
                 pass
         time.sleep(0.1)
     raise AssertionError((home / "log").read_text())
 
 
-def _status(port: int) -> int:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as asking:
-        asking.request("GET", f"/api/status?token={TOKEN}")
-        return asking.getresponse().status
+def status(url: str) -> int:
+    """The HTTP status that a browser gets there; 0 where nobody answers."""
+    where = urlsplit(url)
+    connection = http.client.HTTPConnection(where.netloc, timeout=30)
+    try:
+        connection.request("GET", f"{where.path}?{where.query}")
+        return connection.getresponse().status
+    except OSError:
+        return 0
+    finally:
+        connection.close()
